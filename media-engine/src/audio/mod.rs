@@ -1,0 +1,1 @@
+//! Gain, ducking, mixing and taps over linear samples.

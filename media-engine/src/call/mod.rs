@@ -1,0 +1,1 @@
+//! Call state: transition(state, input) -> effects.

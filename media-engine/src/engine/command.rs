@@ -1,0 +1,183 @@
+//! What the control plane may ask of the engine.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::App;
+use crate::error::HangupCause;
+use crate::units::CallId;
+
+/// Handle to the running engine; clones share it.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    inbox: mpsc::Sender<Envelope>,
+}
+
+/// A command and where its reply goes.
+#[derive(Debug)]
+pub struct Envelope {
+    /// What is asked.
+    pub command: Command,
+    /// Answered exactly once.
+    pub reply: oneshot::Sender<Result<Reply, CommandError>>,
+}
+
+/// How the first leg of an API call is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallMode {
+    /// The platform calls `to`; once answered, the application (echo, tone, record) or, without one, silence.
+    Direct,
+    /// The agent is called first, then the customer, then both are joined.
+    Bridge,
+    /// Like `Bridge`, with the agent's browser as first leg (a registered WebSocket contact).
+    Webrtc,
+}
+
+/// What is done with a call's audio. Decided by the control plane, per call.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct CallSettings {
+    /// Recognise and translate both sides, show text.
+    pub live_translate: bool,
+    /// Recognise without translating.
+    pub transcribe: bool,
+    /// Customer's language, BCP 47 (`en`).
+    pub translate_from: String,
+    /// Agent's language, BCP 47 (`es`).
+    pub translate_to: String,
+    /// Speak translations to the other side over the ducked original.
+    pub voice_to_voice: bool,
+    /// Record both legs.
+    pub record: bool,
+}
+
+impl Default for CallSettings {
+    /// Everything off: nothing leaves the engine.
+    fn default() -> Self {
+        CallSettings {
+            live_translate: false,
+            transcribe: false,
+            translate_from: "en".into(),
+            translate_to: "es".into(),
+            voice_to_voice: false,
+            record: false,
+        }
+    }
+}
+
+/// What the control plane may ask.
+#[derive(Debug)]
+pub enum Command {
+    /// Start an outbound call under an id of the caller's choice.
+    CallCreate {
+        /// New call's id (a fresh UUID).
+        call: CallId,
+        /// Order of legs.
+        mode: CallMode,
+        /// Customer: `+E.164` (goes to the first trunk) or a `sip:` URI.
+        to: String,
+        /// Caller identity shown to the customer.
+        from: Option<String>,
+        /// Agent's SIP user name; needed by `Bridge` and `Webrtc`.
+        agent: Option<String>,
+        /// Application for `Direct`.
+        app: Option<App>,
+        /// What is done with the audio.
+        settings: CallSettings,
+    },
+    /// Let an announced incoming call (`EventKind::CallIncoming`) go on, with these settings.
+    CallProceed {
+        /// The announced call.
+        call: CallId,
+        /// What is done with the audio.
+        settings: CallSettings,
+    },
+    /// Refuse an announced incoming call.
+    CallReject {
+        /// The announced call.
+        call: CallId,
+        /// Told to the caller.
+        cause: HangupCause,
+    },
+    /// End a call. Ending an ended call is `NotFound`.
+    CallHangup {
+        /// The call.
+        call: CallId,
+    },
+    /// Translate `text` from the agent's language and speak it to the customer.
+    CallSay {
+        /// The call.
+        call: CallId,
+        /// What the agent typed, at most 1,000 characters.
+        text: String,
+    },
+    /// Let a user register and call by SIP with this password until it expires. Several passwords of one
+    /// user may be valid at once.
+    CredentialSet {
+        /// SIP user name: user part of the address of record and digest user name.
+        user: String,
+        /// Clear-text password.
+        password: String,
+        /// Validity from now.
+        valid_for: Duration,
+    },
+    /// A WebSocket that was upgraded with subprotocol `sip` elsewhere (the HTTP server) hands its messages over.
+    SipConnection(crate::sip_io::WsConnection),
+    /// No new calls; running ones go on.
+    Drain,
+    /// End every call with this cause and stop; answered when all is closed.
+    Shutdown,
+}
+
+/// A command's success.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Done, nothing to tell.
+    Done,
+}
+
+/// Why a command was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// No such call is running.
+    #[error("no such call is running")]
+    NotFound,
+    /// The command does not fit the call's state or settings; the text says why.
+    #[error("{0}")]
+    Conflict(String),
+    /// A field has an unusable value.
+    #[error("{field}: {problem}")]
+    Invalid {
+        /// Field of the API request.
+        field: &'static str,
+        /// What is wrong and what was expected.
+        problem: String,
+    },
+    /// The engine refuses new work: draining, or its inbox is full.
+    #[error("the engine takes no new work now: {0}")]
+    Busy(&'static str),
+    /// The engine has stopped.
+    #[error("the engine has stopped")]
+    Stopped,
+}
+
+impl Engine {
+    /// A handle and the inbox it fills: `capacity` commands may wait.
+    ///
+    /// The engine's own start makes this pair; tests of the control plane make it to answer commands themselves.
+    pub fn pair(capacity: usize) -> (Engine, mpsc::Receiver<Envelope>) {
+        let (inbox, envelopes) = mpsc::channel(capacity);
+        (Engine { inbox }, envelopes)
+    }
+
+    /// Ask and await the reply. Never waits for a full inbox: that is `Busy`.
+    pub async fn command(&self, command: Command) -> Result<Reply, CommandError> {
+        let (reply, answer) = oneshot::channel();
+        self.inbox.try_send(Envelope { command, reply }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => CommandError::Busy("too many commands are waiting"),
+            mpsc::error::TrySendError::Closed(_) => CommandError::Stopped,
+        })?;
+        answer.await.unwrap_or(Err(CommandError::Stopped))
+    }
+}

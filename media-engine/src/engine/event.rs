@@ -1,0 +1,200 @@
+//! What the engine tells the control plane.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use crate::error::HangupCause;
+use crate::translate::TranslationEvent;
+use crate::units::{CallId, LegId};
+
+/// Something that happened, with the wall-clock time at which it did.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// When.
+    pub at: SystemTime,
+    /// The call it belongs to; `None` for events of the whole engine.
+    pub call: Option<CallId>,
+    /// What.
+    pub kind: EventKind,
+}
+
+/// Status of a call, as the API shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallStatus {
+    /// Accepted, nothing sent yet.
+    Queued,
+    /// A leg rings.
+    Ringing,
+    /// The first leg answered, the other is not joined yet.
+    Answered,
+    /// Both legs are joined, or an application has the call.
+    Bridged,
+    /// Over, after an answer.
+    Ended,
+    /// Over, without an answer.
+    Failed,
+}
+
+/// Who started the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// From a trunk or an agent to us.
+    Inbound,
+    /// By the API.
+    Outbound,
+}
+
+/// A leg's part in the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LegRole {
+    /// The outside party: recording channel 1.
+    Customer,
+    /// The person at work: recording channel 2.
+    Agent,
+}
+
+/// A leg's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LegState {
+    /// Being called.
+    Ringing,
+    /// Answered.
+    Answered,
+    /// Over.
+    Ended,
+}
+
+/// A recording's state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordingState {
+    /// Being written.
+    Started,
+    /// Complete: all audio until the call's end is in the file.
+    Finished,
+    /// Ended before the call did; the text says why (disk full, folder gone).
+    Interrupted(String),
+}
+
+/// Kinds of speech provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProviderKind {
+    /// Recognition.
+    Stt,
+    /// Translation.
+    Translator,
+    /// Synthesis.
+    Tts,
+}
+
+/// State of a speech provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "state", content = "detail")]
+pub enum ProviderState {
+    /// Usable.
+    Up,
+    /// Being started again; calls go on without it.
+    Restarting(String),
+    /// Not to be had; the text says what to install or configure.
+    Down(String),
+    /// Works, but not for this language; the text says so plainly.
+    Unsupported(String),
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum EventKind {
+    /// A call came in and waits for `CallProceed` or `CallReject` (2 s, then it goes on with default settings).
+    CallIncoming {
+        /// Caller's user part or URI.
+        from: String,
+        /// Called user part.
+        to: String,
+        /// The trunk it came from, or none when an agent calls.
+        trunk: Option<String>,
+        /// The agent it is routed to or comes from, if any.
+        agent: Option<String>,
+    },
+    /// The call's status changed.
+    CallStatus {
+        /// New status.
+        status: CallStatus,
+        /// With `Ended` and `Failed`.
+        cause: Option<HangupCause>,
+    },
+    /// A leg's state changed.
+    Leg {
+        /// The leg.
+        leg: LegId,
+        /// Its part.
+        role: LegRole,
+        /// New state.
+        state: LegState,
+        /// The other end: number, agent's name or URI.
+        peer: String,
+        /// Codec once answered, such as `PCMU` or `opus`.
+        codec: Option<&'static str>,
+    },
+    /// Words: partial, final, translated.
+    Translation(TranslationEvent),
+    /// The recording's state changed.
+    Recording {
+        /// The file.
+        path: PathBuf,
+        /// New state.
+        state: RecordingState,
+        /// Seconds of audio in it so far.
+        duration_ms: u64,
+    },
+    /// A key was pressed.
+    Dtmf {
+        /// On this leg.
+        leg: LegId,
+        /// 0-9, *, #, A-D.
+        digit: char,
+        /// How long it was held.
+        duration_ms: u32,
+    },
+    /// Media of a leg, every 5 s while it runs and once at its end.
+    LegQuality {
+        /// The leg.
+        leg: LegId,
+        /// Its part.
+        role: LegRole,
+        /// Packets received.
+        packets_received: u64,
+        /// Packets sent.
+        packets_sent: u64,
+        /// Packets that never came.
+        packets_lost: u64,
+        /// Packets that came too late to be played.
+        packets_late: u64,
+        /// Interarrival jitter (RFC 3550).
+        jitter_ms: f32,
+        /// Round trip, when RTCP told one.
+        round_trip_ms: Option<f32>,
+    },
+    /// A speech provider's state changed.
+    Provider {
+        /// Which.
+        kind: ProviderKind,
+        /// Its name, such as `local`.
+        name: String,
+        /// New state.
+        state: ProviderState,
+    },
+    /// An agent's device registered or unregistered.
+    Registration {
+        /// SIP user name.
+        user: String,
+        /// Devices registered now.
+        contacts: usize,
+    },
+}

@@ -1,0 +1,1 @@
+//! Reordering, delay estimate, playout with drift correction.

@@ -1,0 +1,1 @@
+//! One media leg: plain RTP or WebRTC.

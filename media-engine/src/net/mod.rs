@@ -1,0 +1,1 @@
+//! Clock, sockets, ports: the only reader of the clock.

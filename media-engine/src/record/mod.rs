@@ -1,0 +1,1 @@
+//! Timeline of a recording: two channels on one clock.

@@ -1,0 +1,1 @@
+//! Writes recordings off the packet path.

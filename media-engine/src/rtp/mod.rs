@@ -1,0 +1,1 @@
+//! RTP packet view, sequence and timestamp arithmetic, statistics (RFC 3550).

@@ -1,0 +1,1 @@
+//! Offer and answer (RFC 3264, RFC 8866).

@@ -1,0 +1,1 @@
+//! Pinned media threads that own legs whole.
