@@ -147,7 +147,7 @@ impl Take {
                 let Some(captured_at) = frame.captured_at else { continue };
                 let samples = &frame.samples[..usize::from(frame.len)];
                 if frame.rate == rate {
-                    self.timeline.place(source.channel, captured_at, frame.kind, samples);
+                    self.timeline.place(source.channel, captured_at, samples);
                     continue;
                 }
                 if source.resampler.as_ref().is_none_or(|(from, _)| *from != frame.rate) {
@@ -156,7 +156,7 @@ impl Take {
                 if let Some((_, resampler)) = &mut source.resampler {
                     self.resampled.resize(resampler.max_output(samples.len()), 0);
                     let written = resampler.process(samples, &mut self.resampled);
-                    self.timeline.place(source.channel, captured_at, frame.kind, &self.resampled[..written]);
+                    self.timeline.place(source.channel, captured_at, &self.resampled[..written]);
                 }
             }
         }
