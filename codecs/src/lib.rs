@@ -21,6 +21,7 @@
 pub mod codec;
 pub mod g711;
 pub mod l16;
+pub mod opus;
 pub mod plc;
 mod rate;
 
