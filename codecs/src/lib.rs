@@ -20,10 +20,12 @@
 
 pub mod codec;
 pub mod g711;
+pub mod gain;
 pub mod l16;
 pub mod opus;
 pub mod plc;
 mod rate;
+pub mod tones;
 
 pub use codec::{CodecError, Decoder, Encoder};
 pub use rate::SampleRate;
