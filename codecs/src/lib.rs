@@ -25,6 +25,7 @@ pub mod l16;
 pub mod opus;
 pub mod plc;
 mod rate;
+pub mod resample;
 pub mod tones;
 
 pub use codec::{CodecError, Decoder, Encoder};
