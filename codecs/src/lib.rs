@@ -28,6 +28,7 @@ pub mod plc;
 mod rate;
 pub mod resample;
 pub mod tones;
+pub mod vad;
 
 pub use codec::{CodecError, Decoder, Encoder};
 pub use rate::SampleRate;
