@@ -182,7 +182,8 @@ impl Switchboard {
         self.shared.calls.insert(id, inbox_in.clone());
         self.shared.dialogs.insert(dialog, (id, inbox_in.clone()));
         let call = Call::incoming(self.shared.new_leg(), self.shared.new_leg(), plan);
-        let incoming = dial::Incoming { id, call, dialog, from_user: from_user.clone(), from_agent: trunk.is_none(), offer };
+        let incoming =
+            dial::Incoming { id, call, dialog, from_user: from_user.clone(), from_agent: trunk.is_none(), offer };
         let task = CallTask::incoming(self.shared.clone(), incoming, inbox_in, inbox);
         self.shared.tell(Some(id), EventKind::CallIncoming { from: from_user, to: to_user, trunk, agent });
         self.spawn(id, task);

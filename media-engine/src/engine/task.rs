@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use codecs::SampleRate;
 use tokio::sync::{mpsc, oneshot};
 
+use super::Shared;
 use super::command::{CallSettings, CommandError, Reply};
 use super::consumers::{self, FromTranslation, Translation};
 use super::dial::{self, Incoming, Outgoing};
 use super::event::{CallStatus, EventKind, LegRole, LegState, RecordingState};
 use super::leg::Leg;
-use super::Shared;
 use crate::call::{Call, Destination, Effect, Input, Side};
 use crate::config::App;
 use crate::error::HangupCause;
@@ -73,11 +73,8 @@ impl CallTask {
         inbox: mpsc::Receiver<TaskInput>,
     ) -> CallTask {
         let Incoming { id, call, dialog, from_user, from_agent, offer } = incoming;
-        let (role, other) = if from_agent {
-            (LegRole::Agent, LegRole::Customer)
-        } else {
-            (LegRole::Customer, LegRole::Agent)
-        };
+        let (role, other) =
+            if from_agent { (LegRole::Agent, LegRole::Customer) } else { (LegRole::Customer, LegRole::Agent) };
         let mut first = Leg::new(call.leg_id(Side::First), role, from_user.clone());
         first.dialog = Some(dialog);
         first.offer = Some(offer);
@@ -391,8 +388,7 @@ impl CallTask {
         let prefer = self.first_offered_codec(side);
         let may_be_browser = matches!(destination, Destination::Agent(_));
         let (shared, worker, media_in) = (self.shared.clone(), self.worker.clone(), self.media_in.clone());
-        let offers =
-            self.leg_mut(side).make_offers(&shared, &worker, &media_in, prefer.as_ref(), may_be_browser).await;
+        let offers = self.leg_mut(side).make_offers(&shared, &worker, &media_in, prefer.as_ref(), may_be_browser).await;
         let (sdp, webrtc_sdp) = match offers {
             Ok(offers) => offers,
             Err(error) => return failed(error.to_string(), self),
