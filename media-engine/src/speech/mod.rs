@@ -159,6 +159,27 @@ impl Providers {
     }
 }
 
+impl Providers {
+    /// A whole sentence as samples, for scripts and announcements.
+    ///
+    /// # Errors
+    /// See [`SpeechError`].
+    pub async fn utterance(&self, text: &str, language: &str) -> Result<(SampleRate, Vec<i16>), SpeechError> {
+        let mut chunks = self.tts.speak(text, language).await?;
+        let mut carried = odd_rate::ToCarried::default();
+        let mut whole = Vec::new();
+        let mut at = odd_rate::CARRIED;
+        while let Some(chunk) = chunks.recv().await {
+            if let Some((rate, samples)) = carried.push(chunk) {
+                at = rate;
+                whole.extend(samples);
+            }
+        }
+        whole.extend(carried.finish());
+        Ok((at, whole))
+    }
+}
+
 impl std::fmt::Debug for Providers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Providers")

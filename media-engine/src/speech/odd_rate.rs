@@ -6,11 +6,37 @@ use rubato::{
     Async, FixedAsync, Indexing, Resampler, SincInterpolationParameters, SincInterpolationType, WindowFunction,
 };
 
+use super::TtsChunk;
+
 /// What odd rates become: wideband, which every leg's own rate is made from.
 pub(super) const CARRIED: SampleRate = SampleRate::HZ_16000;
 
+/// Brings a sentence's chunks to a rate that the live path carries; chunks of unusable rates are left out.
+#[derive(Default)]
+pub(super) struct ToCarried {
+    odd: Option<(u32, OddRate)>,
+}
+
+impl ToCarried {
+    /// What of this chunk is ready.
+    pub(super) fn push(&mut self, chunk: TtsChunk) -> Option<(SampleRate, Vec<i16>)> {
+        if let Some(rate) = SampleRate::from_hz(chunk.rate_hz) {
+            return Some((rate, chunk.samples));
+        }
+        if self.odd.as_ref().is_none_or(|(hz, _)| *hz != chunk.rate_hz) {
+            self.odd = OddRate::new(chunk.rate_hz).map(|resampler| (chunk.rate_hz, resampler));
+        }
+        self.odd.as_mut().map(|(_, resampler)| (CARRIED, resampler.push(&chunk.samples)))
+    }
+
+    /// What the filter still holds, at [`CARRIED`].
+    pub(super) fn finish(&mut self) -> Vec<i16> {
+        self.odd.as_mut().map(|(_, resampler)| resampler.finish()).unwrap_or_default()
+    }
+}
+
 /// A stream of samples on its way to a carried rate.
-pub(super) struct OddRate {
+struct OddRate {
     resampler: Async<f32>,
     waiting: Vec<f32>,
     out: Vec<f32>,
@@ -18,7 +44,7 @@ pub(super) struct OddRate {
 
 impl OddRate {
     /// From `hz` to [`CARRIED`]; `None` for rates no synthesiser gives (4 to 192 kHz).
-    pub(super) fn new(hz: u32) -> Option<OddRate> {
+    fn new(hz: u32) -> Option<OddRate> {
         if !(4_000..=192_000).contains(&hz) {
             return None;
         }
@@ -38,7 +64,7 @@ impl OddRate {
     }
 
     /// Takes samples, gives what is ready.
-    pub(super) fn push(&mut self, samples: &[i16]) -> Vec<i16> {
+    fn push(&mut self, samples: &[i16]) -> Vec<i16> {
         self.waiting.extend(samples.iter().map(|&sample| f32::from(sample)));
         let mut ready = Vec::new();
         loop {
@@ -51,7 +77,7 @@ impl OddRate {
     }
 
     /// The rest, and what the filter still holds.
-    pub(super) fn finish(&mut self) -> Vec<i16> {
+    fn finish(&mut self) -> Vec<i16> {
         let mut ready = Vec::new();
         let rest = self.waiting.len();
         self.waiting.resize(self.resampler.input_frames_next(), 0.0);

@@ -17,7 +17,7 @@ use codecs::resample::Resampler;
 use codecs::vad::Vad;
 use tokio::sync::{mpsc, oneshot};
 
-use super::odd_rate::{CARRIED, OddRate};
+use super::odd_rate::{CARRIED, ToCarried};
 use super::{Providers, SpeechError, SttInput, SttOutput, SttSession};
 use crate::audio::tap::{TapFrame, TapReader};
 use crate::net::clock;
@@ -172,24 +172,15 @@ fn speaker(
                     continue;
                 }
             };
-            let mut odd: Option<(u32, OddRate)> = None;
+            let mut carried = ToCarried::default();
             while let Some(chunk) = chunks.recv().await {
-                let (rate, samples) = match SampleRate::from_hz(chunk.rate_hz) {
-                    Some(rate) => (rate, chunk.samples),
-                    None => {
-                        if odd.as_ref().is_none_or(|(hz, _)| *hz != chunk.rate_hz) {
-                            odd = OddRate::new(chunk.rate_hz).map(|resampler| (chunk.rate_hz, resampler));
-                        }
-                        let Some((_, resampler)) = &mut odd else { continue };
-                        (CARRIED, resampler.push(&chunk.samples))
-                    }
-                };
+                let Some((rate, samples)) = carried.push(chunk) else { continue };
                 let piece = PlayChunk { segment, rate, samples: samples.into(), last: false };
                 if !piece.samples.is_empty() && playout.send(piece).await.is_err() {
                     return;
                 }
             }
-            let rest = odd.as_mut().map(|(_, resampler)| resampler.finish()).unwrap_or_default();
+            let rest = carried.finish();
             let end = PlayChunk { segment, rate: CARRIED, samples: rest.into(), last: true };
             if playout.send(end).await.is_err() {
                 return;
