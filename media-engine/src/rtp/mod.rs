@@ -14,6 +14,8 @@
 
 mod extend;
 mod packet;
+mod relay;
 
 pub use extend::{SeqExtender, TimestampExtender};
 pub use packet::{HEADER_LEN, RtpError, RtpHeader, RtpPacket, is_rtcp};
+pub use relay::RelayMap;
