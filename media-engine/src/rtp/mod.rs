@@ -15,7 +15,9 @@
 mod extend;
 mod packet;
 mod relay;
+mod stats;
 
 pub use extend::{SeqExtender, TimestampExtender};
 pub use packet::{HEADER_LEN, RtpError, RtpHeader, RtpPacket, is_rtcp};
 pub use relay::RelayMap;
+pub use stats::{ReceiveStats, Reception, SendStats};
