@@ -16,6 +16,7 @@ mod extend;
 mod packet;
 mod relay;
 mod stats;
+pub mod telephone_event;
 
 pub use extend::{SeqExtender, TimestampExtender};
 pub use packet::{HEADER_LEN, RtpError, RtpHeader, RtpPacket, is_rtcp};
