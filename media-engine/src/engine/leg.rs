@@ -237,7 +237,7 @@ impl Leg {
     }
 }
 
-fn webrtc_codec(session: &sdp::Session<'_>) -> Option<&'static str> {
+fn webrtc_codec(session: &sdp::Session) -> Option<&'static str> {
     session.first_audio_codec().map(|codec| codec.name())
 }
 

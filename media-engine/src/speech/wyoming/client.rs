@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use codecs::SampleRate;
 use tokio::sync::{Mutex, OnceCell, mpsc};
-use wyoming::Event;
+use wyoming::{AudioFormat, Event, SampleReader};
 
 use super::link::Link;
 use super::recognise;
@@ -182,10 +182,13 @@ async fn exchange(link: &mut Link, request: &Event, wanted: &str) -> Result<Even
 }
 
 pub(super) fn refusal(event: &Event) -> SpeechError {
-    let text = event.text("text").unwrap_or("the provider gave no reason").to_owned();
+    let text = match event.text("text") {
+        "" => "the provider gave no reason",
+        text => text,
+    };
     match event.text("code") {
-        Some("unsupported-language") => SpeechError::Unsupported(text),
-        _ => SpeechError::Refused(text),
+        "unsupported-language" => SpeechError::Unsupported(text.to_owned()),
+        _ => SpeechError::Refused(text.to_owned()),
     }
 }
 
@@ -270,9 +273,7 @@ impl Translator for Client {
             let (link, event) = self.shared.request(&request, "translation").await?;
             self.shared.give_back(link).await;
             self.shared.report(ProviderState::Up).await;
-            let text =
-                event.text("text").ok_or_else(|| SpeechError::Refused("translation.text: expected a string".into()))?;
-            Ok(text.to_owned())
+            Ok(event.text("text").to_owned())
         })
     }
 }
@@ -297,6 +298,7 @@ impl Tts for Client {
 
 /// Hands a sentence's chunks on until its `audio-stop`; the link is then free again.
 async fn forward(shared: Arc<Shared>, mut link: Link, chunks: mpsc::Sender<TtsChunk>) {
+    let mut reader = SampleReader::default();
     loop {
         let event = match tokio::time::timeout(ANSWER, link.receive()).await {
             Ok(Ok(event)) => event,
@@ -305,13 +307,16 @@ async fn forward(shared: Arc<Shared>, mut link: Link, chunks: mpsc::Sender<TtsCh
         };
         match event.kind.as_str() {
             "audio-chunk" => {
-                let rate_hz = event.number("rate").and_then(|rate| u32::try_from(rate).ok()).unwrap_or(0);
-                let Some(samples) = event.samples().filter(|_| rate_hz > 0) else {
+                let Some(format) = AudioFormat::of(&event).filter(|format| *format == AudioFormat::mono(format.rate))
+                else {
                     metrics::counter!("speech_bad_chunks_total").increment(1);
+                    tracing::warn!(name = shared.name, "a chunk that is not mono and 16 bit is left out");
                     continue;
                 };
+                let mut samples = Vec::with_capacity(event.payload.len() / 2 + 1);
+                reader.read(&event.payload, &mut samples);
                 // The listener has gone: the link, with the rest of the sentence in it, goes too.
-                if chunks.send(TtsChunk { rate_hz, samples }).await.is_err() {
+                if chunks.send(TtsChunk { rate_hz: format.rate, samples }).await.is_err() {
                     return;
                 }
             }

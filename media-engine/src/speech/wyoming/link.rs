@@ -7,13 +7,15 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
-use wyoming::Event;
+use wyoming::{Decoder, Event};
 
 use crate::config::SpeechProvider;
 use crate::speech::SpeechError;
 
 /// The local process's name.
 const PROGRAM: &str = "tandem-local-speech";
+/// Bytes read at once.
+const PIECE: usize = 16 * 1024;
 /// How long a TCP server may take to accept.
 const CONNECT: Duration = Duration::from_secs(2);
 
@@ -21,7 +23,8 @@ const CONNECT: Duration = Duration::from_secs(2);
 pub(super) struct Link {
     reader: Box<dyn AsyncRead + Send + Unpin>,
     writer: Box<dyn AsyncWrite + Send + Unpin>,
-    buffer: Vec<u8>,
+    decoder: Decoder,
+    piece: Vec<u8>,
     out: Vec<u8>,
     /// Killed when dropped.
     _child: Option<Child>,
@@ -53,7 +56,14 @@ impl Link {
         writer: Box<dyn AsyncWrite + Send + Unpin>,
         child: Option<Child>,
     ) -> Link {
-        Link { reader, writer, buffer: Vec::new(), out: Vec::new(), _child: child }
+        Link {
+            reader,
+            writer,
+            decoder: Decoder::new(),
+            piece: Vec::with_capacity(PIECE),
+            out: Vec::new(),
+            _child: child,
+        }
     }
 
     pub(super) async fn send(&mut self, event: &Event) -> Result<(), SpeechError> {
@@ -66,20 +76,25 @@ impl Link {
         sent.await.map_err(lost)
     }
 
-    /// The next event. Cancel-safe: what was read stays in the buffer.
+    /// The next event. Cancel-safe: what was read stays in the decoder. Events that cannot be read are counted and
+    /// left out while the stream can be read on.
     pub(super) async fn receive(&mut self) -> Result<Event, SpeechError> {
         loop {
-            match wyoming::parse(&self.buffer) {
-                Ok(Some((event, used))) => {
-                    self.buffer.drain(..used);
-                    return Ok(event);
+            match self.decoder.poll_event() {
+                Some(Ok(event)) => return Ok(event),
+                Some(Err(error)) if error.is_fatal() => return Err(SpeechError::Refused(error.to_string())),
+                Some(Err(error)) => {
+                    metrics::counter!("speech_bad_events_total").increment(1);
+                    tracing::warn!(%error, "an event of the speech process or server cannot be read");
+                    continue;
                 }
-                Ok(None) => {}
-                Err(error) => return Err(SpeechError::Refused(error.to_string())),
+                None => {}
             }
-            if self.reader.read_buf(&mut self.buffer).await.map_err(lost)? == 0 {
+            self.piece.clear();
+            if self.reader.read_buf(&mut self.piece).await.map_err(lost)? == 0 {
                 return Err(SpeechError::Unavailable("the speech process or server closed the connection".into()));
             }
+            self.decoder.push(&self.piece);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use codecs::SampleRate;
 use tokio::sync::mpsc;
-use wyoming::Event;
+use wyoming::{AudioFormat, Event};
 
 use super::client::{Shared, refusal};
 use super::link::Link;
@@ -83,13 +83,12 @@ impl Recognition {
     }
 
     async fn on_input(&mut self, link: &mut Link, input: SttInput) -> Result<(), SpeechError> {
-        let format = |kind| Event::new(kind).with("rate", self.rate.hz()).with("width", 2).with("channels", 1);
         match input {
             SttInput::Begin(segment) => {
                 self.open = Some(segment);
                 self.owed.push_back(segment);
                 link.send(&Event::new("transcribe").with("language", self.language.as_str())).await?;
-                link.send(&format("audio-start")).await
+                link.send(&Event::audio_start(AudioFormat::mono(self.rate.hz()))).await
             }
             SttInput::Audio(samples) if self.open.is_some() => {
                 link.send(&Event::audio_chunk(self.rate.hz(), &samples)).await
@@ -104,7 +103,7 @@ impl Recognition {
     }
 
     async fn on_event(&mut self, event: &Event) {
-        let text = event.text("text").unwrap_or_default().to_owned();
+        let text = event.text("text").to_owned();
         match event.kind.as_str() {
             "transcript-partial" => {
                 if let Some(&segment) = self.owed.front() {
@@ -113,8 +112,7 @@ impl Recognition {
             }
             "transcript" => {
                 if let Some(segment) = self.owed.pop_front() {
-                    let unrecognised =
-                        event.data.get("unrecognised").and_then(serde_json::Value::as_bool).unwrap_or(false);
+                    let unrecognised = event.flag("unrecognised");
                     self.tell(SttOutput::Final { segment, text, unrecognised }).await;
                 }
             }
