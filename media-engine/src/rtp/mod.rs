@@ -13,6 +13,8 @@
 #![forbid(unsafe_code)]
 
 mod extend;
+#[doc(hidden)]
+pub mod fuzz;
 mod packet;
 mod relay;
 mod stats;

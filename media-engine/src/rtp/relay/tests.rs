@@ -123,6 +123,24 @@ fn late_packet_under_a_local_stream_never_takes_a_local_number() {
 }
 
 #[test]
+fn newer_packet_with_the_same_timestamp_is_not_taken_for_a_late_one() {
+    // Packets of one telephone-event share a timestamp.
+    let mut map = map();
+    relay(&mut map, 1, 10, 1600);
+    assert_eq!(map.generate(0, true, 160).sequence, 1001);
+    assert_eq!(relay(&mut map, 1, 11, 1600), Some((2, 320)));
+}
+
+#[test]
+fn source_back_after_a_whole_wrap_is_not_taken_for_a_late_packet() {
+    let mut map = map();
+    relay(&mut map, 1, 10, 1600);
+    relay(&mut map, 1, 12, 1920);
+    assert_eq!(map.generate(0, true, 160).sequence, 1003);
+    assert_eq!(relay(&mut map, 1, 11, 1760 + 65_536 * 160), Some((4, 640)));
+}
+
+#[test]
 fn timestamps_of_a_local_stream_follow_its_ticks() {
     let mut map = map();
     relay(&mut map, 1, 1, 0);
