@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use media_engine::config::SipConfig;
+use media_engine::config::{SipConfig, TrunkConfig};
 use media_engine::sip::framing::{Frame, StreamFramer};
 use media_engine::sip::{Message, SipEvent, Transport};
 use media_engine::sip_io::{Census, ConnectionLimits, SipHandle, SipStack, WsConnection};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -22,15 +22,19 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 struct Stack {
     handle: SipHandle,
-    _events: mpsc::Receiver<SipEvent>,
+    events: mpsc::Receiver<SipEvent>,
 }
 
 impl Stack {
     async fn start(limits: ConnectionLimits) -> Stack {
+        Stack::start_with_trunks(&[], limits).await
+    }
+
+    async fn start_with_trunks(trunks: &[TrunkConfig], limits: ConnectionLimits) -> Stack {
         let listen = vec!["udp:127.0.0.1:0".to_owned(), "tcp:127.0.0.1:0".to_owned()];
         let config = SipConfig { listen, domain: "example.com".into() };
-        let (handle, events) = SipStack::start_with(&config, &[], limits).await.unwrap();
-        Stack { handle, _events: events }
+        let (handle, events) = SipStack::start_with(&config, trunks, limits).await.unwrap();
+        Stack { handle, events }
     }
 
     fn address(&self, transport: Transport) -> SocketAddr {
@@ -43,8 +47,24 @@ impl Stack {
         UdpPeer { socket, sent: 0 }
     }
 
+    /// A peer on port 5060, where answers to requests without rport go. Each test process has its own address.
+    async fn udp_at_sip_port(&self) -> UdpPeer {
+        let id = std::process::id();
+        let own = std::net::Ipv4Addr::new(127, 64 | (id >> 16 & 63) as u8, (id >> 8) as u8, id as u8);
+        let socket = UdpSocket::bind((own, 5060)).await.unwrap();
+        socket.connect(self.address(Transport::Udp)).await.unwrap();
+        UdpPeer { socket, sent: 0 }
+    }
+
     async fn tcp(&self) -> TcpPeer {
         let stream = TcpStream::connect(self.address(Transport::Tcp)).await.unwrap();
+        TcpPeer { stream, framer: StreamFramer::new() }
+    }
+
+    async fn tcp_from(&self, own: &str) -> TcpPeer {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(own.parse().unwrap(), 0)).unwrap();
+        let stream = socket.connect(self.address(Transport::Tcp)).await.unwrap();
         TcpPeer { stream, framer: StreamFramer::new() }
     }
 
@@ -175,10 +195,16 @@ fn torture() -> Vec<Torture> {
     rows.as_array().unwrap().iter().map(row).collect()
 }
 
+/// Whether a valid message is a request whose answer goes to port 5060.
+fn comes_back(bytes: &[u8]) -> bool {
+    let message = Message::parse(bytes).unwrap();
+    message.is_request() && message.top_via().unwrap().port.unwrap_or(5060) == 5060
+}
+
 #[tokio::test]
 async fn torture_messages_over_udp_are_answered_as_the_rfcs_say_and_leave_nothing() {
     let stack = Stack::start(ConnectionLimits::default()).await;
-    let mut peer = stack.udp().await;
+    let mut peer = stack.udp_at_sip_port().await;
     peer.options().await;
     let before = stack.census().await;
     let messages = torture();
@@ -192,7 +218,7 @@ async fn torture_messages_over_udp_are_answered_as_the_rfcs_say_and_leave_nothin
             ("R", answer) => assert_eq!(answer, None, "{id} is not to be answered"),
             ("I", answer) => assert!(answer.is_none_or(|status| want.contains(status)), "{id}: {answer:?}, {want:?}"),
             ("V", Some(status)) => assert!(*status != 400 && *status < 500 || want.contains(status), "{id}: {status}"),
-            ("V", None) => panic!("{id} is valid and gets an answer"),
+            ("V", None) => assert!(!comes_back(&bytes), "{id} is valid and gets an answer"),
             _ => {}
         }
     }
@@ -337,21 +363,58 @@ async fn streams_that_cannot_be_followed_are_refused_and_closed() {
 }
 
 #[tokio::test]
-async fn connections_are_capped_by_address_and_in_all() {
-    let limits = ConnectionLimits { connections_per_address: 2, connections: 3, ..ConnectionLimits::default() };
+async fn tcp_connections_are_capped_by_address_and_in_all_and_websockets_apart() {
+    let limits = ConnectionLimits { tcp: 3, tcp_per_address: 2, websockets: 1, ..ConnectionLimits::default() };
     let stack = Stack::start(limits).await;
     let (mut first, mut second) = (stack.tcp().await, stack.tcp().await);
     first.options().await;
     second.options().await;
     stack.tcp().await.closed().await;
+    let mut other = stack.tcp_from("127.0.0.2").await;
+    other.options().await;
+    stack.tcp_from("127.0.0.3").await.closed().await;
+    stack.websocket(16).options().await;
+    first.stream.shutdown().await.unwrap();
+    first.closed().await;
+    stack.tcp().await.options().await;
+}
+
+#[tokio::test]
+async fn one_websocket_too_many_is_closed_and_the_others_stay() {
+    let stack = Stack::start(ConnectionLimits { websockets: 1, ..ConnectionLimits::default() }).await;
     let mut ws = stack.websocket(16);
     ws.options().await;
     let refused = stack.websocket(16);
     timeout(PATIENCE, refused.to_stack.closed()).await.expect("one too many is closed");
-    first.stream.shutdown().await.unwrap();
-    first.closed().await;
-    let mut third = stack.tcp().await;
-    third.options().await;
+    ws.options().await;
+    drop(ws.to_stack);
+    while ws.from_stack.recv().await.is_some() {}
+    stack.websocket(16).options().await;
+}
+
+#[tokio::test]
+async fn events_that_the_engine_does_not_take_wait_in_order() {
+    // More than the engine's channel holds.
+    const CALLS: usize = 1500;
+    let trunk = TrunkConfig { name: "here".into(), hosts: vec!["127.0.0.1:9".into()], nat: false };
+    let mut stack = Stack::start_with_trunks(&[trunk], ConnectionLimits::default()).await;
+    let mut peer = stack.udp().await;
+    for call in 0..CALLS {
+        let invite = options("UDP", &format!("call-{call}"), "").replace("OPTIONS", "INVITE");
+        let invite = invite.replace("sip:example.com SIP", "sip:100@example.com SIP");
+        let invite = invite.replace("CSeq", "Contact: <sip:me@127.0.0.1:9>\r\nCSeq");
+        peer.socket.send(invite.as_bytes()).await.unwrap();
+        if call % 50 == 0 {
+            peer.options().await;
+        }
+    }
+    peer.options().await;
+    assert!(stack.census().await.waiting_events > 0, "the test fills the channel");
+    for call in 0..CALLS {
+        let event = timeout(PATIENCE, stack.events.recv()).await.expect("every call is told").unwrap();
+        let SipEvent::Incoming { call_id, .. } = event else { panic!("{event:?}") };
+        assert_eq!(call_id, format!("call-{call}"));
+    }
 }
 
 #[tokio::test]
