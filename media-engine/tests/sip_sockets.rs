@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use media_engine::config::{SipConfig, TrunkConfig};
@@ -261,7 +261,7 @@ async fn a_tcp_peer_that_stops_reading_is_closed_and_harms_nobody() {
     // Long branches come back in every answer and fill the deaf peer's buffers soon.
     let request = options("TCP", "deaf", &"x".repeat(8000));
     let flood = tokio::spawn(async move { while deaf.write_all(request.as_bytes()).await.is_ok() {} });
-    let started = Instant::now();
+    let started = media_engine::net::clock::now();
     while !flood.is_finished() {
         udp.options().await;
         tcp.options().await;
