@@ -70,10 +70,12 @@ impl fmt::Display for Listener {
 /// Bounds and time-outs of connections.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionLimits {
-    /// Most connections, all transports together.
-    pub connections: usize,
+    /// Most TCP connections.
+    pub tcp: usize,
     /// Most TCP connections of one address.
-    pub connections_per_address: usize,
+    pub tcp_per_address: usize,
+    /// Most WebSockets: counted apart, so that a flood of TCP connections keeps no browser out.
+    pub websockets: usize,
     /// Messages that may wait to be written to one connection.
     pub queue: usize,
     /// A TCP peer's first message is complete this long after it connected.
@@ -91,8 +93,9 @@ pub struct ConnectionLimits {
 impl Default for ConnectionLimits {
     fn default() -> ConnectionLimits {
         ConnectionLimits {
-            connections: 8192,
-            connections_per_address: 256,
+            tcp: 4096,
+            tcp_per_address: 256,
+            websockets: 16_384,
             queue: 128,
             first_message: Duration::from_secs(10),
             message: Duration::from_secs(10),

@@ -54,6 +54,7 @@ struct Stack {
     connections: HashMap<FlowId, Connection>,
     /// Open TCP connections by address.
     addresses: HashMap<IpAddr, usize>,
+    websockets: usize,
     /// Our address as seen by peers of listeners on all addresses.
     views: HashMap<(FlowId, IpAddr), SocketAddr>,
     /// Our address in messages over WebSockets, whose socket is the HTTP server's.
@@ -84,6 +85,7 @@ pub(super) fn spawn(
         listeners: HashMap::new(),
         connections: HashMap::new(),
         addresses: HashMap::new(),
+        websockets: 0,
         views: HashMap::new(),
         ws_local: SocketAddr::new(route_to_anywhere(ws_local.ip()), ws_local.port()),
         events,
@@ -194,15 +196,12 @@ impl Stack {
     }
 
     fn accept(&mut self, stream: TcpStream, local: SocketAddr, peer: SocketAddr) {
-        let of_address = self.addresses.entry(peer.ip()).or_default();
-        if *of_address >= self.limits.connections_per_address {
-            return meters::refused("connections_of_address");
-        }
-        if self.connections.len() >= self.limits.connections {
-            if *of_address == 0 {
-                self.addresses.remove(&peer.ip());
-            }
+        if self.connections.len() - self.websockets >= self.limits.tcp {
             return meters::refused("connections");
+        }
+        let of_address = self.addresses.entry(peer.ip()).or_default();
+        if *of_address >= self.limits.tcp_per_address {
+            return meters::refused("connections_of_address");
         }
         *of_address += 1;
         if let Err(error) = tune(&stream) {
@@ -223,10 +222,11 @@ impl Stack {
     }
 
     fn attach(&mut self, connection: WsConnection) {
-        if self.connections.len() >= self.limits.connections {
+        if self.websockets >= self.limits.websockets {
             // Dropping both its ends closes it.
-            return meters::refused("connections");
+            return meters::refused("websockets");
         }
+        self.websockets += 1;
         let transport = if connection.secure { Transport::Wss } else { Transport::Ws };
         let flow = Flow { id: self.new_flow(), transport, local: self.ws_local, peer: connection.peer };
         let token = self.root.child_token();
@@ -248,9 +248,11 @@ impl Stack {
         meters::connections(connection.flow.transport, -1.0);
         meters::closed(why);
         tracing::debug!(flow = id.0, why, "SIP connection closed");
-        if connection.flow.transport == Transport::Tcp
-            && let Some(count) = self.addresses.get_mut(&connection.flow.peer.ip())
-        {
+        if connection.flow.transport.is_websocket() {
+            self.websockets -= 1;
+            // Its reader holds the other end; TCP's ends with the writer.
+            connection.token.cancel();
+        } else if let Some(count) = self.addresses.get_mut(&connection.flow.peer.ip()) {
             *count -= 1;
             if *count == 0 {
                 self.addresses.remove(&connection.flow.peer.ip());
