@@ -53,6 +53,35 @@ impl Baresip {
         self.process.line("Call established", deadline, |line| line.contains("Call established").then_some(())).await;
     }
 
+    /// Whether it said something that contains `text`.
+    pub fn said(&self, text: &str) -> bool {
+        self.process.said().contains(text)
+    }
+
+    /// Waits until it has kept `length` of what it heard.
+    pub async fn hears(&self, length: Duration, beyond: Duration) {
+        let mut look = tokio::time::interval(Duration::from_millis(50));
+        let wait = async {
+            loop {
+                look.tick().await;
+                if self.kept("dec").is_some_and(|kept| kept >= length) {
+                    return;
+                }
+            }
+        };
+        let heard = tokio::time::timeout(length + beyond, wait).await;
+        assert!(heard.is_ok(), "baresip heard {:?} of {length:?}", self.kept("dec").unwrap_or_default());
+    }
+
+    /// Length of a direction's sound so far: the header is written at the end, the samples all along.
+    fn kept(&self, direction: &str) -> Option<Duration> {
+        let bytes = std::fs::read(self.find_sound(direction)?).ok()?;
+        let number = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+        // RIFF: bytes a second stand at 28 in a plain header.
+        let per_second = number(28).filter(|&rate| rate > 0)?;
+        Some(Duration::from_secs_f64((bytes.len() as f64 - 44.0).max(0.0) / f64::from(per_second)))
+    }
+
     /// Hangs up and waits until that is done.
     pub async fn hang_up(&mut self, deadline: Duration) {
         self.process.write_line("/hangup");
@@ -62,11 +91,14 @@ impl Baresip {
 
     /// The call's direction `dec` (heard) or `enc` (said) as a WAV file; its header is complete once the call is over.
     pub fn sound(&self, direction: &str) -> PathBuf {
+        self.find_sound(direction).unwrap_or_else(|| panic!("baresip kept no sound `{direction}`"))
+    }
+
+    fn find_sound(&self, direction: &str) -> Option<PathBuf> {
         let ending = format!("-{direction}.wav");
         let files = std::fs::read_dir(self.folder.path()).expect("baresip's folder");
         let mut paths = files.filter_map(|entry| Some(entry.ok()?.path()));
-        let path = paths.find(|path| path.to_string_lossy().ends_with(&ending));
-        path.unwrap_or_else(|| panic!("baresip kept no sound {direction}"))
+        paths.find(|path| path.to_string_lossy().ends_with(&ending))
     }
 
     /// Ends it.

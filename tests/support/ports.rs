@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
 
 /// Below the system's ephemeral range, apart from the ports that Tandem hands out in tests.
 const FIRST: u16 = 14_000;
@@ -24,4 +25,20 @@ pub fn free() -> u16 {
         }
     }
     panic!("no free port from {FIRST} to {}", FIRST + COUNT);
+}
+
+/// Waits until somebody listens on UDP `port`, without touching it.
+pub async fn until_bound(port: u16, deadline: Duration) {
+    let mut look = tokio::time::interval(Duration::from_millis(10));
+    let wanted = format!(":{port:04X}");
+    let wait = async {
+        loop {
+            look.tick().await;
+            let table = std::fs::read_to_string("/proc/net/udp").expect("the system's UDP sockets");
+            if table.lines().any(|row| row.split_whitespace().nth(1).is_some_and(|local| local.ends_with(&wanted))) {
+                return;
+            }
+        }
+    };
+    assert!(tokio::time::timeout(deadline, wait).await.is_ok(), "nobody listened on port {port} within {deadline:?}");
 }

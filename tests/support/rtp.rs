@@ -84,6 +84,38 @@ impl RtpEnd {
         }
         (sent, came)
     }
+
+    /// Sends packet `n` of a stream of PCMU.
+    pub async fn send(&self, to: SocketAddr, n: usize, payload: &[u8]) {
+        let packet = Packet {
+            sequence: n as u16,
+            timestamp: (n * PAYLOAD) as u32,
+            payload_type: 0,
+            payload: payload.to_vec(),
+            source: SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)),
+        };
+        let bytes = packet.write(n == 0, u32::from(self.port));
+        self.socket.send_to(&bytes, to).await.expect("a datagram sent on loopback");
+    }
+
+    /// Where packets for this end come from: `other` speaks into its leg at `through` until they arrive.
+    pub async fn peer(&self, deadline: Duration, other: &RtpEnd, through: SocketAddr) -> SocketAddr {
+        let mut pace = tokio::time::interval(Duration::from_millis(20));
+        let mut buffer = [0; 2048];
+        let wait = async {
+            // Before the stream that is measured, in its numbering.
+            for n in (usize::MAX - 500).. {
+                tokio::select! {
+                    _ = pace.tick() => other.send(through, n, &[0xff; PAYLOAD]).await,
+                    received = self.socket.recv_from(&mut buffer) => {
+                        return received.expect("a datagram on loopback").1;
+                    }
+                }
+            }
+            unreachable!("the deadline comes first");
+        };
+        tokio::time::timeout(deadline, wait).await.unwrap_or_else(|_| panic!("nothing came to port {}", self.port))
+    }
 }
 
 impl Packet {
