@@ -16,7 +16,7 @@ use uuid::Uuid;
 pub use media_engine::config::{App, Config as EngineConfig, RouteTarget, SpeechProvider};
 pub use media_engine::engine::{
     CallMode, CallSettings, CallStatus, Command, CommandError, Engine, Envelope, Event, EventKind, LagMs, LegRole,
-    LegState, ProviderState, RecordingState, Reply, TranslationEvent,
+    LegState, ProviderKind, ProviderState, RecordingState, Reply, TranslationEvent,
 };
 pub use media_engine::error::{HangupCause, StartError};
 pub use media_engine::sip_io::WsConnection;
@@ -32,7 +32,7 @@ const RING_TIMEOUT: Duration = Duration::from_secs(60);
 pub type Started = (Engine, mpsc::Receiver<Event>);
 
 /// Starts the engine that `config` describes. Recordings lie in `record_dir`.
-pub fn start(config: &Config, record_dir: &Path) -> Result<Started, StartError> {
+pub async fn start(config: &Config, record_dir: &Path) -> Result<Started, StartError> {
     let _settings = settings(config, record_dir);
     Err(StartError::Config {
         key: "media".into(),

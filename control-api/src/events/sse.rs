@@ -33,7 +33,9 @@ pub struct Reader {
     first: VecDeque<Event>,
     /// Looks up whether the call is over.
     ends: Option<CallOver>,
-    quiet_since: Instant,
+    /// How long nothing may come before the end is thought of, and when that will be.
+    quiet: Duration,
+    ends_at: Instant,
     over: bool,
     stopping: CancellationToken,
 }
@@ -60,7 +62,8 @@ impl Reader {
             passing: None,
             first,
             ends: None,
-            quiet_since: Instant::now(),
+            quiet: STREAM_END_QUIET,
+            ends_at: Instant::now() + STREAM_END_QUIET,
             over: false,
             stopping,
         }
@@ -74,12 +77,18 @@ impl Reader {
         self
     }
 
-    /// Ends with an `end` event once `over` says so and nothing has come for [`STREAM_END_QUIET`].
+    /// Ends with an `end` event once `over` says so and nothing has come for [`STREAM_END_QUIET`]; with `told`, as
+    /// soon as all that is kept has been read.
     pub fn ending_when(
         mut self,
+        told: bool,
         over: impl Fn() -> futures_util::future::BoxFuture<'static, bool> + Send + Sync + 'static,
     ) -> Reader {
         self.ends = Some(Box::new(over));
+        if told {
+            self.quiet = Duration::ZERO;
+            self.ends_at = Instant::now();
+        }
         self
     }
 
@@ -108,7 +117,7 @@ impl Reader {
                 Ok((events, seen)) => {
                     self.cursor = seen;
                     if !events.is_empty() {
-                        self.quiet_since = Instant::now();
+                        self.ends_at = Instant::now() + self.quiet;
                         self.page = events.into();
                         continue;
                     }
@@ -133,16 +142,16 @@ impl Reader {
 
     async fn wait(&mut self) -> Wake {
         let organization = self.organization();
-        let quiet = self.quiet_since + STREAM_END_QUIET;
+        let ends_at = self.ends_at;
         tokio::select! {
             changed = self.latest.changed() => if changed.is_ok() { Wake::More } else { Wake::Stop },
             event = next_passing(&mut self.passing, organization) => Wake::Passing(event),
-            () = tokio::time::sleep_until(quiet), if self.ends.is_some() => {
+            () = tokio::time::sleep_until(ends_at), if self.ends.is_some() => {
                 let over = match &self.ends {
                     Some(over) => over().await,
                     None => false,
                 };
-                self.quiet_since = Instant::now();
+                self.ends_at = Instant::now() + STREAM_END_QUIET;
                 if over { Wake::End } else { Wake::More }
             }
             () = self.stopping.cancelled() => Wake::Stop,

@@ -117,6 +117,6 @@ pub(super) async fn translation_stream(
         async move { matches!(store.call_show(organization, id).await, Ok(Some(call)) if call.ended_at.is_some()) }
             .boxed()
     };
-    let reader = Reader::new(&state.bus, filter, after.unwrap_or(0), state.stopping.clone()).ending_when(over);
+    let reader = Reader::new(&state.bus, filter, after.unwrap_or(0), state.stopping.clone()).ending_when(told, over);
     Ok(sse_response(reader))
 }
