@@ -18,6 +18,7 @@ use axum::routing::get;
 use axum_server::Handle;
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use hyper_util::rt::TokioTimer;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -37,6 +38,8 @@ const ENGINE_STOP: Duration = Duration::from_secs(10);
 const INGEST_STOP: Duration = Duration::from_secs(5);
 /// Requests are answered within this.
 const HTTP_STOP: Duration = Duration::from_secs(3);
+/// A request's headers arrive within this, counted also while a kept connection is idle; then it is closed.
+const HEADERS_MAX: Duration = Duration::from_secs(30);
 /// Expired sessions are removed this often.
 const SESSION_SWEEP: Duration = Duration::from_secs(3600);
 /// The metrics' histograms are drained this often.
@@ -249,10 +252,11 @@ fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, ServeEr
 
 async fn http_serve(listener: TcpListener, tls: Option<RustlsConfig>, app: Router, handle: Handle<SocketAddr>) {
     let service = app.into_make_service_with_connect_info::<SocketAddr>();
-    let server = match axum_server::from_tcp(listener) {
+    let mut server = match axum_server::from_tcp(listener) {
         Ok(server) => server.handle(handle),
         Err(error) => return tracing::error!(%error, "the listener is lost"),
     };
+    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_MAX);
     let ended = match tls {
         Some(config) => {
             let acceptor = RustlsAcceptor::new(config).acceptor(NoDelayAcceptor::new());

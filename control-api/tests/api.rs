@@ -1,5 +1,7 @@
 //! The API without sockets, over an engine that the tests play.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use axum::body::Body;

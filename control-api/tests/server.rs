@@ -1,5 +1,7 @@
 //! The server over real sockets: SIP over WebSocket, TLS, admin socket, start and stop, the binary's sentences.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! Server-sent events: resumed without loss or repetition, slow readers harm nobody.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::time::Duration;
@@ -199,4 +201,23 @@ async fn streams_end_when_the_server_stops() {
     let mut stream = SseReader::new(world.send(request).await);
     world.state.stopping.cancel();
     assert_eq!(stream.next().await, None);
+}
+
+#[tokio::test]
+async fn a_revoked_key_loses_its_open_streams() {
+    let mut world = world("").await;
+    let call = world.call().await;
+    let of_call = format!("/api/calls/{call}/translations/stream");
+    let mut streams = Vec::new();
+    for path in ["/api/events", &of_call] {
+        let request = world.request(Method::GET, path).body(Body::empty()).unwrap();
+        streams.push(SseReader::new(world.send(request).await));
+    }
+    let key = world.state.store.api_key_by_hash(&control_api::auth::token_hash(&world.key)).await.unwrap().unwrap();
+    world.state.store.api_key_revoke(key.organization, key.id).await.unwrap();
+    let revoked = std::time::Instant::now();
+    for stream in &mut streams {
+        assert_eq!(stream.next().await, None);
+    }
+    assert!(revoked.elapsed() < Duration::from_secs(5), "{:?}", revoked.elapsed());
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use futures_util::future::BoxFuture;
 use futures_util::stream::{self, Stream};
 use serde_json::json;
 use tokio::sync::{broadcast, watch};
@@ -19,6 +20,8 @@ use crate::store::{OrganizationId, StoredEvent, StreamFilter};
 const PAGE: usize = 128;
 /// Proxies and browsers learn in this time that the line is alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// A revoked key or an ended session loses its streams within this time.
+const LOOK_EVERY: Duration = Duration::from_secs(4);
 /// A finished call's words may still come for this long; then its stream ends.
 pub const STREAM_END_QUIET: Duration = Duration::from_secs(10);
 
@@ -32,20 +35,29 @@ pub struct Reader {
     passing: Option<broadcast::Receiver<Passing>>,
     first: VecDeque<Event>,
     /// Looks up whether the call is over.
-    ends: Option<CallOver>,
+    ends: Option<Question>,
     /// How long nothing may come before the end is thought of, and when that will be.
     quiet: Duration,
     ends_at: Instant,
     over: bool,
+    /// Looks up whether the listener may still listen.
+    allowed: Question,
+    next_look: Instant,
     stopping: CancellationToken,
 }
 
-/// Asks whether the call of a stream is over.
-type CallOver = Box<dyn Fn() -> futures_util::future::BoxFuture<'static, bool> + Send + Sync>;
+/// A question that a reader asks from time to time.
+type Question = Box<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 
 impl Reader {
-    /// A listener to what comes after `after`.
-    pub fn new(bus: &Bus, filter: StreamFilter, after: i64, stopping: CancellationToken) -> Reader {
+    /// A listener to what comes after `after`, for as long as `allowed` says yes.
+    pub fn new(
+        bus: &Bus,
+        filter: StreamFilter,
+        after: i64,
+        stopping: CancellationToken,
+        allowed: impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static,
+    ) -> Reader {
         let latest = bus.watch();
         let newest = *latest.borrow();
         let mut first = VecDeque::new();
@@ -65,6 +77,8 @@ impl Reader {
             quiet: STREAM_END_QUIET,
             ends_at: Instant::now() + STREAM_END_QUIET,
             over: false,
+            allowed: Box::new(allowed),
+            next_look: Instant::now() + LOOK_EVERY,
             stopping,
         }
     }
@@ -82,7 +96,7 @@ impl Reader {
     pub fn ending_when(
         mut self,
         told: bool,
-        over: impl Fn() -> futures_util::future::BoxFuture<'static, bool> + Send + Sync + 'static,
+        over: impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static,
     ) -> Reader {
         self.ends = Some(Box::new(over));
         if told {
@@ -105,6 +119,11 @@ impl Reader {
         loop {
             if self.over {
                 return None;
+            }
+            if Instant::now() >= self.next_look {
+                self.next_look = Instant::now() + LOOK_EVERY;
+                self.over = !(self.allowed)().await;
+                continue;
             }
             if let Some(event) = self.first.pop_front() {
                 return Some(event);
@@ -142,7 +161,7 @@ impl Reader {
 
     async fn wait(&mut self) -> Wake {
         let organization = self.organization();
-        let ends_at = self.ends_at;
+        let (ends_at, next_look) = (self.ends_at, self.next_look);
         tokio::select! {
             changed = self.latest.changed() => if changed.is_ok() { Wake::More } else { Wake::Stop },
             event = next_passing(&mut self.passing, organization) => Wake::Passing(event),
@@ -154,6 +173,7 @@ impl Reader {
                 self.ends_at = Instant::now() + STREAM_END_QUIET;
                 if over { Wake::End } else { Wake::More }
             }
+            () = tokio::time::sleep_until(next_look) => Wake::More,
             () = self.stopping.cancelled() => Wake::Stop,
         }
     }

@@ -1,5 +1,5 @@
 //! A control plane over an engine that this file plays.
-#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test binary uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
