@@ -16,7 +16,7 @@ use uuid::Uuid;
 pub use media_engine::config::{App, Config as EngineConfig, RouteTarget, SpeechProvider};
 pub use media_engine::engine::{
     CallMode, CallSettings, CallStatus, Command, CommandError, Engine, Envelope, Event, EventKind, LagMs, LegRole,
-    LegState, ProviderKind, ProviderState, RecordingState, Reply, TranslationEvent,
+    LegState, ProviderState, RecordingState, Reply, TranslationEvent,
 };
 pub use media_engine::error::{HangupCause, StartError};
 pub use media_engine::sip_io::WsConnection;
@@ -25,6 +25,8 @@ pub use media_engine::units::{CallId, LegId, mask};
 use crate::config::Config;
 use crate::voice_config::VoiceConfig;
 
+pub use media_engine::engine::ProviderKind;
+
 /// How long a leg rings before the call fails.
 const RING_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -32,7 +34,7 @@ const RING_TIMEOUT: Duration = Duration::from_secs(60);
 pub type Started = (Engine, mpsc::Receiver<Event>);
 
 /// Starts the engine that `config` describes. Recordings lie in `record_dir`.
-pub async fn start(config: &Config, record_dir: &Path) -> Result<Started, StartError> {
+pub fn start(config: &Config, record_dir: &Path) -> Result<Started, StartError> {
     let _settings = settings(config, record_dir);
     Err(StartError::Config {
         key: "media".into(),

@@ -116,7 +116,7 @@ struct Prepared {
 /// Starts the server that `config` describes, with its data in `data`.
 pub async fn serve(config: Config, data: &Path) -> Result<Running, ServeError> {
     let prepared = prepare(&config, data).await?;
-    let started = engine::start(&config, &config.record_dir(data)).await?;
+    let started = engine::start(&config, &config.record_dir(data))?;
     launch(prepared, config, started).await
 }
 

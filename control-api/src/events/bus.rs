@@ -157,8 +157,8 @@ impl Bus {
         *self.shared.latest.borrow()
     }
 
-    /// Wakes when there is more; its value is the last event's id.
-    pub fn watch(&self) -> watch::Receiver<i64> {
+    /// Wakes when there is more.
+    pub(super) fn watch(&self) -> watch::Receiver<i64> {
         self.shared.latest.subscribe()
     }
 
