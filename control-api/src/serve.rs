@@ -23,6 +23,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::admin;
 use crate::config::Config;
@@ -109,7 +110,8 @@ struct Prepared {
     metrics: Option<TcpListener>,
     tls: Option<RustlsConfig>,
     admin: admin::Listener,
-    stopping: tokio_util::sync::CancellationToken,
+    /// Dropped before the launch, it ends what runs already.
+    stopping: DropGuard,
     lock: File,
 }
 
@@ -142,8 +144,8 @@ async fn prepare(config: &Config, data: &Path) -> Result<Prepared, ServeError> {
         tracing::warn!(closed, "calls were left open by a run that ended without a word; they are closed");
     }
     let bus = Bus::start(store.clone()).await?;
-    let stopping = tokio_util::sync::CancellationToken::new();
-    let tls = tls::start(config, data, stopping.clone())?;
+    let stopping = CancellationToken::new().drop_guard();
+    let tls = tls::start(config, data, stopping.token().clone())?;
     let http = listen("http.listen", config.http.listen)?;
     let metrics = config.metrics.listen.map(|address| listen("metrics.listen", address)).transpose()?;
     let admin = admin::Listener::bind(data)?;
@@ -153,6 +155,7 @@ async fn prepare(config: &Config, data: &Path) -> Result<Prepared, ServeError> {
 async fn launch(prepared: Prepared, config: Config, (engine, events): engine::Started) -> Result<Running, ServeError> {
     let Prepared { store, bus, http, metrics, tls, mut admin, stopping, lock } = prepared;
     let exporter = exporter();
+    let stopping = stopping.disarm();
     let address_of = |key, listener: &TcpListener, asked| {
         listener.local_addr().map_err(|source| ServeError::Listen { key, address: asked, source })
     };
@@ -269,7 +272,7 @@ async fn http_serve(listener: TcpListener, tls: Option<RustlsConfig>, app: Route
     }
 }
 
-async fn sweep(store: Store, stopping: tokio_util::sync::CancellationToken) {
+async fn sweep(store: Store, stopping: CancellationToken) {
     let mut tick = tokio::time::interval(SESSION_SWEEP);
     loop {
         tokio::select! {
@@ -282,7 +285,7 @@ async fn sweep(store: Store, stopping: tokio_util::sync::CancellationToken) {
     }
 }
 
-async fn upkeep(exporter: PrometheusHandle, stopping: tokio_util::sync::CancellationToken) {
+async fn upkeep(exporter: PrometheusHandle, stopping: CancellationToken) {
     let mut tick = tokio::time::interval(METRICS_UPKEEP);
     loop {
         tokio::select! {
