@@ -34,9 +34,6 @@ export interface PhoneEvents {
   onRinging(what: "ring" | "ringback" | "none"): void;
 }
 
-/** JsSIP waits for the last ICE candidate; behind a VPN that takes seconds. So long after the first one is enough. */
-const CANDIDATES_MS = 200;
-
 export class Phone {
   line: Line = IDLE;
   private ua: UA | undefined;
@@ -205,9 +202,12 @@ export class Phone {
   private take(session: RTCSession): void {
     this.session = session;
     const current = (): boolean => session === this.session;
-    let gathering: ReturnType<typeof setTimeout> | undefined;
-    session.on("icecandidate", ({ ready }) => {
-      gathering ??= setTimeout(ready, CANDIDATES_MS);
+    // JsSIP waits for the last ICE candidate; behind a VPN that takes seconds. The server has a public address and
+    // learns ours from the first packet, so the first candidate is enough.
+    let ready = false;
+    session.on("icecandidate", (event) => {
+      if (!ready) event.ready();
+      ready = true;
     });
     session.on("accepted", () => {
       if (!current()) return;
