@@ -1,1 +1,35 @@
 //! Sans-IO SIP core (RFC 3261).
+//!
+//! ```text
+//!  bytes ─▶ framing ─▶ message ─▶ gate ─▶ transactions, dialogs, registrar ─▶ events
+//!  bytes ◀──────────── write ◀────────────────────────┘
+//! ```
+//!
+//! Invariants: no clock, sockets or tasks; every size that a peer chooses is bounded; nothing
+//! that a peer sends panics. Not here: sockets and connections (`sip_io`), media and SDP (`sdp`).
+
+#[doc(hidden)]
+pub mod fuzz;
+
+pub(crate) mod dialog;
+pub mod digest;
+pub mod endpoint;
+pub mod framing;
+pub mod gate;
+pub mod header;
+pub mod message;
+pub(crate) mod registrar;
+pub(crate) mod transaction;
+pub mod trunk;
+pub mod uri;
+pub(crate) mod wheel;
+pub mod write;
+
+pub use endpoint::{
+    DialogId, Endpoint, EndpointConfig, Flow, FlowId, Limits, SipCommand, SipEvent, SipOutput, Sizes, Source, Target,
+    Transport,
+};
+pub use header::{CSeq, Contact, HeaderError, Name, NameAddr, Params, Via};
+pub use message::{Message, Method, ParseError, Start};
+pub use trunk::Trunk;
+pub use uri::{Host, Scheme, Uri};
