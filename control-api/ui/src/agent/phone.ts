@@ -66,6 +66,13 @@ export class Phone {
     await this.renew();
   }
 
+  /** The page goes away: the other side hears of it now, not when the media falls silent. */
+  stop(): void {
+    clearTimeout(this.timer);
+    this.tokens.cancel();
+    this.ua?.stop();
+  }
+
   /** Fetches credentials and uses them; again before they expire, and after a refusal. */
   private async renew(): Promise<void> {
     const wanted = this.tokens.begin();

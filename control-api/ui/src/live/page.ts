@@ -125,7 +125,10 @@ class CallCard {
 
   draw(call: Call, pinned: boolean, linked: boolean): void {
     this.call = call;
-    setText(this.title, `${call.from ?? "Unknown"} to ${call.to}`);
+    if (!this.title.hasChildNodes()) {
+      const whole = (text: string): HTMLElement => h("span", { class: "whole" }, text);
+      this.title.append(whole(call.from ?? "Unknown"), " to ", whole(call.to));
+    }
     this.element.dataset["status"] = call.status;
     this.element.classList.toggle("linked", linked);
     this.element.setAttribute("aria-label", `Call from ${call.from ?? "unknown"} to ${call.to}`);
