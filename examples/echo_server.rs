@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use media_engine::config::{App, MediaConfig, RouteConfig, RouteTarget, SipConfig, SpeechConfig, SpeechProvider, TrunkConfig};
+use media_engine::config::{
+    App, MediaConfig, RouteConfig, RouteTarget, SipConfig, SpeechConfig, SpeechProvider, TrunkConfig,
+};
 use media_engine::engine::CallSettings;
 use media_engine::{Command, Config, EventKind};
 
@@ -24,7 +26,7 @@ async fn main() -> Result<()> {
         record_dir: std::env::temp_dir().join("tandem-echo"),
         ring_timeout: Duration::from_secs(60),
     };
-    let (engine, mut events) = media_engine::engine::start(config).await?;
+    let media_engine::engine::Started { engine, mut events, .. } = media_engine::engine::start(config).await?;
     println!("call sip:anything@127.0.0.1:5060; Ctrl-C ends");
     loop {
         tokio::select! {

@@ -9,7 +9,9 @@ use serde_json::Value;
 #[tokio::main]
 async fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
-    let (Some(base), Some(call)) = (args.next(), args.next()) else { bail!("usage: follow_translation BASE_URL CALL_ID") };
+    let (Some(base), Some(call)) = (args.next(), args.next()) else {
+        bail!("usage: follow_translation BASE_URL CALL_ID")
+    };
     let key = std::env::var("TANDEM_KEY").context("set TANDEM_KEY to an API key")?;
     let http = reqwest::Client::new();
     let url = format!("{base}/api/calls/{call}/translations/stream");
@@ -43,6 +45,9 @@ async fn main() -> Result<()> {
 
 fn show(segment: &Value) {
     if segment["final"] == true && segment["translation"].is_string() {
-        println!("{:>3} {}\n    {}   {}", segment["segment"], segment["text"], segment["translation"], segment["lag_ms"]);
+        println!(
+            "{:>3} {}\n    {}   {}",
+            segment["segment"], segment["text"], segment["translation"], segment["lag_ms"]
+        );
     }
 }

@@ -13,7 +13,9 @@ use media_engine::sdp::Codec;
 #[tokio::main]
 async fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
-    let (Some(tandem), Some(number)) = (args.next(), args.next()) else { bail!("usage: scripted_caller SIP_ADDRESS NUMBER") };
+    let (Some(tandem), Some(number)) = (args.next(), args.next()) else {
+        bail!("usage: scripted_caller SIP_ADDRESS NUMBER")
+    };
     let mut party = Party::start("127.0.0.1".parse()?, tandem.parse()?, vec![Codec::Pcmu]).await?;
     party.call("+15555550142", &number)?;
     loop {

@@ -10,16 +10,20 @@
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use uuid::Uuid;
 
+pub use codecs::SampleRate;
+pub use media_engine::audio::tap::TapReader;
 pub use media_engine::config::{App, Config as EngineConfig, RouteTarget, SpeechProvider};
 pub use media_engine::engine::{
     CallMode, CallSettings, CallStatus, Command, CommandError, Engine, Envelope, Event, EventKind, LagMs, LegRole,
-    LegState, ProviderState, RecordingState, Reply, TranslationEvent,
+    LegState, ProviderState, RecordingState, Reply, Started, TranslationEvent,
 };
 pub use media_engine::error::{HangupCause, StartError};
-pub use media_engine::sip_io::WsConnection;
+pub use media_engine::party::{Noticed, Party};
+pub use media_engine::sdp::Codec;
+pub use media_engine::sip_io::{Listener, WsConnection};
+pub use media_engine::speech::Providers;
 pub use media_engine::units::{CallId, LegId, mask};
 
 use crate::config::Config;
@@ -28,21 +32,31 @@ use crate::voice_config::VoiceConfig;
 /// How long a leg rings before the call fails.
 const RING_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A running engine: where commands go and where events come from.
-pub type Started = (Engine, mpsc::Receiver<Event>);
-
 /// Starts the engine that `config` describes. Recordings lie in `record_dir`.
-pub fn start(config: &Config, record_dir: &Path) -> Result<Started, StartError> {
-    let _settings = settings(config, record_dir);
-    Err(StartError::Config {
-        key: "media".into(),
-        problem: "this build carries no media engine yet; use a build that does".into(),
-    })
+///
+/// # Errors
+/// [`StartError`] names the key and what to do.
+pub async fn start(config: &Config, record_dir: &Path) -> Result<Started, StartError> {
+    media_engine::engine::start(settings(config, record_dir)).await
+}
+
+/// The speech providers' part of the engine's configuration.
+pub fn speech_config(speech: &crate::config::SpeechConfig) -> media_engine::config::SpeechConfig {
+    media_engine::config::SpeechConfig {
+        stt: speech.stt.clone(),
+        translator: speech.translator.clone(),
+        tts: speech.tts.clone(),
+    }
+}
+
+/// How loud samples are, relative to a full-scale sine.
+pub fn level_dbfs(samples: &[i16]) -> f32 {
+    codecs::tones::level_dbfs(samples)
 }
 
 /// What the engine needs to know, from our configuration.
 pub fn settings(config: &Config, record_dir: &Path) -> EngineConfig {
-    use media_engine::config::{MediaConfig, RouteConfig, SipConfig, SpeechConfig, TrunkConfig};
+    use media_engine::config::{MediaConfig, RouteConfig, SipConfig, TrunkConfig};
     EngineConfig {
         sip: SipConfig { listen: config.sip.listen.clone(), domain: config.sip_domain() },
         media: MediaConfig {
@@ -61,11 +75,7 @@ pub fn settings(config: &Config, record_dir: &Path) -> EngineConfig {
             .iter()
             .map(|route| RouteConfig { pattern: route.pattern.clone(), to: route.to.clone() })
             .collect(),
-        speech: SpeechConfig {
-            stt: config.speech.stt.clone(),
-            translator: config.speech.translator.clone(),
-            tts: config.speech.tts.clone(),
-        },
+        speech: speech_config(&config.speech),
         record_dir: record_dir.to_owned(),
         ring_timeout: RING_TIMEOUT,
     }

@@ -158,12 +158,16 @@ async fn greet(running: &Running, data: &Path) {
     if let Some(address) = running.metrics {
         println!("metrics        http://{address}/metrics");
     }
-    println!("SIP            {}", running.state.config.sip.listen.join(", "));
+    let sip: Vec<String> = running.sip.iter().map(ToString::to_string).collect();
+    println!("SIP            {}", sip.join(", "));
     println!("data           {}", data.display());
     if matches!(running.state.store.user_exists().await, Ok(false)) {
         println!("Nobody can log in yet. In another terminal:");
         println!("  tandem user create --org NAME --email ADDRESS --data {}", data.display());
     }
+    // One line for programs that started us: where everything really is.
+    let metrics = running.metrics.map(|address| format!("http://{address}"));
+    println!("ready {}", serde_json::json!({ "http": running.url(), "sip": sip, "metrics": metrics }));
 }
 
 /// Asks the running server, or the store, and prints the secret alone on standard output.

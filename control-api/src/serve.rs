@@ -25,7 +25,7 @@ use tokio::time::timeout;
 
 use crate::admin;
 use crate::config::Config;
-use crate::engine::{self, Command, Engine, Event, StartError};
+use crate::engine::{self, Command, Engine, Event, Listener, StartError};
 use crate::events::{Bus, ingest};
 use crate::state::AppState;
 use crate::store::{Store, StoreError};
@@ -88,6 +88,8 @@ pub struct Running {
     pub http: SocketAddr,
     /// Where metrics are, unless off.
     pub metrics: Option<SocketAddr>,
+    /// SIP listeners with the ports they really have.
+    pub sip: Vec<Listener>,
     /// What requests use: store, engine, bus.
     pub state: AppState,
     handle: Handle<SocketAddr>,
@@ -113,7 +115,7 @@ struct Prepared {
 /// Starts the server that `config` describes, with its data in `data`.
 pub async fn serve(config: Config, data: &Path) -> Result<Running, ServeError> {
     let prepared = prepare(&config, data).await?;
-    let started = engine::start(&config, &config.record_dir(data))?;
+    let started = engine::start(&config, &config.record_dir(data)).await?;
     launch(prepared, config, started).await
 }
 
@@ -125,7 +127,7 @@ pub async fn serve_with(
     events: mpsc::Receiver<Event>,
 ) -> Result<Running, ServeError> {
     let prepared = prepare(&config, data).await?;
-    launch(prepared, config, (engine, events)).await
+    launch(prepared, config, engine::Started { engine, events, sip: Vec::new() }).await
 }
 
 async fn prepare(config: &Config, data: &Path) -> Result<Prepared, ServeError> {
@@ -147,7 +149,8 @@ async fn prepare(config: &Config, data: &Path) -> Result<Prepared, ServeError> {
     Ok(Prepared { store, bus, http, metrics, tls, admin, stopping, lock })
 }
 
-async fn launch(prepared: Prepared, config: Config, (engine, events): engine::Started) -> Result<Running, ServeError> {
+async fn launch(prepared: Prepared, config: Config, started: engine::Started) -> Result<Running, ServeError> {
+    let engine::Started { engine, events, sip } = started;
     let Prepared { store, bus, http, metrics, tls, mut admin, stopping, lock } = prepared;
     let exporter = exporter();
     let address_of = |key, listener: &TcpListener, asked| {
@@ -173,6 +176,7 @@ async fn launch(prepared: Prepared, config: Config, (engine, events): engine::St
     Ok(Running {
         http: http_address,
         metrics: metrics_address,
+        sip,
         state,
         handle,
         metrics_handle,

@@ -49,7 +49,13 @@ impl Customer {
     }
 
     /// Calls, speaks the script, hears the agent's reply in between, hangs up.
-    pub(super) async fn tell(&mut self, script: &[Line], reply: &Line, state: &AppState, watch: &mut Watch) -> Result<()> {
+    pub(super) async fn tell(
+        &mut self,
+        script: &[Line],
+        reply: &Line,
+        state: &AppState,
+        watch: &mut Watch,
+    ) -> Result<()> {
         self.party.call(NUMBER, CALLED)?;
         self.until_answered(watch).await?;
         tokio::time::sleep(SETTLE).await;

@@ -151,7 +151,7 @@ async fn set_up(data: &Path, once: bool) -> Result<Stage> {
     std::fs::write(&file, CONFIG).with_context(|| format!("{}: cannot be written", file.display()))?;
     let config = Config::load(Some(&file))?;
     let running = serve::serve(config, data).await?;
-    let sip = *running.sip.first().context("sip.listen: the demo needs a UDP listener")?;
+    let sip = running.sip.first().context("sip.listen: the demo needs a UDP listener")?.address;
     let account = NewAccount {
         organization: "Demo".into(),
         email: EMAIL.into(),
@@ -160,8 +160,7 @@ async fn set_up(data: &Path, once: bool) -> Result<Stage> {
         sip_name: AGENT.into(),
         password: None,
     };
-    let (_user, membership, password) =
-        account_create(&running.state.store, &running.state.passwords, account).await?;
+    let (_user, membership, password) = account_create(&running.state.store, &running.state.passwords, account).await?;
     let organization = membership.organization;
     let voice = VoiceConfig { live_translate: true, voice_to_voice: true, record: true, ..VoiceConfig::default() };
     running.state.store.voice_config_put(organization, &voice).await?;

@@ -77,7 +77,11 @@ impl Report {
     pub(super) fn wrong(&self, script: &[Line], reply: &Line) -> Vec<String> {
         let mut wrong = Vec::new();
         if self.status != "ended" {
-            wrong.push(format!("the call is `{}` ({}) instead of ended", self.status, self.cause.as_deref().unwrap_or("-")));
+            wrong.push(format!(
+                "the call is `{}` ({}) instead of ended",
+                self.status,
+                self.cause.as_deref().unwrap_or("-")
+            ));
         }
         for line in script.iter().chain([reply]) {
             let found = self.segments.iter().find(|(words, _)| words.translation.as_deref() == Some(line.meant));

@@ -29,6 +29,7 @@ struct Shared {
     latest: watch::Sender<i64>,
     passing: broadcast::Sender<Passing>,
     providers: Mutex<BTreeMap<String, Provider>>,
+    devices: Mutex<BTreeMap<String, usize>>,
 }
 
 #[derive(Debug)]
@@ -77,6 +78,7 @@ impl Bus {
             latest: watch::Sender::new(floor),
             passing: broadcast::Sender::new(PASSING),
             providers: Mutex::new(BTreeMap::new()),
+            devices: Mutex::new(BTreeMap::new()),
         };
         Ok(Bus { store, shared: Arc::new(shared) })
     }
@@ -158,7 +160,7 @@ impl Bus {
     }
 
     /// Wakes when there is more.
-    pub(super) fn watch(&self) -> watch::Receiver<i64> {
+    pub(crate) fn watch(&self) -> watch::Receiver<i64> {
         self.shared.latest.subscribe()
     }
 
@@ -167,14 +169,27 @@ impl Bus {
         self.shared.passing.subscribe()
     }
 
-    /// Tells what is not kept. The newest state of each provider is remembered for those who ask later.
+    /// Tells what is not kept. The newest state of each provider and agent is remembered for those who ask later.
     pub fn pass(&self, passing: Passing) {
+        if let Passing::Registration { agent, contacts, .. } = &passing {
+            let mut devices = self.shared.devices.lock().unwrap_or_else(PoisonError::into_inner);
+            match contacts {
+                0 => devices.remove(agent),
+                _ => devices.insert(agent.clone(), *contacts),
+            };
+        }
         if let Passing::Provider(provider) = &passing {
             let mut providers = self.shared.providers.lock().unwrap_or_else(PoisonError::into_inner);
             providers.insert(provider.kind.clone(), provider.clone());
         }
         // Nobody listening is no error.
         let _listeners = self.shared.passing.send(passing);
+    }
+
+    /// Devices under which an agent is registered now.
+    pub fn agent_devices(&self, agent: &str) -> usize {
+        let devices = self.shared.devices.lock().unwrap_or_else(PoisonError::into_inner);
+        devices.get(agent).copied().unwrap_or(0)
     }
 
     /// The newest state of each provider.

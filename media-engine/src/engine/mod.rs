@@ -38,7 +38,7 @@ use crate::net::clock;
 use crate::net::ports::PortRange;
 use crate::record_io::Recorder;
 use crate::sip::DialogId;
-use crate::sip_io::{SipHandle, SipStack};
+use crate::sip_io::{Listener, SipHandle, SipStack};
 use crate::speech::Providers;
 use crate::units::{CallId, LegId};
 use crate::worker::Pool;
@@ -83,13 +83,24 @@ impl Shared {
     }
 }
 
+/// A running engine.
+#[derive(Debug)]
+pub struct Started {
+    /// Takes commands.
+    pub engine: Engine,
+    /// Tells events.
+    pub events: mpsc::Receiver<Event>,
+    /// SIP listeners with the ports they really have, in the order of the configuration.
+    pub sip: Vec<Listener>,
+}
+
 /// Starts listeners, media threads and providers.
 ///
-/// Returns the handle for commands, and the events; the receiver must be drained.
+/// The events must be drained.
 ///
 /// # Errors
 /// [`StartError`] names the configuration key and what to do.
-pub async fn start(config: Config) -> Result<(Engine, mpsc::Receiver<Event>), StartError> {
+pub async fn start(config: Config) -> Result<Started, StartError> {
     check_record_dir(&config)?;
     let (engine, envelopes) = Engine::pair(COMMANDS);
     let (events_in, events) = mpsc::channel(EVENTS);
@@ -111,8 +122,9 @@ pub async fn start(config: Config) -> Result<(Engine, mpsc::Receiver<Event>), St
         dialogs: DashMap::new(),
         next_leg: AtomicU64::new(1),
     });
+    let sip = shared.sip.local_addresses().to_vec();
     tokio::spawn(switchboard::run(shared, envelopes, sip_events, status));
-    Ok((engine, events))
+    Ok(Started { engine, events, sip })
 }
 
 /// The recordings' folder must be writable before the first call, not at its end.
