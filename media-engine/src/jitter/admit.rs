@@ -96,6 +96,7 @@ impl Playout {
             decoded_to: self.position(timestamp),
             packet: self.config.sample_rate.samples_in_ms(USUAL_PACKET_MS),
             owed: 0,
+            bridged: false,
             roomy_since_us: None,
             impatience: 0,
         });

@@ -22,9 +22,10 @@ const LATE_ONE_IN: usize = 16;
 const MARGIN_US: i64 = 3_000;
 /// The baseline follows the least transit at 500 ppm, above any real clock's skew,
 const SLEW_DIVISOR: i64 = 2_000;
-/// or, where it is off by more than this (first packets, another route), at a fifth of real time.
-const FAST_SLEW_BEYOND_US: i64 = 5_000;
-const FAST_SLEW_DIVISOR: i64 = 5;
+/// or at 50 000 ppm, 1 ms a frame, while a stream is young or where it is off by more than this (another route).
+const FAST_SLEW_DIVISOR: i64 = 20;
+const FAST_SLEW_BEYOND_US: i64 = 10_000;
+const YOUNG_US: i64 = 8_000_000;
 /// Time that one packet's slew may stand for.
 const SLEW_SPAN_US: i64 = 60_000;
 /// No network brings a packet this much before the least transit,
@@ -41,6 +42,7 @@ pub(super) struct DelayEstimate {
     sorted: Vec<i64>,
     baseline_us: i64,
     slewed_at_us: i64,
+    began_us: i64,
     bound_us: i64,
 }
 
@@ -52,6 +54,7 @@ impl DelayEstimate {
             sorted: Vec::with_capacity(CAPACITY),
             baseline_us: 0,
             slewed_at_us: 0,
+            began_us: 0,
             bound_us: 0,
         }
     }
@@ -76,6 +79,7 @@ impl DelayEstimate {
         if self.recent.len() == 1 {
             self.baseline_us = transit_us;
             self.slewed_at_us = arrival_us;
+            self.began_us = arrival_us;
         } else {
             self.slew(arrival_us);
         }
@@ -99,7 +103,8 @@ impl DelayEstimate {
     fn slew(&mut self, arrival_us: i64) {
         let elapsed = (arrival_us - self.slewed_at_us).clamp(0, SLEW_SPAN_US);
         let off = self.least_us() - self.baseline_us;
-        let divisor = if off.abs() > FAST_SLEW_BEYOND_US { FAST_SLEW_DIVISOR } else { SLEW_DIVISOR };
+        let fast = off.abs() > FAST_SLEW_BEYOND_US || arrival_us - self.began_us < YOUNG_US;
+        let divisor = if fast { FAST_SLEW_DIVISOR } else { SLEW_DIVISOR };
         let most = elapsed / divisor;
         self.baseline_us += off.clamp(-most, most);
         self.slewed_at_us = self.slewed_at_us.max(arrival_us);
@@ -168,12 +173,12 @@ mod tests {
     }
 
     #[test]
-    fn the_baseline_moves_by_less_than_a_quarter_of_real_time() {
+    fn the_baseline_moves_by_at_most_a_millisecond_a_frame() {
         let mut delay = after(std::iter::repeat_n(90, 300));
         let mut last = delay.baseline_us();
         for index in 300..400 {
             delay.on_packet(0, index * 20_000);
-            assert!(last - delay.baseline_us() <= 5_000);
+            assert!(last - delay.baseline_us() <= 1_000);
             last = delay.baseline_us();
         }
         assert!(delay.baseline_us() <= FAST_SLEW_BEYOND_US, "{}", delay.baseline_us());

@@ -42,7 +42,7 @@ impl Playout {
             frame.fill(0);
             return Pulled { kind: PulledKind::Silence, captured_at: None };
         };
-        let kind = if stream.state == State::Playing || self.start(&mut stream, now_us) {
+        let kind = if stream.state == State::Playing || self.start(&mut stream, now_us, frame.len()) {
             self.play(&mut stream, now_us, frame)
         } else {
             self.fade_out(frame);
@@ -81,13 +81,16 @@ impl Playout {
     }
 
     /// Begins a stretch of sound when its first packet is ripe, so that playout starts at the delay that is wanted.
-    fn start(&mut self, stream: &mut Stream, now_us: i64) -> bool {
+    fn start(&mut self, stream: &mut Stream, now_us: i64, frame: usize) -> bool {
+        // Where packets are no multiple of frames, the last one of the least favourable frame must be ripe.
+        let others = frame - gcd(stream.packet, frame).min(frame);
+        let bound_us = self.delay.bound_us() + self.media_us(others as i64);
         while let Some(head) = self.next_packet(stream) {
             let slack_us = now_us - self.media_us(head.position);
-            if slack_us < self.delay.bound_us() {
+            if slack_us < bound_us {
                 return false;
             }
-            if slack_us <= self.delay.bound_us() + BACKLOG_US || head.sequence == stream.highest_sequence {
+            if slack_us <= bound_us + BACKLOG_US || head.sequence == stream.highest_sequence {
                 if stream.owed > 0 {
                     self.settle(stream, head);
                 }
@@ -163,7 +166,9 @@ impl Playout {
         if over > 0 {
             // Its beginning was concealed already: the rest is faded in from concealment that goes on.
             self.decoder.conceal(&mut self.under);
+            self.counters.late += u64::from(stream.bridged);
         }
+        stream.bridged = false;
         let decoded = self.decoder.decode(self.slots.payload(head), &mut self.scratch);
         self.slots.remove(head.sequence);
         stream.done = head.sequence;
@@ -212,6 +217,7 @@ impl Playout {
         stream.decoded_to += length as i64;
         if lost_before(stream, head) > 0 {
             self.concealed_samples += length as u64;
+            stream.bridged = true;
         }
         false
     }

@@ -133,6 +133,8 @@ pub(super) struct Stream {
     /// Samples concealed since nothing waits. `decoded_to` stands still meanwhile: whether they stand for loss, for
     /// a pause or for packets that are still on their way, the next packet tells.
     pub(super) owed: usize,
+    /// What was concealed last is a gap before a packet that waits.
+    pub(super) bridged: bool,
     /// Since when one hop less of delay would have done.
     pub(super) roomy_since_us: Option<i64>,
     /// Frames for which a splice was wanted and no good place found.
