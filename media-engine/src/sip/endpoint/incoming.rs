@@ -50,7 +50,8 @@ impl Endpoint {
         self.tags.insert(dialog.local_tag.clone(), TagOwner::Leg(id));
         let wants_offer = sdp.is_none();
         let peer = PeerAbilities::of(invite);
-        let ringing = Ringing { invite: server, dialog, wants_offer, session, peer };
+        let cseq = dialog.remote_cseq.unwrap_or_default();
+        let ringing = Ringing { invite: server, cseq, dialog, wants_offer, session, peer };
         let mut leg = Leg::new(id, LegState::Ringing(Box::new(ringing)));
         self.attach(&mut leg, flow);
         self.rearm_after(&mut leg.timer, self.config.unanswered, now, Timeout::Leg(id));
@@ -91,8 +92,7 @@ impl Endpoint {
         }
         let Some(mut leg) = self.legs.remove(&id) else { return };
         let LegState::Ringing(ringing) = leg.state else { return };
-        let Ringing { invite, dialog, wants_offer, session, peer } = *ringing;
-        let cseq = dialog.remote_cseq.unwrap_or_default();
+        let Ringing { invite, cseq, dialog, wants_offer, session, peer } = *ringing;
         let unacknowledged = self.send_success(invite, cseq, &dialog, session, peer, sdp.clone(), wants_offer, now);
         leg.state = LegState::Talking(Box::new(Talking {
             dialog,
