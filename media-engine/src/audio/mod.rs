@@ -1,1 +1,17 @@
 //! Gain, ducking, mixing and taps over linear samples.
+//!
+//! ```text
+//! leg's frame ──┬──▶ Ducker ──▶ mix_into ──▶ peer's encoder
+//!               └──▶ tap (a copy) ──▶ recording, recognition
+//! ```
+//!
+//! Invariants: mono `i16`; nothing here allocates after construction, blocks or reads the clock.
+//! Not here: resampling and codecs (crate `codecs`), and which sources are mixed (`call`).
+
+#![forbid(unsafe_code)]
+
+mod level;
+pub mod tap;
+
+pub use level::{DUCK_ATTACK, DUCK_DB, DUCK_RELEASE, Ducker, Gain, mix_into};
+pub use tap::{FrameKind, TapFrame, TapItem, TapReader, TapWriter, tap};

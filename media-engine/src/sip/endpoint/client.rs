@@ -140,6 +140,7 @@ impl Endpoint {
             ClientUser::Fork(_) => self.fork_answer(client, flow, response, status, now),
             ClientUser::Reinvite(dialog) => self.reinvite_answer(*dialog, flow, response, status, now),
             ClientUser::Refresh(dialog) => self.refresh_answer(*dialog, flow, response, status, now),
+            ClientUser::Register(index) => self.register_answer(*index, response, status, now),
             ClientUser::Nobody => {
                 // A re-INVITE whose dialog is over.
                 let cseq = response.cseq().ok();
@@ -156,6 +157,7 @@ impl Endpoint {
             ClientUser::Reinvite(dialog) | ClientUser::Refresh(dialog) => {
                 self.dialog_is_dead(*dialog, "no answer", now);
             }
+            ClientUser::Register(index) => self.register_failed(*index, 408),
             ClientUser::Nobody => {}
         }
     }

@@ -30,6 +30,7 @@ mod incoming;
 mod legs;
 mod offers;
 mod outgoing;
+mod registering;
 mod registration;
 mod requests;
 mod server;
@@ -75,6 +76,7 @@ pub struct Endpoint {
     attached: BTreeSet<(FlowId, DialogId)>,
     wheel: TimerWheel<Timeout>,
     registrar: Registrar,
+    registrations: Vec<registering::OwnRegistration>,
     nonces: Option<NonceStore>,
     outputs: VecDeque<SipOutput>,
     last_incoming: u64,
@@ -97,6 +99,8 @@ enum Timeout {
     Server(ServerId),
     Leg(DialogId),
     Session(DialogId),
+    /// A registration of our own, by its place.
+    Register(usize),
 }
 
 impl Endpoint {
@@ -105,6 +109,7 @@ impl Endpoint {
         Endpoint {
             tokens: Tokens::new(&config.seed),
             registrar: Registrar::new(config.limits),
+            registrations: Vec::new(),
             config,
             listeners: Vec::new(),
             tables: Tables::default(),
@@ -147,8 +152,8 @@ impl Endpoint {
     /// Takes an order of the engine.
     pub fn handle_command(&mut self, command: SipCommand, now: Instant) {
         match command {
-            SipCommand::Invite { dialog, target, from_user, from_display, headers, sdp } => {
-                let call = outgoing::Call { dialog, from_user, from_display, headers, sdp };
+            SipCommand::Invite { dialog, target, from_user, from_display, headers, sdp, webrtc_sdp } => {
+                let call = outgoing::Call { dialog, from_user, from_display, headers, sdp, webrtc_sdp };
                 self.invite(call, &target, now);
             }
             SipCommand::Progress { dialog, status, sdp } => self.progress(dialog, status, sdp, now),
@@ -165,6 +170,9 @@ impl Endpoint {
                 }
             }
             SipCommand::Info { dialog, content_type, body } => self.send_info(dialog, &content_type, body, now),
+            SipCommand::Register { trunk, user, password, expires } => {
+                self.register(trunk, user, password, expires, now);
+            }
             SipCommand::Drain => self.draining = true,
         }
     }
@@ -177,6 +185,7 @@ impl Endpoint {
                 Timeout::Server(id) => self.server_timer(id, now),
                 Timeout::Leg(dialog) => self.leg_timer(dialog, now),
                 Timeout::Session(dialog) => self.session_timer(dialog, now),
+                Timeout::Register(index) => self.registration_timer(index, now),
             }
         }
         for change in self.registrar.expire(now) {

@@ -32,6 +32,8 @@ pub(super) struct Call {
     pub(super) from_display: Option<String>,
     pub(super) headers: Vec<(String, String)>,
     pub(super) sdp: String,
+    /// For contacts behind a WebSocket: browsers.
+    pub(super) webrtc_sdp: Option<String>,
 }
 
 /// One place to call.
@@ -133,7 +135,7 @@ impl Endpoint {
     }
 
     /// A UDP listener from which `peer` can be reached.
-    fn listener_towards(&self, peer: SocketAddr) -> Option<Flow> {
+    pub(super) fn listener_towards(&self, peer: SocketAddr) -> Option<Flow> {
         let fits = |flow: &&Flow| flow.transport == Transport::Udp && flow.local.is_ipv4() == peer.is_ipv4();
         self.listeners.iter().find(fits).map(|flow| flow.towards(peer))
     }
@@ -166,7 +168,8 @@ impl Endpoint {
                 request = request.header(name, value);
             }
         }
-        let bytes = request.body(SDP, call.sdp.clone()).build();
+        let browser = call.webrtc_sdp.as_ref().filter(|_| destination.flow.transport.is_websocket());
+        let bytes = request.body(SDP, browser.unwrap_or(&call.sdp).clone()).build();
         let fork = Box::new(Fork {
             dialog: call.dialog,
             local,

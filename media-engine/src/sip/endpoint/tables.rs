@@ -46,6 +46,8 @@ pub(super) enum ClientUser {
     Reinvite(DialogId),
     /// An UPDATE that keeps the session alive.
     Refresh(DialogId),
+    /// A registration of our own, by its place.
+    Register(usize),
     /// BYE, CANCEL, INFO: nobody waits for the answer.
     Nobody,
 }
