@@ -1,5 +1,29 @@
 //! Sample maths of a voice engine: no I/O, no clock, no network, no notion of a call.
+//!
+//! ```text
+//!  RTP payload --> codec::Decoder --> i16 --> resample --> gain, tones --> codec::Encoder --> RTP payload
+//!                  (g711 l16 opus)     |                                   (g711 l16 opus)
+//!                  gaps: plc           +--> vad, dtmf (listen only)
+//! ```
+//!
+//! **Audio** is mono `i16` at a [`SampleRate`], in buffers that the caller owns.
+//!
+//! **Levels** are dBFS relative to a full-scale sine: a sine that peaks at 32767 has 0 dBFS, so does its RMS.
+//!
+//! **Invariants.** Nothing allocates, locks or reads a clock after construction (`tests/no_alloc.rs` proves it, libopus
+//! included). Nothing panics on payload bytes, whatever they are (`tests/fuzz.rs`).
+//!
+//! **Not here:** packets, timestamps, jitter, mixing of parties, decisions that need history of a call such as
+//! end-pointing; those are rooms of `media-engine`.
 
+#![forbid(unsafe_code)]
+
+pub mod codec;
+pub mod g711;
+pub mod l16;
+pub mod opus;
+pub mod plc;
 mod rate;
 
+pub use codec::{CodecError, Decoder, Encoder};
 pub use rate::SampleRate;
