@@ -19,11 +19,16 @@
 #![forbid(unsafe_code)]
 
 pub mod codec;
+pub mod dtmf;
 pub mod g711;
+pub mod gain;
 pub mod l16;
 pub mod opus;
 pub mod plc;
 mod rate;
+pub mod resample;
+pub mod tones;
+pub mod vad;
 
 pub use codec::{CodecError, Decoder, Encoder};
 pub use rate::SampleRate;
