@@ -1,1 +1,3 @@
 //! One media leg: plain RTP or WebRTC.
+
+pub mod webrtc;

@@ -1,1 +1,5 @@
-//! Offer and answer (RFC 3264, RFC 8866).
+//! Session descriptions: offer and answer (RFC 3264).
+
+mod codec;
+
+pub use codec::{Codec, Direction, TelephoneEventFormat};

@@ -1,0 +1,619 @@
+//! One browser leg: ICE, DTLS-SRTP and RTP over one UDP flow, driven sans-IO over `str0m`.
+//!
+//! ```text
+//!  SDP ──────▶ accept_offer / offer, handle_answer, handle_reoffer ──▶ SDP
+//!  datagram ─▶ handle_datagram ─┐                       ┌─▶ Transmit (to the worker's socket)
+//!  RTP ──────▶ write_rtp ───────┼─▶ str0m ─▶ poll_output┼─▶ Rtp (to the jitter buffer or relay)
+//!  time ─────▶ handle_timeout ──┘                       └─▶ Connected, Closed(reason)
+//! ```
+//!
+//! The driver's duty: after every call drain `poll_output` until `None`, then ask `poll_timeout`. A deadline
+//! in the past means at once.
+//!
+//! Invariants: one audio m-line, one codec, one telephone-event of the codec's clock. Datagrams that are not
+//! this leg's, or junk, change nothing but a counter. `Closed` comes at most once and is the last output.
+//!
+//! Not here: sockets, the demultiplexing table (see `stun_username_ufrag`), jitter buffer, codecs.
+//! Sources: RFC 8445 (ICE), RFC 7675 (consent), RFC 5764 (DTLS-SRTP), RFC 8834 (RTP in WebRTC), RFC 7587.
+
+mod formats;
+mod remote;
+mod stun;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
+use str0m::config::CryptoProvider;
+use str0m::format::{CodecConfig, PayloadParams};
+use str0m::media::{Direction as MediaDirection, Frequency, MediaKind, Mid};
+use str0m::net::{Protocol, Receive};
+use str0m::rtp::{Extension, ExtensionMap, RtpWrite};
+use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig, RtcError};
+
+use crate::sdp::{Codec, Direction};
+
+pub use formats::PeerAudio;
+use formats::{clock_of, event_format, voice_format};
+use remote::{Choice, ChosenCodec, Origin, Remote, compose};
+pub use stun::stun_username_ufrag;
+
+/// Fuzz targets of this room's parsers.
+#[doc(hidden)]
+pub mod fuzz {
+    pub use super::remote::fuzz::fuzz_remote_description;
+    pub use super::stun::fuzz::fuzz_stun_username_ufrag;
+}
+
+/// Longest wait from the last SDP to working media: a browser behind a firewall gives up after about as long.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
+/// How long a leg whose ICE consent is lost (some 15 s after the last answer) may wait for an ICE restart.
+const LOST_GRACE: Duration = Duration::from_secs(12);
+/// How often round trip and the browser's reception reports are read.
+const STATS_INTERVAL: Duration = Duration::from_secs(2);
+/// Largest RTP payload: what is left of a 1,200-byte datagram after header and SRTP tag.
+const MAX_PAYLOAD: usize = 1_100;
+
+/// Why a leg cannot do what is asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LegError {
+    /// The SDP cannot be used: answer 488, or 400 when nothing of it is readable. The text says why.
+    #[error("the SDP cannot be used: {0}")]
+    Sdp(String),
+    /// No codec in common: answer 488.
+    #[error("no codec in common: expected Opus, PCMU or PCMA")]
+    NoCommonCodec,
+    /// The call does not fit the state of the negotiation; a bug of the caller or a late answer.
+    #[error("out of order: {0}")]
+    OutOfOrder(&'static str),
+    /// Nothing can be sent now: not connected yet, or held by the other side. Drop and count.
+    #[error("nothing can be sent now: {0}")]
+    NotSending(&'static str),
+    /// A packet does not fit what was negotiated. Drop and count.
+    #[error("payload type {0} was not negotiated, or the payload is too long")]
+    BadPacket(u8),
+    /// The leg is over.
+    #[error("the leg has ended: {0}")]
+    Closed(String),
+}
+
+/// The certificate of this process for all its browser legs, and the crypto it belongs to.
+///
+/// Made once: generating a key costs milliseconds, and browsers only compare its fingerprint.
+#[derive(Clone, Debug)]
+pub struct DtlsCert {
+    certificate: str0m::config::DtlsCert,
+    crypto: Arc<CryptoProvider>,
+}
+
+impl DtlsCert {
+    /// A fresh self-signed certificate.
+    ///
+    /// # Errors
+    /// `LegError::Closed` when the crypto library has no randomness; browser legs are then impossible.
+    pub fn generate() -> Result<DtlsCert, LegError> {
+        let crypto = Arc::new(str0m::crypto::from_feature_flags());
+        match crypto.dtls_provider.generate_certificate() {
+            Some(certificate) => Ok(DtlsCert { certificate, crypto }),
+            None => Err(LegError::Closed("the crypto library cannot make a certificate".into())),
+        }
+    }
+}
+
+/// What ICE and the browser's RTCP reports tell. Counters run from the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PeerQuality {
+    /// RTP packets received.
+    pub packets_received: u64,
+    /// RTP packets given to `write_rtp`.
+    pub packets_sent: u64,
+    /// Datagrams that were junk or somebody else's.
+    pub datagrams_ignored: u64,
+    /// Round trip of the latest connectivity check or RTCP report.
+    pub round_trip: Option<Duration>,
+    /// Packets of ours that the browser missed.
+    pub remote_lost: u64,
+    /// Interarrival jitter that the browser sees.
+    pub remote_jitter: Option<Duration>,
+}
+
+/// What the driver must do or know.
+#[derive(Debug)]
+pub enum PeerOutput {
+    /// Send this datagram.
+    Transmit {
+        /// Browser's address.
+        to: SocketAddr,
+        /// Which of our candidates it leaves from.
+        from: SocketAddr,
+        /// The datagram.
+        bytes: Vec<u8>,
+    },
+    /// A decrypted RTP packet. Sequence number and timestamp are as on the wire.
+    Rtp {
+        /// Codec's or telephone-event's payload type.
+        payload_type: u8,
+        /// Sequence number.
+        seq: u16,
+        /// Timestamp in ticks of the RTP clock.
+        timestamp: u32,
+        /// Synchronisation source.
+        ssrc: u32,
+        /// Start of a talkspurt or event.
+        marker: bool,
+        /// Payload without header, extensions and padding.
+        payload: Arc<[u8]>,
+        /// When its datagram came.
+        arrival: Instant,
+    },
+    /// Media flows from now on. Once.
+    Connected,
+    /// The leg is over; the text is for log and API. Once, and last.
+    Closed(String),
+}
+
+#[derive(Debug)]
+enum Life {
+    Open,
+    /// Ended, not yet told.
+    Failed(String),
+    /// Closed from our side: what str0m still wants to send may leave.
+    Closing,
+    Closed,
+}
+
+/// One browser leg. See the module's head for how it is driven.
+pub struct WebRtcPeer {
+    rtc: Rtc,
+    life: Life,
+    addresses: Vec<SocketAddr>,
+    mid: Option<Mid>,
+    pending: Option<SdpPendingOffer>,
+    remote: Option<Remote>,
+    audio: Option<PeerAudio>,
+    ufrag: String,
+    previous_ufrag: Option<String>,
+    session: u64,
+    version: u64,
+    connected: bool,
+    connect_by: Option<Instant>,
+    lost_since: Option<Instant>,
+    last_now: Instant,
+    timeout: Instant,
+    quality: PeerQuality,
+}
+
+impl WebRtcPeer {
+    /// Answers a browser's offer.
+    ///
+    /// `candidates`: addresses of the worker's UDP port under which browsers may reach it, at least one.
+    /// The answer has one audio m-line with all candidates; other m-lines are rejected.
+    ///
+    /// # Errors
+    /// `Sdp` and `NoCommonCodec`: refuse the call with 488.
+    pub fn accept_offer(
+        offer_sdp: &str,
+        candidates: &[SocketAddr],
+        certificate: &DtlsCert,
+        now: Instant,
+    ) -> Result<(WebRtcPeer, String), LegError> {
+        let offer = Remote::parse(offer_sdp, Choice::Best)?;
+        let mut formats = vec![voice_format(offer.codec)];
+        if let Some(payload_type) = offer.telephone_event {
+            formats.push(event_format(payload_type, clock_of(offer.codec.codec)));
+        }
+        let mut peer = WebRtcPeer::build(formats, candidates, certificate, now)?;
+        let answer = peer.answer(offer)?;
+        Ok((peer, answer))
+    }
+
+    /// Offers a call to a browser: Opus, PCMU, PCMA in that order, telephone-event at 48 kHz.
+    ///
+    /// # Errors
+    /// `Sdp` when `candidates` holds no usable address.
+    pub fn offer(
+        candidates: &[SocketAddr],
+        certificate: &DtlsCert,
+        now: Instant,
+    ) -> Result<(WebRtcPeer, String), LegError> {
+        // Payload types as Chromium numbers them; 48 kHz events only: see ARCHITECTURE.md on str0m.
+        let mut formats: Vec<PayloadParams> = [(Codec::Opus, 111), (Codec::Pcmu, 0), (Codec::Pcma, 8)]
+            .into_iter()
+            .map(|(codec, payload_type)| voice_format(ChosenCodec { codec, payload_type }))
+            .collect();
+        formats.push(event_format(110, Frequency::FORTY_EIGHT_KHZ));
+        let mut peer = WebRtcPeer::build(formats, candidates, certificate, now)?;
+        let mut changes = peer.rtc.sdp_api();
+        peer.mid = Some(changes.add_media(MediaKind::Audio, MediaDirection::SendRecv, None, None, None));
+        let (offer, pending) = changes.apply().expect("a new m-line needs an offer");
+        peer.pending = Some(pending);
+        let text = compose(&offer.to_sdp_string(), None, &peer.origin());
+        Ok((peer, text))
+    }
+
+    /// Takes the browser's answer to `offer`.
+    ///
+    /// # Errors
+    /// `OutOfOrder` without an open offer; `Sdp` and `NoCommonCodec`: end the call.
+    pub fn handle_answer(&mut self, sdp: &str) -> Result<(), LegError> {
+        self.check_open()?;
+        let pending = self.pending.take().ok_or(LegError::OutOfOrder("an answer came without an open offer"))?;
+        let remote = Remote::parse(sdp, Choice::Best)?;
+        let answer = SdpAnswer::from_sdp_string(&remote.canonical()).map_err(unusable)?;
+        self.rtc.sdp_api().accept_answer(pending, answer).map_err(unusable)?;
+        self.negotiated(remote);
+        Ok(())
+    }
+
+    /// Answers a later offer: hold, resume, ICE restart, session refresh.
+    ///
+    /// # Errors
+    /// `Sdp` and `NoCommonCodec`: refuse with 488; the leg goes on as before.
+    pub fn handle_reoffer(&mut self, sdp: &str) -> Result<String, LegError> {
+        self.check_open()?;
+        let before = self.remote.as_ref().ok_or(LegError::OutOfOrder("the first negotiation is still open"))?;
+        let offer = Remote::parse(sdp, Choice::Same(before.codec))?;
+        if offer.fingerprint != before.fingerprint {
+            return Err(LegError::Sdp("a changed certificate needs a new call".into()));
+        }
+        let restart = offer.restarts(before);
+        let old = self.ufrag.clone();
+        let answer = self.answer(offer)?;
+        if restart {
+            self.previous_ufrag = Some(old);
+        }
+        Ok(answer)
+    }
+
+    /// Our ICE user fragment: connectivity checks that name it belong to this leg.
+    pub fn ufrag(&self) -> &str {
+        &self.ufrag
+    }
+
+    /// The fragment before the latest ICE restart; checks that name it may still be on their way.
+    pub fn previous_ufrag(&self) -> Option<&str> {
+        self.previous_ufrag.as_deref()
+    }
+
+    /// What was negotiated; `None` before the first answer.
+    pub fn audio(&self) -> Option<PeerAudio> {
+        self.audio
+    }
+
+    /// Counters, round trip and what the browser reports of our stream.
+    pub fn quality(&self) -> PeerQuality {
+        self.quality
+    }
+
+    /// One datagram that came for this leg: STUN by its fragment, the rest by source address.
+    ///
+    /// `to`: the local address it came to. One that is no candidate (a wildcard bind, 1:1 NAT) stands for the
+    /// first candidate of its family.
+    pub fn handle_datagram(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8], now: Instant) {
+        if !matches!(self.life, Life::Open | Life::Closing) {
+            return;
+        }
+        let now = self.advance(now);
+        let to = self.candidate_for(to);
+        let Ok(receive) = Receive::new(Protocol::Udp, from, to, bytes) else {
+            self.quality.datagrams_ignored += 1;
+            return;
+        };
+        let input = Input::Receive(now, receive);
+        // An error here speaks of one unauthenticated datagram. What really breaks the leg (a wrong
+        // fingerprint, a failed handshake) comes out of `poll_output` or the deadline.
+        if !self.rtc.accepts(&input) || self.rtc.handle_input(input).is_err() {
+            self.quality.datagrams_ignored += 1;
+        }
+        if !self.rtc.is_alive() {
+            self.fail("the browser closed the media connection".into());
+        }
+    }
+
+    /// Time has come to `now`; to be called when `poll_timeout` is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if !matches!(self.life, Life::Open | Life::Closing) {
+            return;
+        }
+        let now = self.advance(now);
+        if self.connect_by.is_some_and(|deadline| deadline <= now) {
+            let problem = "the browser could not be reached for media within 30 s; check `media.address` and firewalls";
+            self.fail(problem.into());
+        } else if self.lost_since.is_some_and(|since| since + LOST_GRACE <= now) {
+            self.fail("the browser stopped answering".into());
+        } else {
+            self.feed_time(now);
+        }
+    }
+
+    /// When `handle_timeout` is due.
+    pub fn poll_timeout(&self) -> Instant {
+        match self.life {
+            Life::Failed(_) => self.last_now,
+            Life::Closed => self.last_now + Duration::from_secs(3_600),
+            Life::Open | Life::Closing => {
+                let lost = self.lost_since.map(|since| since + LOST_GRACE);
+                [self.connect_by, lost].into_iter().flatten().fold(self.timeout, Instant::min)
+            }
+        }
+    }
+
+    /// The next thing to do, `None` when there is nothing until `poll_timeout` or the next input.
+    pub fn poll_output(&mut self) -> Option<PeerOutput> {
+        loop {
+            match &mut self.life {
+                Life::Open | Life::Closing => {}
+                Life::Failed(reason) => {
+                    let reason = std::mem::take(reason);
+                    self.life = Life::Closed;
+                    return Some(PeerOutput::Closed(reason));
+                }
+                Life::Closed => return None,
+            }
+            match self.rtc.poll_output() {
+                Ok(Output::Timeout(at)) => {
+                    self.timeout = at;
+                    if matches!(self.life, Life::Closing) && !self.rtc.is_alive() {
+                        self.life = Life::Closed;
+                    }
+                    return None;
+                }
+                Ok(Output::Transmit(datagram)) => {
+                    return Some(PeerOutput::Transmit {
+                        to: datagram.destination,
+                        from: datagram.source,
+                        bytes: datagram.contents.into(),
+                    });
+                }
+                Ok(Output::Event(event)) => {
+                    if let Some(output) = self.handle_event(event) {
+                        return Some(output);
+                    }
+                }
+                Err(error) => self.fail(ending(&error)),
+            }
+        }
+    }
+
+    /// Sends one RTP packet under this leg's own SSRC.
+    ///
+    /// `seq`: sequence number extended by the roll-over count, so that relays keep gaps and reordering; the
+    /// first one must lie below 65,536. Costs one allocation for the payload and str0m's own.
+    ///
+    /// # Errors
+    /// `NotSending` and `BadPacket`: drop the packet and count it.
+    pub fn write_rtp(
+        &mut self,
+        payload_type: u8,
+        seq: u64,
+        timestamp: u32,
+        marker: bool,
+        payload: &[u8],
+        now: Instant,
+    ) -> Result<(), LegError> {
+        self.check_open()?;
+        let (Some(audio), Some(mid)) = (self.audio, self.mid) else {
+            return Err(LegError::NotSending("nothing is negotiated yet"));
+        };
+        if !self.connected {
+            return Err(LegError::NotSending("not connected yet"));
+        }
+        if !matches!(audio.direction, Direction::SendRecv | Direction::SendOnly) {
+            return Err(LegError::NotSending("held by the other side"));
+        }
+        let event = audio.telephone_event.map(|event| event.payload_type);
+        if (payload_type != audio.payload_type && Some(payload_type) != event) || payload.len() > MAX_PAYLOAD {
+            return Err(LegError::BadPacket(payload_type));
+        }
+        let now = self.advance(now);
+        let mut direct = self.rtc.direct_api();
+        let stream = direct.stream_tx_by_mid(mid, None).ok_or(LegError::NotSending("no stream is declared"))?;
+        stream.write_rtp(RtpWrite::new(payload_type.into(), seq.into(), timestamp, now, payload).marker(marker));
+        self.quality.packets_sent += 1;
+        // Without this the packet waits for the next timer, up to 25 ms.
+        self.feed_time(now);
+        Ok(())
+    }
+
+    /// Says goodbye to the browser (DTLS close_notify); drain `poll_output` once more afterwards.
+    pub fn close(&mut self) {
+        if matches!(self.life, Life::Open) {
+            self.life = if self.rtc.close().is_ok() { Life::Closing } else { Life::Closed };
+        }
+    }
+
+    fn build(
+        formats: Vec<PayloadParams>,
+        candidates: &[SocketAddr],
+        certificate: &DtlsCert,
+        now: Instant,
+    ) -> Result<WebRtcPeer, LegError> {
+        let mut extensions = ExtensionMap::empty();
+        extensions.set(1, Extension::RtpMid);
+        let mut config = RtcConfig::new()
+            .set_crypto_provider(certificate.crypto.clone())
+            .set_dtls_cert(certificate.certificate.clone())
+            .set_rtp_mode(true)
+            .set_extension_map(extensions)
+            .set_stats_interval(Some(STATS_INTERVAL));
+        *config.codec_config() = CodecConfig::new_from_payload_params(formats);
+        let mut rtc = config.build(now);
+        let mut addresses = Vec::with_capacity(candidates.len());
+        for address in candidates {
+            let candidate = Candidate::host(*address, "udp").map_err(unusable)?;
+            rtc.add_local_candidate(candidate);
+            addresses.push(*address);
+        }
+        if addresses.is_empty() {
+            return Err(LegError::Sdp("no address of ours to offer; set `media.address`".into()));
+        }
+        let ufrag = rtc.direct_api().local_ice_credentials().ufrag;
+        // Only the browser compares it, and only with itself: any number that differs between legs will do.
+        let session = ufrag.bytes().fold(1, |number: u64, byte| (number << 6) ^ u64::from(byte)) >> 1;
+        Ok(WebRtcPeer {
+            rtc,
+            life: Life::Open,
+            addresses,
+            mid: None,
+            pending: None,
+            remote: None,
+            audio: None,
+            ufrag,
+            previous_ufrag: None,
+            session,
+            version: 0,
+            connected: false,
+            connect_by: None,
+            lost_since: None,
+            last_now: now,
+            timeout: now,
+            quality: PeerQuality::default(),
+        })
+    }
+
+    fn answer(&mut self, offer: Remote) -> Result<String, LegError> {
+        let parsed = SdpOffer::from_sdp_string(&offer.canonical()).map_err(unusable)?;
+        let answer = self.rtc.sdp_api().accept_offer(parsed).map_err(unusable)?;
+        self.pending = None;
+        let text = compose(&answer.to_sdp_string(), Some(&offer), &self.origin());
+        self.negotiated(offer);
+        Ok(text)
+    }
+
+    /// Takes over what str0m made of both descriptions.
+    fn negotiated(&mut self, remote: Remote) {
+        self.ufrag = self.rtc.direct_api().local_ice_credentials().ufrag;
+        self.mid = Some(Mid::from(remote.mid()));
+        let direction =
+            self.mid.and_then(|mid| self.rtc.media(mid)).map_or(MediaDirection::Inactive, |m| m.direction());
+        self.audio = Some(PeerAudio::new(&remote, direction));
+        self.remote = Some(remote);
+        if !self.connected {
+            self.connect_by = Some(self.last_now + CONNECT_DEADLINE);
+        }
+        // SDP functions take no time: the deadline in the past makes the driver come back at once.
+        self.feed_time(self.last_now);
+        self.timeout = self.last_now;
+    }
+
+    fn handle_event(&mut self, event: Event) -> Option<PeerOutput> {
+        match event {
+            Event::RtpPacket(packet) => {
+                self.quality.packets_received += 1;
+                Some(PeerOutput::Rtp {
+                    payload_type: *packet.header.payload_type,
+                    seq: packet.header.sequence_number,
+                    timestamp: packet.header.timestamp,
+                    ssrc: *packet.header.ssrc,
+                    marker: packet.header.marker,
+                    payload: packet.payload,
+                    arrival: packet.timestamp,
+                })
+            }
+            Event::Connected => {
+                self.connect_by = None;
+                let first = !std::mem::replace(&mut self.connected, true);
+                first.then_some(PeerOutput::Connected)
+            }
+            Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
+                self.lost_since = self.lost_since.or(Some(self.last_now));
+                None
+            }
+            Event::IceConnectionStateChange(state) => {
+                if state.is_connected() {
+                    self.lost_since = None;
+                }
+                None
+            }
+            Event::PeerStats(stats) => {
+                let pair = stats.selected_candidate_pair.and_then(|pair| pair.current_round_trip_time);
+                self.quality.round_trip = stats.rtt.or(pair).or(self.quality.round_trip);
+                None
+            }
+            Event::MediaEgressStats(stats) => {
+                if let (Some(remote), Some(audio)) = (stats.remote, self.audio) {
+                    let hz = audio.clock().0;
+                    self.quality.remote_lost = remote.packets_lost;
+                    self.quality.remote_jitter =
+                        Some(Duration::from_secs_f64(f64::from(remote.jitter) / f64::from(hz)));
+                }
+                None
+            }
+            Event::Closed if matches!(self.life, Life::Open) => {
+                self.fail("the browser closed the media connection".into());
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn feed_time(&mut self, now: Instant) {
+        if let Err(error) = self.rtc.handle_input(Input::Timeout(now)) {
+            self.fail(ending(&error));
+        }
+    }
+
+    fn fail(&mut self, reason: String) {
+        match self.life {
+            Life::Open => self.life = Life::Failed(reason),
+            Life::Closing => self.life = Life::Closed,
+            Life::Failed(_) | Life::Closed => {}
+        }
+    }
+
+    fn check_open(&self) -> Result<(), LegError> {
+        match &self.life {
+            Life::Open => Ok(()),
+            Life::Failed(reason) => Err(LegError::Closed(reason.clone())),
+            Life::Closing | Life::Closed => Err(LegError::Closed("it was closed".into())),
+        }
+    }
+
+    /// Time never runs backwards, whatever order the driver's batches come in.
+    fn advance(&mut self, now: Instant) -> Instant {
+        self.last_now = self.last_now.max(now);
+        self.last_now
+    }
+
+    fn origin(&mut self) -> Origin {
+        self.version += 1;
+        Origin { session: self.session, version: self.version, address: self.addresses[0] }
+    }
+
+    fn candidate_for(&self, to: SocketAddr) -> SocketAddr {
+        if self.addresses.contains(&to) {
+            return to;
+        }
+        self.addresses.iter().copied().find(|address| address.is_ipv4() == to.is_ipv4()).unwrap_or(to)
+    }
+}
+
+impl std::fmt::Debug for WebRtcPeer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let WebRtcPeer { life, audio, ufrag, connected, .. } = self;
+        f.debug_struct("WebRtcPeer")
+            .field("ufrag", ufrag)
+            .field("life", life)
+            .field("audio", audio)
+            .field("connected", connected)
+            .finish_non_exhaustive()
+    }
+}
+
+fn unusable(error: impl std::fmt::Display) -> LegError {
+    LegError::Sdp(error.to_string())
+}
+
+/// What str0m's last words mean for an operator.
+fn ending(error: &RtcError) -> String {
+    match error {
+        RtcError::RemoteSdp(text) if text.contains("fingerprint") => {
+            "the browser's certificate does not match the fingerprint in its SDP".into()
+        }
+        RtcError::Dtls(error) => format!("the DTLS handshake failed: {error}"),
+        other => format!("the media connection failed: {other}"),
+    }
+}

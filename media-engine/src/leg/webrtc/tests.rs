@@ -1,0 +1,495 @@
+//! Two legs joined in memory under virtual time; datagrams take 10 ms each way.
+
+use std::collections::VecDeque;
+
+use super::*;
+use crate::units::{ClockRate, test_epoch};
+
+/// As Chromium offers a voice call: mDNS and TCP candidates beside a usable one, both event clocks, a video line.
+pub(super) const CHROMIUM_OFFER: &str = "v=0\r\n\
+o=- 4611731400430051336 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n\
+a=group:BUNDLE 0 1\r\na=extmap-allow-mixed\r\na=msid-semantic: WMS stream1\r\n\
+m=audio 51234 UDP/TLS/RTP/SAVPF 111 63 9 0 8 13 110 126\r\n\
+c=IN IP4 192.0.2.7\r\na=rtcp:9 IN IP4 0.0.0.0\r\n\
+a=candidate:2071327464 1 udp 2113937151 6e1b4bd6-3b0e-4f6c-9f2d-2b8d9a1f8f11.local 51235 typ host generation 0 network-cost 999\r\n\
+a=candidate:1510613869 1 udp 2113937151 192.0.2.7 51234 typ host generation 0 network-id 1 network-cost 50\r\n\
+a=candidate:344579997 1 tcp 1518283007 192.0.2.7 9 typ host tcptype active generation 0\r\n\
+a=ice-ufrag:4ZcD\r\na=ice-pwd:2/1muCWoOi3uLifh0NuRHlsl\r\na=ice-options:trickle\r\n\
+a=fingerprint:sha-256 6B:8B:F0:65:5F:78:E2:51:3B:AC:6F:F3:3F:46:1B:35:DC:B8:5F:64:1A:24:C2:43:F0:A1:58:D0:A1:2C:19:1F\r\n\
+a=setup:actpass\r\na=mid:0\r\n\
+a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n\
+a=extmap:3 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\n\
+a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid\r\n\
+a=sendrecv\r\na=msid:stream1 track1\r\na=rtcp-mux\r\na=rtcp-rsize\r\n\
+a=rtpmap:111 opus/48000/2\r\na=rtcp-fb:111 transport-cc\r\na=fmtp:111 minptime=10;useinbandfec=1\r\n\
+a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\na=rtpmap:9 G722/8000\r\na=rtpmap:0 PCMU/8000\r\n\
+a=rtpmap:8 PCMA/8000\r\na=rtpmap:13 CN/8000\r\na=rtpmap:110 telephone-event/48000\r\n\
+a=rtpmap:126 telephone-event/8000\r\na=ssrc:2607947206 cname:abc\r\na=ssrc:2607947206 msid:stream1 track1\r\n\
+m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\na=sendrecv\r\na=rtcp-mux\r\n\
+a=rtpmap:96 VP8/90000\r\na=rtpmap:97 rtx/90000\r\n";
+
+/// As Firefox offers: everything that may stand at session level does.
+pub(super) const FIREFOX_OFFER: &str = "v=0\r\n\
+o=mozilla...THIS_IS_SDPARTA-99.0 8212476532 0 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=sendrecv\r\n\
+a=fingerprint:sha-256 aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa:aa\r\n\
+a=group:BUNDLE 0\r\na=ice-options:trickle\r\na=msid-semantic:WMS *\r\n\
+m=audio 9 UDP/TLS/RTP/SAVPF 109 9 0 8 101\r\nc=IN IP4 0.0.0.0\r\na=sendrecv\r\n\
+a=extmap:3 urn:ietf:params:rtp-hdrext:sdes:mid\r\n\
+a=fmtp:109 maxplaybackrate=48000;stereo=1;useinbandfec=1\r\na=fmtp:101 0-15\r\n\
+a=ice-pwd:8b8a7cbb3bdc4bb4d8a1b3cf4f5e6d7c\r\na=ice-ufrag:1a2b3c4d\r\na=mid:0\r\na=msid:{x} {y}\r\na=rtcp-mux\r\n\
+a=rtpmap:109 opus/48000/2\r\na=rtpmap:9 G722/8000/1\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
+a=rtpmap:101 telephone-event/8000/1\r\na=setup:actpass\r\na=ssrc:1234567 cname:{z}\r\n";
+
+/// Runs `target` over seeded mutations of `seeds`; deterministic.
+pub(super) fn mutate(seeds: &[&[u8]], rounds: u32, target: fn(&[u8])) {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % below.max(1) as u64) as usize
+    };
+    for seed in seeds {
+        target(seed);
+    }
+    for _ in 0..rounds {
+        let mut bytes = seeds[next(seeds.len())].to_vec();
+        for _ in 0..=next(4) {
+            let at = next(bytes.len());
+            match next(5) {
+                0 if !bytes.is_empty() => bytes[at] ^= 1 << next(8),
+                1 if !bytes.is_empty() => bytes[at] = [0, 0xff, b' ', b'\n', b':', b'-', b'9'][next(7)],
+                2 => bytes.truncate(at),
+                3 => {
+                    let other = seeds[next(seeds.len())];
+                    let from = next(other.len());
+                    let piece = &other[from..(from + next(64)).min(other.len())];
+                    bytes.splice(at..at, piece.iter().copied());
+                }
+                _ => drop(bytes.drain(at..(at + next(32)).min(bytes.len()))),
+            }
+        }
+        target(&bytes);
+    }
+}
+
+const LATENCY: Duration = Duration::from_millis(10);
+
+struct Side {
+    peer: WebRtcPeer,
+    connected: usize,
+    closed: Option<String>,
+    received: Vec<(u8, u16, u32, bool, Vec<u8>)>,
+    sent: usize,
+}
+
+/// Both legs, the datagrams between them, and the time.
+struct Pair {
+    sides: [Side; 2],
+    wire: VecDeque<(Instant, usize, SocketAddr, SocketAddr, Vec<u8>)>,
+    now: Instant,
+    cut: bool,
+}
+
+fn address(port: u16) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 1], port))
+}
+
+fn certificate() -> DtlsCert {
+    DtlsCert::generate().unwrap()
+}
+
+impl Pair {
+    /// Offerer at index 0, answerer at index 1.
+    fn negotiate() -> Pair {
+        Pair::negotiate_with(|answer| answer)
+    }
+
+    fn negotiate_with(change: impl FnOnce(String) -> String) -> Pair {
+        let now = test_epoch();
+        let (mut offerer, offer) = WebRtcPeer::offer(&[address(1000)], &certificate(), now).unwrap();
+        let (answerer, answer) = WebRtcPeer::accept_offer(&offer, &[address(2000)], &certificate(), now).unwrap();
+        offerer.handle_answer(&change(answer)).unwrap();
+        Pair::of(offerer, answerer, now)
+    }
+
+    fn of(a: WebRtcPeer, b: WebRtcPeer, now: Instant) -> Pair {
+        let side = |peer| Side { peer, connected: 0, closed: None, received: Vec::new(), sent: 0 };
+        Pair { sides: [side(a), side(b)], wire: VecDeque::new(), now, cut: false }
+    }
+
+    fn drain(&mut self, index: usize) {
+        while let Some(output) = self.sides[index].peer.poll_output() {
+            let side = &mut self.sides[index];
+            assert!(side.closed.is_none(), "nothing comes after Closed");
+            match output {
+                PeerOutput::Transmit { to, from, bytes } => {
+                    side.sent += 1;
+                    if !self.cut {
+                        self.wire.push_back((self.now + LATENCY, 1 - index, from, to, bytes));
+                    }
+                }
+                PeerOutput::Rtp { payload_type, seq, timestamp, marker, payload, .. } => {
+                    side.received.push((payload_type, seq, timestamp, marker, payload.to_vec()));
+                }
+                PeerOutput::Connected => side.connected += 1,
+                PeerOutput::Closed(reason) => side.closed = Some(reason),
+            }
+        }
+    }
+
+    fn run(&mut self, span: Duration) {
+        let end = self.now + span;
+        loop {
+            self.drain(0);
+            self.drain(1);
+            let due = (0..2).map(|index| self.sides[index].peer.poll_timeout()).min().unwrap();
+            let arrival = self.wire.front().map_or(end, |datagram| datagram.0);
+            let next = due.min(arrival).max(self.now);
+            if next >= end {
+                self.now = end;
+                return;
+            }
+            self.now = next;
+            if arrival <= next {
+                let (_, index, from, to, bytes) = self.wire.pop_front().unwrap();
+                self.sides[index].peer.handle_datagram(from, to, &bytes, next);
+                self.drain(index);
+            }
+            for index in 0..2 {
+                if self.sides[index].peer.poll_timeout() <= next {
+                    self.sides[index].peer.handle_timeout(next);
+                }
+            }
+        }
+    }
+
+    fn connect(mut self) -> Pair {
+        self.run(Duration::from_secs(2));
+        assert_eq!([self.sides[0].connected, self.sides[1].connected], [1, 1]);
+        self
+    }
+
+    /// Ten packets each way, 20 ms apart; how many of each side's arrived intact.
+    fn exchange(&mut self, first: u64) -> [usize; 2] {
+        for side in &mut self.sides {
+            side.received.clear();
+        }
+        let mut expected: [Vec<_>; 2] = [Vec::new(), Vec::new()];
+        for number in first..first + 10 {
+            for index in 0..2 {
+                let payload = [index as u8, number as u8, 0xa5, 0, 0xff];
+                let (timestamp, marker) = (number as u32 * 960, number == first);
+                let now = self.now;
+                let peer = &mut self.sides[index].peer;
+                let payload_type = peer.audio().unwrap().payload_type;
+                if peer.write_rtp(payload_type, number, timestamp, marker, &payload, now).is_ok() {
+                    expected[1 - index].push((payload_type, number as u16, timestamp, marker, payload.to_vec()));
+                }
+            }
+            self.run(Duration::from_millis(20));
+        }
+        self.run(Duration::from_millis(100));
+        [0, 1].map(|index| {
+            assert_eq!(self.sides[index].received, expected[index], "side {index}");
+            expected[index].len()
+        })
+    }
+}
+
+/// Side 0 plays the browser: offers through str0m, takes the answer.
+fn browser_reoffers(pair: &mut Pair, change: impl FnOnce(&mut str0m::change::SdpApi<'_>, Mid)) -> String {
+    let browser = &mut pair.sides[0].peer;
+    let mid = browser.mid.unwrap();
+    let mut changes = browser.rtc.sdp_api();
+    change(&mut changes, mid);
+    let (offer, pending) = changes.apply().unwrap();
+    let answer = pair.sides[1].peer.handle_reoffer(&offer.to_sdp_string()).unwrap();
+    browser_takes(pair, pending, &answer);
+    answer
+}
+
+fn browser_takes(pair: &mut Pair, pending: SdpPendingOffer, answer: &str) {
+    let browser = &mut pair.sides[0].peer;
+    browser.pending = Some(pending);
+    browser.handle_answer(answer).unwrap();
+}
+
+#[test]
+fn two_legs_connect_and_carry_rtp_both_ways_unaltered() {
+    let mut pair = Pair::negotiate().connect();
+    assert_eq!(pair.exchange(1), [10, 10]);
+    assert_eq!(pair.exchange(11), [10, 10]);
+    for side in &pair.sides {
+        let quality = side.peer.quality();
+        assert_eq!((quality.packets_sent, quality.packets_received), (20, 20));
+        assert_eq!(quality.datagrams_ignored, 0);
+    }
+}
+
+#[test]
+fn media_survives_the_roll_over_of_the_sequence_number() {
+    assert_eq!(Pair::negotiate().connect().exchange(65_530), [10, 10]);
+}
+
+#[test]
+fn media_is_ready_within_five_round_trips() {
+    let mut pair = Pair::negotiate();
+    pair.run(LATENCY * 10 + Duration::from_millis(60));
+    assert_eq!([pair.sides[0].connected, pair.sides[1].connected], [1, 1]);
+}
+
+#[test]
+fn opus_and_48_khz_events_are_negotiated() {
+    let pair = Pair::negotiate();
+    for side in &pair.sides {
+        let audio = side.peer.audio().unwrap();
+        assert_eq!((audio.codec, audio.payload_type, audio.direction), (Codec::Opus, 111, Direction::SendRecv));
+        assert_eq!(
+            audio.telephone_event.map(|event| (event.payload_type, event.clock)),
+            Some((110, ClockRate::HZ_48000))
+        );
+    }
+}
+
+#[test]
+fn telephone_events_share_the_stream() {
+    let mut pair = Pair::negotiate().connect();
+    let now = pair.now;
+    pair.sides[0].peer.write_rtp(110, 5, 960, true, &[5, 10, 3, 192], now).unwrap();
+    pair.run(Duration::from_millis(50));
+    assert_eq!(pair.sides[1].received, [(110, 5, 960, true, vec![5, 10, 3, 192])]);
+}
+
+#[test]
+fn packets_that_do_not_fit_the_negotiation_are_refused() {
+    let mut pair = Pair::negotiate();
+    let now = pair.now;
+    let early = pair.sides[0].peer.write_rtp(111, 1, 0, false, &[1], now);
+    assert!(matches!(early, Err(LegError::NotSending(_))), "{early:?}");
+    let mut pair = pair.connect();
+    let now = pair.now;
+    let peer = &mut pair.sides[0].peer;
+    assert_eq!(peer.write_rtp(0, 1, 0, false, &[1], now), Err(LegError::BadPacket(0)));
+    assert_eq!(peer.write_rtp(111, 1, 0, false, &[0; MAX_PAYLOAD + 1], now), Err(LegError::BadPacket(111)));
+}
+
+#[test]
+fn hold_stops_our_sending_and_resume_restarts_it() {
+    let mut pair = Pair::negotiate().connect();
+    assert_eq!(pair.exchange(1), [10, 10]);
+    for (offered, ours, arrived) in [
+        (MediaDirection::SendOnly, Direction::RecvOnly, [0, 10]),
+        (MediaDirection::SendRecv, Direction::SendRecv, [10, 10]),
+        (MediaDirection::Inactive, Direction::Inactive, [0, 0]),
+        (MediaDirection::SendRecv, Direction::SendRecv, [10, 10]),
+    ] {
+        let first = pair.sides[0].peer.quality().packets_sent + 100;
+        browser_reoffers(&mut pair, |changes, mid| changes.set_direction(mid, offered));
+        assert_eq!(pair.sides[1].peer.audio().unwrap().direction, ours);
+        pair.run(Duration::from_millis(100));
+        assert_eq!(pair.exchange(first), arrived, "{offered:?}");
+    }
+}
+
+#[test]
+fn ice_restart_changes_the_fragment_and_keeps_media() {
+    let mut pair = Pair::negotiate().connect();
+    assert_eq!(pair.exchange(1), [10, 10]);
+    let before = pair.sides[1].peer.ufrag().to_owned();
+    browser_reoffers(&mut pair, |changes, _| {
+        changes.ice_restart(true);
+    });
+    let answerer = &pair.sides[1].peer;
+    assert_ne!(answerer.ufrag(), before);
+    assert_eq!(answerer.previous_ufrag(), Some(before.as_str()));
+    assert_eq!(pair.exchange(20), [10, 10], "while the new checks run");
+    pair.run(Duration::from_secs(60));
+    assert_eq!(pair.exchange(40), [10, 10], "after consent has been renewed");
+    assert_eq!([pair.sides[0].closed.take(), pair.sides[1].closed.take()], [None, None]);
+}
+
+#[test]
+fn refused_reoffers_leave_the_leg_as_it_was() {
+    let mut pair = Pair::negotiate().connect();
+    let answerer = &mut pair.sides[1].peer;
+    let other_codec = CHROMIUM_OFFER.replace("opus/48000/2", "speex/16000");
+    assert_eq!(answerer.handle_reoffer(&other_codec), Err(LegError::NoCommonCodec));
+    let stranger = answerer.handle_reoffer(CHROMIUM_OFFER).unwrap_err().to_string();
+    assert!(stranger.contains("certificate"), "{stranger}");
+    assert!(answerer.handle_reoffer("hello").is_err());
+    assert_eq!(pair.exchange(1), [10, 10]);
+}
+
+#[test]
+fn wrong_fingerprint_ends_the_leg_with_a_clear_reason() {
+    let mut pair = Pair::negotiate_with(|answer| {
+        let at = answer.find("sha-256 ").unwrap() + 8;
+        let digit = if &answer[at..=at] == "0" { "1" } else { "0" };
+        format!("{}{digit}{}", &answer[..at], &answer[at + 1..])
+    });
+    pair.run(Duration::from_secs(5));
+    let reason = pair.sides[0].closed.clone().expect("the offerer sees the certificate");
+    assert!(reason.contains("fingerprint"), "{reason}");
+    assert_eq!(pair.sides[0].connected, 0);
+    let now = pair.now;
+    let late = pair.sides[0].peer.write_rtp(111, 1, 0, false, &[1], now);
+    assert!(matches!(late, Err(LegError::Closed(_))), "{late:?}");
+}
+
+#[test]
+fn junk_from_strangers_and_from_the_peers_address_changes_nothing() {
+    let mut pair = Pair::negotiate().connect();
+    assert_eq!(pair.exchange(1), [10, 10]);
+    let ignored = pair.sides[1].peer.quality().datagrams_ignored;
+    let mut state = 7_u32;
+    for round in 0..2_000_u32 {
+        let mut bytes: Vec<u8> = (0..round % 200)
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 24) as u8
+            })
+            .collect();
+        // STUN, DTLS (handshake, alert, application data), RTP and RTCP by first byte.
+        if let Some(first) = bytes.first_mut() {
+            *first = [0, 1, 20, 21, 22, 23, 0x80, 0x81, 63][round as usize % 9];
+        }
+        if bytes.len() > 13 && (20..64).contains(&bytes[0]) && round % 2 == 0 {
+            let length = (bytes.len() - 13) as u16;
+            bytes[1..3].copy_from_slice(&[0xfe, 0xfd]);
+            bytes[3..5].copy_from_slice(&[0, (round % 3) as u8]);
+            bytes[11..13].copy_from_slice(&length.to_be_bytes());
+        }
+        let from = if round % 2 == 0 { address(1000) } else { address(6666) };
+        let now = pair.now;
+        pair.sides[1].peer.handle_datagram(from, address(2000), &bytes, now);
+        pair.drain(1);
+    }
+    assert!(pair.sides[1].peer.quality().datagrams_ignored >= ignored + 1_000, "every stranger's datagram is counted");
+    assert_eq!(pair.sides[1].closed, None);
+    assert_eq!(pair.exchange(20), [10, 10]);
+}
+
+#[test]
+fn a_silent_browser_ends_the_leg_after_consent_and_grace() {
+    let mut pair = Pair::negotiate().connect();
+    pair.cut = true;
+    pair.run(Duration::from_secs(10));
+    assert_eq!(pair.sides[1].closed, None, "a short break is survived");
+    pair.run(Duration::from_secs(50));
+    assert_eq!(pair.sides[1].closed.as_deref(), Some("the browser stopped answering"));
+}
+
+#[test]
+fn an_unreachable_browser_ends_the_leg_with_advice() {
+    let mut pair = Pair::negotiate();
+    pair.cut = true;
+    pair.run(Duration::from_secs(40));
+    let reason = pair.sides[1].closed.clone().unwrap();
+    assert!(reason.contains("media.address"), "{reason}");
+}
+
+#[test]
+fn close_tells_the_browser() {
+    let mut pair = Pair::negotiate().connect();
+    pair.sides[0].peer.close();
+    pair.run(Duration::from_secs(1));
+    assert_eq!(pair.sides[0].closed, None, "who closes is not told");
+    assert_eq!(pair.sides[1].closed.as_deref(), Some("the browser closed the media connection"));
+}
+
+#[test]
+fn datagrams_to_a_wildcard_address_are_taken_for_the_first_candidate() {
+    let now = test_epoch();
+    let (mut offerer, offer) = WebRtcPeer::offer(&[address(1000)], &certificate(), now).unwrap();
+    let public = SocketAddr::from(([203, 0, 113, 9], 2000));
+    let (answerer, answer) = WebRtcPeer::accept_offer(&offer, &[public], &certificate(), now).unwrap();
+    offerer.handle_answer(&answer).unwrap();
+    let mut pair = Pair::of(offerer, answerer, now);
+    for _ in 0..200 {
+        pair.drain(0);
+        pair.drain(1);
+        for datagram in &mut pair.wire {
+            if datagram.1 == 1 {
+                datagram.3 = SocketAddr::from(([0, 0, 0, 0], 2000));
+            }
+        }
+        pair.run(Duration::from_millis(5));
+    }
+    assert_eq!(pair.sides[1].connected, 1);
+}
+
+#[test]
+fn answer_to_chromium_is_whole_and_rejects_the_video() {
+    let addresses = [SocketAddr::from(([203, 0, 113, 9], 20_000)), SocketAddr::from(([10, 0, 0, 5], 20_000))];
+    let (peer, answer) = WebRtcPeer::accept_offer(CHROMIUM_OFFER, &addresses, &certificate(), test_epoch()).unwrap();
+    for line in [
+        "a=group:BUNDLE 0",
+        "m=audio 20000 UDP/TLS/RTP/SAVPF 111 110",
+        "c=IN IP4 203.0.113.9",
+        "a=rtcp-mux",
+        "a=setup:passive",
+        "a=mid:0",
+        "a=sendrecv",
+        "a=rtpmap:111 opus/48000/2",
+        "a=fmtp:111 minptime=10;useinbandfec=1",
+        "a=rtpmap:110 telephone-event/48000",
+        "a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid",
+        "a=end-of-candidates",
+        "m=video 0 UDP/TLS/RTP/SAVPF 96 97",
+        "a=mid:1",
+    ] {
+        assert!(answer.lines().any(|found| found == line), "{line} is missing:\n{answer}");
+    }
+    for address in addresses {
+        let candidate = format!(" {} {} typ host", address.ip(), address.port());
+        assert!(answer.contains(&candidate), "{candidate} is missing:\n{answer}");
+    }
+    assert!(
+        !answer.contains("trickle") && !answer.contains("transport-cc") && !answer.contains("telephone-event/8000")
+    );
+    assert!(answer.find("m=audio").unwrap() < answer.find("m=video").unwrap());
+    assert!(answer.contains(&format!("a=ice-ufrag:{}\r\n", peer.ufrag())));
+    assert!(answer.lines().all(|line| !line.is_empty()) && answer.ends_with("\r\n"));
+}
+
+#[test]
+fn versions_of_our_descriptions_rise() {
+    let mut pair = Pair::negotiate().connect();
+    let origin = |sdp: &str| sdp.lines().find_map(|line| line.strip_prefix("o=- ")).unwrap().to_owned();
+    let first = browser_reoffers(&mut pair, |changes, mid| changes.set_direction(mid, MediaDirection::SendOnly));
+    let second = browser_reoffers(&mut pair, |changes, mid| changes.set_direction(mid, MediaDirection::SendRecv));
+    assert!(origin(&first).contains(" 2 IN"), "{first}");
+    assert!(origin(&second).contains(" 3 IN"), "{second}");
+}
+
+#[test]
+fn narrowband_browsers_get_g711_with_8_khz_events() {
+    let offer = CHROMIUM_OFFER.replace("opus/48000/2", "speex/16000");
+    let (peer, answer) = WebRtcPeer::accept_offer(&offer, &[address(2000)], &certificate(), test_epoch()).unwrap();
+    let audio = peer.audio().unwrap();
+    assert_eq!((audio.codec, audio.payload_type), (Codec::Pcmu, 0));
+    assert_eq!(audio.telephone_event.map(|event| (event.payload_type, event.clock)), Some((126, ClockRate::HZ_8000)));
+    assert!(answer.contains("m=audio 2000 UDP/TLS/RTP/SAVPF 0 126\r\n"), "{answer}");
+}
+
+#[test]
+fn mutated_offers_are_answered_or_refused_without_panic() {
+    // Fewer rounds than the parser's own target: each one that parses builds a whole leg.
+    fn accept(bytes: &[u8]) {
+        thread_local! {
+            static CERTIFICATE: DtlsCert = certificate();
+        }
+        let Ok(text) = std::str::from_utf8(bytes) else { return };
+        let _ =
+            CERTIFICATE.with(|certificate| WebRtcPeer::accept_offer(text, &[address(1)], certificate, test_epoch()));
+    }
+    mutate(&[CHROMIUM_OFFER.as_bytes(), FIREFOX_OFFER.as_bytes()], 2_000, accept);
+}
+
+#[test]
+fn an_answer_without_an_offer_is_out_of_order() {
+    let mut pair = Pair::negotiate();
+    let again = pair.sides[0].peer.handle_answer(CHROMIUM_OFFER);
+    assert!(matches!(again, Err(LegError::OutOfOrder(_))), "{again:?}");
+}
