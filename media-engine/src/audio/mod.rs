@@ -1,1 +1,15 @@
 //! Gain, ducking, mixing and taps over linear samples.
+//!
+//! ```text
+//! leg's frame ──┬──▶ Ducker ──▶ mix_into ──▶ peer's encoder
+//!               └──▶ tap (a copy) ──▶ recording, recognition
+//! ```
+//!
+//! Invariants: mono `i16`; nothing here allocates after construction, blocks or reads the clock.
+//! Not here: resampling and codecs (crate `codecs`), and which sources are mixed (`call`).
+
+#![forbid(unsafe_code)]
+
+pub mod tap;
+
+pub use tap::{FrameKind, TapFrame, TapItem, TapReader, TapWriter, tap};

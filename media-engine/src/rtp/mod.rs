@@ -1,1 +1,19 @@
 //! RTP packet view, sequence and timestamp arithmetic, statistics (RFC 3550).
+//!
+//! ```text
+//! datagram ─ is_rtcp? ─┬─▶ rtcp
+//!                      └─▶ RtpPacket::parse ─┬─▶ ReceiveStats
+//!                                            ├─▶ RelayMap ─▶ RtpHeader::write_to   (same codec)
+//!                                            └─▶ jitter                            (decoded path)
+//! ```
+//!
+//! Invariants: views borrow the datagram; nothing allocates per packet; bytes from outside never panic.
+//! Not here: sockets, legs, payload formats other than telephone-event, SRTP.
+
+#![forbid(unsafe_code)]
+
+mod extend;
+mod packet;
+
+pub use extend::{SeqExtender, TimestampExtender};
+pub use packet::{HEADER_LEN, RtpError, RtpHeader, RtpPacket, is_rtcp};
