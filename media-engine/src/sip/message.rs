@@ -1,0 +1,585 @@
+//! One SIP message as a borrowed view (RFC 3261 section 7).
+//!
+//! ```text
+//!  start line ─ headers (unfolded, long or compact) ─ empty line ─ body (by Content-Length)
+//! ```
+//!
+//! `parse` fails only for what cannot be answered: no SIP start line, no end of the head, sizes
+//! beyond the caps. Whatever is wrong beyond that is kept as a [`Defect`] or found when a typed
+//! value is asked for, so that `gate` can refuse the message with a status.
+//! Not here: whether a message may be acted upon (`gate`), streams (`framing`).
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::header::{CSeq, Contact, HeaderError, Name, NameAddr, SplitOutside, Via, parse_digits};
+use super::uri::{Uri, UriError, is_token};
+
+/// Longest message, start line to body, in bytes.
+pub const MAX_MESSAGE: usize = 64 * 1024;
+/// Longest header with its continuation lines, in bytes.
+pub const MAX_HEADER: usize = 16 * 1024;
+/// Most header lines.
+pub const MAX_HEADERS: usize = 128;
+
+/// A request method; methods are case-sensitive tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method<'a> {
+    /// Starts or changes a call.
+    Invite,
+    /// Ends the three-way handshake of INVITE.
+    Ack,
+    /// Gives up a call that is not answered.
+    Cancel,
+    /// Ends a call.
+    Bye,
+    /// Asks what is supported.
+    Options,
+    /// Binds a contact to an address.
+    Register,
+    /// RFC 6086.
+    Info,
+    /// RFC 3311.
+    Update,
+    /// RFC 3262.
+    Prack,
+    /// RFC 3428.
+    Message,
+    /// RFC 3515.
+    Refer,
+    /// RFC 6665.
+    Notify,
+    /// RFC 6665.
+    Subscribe,
+    /// RFC 3903.
+    Publish,
+    /// Any other token.
+    Other(&'a str),
+}
+
+impl<'a> Method<'a> {
+    /// Reads a method; `None` when the text is no token.
+    pub fn parse(text: &'a str) -> Option<Method<'a>> {
+        Some(match text {
+            "INVITE" => Method::Invite,
+            "ACK" => Method::Ack,
+            "CANCEL" => Method::Cancel,
+            "BYE" => Method::Bye,
+            "OPTIONS" => Method::Options,
+            "REGISTER" => Method::Register,
+            "INFO" => Method::Info,
+            "UPDATE" => Method::Update,
+            "PRACK" => Method::Prack,
+            "MESSAGE" => Method::Message,
+            "REFER" => Method::Refer,
+            "NOTIFY" => Method::Notify,
+            "SUBSCRIBE" => Method::Subscribe,
+            "PUBLISH" => Method::Publish,
+            other if is_token(other) => Method::Other(other),
+            _ => return None,
+        })
+    }
+
+    /// The method as written.
+    pub fn as_str(&self) -> &'a str {
+        match self {
+            Method::Invite => "INVITE",
+            Method::Ack => "ACK",
+            Method::Cancel => "CANCEL",
+            Method::Bye => "BYE",
+            Method::Options => "OPTIONS",
+            Method::Register => "REGISTER",
+            Method::Info => "INFO",
+            Method::Update => "UPDATE",
+            Method::Prack => "PRACK",
+            Method::Message => "MESSAGE",
+            Method::Refer => "REFER",
+            Method::Notify => "NOTIFY",
+            Method::Subscribe => "SUBSCRIBE",
+            Method::Publish => "PUBLISH",
+            Method::Other(other) => other,
+        }
+    }
+}
+
+impl fmt::Display for Method<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// First line of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start<'a> {
+    /// A request; the URI as written, not yet checked.
+    Request {
+        /// Method.
+        method: Method<'a>,
+        /// Request-URI.
+        uri: &'a str,
+    },
+    /// A response.
+    Response {
+        /// 100 to 699.
+        status: u16,
+        /// Reason phrase, maybe empty.
+        reason: &'a str,
+    },
+}
+
+/// Why bytes are no message that could be answered. All are dropped and counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    /// Nothing but line ends: a keep-alive.
+    #[error("empty: a keep-alive")]
+    Empty,
+    /// Longer than [`MAX_MESSAGE`], or a header longer than [`MAX_HEADER`], or more than [`MAX_HEADERS`].
+    #[error("too large")]
+    TooLarge,
+    /// No empty line ends the head.
+    #[error("no end of headers")]
+    Truncated,
+    /// The first line is neither a request line nor a status line of SIP.
+    #[error("no SIP start line")]
+    StartLine,
+    /// A carriage return or line feed alone.
+    #[error("stray line end")]
+    StrayLineEnd,
+}
+
+impl ParseError {
+    /// A word for metrics.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            ParseError::Empty => "empty",
+            ParseError::TooLarge => "too_large",
+            ParseError::Truncated => "truncated",
+            ParseError::StartLine => "start_line",
+            ParseError::StrayLineEnd => "stray_line_end",
+        }
+    }
+}
+
+/// What is wrong with a message that could still be cut into parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defect {
+    /// Superfluous spaces in the request line.
+    StartLine,
+    /// A line that is no header.
+    HeaderLine,
+    /// Content-Length repeated, negative, or no number.
+    ContentLength,
+    /// The body is shorter than Content-Length says.
+    ShortBody,
+}
+
+#[derive(Clone, Debug)]
+struct Header<'a> {
+    name: Name,
+    text: &'a str,
+    value: Cow<'a, str>,
+}
+
+/// One message over borrowed bytes.
+#[derive(Clone, Debug)]
+pub struct Message<'a> {
+    start: Start<'a>,
+    version: &'a str,
+    headers: Vec<Header<'a>>,
+    body: &'a [u8],
+    defect: Option<Defect>,
+}
+
+impl<'a> Message<'a> {
+    /// Cuts a datagram, a framed stream message or a WebSocket message into its parts.
+    ///
+    /// Line ends before the start line and bytes after the body are ignored (RFC 3261 sections 7.5, 18.3).
+    /// Header text that is no UTF-8 reads with U+FFFD in its place.
+    pub fn parse(bytes: &'a [u8]) -> Result<Message<'a>, ParseError> {
+        let lead = bytes.iter().take_while(|&&b| b == b'\r' || b == b'\n').count();
+        let bytes = &bytes[lead..];
+        if bytes.is_empty() {
+            return Err(ParseError::Empty);
+        }
+        if bytes.len() > MAX_MESSAGE {
+            return Err(ParseError::TooLarge);
+        }
+        let head_end = find(bytes, b"\r\n\r\n").ok_or(ParseError::Truncated)?;
+        let mut lines = Lines { rest: &bytes[..head_end + 2] };
+        let first = lines.next().ok_or(ParseError::Truncated)??;
+        let (start, version, mut defect) = parse_start(first)?;
+        let headers = parse_headers(lines, &mut defect)?;
+        let rest = &bytes[head_end + 4..];
+        let mut message = Message { start, version, headers, body: rest, defect };
+        match message.content_length() {
+            Ok(None) => {}
+            Ok(Some(length)) if length <= rest.len() => message.body = &rest[..length],
+            Ok(Some(_)) => message.defect = message.defect.or(Some(Defect::ShortBody)),
+            Err(_) => message.defect = message.defect.or(Some(Defect::ContentLength)),
+        }
+        Ok(message)
+    }
+
+    /// First line.
+    pub fn start(&self) -> Start<'a> {
+        self.start
+    }
+
+    /// Version of the protocol, `2.0` for all that is understood.
+    pub fn version(&self) -> &'a str {
+        self.version
+    }
+
+    /// First thing found wrong while parsing.
+    pub fn defect(&self) -> Option<Defect> {
+        self.defect
+    }
+
+    /// Whether this is a request.
+    pub fn is_request(&self) -> bool {
+        matches!(self.start, Start::Request { .. })
+    }
+
+    /// The method, of a request.
+    pub fn method(&self) -> Option<Method<'a>> {
+        match self.start {
+            Start::Request { method, .. } => Some(method),
+            Start::Response { .. } => None,
+        }
+    }
+
+    /// The status, of a response.
+    pub fn status(&self) -> Option<u16> {
+        match self.start {
+            Start::Request { .. } => None,
+            Start::Response { status, .. } => Some(status),
+        }
+    }
+
+    /// The Request-URI, of a request; of a response always [`UriError::Scheme`].
+    pub fn request_uri(&self) -> Result<Uri<'a>, UriError> {
+        match self.start {
+            Start::Request { uri, .. } => Uri::parse(uri),
+            Start::Response { .. } => Err(UriError::Scheme),
+        }
+    }
+
+    /// Body as long as Content-Length says; without it, all that follows the head.
+    pub fn body(&self) -> &'a [u8] {
+        self.body
+    }
+
+    /// The first line of this name, unfolded, whole.
+    pub fn header(&self, name: Name) -> Option<&str> {
+        self.lines(name).next()
+    }
+
+    /// Lines of this name, unfolded, whole.
+    pub fn lines(&self, name: Name) -> impl Iterator<Item = &str> {
+        self.headers.iter().filter(move |header| header.name == name).map(|header| &*header.value)
+    }
+
+    /// Values of this name: lines, and their parts between commas where the header is a list.
+    pub fn headers(&self, name: Name) -> impl Iterator<Item = &str> {
+        self.lines(name).flat_map(move |line| {
+            let separator = if name.is_list() { b',' } else { b'\n' };
+            SplitOutside::new(line, separator).map(str::trim)
+        })
+    }
+
+    /// The first line of a header that [`Name`] does not know, such as `X-Account`, in any case.
+    pub fn extension(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|header| header.text.eq_ignore_ascii_case(name)).map(|header| &*header.value)
+    }
+
+    /// Every header as (name as written, unfolded value), in order.
+    pub fn all_headers(&self) -> impl Iterator<Item = (&'a str, &str)> {
+        self.headers.iter().map(|header| (header.text, &*header.value))
+    }
+
+    /// How many lines have this name.
+    pub fn count(&self, name: Name) -> usize {
+        self.lines(name).count()
+    }
+
+    /// The topmost Via.
+    pub fn top_via(&self) -> Result<Via<'_>, HeaderError> {
+        Via::parse(self.headers(Name::Via).next().ok_or(HeaderError::Missing(Name::Via))?)
+    }
+
+    /// From.
+    pub fn from(&self) -> Result<NameAddr<'_>, HeaderError> {
+        self.address(Name::From)
+    }
+
+    /// To.
+    pub fn to(&self) -> Result<NameAddr<'_>, HeaderError> {
+        self.address(Name::To)
+    }
+
+    fn address(&self, name: Name) -> Result<NameAddr<'_>, HeaderError> {
+        let text = self.header(name).ok_or(HeaderError::Missing(name))?;
+        NameAddr::parse(text).map_err(|_| HeaderError::Malformed(name))
+    }
+
+    /// Call-ID: one word, or two joined by `@`.
+    pub fn call_id(&self) -> Result<&str, HeaderError> {
+        let text = self.header(Name::CallId).ok_or(HeaderError::Missing(Name::CallId))?;
+        let good = !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
+        good.then_some(text).ok_or(HeaderError::Malformed(Name::CallId))
+    }
+
+    /// CSeq.
+    pub fn cseq(&self) -> Result<CSeq<'_>, HeaderError> {
+        CSeq::parse(self.header(Name::CSeq).ok_or(HeaderError::Missing(Name::CSeq))?)
+    }
+
+    /// Contacts in order.
+    pub fn contacts(&self) -> impl Iterator<Item = Result<Contact<'_>, HeaderError>> {
+        self.headers(Name::Contact).map(|text| Contact::parse(text).map_err(|_| HeaderError::Malformed(Name::Contact)))
+    }
+
+    /// The first Contact that is an address: the remote target of a dialog.
+    pub fn contact(&self) -> Result<NameAddr<'_>, HeaderError> {
+        match self.contacts().next() {
+            Some(Ok(Contact::Address(address))) => Ok(address),
+            Some(_) => Err(HeaderError::Malformed(Name::Contact)),
+            None => Err(HeaderError::Missing(Name::Contact)),
+        }
+    }
+
+    /// Max-Forwards; `None` when absent, as from RFC 2543 peers.
+    pub fn max_forwards(&self) -> Result<Option<u8>, HeaderError> {
+        let Some(text) = self.header(Name::MaxForwards) else { return Ok(None) };
+        let hops = parse_digits(text).and_then(|hops| u8::try_from(hops).ok());
+        hops.map(Some).ok_or(HeaderError::Malformed(Name::MaxForwards))
+    }
+
+    /// Content-Length; `None` when absent.
+    pub fn content_length(&self) -> Result<Option<usize>, HeaderError> {
+        let mut lines = self.lines(Name::ContentLength);
+        let Some(text) = lines.next() else { return Ok(None) };
+        let length = parse_digits(text).filter(|_| lines.next().is_none());
+        length.map(|length| Some(length as usize)).ok_or(HeaderError::Malformed(Name::ContentLength))
+    }
+
+    /// Media type `type/subtype` without parameters, as written.
+    pub fn content_type(&self) -> Option<&str> {
+        self.header(Name::ContentType).and_then(|text| text.split(';').next()).map(str::trim)
+    }
+
+    /// Expires in seconds; numbers that do not fit are the largest that does (RFC 3261 section 20.19),
+    /// text that is no number counts as absent.
+    pub fn expires(&self) -> Option<u32> {
+        self.header(Name::Expires).and_then(parse_delta_seconds)
+    }
+
+    /// Lines of Authorization.
+    pub fn authorization(&self) -> impl Iterator<Item = &str> {
+        self.lines(Name::Authorization)
+    }
+
+    /// Lines of Proxy-Authorization.
+    pub fn proxy_authorization(&self) -> impl Iterator<Item = &str> {
+        self.lines(Name::ProxyAuthorization)
+    }
+
+    /// Record-Routes in order.
+    pub fn record_routes(&self) -> impl Iterator<Item = Result<NameAddr<'_>, HeaderError>> {
+        self.addresses(Name::RecordRoute)
+    }
+
+    /// Routes in order.
+    pub fn routes(&self) -> impl Iterator<Item = Result<NameAddr<'_>, HeaderError>> {
+        self.addresses(Name::Route)
+    }
+
+    fn addresses(&self, name: Name) -> impl Iterator<Item = Result<NameAddr<'_>, HeaderError>> {
+        self.headers(name).map(move |text| NameAddr::parse(text).map_err(|_| HeaderError::Malformed(name)))
+    }
+}
+
+/// Seconds as in Expires and the Contact parameter `expires`; too large a number saturates.
+pub fn parse_delta_seconds(text: &str) -> Option<u32> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    digits.then(|| text.parse().unwrap_or(u32::MAX))
+}
+
+/// Lines that end in CRLF; a stray CR or LF is an error.
+struct Lines<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = Result<&'a [u8], ParseError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let end = self.rest.iter().position(|&b| b == b'\r' || b == b'\n')?;
+        if !self.rest[end..].starts_with(b"\r\n") {
+            self.rest = &[];
+            return Some(Err(ParseError::StrayLineEnd));
+        }
+        let line = &self.rest[..end];
+        self.rest = &self.rest[end + 2..];
+        Some(Ok(line))
+    }
+}
+
+fn parse_start(line: &[u8]) -> Result<(Start<'_>, &str, Option<Defect>), ParseError> {
+    let line = std::str::from_utf8(line).map_err(|_| ParseError::StartLine)?;
+    if let Some(rest) = strip_sip(line) {
+        let (version, rest) = rest.split_once(' ').ok_or(ParseError::StartLine)?;
+        let (status, reason) = rest.split_once(' ').unwrap_or((rest, ""));
+        let status = (status.len() == 3).then(|| parse_digits(status)).flatten().ok_or(ParseError::StartLine)?;
+        if version != "2.0" || !(100..700).contains(&status) {
+            return Err(ParseError::StartLine);
+        }
+        return Ok((Start::Response { status: status as u16, reason }, version, None));
+    }
+    let trimmed = line.trim_end_matches(' ');
+    let (method, rest) = trimmed.split_once(' ').ok_or(ParseError::StartLine)?;
+    let (uri, version) = rest.rsplit_once(' ').ok_or(ParseError::StartLine)?;
+    let version = strip_sip(version).ok_or(ParseError::StartLine)?;
+    let method = Method::parse(method).ok_or(ParseError::StartLine)?;
+    let defect = (trimmed.len() != line.len() || uri.trim() != uri).then_some(Defect::StartLine);
+    Ok((Start::Request { method, uri: uri.trim() }, version, defect))
+}
+
+fn strip_sip(text: &str) -> Option<&str> {
+    let (head, rest) = text.split_at_checked(4)?;
+    head.eq_ignore_ascii_case("SIP/").then_some(rest)
+}
+
+fn parse_headers<'a>(lines: Lines<'a>, defect: &mut Option<Defect>) -> Result<Vec<Header<'a>>, ParseError> {
+    let mut headers: Vec<Header<'a>> = Vec::with_capacity(16);
+    // Whether continuation lines have a header to continue; after a defective line they go with it.
+    let mut open = false;
+    for line in lines {
+        let line = line?;
+        if line.len() > MAX_HEADER {
+            return Err(ParseError::TooLarge);
+        }
+        if matches!(line.first(), Some(b' ' | b'\t')) {
+            match headers.last_mut().filter(|_| open) {
+                Some(header) => continue_header(header, line)?,
+                None => *defect = defect.or(Some(Defect::HeaderLine)),
+            }
+            continue;
+        }
+        let Some((text, value)) = split_header(line) else {
+            *defect = defect.or(Some(Defect::HeaderLine));
+            open = false;
+            continue;
+        };
+        if headers.len() == MAX_HEADERS {
+            return Err(ParseError::TooLarge);
+        }
+        headers.push(Header { name: Name::parse(text), text, value: String::from_utf8_lossy(value) });
+        open = true;
+    }
+    Ok(headers)
+}
+
+/// Unfolding: the line end and the spaces around it are one space (RFC 3261 section 7.3.1).
+fn continue_header(header: &mut Header<'_>, line: &[u8]) -> Result<(), ParseError> {
+    let more = String::from_utf8_lossy(line.trim_ascii());
+    let value = header.value.to_mut();
+    if !value.is_empty() && !more.is_empty() {
+        value.push(' ');
+    }
+    value.push_str(&more);
+    if value.len() > MAX_HEADER { Err(ParseError::TooLarge) } else { Ok(()) }
+}
+
+fn split_header(line: &[u8]) -> Option<(&str, &[u8])> {
+    let colon = line.iter().position(|&b| b == b':')?;
+    let name = std::str::from_utf8(&line[..colon]).ok()?.trim_end_matches([' ', '\t']);
+    is_token(name).then(|| (name, line[colon + 1..].trim_ascii()))
+}
+
+pub(crate) fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_headers(headers: &str) -> String {
+        format!("OPTIONS sip:a@example.com SIP/2.0\r\n{headers}\r\n")
+    }
+
+    #[test]
+    fn folded_lines_are_joined_by_one_space() {
+        let text = with_headers("Subject: one \r\n\t two\r\n   three\r\nTo:\r\n sip:b@example.com\r\n");
+        let message = Message::parse(text.as_bytes()).unwrap();
+        assert_eq!(message.header(Name::Subject), Some("one two three"));
+        assert_eq!(message.to().unwrap().uri.user, Some("b"));
+    }
+
+    #[test]
+    fn several_values_on_one_line_are_split_and_counted_in_order() {
+        let text =
+            with_headers("v: SIP/2.0/UDP a.example;branch=1,SIP/2.0/UDP b.example\r\nVIA : SIP/2.0/TCP c.example\r\n");
+        let message = Message::parse(text.as_bytes()).unwrap();
+        let hosts: Vec<String> = message.headers(Name::Via).map(|v| Via::parse(v).unwrap().host.to_string()).collect();
+        assert_eq!(hosts, ["a.example", "b.example", "c.example"]);
+    }
+
+    #[test]
+    fn body_is_as_long_as_content_length_says() {
+        let text = with_headers("l: 3\r\n") + "abcdef";
+        assert_eq!(Message::parse(text.as_bytes()).unwrap().body(), b"abc");
+        let text = with_headers("") + "abcdef";
+        assert_eq!(Message::parse(text.as_bytes()).unwrap().body(), b"abcdef");
+        for (header, defect) in [
+            ("l: 7\r\n", Defect::ShortBody),
+            ("l: -7\r\n", Defect::ContentLength),
+            ("l: x\r\n", Defect::ContentLength),
+            ("l: 6\r\nContent-Length: 6\r\n", Defect::ContentLength),
+            ("l: 99999999999999999999\r\n", Defect::ContentLength),
+        ] {
+            let text = with_headers(header) + "abcdef";
+            assert_eq!(Message::parse(text.as_bytes()).unwrap().defect(), Some(defect), "{header}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_answered_is_an_error() {
+        for (text, error) in [
+            ("\r\n\r\n".to_owned(), ParseError::Empty),
+            ("".to_owned(), ParseError::Empty),
+            ("\u{0}".to_owned(), ParseError::Truncated),
+            ("GET / HTTP/1.1\r\n\r\n".to_owned(), ParseError::StartLine),
+            ("SIP/2.0 99 x\r\n\r\n".to_owned(), ParseError::StartLine),
+            ("SIP/2.0 4294967301 x\r\n\r\n".to_owned(), ParseError::StartLine),
+            ("SIP/3.0 200 OK\r\n\r\n".to_owned(), ParseError::StartLine),
+            ("OPTIONS sip:a@b SIP/2.0\r\nTo: x\r\n".to_owned(), ParseError::Truncated),
+            (with_headers("To: a\nFrom: b\r\n"), ParseError::StrayLineEnd),
+            (with_headers(&"X: y\r\n".repeat(MAX_HEADERS + 1)), ParseError::TooLarge),
+            (with_headers(&format!("X: {}\r\n", "y".repeat(MAX_HEADER))), ParseError::TooLarge),
+            (with_headers(&format!("X: a\r\n{}", " bbbbbbbb\r\n".repeat(3000))), ParseError::TooLarge),
+            (with_headers("") + &"z".repeat(MAX_MESSAGE), ParseError::TooLarge),
+        ] {
+            assert_eq!(Message::parse(text.as_bytes()).map(|_| ()), Err(error), "{:.60}", text);
+        }
+    }
+
+    #[test]
+    fn text_that_is_no_utf8_reads_with_replacement() {
+        let message = b"OPTIONS sip:a@b SIP/2.0\r\nFrom: \"Jos\xe9\" <sip:j@b>;tag=1\r\n\r\n";
+        let message = Message::parse(message).unwrap();
+        assert_eq!(message.from().unwrap().display_name().as_deref(), Some("Jos\u{fffd}"));
+    }
+
+    #[test]
+    fn expires_saturates() {
+        let text = with_headers("Expires: 10000000000000000000000\r\n");
+        assert_eq!(Message::parse(text.as_bytes()).unwrap().expires(), Some(u32::MAX));
+        let text = with_headers("Expires: soon\r\n");
+        assert_eq!(Message::parse(text.as_bytes()).unwrap().expires(), None);
+    }
+}

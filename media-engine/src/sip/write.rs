@@ -1,0 +1,261 @@
+//! Writes requests and responses (RFC 3261 sections 7 and 8.2.6).
+//!
+//! Content-Length is always written. Values are cleaned of line ends, so that no text from
+//! outside can add a header of its own. Not here: which headers a request needs (dialogs).
+
+use std::fmt::Display;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use super::gate::Refusal;
+use super::header::{Name, Via};
+use super::message::Message;
+use super::uri::is_token;
+
+/// Writes one request.
+#[derive(Clone, Debug)]
+pub struct RequestBuilder {
+    head: String,
+    body: Vec<u8>,
+}
+
+impl RequestBuilder {
+    /// A request line `method uri SIP/2.0`.
+    pub fn new(method: &str, uri: &str) -> RequestBuilder {
+        let mut head = String::with_capacity(1024);
+        push_clean(&mut head, method);
+        head.push(' ');
+        push_clean(&mut head, uri);
+        head.push_str(" SIP/2.0\r\n");
+        RequestBuilder { head, body: Vec::new() }
+    }
+
+    /// Adds a header line. A name that is no token is left out; see [`is_token`].
+    pub fn header(mut self, name: &str, value: impl Display) -> Self {
+        push_header(&mut self.head, name, value);
+        self
+    }
+
+    /// Adds a header line if there is a value.
+    pub fn header_opt(self, name: &str, value: Option<impl Display>) -> Self {
+        match value {
+            Some(value) => self.header(name, value),
+            None => self,
+        }
+    }
+
+    /// Sets the body and its Content-Type.
+    pub fn body(mut self, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self.header(Name::ContentType.as_str(), content_type)
+    }
+
+    /// The message's bytes.
+    pub fn build(self) -> Vec<u8> {
+        finish(self.head, self.body)
+    }
+}
+
+/// Writes one response.
+#[derive(Clone, Debug)]
+pub struct ResponseBuilder {
+    head: String,
+    body: Vec<u8>,
+}
+
+/// Starts a response to `request`: copies Via (the topmost with `received` and `rport` of `source`, RFC 3581),
+/// From, To (with `to_tag` if it has no tag), Call-ID and CSeq. Headers that the request lacks are left out.
+pub fn response_to(
+    request: &Message<'_>,
+    source: Option<SocketAddr>,
+    status: u16,
+    reason: &str,
+    to_tag: Option<&str>,
+) -> ResponseBuilder {
+    let mut head = String::with_capacity(1024);
+    let _ = write!(head, "SIP/2.0 {status} ");
+    push_clean(&mut head, reason);
+    head.push_str("\r\n");
+    let mut vias = request.headers(Name::Via);
+    if let Some(top) = vias.next() {
+        match (Via::parse(top), source) {
+            (Ok(via), Some(source)) => push_header(&mut head, "Via", stamp_via(top, &via, source)),
+            _ => push_header(&mut head, "Via", top),
+        }
+    }
+    for via in vias {
+        push_header(&mut head, "Via", via);
+    }
+    if let Some(from) = request.header(Name::From) {
+        push_header(&mut head, "From", from);
+    }
+    if let Some(to) = request.header(Name::To) {
+        let untagged = request.to().map_or_else(|_| !to.contains(";tag="), |to| to.tag().is_none());
+        match to_tag.filter(|_| untagged) {
+            Some(tag) => push_header(&mut head, "To", format_args!("{to};tag={tag}")),
+            None => push_header(&mut head, "To", to),
+        }
+    }
+    for name in [Name::CallId, Name::CSeq] {
+        if let Some(value) = request.header(name) {
+            push_header(&mut head, name.as_str(), value);
+        }
+    }
+    ResponseBuilder { head, body: Vec::new() }
+}
+
+/// The refusal of a request by `gate`.
+pub fn refusal_to(
+    request: &Message<'_>,
+    source: Option<SocketAddr>,
+    status: u16,
+    refusal: &Refusal,
+    to_tag: &str,
+) -> ResponseBuilder {
+    let response = response_to(request, source, status, refusal.reason, Some(to_tag));
+    response.header_opt(Name::Unsupported.as_str(), refusal.unsupported.as_deref())
+}
+
+impl ResponseBuilder {
+    /// Adds a header line. A name that is no token is left out; see [`is_token`].
+    pub fn header(mut self, name: &str, value: impl Display) -> Self {
+        push_header(&mut self.head, name, value);
+        self
+    }
+
+    /// Adds a header line if there is a value.
+    pub fn header_opt(self, name: &str, value: Option<impl Display>) -> Self {
+        match value {
+            Some(value) => self.header(name, value),
+            None => self,
+        }
+    }
+
+    /// Copies Record-Route, as a response that makes a dialog must (RFC 3261 section 12.1.1).
+    pub fn record_routes(mut self, request: &Message<'_>) -> Self {
+        for route in request.lines(Name::RecordRoute) {
+            push_header(&mut self.head, Name::RecordRoute.as_str(), route);
+        }
+        self
+    }
+
+    /// Sets the body and its Content-Type.
+    pub fn body(mut self, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self.header(Name::ContentType.as_str(), content_type)
+    }
+
+    /// The message's bytes.
+    pub fn build(self) -> Vec<u8> {
+        finish(self.head, self.body)
+    }
+}
+
+/// The Via as written when it already tells the truth, else with `received` and `rport` set to `source`.
+/// What the peer wrote into them itself is dropped.
+fn stamp_via(raw: &str, via: &Via<'_>, source: SocketAddr) -> String {
+    let stale = via.params.has("received") || via.params.value("rport").is_some();
+    if via.host.ip() == Some(source.ip()) && !via.wants_rport() && !stale {
+        return raw.to_owned();
+    }
+    let mut out = format!("SIP/{}/{} {}", via.version, via.transport, via.host);
+    if let Some(port) = via.port {
+        let _ = write!(out, ":{port}");
+    }
+    for (name, value) in via.params.iter() {
+        if name.eq_ignore_ascii_case("received") || name.eq_ignore_ascii_case("rport") {
+            continue;
+        }
+        let _ = match value {
+            Some(value) => write!(out, ";{name}={value}"),
+            None => write!(out, ";{name}"),
+        };
+    }
+    let _ = write!(out, ";received={}", source.ip());
+    if via.wants_rport() {
+        let _ = write!(out, ";rport={}", source.port());
+    }
+    out
+}
+
+fn push_header(head: &mut String, name: &str, value: impl Display) {
+    if !is_token(name) {
+        return;
+    }
+    head.push_str(name);
+    head.push_str(": ");
+    let start = head.len();
+    let _ = write!(head, "{value}");
+    if head[start..].contains(['\r', '\n']) {
+        let value = head.split_off(start);
+        push_clean(head, &value);
+    }
+    head.push_str("\r\n");
+}
+
+fn push_clean(out: &mut String, text: &str) {
+    out.extend(text.chars().map(|c| if c == '\r' || c == '\n' { ' ' } else { c }));
+}
+
+fn finish(mut head: String, body: Vec<u8>) -> Vec<u8> {
+    let _ = write!(head, "Content-Length: {}\r\n\r\n", body.len());
+    let mut bytes = head.into_bytes();
+    bytes.extend_from_slice(&body);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REQUEST: &str = "INVITE sip:b@example.com SIP/2.0\r\n\
+        Via: SIP/2.0/UDP a.example:5070;rport;branch=z9hG4bK1;received=9.9.9.9, SIP/2.0/TCP c.example;branch=z9hG4bK0\r\n\
+        Record-Route: <sip:p1;lr>, <sip:p2;lr>\r\n\
+        From: \"A\" <sip:a@example.com>;tag=x\r\nTo: <sip:b@example.com>\r\nCall-ID: 1@a\r\nCSeq: 1 INVITE\r\n\r\n";
+
+    #[test]
+    fn response_copies_what_identifies_the_transaction() {
+        let request = Message::parse(REQUEST.as_bytes()).unwrap();
+        let source = "192.0.2.7:49152".parse().unwrap();
+        let bytes = response_to(&request, Some(source), 200, "OK", Some("mine"))
+            .record_routes(&request)
+            .body("application/sdp", "v=0\r\n")
+            .build();
+        let response = Message::parse(&bytes).unwrap();
+        let vias: Vec<&str> = response.headers(Name::Via).collect();
+        assert_eq!(vias[0], "SIP/2.0/UDP a.example:5070;branch=z9hG4bK1;received=192.0.2.7;rport=49152");
+        assert_eq!(vias[1], "SIP/2.0/TCP c.example;branch=z9hG4bK0");
+        assert_eq!(response.to().unwrap().tag(), Some("mine"));
+        assert_eq!(response.record_routes().count(), 2);
+        assert_eq!((response.status(), response.body()), (Some(200), &b"v=0\r\n"[..]));
+        assert_eq!(response.defect(), None);
+    }
+
+    #[test]
+    fn via_of_a_browser_is_copied_exactly_but_for_received() {
+        let text = "OPTIONS sip:b@x SIP/2.0\r\nVia: SIP/2.0/WSS f7bq2.invalid;branch=z9hG4bK77\r\n\r\n";
+        let request = Message::parse(text.as_bytes()).unwrap();
+        let bytes = response_to(&request, Some("192.0.2.7:1".parse().unwrap()), 200, "OK", None).build();
+        let response = Message::parse(&bytes).unwrap();
+        assert_eq!(response.header(Name::Via), Some("SIP/2.0/WSS f7bq2.invalid;branch=z9hG4bK77;received=192.0.2.7"));
+    }
+
+    #[test]
+    fn an_existing_tag_is_kept() {
+        let text = REQUEST.replace("To: <sip:b@example.com>", "To: <sip:b@example.com>;tag=theirs");
+        let request = Message::parse(text.as_bytes()).unwrap();
+        let bytes = response_to(&request, None, 200, "OK", Some("mine")).build();
+        assert_eq!(Message::parse(&bytes).unwrap().to().unwrap().tag(), Some("theirs"));
+    }
+
+    #[test]
+    fn no_text_can_add_a_header() {
+        let bytes = RequestBuilder::new("INVITE", "sip:a@b\r\nEvil: 0")
+            .header("X-Note", "hello\r\nEvil: 1")
+            .header("Evil: 2\r\nX", "y")
+            .build();
+        let message = Message::parse(&bytes).unwrap();
+        assert_eq!(message.extension("Evil"), None);
+        assert_eq!(message.extension("X-Note"), Some("hello  Evil: 1"));
+    }
+}
