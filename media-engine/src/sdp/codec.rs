@@ -1,45 +1,86 @@
-//! What two sides agree on: codec, telephone-event, direction.
+//! The codecs that legs carry, as descriptions name them.
 
-use codecs::SampleRate;
+use super::RtpMap;
+use crate::units::{ClockRate, Ptime, SampleRate};
+use std::time::Duration;
 
-use crate::units::ClockRate;
-
-/// A voice codec as SDP names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A codec of the live path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Codec {
     /// G.711 µ-law.
     Pcmu,
     /// G.711 A-law.
     Pcma,
-    /// Opus, always `opus/48000/2` in SDP (RFC 7587 section 4.1).
+    /// Opus (RFC 7587), mono.
     Opus,
-    /// Linear PCM, mono, network byte order.
+    /// Linear PCM of 16 bits, network byte order, mono (RFC 3551 section 4.5.11).
     L16 {
-        /// Samples per second, which is also its RTP clock.
+        /// Audio rate, which is the RTP clock too.
         rate: SampleRate,
     },
 }
 
-/// Direction of media from our side (RFC 3264 section 5.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// Both ways.
-    SendRecv,
-    /// We send only: the other side is held by us.
-    SendOnly,
-    /// We receive only: we are held.
-    RecvOnly,
-    /// Neither way.
-    Inactive,
-}
+impl Codec {
+    /// Encoding name of `rtpmap`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Codec::Pcmu => "PCMU",
+            Codec::Pcma => "PCMA",
+            Codec::Opus => "opus",
+            Codec::L16 { .. } => "L16",
+        }
+    }
 
-/// Telephone-events as negotiated (RFC 4733 section 2.4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TelephoneEventFormat {
-    /// To send with.
-    pub payload_type: u8,
-    /// To expect.
-    pub receive_payload_type: u8,
-    /// Their RTP clock.
-    pub clock: ClockRate,
+    /// RTP clock.
+    pub fn clock(self) -> ClockRate {
+        match self {
+            Codec::Pcmu | Codec::Pcma => ClockRate::HZ_8000,
+            Codec::Opus => ClockRate::HZ_48000,
+            Codec::L16 { rate } => ClockRate(rate.hz()),
+        }
+    }
+
+    /// Rate of the decoded audio.
+    pub fn sample_rate(self) -> SampleRate {
+        match self {
+            Codec::Pcmu | Codec::Pcma => SampleRate::HZ_8000,
+            Codec::Opus => SampleRate::HZ_48000,
+            Codec::L16 { rate } => rate,
+        }
+    }
+
+    /// Payload type that means this codec without rtpmap (RFC 3551 section 6).
+    pub fn static_payload_type(self) -> Option<u8> {
+        match self {
+            Codec::Pcmu => Some(0),
+            Codec::Pcma => Some(8),
+            Codec::Opus | Codec::L16 { .. } => None,
+        }
+    }
+
+    /// `name/clock` as in rtpmap; Opus always says two channels (RFC 7587 section 7).
+    pub fn rtpmap(self) -> String {
+        let channels = if self == Codec::Opus { "/2" } else { "" };
+        format!("{}/{}{channels}", self.name(), self.clock().0)
+    }
+
+    /// Format parameters that we send.
+    pub(super) fn fmtp(self) -> Option<&'static str> {
+        (self == Codec::Opus).then_some("minptime=10;useinbandfec=1")
+    }
+
+    /// Whether a peer's line means this codec.
+    pub fn matches(self, map: &RtpMap<'_>) -> bool {
+        let channels = if self == Codec::Opus { 2 } else { 1 };
+        map.name.eq_ignore_ascii_case(self.name()) && map.clock == self.clock().0 && map.channels == channels
+    }
+
+    /// The longest packet not above `asked` that the codec can make: Opus has frames of 10, 20, 40 and 60 ms.
+    pub(super) fn packet_length(self, asked: Ptime) -> Ptime {
+        match (self, asked.0.as_millis()) {
+            (Codec::Opus, 30..=39) => Ptime::MS_20,
+            (Codec::Opus, 50..=59) => Ptime(Duration::from_millis(40)),
+            _ => asked,
+        }
+    }
 }

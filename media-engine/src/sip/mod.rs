@@ -12,13 +12,22 @@
 pub mod fuzz;
 
 pub mod digest;
+pub mod endpoint;
 pub mod framing;
 pub mod gate;
 pub mod header;
 pub mod message;
+pub(crate) mod transaction;
+pub mod trunk;
 pub mod uri;
+pub(crate) mod wheel;
 pub mod write;
 
+pub use endpoint::{
+    DialogId, Endpoint, EndpointConfig, Flow, FlowId, Limits, SipCommand, SipEvent, SipOutput, Sizes, Source, Target,
+    Transport,
+};
 pub use header::{CSeq, Contact, HeaderError, Name, NameAddr, Params, Via};
 pub use message::{Message, Method, ParseError, Start};
+pub use trunk::Trunk;
 pub use uri::{Host, Scheme, Uri};

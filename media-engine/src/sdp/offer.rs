@@ -1,0 +1,302 @@
+//! Offers and answers for plain RTP legs: one audio section, everything else refused (RFC 3264).
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+
+use super::{Codec, Direction, Media, SdpError, Session};
+use crate::units::{ClockRate, Ptime};
+
+/// Our side of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Local {
+    /// Address that peers send to.
+    pub address: IpAddr,
+    /// RTP port.
+    pub rtp_port: u16,
+    /// RTCP port.
+    pub rtcp_port: u16,
+    /// Identity of the session, the same in all its descriptions.
+    pub session_id: u64,
+    /// Codecs that we carry; in offers the first is preferred.
+    pub codecs: Vec<Codec>,
+}
+
+/// Telephone-events as agreed (RFC 4733).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TelephoneEventFormat {
+    /// Payload type to send.
+    pub payload_type: u8,
+    /// Payload type that the peer sends.
+    pub receive_payload_type: u8,
+    /// Clock of its durations; the codec's own unless the peer offers no such.
+    pub clock: ClockRate,
+}
+
+/// What both sides agreed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Audio {
+    /// Codec of both directions.
+    pub codec: Codec,
+    /// Payload type to send.
+    pub payload_type: u8,
+    /// Payload type that the peer sends.
+    pub receive_payload_type: u8,
+    /// Keys, when agreed.
+    pub telephone_event: Option<TelephoneEventFormat>,
+    /// Length of the packets that we send.
+    pub ptime: Ptime,
+    /// Where RTP goes; unspecified (`0.0.0.0`) while the peer holds in the old way.
+    pub remote_rtp: SocketAddr,
+    /// Where RTCP goes.
+    pub remote_rtcp: SocketAddr,
+    /// RTP and RTCP share one port.
+    pub rtcp_mux: bool,
+    /// Our direction.
+    pub direction: Direction,
+}
+
+impl Local {
+    /// An offer. `version` grows with every change.
+    pub fn offer(&self, version: u64, direction: Direction) -> String {
+        let mut out = self.head(version, "0 0");
+        let formats = self.formats();
+        let _ = write!(out, "m=audio {} RTP/AVP", self.rtp_port);
+        for (payload_type, _) in &formats {
+            let _ = write!(out, " {payload_type}");
+        }
+        out.push_str("\r\n");
+        for (payload_type, format) in &formats {
+            write_format(&mut out, *payload_type, *format);
+        }
+        self.write_tail(&mut out, Ptime::MS_20, false, direction);
+        out
+    }
+
+    /// The answer to `offer`, and what is agreed by it: the first codec of the offer that we carry.
+    pub fn answer(&self, offer: &Session, version: u64) -> Result<(String, Audio), SdpError> {
+        let mut refused = SdpError::NoAudio;
+        let mut accepted = None;
+        for (index, media) in offer.media.iter().enumerate() {
+            match self.accept_offered(offer, media) {
+                Ok(audio) => {
+                    accepted = Some((index, audio));
+                    break;
+                }
+                Err(SdpError::NoAudio) => {}
+                Err(error) => refused = error,
+            }
+        }
+        let (accepted_index, audio) = accepted.ok_or(refused)?;
+        let mut out = self.head(version, offer.time.as_deref().unwrap_or("0 0"));
+        for (index, media) in offer.media.iter().enumerate() {
+            if index == accepted_index {
+                self.write_accepted(&mut out, media, &audio);
+            } else {
+                let formats = if media.formats.is_empty() { "0".to_owned() } else { media.formats.join(" ") };
+                let _ = write!(out, "m={} 0 {} {formats}\r\n", media.kind, media.protocol);
+            }
+        }
+        Ok((out, audio))
+    }
+
+    /// What is agreed by the answer to our offer.
+    pub fn accept(&self, answer: &Session) -> Result<Audio, SdpError> {
+        let media = answer.audio().filter(|media| media.is_plain_rtp()).ok_or(SdpError::NoAudio)?;
+        if media.port == 0 {
+            return Err(SdpError::Rejected);
+        }
+        let ours = self.formats();
+        // A peer that repeats our dynamic number without rtpmap means what we said it is.
+        let meant = |payload_type: u8, format: Format| match media.rtpmap(payload_type) {
+            Some(map) => format.matches(&map),
+            None => ours.contains(&(payload_type, format)),
+        };
+        let find = |wanted: &dyn Fn(Format) -> bool| {
+            media.payload_types().find_map(|send| {
+                let (receive, format) = ours.iter().find(|(_, format)| wanted(*format) && meant(send, *format))?;
+                Some((send, *receive, *format))
+            })
+        };
+        let (payload_type, receive_payload_type, format) =
+            find(&|format| matches!(format, Format::Codec(_))).ok_or(SdpError::NoCommonCodec)?;
+        let Format::Codec(codec) = format else { return Err(SdpError::NoCommonCodec) };
+        let events = find(&|format| format == Format::TelephoneEvent(codec.clock()))
+            .or_else(|| find(&|format| matches!(format, Format::TelephoneEvent(_))));
+        let telephone_event = events.and_then(|(payload_type, receive_payload_type, format)| match format {
+            Format::TelephoneEvent(clock) => Some(TelephoneEventFormat { payload_type, receive_payload_type, clock }),
+            Format::Codec(_) => None,
+        });
+        // We never offer rtcp-mux on plain legs, so an answer cannot agree to it.
+        let (remote_rtp, remote_rtcp) = remote_addresses(answer, media, false)?;
+        Ok(Audio {
+            codec,
+            payload_type,
+            receive_payload_type,
+            telephone_event,
+            ptime: codec.packet_length(media.ptime()),
+            remote_rtp,
+            remote_rtcp,
+            rtcp_mux: false,
+            direction: our_direction(answer, media, remote_rtp),
+        })
+    }
+
+    /// Agreement on one offered section; `NoAudio` when it is not for us at all.
+    fn accept_offered(&self, offer: &Session, media: &Media) -> Result<Audio, SdpError> {
+        if media.kind != "audio" || media.port == 0 || !media.is_plain_rtp() {
+            return Err(SdpError::NoAudio);
+        }
+        let ours = |payload_type| {
+            let map = media.rtpmap(payload_type)?;
+            self.codecs.iter().find(|codec| codec.matches(&map)).map(|codec| (payload_type, *codec))
+        };
+        let (payload_type, codec) = media.payload_types().find_map(ours).ok_or(SdpError::NoCommonCodec)?;
+        let rtcp_mux = media.attribute("rtcp-mux").is_some();
+        let (remote_rtp, remote_rtcp) = remote_addresses(offer, media, rtcp_mux)?;
+        Ok(Audio {
+            codec,
+            payload_type,
+            receive_payload_type: payload_type,
+            telephone_event: offered_events(media, codec.clock()),
+            ptime: codec.packet_length(media.ptime()),
+            remote_rtp,
+            remote_rtcp,
+            rtcp_mux,
+            direction: our_direction(offer, media, remote_rtp),
+        })
+    }
+
+    fn write_accepted(&self, out: &mut String, media: &Media, audio: &Audio) {
+        let _ = write!(out, "m=audio {} {} {}", self.rtp_port, media.protocol, audio.receive_payload_type);
+        if let Some(event) = audio.telephone_event {
+            let _ = write!(out, " {}", event.receive_payload_type);
+        }
+        out.push_str("\r\n");
+        write_format(out, audio.receive_payload_type, Format::Codec(audio.codec));
+        if let Some(event) = audio.telephone_event {
+            write_format(out, event.receive_payload_type, Format::TelephoneEvent(event.clock));
+        }
+        self.write_tail(out, audio.ptime, audio.rtcp_mux, audio.direction);
+    }
+
+    /// Payload types of our offers: static ones as they are, the others from fixed places, so that
+    /// `accept` knows them again.
+    fn formats(&self) -> Vec<(u8, Format)> {
+        let mut formats = Vec::with_capacity(self.codecs.len() + 2);
+        let mut clocks: Vec<ClockRate> = Vec::new();
+        let mut dynamic = 112..=127;
+        for codec in &self.codecs {
+            let fixed = codec.static_payload_type().or((*codec == Codec::Opus).then_some(111));
+            let Some(payload_type) = fixed.or_else(|| dynamic.next()) else { continue };
+            formats.push((payload_type, Format::Codec(*codec)));
+            if !clocks.contains(&codec.clock()) {
+                clocks.push(codec.clock());
+            }
+        }
+        for clock in clocks {
+            let fixed = match clock {
+                ClockRate::HZ_8000 => Some(101),
+                ClockRate::HZ_48000 => Some(110),
+                _ => dynamic.next(),
+            };
+            formats.extend(fixed.map(|payload_type| (payload_type, Format::TelephoneEvent(clock))));
+        }
+        formats
+    }
+
+    fn head(&self, version: u64, time: &str) -> String {
+        let mut out = String::with_capacity(512);
+        let family = if self.address.is_ipv4() { "IP4" } else { "IP6" };
+        let (id, address) = (self.session_id, self.address);
+        let _ = write!(out, "v=0\r\no=- {id} {version} IN {family} {address}\r\ns=-\r\n");
+        let _ = write!(out, "c=IN {family} {address}\r\nt={time}\r\n");
+        out
+    }
+
+    fn write_tail(&self, out: &mut String, ptime: Ptime, rtcp_mux: bool, direction: Direction) {
+        let _ = write!(out, "a=ptime:{}\r\n", ptime.0.as_millis());
+        if rtcp_mux {
+            out.push_str("a=rtcp-mux\r\n");
+        } else if Some(self.rtcp_port) != self.rtp_port.checked_add(1) {
+            let _ = write!(out, "a=rtcp:{}\r\n", self.rtcp_port);
+        }
+        let _ = write!(out, "a={}\r\n", direction.as_str());
+    }
+}
+
+/// A payload type's meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Codec(Codec),
+    TelephoneEvent(ClockRate),
+}
+
+impl Format {
+    fn matches(self, map: &super::RtpMap<'_>) -> bool {
+        match self {
+            Format::Codec(codec) => codec.matches(map),
+            Format::TelephoneEvent(clock) => is_telephone_event(map) && map.clock == clock.0,
+        }
+    }
+}
+
+fn is_telephone_event(map: &super::RtpMap<'_>) -> bool {
+    map.name.eq_ignore_ascii_case("telephone-event") && matches!(map.clock, 8_000 | 16_000 | 24_000 | 32_000 | 48_000)
+}
+
+fn write_format(out: &mut String, payload_type: u8, format: Format) {
+    match format {
+        Format::Codec(codec) => {
+            let _ = write!(out, "a=rtpmap:{payload_type} {}\r\n", codec.rtpmap());
+            if let Some(fmtp) = codec.fmtp() {
+                let _ = write!(out, "a=fmtp:{payload_type} {fmtp}\r\n");
+            }
+        }
+        Format::TelephoneEvent(clock) => {
+            let _ = write!(out, "a=rtpmap:{payload_type} telephone-event/{}\r\n", clock.0);
+            let _ = write!(out, "a=fmtp:{payload_type} 0-16\r\n");
+        }
+    }
+}
+
+/// The offered telephone-event with the codec's clock, else the first with any (baresip beside Opus).
+fn offered_events(media: &Media, clock: ClockRate) -> Option<TelephoneEventFormat> {
+    let events = || {
+        media.payload_types().filter_map(|payload_type| {
+            let map = media.rtpmap(payload_type).filter(is_telephone_event)?;
+            let clock = ClockRate(map.clock);
+            Some(TelephoneEventFormat { payload_type, receive_payload_type: payload_type, clock })
+        })
+    };
+    events().find(|event| event.clock == clock).or_else(|| events().next())
+}
+
+fn remote_addresses(session: &Session, media: &Media, rtcp_mux: bool) -> Result<(SocketAddr, SocketAddr), SdpError> {
+    let rtp = SocketAddr::new(session.address_of(media)?, media.port);
+    if rtcp_mux {
+        return Ok((rtp, rtp));
+    }
+    let mut rtcp = SocketAddr::new(rtp.ip(), media.port.saturating_add(1));
+    // RFC 3605: a=rtcp:port [IN IP4 address]
+    if let Some(Some(line)) = media.attribute("rtcp") {
+        let mut fields = line.split_ascii_whitespace();
+        if let Some(port) = fields.next().and_then(|port| port.parse().ok()).filter(|&port: &u16| port != 0) {
+            rtcp.set_port(port);
+        }
+        if let Some(address) = fields.nth(2).and_then(|text| text.parse::<IpAddr>().ok()).filter(|a| !a.is_multicast())
+        {
+            rtcp.set_ip(address);
+        }
+    }
+    Ok((rtp, rtcp))
+}
+
+/// Our direction: theirs reversed; an unspecified address is the old way to hold (RFC 3264 section 8.4).
+fn our_direction(session: &Session, media: &Media, remote: SocketAddr) -> Direction {
+    let ours = session.direction_of(media).reversed();
+    match (remote.ip().is_unspecified(), ours.receives()) {
+        (false, _) => ours,
+        (true, true) => Direction::RecvOnly,
+        (true, false) => Direction::Inactive,
+    }
+}

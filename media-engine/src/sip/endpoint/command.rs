@@ -1,0 +1,169 @@
+//! What the engine asks of the endpoint.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Identity of one call leg's dialog: even numbers are incoming, odd ones outgoing. Never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DialogId(pub u64);
+
+static OUTGOING: AtomicU64 = AtomicU64::new(1);
+
+impl DialogId {
+    /// A fresh identity for [`SipCommand::Invite`], unique in the process.
+    pub fn outgoing() -> DialogId {
+        DialogId(OUTGOING.fetch_add(2, Ordering::Relaxed))
+    }
+
+    /// Whether we sent the INVITE.
+    pub fn is_outgoing(self) -> bool {
+        self.0 & 1 == 1
+    }
+}
+
+/// Where an outgoing call goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Through a trunk from the configuration, from a UDP listener.
+    Trunk {
+        /// The trunk's name.
+        name: String,
+        /// User part of the Request-URI: the number.
+        user: String,
+    },
+    /// All registered contacts of a user at once; the first that answers wins and the others are cancelled.
+    User(String),
+    /// A given address over UDP.
+    Uri {
+        /// The Request-URI, such as `sip:bob@192.0.2.7`.
+        uri: String,
+        /// Where the request is sent: nothing is resolved here.
+        addr: SocketAddr,
+    },
+}
+
+/// An order to the endpoint. Orders for a dialog that has ended are ignored: its last event has told so.
+#[derive(Clone, PartialEq, Eq)]
+pub enum SipCommand {
+    /// Calls out.
+    Invite {
+        /// From [`DialogId::outgoing`].
+        dialog: DialogId,
+        /// Where to.
+        target: Target,
+        /// User part of From.
+        from_user: String,
+        /// Display name of From.
+        from_display: Option<String>,
+        /// Extra headers. Names that the endpoint writes itself and values with control characters are left out.
+        headers: Vec<(String, String)>,
+        /// The offer.
+        sdp: String,
+    },
+    /// A provisional answer to an incoming call: 180, or 183 with early media.
+    Progress {
+        /// The incoming dialog.
+        dialog: DialogId,
+        /// 101 to 199.
+        status: u16,
+        /// The answer, when early media starts.
+        sdp: Option<String>,
+    },
+    /// Answers an incoming call with 200.
+    Accept {
+        /// The incoming dialog.
+        dialog: DialogId,
+        /// The answer; an offer when the INVITE had none (its answer comes as [`SipEvent::ReinviteAnswered`]).
+        ///
+        /// [`SipEvent::ReinviteAnswered`]: super::SipEvent::ReinviteAnswered
+        sdp: String,
+    },
+    /// Refuses an incoming call.
+    Reject {
+        /// The incoming dialog.
+        dialog: DialogId,
+        /// 300 to 699.
+        status: u16,
+        /// Reason phrase; `None`: the standard one.
+        reason: Option<String>,
+    },
+    /// Gives up an outgoing call before its answer. CANCEL leaves after a provisional answer has come; an answer
+    /// that crosses it is acknowledged and hung up.
+    Cancel {
+        /// The outgoing dialog.
+        dialog: DialogId,
+    },
+    /// Hangs up. Before the answer it means [`SipCommand::Cancel`], or a rejection with 480.
+    Bye {
+        /// The dialog.
+        dialog: DialogId,
+        /// Value of a Reason header (RFC 3326), such as `Q.850;cause=16;text="Normal call clearing"`.
+        reason: Option<String>,
+    },
+    /// Offers a changed session on an answered dialog.
+    Reinvite {
+        /// The dialog.
+        dialog: DialogId,
+        /// The offer.
+        sdp: String,
+    },
+    /// Answers a [`SipEvent::Reoffer`](super::SipEvent::Reoffer).
+    AcceptReinvite {
+        /// The dialog.
+        dialog: DialogId,
+        /// The answer.
+        sdp: String,
+    },
+    /// Refuses a [`SipEvent::Reoffer`](super::SipEvent::Reoffer); the session goes on as it was.
+    RejectReinvite {
+        /// The dialog.
+        dialog: DialogId,
+        /// Such as 488.
+        status: u16,
+    },
+    /// Makes a password valid for a user, beside those that are valid already.
+    CredentialSet {
+        /// SIP user name.
+        user: String,
+        /// The password.
+        password: String,
+        /// From now on.
+        valid_for: Duration,
+    },
+    /// Sends an INFO request within a dialog.
+    Info {
+        /// The dialog.
+        dialog: DialogId,
+        /// Such as `application/dtmf-relay`.
+        content_type: String,
+        /// The body.
+        body: String,
+    },
+    /// Refuses new calls from now on with 503; running ones go on.
+    Drain,
+}
+
+impl std::fmt::Debug for SipCommand {
+    /// Names the order and its dialog; never a password or a number.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (name, dialog) = match self {
+            SipCommand::Invite { dialog, .. } => ("Invite", Some(dialog)),
+            SipCommand::Progress { dialog, .. } => ("Progress", Some(dialog)),
+            SipCommand::Accept { dialog, .. } => ("Accept", Some(dialog)),
+            SipCommand::Reject { dialog, .. } => ("Reject", Some(dialog)),
+            SipCommand::Cancel { dialog } => ("Cancel", Some(dialog)),
+            SipCommand::Bye { dialog, .. } => ("Bye", Some(dialog)),
+            SipCommand::Reinvite { dialog, .. } => ("Reinvite", Some(dialog)),
+            SipCommand::AcceptReinvite { dialog, .. } => ("AcceptReinvite", Some(dialog)),
+            SipCommand::RejectReinvite { dialog, .. } => ("RejectReinvite", Some(dialog)),
+            SipCommand::CredentialSet { .. } => ("CredentialSet", None),
+            SipCommand::Info { dialog, .. } => ("Info", Some(dialog)),
+            SipCommand::Drain => ("Drain", None),
+        };
+        match dialog {
+            Some(dialog) => write!(f, "{name}({})", dialog.0),
+            None => f.write_str(name),
+        }
+    }
+}

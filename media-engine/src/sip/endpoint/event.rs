@@ -1,0 +1,156 @@
+//! What the endpoint tells the engine and asks of its driver.
+
+use std::net::SocketAddr;
+
+use super::command::DialogId;
+use super::flow::{Flow, FlowId};
+
+/// Who calls, as proven by address or password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A trunk, by its address.
+    Trunk(String),
+    /// A user, by digest.
+    User(String),
+}
+
+/// Something that the engine should know.
+///
+/// Every dialog ends with exactly one [`Ended`](SipEvent::Ended) or [`Failed`](SipEvent::Failed), also when the
+/// engine itself asked for the end; after it no event names that dialog.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SipEvent {
+    /// A call comes in; 100 Trying has been sent.
+    Incoming {
+        /// The new dialog (even).
+        dialog: DialogId,
+        /// Who calls.
+        from: Source,
+        /// User part of From.
+        from_user: String,
+        /// Display name of From.
+        from_display: Option<String>,
+        /// User part of the Request-URI: the number that was called.
+        to_user: String,
+        /// Call-ID.
+        call_id: String,
+        /// The offer; `None` when the caller wants ours.
+        sdp: Option<String>,
+    },
+    /// An outgoing call rings or has early media.
+    Progress {
+        /// The dialog.
+        dialog: DialogId,
+        /// 101 to 199.
+        status: u16,
+        /// The answer that starts early media.
+        sdp: Option<String>,
+    },
+    /// An outgoing call was answered; the ACK has been sent.
+    Answered {
+        /// The dialog.
+        dialog: DialogId,
+        /// The answer.
+        sdp: String,
+        /// Where the answer came from.
+        remote: SocketAddr,
+    },
+    /// An outgoing call ended before an answer.
+    Failed {
+        /// The dialog.
+        dialog: DialogId,
+        /// Final status; 408 when nobody answered, 480 for a user without contacts, 503 when nothing could be sent,
+        /// 487 after our own Cancel.
+        status: u16,
+        /// The reason phrase.
+        reason: String,
+    },
+    /// The peer offers a changed session (re-INVITE or UPDATE): answer by AcceptReinvite or RejectReinvite.
+    Reoffer {
+        /// The dialog.
+        dialog: DialogId,
+        /// The offer.
+        sdp: String,
+    },
+    /// The peer answered our re-INVITE, or an offer that a request without SDP had asked for.
+    ReinviteAnswered {
+        /// The dialog.
+        dialog: DialogId,
+        /// The answer.
+        sdp: String,
+    },
+    /// The peer refused our re-INVITE; the session goes on as it was. 491: it offers at the same time; try again later.
+    ReinviteFailed {
+        /// The dialog.
+        dialog: DialogId,
+        /// Final status.
+        status: u16,
+    },
+    /// An INFO request came within a dialog (DTMF by `application/dtmf-relay`).
+    Info {
+        /// The dialog.
+        dialog: DialogId,
+        /// Content-Type without parameters, in lower case.
+        content_type: String,
+        /// The body.
+        body: String,
+    },
+    /// The dialog is over: BYE or CANCEL came, the ACK never came, the flow was lost, or the engine ended it.
+    Ended {
+        /// The dialog.
+        dialog: DialogId,
+        /// The peer's Reason header, or ours when the endpoint ended it.
+        reason: Option<String>,
+    },
+    /// A user's contacts changed.
+    Registered {
+        /// The user.
+        user: String,
+        /// Contacts now; 0: not reachable.
+        contacts: usize,
+    },
+    /// A stranger or a message was refused; for counters and logs.
+    Refused {
+        /// Who sent it.
+        peer: SocketAddr,
+        /// Why, in one of a few fixed texts.
+        why: &'static str,
+    },
+}
+
+/// What the driver does next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SipOutput {
+    /// Send one message.
+    Transmit {
+        /// By this flow; for UDP, to `flow.peer`.
+        flow: Flow,
+        /// The whole message.
+        bytes: Vec<u8>,
+    },
+    /// Tell the engine.
+    Event(SipEvent),
+    /// Close a connection that misbehaves.
+    CloseFlow(FlowId),
+}
+
+/// How much the endpoint holds, for tests and metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Server transactions, finished ones included until their timers end.
+    pub server_transactions: usize,
+    /// Client transactions, finished ones included until their timers end.
+    pub client_transactions: usize,
+    /// Call legs in any state.
+    pub dialogs: usize,
+    /// Entries in look-up tables that belong to transactions and dialogs.
+    pub index_entries: usize,
+    /// Armed timers of transactions and dialogs.
+    pub timers: usize,
+    /// Registered contacts.
+    pub contacts: usize,
+    /// Valid passwords.
+    pub passwords: usize,
+    /// Requests refused because a bound was reached, since the start.
+    pub overflows: u64,
+}

@@ -1,0 +1,84 @@
+//! Flows: where a message came from and where its answers go (RFC 5626 section 2).
+
+use std::fmt;
+use std::net::SocketAddr;
+
+/// Identity of a flow: a connection, or a UDP listener. Unique in the process, never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FlowId(pub u64);
+
+/// What carries the messages of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// Datagrams; lossy, so requests and final answers are retransmitted.
+    Udp,
+    /// A TCP connection, framed by Content-Length.
+    Tcp,
+    /// A TLS connection.
+    Tls,
+    /// A WebSocket (RFC 7118).
+    Ws,
+    /// A WebSocket over TLS.
+    Wss,
+}
+
+impl Transport {
+    /// Whether the transport itself delivers or fails: then nothing is retransmitted (RFC 3261 section 17).
+    pub fn is_reliable(self) -> bool {
+        self != Transport::Udp
+    }
+
+    /// Whether the peer is a browser behind a WebSocket.
+    pub fn is_websocket(self) -> bool {
+        matches!(self, Transport::Ws | Transport::Wss)
+    }
+
+    /// The word in a Via header (RFC 3261 section 20.42, RFC 7118 section 5.2).
+    pub fn via_token(self) -> &'static str {
+        match self {
+            Transport::Udp => "UDP",
+            Transport::Tcp => "TCP",
+            Transport::Tls => "TLS",
+            Transport::Ws => "WS",
+            Transport::Wss => "WSS",
+        }
+    }
+
+    /// The value of a `transport` URI parameter; `None` for UDP, which is the default.
+    pub fn uri_parameter(self) -> Option<&'static str> {
+        match self {
+            Transport::Udp => None,
+            Transport::Tcp => Some("tcp"),
+            Transport::Tls => Some("tls"),
+            Transport::Ws | Transport::Wss => Some("ws"),
+        }
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.via_token())
+    }
+}
+
+/// One path for messages: a connection, or a UDP listener together with a peer's address.
+///
+/// For UDP the `id` is the listener's and `peer` is the datagram's source or destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Flow {
+    /// Connection or listener.
+    pub id: FlowId,
+    /// What carries it.
+    pub transport: Transport,
+    /// Our address: written into Via and Contact.
+    pub local: SocketAddr,
+    /// The peer's address.
+    pub peer: SocketAddr,
+}
+
+impl Flow {
+    /// The same listener towards another peer. Only UDP flows have other peers; a connection stays itself.
+    pub fn towards(self, peer: SocketAddr) -> Flow {
+        if self.transport == Transport::Udp { Flow { peer, ..self } } else { self }
+    }
+}

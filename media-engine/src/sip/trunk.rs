@@ -1,0 +1,59 @@
+//! Trunks: carriers known by their addresses.
+//!
+//! A trunk needs no password: its requests are known by the IP address they come from, over UDP, TCP or TLS. A
+//! WebSocket never belongs to a trunk, whatever its address: browsers must give a password even from the same host.
+//!
+//! Not here: digest answers to a trunk's challenges, registration with a trunk, failover.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::sip::endpoint::Flow;
+
+/// A carrier's SIP connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trunk {
+    /// Name used in routes and commands.
+    pub name: String,
+    /// Addresses from which calls are taken.
+    pub addresses: Vec<IpAddr>,
+    /// Where calls go, over UDP.
+    pub target: SocketAddr,
+}
+
+/// The trunk that a message on `flow` comes from, if any.
+pub(crate) fn trunk_of<'t>(trunks: &'t [Trunk], flow: &Flow) -> Option<&'t Trunk> {
+    if flow.transport.is_websocket() {
+        return None;
+    }
+    let peer = flow.peer.ip().to_canonical();
+    trunks.iter().find(|trunk| trunk.addresses.iter().any(|address| address.to_canonical() == peer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::endpoint::{FlowId, Transport};
+
+    fn flow(transport: Transport, peer: &str) -> Flow {
+        Flow { id: FlowId(1), transport, local: "192.0.2.1:5060".parse().unwrap(), peer: peer.parse().unwrap() }
+    }
+
+    #[test]
+    fn a_trunk_is_known_by_address_whatever_its_port_and_never_over_a_websocket() {
+        let trunks = [Trunk {
+            name: "carrier".into(),
+            addresses: vec!["198.51.100.7".parse().unwrap()],
+            target: "198.51.100.7:5060".parse().unwrap(),
+        }];
+        for (transport, peer, found) in [
+            (Transport::Udp, "198.51.100.7:5060", true),
+            (Transport::Tcp, "198.51.100.7:40123", true),
+            (Transport::Udp, "[::ffff:198.51.100.7]:5060", true),
+            (Transport::Udp, "198.51.100.8:5060", false),
+            (Transport::Ws, "198.51.100.7:40123", false),
+            (Transport::Wss, "198.51.100.7:40123", false),
+        ] {
+            assert_eq!(trunk_of(&trunks, &flow(transport, peer)).is_some(), found, "{transport} {peer}");
+        }
+    }
+}
