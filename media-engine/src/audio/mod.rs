@@ -10,6 +10,8 @@
 
 #![forbid(unsafe_code)]
 
+mod level;
 pub mod tap;
 
+pub use level::{DUCK_ATTACK, DUCK_DB, DUCK_RELEASE, Ducker, Gain, mix_into};
 pub use tap::{FrameKind, TapFrame, TapItem, TapReader, TapWriter, tap};

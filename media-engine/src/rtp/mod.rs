@@ -13,7 +13,14 @@
 #![forbid(unsafe_code)]
 
 mod extend;
+#[doc(hidden)]
+pub mod fuzz;
 mod packet;
+mod relay;
+mod stats;
+pub mod telephone_event;
 
 pub use extend::{SeqExtender, TimestampExtender};
 pub use packet::{HEADER_LEN, RtpError, RtpHeader, RtpPacket, is_rtcp};
+pub use relay::RelayMap;
+pub use stats::{ReceiveStats, Reception, SendStats};

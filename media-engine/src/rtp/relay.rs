@@ -1,0 +1,290 @@
+//! Same-codec relay: one incoming stream's numbers mapped onto one outgoing stream.
+//!
+//! ```text
+//! incoming  SSRC A: 7 8 10 9 ┊ SSRC B: 500 501 ┊ (played locally) ┊ B: 640 641
+//! outgoing  SSRC X: 1 2  4 3 ┊           5   6 ┊        7 8 9     ┊    10  11
+//! ```
+//!
+//! Invariants:
+//! - Within one source, numbers and timestamps move by a constant: gaps, reordering, duplicates and
+//!   marker bits reach the far end as they came, so its statistics stay honest.
+//! - A new source, a restarted source and a locally generated stretch go on at the next number: no
+//!   number is lost between two stretches and none is used by both.
+//! - A late packet of the stretch before still gets the number that was kept for it. A packet whose
+//!   number belongs to another stretch is refused and counted.
+//! - Nothing allocates: `media-engine/tests/no_alloc_pure.rs`.
+//!
+//! Not here: payload types (the leg rewrites `payload_type` to what its far end negotiated), and the
+//! choice between relaying and generating.
+//!
+//! Sources: RFC 3550 sections 5.1 and 7.1, appendix A.1 (restart after two packets in sequence).
+
+use std::time::{Duration, Instant};
+
+use super::extend::SeqExtender;
+use super::packet::{RtpHeader, RtpPacket};
+use crate::units::ClockRate;
+
+/// How far behind the newest packet a late one may be (RFC 3550 appendix A.1, MAX_MISORDER).
+const MAX_MISORDER: u64 = 100;
+
+/// Longest packet whose duration is believed when learnt from two timestamps.
+const MAX_PACKET: Duration = Duration::from_millis(120);
+
+/// One stretch of numbers that come from one source.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    ssrc: u32,
+    incoming: SeqExtender,
+    /// Extended incoming number that maps to `base_out`.
+    base_in: u64,
+    base_out: u64,
+    /// Lowest outgoing number that belongs to this stretch.
+    floor_out: u64,
+    timestamp_offset: u32,
+    /// Incoming timestamp of the newest packet.
+    newest_timestamp: u32,
+}
+
+/// What a stretch says about a packet of its source.
+enum Place {
+    /// Outgoing number; `true` when it is beyond all before.
+    At(u64, bool),
+    /// Its number belongs to the stretch before.
+    BelowFloor,
+    /// Too far behind: the source restarted, or a stray.
+    TooOld,
+}
+
+impl Stretch {
+    fn newest_in(&self) -> u64 {
+        self.incoming.highest().unwrap_or(self.base_in)
+    }
+
+    fn place(&mut self, packet: &RtpPacket<'_>) -> Place {
+        let newest = self.newest_in();
+        let mut extender = self.incoming;
+        let extended = extender.extend(packet.sequence());
+        if extended + MAX_MISORDER < newest {
+            return Place::TooOld;
+        }
+        let Some(out) = (self.base_out + extended).checked_sub(self.base_in).filter(|&out| out >= self.floor_out)
+        else {
+            return Place::BelowFloor;
+        };
+        self.incoming = extender;
+        if extended > newest {
+            self.newest_timestamp = packet.timestamp();
+        }
+        Place::At(out, extended > newest)
+    }
+
+    /// The number kept for a late packet of this stretch, which has ended.
+    fn late(&self, packet: &RtpPacket<'_>) -> Option<u64> {
+        let behind = packet.timestamp().wrapping_sub(self.newest_timestamp) as i32 <= 0;
+        let mut stretch = *self;
+        match stretch.place(packet) {
+            Place::At(out, false) if behind => Some(out),
+            _ => None,
+        }
+    }
+}
+
+/// Maps sequence numbers, timestamps and SSRC of a relayed stream; see the module's invariants.
+#[derive(Clone, Debug)]
+pub struct RelayMap {
+    ssrc: u32,
+    clock: ClockRate,
+    /// Extended number of the next packet beyond all sent.
+    next_sequence: u64,
+    /// Timestamp at which the next packet would start if the stream went on without a pause.
+    next_timestamp: u32,
+    last_timestamp: u32,
+    last_at: Option<Instant>,
+    packet_ticks: u32,
+    current: Option<Stretch>,
+    previous: Option<Stretch>,
+    /// SSRC and number that would prove a restart of the current source.
+    restart: Option<(u32, u16)>,
+    started: bool,
+    refused: u64,
+}
+
+impl RelayMap {
+    /// An outgoing stream `ssrc` whose first packet has `sequence` and `timestamp`.
+    ///
+    /// `clock` is the RTP clock of both sides, `packet` the usual length of a packet: the step of the
+    /// timestamp where it cannot be learnt.
+    pub fn new(ssrc: u32, sequence: u16, timestamp: u32, clock: ClockRate, packet: Duration) -> RelayMap {
+        RelayMap {
+            ssrc,
+            clock,
+            next_sequence: u64::from(sequence),
+            next_timestamp: timestamp,
+            last_timestamp: timestamp,
+            last_at: None,
+            packet_ticks: clock.ticks(packet).min(u64::from(u32::MAX)) as u32,
+            current: None,
+            previous: None,
+            restart: None,
+            started: false,
+            refused: 0,
+        }
+    }
+
+    /// SSRC of the outgoing stream.
+    pub fn ssrc(&self) -> u32 {
+        self.ssrc
+    }
+
+    /// The outgoing header of a packet that is to be relayed; its payload type is the incoming one.
+    ///
+    /// `None`: the packet's number belongs to another stretch, or its source jumped back and has not
+    /// proved a restart by a second packet yet. Drop it; [`RelayMap::refused`] has counted it.
+    pub fn map(&mut self, packet: &RtpPacket<'_>) -> Option<RtpHeader> {
+        self.relay(packet, None)
+    }
+
+    /// As [`RelayMap::map`], and a pause before a new stretch shows in the timestamps.
+    pub fn map_at(&mut self, packet: &RtpPacket<'_>, now: Instant) -> Option<RtpHeader> {
+        self.relay(packet, Some(now))
+    }
+
+    fn relay(&mut self, packet: &RtpPacket<'_>, now: Option<Instant>) -> Option<RtpHeader> {
+        let mut same_source = false;
+        if let Some(stretch) = self.current.as_mut().filter(|stretch| stretch.ssrc == packet.ssrc()) {
+            same_source = true;
+            let place = stretch.place(packet);
+            let offset = stretch.timestamp_offset;
+            match place {
+                Place::At(out, newest) => {
+                    self.restart = None;
+                    let timestamp = packet.timestamp().wrapping_add(offset);
+                    if newest {
+                        self.advance(out, timestamp, now);
+                    }
+                    return Some(self.header(packet, packet.marker(), out, timestamp));
+                }
+                Place::BelowFloor => {}
+                Place::TooOld => {
+                    let proof = (packet.ssrc(), packet.sequence());
+                    if self.restart == Some(proof) {
+                        return Some(self.rebase(packet, now));
+                    }
+                    self.restart = Some((packet.ssrc(), packet.sequence().wrapping_add(1)));
+                }
+            }
+        }
+        if let Some(stretch) = self.previous.filter(|stretch| stretch.ssrc == packet.ssrc())
+            && let Some(out) = stretch.late(packet)
+        {
+            let timestamp = packet.timestamp().wrapping_add(stretch.timestamp_offset);
+            return Some(self.header(packet, packet.marker(), out, timestamp));
+        }
+        if same_source {
+            self.refused += 1;
+            return None;
+        }
+        Some(self.rebase(packet, now))
+    }
+
+    /// Header of the next locally generated packet, `ticks` long on the RTP clock.
+    ///
+    /// Ends the relayed stretch: the next [`RelayMap::map`] starts a new one behind this packet. With
+    /// `ticks` 0 the next packet has the same timestamp, as telephone-events want (RFC 4733 section
+    /// 2.5.1.2); call [`RelayMap::skip`] with the event's length at its end.
+    pub fn generate(&mut self, payload_type: u8, marker: bool, ticks: u32) -> RtpHeader {
+        self.local(payload_type, marker, ticks, None)
+    }
+
+    /// As [`RelayMap::generate`], and a pause after a relayed stretch shows in the timestamps.
+    pub fn generate_at(&mut self, payload_type: u8, marker: bool, ticks: u32, now: Instant) -> RtpHeader {
+        self.local(payload_type, marker, ticks, Some(now))
+    }
+
+    fn local(&mut self, payload_type: u8, marker: bool, ticks: u32, now: Option<Instant>) -> RtpHeader {
+        if let Some(stretch) = self.current.take() {
+            self.previous = Some(stretch);
+            self.next_timestamp = self.resumed_timestamp(now);
+        }
+        self.restart = None;
+        let (out, timestamp) = (self.next_sequence, self.next_timestamp);
+        self.advance(out, timestamp, now);
+        self.next_timestamp = timestamp.wrapping_add(ticks);
+        RtpHeader { payload_type, marker, sequence: out as u16, timestamp, ssrc: self.ssrc }
+    }
+
+    /// Lets `ticks` of the locally generated stream pass without a packet (silence, a finished event).
+    pub fn skip(&mut self, ticks: u32) {
+        self.next_timestamp = self.next_timestamp.wrapping_add(ticks);
+    }
+
+    /// Packets that [`RelayMap::map`] refused.
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// Sequence number of a header made here, extended from the stream's first number: its upper bits
+    /// are the roll-over counter of SRTP (RFC 3711 section 3.3.1), 0 at the start.
+    pub fn extend_outgoing(&self, sequence: u16) -> u64 {
+        let newest = self.next_sequence.saturating_sub(1);
+        let step = i64::from(sequence.wrapping_sub(newest as u16) as i16);
+        newest.checked_add_signed(step).unwrap_or(u64::from(sequence))
+    }
+
+    /// Starts a stretch at the next number with `packet` as its first.
+    fn rebase(&mut self, packet: &RtpPacket<'_>, now: Option<Instant>) -> RtpHeader {
+        if let Some(stretch) = self.current.take() {
+            self.previous = Some(stretch);
+        }
+        self.restart = None;
+        let first = !self.started;
+        let out = self.next_sequence;
+        let timestamp = if first { self.next_timestamp } else { self.resumed_timestamp(now) };
+        let mut incoming = SeqExtender::new();
+        let base_in = incoming.extend(packet.sequence());
+        self.current = Some(Stretch {
+            ssrc: packet.ssrc(),
+            incoming,
+            base_in,
+            base_out: out,
+            floor_out: if first { 0 } else { out },
+            timestamp_offset: timestamp.wrapping_sub(packet.timestamp()),
+            newest_timestamp: packet.timestamp(),
+        });
+        self.advance(out, timestamp, now);
+        // A splice is a new talkspurt for the far end: its playout may adapt there (RFC 3551 section 4.1).
+        self.header(packet, packet.marker() || !first, out, timestamp)
+    }
+
+    /// Where the stream goes on after a stretch: whole packets later when time has passed.
+    fn resumed_timestamp(&self, now: Option<Instant>) -> u32 {
+        let (Some(now), Some(last)) = (now, self.last_at) else { return self.next_timestamp };
+        let elapsed = self.clock.ticks(now.saturating_duration_since(last));
+        let sent = u64::from(self.next_timestamp.wrapping_sub(self.last_timestamp));
+        let pause = elapsed.saturating_sub(sent);
+        let step = u64::from(self.packet_ticks.max(1));
+        self.next_timestamp.wrapping_add((pause / step * step) as u32)
+    }
+
+    /// Notes a packet beyond all sent before.
+    fn advance(&mut self, out: u64, timestamp: u32, now: Option<Instant>) {
+        let step = timestamp.wrapping_sub(self.last_timestamp);
+        let believable = 1..=self.clock.ticks(MAX_PACKET) as u32;
+        if self.started && out == self.next_sequence && believable.contains(&step) && self.current.is_some() {
+            self.packet_ticks = step;
+        }
+        self.started = true;
+        self.next_sequence = out + 1;
+        self.last_timestamp = timestamp;
+        self.next_timestamp = timestamp.wrapping_add(self.packet_ticks);
+        self.last_at = now.or(self.last_at);
+    }
+
+    fn header(&self, packet: &RtpPacket<'_>, marker: bool, out: u64, timestamp: u32) -> RtpHeader {
+        RtpHeader { payload_type: packet.payload_type(), marker, sequence: out as u16, timestamp, ssrc: self.ssrc }
+    }
+}
+
+#[cfg(test)]
+mod tests;

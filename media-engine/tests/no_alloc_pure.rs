@@ -1,0 +1,144 @@
+//! After construction, RTP, RTCP and audio rooms neither allocate nor free.
+//!
+//! One test only: the counter is the process's, and a second test thread would disturb it.
+
+#![allow(unsafe_code, reason = "a global allocator that counts")]
+#![allow(clippy::disallowed_methods, reason = "one base instant for a pure test")]
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use media_engine::audio::{Ducker, FrameKind, Gain, mix_into, tap};
+use media_engine::rtcp;
+use media_engine::rtp::telephone_event::{EventReceiver, EventSender, TelephoneEvent};
+use media_engine::rtp::{ReceiveStats, RelayMap, RtpHeader, RtpPacket, SendStats, is_rtcp};
+use media_engine::units::{ClockRate, SampleRate};
+
+static CALLS: AtomicU64 = AtomicU64::new(0);
+
+struct Counting;
+
+// SAFETY: every call is handed on to the system's allocator with its arguments unchanged; counting
+// touches one atomic and never allocates.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        CALLS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promises about `layout` are those that `System` asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        CALLS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: `pointer` came from `System` by way of `alloc` above, with the same layout.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Allocations and frees while `work` runs.
+fn allocations(work: impl FnOnce()) -> u64 {
+    let before = CALLS.load(Ordering::Relaxed);
+    work();
+    CALLS.load(Ordering::Relaxed) - before
+}
+
+const PACKET: Duration = Duration::from_millis(20);
+const CLOCK: ClockRate = ClockRate::HZ_8000;
+
+fn datagram(n: u32) -> [u8; 172] {
+    let mut out = [0xd5; 172];
+    let ssrc = n / 400;
+    let header = RtpHeader { payload_type: 8, marker: false, sequence: n as u16, timestamp: n * 160, ssrc };
+    header.write_to(&mut out).unwrap();
+    out
+}
+
+fn relay(base: Instant) -> u64 {
+    let mut map = RelayMap::new(9, 65_000, 0, CLOCK, PACKET);
+    let mut receive = ReceiveStats::new(CLOCK);
+    let mut send = SendStats::new(CLOCK);
+    let mut ours = rtcp::Session::new(9, "ours", base, UNIX_EPOCH, 1);
+    let mut theirs = rtcp::Session::new(0, "theirs", base, UNIX_EPOCH, 2);
+    let mut sent = 0_u64;
+    let count = allocations(|| {
+        let mut report = [0; 400];
+        for n in 0..2000_u32 {
+            let now = base + PACKET * n;
+            let mut bytes = datagram(n);
+            assert!(!is_rtcp(&bytes));
+            let packet = RtpPacket::parse(&bytes).unwrap();
+            receive.on_rtp(&packet, now);
+            let header = if n % 100 < 90 { map.map_at(&packet, now) } else { Some(map.generate(8, false, 160)) };
+            let Some(header) = header else { continue };
+            header.write_to(&mut bytes).unwrap();
+            send.on_packet(160, header.timestamp, now);
+            sent += 1;
+            for (from, to) in [(&mut ours, &mut theirs)] {
+                if let Some(len) = from.poll_report(now, &send, &mut receive, &mut report) {
+                    to.handle_datagram(&report[..len.unwrap()], now);
+                }
+            }
+            black_box((&bytes, receive.peek(), theirs.round_trip()));
+        }
+        let len = ours.write_bye(base + PACKET * 2000, &send, &mut receive, &mut report).unwrap();
+        theirs.handle_datagram(&report[..len], base + PACKET * 2000);
+    });
+    assert!(sent > 1900 && theirs.is_bye_received());
+    count
+}
+
+fn events(base: Instant) -> u64 {
+    let mut receiver = EventReceiver::new(CLOCK);
+    let mut digits = 0;
+    let count = allocations(|| {
+        for n in 0..100_u32 {
+            let mut sender = EventSender::new('5', PACKET * 5, PACKET, CLOCK).unwrap();
+            while let Some(packet) = sender.next_packet() {
+                let mut payload = [0; 4];
+                packet.event.write_to(&mut payload).unwrap();
+                let event = TelephoneEvent::parse(&payload).unwrap();
+                digits += u32::from(receiver.on_packet(n * 8000, &event, base).is_some());
+            }
+            receiver.on_timeout(base);
+        }
+    });
+    assert_eq!(digits, 100);
+    count
+}
+
+fn taps_and_levels(base: Instant) -> u64 {
+    let (mut writer, mut reader) = tap(8);
+    let mut ducker = Ducker::new();
+    let mut gain = Gain::from_db(-3.0);
+    let mut popped = 0;
+    let count = allocations(|| {
+        let mut frame = [1000_i16; 960];
+        for n in 0..500_u32 {
+            ducker.process(n % 50 < 20, &mut frame, SampleRate::HZ_48000);
+            gain.process(&mut frame, SampleRate::HZ_48000);
+            mix_into(&mut frame, &[500; 960]);
+            writer.push(base, Some(base), FrameKind::Voice, SampleRate::HZ_48000, &frame);
+            if n % 20 > 10 {
+                popped += u32::from(reader.pop().is_some());
+            }
+        }
+    });
+    assert!(popped > 100 && reader.dropped() > 0);
+    count
+}
+
+#[test]
+fn packet_path_neither_allocates_nor_frees() {
+    assert!(allocations(|| drop(black_box(Box::new(7_u64)))) >= 2, "the counter counts");
+    let base = Instant::now();
+    // The harness's main thread may allocate beside us once while it starts: a real leak shows every time.
+    let fewest = |work: fn(Instant) -> u64| (0..3).map(|_| work(base)).min();
+    assert_eq!(fewest(relay), Some(0), "relay, statistics and reports");
+    assert_eq!(fewest(events), Some(0), "telephone-events");
+    assert_eq!(fewest(taps_and_levels), Some(0), "taps, ducking, mixing");
+}
