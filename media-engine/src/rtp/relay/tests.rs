@@ -132,6 +132,15 @@ fn newer_packet_with_the_same_timestamp_is_not_taken_for_a_late_one() {
 }
 
 #[test]
+fn source_back_after_a_whole_wrap_is_not_taken_for_a_late_packet() {
+    let mut map = map();
+    relay(&mut map, 1, 10, 1600);
+    relay(&mut map, 1, 12, 1920);
+    assert_eq!(map.generate(0, true, 160).sequence, 1003);
+    assert_eq!(relay(&mut map, 1, 11, 1760 + 65_536 * 160), Some((4, 640)));
+}
+
+#[test]
 fn timestamps_of_a_local_stream_follow_its_ticks() {
     let mut map = map();
     relay(&mut map, 1, 1, 0);
