@@ -1,1 +1,53 @@
-//! x
+//! The control plane of Tandem: REST, events, pages, store.
+//!
+//! ```text
+//!   browser, program ── HTTP ─▶ app(state) ─▶ routes ─▶ store
+//!                                               │  ▲
+//!                                      Command  │  │ events (bus, SSE)
+//!                                               ▼  │
+//!                                  engine.rs: the one door to media_engine
+//! ```
+//!
+//! Rooms: `config` (file and environment), `store` (SQL, only here), `auth` (who), `routes` (a file per
+//! resource), `events` (what happens), `serve` (listeners, start and stop), `admin` (the operator's socket).
+
+#![forbid(unsafe_code)]
+
+pub mod admin;
+pub mod auth;
+pub mod config;
+pub mod demo;
+pub mod engine;
+pub mod events;
+pub mod problem;
+pub mod serve;
+pub mod store;
+pub mod voice_config;
+
+mod body;
+mod client;
+mod headers;
+mod number;
+mod routes;
+mod state;
+mod tls;
+
+use axum::Router;
+use axum::middleware::from_fn;
+use axum::response::IntoResponse;
+use tower_http::catch_panic::CatchPanicLayer;
+
+pub use routes::openapi;
+pub use state::AppState;
+
+/// The whole HTTP side: API, `/openapi.json`, SIP over WebSocket, pages.
+pub fn app(state: AppState) -> Router {
+    routes::router()
+        .layer(CatchPanicLayer::custom(|_panic: Box<dyn std::any::Any + Send>| {
+            metrics::counter!("tandem_http_panics_total").increment(1);
+            problem::Problem::internal().into_response()
+        }))
+        .layer(from_fn(headers::secure))
+        .layer(from_fn(headers::count))
+        .with_state(state)
+}

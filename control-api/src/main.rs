@@ -1,2 +1,191 @@
-//! x
-fn main() {}
+//! Binary `tandem`: configuration, engine, server, and the way down again.
+
+#![forbid(unsafe_code)]
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use control_api::admin::{self, Reply, Request};
+use control_api::config::Config;
+use control_api::demo::{self, DemoArgs};
+use control_api::serve::{self, Running};
+use control_api::store::Role;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Real-time voice media engine: calls, translation, recording.
+#[derive(Parser)]
+#[command(name = "tandem", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server until SIGTERM or Ctrl-C.
+    Serve(Place),
+    /// Show a translated call on this machine.
+    Demo(DemoArgs),
+    /// API keys of organizations.
+    #[command(subcommand)]
+    Apikey(ApikeyCommand),
+    /// People who may log in.
+    #[command(subcommand)]
+    User(UserCommand),
+}
+
+/// Where configuration and data are.
+#[derive(Args)]
+struct Place {
+    /// Configuration file; without one the defaults and the environment hold.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder of database, recordings and admin socket.
+    #[arg(long, value_name = "DIR", default_value = "tandem-data")]
+    data: PathBuf,
+}
+
+#[derive(Subcommand)]
+enum ApikeyCommand {
+    /// Make a key and print it once. The organization is made when it does not exist.
+    Create {
+        /// Name of the organization.
+        #[arg(long, value_name = "NAME")]
+        org: String,
+        /// What the key is for.
+        #[arg(long, value_name = "TEXT", default_value = "command line")]
+        name: String,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+#[derive(Subcommand)]
+enum UserCommand {
+    /// Make a user and print a password once. The organization is made when it does not exist.
+    Create {
+        /// Name of the organization.
+        #[arg(long, value_name = "NAME")]
+        org: String,
+        /// E-mail address: the log-in name.
+        #[arg(long, value_name = "ADDRESS")]
+        email: String,
+        /// Name shown on pages; the e-mail address when left out.
+        #[arg(long, value_name = "TEXT")]
+        name: Option<String>,
+        /// owner, admin, supervisor, agent, compliance or viewer.
+        #[arg(long, default_value = "admin")]
+        role: Role,
+        /// SIP user name, as in `to = "agent:NAME"`; the part before the @ when left out.
+        #[arg(long, value_name = "NAME")]
+        sip_name: Option<String>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Give a user a new password and print it once; the user's sessions end.
+    Password {
+        /// E-mail address.
+        #[arg(long, value_name = "ADDRESS")]
+        email: String,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let quiet = !matches!(cli.command, Command::Serve(_));
+    let filter =
+        EnvFilter::try_from_env("TANDEM_LOG").unwrap_or_else(|_| EnvFilter::new(if quiet { "warn" } else { "info" }));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("tandem: the runtime does not start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(cli.command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tandem: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Serve(place) => serve(&place).await,
+        Command::Demo(args) => demo::run(args).await,
+        Command::Apikey(ApikeyCommand::Create { org, name, place }) => {
+            ask(&place, Request::ApikeyCreate { organization: org, name }).await
+        }
+        Command::User(UserCommand::Create { org, email, name, role, sip_name, place }) => {
+            let sip_name = sip_name.unwrap_or_else(|| email.split('@').next().unwrap_or_default().to_lowercase());
+            let name = name.unwrap_or_else(|| email.clone());
+            ask(&place, Request::UserCreate { organization: org, email, name, role, sip_name }).await
+        }
+        Command::User(UserCommand::Password { email, place }) => ask(&place, Request::UserPassword { email }).await,
+    }
+}
+
+/// Runs until a signal; a second one does not wait.
+async fn serve(place: &Place) -> anyhow::Result<()> {
+    let config = Config::load(place.config.as_deref())?;
+    // Caught from the start: a signal during start-up also ends in order.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let running = serve::serve(config, &place.data).await?;
+    greet(&running, &place.data).await;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping: calls are ended, files closed");
+    tokio::select! {
+        () = running.stop() => Ok(()),
+        _ = terminate.recv() => anyhow::bail!("stopped before everything was closed"),
+        _ = interrupt.recv() => anyhow::bail!("stopped before everything was closed"),
+    }
+}
+
+/// Says where everything is, and how somebody gets in when nobody can yet.
+async fn greet(running: &Running, data: &Path) {
+    println!("pages and API  {}", running.url());
+    if let Some(address) = running.metrics {
+        println!("metrics        http://{address}/metrics");
+    }
+    let sip: Vec<String> = running.sip.iter().map(ToString::to_string).collect();
+    println!("SIP            {}", sip.join(", "));
+    println!("data           {}", data.display());
+    if matches!(running.state.store.user_exists().await, Ok(false)) {
+        println!("Nobody can log in yet. In another terminal:");
+        println!("  tandem user create --org NAME --email ADDRESS --data {}", data.display());
+    }
+    // One line for programs that started us: where everything really is.
+    let metrics = running.metrics.map(|address| format!("http://{address}"));
+    println!("ready {}", serde_json::json!({ "http": running.url(), "sip": sip, "metrics": metrics }));
+}
+
+/// Asks the running server, or the store, and prints the secret alone on standard output.
+async fn ask(place: &Place, request: Request) -> anyhow::Result<()> {
+    let config = Config::load(place.config.as_deref())?;
+    match admin::ask(&config, &place.data, request).await? {
+        Reply::Apikey { organization, made, key } => {
+            if made {
+                eprintln!("organization `{organization}` did not exist and was made");
+            }
+            eprintln!("key for `{organization}`, shown this once:");
+            println!("{key}");
+        }
+        Reply::Password { email, password } => {
+            eprintln!("password of {email}, shown this once:");
+            println!("{password}");
+        }
+        Reply::Refused { why } => anyhow::bail!(why),
+    }
+    Ok(())
+}

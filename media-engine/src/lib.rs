@@ -34,6 +34,8 @@ pub mod engine;
 #[cfg(feature = "io")]
 pub mod net;
 #[cfg(feature = "io")]
+pub mod party;
+#[cfg(feature = "io")]
 pub mod record_io;
 #[cfg(feature = "io")]
 pub mod sip_io;

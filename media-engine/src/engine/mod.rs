@@ -1,17 +1,138 @@
 //! Joins the rooms: takes commands, runs calls, tells events.
 //!
 //! ```text
-//! control plane ─ Command ─▶ inbox ─▶ one task per call ─▶ call::transition ─▶ effects
-//!                                        ▲    ▲                 │ sip_io, worker, speech, record_io
-//!                                        │    └── worker events ◀┘
-//!                                        └─────── dialog events
+//! control plane ─ Command ─▶ switchboard ─▶ one task per call ─▶ call::transition ─▶ effects
+//!                               ▲                ▲    ▲             │ sip_io, worker, speech, record_io
+//!                          sip_io events         │    └─ media ◀────┘
+//!                               └── by dialog ───┘
 //! ```
+//!
+//! Invariants: the switchboard never waits for a call, a provider or the control plane; every call's task ends
+//! with its call and gives back its dialogs, legs, ports and files; a panic in one call's task ends that call.
+//! Not here: tenants, users, databases.
 
 mod command;
+mod consumers;
+mod dial;
 mod event;
+mod leg;
+mod switchboard;
+mod task;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use dashmap::DashMap;
+use tokio::sync::mpsc;
 
 pub use crate::translate::{LagMs, TranslationEvent};
 pub use command::{CallMode, CallSettings, Command, CommandError, Engine, Envelope, Reply};
 pub use event::{
     CallStatus, Direction, Event, EventKind, LegRole, LegState, ProviderKind, ProviderState, RecordingState,
 };
+
+use crate::config::Config;
+use crate::error::StartError;
+use crate::net::clock;
+use crate::net::ports::PortRange;
+use crate::record_io::Recorder;
+use crate::sip::DialogId;
+use crate::sip_io::{Listener, SipHandle, SipStack};
+use crate::speech::Providers;
+use crate::units::{CallId, LegId};
+use crate::worker::Pool;
+
+/// Commands that may wait.
+const COMMANDS: usize = 1024;
+/// Events that may wait for the control plane; more are dropped and counted.
+const EVENTS: usize = 16_384;
+/// Inputs that may wait for one call's task.
+const CALL_INPUTS: usize = 256;
+
+/// What every call's task shares.
+struct Shared {
+    config: Config,
+    sip: SipHandle,
+    pool: Pool,
+    ports: Vec<PortRange>,
+    providers: Providers,
+    recorder: Recorder,
+    events: mpsc::Sender<Event>,
+    calls: DashMap<CallId, mpsc::Sender<task::TaskInput>>,
+    dialogs: DashMap<DialogId, (CallId, mpsc::Sender<task::TaskInput>)>,
+    next_leg: AtomicU64,
+}
+
+impl Shared {
+    fn new_leg(&self) -> LegId {
+        LegId(self.next_leg.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Tells the control plane; a full queue is counted, never waited for.
+    fn tell(&self, call: Option<CallId>, kind: EventKind) {
+        self.tell_at(clock::system_now(), call, kind);
+    }
+
+    fn tell_at(&self, at: SystemTime, call: Option<CallId>, kind: EventKind) {
+        let event = Event { at, call, kind };
+        if self.events.try_send(event).is_err() {
+            metrics::counter!("engine_events_dropped_total").increment(1);
+            tracing::error!(?call, "event dropped: the control plane does not keep up");
+        }
+    }
+}
+
+/// A running engine.
+#[derive(Debug)]
+pub struct Started {
+    /// Takes commands.
+    pub engine: Engine,
+    /// Tells events.
+    pub events: mpsc::Receiver<Event>,
+    /// SIP listeners with the ports they really have, in the order of the configuration.
+    pub sip: Vec<Listener>,
+}
+
+/// Starts listeners, media threads and providers.
+///
+/// The events must be drained.
+///
+/// # Errors
+/// [`StartError`] names the configuration key and what to do.
+pub async fn start(config: Config) -> Result<Started, StartError> {
+    check_record_dir(&config)?;
+    let (engine, envelopes) = Engine::pair(COMMANDS);
+    let (events_in, events) = mpsc::channel(EVENTS);
+    let pool = Pool::start(&config.media)?;
+    let ports = config.media.addresses.iter().map(|&address| PortRange::new(address, config.media.ports)).collect();
+    let (sip, sip_events) = SipStack::start(&config.sip, &config.trunks).await?;
+    let (status_in, status) = mpsc::channel(64);
+    let providers = Providers::start(&config.speech, status_in);
+    let recorder = Recorder::start().map_err(|source| StartError::Folder { path: "recorder thread".into(), source })?;
+    let shared = Arc::new(Shared {
+        config,
+        sip,
+        pool,
+        ports,
+        providers,
+        recorder,
+        events: events_in,
+        calls: DashMap::new(),
+        dialogs: DashMap::new(),
+        next_leg: AtomicU64::new(1),
+    });
+    let sip = shared.sip.local_addresses().to_vec();
+    tokio::spawn(switchboard::run(shared, envelopes, sip_events, status));
+    Ok(Started { engine, events, sip })
+}
+
+/// The recordings' folder must be writable before the first call, not at its end.
+fn check_record_dir(config: &Config) -> Result<(), StartError> {
+    let path = &config.record_dir;
+    let fail = |source| StartError::Folder { path: path.display().to_string(), source };
+    std::fs::create_dir_all(path).map_err(fail)?;
+    let probe = path.join(".writable");
+    std::fs::write(&probe, b"").map_err(fail)?;
+    std::fs::remove_file(&probe).map_err(fail)
+}

@@ -21,6 +21,12 @@ pub enum Codec {
 }
 
 impl Codec {
+    /// The codec that a peer's line means, if Tandem knows it.
+    pub fn of(map: &RtpMap<'_>) -> Option<Codec> {
+        let l16 = SampleRate::from_hz(map.clock).map(|rate| Codec::L16 { rate });
+        [Codec::Pcmu, Codec::Pcma, Codec::Opus].into_iter().chain(l16).find(|codec| codec.matches(map))
+    }
+
     /// Encoding name of `rtpmap`.
     pub fn name(self) -> &'static str {
         match self {

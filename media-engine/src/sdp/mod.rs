@@ -279,6 +279,17 @@ impl Session {
         self.media.iter().find(|media| media.kind == "audio")
     }
 
+    /// The first codec of the first audio section that Tandem knows: in an answer, the one chosen.
+    pub fn first_audio_codec(&self) -> Option<Codec> {
+        let audio = self.audio()?;
+        audio.payload_types().find_map(|payload_type| audio.rtpmap(payload_type).as_ref().and_then(Codec::of))
+    }
+
+    /// Where the audio, or else the session, is to be sent; `None` when that is no address.
+    pub fn connection_address(&self) -> Option<IpAddr> {
+        self.audio().and_then(|audio| audio.connection).or(self.connection).flatten()
+    }
+
     /// Direction of a section as its describer sees it: its own, the session's, or both ways.
     pub fn direction_of(&self, media: &Media) -> Direction {
         let of_session = || self.attributes.iter().find_map(|attribute| Direction::parse(&attribute.name));

@@ -79,6 +79,16 @@ fn browsers_are_recognised_and_not_answered_here() {
 }
 
 #[test]
+fn codec_and_address_of_any_description_are_found() {
+    let browser = Session::parse(CHROMIUM).unwrap();
+    assert_eq!(browser.first_audio_codec(), Some(Codec::Opus));
+    let l16 = Session::parse(SIPP.replace("0 PCMU/8000", "0 L16/16000")).unwrap();
+    assert_eq!(l16.first_audio_codec(), Some(Codec::L16 { rate: SampleRate::HZ_16000 }));
+    assert_eq!(l16.connection_address(), Some("127.0.0.1".parse().unwrap()));
+    assert_eq!(Session::parse("v=0\n").unwrap().first_audio_codec(), None);
+}
+
+#[test]
 fn every_offered_section_is_answered_in_its_place() {
     let offer = "v=0\r\no=bob 1 1 IN IP4 host.example.com\r\ns=\r\nt=3338481189 3370017201\r\n\
         m=video 6024 RTP/AVP 107\r\nc=IN IP6 2001:db8::1\r\nm=audio 22334 RTP/AVP 0\r\nc=IN IP4 192.0.2.1\r\n\

@@ -11,12 +11,14 @@
 #[doc(hidden)]
 pub mod fuzz;
 
+pub(crate) mod dialog;
 pub mod digest;
 pub mod endpoint;
 pub mod framing;
 pub mod gate;
 pub mod header;
 pub mod message;
+pub(crate) mod registrar;
 pub(crate) mod transaction;
 pub mod trunk;
 pub mod uri;

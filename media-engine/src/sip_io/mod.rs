@@ -1,9 +1,36 @@
-//! Drives the SIP core over sockets.
+//! Drives the SIP core over sockets: UDP, TCP, and WebSockets that the HTTP server hands over.
+//!
+//! ```text
+//!  UDP reader ───── bounded, drops ─────┐
+//!  TCP reader ×n ── bounded, waits ─────┤                      ┌─▶ UDP: sent at once or dropped
+//!  WebSocket reader ×n ─────────────────┼─▶ one task owns the ─┼─▶ each connection's own bounded queue
+//!  SipHandle::send ─ bounded, refuses ──┘   sip::Endpoint      │      full: the connection is closed
+//!                                                              └─▶ events: kept in order, never lost
+//! ```
+//!
+//! - The owner of the endpoint never awaits a peer. A peer that stops reading fills its own queue
+//!   and is closed; a peer that floods waits on its own credit, or loses its own datagrams.
+//! - When the engine does not take events, the network is no longer read; nothing is thrown away.
+//! - Every queue is bounded and its overflow counted in `sip_queue_full_total`.
+//!
+//! Not here: what messages mean (`sip`), HTTP upgrades (control plane), media (`worker`).
 
+mod connection;
+mod listen;
+mod meters;
+mod stack;
+
+use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::{SipConfig, TrunkConfig};
+use crate::error::StartError;
+use crate::sip::{EndpointConfig, SipCommand, SipEvent, Sizes, Transport};
 
 /// A SIP-over-WebSocket connection (RFC 7118) whose HTTP upgrade was done elsewhere.
 ///
@@ -18,4 +45,197 @@ pub struct WsConnection {
     pub incoming: mpsc::Receiver<Bytes>,
     /// Messages to the client; bounded: when full, the connection is closed.
     pub outgoing: mpsc::Sender<Bytes>,
+}
+
+/// The stack has too much waiting; try again later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the SIP stack has too much waiting")]
+pub struct Busy;
+
+/// A listener as it is written in `sip.listen`, with the port that it really has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// UDP or TCP.
+    pub transport: Transport,
+    /// Bound address.
+    pub address: SocketAddr,
+}
+
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.transport.via_token().to_ascii_lowercase(), self.address)
+    }
+}
+
+/// Bounds and time-outs of connections.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionLimits {
+    /// Most TCP connections.
+    pub tcp: usize,
+    /// Most TCP connections of one address.
+    pub tcp_per_address: usize,
+    /// Most WebSockets: counted apart, so that a flood of TCP connections keeps no browser out.
+    pub websockets: usize,
+    /// Messages that may wait to be written to one connection.
+    pub queue: usize,
+    /// A TCP peer's first message is complete this long after it connected.
+    pub first_message: Duration,
+    /// Any further message is complete this long after its first byte.
+    pub message: Duration,
+    /// A TCP connection without any byte from its peer is closed after this; longer than a registration.
+    pub idle: Duration,
+    /// One message is written to a TCP peer within this.
+    pub write: Duration,
+    /// How often a stream is pinged with a double line end (RFC 5626 section 4.4.1).
+    pub ping: Duration,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> ConnectionLimits {
+        ConnectionLimits {
+            tcp: 4096,
+            tcp_per_address: 256,
+            websockets: 16_384,
+            queue: 128,
+            first_message: Duration::from_secs(10),
+            message: Duration::from_secs(10),
+            idle: Duration::from_secs(65 * 60),
+            write: Duration::from_secs(20),
+            ping: Duration::from_secs(25),
+        }
+    }
+}
+
+/// How much the stack holds, for tests and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Census {
+    /// What the endpoint holds.
+    pub sizes: Sizes,
+    /// Open TCP connections and WebSockets.
+    pub connections: usize,
+    /// Events that the engine has not taken yet, beyond its channel.
+    pub waiting_events: usize,
+}
+
+/// Orders to the stack. Clones are cheap. When the last one is dropped, the stack stops.
+#[derive(Clone, Debug)]
+pub struct SipHandle {
+    control: mpsc::Sender<Control>,
+    listeners: Arc<[Listener]>,
+}
+
+#[derive(Debug)]
+enum Control {
+    Command(Box<SipCommand>),
+    Attach(Box<WsConnection>),
+    Census(oneshot::Sender<Census>),
+    Stop(oneshot::Sender<()>),
+}
+
+impl SipHandle {
+    /// Gives an order to the endpoint. Orders are carried out in the order given.
+    ///
+    /// # Errors
+    /// [`Busy`] when too many are waiting, or the stack has stopped; the order was not taken.
+    pub fn send(&self, command: SipCommand) -> Result<(), Busy> {
+        self.control(Control::Command(Box::new(command)))
+    }
+
+    /// Takes over a WebSocket. It is closed by itself when there are too many.
+    ///
+    /// # Errors
+    /// [`Busy`] when too many orders are waiting; the connection is closed.
+    pub fn attach(&self, connection: WsConnection) -> Result<(), Busy> {
+        self.control(Control::Attach(Box::new(connection)))
+    }
+
+    fn control(&self, control: Control) -> Result<(), Busy> {
+        self.control.try_send(control).map_err(|_| {
+            meters::queue_full("commands");
+            Busy
+        })
+    }
+
+    /// Listeners in the order of the configuration, with their real ports.
+    pub fn local_addresses(&self) -> &[Listener] {
+        &self.listeners
+    }
+
+    /// How much the stack holds; `None` when it has stopped.
+    pub async fn census(&self) -> Option<Census> {
+        let (reply, answer) = oneshot::channel();
+        self.control.send(Control::Census(reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// Carries out what was ordered before, lets connections write what waits for them (at most a second), and
+    /// closes everything.
+    pub async fn stop(&self) {
+        let (reply, done) = oneshot::channel();
+        if self.control.send(Control::Stop(reply)).await.is_ok() {
+            // An error means that it has stopped already.
+            let _ = done.await;
+        }
+    }
+}
+
+/// Starts the stack.
+#[derive(Debug)]
+pub struct SipStack;
+
+impl SipStack {
+    /// Orders that may wait for the endpoint.
+    const COMMANDS: usize = 4096;
+    /// Events that may wait for the engine in its channel.
+    const EVENTS: usize = 1024;
+
+    /// Binds the listeners, resolves trunks' hosts and starts the task that owns the endpoint.
+    ///
+    /// # Errors
+    /// [`StartError::Listen`] for an address that cannot be bound, [`StartError::Config`] for what cannot be read.
+    pub async fn start(
+        sip: &SipConfig,
+        trunks: &[TrunkConfig],
+    ) -> Result<(SipHandle, mpsc::Receiver<SipEvent>), StartError> {
+        SipStack::start_with(sip, trunks, ConnectionLimits::default()).await
+    }
+
+    /// As [`start`](Self::start), with other bounds for connections.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_with(
+        sip: &SipConfig,
+        trunks: &[TrunkConfig],
+        limits: ConnectionLimits,
+    ) -> Result<(SipHandle, mpsc::Receiver<SipEvent>), StartError> {
+        let sockets = listen::bind_all(&sip.listen)?;
+        let listeners: Arc<[Listener]> = sockets.iter().map(listen::Bound::listener).collect();
+        let domain = match sip.domain.as_str() {
+            "" => listeners
+                .first()
+                .map_or("localhost".to_owned(), |first| listen::route_to_anywhere(first.address.ip()).to_string()),
+            domain => domain.to_owned(),
+        };
+        let mut config = EndpointConfig::new(domain, fresh_seed()?);
+        for trunk in trunks {
+            config.trunks.push(listen::resolve_trunk(trunk).await?);
+        }
+        let (control, control_out) = mpsc::channel(SipStack::COMMANDS);
+        let (events_in, events) = mpsc::channel(SipStack::EVENTS);
+        for listener in listeners.iter() {
+            tracing::info!(%listener, "SIP listens");
+        }
+        stack::spawn(config, sockets, limits, control_out, events_in);
+        Ok((SipHandle { control, listeners }, events))
+    }
+}
+
+fn fresh_seed() -> Result<[u8; 32], StartError> {
+    let mut seed = [0; 32];
+    aws_lc_rs::rand::fill(&mut seed).map_err(|_| StartError::Config {
+        key: "sip".into(),
+        problem: "the system gives no random numbers; tags and nonces cannot be made".into(),
+    })?;
+    Ok(seed)
 }

@@ -1,1 +1,187 @@
-//! Speech recognition, translation and synthesis providers.
+//! Recognition, translation and synthesis: traits, providers, and the pipeline between a tap and a listener.
+//!
+//! ```text
+//! tap ─▶ pipeline ─▶ Stt ─▶ text ─▶ Translator ─▶ text ─▶ Tts ─▶ samples ─▶ playout
+//! ```
+//!
+//! A provider sees samples and text, never RTP, SIP or calls. When one dies, calls go on without it: requests fail
+//! at once, its state is reported, and it is started again with growing pauses. Not here: when a segment begins
+//! and ends, what its lag is (translate).
+
+mod odd_rate;
+pub mod pipeline;
+mod wyoming;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use codecs::SampleRate;
+use tokio::sync::mpsc;
+
+use crate::config::SpeechConfig;
+use crate::engine::{ProviderKind, ProviderState};
+
+/// A boxed future, as traits behind `dyn` need.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Why a provider gave nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SpeechError {
+    /// The provider cannot be reached; the text says what to do.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The provider works, but not for this language.
+    #[error("{0}")]
+    Unsupported(String),
+    /// The provider answered with an error.
+    #[error("{0}")]
+    Refused(String),
+    /// No answer in time.
+    #[error("no answer within {0} s")]
+    TimedOut(u64),
+}
+
+/// What a recogniser is fed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SttInput {
+    /// A segment begins.
+    Begin(u64),
+    /// Mono samples of the open segment, at the session's rate.
+    Audio(Vec<i16>),
+    /// The open segment is complete: its final text is wanted.
+    End(u64),
+}
+
+/// What a recogniser says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SttOutput {
+    /// A guess that may change.
+    Partial {
+        /// Segment.
+        segment: u64,
+        /// Text so far, whole.
+        text: String,
+    },
+    /// Every begun segment gets exactly one.
+    Final {
+        /// Segment.
+        segment: u64,
+        /// Text; empty when nothing was understood or the provider died.
+        text: String,
+        /// There were words, but none that the recogniser knows.
+        unrecognised: bool,
+    },
+}
+
+/// A running recognition of one speaker. Dropping it ends it.
+#[derive(Debug)]
+pub struct SttSession {
+    /// Audio to recognise; bounded: what does not fit is dropped by the sender and counted.
+    pub input: mpsc::Sender<SttInput>,
+    /// Results, in order of segments.
+    pub output: mpsc::Receiver<SttOutput>,
+}
+
+/// Synthesised speech.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TtsChunk {
+    /// Samples per second, any.
+    pub rate_hz: u32,
+    /// Mono.
+    pub samples: Vec<i16>,
+}
+
+/// Recognition of speech.
+pub trait Stt: Send + Sync {
+    /// Starts a session for one speaker whose samples come at `rate`.
+    ///
+    /// # Errors
+    /// `Unsupported` for languages that this provider cannot recognise.
+    fn open<'a>(&'a self, language: &'a str, rate: SampleRate) -> BoxFuture<'a, Result<SttSession, SpeechError>>;
+}
+
+/// Translation of text.
+pub trait Translator: Send + Sync {
+    /// `text` in another language.
+    ///
+    /// # Errors
+    /// See [`SpeechError`]: show the text untranslated.
+    fn translate<'a>(&'a self, text: &'a str, from: &'a str, to: &'a str)
+    -> BoxFuture<'a, Result<String, SpeechError>>;
+}
+
+/// Synthesis of speech.
+pub trait Tts: Send + Sync {
+    /// Speaks `text`. The channel closes after the last chunk.
+    ///
+    /// # Errors
+    /// See [`SpeechError`]: show the translation unspoken.
+    fn speak<'a>(
+        &'a self,
+        text: &'a str,
+        language: &'a str,
+    ) -> BoxFuture<'a, Result<mpsc::Receiver<TtsChunk>, SpeechError>>;
+}
+
+/// A provider's state, as it changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderStatus {
+    /// Which.
+    pub kind: ProviderKind,
+    /// Its name, such as `local`.
+    pub name: String,
+    /// New state.
+    pub state: ProviderState,
+}
+
+/// The configured providers; clones share them.
+#[derive(Clone)]
+pub struct Providers {
+    /// Recognition.
+    pub stt: Arc<dyn Stt>,
+    /// Translation.
+    pub translator: Arc<dyn Translator>,
+    /// Synthesis.
+    pub tts: Arc<dyn Tts>,
+}
+
+impl Providers {
+    /// Starts the configured providers. Their state goes to `status`; a full channel loses a report, which the log
+    /// still has.
+    pub fn start(config: &SpeechConfig, status: mpsc::Sender<ProviderStatus>) -> Providers {
+        let client = |kind, provider| Arc::new(wyoming::Client::start(kind, provider, status.clone()));
+        Providers {
+            stt: client(ProviderKind::Stt, &config.stt),
+            translator: client(ProviderKind::Translator, &config.translator),
+            tts: client(ProviderKind::Tts, &config.tts),
+        }
+    }
+}
+
+impl Providers {
+    /// A whole sentence as samples, for scripts and announcements.
+    ///
+    /// # Errors
+    /// See [`SpeechError`].
+    pub async fn utterance(&self, text: &str, language: &str) -> Result<(SampleRate, Vec<i16>), SpeechError> {
+        let mut chunks = self.tts.speak(text, language).await?;
+        let mut carried = odd_rate::ToCarried::default();
+        let mut whole = Vec::new();
+        let mut at = odd_rate::CARRIED;
+        while let Some(chunk) = chunks.recv().await {
+            if let Some((rate, samples)) = carried.push(chunk) {
+                at = rate;
+                whole.extend(samples);
+            }
+        }
+        whole.extend(carried.finish());
+        Ok((at, whole))
+    }
+}
+
+impl std::fmt::Debug for Providers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Providers")
+    }
+}

@@ -60,6 +60,8 @@ pub enum SipCommand {
         headers: Vec<(String, String)>,
         /// The offer.
         sdp: String,
+        /// The offer for contacts behind a WebSocket, which are browsers; without one they get `sdp` too.
+        webrtc_sdp: Option<String>,
     },
     /// A provisional answer to an incoming call: 180, or 183 with early media.
     Progress {
@@ -140,6 +142,18 @@ pub enum SipCommand {
         /// The body.
         body: String,
     },
+    /// Registers us at a trunk and keeps the registration fresh; told by
+    /// [`SipEvent::RegistrationState`](super::SipEvent::RegistrationState).
+    Register {
+        /// The trunk's name.
+        trunk: String,
+        /// SIP user name there.
+        user: String,
+        /// Its password.
+        password: String,
+        /// The time to ask for.
+        expires: Duration,
+    },
     /// Refuses new calls from now on with 503; running ones go on.
     Drain,
 }
@@ -159,6 +173,7 @@ impl std::fmt::Debug for SipCommand {
             SipCommand::RejectReinvite { dialog, .. } => ("RejectReinvite", Some(dialog)),
             SipCommand::CredentialSet { .. } => ("CredentialSet", None),
             SipCommand::Info { dialog, .. } => ("Info", Some(dialog)),
+            SipCommand::Register { .. } => ("Register", None),
             SipCommand::Drain => ("Drain", None),
         };
         match dialog {

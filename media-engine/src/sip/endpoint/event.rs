@@ -109,6 +109,17 @@ pub enum SipEvent {
         /// Contacts now; 0: not reachable.
         contacts: usize,
     },
+    /// A registration of our own was granted or refused.
+    RegistrationState {
+        /// The trunk's name.
+        trunk: String,
+        /// SIP user name there.
+        user: String,
+        /// Granted.
+        ok: bool,
+        /// Final status; 408 when nobody answered, 503 when nothing could be sent.
+        status: u16,
+    },
     /// A stranger or a message was refused; for counters and logs.
     Refused {
         /// Who sent it.
@@ -116,6 +127,24 @@ pub enum SipEvent {
         /// Why, in one of a few fixed texts.
         why: &'static str,
     },
+}
+
+impl SipEvent {
+    /// The dialog it is about, if it is about one.
+    pub fn dialog(&self) -> Option<DialogId> {
+        match self {
+            SipEvent::Incoming { dialog, .. }
+            | SipEvent::Progress { dialog, .. }
+            | SipEvent::Answered { dialog, .. }
+            | SipEvent::Failed { dialog, .. }
+            | SipEvent::Reoffer { dialog, .. }
+            | SipEvent::ReinviteAnswered { dialog, .. }
+            | SipEvent::ReinviteFailed { dialog, .. }
+            | SipEvent::Info { dialog, .. }
+            | SipEvent::Ended { dialog, .. } => Some(*dialog),
+            SipEvent::Registered { .. } | SipEvent::RegistrationState { .. } | SipEvent::Refused { .. } => None,
+        }
+    }
 }
 
 /// What the driver does next.

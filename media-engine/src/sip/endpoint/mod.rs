@@ -1,67 +1,298 @@
-//! The SIP endpoint: messages, commands and `now` in; messages and events out.
+//! The SIP endpoint: messages, commands and `now` in; messages, events and the next deadline out.
+//!
+//! ```text
+//!   handle_message ─▶ requests ─┬─▶ server (transactions) ─▶ incoming, in_dialog ┐
+//!                  │            ├─▶ registration ─▶ Registrar                     ├─▶ poll_output
+//!                  │            └─▶ refused without any state                     │
+//!                  └─ responses ──▶ client (transactions) ─▶ outgoing, in_dialog ┤
+//!   handle_command ──▶ incoming, outgoing, in_dialog ───────────────────────────┤
+//!   handle_timeout ──▶ wheel ─▶ transactions and legs ──────────────────────────┘
+//! ```
+//!
+//! - A stranger costs nothing: until a request is known to come from a trunk, a user or a dialog, it is answered
+//!   without any state (RFC 3261 section 8.2.7).
+//! - What a call leaves behind ends by its timers alone: afterwards `sizes()` is what it was before the call.
+//! - Every dialog that the engine has heard of ends with exactly one `Failed` or `Ended`.
+//! - Everything that outside messages make grow has a bound in [`Limits`].
+//!
+//! Not here: sockets, DNS and connections (`sip_io`), what a session description says (`sdp`), routes of numbers.
+//! Sources: RFC 3261, 3262 (refused), 3311, 3326, 3327, 3581, 4028, 4320, 5626, 6026, 7118.
 
+mod admission;
+mod client;
 mod command;
 mod config;
+mod ending;
 mod event;
 mod flow;
+mod in_dialog;
+mod incoming;
+mod legs;
+mod offers;
+mod outgoing;
+mod registering;
+mod registration;
+mod requests;
+mod server;
+mod session;
+mod status;
+mod tables;
+mod tokens;
 
-use std::collections::VecDeque;
-use std::time::Instant;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::{Duration, Instant};
 
 pub use command::{DialogId, SipCommand, Target};
 pub use config::{EndpointConfig, Limits};
 pub use event::{SipEvent, SipOutput, Sizes, Source};
 pub use flow::{Flow, FlowId, Transport};
+use legs::Leg;
+use tables::{ClientId, ServerId, Tables};
+use tokens::Tokens;
 
+use crate::sip::digest::NonceStore;
+use crate::sip::registrar::Registrar;
+use crate::sip::transaction::Pace;
 pub use crate::sip::transaction::Timers;
+use crate::sip::uri::escape_user;
+use crate::sip::wheel::{TimerKey, TimerWheel};
 
-/// A SIP user agent for many calls, users and trunks at once. Not a socket in sight: see `sip_io` for its driver.
+/// Methods served, as told in Allow.
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, REGISTER";
+/// Extensions served, as told in Supported (RFC 4028, RFC 3327, RFC 5626).
+const SUPPORTED: &str = "timer, path, outbound";
+const SDP: &str = "application/sdp";
+
+/// A SIP user agent for many calls, users and trunks at once. Not a socket in sight: `sip_io` drives it.
 pub struct Endpoint {
     config: EndpointConfig,
+    tokens: Tokens,
     listeners: Vec<Flow>,
+    tables: Tables,
+    legs: HashMap<DialogId, Box<Leg>>,
+    /// Our tags of calls in progress.
+    tags: HashMap<Box<str>, TagOwner>,
+    /// Legs by the connection they hang on; UDP listeners are not listed.
+    attached: BTreeSet<(FlowId, DialogId)>,
+    wheel: TimerWheel<Timeout>,
+    registrar: Registrar,
+    registrations: Vec<registering::OwnRegistration>,
+    nonces: Option<NonceStore>,
     outputs: VecDeque<SipOutput>,
+    last_incoming: u64,
+    draining: bool,
+    overflows: u64,
+}
+
+/// Where a request with one of our tags belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TagOwner {
+    Leg(DialogId),
+    /// An INVITE of ours that is not answered yet.
+    Fork(ClientId),
+}
+
+/// Whose deadline has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Timeout {
+    Client(ClientId),
+    Server(ServerId),
+    Leg(DialogId),
+    Session(DialogId),
+    /// A registration of our own, by its place.
+    Register(usize),
 }
 
 impl Endpoint {
     /// An endpoint without listeners or users.
     pub fn new(config: EndpointConfig) -> Endpoint {
-        Endpoint { config, listeners: Vec::new(), outputs: VecDeque::new() }
+        Endpoint {
+            tokens: Tokens::new(&config.seed),
+            registrar: Registrar::new(config.limits),
+            registrations: Vec::new(),
+            config,
+            listeners: Vec::new(),
+            tables: Tables::default(),
+            legs: HashMap::new(),
+            tags: HashMap::new(),
+            attached: BTreeSet::new(),
+            wheel: TimerWheel::new(),
+            nonces: None,
+            outputs: VecDeque::new(),
+            last_incoming: 0,
+            draining: false,
+            overflows: 0,
+        }
     }
 
     /// Announces a UDP listener: requests to trunks leave from the first one of the target's address family.
     pub fn listener(&mut self, flow: Flow) {
+        self.listeners.retain(|known| known.id != flow.id);
         self.listeners.push(flow);
     }
 
-    /// Takes one whole SIP message, or a keep-alive, that came by `flow`.
-    pub fn handle_message(&mut self, _flow: &Flow, _bytes: &[u8], _now: Instant) {}
+    /// Takes one whole SIP message, or a keep-alive, that came by `flow`. Whatever it holds, it never panics.
+    pub fn handle_message(&mut self, flow: &Flow, bytes: &[u8], now: Instant) {
+        self.receive(flow, bytes, now);
+    }
 
     /// A connection is gone: its registrations go, and its dialogs end.
-    pub fn handle_flow_closed(&mut self, _flow: FlowId, _now: Instant) {}
+    pub fn handle_flow_closed(&mut self, flow: FlowId, now: Instant) {
+        self.listeners.retain(|listener| listener.id != flow);
+        let range = (flow, DialogId(0))..=(flow, DialogId(u64::MAX));
+        let dialogs: Vec<DialogId> = self.attached.range(range).map(|(_, dialog)| *dialog).collect();
+        for dialog in dialogs {
+            self.leg_lost_flow(dialog, flow, now);
+        }
+        for change in self.registrar.flow_closed(flow) {
+            self.event(SipEvent::Registered { user: change.user, contacts: change.contacts });
+        }
+    }
 
     /// Takes an order of the engine.
-    pub fn handle_command(&mut self, _command: SipCommand, _now: Instant) {}
+    pub fn handle_command(&mut self, command: SipCommand, now: Instant) {
+        match command {
+            SipCommand::Invite { dialog, target, from_user, from_display, headers, sdp, webrtc_sdp } => {
+                let call = outgoing::Call { dialog, from_user, from_display, headers, sdp, webrtc_sdp };
+                self.invite(call, &target, now);
+            }
+            SipCommand::Progress { dialog, status, sdp } => self.progress(dialog, status, sdp, now),
+            SipCommand::Accept { dialog, sdp } => self.accept(dialog, sdp, now),
+            SipCommand::Reject { dialog, status, reason } => self.reject(dialog, status, reason, now),
+            SipCommand::Cancel { dialog } => self.hang_up(dialog, None, now),
+            SipCommand::Bye { dialog, reason } => self.hang_up(dialog, reason, now),
+            SipCommand::Reinvite { dialog, sdp } => self.reinvite(dialog, sdp, now),
+            SipCommand::AcceptReinvite { dialog, sdp } => self.accept_reinvite(dialog, sdp, now),
+            SipCommand::RejectReinvite { dialog, status } => self.reject_reinvite(dialog, status, now),
+            SipCommand::CredentialSet { user, password, valid_for } => {
+                if self.registrar.credential_set(&user, &password, valid_for, now).is_err() {
+                    self.overflows += 1;
+                }
+            }
+            SipCommand::Info { dialog, content_type, body } => self.send_info(dialog, &content_type, body, now),
+            SipCommand::Register { trunk, user, password, expires } => {
+                self.register(trunk, user, password, expires, now);
+            }
+            SipCommand::Drain => self.draining = true,
+        }
+    }
 
     /// Does what is due at `now`.
-    pub fn handle_timeout(&mut self, _now: Instant) {}
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(timeout) = self.wheel.expire(now) {
+            match timeout {
+                Timeout::Client(id) => self.client_timer(id, now),
+                Timeout::Server(id) => self.server_timer(id, now),
+                Timeout::Leg(dialog) => self.leg_timer(dialog, now),
+                Timeout::Session(dialog) => self.session_timer(dialog, now),
+                Timeout::Register(index) => self.registration_timer(index, now),
+            }
+        }
+        for change in self.registrar.expire(now) {
+            self.event(SipEvent::Registered { user: change.user, contacts: change.contacts });
+        }
+    }
 
     /// The next thing for the driver to do; call until `None` after each `handle_*`.
     pub fn poll_output(&mut self) -> Option<SipOutput> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        if self.outputs.is_empty() && self.outputs.capacity() > 4096 {
+            self.outputs = VecDeque::new();
+        }
+        output
     }
 
-    /// When [`Endpoint::handle_timeout`] is to be called next, at the latest.
+    /// When [`Endpoint::handle_timeout`] is to be called next. It may find nothing to do then.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        [self.wheel.next(), self.registrar.next()].into_iter().flatten().min()
     }
 
-    /// How much is held now.
+    /// How much is held now. Counting the registrar's part takes time that grows with its users.
     pub fn sizes(&self) -> Sizes {
-        Sizes::default()
+        Sizes {
+            server_transactions: self.tables.server_count(),
+            client_transactions: self.tables.client_count(),
+            dialogs: self.legs.len(),
+            index_entries: self.tables.key_count() + self.tags.len() + self.attached.len(),
+            timers: self.wheel.len(),
+            contacts: self.registrar.contact_count(),
+            passwords: self.registrar.password_count(),
+            overflows: self.overflows,
+        }
     }
 
     /// Whether no transaction, dialog or output is left. Registrations and passwords do not count.
     pub fn is_idle(&self) -> bool {
         self.outputs.is_empty()
+            && self.legs.is_empty()
+            && self.tables.server_count() + self.tables.client_count() + self.wheel.len() == 0
+    }
+
+    fn event(&mut self, event: SipEvent) {
+        self.outputs.push_back(SipOutput::Event(event));
+    }
+
+    fn transmit(&mut self, flow: Flow, bytes: Vec<u8>) {
+        self.outputs.push_back(SipOutput::Transmit { flow, bytes });
+    }
+
+    fn refused(&mut self, flow: &Flow, why: &'static str) {
+        self.event(SipEvent::Refused { peer: flow.peer, why });
+    }
+
+    fn pace(&self, flow: &Flow) -> Pace {
+        Pace { timers: self.config.timers, reliable: flow.transport.is_reliable() }
+    }
+
+    /// Whether one more transaction fits; counts when not.
+    fn has_room(&mut self) -> bool {
+        let fits = self.tables.client_count() + self.tables.server_count() < self.config.limits.transactions;
+        if !fits {
+            self.overflows += 1;
+        }
+        fits
+    }
+
+    /// Whether one more leg fits; counts when not.
+    fn has_room_for_leg(&mut self) -> bool {
+        let fits = self.legs.len() < self.config.limits.dialogs;
+        if !fits {
+            self.overflows += 1;
+        }
+        fits
+    }
+
+    /// Moves a timer to `deadline`, or takes it away.
+    fn rearm(&mut self, timer: &mut Option<TimerKey>, deadline: Option<Instant>, now: Instant, timeout: Timeout) {
+        if let Some(key) = timer.take() {
+            self.wheel.cancel(key);
+        }
+        *timer = deadline.map(|at| self.wheel.arm(now, at.saturating_duration_since(now), timeout));
+    }
+
+    fn rearm_after(&mut self, timer: &mut Option<TimerKey>, delay: Duration, now: Instant, timeout: Timeout) {
+        self.rearm(timer, Some(now + delay), now, timeout);
+    }
+
+    /// A Via value for a request of ours.
+    fn via(&self, flow: &Flow, branch: &str) -> String {
+        let rport = if flow.transport == Transport::Udp { ";rport" } else { "" };
+        format!("SIP/2.0/{} {};branch={branch}{rport}", flow.transport, flow.local)
+    }
+
+    /// Our Contact value for messages that leave by `flow`.
+    fn contact(&self, flow: &Flow, user: &str) -> String {
+        let host = match flow.local.ip().is_unspecified() {
+            true => format!("{}:{}", self.config.domain, flow.local.port()),
+            false => flow.local.to_string(),
+        };
+        let user = if user.is_empty() { "tandem" } else { user };
+        match flow.transport.uri_parameter() {
+            Some(transport) => format!("<sip:{}@{host};transport={transport}>", escape_user(user)),
+            None => format!("<sip:{}@{host}>", escape_user(user)),
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+# Tandem. `make help` lists what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# One target folder outside the clone, so that a fresh clone starts warm.
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/tandem/target
+export TANDEM_SHARED ?= $(abspath $(CURDIR)/../shared)
+
+UI := control-api/ui
+BROWSER := tests/browser
+
+.PHONY: help run build setup setup-test ui test soak bench fmt lint
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+run: build ## Install what is missing, build, and show a translated call (Ctrl-C ends)
+	@exec bin/tandem demo $(ARGS)
+
+build: setup ui ## Release binaries at bin/tandem and bin/tandem-local-speech
+	@echo "build: release binaries (the first time takes some minutes)"
+	@cargo build --release --locked -p control-api -p tandem-local-speech
+	@mkdir -p bin
+	@install -m 755 "$(CARGO_TARGET_DIR)/release/tandem" "$(CARGO_TARGET_DIR)/release/tandem-local-speech" bin/
+	@echo "build: bin/tandem, bin/tandem-local-speech"
+
+setup: ## Install what building and running needs
+	@scripts/setup.sh run
+
+setup-test: ## Install what the tests need
+	@scripts/setup.sh test
+
+# The pages are built again only when a source of theirs changed.
+ui: $(UI)/dist/.built
+$(UI)/node_modules/.installed: $(UI)/package.json $(UI)/package-lock.json
+	@echo "ui: installing its packages"
+	@cd $(UI) && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+$(UI)/dist/.built: $(UI)/node_modules/.installed $(shell find $(UI) -path $(UI)/node_modules -prune -o -path $(UI)/dist -prune -o -type f -print 2>/dev/null)
+	@echo "ui: building the pages"
+	@cd $(UI) && npm run --silent build
+	@touch $@
+$(BROWSER)/node_modules/.installed: $(BROWSER)/package.json $(BROWSER)/package-lock.json
+	@echo "tests: installing the browser driver's packages"
+	@cd $(BROWSER) && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+test: setup-test ui $(BROWSER)/node_modules/.installed ## All tests, real peers included
+	@echo "test: pages"
+	@cd $(UI) && npm test --silent
+	@echo "test: binaries for the end-to-end tests"
+	@cargo build --locked -p control-api -p tandem-local-speech --bins
+	@echo "test: everything else"
+	@cargo nextest run --locked --workspace --no-fail-fast
+	@cargo test --locked --workspace --doc --quiet
+
+soak: setup-test ui $(BROWSER)/node_modules/.installed ## Every check that takes longer than 30 s, at full length
+	@cargo build --locked -p control-api -p tandem-local-speech --bins
+	@TANDEM_SOAK=1 cargo nextest run --locked --workspace --profile soak --run-ignored all
+
+bench: build ## Measure the packet path; writes benches/RESULTS.md and benches/results.json
+	@cargo build --release --locked -p benches
+	@"$(CARGO_TARGET_DIR)/release/benches" --out benches
+
+fmt: ## Format the Rust sources
+	@cargo fmt
+
+lint: ui ## Formatting, clippy, and the pure half without tokio
+	@cargo fmt --check
+	@cargo clippy --locked --workspace --all-targets -- -D warnings
+	@cargo check --locked -p media-engine --no-default-features
+	@! cargo tree --locked -p media-engine --no-default-features -e normal --prefix none | grep -E '^tokio ' \
+		|| { echo "lint: tokio is in the tree of the pure half of media-engine" >&2; exit 1; }
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --offline check licenses bans sources; \
+		else echo "lint: cargo-deny is not installed: licences and bans were not checked (1 skipped)"; fi

@@ -1,0 +1,267 @@
+//! The operator's door: a Unix socket in the data folder, mode 0600. One JSON line asks, one JSON line answers.
+//!
+//! ```text
+//! tandem apikey create ─▶ admin.sock ─▶ running server ─▶ store
+//!                    └──── no server: opens the store itself
+//! ```
+//!
+//! Invariant: secrets cross this socket once and are not logged.
+
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::{AccountError, NewAccount, Passwords, account_create, api_key_create, password_reset};
+use crate::config::Config;
+use crate::store::{Role, Store, StoreError};
+
+/// Longest line read from the socket.
+const LINE_MAX: u64 = 64 * 1024;
+/// A request is sent, and answered, within this.
+const TURN: Duration = Duration::from_secs(10);
+/// Name of the socket in the data folder.
+const SOCKET: &str = "admin.sock";
+
+/// Why an operator's command failed. Each text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// The socket cannot be made or used.
+    #[error("{}: {source}", path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The path is longer than the system takes.
+    #[error("{}: too long for a Unix socket; choose with --data a folder with a shorter path", .0.display())]
+    PathTooLong(PathBuf),
+    /// There is neither a server nor a store.
+    #[error("{}: there is no tandem data here; name with --data the folder that `tandem serve` uses", .0.display())]
+    NoData(PathBuf),
+    /// The server refused.
+    #[error("{0}")]
+    Refused(String),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The account cannot be made.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+}
+
+/// What an operator may ask.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// Make an API key, and the organization when it does not exist.
+    ApikeyCreate {
+        /// Whose.
+        organization: String,
+        /// What it is for.
+        name: String,
+    },
+    /// Make a user, and the organization when it does not exist.
+    UserCreate {
+        /// Where.
+        organization: String,
+        /// Log-in name.
+        email: String,
+        /// Shown on pages.
+        name: String,
+        /// As what.
+        role: Role,
+        /// SIP user name.
+        sip_name: String,
+    },
+    /// Give a user a new password.
+    UserPassword {
+        /// Log-in name.
+        email: String,
+    },
+}
+
+/// What the operator is told.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum Reply {
+    /// A key, shown this once.
+    Apikey {
+        /// Whose.
+        organization: String,
+        /// Whether the organization was made for it.
+        made: bool,
+        /// The key.
+        key: String,
+    },
+    /// A user's password, shown this once.
+    Password {
+        /// Log-in name.
+        email: String,
+        /// The password.
+        password: String,
+    },
+    /// Why not.
+    Refused {
+        /// One sentence.
+        why: String,
+    },
+}
+
+/// Asks the server that runs on this data folder; when none does, does it on the store itself.
+pub async fn ask(config: &Config, data: &Path, request: Request) -> Result<Reply, AdminError> {
+    let path = data.join(SOCKET);
+    let reply = match UnixStream::connect(&path).await {
+        Ok(stream) => turn(stream, &request).await.map_err(|source| AdminError::Socket { path, source })?,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+            if !data.is_dir() {
+                return Err(AdminError::NoData(data.to_owned()));
+            }
+            let store = Store::open(&config.store.url, data).await?;
+            let reply = answer(&store, &Passwords::new(), request).await;
+            store.close().await;
+            reply?
+        }
+        Err(source) => return Err(AdminError::Socket { path, source }),
+    };
+    match reply {
+        Reply::Refused { why } => Err(AdminError::Refused(why)),
+        reply => Ok(reply),
+    }
+}
+
+async fn turn(stream: UnixStream, request: &Request) -> std::io::Result<Reply> {
+    let mut stream = BufReader::new(stream.take_limit());
+    let mut line = serde_json::to_vec(request)?;
+    line.push(b'\n');
+    let exchange = async {
+        stream.get_mut().get_mut().write_all(&line).await?;
+        let mut answer = String::new();
+        stream.read_line(&mut answer).await?;
+        Ok(serde_json::from_str(&answer)?)
+    };
+    timeout(TURN, exchange).await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
+}
+
+/// Bounds what is read from a stream.
+trait TakeLimit: Sized {
+    fn take_limit(self) -> tokio::io::Take<Self>;
+}
+
+impl TakeLimit for UnixStream {
+    fn take_limit(self) -> tokio::io::Take<UnixStream> {
+        self.take(LINE_MAX)
+    }
+}
+
+async fn answer(store: &Store, passwords: &Passwords, request: Request) -> Result<Reply, AccountError> {
+    Ok(match request {
+        Request::ApikeyCreate { organization, name } => {
+            let (organization, made, key) = api_key_create(store, &organization, &name).await?;
+            Reply::Apikey { organization: organization.name, made, key: key.reveal().to_owned() }
+        }
+        Request::UserCreate { organization, email, name, role, sip_name } => {
+            let account = NewAccount { organization, email, name, role, sip_name, password: None };
+            let (user, _membership, password) = account_create(store, passwords, account).await?;
+            Reply::Password { email: user.email, password: password.reveal().to_owned() }
+        }
+        Request::UserPassword { email } => {
+            let password = password_reset(store, passwords, &email).await?;
+            Reply::Password { email, password: password.reveal().to_owned() }
+        }
+    })
+}
+
+/// The server's end of the socket.
+pub struct Listener {
+    path: PathBuf,
+    socket: Option<UnixListener>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Listener {
+    /// Makes the socket. What a killed server left behind is replaced; the data folder's lock must be held.
+    pub fn bind(data: &Path) -> Result<Listener, AdminError> {
+        let path = data.join(SOCKET);
+        // sun_path holds 108 bytes, the last of them 0.
+        if path.as_os_str().len() > 107 {
+            return Err(AdminError::PathTooLong(path));
+        }
+        let failed = |source| AdminError::Socket { path: path.clone(), source };
+        match std::fs::remove_file(&path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(source) => return Err(failed(source)),
+        }
+        // The folder is 0700, so nobody else reaches the socket before its mode is set.
+        let socket = UnixListener::bind(&path).map_err(failed)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        Ok(Listener { path, socket: Some(socket), task: None })
+    }
+
+    /// Answers until `stopping`.
+    pub(crate) fn serve(&mut self, store: Store, passwords: Passwords, stopping: CancellationToken) {
+        let Some(socket) = self.socket.take() else { return };
+        self.task = Some(tokio::spawn(async move {
+            loop {
+                let stream = tokio::select! {
+                    accepted = socket.accept() => accepted,
+                    () = stopping.cancelled() => return,
+                };
+                match stream {
+                    Ok((stream, _)) => {
+                        let (store, passwords) = (store.clone(), passwords.clone());
+                        tokio::spawn(async move {
+                            let served = timeout(TURN, one(stream, &store, &passwords)).await;
+                            if !matches!(served, Ok(Ok(()))) {
+                                tracing::warn!("an operator's command was not finished");
+                            }
+                        });
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "the admin socket refused a connection");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                }
+            }
+        }));
+    }
+
+    /// Stops and removes the socket.
+    pub(crate) async fn close(mut self) {
+        if let Some(task) = self.task.take() {
+            task.abort();
+            let _aborted = task.await;
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // Gone already is as good.
+        let _gone = std::fs::remove_file(&self.path);
+    }
+}
+
+async fn one(stream: UnixStream, store: &Store, passwords: &Passwords) -> std::io::Result<()> {
+    let mut stream = BufReader::new(stream.take_limit());
+    let mut line = String::new();
+    stream.read_line(&mut line).await?;
+    let reply = match serde_json::from_str(&line) {
+        Ok(request) => {
+            answer(store, passwords, request).await.unwrap_or_else(|error| Reply::Refused { why: error.to_string() })
+        }
+        Err(error) => Reply::Refused { why: format!("the command is not understood: {error}") },
+    };
+    let mut line = serde_json::to_vec(&reply)?;
+    line.push(b'\n');
+    stream.get_mut().get_mut().write_all(&line).await
+}

@@ -1,0 +1,147 @@
+//! Making organizations' first users and keys: what the command line and the demo need.
+
+use super::password::HashError;
+use super::{Passwords, Secret};
+use crate::store::{Membership, Organization, Role, Store, StoreError, User};
+
+/// A user to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewAccount {
+    /// Name of the organization; made when absent.
+    pub organization: String,
+    /// Log-in name.
+    pub email: String,
+    /// Shown on pages.
+    pub name: String,
+    /// As what.
+    pub role: Role,
+    /// SIP user name: letters, digits, `.`, `_`, `-`.
+    pub sip_name: String,
+    /// A random one when absent.
+    pub password: Option<String>,
+}
+
+/// Why an account or key was not made. Each text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// A value cannot be used.
+    #[error("{field}: {problem}")]
+    Invalid {
+        /// Which.
+        field: &'static str,
+        /// What was expected.
+        problem: &'static str,
+    },
+    /// No such user.
+    #[error("email: nobody has this e-mail address; `tandem user create` makes a user")]
+    NoSuchUser,
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The password cannot be hashed.
+    #[error(transparent)]
+    Hash(#[from] HashError),
+}
+
+/// Shortest password taken.
+const PASSWORD_MIN: usize = 12;
+/// Longest password taken: argon2 reads all of it.
+pub(crate) const PASSWORD_MAX: usize = 256;
+
+/// Makes a user, and the organization when it does not exist. The password is returned once and kept as a hash.
+pub async fn account_create(
+    store: &Store,
+    passwords: &Passwords,
+    account: NewAccount,
+) -> Result<(User, Membership, Secret), AccountError> {
+    check_name("org", &account.organization)?;
+    check_name("name", &account.name)?;
+    check_email(&account.email)?;
+    check_sip_name(&account.sip_name)?;
+    let password = match account.password {
+        Some(password) => checked_password(password)?,
+        None => Secret::password(),
+    };
+    // Both names are looked at first, so that a refusal leaves nothing half made.
+    if store.user_by_email(&account.email).await?.is_some() {
+        return Err(StoreError::Taken("a user with this e-mail address").into());
+    }
+    if store.membership_organization(&account.sip_name).await?.is_some() {
+        return Err(StoreError::Taken("a member with this SIP name").into());
+    }
+    let hash = passwords.hash(password.reveal()).await?;
+    let (organization, _made) = organization_named(store, &account.organization).await?;
+    let user = store.user_create(&account.email, &account.name, &hash).await?;
+    let membership = store.membership_create(organization.id, user.id, account.role, &account.sip_name).await?;
+    Ok((user, membership, password))
+}
+
+/// Gives a user a new random password and ends the user's sessions.
+pub async fn password_reset(store: &Store, passwords: &Passwords, email: &str) -> Result<Secret, AccountError> {
+    let user = store.user_by_email(email).await?.ok_or(AccountError::NoSuchUser)?;
+    let password = Secret::password();
+    let hash = passwords.hash(password.reveal()).await?;
+    store.user_password_change(user.id, &hash).await?;
+    Ok(password)
+}
+
+/// Makes an API key, and the organization when it does not exist (`true`). The key is returned once.
+pub async fn api_key_create(
+    store: &Store,
+    organization: &str,
+    name: &str,
+) -> Result<(Organization, bool, Secret), AccountError> {
+    check_name("org", organization)?;
+    check_name("name", name)?;
+    let (organization, made) = organization_named(store, organization).await?;
+    let key = Secret::random("tdm_");
+    store.api_key_create(organization.id, name, &key.hash()).await?;
+    Ok((organization, made, key))
+}
+
+async fn organization_named(store: &Store, name: &str) -> Result<(Organization, bool), StoreError> {
+    if let Some(organization) = store.organization_by_name(name).await? {
+        return Ok((organization, false));
+    }
+    match store.organization_create(name).await {
+        // Somebody else made it in the meantime.
+        Err(StoreError::Taken(what)) => {
+            let organization = store.organization_by_name(name).await?.ok_or(StoreError::Taken(what))?;
+            Ok((organization, false))
+        }
+        made => Ok((made?, true)),
+    }
+}
+
+fn check_name(field: &'static str, name: &str) -> Result<(), AccountError> {
+    if name.trim() != name || name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
+        return Err(AccountError::Invalid { field, problem: "expected 1 to 100 characters, none of them control" });
+    }
+    Ok(())
+}
+
+fn check_email(email: &str) -> Result<(), AccountError> {
+    let parts = email.split_once('@');
+    let fine = parts.is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains('@'));
+    if !fine || email.len() > 254 || email.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(AccountError::Invalid { field: "email", problem: "expected an address such as anna@example.com" });
+    }
+    Ok(())
+}
+
+fn check_sip_name(name: &str) -> Result<(), AccountError> {
+    let fine = (1..=64).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b));
+    if !fine {
+        let problem = "expected 1 to 64 of a-z, 0-9, `.`, `_` and `-`";
+        return Err(AccountError::Invalid { field: "sip-name", problem });
+    }
+    Ok(())
+}
+
+fn checked_password(password: String) -> Result<Secret, AccountError> {
+    if !(PASSWORD_MIN..=PASSWORD_MAX).contains(&password.len()) {
+        return Err(AccountError::Invalid { field: "password", problem: "expected 12 to 256 bytes" });
+    }
+    Ok(Secret::typed(password))
+}

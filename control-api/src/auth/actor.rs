@@ -1,0 +1,113 @@
+//! The extractor that stands before every handler: without it, or with a wrong key, 401.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, header};
+
+use super::token_hash;
+use crate::client::Client;
+use crate::problem::Problem;
+use crate::state::AppState;
+use crate::store::{OrganizationId, Role, Session, UserId};
+
+/// Name of the session cookie.
+pub const SESSION_COOKIE: &str = "tandem_session";
+
+/// Longest secret that is looked at.
+const SECRET_MAX: usize = 256;
+
+/// Who is asking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    /// Whose things may be seen.
+    pub organization: OrganizationId,
+    /// As what. A key acts as admin.
+    pub role: Role,
+    /// The person, unless a key is asking.
+    pub person: Option<Person>,
+}
+
+/// The person of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// Who.
+    pub user: UserId,
+    /// SIP user name.
+    pub sip_name: String,
+    /// Hash of the session's token.
+    pub session_hash: String,
+    /// The session itself.
+    pub session: Session,
+}
+
+impl Actor {
+    /// 403 unless settings may be changed.
+    pub fn must_configure(&self) -> Result<(), Problem> {
+        if self.role.configures() {
+            return Ok(());
+        }
+        Err(Problem::forbidden("changing settings takes an owner or admin"))
+    }
+
+    /// 403 unless calls may be made, ended and spoken into.
+    pub fn must_dial(&self) -> Result<(), Problem> {
+        if self.role.dials() {
+            return Ok(());
+        }
+        Err(Problem::forbidden("making and ending calls takes an owner, admin, supervisor or agent"))
+    }
+}
+
+impl FromRequestParts<AppState> for Actor {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        if let Some(value) = parts.headers.get(header::AUTHORIZATION) {
+            let value = value.to_str().map_err(|_| Problem::unauthorized())?;
+            let (scheme, key) = value.split_once(' ').ok_or_else(Problem::unauthorized)?;
+            if !scheme.eq_ignore_ascii_case("bearer") || key.len() > SECRET_MAX {
+                return Err(Problem::unauthorized());
+            }
+            let key = state.store.api_key_by_hash(&token_hash(key.trim())).await?.ok_or_else(Problem::unauthorized)?;
+            return Ok(Actor { organization: key.organization, role: Role::Admin, person: None });
+        }
+        let token = session_cookie(&parts.headers).ok_or_else(Problem::unauthorized)?;
+        let session_hash = token_hash(token);
+        let session = state.store.session_by_hash(&session_hash).await?.ok_or_else(Problem::unauthorized)?;
+        if !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS) {
+            let client = Client::from_request_parts(parts, state).await?;
+            own_origin(state, &client, &parts.headers, true)?;
+        }
+        let membership = session.membership.clone();
+        Ok(Actor {
+            organization: membership.organization,
+            role: membership.role,
+            person: Some(Person { user: membership.user, sip_name: membership.sip_name, session_hash, session }),
+        })
+    }
+}
+
+/// The value of the session cookie.
+pub fn session_cookie(headers: &HeaderMap) -> Option<&str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(name, value)| *name == SESSION_COOKIE && !value.is_empty() && value.len() <= SECRET_MAX)
+        .map(|(_, value)| value)
+}
+
+/// Refuses what another origin's page sends. `proof`: also what does not say where it comes from, because only
+/// programs do that, and programs use keys.
+pub(crate) fn own_origin(state: &AppState, client: &Client, headers: &HeaderMap, proof: bool) -> Result<(), Problem> {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("null"));
+    let foreign = || Problem::forbidden("with a session cookie, changes are taken only from pages of this server");
+    match (text("sec-fetch-site"), text("origin")) {
+        (Some("same-origin"), None) => Ok(()),
+        (None | Some("same-origin"), Some(origin)) if client.is_own_origin(&state.config, origin) => Ok(()),
+        (None, None) if !proof => Ok(()),
+        _ => Err(foreign()),
+    }
+}

@@ -1,0 +1,79 @@
+//! Random secrets: API keys, session tokens, first passwords, SIP passwords.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rand::TryRng;
+use sha2::{Digest, Sha256};
+
+/// A secret text; `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// `prefix` and 256 random bits from the operating system, in URL-safe base64.
+    pub fn random(prefix: &str) -> Secret {
+        Secret(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(random::<32>())))
+    }
+
+    /// A password that people can type: 5 groups of 4 letters and digits, 100 bits, none that look alike.
+    pub fn password() -> Secret {
+        const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+        let letters: Vec<u8> = random::<20>().iter().map(|byte| ALPHABET[usize::from(byte & 31)]).collect();
+        let groups: Vec<&str> = letters.chunks(4).map(|group| std::str::from_utf8(group).unwrap_or_default()).collect();
+        Secret(groups.join("-"))
+    }
+
+    /// A secret that a person chose.
+    pub(super) fn typed(text: String) -> Secret {
+        Secret(text)
+    }
+
+    /// The text itself, to be shown once or sent.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// Its SHA-256 in hex: what is stored.
+    pub fn hash(&self) -> String {
+        token_hash(&self.0)
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// SHA-256 in hex. Fit for secrets of 256 random bits only; passwords go through argon2.
+pub fn token_hash(token: &str) -> String {
+    hex::encode(Sha256::digest(token.as_bytes()))
+}
+
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    rand::rngs::SysRng
+        .try_fill_bytes(&mut bytes)
+        .expect("the operating system's random source works; without it no secret can be made");
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_differ_and_do_not_show_themselves() {
+        let (a, b) = (Secret::random("tdm_"), Secret::random("tdm_"));
+        assert_ne!(a.reveal(), b.reveal());
+        assert_eq!(a.reveal().len(), "tdm_".len() + 43);
+        assert_eq!(format!("{a:?}"), "Secret(..)");
+        assert_eq!(a.hash().len(), 64);
+    }
+
+    #[test]
+    fn passwords_are_five_groups_of_four() {
+        let password = Secret::password();
+        assert_eq!(password.reveal().split('-').map(str::len).collect::<Vec<_>>(), [4; 5]);
+    }
+}

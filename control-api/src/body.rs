@@ -1,0 +1,191 @@
+//! Reading requests so that every refusal is a problem that names the field.
+
+use std::time::Duration;
+
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use crate::problem::Problem;
+
+/// Largest request body, in bytes.
+const BODY_MAX: usize = 64 * 1024;
+
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A JSON body. 415 unless it is declared JSON, 413 too large, 400 not JSON, 422 with the field otherwise.
+pub(crate) struct JsonBody<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+        let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        if !media_type.eq_ignore_ascii_case("application/json") {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "not-json",
+                "The body must be JSON",
+                "send the body as `Content-Type: application/json`",
+            ));
+        }
+        let read = axum::body::to_bytes(request.into_body(), BODY_MAX);
+        let bytes = match tokio::time::timeout(BODY_TIMEOUT, read).await {
+            Ok(Ok(bytes)) => bytes,
+            Ok(Err(_)) => {
+                return Err(Problem::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "too-large",
+                    "The body is too large",
+                    format!("a body has at most {BODY_MAX} bytes, and must arrive whole"),
+                ));
+            }
+            Err(_) => {
+                return Err(Problem::new(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "too-slow",
+                    "The body took too long",
+                    format!("a body must arrive within {} s", BODY_TIMEOUT.as_secs()),
+                ));
+            }
+        };
+        parse_json(&bytes).map(JsonBody)
+    }
+}
+
+/// Parses a JSON body; the error names the field.
+fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // serde would take an array for a struct, field by field.
+    let is_object = bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{');
+    if !is_object && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok() {
+        return Err(Problem::field("body", "expected a JSON object"));
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value: T = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        json_problem(path, error.inner())
+    })?;
+    deserializer.end().map_err(|error| json_problem(String::new(), &error))?;
+    Ok(value)
+}
+
+fn json_problem(path: String, error: &serde_json::Error) -> Problem {
+    if !error.is_data() {
+        return Problem::malformed(format!("the body is not JSON: {error}"));
+    }
+    let message = error.to_string();
+    // serde says "... at line 1 column 9"; the place is of no use beside the field's name.
+    let message = message.split(" at line ").next().unwrap_or_default();
+    let quoted = ["unknown field `", "missing field `", "duplicate field `"]
+        .iter()
+        .find_map(|start| message.strip_prefix(start)?.split('`').next());
+    let path = if path == "." { "" } else { path.as_str() };
+    let field = match quoted {
+        Some(name) if path == name || path.ends_with(&format!(".{name}")) => path.to_owned(),
+        Some(name) if path.is_empty() => name.to_owned(),
+        Some(name) => format!("{path}.{name}"),
+        None if path.is_empty() => return Problem::field("body", message),
+        None => path.to_owned(),
+    };
+    Problem::field(field, message)
+}
+
+/// Query parameters, each at most once; names other than the expected are refused.
+pub(crate) struct QueryPairs(Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequestParts<S> for QueryPairs {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match axum::extract::Query::<Vec<(String, String)>>::from_request_parts(parts, state).await {
+            Ok(axum::extract::Query(pairs)) => Ok(QueryPairs(pairs)),
+            Err(error) => Err(Problem::malformed(format!("the query cannot be read: {error}"))),
+        }
+    }
+}
+
+impl QueryPairs {
+    /// The values of the `expected` names, in their order. Empty values count as absent.
+    pub(crate) fn take<const N: usize>(self, expected: [&str; N]) -> Result<[Option<String>; N], Problem> {
+        let mut values = [const { None }; N];
+        for (name, value) in self.0 {
+            let Some(at) = expected.iter().position(|known| *known == name) else {
+                let known = expected.join("`, `");
+                return Err(Problem::field(name, format!("unknown query parameter, expected `{known}`")));
+            };
+            if values[at].is_some() {
+                return Err(Problem::field(name, "given twice"));
+            }
+            values[at] = (!value.is_empty()).then_some(value);
+        }
+        Ok(values)
+    }
+}
+
+/// The `{id}` of a path. What is no UUID is no call: 404, like a missing one.
+pub(crate) struct CallPath(pub(crate) Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for CallPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let text = match Path::<String>::from_request_parts(parts, state).await {
+            Ok(Path(text)) => text,
+            Err(_) => return Err(Problem::not_found("call")),
+        };
+        text.parse().map(CallPath).map_err(|_| Problem::not_found("call"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code)]
+    struct Outer {
+        to: String,
+        inner: Option<Inner>,
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code)]
+    struct Inner {
+        on: bool,
+    }
+
+    #[test]
+    fn every_refusal_names_its_field() {
+        for (body, status, field) in [
+            (r#"{"to": 5}"#, 422, Some("to")),
+            (r#"{}"#, 422, Some("to")),
+            (r#"{"to": "a", "too": "b"}"#, 422, Some("too")),
+            (r#"{"to": "a", "to": "b"}"#, 422, Some("to")),
+            (r#"{"to": "a", "inner": {"on": "yes"}}"#, 422, Some("inner.on")),
+            (r#"{"to": "a", "inner": {"off": true}}"#, 422, Some("inner.off")),
+            (r#"{"to": "a", "inner": {}}"#, 422, Some("inner.on")),
+            (r#"["a", null]"#, 422, Some("body")),
+            (r#"{"to": "a""#, 400, None),
+            (r#"{"to": "a"} trailing"#, 400, None),
+            ("", 400, None),
+            ("\u{0}", 400, None),
+        ] {
+            let problem = parse_json::<Outer>(body.as_bytes()).unwrap_err();
+            assert_eq!((problem.status.as_u16(), problem.field.as_deref()), (status, field), "{body}: {problem:?}");
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_not_followed() {
+        let deep = format!("{{\"to\": {}", "[".repeat(50_000));
+        assert_eq!(parse_json::<Outer>(deep.as_bytes()).unwrap_err().status.as_u16(), 422);
+        let ignored = "[".repeat(50_000);
+        assert!(parse_json::<serde_json::Value>(ignored.as_bytes()).is_err());
+    }
+}

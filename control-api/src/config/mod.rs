@@ -1,0 +1,308 @@
+//! The configuration: one TOML file, each key also as environment variable `TANDEM_SECTION__KEY`.
+//!
+//! Invariants: unknown keys are refused with the nearest known one; every error is one sentence that names the
+//! key. What every key means stands in `tandem.example.toml`, which a test reads.
+
+mod problem;
+mod value;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::providers::{Env, Format, Toml};
+use serde::Deserialize;
+
+use crate::engine::{RouteTarget, SpeechProvider};
+
+pub use problem::ConfigError;
+pub use value::{Network, PublicUrl, Tls};
+
+/// The whole configuration.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Pages and API.
+    pub http: HttpConfig,
+    /// Prometheus.
+    pub metrics: MetricsConfig,
+    /// SIP listeners.
+    pub sip: SipConfig,
+    /// Media threads, addresses and ports.
+    pub media: MediaConfig,
+    /// Database and recordings.
+    pub store: StoreConfig,
+    /// Carriers' trunks.
+    pub trunks: Vec<TrunkConfig>,
+    /// Where incoming numbers go; the first match wins.
+    pub routes: Vec<RouteConfig>,
+    /// Speech providers.
+    pub speech: SpeechConfig,
+}
+
+/// `[http]`: pages and API.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpConfig {
+    /// Address of the listener.
+    pub listen: SocketAddr,
+    /// Plain HTTP, certificate files, or a self-signed pair.
+    pub tls: Tls,
+    /// Under which URL the pages are reached; forms every address handed out.
+    pub public_url: Option<PublicUrl>,
+    /// Proxies that may say who the client is.
+    #[serde(deserialize_with = "value::list")]
+    pub trusted_proxies: Vec<Network>,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        HttpConfig {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            tls: Tls::Off,
+            public_url: None,
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+/// `[metrics]`: Prometheus.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetricsConfig {
+    /// Address of the listener; nothing: no listener.
+    #[serde(deserialize_with = "value::address_or_off")]
+    pub listen: Option<SocketAddr>,
+}
+
+impl Default for MetricsConfig {
+    fn default() -> Self {
+        MetricsConfig { listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9090))) }
+    }
+}
+
+/// `[sip]`: listeners.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SipConfig {
+    /// Listeners such as `udp:127.0.0.1:5060`, `tcp:[::1]:5060`.
+    #[serde(deserialize_with = "value::list")]
+    pub listen: Vec<String>,
+}
+
+impl Default for SipConfig {
+    fn default() -> Self {
+        SipConfig { listen: vec!["udp:127.0.0.1:5060".into()] }
+    }
+}
+
+/// `[media]`: threads, addresses and ports.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MediaConfig {
+    /// Addresses where media is received: put into SDP and ICE candidates.
+    #[serde(deserialize_with = "value::list")]
+    pub address: Vec<IpAddr>,
+    /// First and last UDP port for media, both inclusive.
+    #[serde(deserialize_with = "value::ports")]
+    pub ports: (u16, u16),
+    /// Number of media threads.
+    pub workers: usize,
+    /// CPUs to pin workers to, in order; empty: no pinning.
+    #[serde(deserialize_with = "value::list")]
+    pub cpus: Vec<usize>,
+}
+
+impl Default for MediaConfig {
+    fn default() -> Self {
+        MediaConfig {
+            address: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
+            ports: (20_000, 39_999),
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            cpus: Vec::new(),
+        }
+    }
+}
+
+/// `[store]`: database and recordings.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreConfig {
+    /// `sqlite:PATH`; a relative path lies in the data folder.
+    pub url: String,
+    /// Folder of recordings; a relative path lies in the data folder.
+    pub record: PathBuf,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        StoreConfig { url: "sqlite:tandem.db".into(), record: "recordings".into() }
+    }
+}
+
+/// `[[trunks]]`: a carrier's addresses.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrunkConfig {
+    /// Name used in routes.
+    pub name: String,
+    /// `address` or `address:port`; calls are taken from all, and go to the first.
+    #[serde(deserialize_with = "value::list")]
+    pub hosts: Vec<String>,
+    /// Media comes from behind NAT.
+    #[serde(default)]
+    pub nat: bool,
+}
+
+/// `[[routes]]`: one rule.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteConfig {
+    /// Pattern on the user part: `*` stands for any run, `?` for one character.
+    #[serde(rename = "match")]
+    pub pattern: String,
+    /// Where the call goes.
+    #[serde(deserialize_with = "value::route_target")]
+    pub to: RouteTarget,
+}
+
+/// `[speech]`: providers.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SpeechConfig {
+    /// Recognition.
+    #[serde(deserialize_with = "value::speech_provider")]
+    pub stt: SpeechProvider,
+    /// Translation.
+    #[serde(deserialize_with = "value::speech_provider")]
+    pub translator: SpeechProvider,
+    /// Synthesis.
+    #[serde(deserialize_with = "value::speech_provider")]
+    pub tts: SpeechProvider,
+}
+
+impl Default for SpeechConfig {
+    fn default() -> Self {
+        SpeechConfig {
+            stt: SpeechProvider::Local(None),
+            translator: SpeechProvider::Local(None),
+            tts: SpeechProvider::Local(None),
+        }
+    }
+}
+
+/// Environment variables that are not keys of a section but of the root.
+const ROOT_LISTS: [&str; 2] = ["trunks", "routes"];
+
+impl Config {
+    /// Reads a file, when one is named, and the environment over it.
+    pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
+        let mut figment = Figment::new();
+        if let Some(path) = file {
+            let text = std::fs::read_to_string(path).map_err(|source| ConfigError::unreadable(path, &source))?;
+            // Parsed apart first: a syntax error then names its line, not a key.
+            toml_syntax(path, &text)?;
+            figment = figment.merge(Toml::file_exact(path));
+        }
+        Config::extract(&figment.merge(environment()))
+    }
+
+    /// Reads TOML text alone, without file or environment.
+    pub fn from_toml(text: &str) -> Result<Config, ConfigError> {
+        toml_syntax(Path::new("configuration"), text)?;
+        Config::extract(&Figment::from(Toml::string(text)))
+    }
+
+    fn extract(figment: &Figment) -> Result<Config, ConfigError> {
+        let config: Config = figment.extract().map_err(ConfigError::from)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Values that parse but cannot be used together.
+    fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |key: String, problem: String| Err(ConfigError::Value { key, problem });
+        for (n, listener) in self.sip.listen.iter().enumerate() {
+            let fine = listener.split_once(':').is_some_and(|(transport, address)| {
+                matches!(transport, "udp" | "tcp") && address.parse::<SocketAddr>().is_ok()
+            });
+            if !fine {
+                let problem = format!("`{listener}`: expected udp:ADDRESS:PORT or tcp:ADDRESS:PORT");
+                return wrong(format!("sip.listen[{n}]"), problem);
+            }
+        }
+        if self.media.address.is_empty() {
+            return wrong("media.address".into(), "expected at least one address where media is received".into());
+        }
+        if let Some(address) = self.media.address.iter().find(|address| address.is_unspecified()) {
+            let problem = format!("`{address}` is no address that others can send to; name this machine's own");
+            return wrong("media.address".into(), problem);
+        }
+        if self.media.workers == 0 || self.media.workers > 1024 {
+            return wrong("media.workers".into(), "expected 1 to 1024 threads".into());
+        }
+        for (n, trunk) in self.trunks.iter().enumerate() {
+            if trunk.name.is_empty() {
+                return wrong(format!("trunks[{n}].name"), "expected a name".into());
+            }
+            if self.trunks[..n].iter().any(|other| other.name == trunk.name) {
+                return wrong(format!("trunks[{n}].name"), format!("`{}` is used twice", trunk.name));
+            }
+            if trunk.hosts.is_empty() {
+                return wrong(format!("trunks[{n}].hosts"), "expected at least one `address` or `address:port`".into());
+            }
+        }
+        for (n, route) in self.routes.iter().enumerate() {
+            if route.pattern.is_empty() {
+                return wrong(format!("routes[{n}].match"), "expected a pattern such as `+1555*`".into());
+            }
+            if let RouteTarget::Trunk(name) = &route.to
+                && !self.trunks.iter().any(|trunk| trunk.name == *name)
+            {
+                let known: Vec<&str> = self.trunks.iter().map(|trunk| trunk.name.as_str()).collect();
+                let problem = format!("there is no trunk `{name}`; known: {}", known.join(", "));
+                return wrong(format!("routes[{n}].to"), problem);
+            }
+        }
+        Ok(())
+    }
+
+    /// Digest realm and domain of agents' addresses: the host of `public_url`, else of the listener.
+    pub fn sip_domain(&self) -> String {
+        match &self.http.public_url {
+            Some(url) => url.host().to_owned(),
+            None if self.http.listen.ip().is_unspecified() => "localhost".into(),
+            None => match self.http.listen.ip() {
+                IpAddr::V4(address) => address.to_string(),
+                IpAddr::V6(address) => format!("[{address}]"),
+            },
+        }
+    }
+
+    /// Folder of recordings.
+    pub fn record_dir(&self, data: &Path) -> PathBuf {
+        data.join(&self.store.record)
+    }
+}
+
+fn toml_syntax(path: &Path, text: &str) -> Result<(), ConfigError> {
+    use figment::Provider;
+    match Toml::string(text).data() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(ConfigError::syntax(path, &error)),
+    }
+}
+
+/// `TANDEM_SECTION__KEY`, `TANDEM_TRUNKS`, `TANDEM_ROUTES`. Other variables that begin with `TANDEM_` are not ours
+/// to judge.
+fn environment() -> Env {
+    Env::prefixed("TANDEM_")
+        .filter(|key| {
+            let key = key.as_str().to_ascii_lowercase();
+            key.contains("__") || ROOT_LISTS.contains(&key.as_str())
+        })
+        .split("__")
+}
+
+#[cfg(test)]
+mod tests;

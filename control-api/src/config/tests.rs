@@ -1,0 +1,174 @@
+use super::*;
+
+/// The error text of a TOML configuration.
+fn refused(text: &str) -> String {
+    Config::from_toml(text).unwrap_err().to_string()
+}
+
+#[test]
+fn an_empty_configuration_takes_the_defaults() {
+    let config = Config::from_toml("").unwrap();
+    assert_eq!(config.http.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.metrics.listen.unwrap().to_string(), "127.0.0.1:9090");
+    assert_eq!(config.media.ports, (20_000, 39_999));
+    assert_eq!(config.sip_domain(), "127.0.0.1");
+}
+
+#[test]
+fn the_example_names_every_key_and_means_the_defaults() {
+    let text = include_str!("../../../tandem.example.toml");
+    let mut config = Config::from_toml(text).unwrap();
+    let defaults = Config::default();
+    config.media.workers = defaults.media.workers;
+    config.trunks.clear();
+    config.routes.clear();
+    assert_eq!(config, defaults);
+    for key in [
+        "listen",
+        "tls",
+        "public_url",
+        "trusted_proxies",
+        "address",
+        "ports",
+        "workers",
+        "cpus",
+        "url",
+        "record",
+        "name",
+        "hosts",
+        "nat",
+        "match",
+        "to",
+        "stt",
+        "translator",
+        "tts",
+    ] {
+        let named = text.lines().any(|line| line.trim_start_matches(['#', ' ']).starts_with(&format!("{key} =")));
+        assert!(named, "{key} is not in tandem.example.toml");
+    }
+}
+
+#[test]
+fn unknown_keys_are_refused_with_the_nearest_known_one() {
+    for (text, key, hint) in [
+        ("[http]\nlistn = \"127.0.0.1:1\"", "http.listn", "did you mean `http.listen`?"),
+        ("[htpp]\n", "htpp", "did you mean `http`?"),
+        ("[media]\nworker = 2", "media.worker", "did you mean `media.workers`?"),
+        ("[store]\nzzzzzzzzz = 1", "store.zzzzzzzzz", "known here: url, record"),
+        ("[[trunks]]\nname = \"a\"\nhosts = [\"127.0.0.1\"]\nnatt = true", "trunks.0.natt", "`trunks.0.nat`?"),
+        ("[http.tls]\ncert = \"a\"\nkye = \"b\"", "http.tls.kye", "did you mean `http.tls.key`?"),
+    ] {
+        let error = refused(text);
+        assert!(error.starts_with(&format!("{key}: unknown key")), "{error}");
+        assert!(error.contains(hint), "{error}");
+    }
+}
+
+#[test]
+fn bad_values_name_their_key_and_what_was_expected() {
+    for (text, key, expected) in [
+        ("[http]\nlisten = \"localhost\"", "http.listen", "socket address"),
+        ("[http]\nlisten = 8080", "http.listen", "expected"),
+        ("[http]\ntls = \"on\"", "http.tls", "self-signed"),
+        ("[http]\ntls = { cert = \"a\" }", "http.tls.key", "missing"),
+        ("[http]\npublic_url = \"voice.example.com\"", "http.public_url", "https://voice.example.com"),
+        ("[http]\npublic_url = \"https://a/b\"", "http.public_url", "without path"),
+        ("[http]\ntrusted_proxies = [\"10.0.0.0/33\"]", "http.trusted_proxies", "10.0.0.0/8"),
+        ("[metrics]\nlisten = \"9090\"", "metrics.listen", "127.0.0.1:9090"),
+        ("[sip]\nlisten = [\"127.0.0.1:5060\"]", "sip.listen[0]", "udp:ADDRESS:PORT"),
+        ("[sip]\nlisten = [\"tls:127.0.0.1:5061\"]", "sip.listen[0]", "tcp:ADDRESS:PORT"),
+        ("[media]\naddress = \"0.0.0.0\"", "media.address", "this machine's own"),
+        ("[media]\naddress = []", "media.address", "at least one"),
+        ("[media]\nports = \"39999-20000\"", "media.ports", "20000-39999"),
+        ("[media]\nworkers = 0", "media.workers", "1 to 1024"),
+        ("[media]\nworkers = -1", "media.workers", "expected"),
+        ("[[trunks]]\nname = \"a\"", "trunks.0.hosts", "missing"),
+        ("[[trunks]]\nname = \"a\"\nhosts = []", "trunks[0].hosts", "at least one"),
+        ("[[routes]]\nmatch = \"*\"\nto = \"nowhere\"", "routes.0.to", "agent:NAME"),
+        ("[[routes]]\nmatch = \"*\"\nto = \"trunk:x\"", "routes[0].to", "there is no trunk `x`"),
+        ("[speech]\nstt = \"http://x\"", "speech.stt", "wyoming://HOST:PORT"),
+    ] {
+        let error = refused(text);
+        assert!(error.starts_with(key), "{text}: {error}");
+        assert!(error.contains(expected), "{text}: {error}");
+        assert!(!error.contains('\n'), "{error}");
+    }
+}
+
+#[test]
+fn broken_toml_names_the_line() {
+    let error = refused("[http]\nlisten = \n");
+    assert!(error.contains("is not TOML") && error.contains("line 2"), "{error}");
+}
+
+#[test]
+fn a_missing_file_says_what_to_do() {
+    let error = Config::load(Some(Path::new("/nonexistent/tandem.toml"))).unwrap_err().to_string();
+    assert!(error.contains("/nonexistent/tandem.toml") && error.contains("tandem.example.toml"), "{error}");
+}
+
+#[test]
+fn every_kind_of_value_is_read() {
+    let config = Config::from_toml(
+        r#"
+        [http]
+        listen = "[::1]:443"
+        tls = { cert = "c.pem", key = "k.pem" }
+        public_url = "https://Voice.example.com:8443/"
+        trusted_proxies = ["127.0.0.1", "2001:db8::/32"]
+        [metrics]
+        listen = "off"
+        [sip]
+        listen = "udp:127.0.0.1:5060, tcp:[::1]:5060"
+        [media]
+        address = ["192.0.2.1", "2001:db8::1"]
+        cpus = [2, 3]
+        [speech]
+        stt = "wyoming://127.0.0.1:10300"
+        [[trunks]]
+        name = "carrier"
+        hosts = ["192.0.2.10", "192.0.2.11:5070"]
+        nat = true
+        [[routes]]
+        match = "+1555*"
+        to = "trunk:carrier"
+        "#,
+    )
+    .unwrap();
+    assert_eq!(config.http.tls, Tls::Files { cert: "c.pem".into(), key: "k.pem".into() });
+    assert_eq!(config.http.public_url.as_ref().unwrap().to_string(), "https://voice.example.com:8443");
+    assert_eq!(config.sip_domain(), "voice.example.com");
+    assert_eq!(config.metrics.listen, None);
+    assert_eq!(config.sip.listen, ["udp:127.0.0.1:5060", "tcp:[::1]:5060"]);
+    assert!(config.http.trusted_proxies[1].contains("2001:db8:1::1".parse().unwrap()));
+    assert!(!config.http.trusted_proxies[0].contains("127.0.0.2".parse().unwrap()));
+    assert_eq!(config.speech.stt, SpeechProvider::Wyoming("127.0.0.1:10300".into()));
+    assert_eq!(config.routes[0].to, RouteTarget::Trunk("carrier".into()));
+}
+
+/// The environment is the process's: the jail lends this test one of its own.
+#[test]
+#[allow(clippy::result_large_err, reason = "the closure's type is the jail's")]
+fn every_key_is_also_an_environment_variable() {
+    figment::Jail::expect_with(|jail| {
+        jail.create_file("t.toml", "[http]\nlisten = \"127.0.0.1:1\"\n[media]\nworkers = 1")?;
+        jail.set_env("TANDEM_HTTP__LISTEN", "127.0.0.1:2");
+        jail.set_env("TANDEM_HTTP__PUBLIC_URL", "https://x.example");
+        jail.set_env("TANDEM_SIP__LISTEN", "udp:127.0.0.1:1,udp:127.0.0.1:2");
+        jail.set_env("TANDEM_MEDIA__PORTS", "30000-30099");
+        jail.set_env("TANDEM_MEDIA__CPUS", "1,2");
+        jail.set_env("TANDEM_TRUNKS", r#"[{name="t", hosts=["127.0.0.1"]}]"#);
+        jail.set_env("TANDEM_SHARED", "not a key of ours");
+        let config = Config::load(Some(Path::new("t.toml"))).map_err(|error| error.to_string())?;
+        assert_eq!(config.http.listen.port(), 2);
+        assert_eq!(config.http.public_url.as_ref().map(ToString::to_string).as_deref(), Some("https://x.example"));
+        assert_eq!(config.sip.listen.len(), 2);
+        assert_eq!((config.media.ports, config.media.workers), ((30_000, 30_099), 1));
+        assert_eq!(config.media.cpus, [1, 2]);
+        assert_eq!(config.trunks[0].name, "t");
+        jail.set_env("TANDEM_HTTP__LISTN", "x");
+        let error = Config::load(None).unwrap_err().to_string();
+        assert!(error.contains("did you mean `http.listen`?") && error.contains("TANDEM_HTTP__LISTN"), "{error}");
+        Ok(())
+    });
+}

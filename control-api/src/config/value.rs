@@ -1,0 +1,264 @@
+//! Values that TOML has no type for, each read from a plain string and refused with what was expected.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+
+use crate::engine::{RouteTarget, SpeechProvider};
+
+/// How the pages are protected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tls {
+    /// Plain HTTP.
+    Off,
+    /// A pair of ours, made at first start and kept in the data folder.
+    SelfSigned,
+    /// PEM files, read again when they change.
+    Files {
+        /// Certificate chain.
+        cert: PathBuf,
+        /// Private key.
+        key: PathBuf,
+    },
+}
+
+impl Tls {
+    /// Whether there is TLS at all.
+    pub fn is_on(&self) -> bool {
+        *self != Tls::Off
+    }
+}
+
+impl<'de> Deserialize<'de> for Tls {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TlsVisitor;
+
+        impl<'de> Visitor<'de> for TlsVisitor {
+            type Value = Tls;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"off\", \"self-signed\" or { cert = \"FILE\", key = \"FILE\" }")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Tls, E> {
+                match text {
+                    "off" => Ok(Tls::Off),
+                    "self-signed" => Ok(Tls::SelfSigned),
+                    other => Err(E::invalid_value(de::Unexpected::Str(other), &self)),
+                }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Tls, A::Error> {
+                #[derive(serde::Deserialize)]
+                #[serde(deny_unknown_fields)]
+                struct Files {
+                    cert: PathBuf,
+                    key: PathBuf,
+                }
+                let files = Files::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(Tls::Files { cert: files.cert, key: files.key })
+            }
+        }
+
+        deserializer.deserialize_any(TlsVisitor)
+    }
+}
+
+/// `http(s)://host[:port]`, without path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicUrl {
+    secure: bool,
+    authority: String,
+    host: String,
+}
+
+impl PublicUrl {
+    /// Host without port.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// What browsers send as `Origin` from there.
+    pub fn origin(&self) -> String {
+        let default_port = if self.secure { ":443" } else { ":80" };
+        let url = self.to_string();
+        url.strip_suffix(default_port).map_or(url.clone(), str::to_owned)
+    }
+}
+
+impl fmt::Display for PublicUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", if self.secure { "https" } else { "http" }, self.authority)
+    }
+}
+
+impl FromStr for PublicUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || format!("`{text}`: expected a URL without path such as https://voice.example.com");
+        let (secure, rest) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
+            (Some(rest), _) => (true, rest),
+            (_, Some(rest)) => (false, rest),
+            _ => return Err(expected()),
+        };
+        let authority = rest.strip_suffix('/').unwrap_or(rest).to_ascii_lowercase();
+        let uri: axum::http::uri::Authority = authority.parse().map_err(|_| expected())?;
+        if authority.contains(['/', '?', '#', '@']) || uri.host().is_empty() {
+            return Err(expected());
+        }
+        Ok(PublicUrl { secure, host: uri.host().to_owned(), authority })
+    }
+}
+
+impl<'de> Deserialize<'de> for PublicUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parsed(deserializer)
+    }
+}
+
+/// An address, or a range such as `10.0.0.0/8`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    prefix: u8,
+}
+
+impl Network {
+    /// Whether the address lies in the range. IPv4 seen through an IPv6 socket counts as IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(ours), IpAddr::V4(theirs)) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix)).unwrap_or(0);
+                ours.to_bits() & mask == theirs.to_bits() & mask
+            }
+            (IpAddr::V6(ours), IpAddr::V6(theirs)) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix)).unwrap_or(0);
+                ours.to_bits() & mask == theirs.to_bits() & mask
+            }
+            _ => false,
+        }
+    }
+}
+
+impl FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || format!("`{text}`: expected an address or a range such as 10.0.0.0/8");
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix.parse::<u8>().map_err(|_| expected())?)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| expected())?;
+        let longest = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.unwrap_or(longest);
+        if prefix > longest {
+            return Err(expected());
+        }
+        Ok(Network { address, prefix })
+    }
+}
+
+impl<'de> Deserialize<'de> for Network {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parsed(deserializer)
+    }
+}
+
+/// Reads a string through `FromStr`.
+fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err = String>>(deserializer: D) -> Result<T, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+}
+
+/// A list, or one value, or one text with commas (as environment variables have it).
+pub(super) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    struct ListVisitor<T>(std::marker::PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list, or values separated by commas")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
+            let mut list = Vec::new();
+            while let Some(item) = items.next_element()? {
+                list.push(item);
+            }
+            Ok(list)
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Vec<T>, E> {
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            items
+                .map(|item| match item.parse::<u64>() {
+                    Ok(number) => T::deserialize(de::value::U64Deserializer::new(number)),
+                    Err(_) => T::deserialize(de::value::StrDeserializer::new(item)),
+                })
+                .collect()
+        }
+
+        fn visit_u64<E: de::Error>(self, number: u64) -> Result<Vec<T>, E> {
+            Ok(vec![T::deserialize(de::value::U64Deserializer::new(number))?])
+        }
+
+        fn visit_i64<E: de::Error>(self, number: i64) -> Result<Vec<T>, E> {
+            Ok(vec![T::deserialize(de::value::I64Deserializer::new(number))?])
+        }
+    }
+
+    deserializer.deserialize_any(ListVisitor(std::marker::PhantomData))
+}
+
+/// `"20000-39999"`.
+pub(super) fn ports<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(u16, u16), D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let range = text
+        .split_once('-')
+        .and_then(|(first, last)| Some((first.trim().parse::<u16>().ok()?, last.trim().parse::<u16>().ok()?)));
+    match range {
+        // An RTP port and its RTCP port, at the least.
+        Some((first, last)) if first >= 1024 && last > first => Ok((first, last)),
+        _ => Err(de::Error::custom(format!("`{text}`: expected FIRST-LAST from 1024 to 65535, such as 20000-39999"))),
+    }
+}
+
+/// An address, or `off`.
+pub(super) fn address_or_off<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text == "off" {
+        return Ok(None);
+    }
+    let expected = || de::Error::custom(format!("`{text}`: expected ADDRESS:PORT such as 127.0.0.1:9090, or off"));
+    text.parse().map(Some).map_err(|_| expected())
+}
+
+/// `agent:NAME`, `trunk:NAME`, `app:echo`, `app:tone`, `app:record`.
+pub(super) fn route_target<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RouteTarget, D::Error> {
+    parsed(deserializer)
+}
+
+/// `local` or `wyoming://host:port`.
+pub(super) fn speech_provider<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SpeechProvider, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text == "local" {
+        return Ok(SpeechProvider::Local(None));
+    }
+    if let Some(path) = text.strip_prefix("local:").filter(|path| !path.is_empty()) {
+        return Ok(SpeechProvider::Local(Some(PathBuf::from(path))));
+    }
+    let server = text.strip_prefix("wyoming://").map(|server| server.strip_suffix('/').unwrap_or(server));
+    let fine = |server: &&str| {
+        server.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|p| p > 0))
+            && !server.contains(['/', '@', '?', '#', ' '])
+    };
+    match server.filter(fine) {
+        Some(server) => Ok(SpeechProvider::Wyoming(server.to_owned())),
+        None => Err(de::Error::custom(format!("`{text}`: expected local, local:PROGRAM or wyoming://HOST:PORT"))),
+    }
+}

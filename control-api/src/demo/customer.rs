@@ -1,0 +1,113 @@
+//! The scripted customer: calls, speaks line by line, waits until each was translated and spoken.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::watch::Watch;
+use crate::config::SpeechConfig;
+use crate::engine::{Codec, Command, Noticed, Party, Providers, SampleRate, call_id, speech_config};
+use crate::state::AppState;
+
+/// The customer's number.
+const NUMBER: &str = "+15555550142";
+/// The number the customer calls.
+const CALLED: &str = "+34910000001";
+/// How long an answer may take: a person's 15 s, and the page's own 60.
+const ANSWER: Duration = Duration::from_secs(75);
+/// How long a line may take to be spoken.
+const SPEAK: Duration = Duration::from_secs(10);
+/// Silence before the first line, so that the agent hears it whole.
+const SETTLE: Duration = Duration::from_millis(600);
+
+/// One sentence and what it means in the other language.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Line {
+    pub(super) said: &'static str,
+    pub(super) meant: &'static str,
+}
+
+/// A running scripted customer.
+pub(super) struct Customer {
+    party: Party,
+    clips: Vec<(SampleRate, Vec<i16>)>,
+}
+
+impl Customer {
+    /// Learns its lines from the local synthesiser.
+    pub(super) async fn start(tandem: SocketAddr, speech: &SpeechConfig, script: &[Line]) -> Result<Customer> {
+        let (status, _states) = tokio::sync::mpsc::channel(8);
+        let providers = Providers::start(&speech_config(speech), status);
+        let mut clips = Vec::with_capacity(script.len());
+        for line in script {
+            let clip = providers.utterance(line.said, "en").await;
+            clips.push(clip.with_context(|| format!("the customer's line `{}` could not be synthesised", line.said))?);
+        }
+        let party = Party::start(IpAddr::V4(Ipv4Addr::LOCALHOST), tandem, vec![Codec::Pcmu]).await?;
+        Ok(Customer { party, clips })
+    }
+
+    /// Calls, speaks the script, hears the agent's reply in between, hangs up.
+    pub(super) async fn tell(
+        &mut self,
+        script: &[Line],
+        reply: &Line,
+        state: &AppState,
+        watch: &mut Watch,
+    ) -> Result<()> {
+        self.party.call(NUMBER, CALLED)?;
+        self.until_answered(watch).await?;
+        tokio::time::sleep(SETTLE).await;
+        let clips = std::mem::take(&mut self.clips);
+        for (number, ((rate, samples), line)) in clips.iter().zip(script).enumerate() {
+            self.party.say(number as u64, *rate, samples)?;
+            self.until_said(number as u64, watch).await?;
+            watch.until_spoken("customer").await.with_context(|| format!("line `{}`", line.said))?;
+            if number == 1 {
+                let call = watch.call().context("the server never told of the call")?;
+                let say = Command::CallSay { call: call_id(call), text: reply.said.to_owned() };
+                state.engine.command(say).await.context("the agent's typed reply was refused")?;
+                watch.until_spoken("agent").await.context("the agent's typed reply")?;
+            }
+        }
+        self.party.hang_up();
+        Ok(())
+    }
+
+    pub(super) async fn stop(self) {
+        self.party.stop().await;
+    }
+
+    async fn until_answered(&mut self, watch: &mut Watch) -> Result<()> {
+        let deadline = tokio::time::Instant::now() + ANSWER;
+        loop {
+            tokio::select! {
+                noticed = self.party.next() => match noticed {
+                    Some(Noticed::Answered) => return Ok(()),
+                    Some(Noticed::Failed(status)) => bail!("the call failed with SIP status {status}"),
+                    Some(_) => {}
+                    None => bail!("the customer's SIP stack stopped"),
+                },
+                () = watch.look() => {}
+                () = tokio::time::sleep_until(deadline) => bail!("nobody answered within {} s", ANSWER.as_secs()),
+            }
+        }
+    }
+
+    async fn until_said(&mut self, clip: u64, watch: &mut Watch) -> Result<()> {
+        let deadline = tokio::time::Instant::now() + SPEAK;
+        loop {
+            tokio::select! {
+                noticed = self.party.next() => match noticed {
+                    Some(Noticed::Said(done)) if done == clip => return Ok(()),
+                    Some(Noticed::Over) => bail!("the agent hung up"),
+                    Some(_) => {}
+                    None => bail!("the customer's SIP stack stopped"),
+                },
+                () = watch.look() => {}
+                () = tokio::time::sleep_until(deadline) => bail!("a line was not spoken within {} s", SPEAK.as_secs()),
+            }
+        }
+    }
+}

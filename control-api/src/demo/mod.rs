@@ -1,0 +1,214 @@
+//! `tandem demo`: a server with a throw-away data folder, and a scripted call through it.
+//!
+//! ```text
+//! scripted customer ─ SIP, RTP on loopback ─▶ server ─▶ a person at /agent, or the scripted agent
+//!                                               └─▶ /live, this terminal, the store
+//! ```
+//!
+//! Everything is real but the people: both parties are SIP user agents on sockets of their own, the customer's
+//! speech is made by the local synthesiser. At the end every step is checked against what should have happened.
+
+mod agent;
+mod customer;
+mod report;
+mod watch;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use crate::auth::{NewAccount, account_create};
+use crate::config::Config;
+use crate::engine::Command;
+use crate::serve::{self, Running};
+use crate::store::{OrganizationId, Role};
+use crate::voice_config::VoiceConfig;
+
+use agent::ScriptedAgent;
+use customer::Line;
+
+/// What the customer says, and what the agent hears.
+const SCRIPT: [Line; 4] = [
+    Line { said: "Good morning.", meant: "Buenos días." },
+    Line { said: "I have a question about my bill.", meant: "Tengo una pregunta sobre mi factura." },
+    Line { said: "Can you hear me?", meant: "¿Puede oírme?" },
+    Line { said: "Thank you for your help.", meant: "Gracias por su ayuda." },
+];
+/// What the scripted agent types in between, and what the customer hears.
+const REPLY: Line = Line { said: "¿En qué puedo ayudarle hoy?", meant: "How can I help you today?" };
+/// SIP user name of the demo's agent.
+const AGENT: &str = "ana";
+/// Log-in name of the demo's administrator, who is also the agent.
+const EMAIL: &str = "admin@demo.example";
+/// How long a person has to open the page and answer.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// The demo's configuration; the environment still stands above it.
+const CONFIG: &str = r#"
+[http]
+listen = "127.0.0.1:8080"
+
+[sip]
+listen = ["udp:127.0.0.1:5060"]
+
+[media]
+address = ["127.0.0.1"]
+
+[[trunks]]
+name = "this-machine"
+hosts = ["127.0.0.1"]
+
+[[routes]]
+match = "echo"
+to = "app:echo"
+
+[[routes]]
+match = "tone"
+to = "app:tone"
+
+[[routes]]
+match = "record"
+to = "app:record"
+
+[[routes]]
+match = "*"
+to = "agent:ana"
+"#;
+
+/// Arguments of `tandem demo`.
+#[derive(Args, Clone, Debug)]
+pub struct DemoArgs {
+    /// Show one call, answered by a scripted agent, then end: non-zero if any step failed.
+    #[arg(long)]
+    pub once: bool,
+    /// Folder for database and recordings; a new one among the temporary files when left out.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+/// What the calls of one demonstration share.
+struct Stage {
+    running: Running,
+    organization: OrganizationId,
+    /// The server's first UDP listener.
+    sip: SocketAddr,
+    agent: ScriptedAgent,
+}
+
+/// Runs the demonstration.
+///
+/// # Errors
+/// The server does not start, or with `--once` a step of the call failed: one sentence says which.
+pub async fn run(args: DemoArgs) -> Result<()> {
+    let data = match &args.data {
+        Some(folder) => folder.clone(),
+        None => std::env::temp_dir().join(format!("tandem-demo-{}", std::process::id())),
+    };
+    let mut interrupted = Box::pin(tokio::signal::ctrl_c());
+    let mut stage = set_up(&data, args.once).await?;
+    let outcome = tokio::select! {
+        outcome = play(&mut stage, args.once) => outcome,
+        _ = &mut interrupted => {
+            println!("\nEnding calls and closing files.");
+            Ok(())
+        }
+    };
+    stage.agent.stop().await;
+    stage.running.stop().await;
+    outcome
+}
+
+/// One call, then one more at every Enter unless it was to be one only.
+async fn play(stage: &mut Stage, once: bool) -> Result<()> {
+    let first = show_call(stage, once).await;
+    if once {
+        return first;
+    }
+    tell(first);
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    loop {
+        println!("\nEnter starts another call, Ctrl-C ends.");
+        match lines.next_line().await {
+            Ok(Some(_)) => tell(show_call(stage, once).await),
+            // No terminal: stay up until the signal.
+            _ => std::future::pending().await,
+        }
+    }
+}
+
+fn tell(outcome: Result<()>) {
+    if let Err(error) = outcome {
+        println!("\nThis call did not go as it should: {error:#}");
+    }
+}
+
+async fn set_up(data: &Path, once: bool) -> Result<Stage> {
+    std::fs::create_dir_all(data).with_context(|| format!("{}: cannot be made", data.display()))?;
+    let file = data.join("tandem.toml");
+    std::fs::write(&file, CONFIG).with_context(|| format!("{}: cannot be written", file.display()))?;
+    let config = Config::load(Some(&file))?;
+    let running = serve::serve(config, data).await?;
+    let sip = running.sip.first().context("sip.listen: the demo needs a UDP listener")?.address;
+    let account = NewAccount {
+        organization: "Demo".into(),
+        email: EMAIL.into(),
+        name: "Ana".into(),
+        role: Role::Admin,
+        sip_name: AGENT.into(),
+        password: None,
+    };
+    let (_user, membership, password) = account_create(&running.state.store, &running.state.passwords, account).await?;
+    let organization = membership.organization;
+    let voice = VoiceConfig { live_translate: true, voice_to_voice: true, record: true, ..VoiceConfig::default() };
+    running.state.store.voice_config_put(organization, &voice).await?;
+
+    println!("Tandem is up. On this machine:");
+    println!("  {}/agent   answer calls in the browser", running.url());
+    println!("  {}/live    follow every call", running.url());
+    println!("  log in as {EMAIL} with {}", password.reveal());
+    println!("  SIP phones call sip:echo@{sip}, sip:tone@{sip}, sip:record@{sip}");
+    println!("  data {}", data.display());
+    let agent = join_agent(&running, sip, once).await?;
+    Ok(Stage { running, organization, sip, agent })
+}
+
+/// The scripted agent registers beside the browser's page.
+async fn join_agent(running: &Running, sip: SocketAddr, once: bool) -> Result<ScriptedAgent> {
+    let password = crate::auth::Secret::random("");
+    let credential = Command::CredentialSet {
+        user: AGENT.into(),
+        password: password.reveal().to_owned(),
+        valid_for: Duration::from_secs(24 * 3600),
+    };
+    running.state.engine.command(credential).await?;
+    let patience = if once { Duration::ZERO } else { PATIENCE };
+    ScriptedAgent::start(IpAddr::V4(Ipv4Addr::LOCALHOST), sip, AGENT, password.reveal(), patience).await
+}
+
+/// One scripted call from ringing to the report.
+async fn show_call(stage: &mut Stage, once: bool) -> Result<()> {
+    let mut watch = watch::Watch::new(&stage.running.state, stage.organization);
+    stage.agent.page_is_open(watch.agent_devices(AGENT) > 1);
+    println!("\nA customer calls +34 910 000 001.");
+    if !once {
+        println!("Answer at {}/agent within {} s, or a scripted agent does.", stage.running.url(), PATIENCE.as_secs());
+    }
+    let speech = stage.running.state.config.speech.clone();
+    let mut customer = customer::Customer::start(stage.sip, &speech, &SCRIPT).await?;
+    let told = customer.tell(&SCRIPT, &REPLY, &stage.running.state, &mut watch).await;
+    customer.stop().await;
+    told?;
+    let call = watch.call().context("the server never told of the call")?;
+    watch.until_over().await?;
+    let heard = stage.agent.take_heard();
+    let report = report::Report::make(&stage.running.state, stage.organization, call, &watch, heard).await?;
+    report.print();
+    let wrong = report.wrong(&SCRIPT, &REPLY);
+    if !wrong.is_empty() {
+        bail!(wrong.join("; "));
+    }
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! The one door to the media engine: nothing else in this crate names `media_engine`.
+//!
+//! ```text
+//! routes ── Command ──▶ Engine            Receiver<Event> ──▶ events::ingest
+//! config ── settings ─▶ start
+//! ```
+//!
+//! Not here: what is done with an event (`events`), what a request may ask (`routes`).
+
+use std::path::Path;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+pub use codecs::SampleRate;
+pub use media_engine::audio::tap::TapReader;
+pub use media_engine::config::{App, Config as EngineConfig, RouteTarget, SpeechProvider};
+pub use media_engine::engine::{
+    CallMode, CallSettings, CallStatus, Command, CommandError, Engine, Envelope, Event, EventKind, LagMs, LegRole,
+    LegState, ProviderState, RecordingState, Reply, Started, TranslationEvent,
+};
+pub use media_engine::error::{HangupCause, StartError};
+pub use media_engine::party::{Noticed, Party};
+pub use media_engine::sdp::Codec;
+pub use media_engine::sip_io::{Listener, WsConnection};
+pub use media_engine::speech::Providers;
+pub use media_engine::units::{CallId, LegId, mask};
+
+use crate::config::Config;
+use crate::voice_config::VoiceConfig;
+
+/// How long a leg rings before the call fails.
+const RING_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Starts the engine that `config` describes. Recordings lie in `record_dir`.
+///
+/// # Errors
+/// [`StartError`] names the key and what to do.
+pub async fn start(config: &Config, record_dir: &Path) -> Result<Started, StartError> {
+    media_engine::engine::start(settings(config, record_dir)).await
+}
+
+/// The speech providers' part of the engine's configuration.
+pub fn speech_config(speech: &crate::config::SpeechConfig) -> media_engine::config::SpeechConfig {
+    media_engine::config::SpeechConfig {
+        stt: speech.stt.clone(),
+        translator: speech.translator.clone(),
+        tts: speech.tts.clone(),
+    }
+}
+
+/// How loud samples are, relative to a full-scale sine.
+pub fn level_dbfs(samples: &[i16]) -> f32 {
+    codecs::tones::level_dbfs(samples)
+}
+
+/// What the engine needs to know, from our configuration.
+pub fn settings(config: &Config, record_dir: &Path) -> EngineConfig {
+    use media_engine::config::{MediaConfig, RouteConfig, SipConfig, TrunkConfig};
+    EngineConfig {
+        sip: SipConfig { listen: config.sip.listen.clone(), domain: config.sip_domain() },
+        media: MediaConfig {
+            addresses: config.media.address.clone(),
+            ports: config.media.ports,
+            workers: config.media.workers,
+            cpus: config.media.cpus.clone(),
+        },
+        trunks: config
+            .trunks
+            .iter()
+            .map(|trunk| TrunkConfig { name: trunk.name.clone(), hosts: trunk.hosts.clone(), nat: trunk.nat })
+            .collect(),
+        routes: config
+            .routes
+            .iter()
+            .map(|route| RouteConfig { pattern: route.pattern.clone(), to: route.to.clone() })
+            .collect(),
+        speech: speech_config(&config.speech),
+        record_dir: record_dir.to_owned(),
+        ring_timeout: RING_TIMEOUT,
+    }
+}
+
+impl From<&VoiceConfig> for CallSettings {
+    fn from(config: &VoiceConfig) -> Self {
+        CallSettings {
+            live_translate: config.live_translate,
+            transcribe: config.transcribe,
+            translate_from: config.translate_from.clone(),
+            translate_to: config.translate_to.clone(),
+            voice_to_voice: config.voice_to_voice,
+            record: config.record,
+        }
+    }
+}
+
+/// The engine's form of a call's identity.
+pub fn call_id(id: Uuid) -> CallId {
+    CallId(id.as_u128())
+}
+
+/// Our form of a call's identity.
+pub fn call_uuid(id: CallId) -> Uuid {
+    Uuid::from_u128(id.0)
+}
+
+/// The word that the API uses for one of the engine's plain enums, such as `no_answer`.
+pub fn word<T: serde::Serialize>(value: &T) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,19 @@
+//! What happens, from the engine to whoever listens.
+//!
+//! ```text
+//! engine ─ Event ─▶ ingest ─ Change ─▶ Bus ─▶ store (one commit) ─▶ ring ─▶ wakes readers
+//! routes ────────── Change ───────────▶┘                             │
+//!                                                  SSE reader ◀──────┘ ring, or the store when it is behind
+//! ```
+//!
+//! Invariants: an event is in the store before any reader sees it, so a reader that comes back with the id it saw
+//! last misses nothing and sees nothing twice. Readers pull; a slow one holds up nobody, and what is not kept
+//! (states of providers and devices) reaches it as a gap marker when it was too slow.
+
+mod bus;
+mod ingest;
+mod sse;
+
+pub use bus::{Bus, Passing, Provider};
+pub use ingest::ingest;
+pub use sse::{Reader, STREAM_END_QUIET, sse_response};

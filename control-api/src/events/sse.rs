@@ -1,0 +1,211 @@
+//! Server-sent events: a reader that pulls from the bus at its client's pace.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::{self, Stream};
+use serde_json::json;
+use tokio::sync::{broadcast, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::bus::{Bus, Passing};
+use crate::store::{OrganizationId, StoredEvent, StreamFilter};
+
+/// Events fetched at a time: what one slow reader holds in memory.
+const PAGE: usize = 128;
+/// Proxies and browsers learn in this time that the line is alive.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// A finished call's words may still come for this long; then its stream ends.
+pub const STREAM_END_QUIET: Duration = Duration::from_secs(10);
+
+/// One listener.
+pub struct Reader {
+    bus: Bus,
+    filter: StreamFilter,
+    cursor: i64,
+    page: VecDeque<StoredEvent>,
+    latest: watch::Receiver<i64>,
+    passing: Option<broadcast::Receiver<Passing>>,
+    first: VecDeque<Event>,
+    /// Looks up whether the call is over.
+    ends: Option<CallOver>,
+    quiet_since: Instant,
+    over: bool,
+    stopping: CancellationToken,
+}
+
+/// Asks whether the call of a stream is over.
+type CallOver = Box<dyn Fn() -> futures_util::future::BoxFuture<'static, bool> + Send + Sync>;
+
+impl Reader {
+    /// A listener to what comes after `after`.
+    pub fn new(bus: &Bus, filter: StreamFilter, after: i64, stopping: CancellationToken) -> Reader {
+        let latest = bus.watch();
+        let newest = *latest.borrow();
+        let mut first = VecDeque::new();
+        // The client knows an event that we do not: the store is another one than it was.
+        if after > newest {
+            first.push_back(gap(None));
+        }
+        Reader {
+            bus: bus.clone(),
+            filter,
+            cursor: after.min(newest),
+            page: VecDeque::new(),
+            latest,
+            passing: None,
+            first,
+            ends: None,
+            quiet_since: Instant::now(),
+            over: false,
+            stopping,
+        }
+    }
+
+    /// Also tells what is not kept: first the state of the providers as it is, then each change.
+    pub fn with_passing(mut self) -> Reader {
+        self.passing = Some(self.bus.passing());
+        self.first
+            .extend(self.bus.providers().into_iter().map(|provider| provider_event(&Passing::Provider(provider))));
+        self
+    }
+
+    /// Ends with an `end` event once `over` says so and nothing has come for [`STREAM_END_QUIET`].
+    pub fn ending_when(
+        mut self,
+        over: impl Fn() -> futures_util::future::BoxFuture<'static, bool> + Send + Sync + 'static,
+    ) -> Reader {
+        self.ends = Some(Box::new(over));
+        self
+    }
+
+    fn organization(&self) -> OrganizationId {
+        match self.filter {
+            StreamFilter::Organization { organization, .. } | StreamFilter::Translations { organization, .. } => {
+                organization
+            }
+        }
+    }
+
+    /// The next event, or nothing when the stream is over.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if self.over {
+                return None;
+            }
+            if let Some(event) = self.first.pop_front() {
+                return Some(event);
+            }
+            if let Some(event) = self.page.pop_front() {
+                return Some(self.stored_event(&event));
+            }
+            self.latest.mark_unchanged();
+            match self.bus.page(&self.filter, self.cursor, PAGE).await {
+                Ok((events, seen)) => {
+                    self.cursor = seen;
+                    if !events.is_empty() {
+                        self.quiet_since = Instant::now();
+                        self.page = events.into();
+                        continue;
+                    }
+                }
+                Err(error) => {
+                    // The client comes back with the id it saw last.
+                    tracing::warn!(%error, "the store failed a listener");
+                    return None;
+                }
+            }
+            match self.wait().await {
+                Wake::More => {}
+                Wake::Passing(event) => return Some(event),
+                Wake::End => {
+                    self.over = true;
+                    return Some(Event::default().event("end").data("{}"));
+                }
+                Wake::Stop => return None,
+            }
+        }
+    }
+
+    async fn wait(&mut self) -> Wake {
+        let organization = self.organization();
+        let quiet = self.quiet_since + STREAM_END_QUIET;
+        tokio::select! {
+            changed = self.latest.changed() => if changed.is_ok() { Wake::More } else { Wake::Stop },
+            event = next_passing(&mut self.passing, organization) => Wake::Passing(event),
+            () = tokio::time::sleep_until(quiet), if self.ends.is_some() => {
+                let over = match &self.ends {
+                    Some(over) => over().await,
+                    None => false,
+                };
+                self.quiet_since = Instant::now();
+                if over { Wake::End } else { Wake::More }
+            }
+            () = self.stopping.cancelled() => Wake::Stop,
+        }
+    }
+
+    fn stored_event(&self, event: &StoredEvent) -> Event {
+        let name = match self.filter {
+            StreamFilter::Translations { .. } => event.kind.strip_prefix("translation.").unwrap_or(&event.kind),
+            StreamFilter::Organization { .. } => &event.kind,
+        };
+        Event::default().id(event.id.to_string()).event(name).data(&*event.body)
+    }
+
+    /// As a stream of SSE events.
+    pub fn into_stream(self) -> impl Stream<Item = Result<Event, Infallible>> {
+        stream::unfold(self, |mut reader| async move { reader.next().await.map(|event| (Ok(event), reader)) })
+    }
+}
+
+enum Wake {
+    More,
+    Passing(Event),
+    End,
+    Stop,
+}
+
+/// The next passing event of this organization; never, when none are wanted.
+async fn next_passing(passing: &mut Option<broadcast::Receiver<Passing>>, organization: OrganizationId) -> Event {
+    let Some(receiver) = passing else { return std::future::pending().await };
+    loop {
+        match receiver.recv().await {
+            Ok(Passing::Registration { organization: theirs, .. }) if theirs != organization => {}
+            Ok(passing) => return provider_event(&passing),
+            Err(broadcast::error::RecvError::Lagged(missed)) => {
+                metrics::counter!("tandem_sse_gaps_total").increment(1);
+                return gap(Some(missed));
+            }
+            // The bus lives as long as its readers: they hold it.
+            Err(broadcast::error::RecvError::Closed) => return std::future::pending().await,
+        }
+    }
+}
+
+/// Something was missed: ask for the state anew.
+fn gap(missed: Option<u64>) -> Event {
+    Event::default().event("gap").data(json!({"type": "gap", "missed": missed}).to_string())
+}
+
+fn provider_event(passing: &Passing) -> Event {
+    let (name, body) = match passing {
+        Passing::Provider(provider) => ("provider", json!({"type": "provider", "provider": provider})),
+        Passing::Registration { agent, contacts, .. } => {
+            ("registration", json!({"type": "registration", "agent": agent, "contacts": contacts}))
+        }
+    };
+    Event::default().event(name).data(body.to_string())
+}
+
+/// The HTTP response that carries a reader.
+pub fn sse_response(reader: Reader) -> Response {
+    let mut response = Sse::new(reader.into_stream()).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
+    // nginx buffers answers unless told otherwise.
+    response.headers_mut().insert("x-accel-buffering", axum::http::HeaderValue::from_static("no"));
+    response
+}

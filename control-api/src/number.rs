@@ -1,0 +1,139 @@
+//! Addresses that may be called: E.164 numbers and `sip:` URIs.
+
+/// What is said about an address that is neither.
+pub(crate) const EXPECTED: &str =
+    "expected a number in E.164 form such as +15555550142, or a SIP URI such as sip:anna@example.com";
+
+/// Longest SIP URI taken.
+const URI_MAX: usize = 256;
+
+/// Whether `text` is `+` and 2 to 15 digits, the first not 0: `^\+[1-9]\d{1,14}$`.
+pub(crate) fn is_e164(text: &str) -> bool {
+    let Some(digits) = text.strip_prefix('+') else { return false };
+    let digits = digits.as_bytes();
+    (2..=15).contains(&digits.len()) && digits[0] != b'0' && digits.iter().all(u8::is_ascii_digit)
+}
+
+/// Whether `text` is `sip:[user@]host[:port]`, printable ASCII without what could end a header or a URI.
+///
+/// Parameters and headers (`;`, `?`) are refused: they would let a caller of the API steer transport and headers.
+pub(crate) fn is_sip_uri(text: &str) -> bool {
+    let Some(rest) = text.strip_prefix("sip:") else { return false };
+    if text.len() > URI_MAX {
+        return false;
+    }
+    let (user, hostport) = match rest.rsplit_once('@') {
+        Some((user, hostport)) => (Some(user), hostport),
+        None => (None, rest),
+    };
+    let user_char = |b: u8| b.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,/%".contains(&b);
+    if user.is_some_and(|user| user.is_empty() || !user.bytes().all(user_char)) {
+        return false;
+    }
+    is_host_port(hostport)
+}
+
+fn is_host_port(text: &str) -> bool {
+    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+        let Some((address, after)) = rest.split_once(']') else { return false };
+        if address.parse::<std::net::Ipv6Addr>().is_err() {
+            return false;
+        }
+        ("v6", after.strip_prefix(':').or(if after.is_empty() { None } else { Some("") }))
+    } else {
+        match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        }
+    };
+    let host_ok = !host.is_empty()
+        && !host.starts_with(['-', '.'])
+        && host.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.');
+    let port_ok = port.is_none_or(|port| {
+        port.len() <= 5 && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    });
+    host_ok && port_ok
+}
+
+/// Whether `text` may be called.
+pub(crate) fn is_callable(text: &str) -> bool {
+    is_e164(text) || is_sip_uri(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn e164_is_plus_and_two_to_fifteen_digits() {
+        for good in ["+15555550142", "+12", "+123456789012345", "+99999999999"] {
+            assert!(is_e164(good), "{good}");
+        }
+        for bad in [
+            "",
+            "+",
+            "+1",
+            "+0123456",
+            "15555550142",
+            "+1234567890123456",
+            "+1 555 555 0142",
+            "+1-555",
+            "++15555550142",
+            "+1555555014a",
+            " +15555550142",
+            "+15555550142\n",
+            "0015555550142",
+            "+１２３４５",
+            "tel:+15555550142",
+        ] {
+            assert!(!is_e164(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn sip_uris_name_a_host_and_carry_no_parameters() {
+        for good in ["sip:anna@example.com", "sip:example.com:5070", "sip:a.b+c@127.0.0.1:5060", "sip:x@[::1]:5060"] {
+            assert!(is_sip_uri(good), "{good}");
+        }
+        for bad in [
+            "sip:",
+            "sip:@example.com",
+            "sip:a@",
+            "sip:a@b:0",
+            "sip:a@b:65536",
+            "sip:a@b;transport=tcp",
+            "sip:a@b?x=y",
+            "sip:a b@c",
+            "sip:a@b\r\nTo: x",
+            "sips:a@b",
+            "SIP:a@b",
+            "sip:a@-b",
+            "sip:a@[::1",
+            "sip:a@[::1]x",
+            "sip:<a>@b",
+            "http://a",
+        ] {
+            assert!(!is_sip_uri(bad), "{bad:?}");
+        }
+    }
+
+    /// Seeded, bounded: whatever the bytes, the answer comes without a panic, and what is accepted is harmless.
+    #[test]
+    fn mutated_addresses_never_panic_and_never_smuggle_a_line() {
+        use rand::{RngExt, SeedableRng};
+        let mut rng = rand::rngs::SmallRng::seed_from_u64(7);
+        let seeds = ["+15555550142", "sip:anna@example.com:5060", "sip:x@[2001:db8::1]"];
+        for round in 0..20_000 {
+            let mut bytes = seeds[round % seeds.len()].as_bytes().to_vec();
+            for _ in 0..rng.random_range(1..4) {
+                let at = rng.random_range(0..bytes.len());
+                bytes[at] = rng.random();
+            }
+            let text = String::from_utf8_lossy(&bytes);
+            if is_callable(&text) {
+                assert!(text.bytes().all(|b| b.is_ascii_graphic()), "{text:?}");
+                assert!(!text.contains(['<', '>', '"', ';', '?']), "{text:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Refusals, as RFC 9457 problems: `application/problem+json` with `type`, `title`, `status`, `detail`, `field`.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::engine::CommandError;
+use crate::store::StoreError;
+
+/// Why a request was refused (RFC 9457).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Problem {
+    /// Kind of problem: a stable URN.
+    #[serde(rename = "type")]
+    #[schema(example = "urn:tandem:problem:invalid-field")]
+    pub kind: String,
+    /// The kind in words.
+    pub title: &'static str,
+    /// HTTP status.
+    #[schema(value_type = u16, example = 422)]
+    #[serde(serialize_with = "status_number")]
+    pub status: StatusCode,
+    /// What is wrong here and what was expected.
+    pub detail: String,
+    /// The field of the request that is wrong, when one is: `to`, `config.record`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// Seconds to wait, sent as `Retry-After`.
+    #[serde(skip)]
+    pub retry_after: Option<u64>,
+}
+
+fn status_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u16(status.as_u16())
+}
+
+impl Problem {
+    /// A problem of this status. `kind` is the last part of its URN.
+    pub fn new(status: StatusCode, kind: &str, title: &'static str, detail: impl Into<String>) -> Problem {
+        Problem {
+            kind: format!("urn:tandem:problem:{kind}"),
+            title,
+            status,
+            detail: detail.into(),
+            field: None,
+            retry_after: None,
+        }
+    }
+
+    /// 422: a field has an unusable value.
+    pub fn field(field: impl Into<String>, detail: impl Into<String>) -> Problem {
+        let field = field.into();
+        let detail = format!("{field}: {}", detail.into());
+        Problem {
+            field: Some(field),
+            ..Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "invalid-field",
+                "A field of the request cannot be used",
+                detail,
+            )
+        }
+    }
+
+    /// 400: the request cannot be read.
+    pub fn malformed(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, "malformed", "The request cannot be read", detail)
+    }
+
+    /// 401.
+    pub fn unauthorized() -> Problem {
+        Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "Who are you?",
+            "log in, or send an API key as `Authorization: Bearer KEY`",
+        )
+    }
+
+    /// 403.
+    pub fn forbidden(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::FORBIDDEN, "forbidden", "This is not yours to do", detail)
+    }
+
+    /// 404: missing, or another organization's; both look the same.
+    pub fn not_found(what: &str) -> Problem {
+        Problem::new(StatusCode::NOT_FOUND, "not-found", "Not found", format!("there is no such {what}"))
+    }
+
+    /// 500: our fault; the details go to the log only.
+    pub fn internal() -> Problem {
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "Our fault",
+            "something went wrong on our side; the log says what",
+        )
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = serde_json::to_string(&self).unwrap_or_default();
+        let mut response = (self.status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"tandem\""));
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Problem {
+        match error {
+            StoreError::Taken(what) => {
+                Problem::new(StatusCode::CONFLICT, "taken", "Exists already", format!("{what} exists already"))
+            }
+            other => {
+                tracing::error!(error = %other, "the store failed a request");
+                metrics::counter!("tandem_store_errors_total").increment(1);
+                Problem::internal()
+            }
+        }
+    }
+}
+
+impl From<CommandError> for Problem {
+    fn from(error: CommandError) -> Problem {
+        match error {
+            CommandError::NotFound => {
+                Problem::new(StatusCode::CONFLICT, "call-over", "The call is over", "the call is not running any more")
+            }
+            CommandError::Conflict(why) => {
+                Problem::new(StatusCode::CONFLICT, "conflict", "The call's state does not allow this", why)
+            }
+            CommandError::Invalid { field, problem } => Problem::field(field, problem),
+            CommandError::Busy(why) => Problem {
+                retry_after: Some(1),
+                ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "No new work now", why)
+            },
+            CommandError::Stopped => Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "stopped",
+                "The engine has stopped",
+                "the media engine has stopped; start the server again",
+            ),
+        }
+    }
+}

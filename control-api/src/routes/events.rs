@@ -1,0 +1,70 @@
+//! What happens to all calls of a tenant, as it happens.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::auth::Actor;
+use crate::body::QueryPairs;
+use crate::events::{Provider, Reader, sse_response};
+use crate::problem::Problem;
+use crate::state::AppState;
+use crate::store::StreamFilter;
+
+/// State of the speech providers.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct ProviderList {
+    providers: Vec<Provider>,
+}
+
+/// Events of the tenant's calls: `call.created`, `call.status` (both with the whole call), `call.leg`,
+/// `call.recording`, `call.dtmf`; with `translations=true` also `translation.partial`, `.final`, `.translation`,
+/// `.lag`. States that are not kept come without id: `provider`, `registration`, and `gap` when some were missed.
+///
+/// From now on, or after `Last-Event-ID` (0: from the first).
+#[utoipa::path(get, path = "/events", tag = "events", security(("key" = []), ("session" = [])),
+    params(("Last-Event-ID" = Option<i64>, Header, description = "The event seen last"),
+           ("last_event_id" = Option<i64>, Query, description = "The same, for clients that cannot set headers"),
+           ("translations" = Option<bool>, Query, description = "Whether words are told too")),
+    responses((status = 200, content_type = "text/event-stream", body = String), (status = 401, body = Problem),
+              (status = 422, body = Problem)))]
+pub(super) async fn event_stream(
+    State(state): State<AppState>,
+    actor: Actor,
+    headers: HeaderMap,
+    query: QueryPairs,
+) -> Result<Response, Problem> {
+    let [by_query, translations] = query.take(["last_event_id", "translations"])?;
+    let translations = match translations.as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(Problem::field("translations", "expected true or false")),
+    };
+    let after = resume_after(&headers, by_query)?.unwrap_or_else(|| state.bus.latest());
+    let filter = StreamFilter::Organization { organization: actor.organization, translations };
+    Ok(sse_response(Reader::new(&state.bus, filter, after, state.stopping.clone()).with_passing()))
+}
+
+/// State of the speech providers, as last heard.
+#[utoipa::path(get, path = "/providers", tag = "events", security(("key" = []), ("session" = [])),
+    responses((status = 200, body = ProviderList), (status = 401, body = Problem)))]
+pub(super) async fn provider_list(State(state): State<AppState>, _actor: Actor) -> Json<ProviderList> {
+    Json(ProviderList { providers: state.bus.providers() })
+}
+
+/// The id after which a listener goes on: the header, which an EventSource sends by itself, before the query.
+pub(super) fn resume_after(headers: &HeaderMap, by_query: Option<String>) -> Result<Option<i64>, Problem> {
+    let by_header = headers.get("last-event-id").map(|value| value.to_str().unwrap_or("?").trim().to_owned());
+    let (field, text) = match (by_header.filter(|text| !text.is_empty()), by_query) {
+        (Some(text), _) => ("Last-Event-ID", text),
+        (None, Some(text)) => ("last_event_id", text),
+        (None, None) => return Ok(None),
+    };
+    match text.parse::<i64>() {
+        Ok(id) if id >= 0 => Ok(Some(id)),
+        _ => Err(Problem::field(field, "expected the number of an event")),
+    }
+}

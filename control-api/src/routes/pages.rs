@@ -1,0 +1,84 @@
+//! The pages, embedded in the binary. No outside host is named in them; the policy in `headers` holds them to it.
+
+use axum::Router;
+use axum::extract::Path;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use rust_embed::{EmbeddedFile, RustEmbed};
+
+use crate::problem::Problem;
+use crate::state::AppState;
+
+#[derive(RustEmbed)]
+#[folder = "ui/dist"]
+#[allow_missing = true]
+struct Dist;
+
+/// Served where the pages were not built.
+const NOTICE: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Tandem</title>\
+     <h1>The pages were not built</h1><p>Run <code>make build</code> and start the server again. \
+     The API at <a href=\"/openapi.json\">/openapi.json</a> works.</p></html>\n";
+
+/// Pages that a person opens.
+const PAGES: [(&str, &str); 4] =
+    [("/", "index.html"), ("/login", "login.html"), ("/agent", "agent.html"), ("/live", "live.html")];
+
+pub(super) fn router() -> Router<AppState> {
+    let mut router = Router::new();
+    for (path, file) in PAGES {
+        router = router.route(path, get(move |headers: HeaderMap| async move { page(&headers, file) }));
+    }
+    router.route("/assets/{*path}", get(asset)).route(
+        "/favicon.svg",
+        get(|headers: HeaderMap| async move {
+            match Dist::get("favicon.svg") {
+                Some(file) => embedded(&headers, "favicon.svg", file, "no-cache"),
+                None => Problem::not_found("page").into_response(),
+            }
+        }),
+    )
+}
+
+/// A page of its own, else the one page that knows all paths, else the notice.
+fn page(headers: &HeaderMap, file: &str) -> Response {
+    match Dist::get(file).map(|found| (file, found)).or_else(|| Some(("index.html", Dist::get("index.html")?))) {
+        Some((name, found)) => embedded(headers, name, found, "no-cache"),
+        None => (StatusCode::OK, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], NOTICE).into_response(),
+    }
+}
+
+/// Scripts, styles, sounds: their names carry a hash of their content.
+async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
+    let name = format!("assets/{path}");
+    match Dist::get(&name) {
+        Some(file) => embedded(&headers, &name, file, "public, max-age=31536000, immutable"),
+        None => Problem::not_found("page").into_response(),
+    }
+}
+
+fn embedded(headers: &HeaderMap, name: &str, file: EmbeddedFile, cache: &'static str) -> Response {
+    let tag = format!("\"{}\"", hex::encode(&file.metadata.sha256_hash()[..16]));
+    let known = headers.get(header::IF_NONE_MATCH).is_some_and(|value| value.as_bytes() == tag.as_bytes());
+    let mut response = if known {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        let mut response = file.data.into_response();
+        let content_type = match name.rsplit('.').next() {
+            Some("html") => "text/html; charset=utf-8",
+            Some("js") => "text/javascript; charset=utf-8",
+            Some("css") => "text/css; charset=utf-8",
+            _ => file.metadata.mimetype(),
+        };
+        if let Ok(value) = HeaderValue::from_str(content_type) {
+            response.headers_mut().insert(header::CONTENT_TYPE, value);
+        }
+        response
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+    if let Ok(value) = HeaderValue::from_str(&tag) {
+        headers.insert(header::ETAG, value);
+    }
+    response
+}

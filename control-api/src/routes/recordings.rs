@@ -1,0 +1,220 @@
+//! A call's recording as audio, with ranges, also while it is being written.
+
+use std::io::SeekFrom;
+use std::ops::RangeInclusive;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio_util::io::ReaderStream;
+
+use super::calls::call_of;
+use crate::auth::Actor;
+use crate::body::CallPath;
+use crate::problem::Problem;
+use crate::state::AppState;
+
+/// Bytes in which the chunks before the samples lie.
+const HEAD_MAX: u64 = 4096;
+
+/// The recording of a call: customer on channel 1, agent on channel 2. While the call runs: what there is so far.
+#[utoipa::path(get, path = "/calls/{id}/recording", tag = "calls", security(("key" = []), ("session" = [])),
+    params(("id" = Uuid, Path, description = "The call"),
+           ("Range" = Option<String>, Header, description = "One range of bytes")),
+    responses((status = 200, content_type = "audio/wav", body = Vec<u8>),
+              (status = 206, content_type = "audio/wav", body = Vec<u8>), (status = 401, body = Problem),
+              (status = 404, body = Problem), (status = 416, body = Problem)))]
+pub(super) async fn recording_show(
+    State(state): State<AppState>,
+    actor: Actor,
+    CallPath(id): CallPath,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    call_of(&state, &actor, id).await?;
+    let none = || Problem::not_found("recording");
+    let recording = state.store.recording_by_call(actor.organization, id).await?.ok_or_else(none)?;
+    let mut file = match tokio::fs::File::open(&recording.path).await {
+        Ok(file) => file,
+        Err(error) => {
+            tracing::warn!(call = %id, %error, "a recording's file cannot be opened");
+            return Err(none());
+        }
+    };
+    let unreadable = |error: std::io::Error| {
+        tracing::error!(call = %id, %error, "a recording cannot be read");
+        Problem::internal()
+    };
+    let length = file.metadata().await.map_err(unreadable)?.len();
+    let mut head = Vec::new();
+    (&mut file).take(HEAD_MAX.min(length)).read_to_end(&mut head).await.map_err(unreadable)?;
+    if recording.state != "finished" {
+        complete_header(&mut head, length);
+    }
+    let range = requested_range(headers.get(header::RANGE), length);
+    let (status, range) = match range {
+        Ok(Some(range)) => (StatusCode::PARTIAL_CONTENT, range),
+        Ok(None) if length == 0 => return Ok(audio(StatusCode::OK, 0, Body::empty())),
+        Ok(None) => (StatusCode::OK, 0..=length - 1),
+        Err(()) => return Ok(unsatisfiable(length)),
+    };
+    let content_range = format!("bytes {}-{}/{length}", range.start(), range.end());
+    let size = range.end() - range.start() + 1;
+    let body = body(file, head, range).await.map_err(unreadable)?;
+    let mut response = audio(status, size, body);
+    if status == StatusCode::PARTIAL_CONTENT
+        && let Ok(value) = HeaderValue::from_str(&content_range)
+    {
+        response.headers_mut().insert(header::CONTENT_RANGE, value);
+    }
+    Ok(response)
+}
+
+fn audio(status: StatusCode, size: u64, body: Body) -> Response {
+    let mut response = (status, body).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("audio/wav"));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(size));
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn unsatisfiable(length: u64) -> Response {
+    let problem = Problem::new(
+        StatusCode::RANGE_NOT_SATISFIABLE,
+        "range",
+        "The range lies outside",
+        format!("the recording has {length} bytes"),
+    );
+    let mut response = problem.into_response();
+    if let Ok(value) = HeaderValue::from_str(&format!("bytes */{length}")) {
+        response.headers_mut().insert(header::CONTENT_RANGE, value);
+    }
+    response
+}
+
+/// The bytes of `range`: first from the head in memory, then from the file.
+async fn body(mut file: tokio::fs::File, head: Vec<u8>, range: RangeInclusive<u64>) -> std::io::Result<Body> {
+    let head_length = head.len() as u64;
+    let size = range.end() - range.start() + 1;
+    let from_head = if *range.start() < head_length {
+        let end = (range.end() + 1).min(head_length);
+        Bytes::from(head).slice(*range.start() as usize..end as usize)
+    } else {
+        Bytes::new()
+    };
+    file.seek(SeekFrom::Start(range.start() + from_head.len() as u64)).await?;
+    let rest = ReaderStream::with_capacity(file.take(size - from_head.len() as u64), 64 * 1024);
+    let first = futures_util::stream::iter((!from_head.is_empty()).then_some(Ok(from_head)));
+    Ok(Body::from_stream(first.chain(rest)))
+}
+
+/// The one range asked for. `None`: no range, several, or another unit: the whole is sent (RFC 9110 section 14.2).
+/// `Err`: it lies outside.
+fn requested_range(value: Option<&HeaderValue>, length: u64) -> Result<Option<RangeInclusive<u64>>, ()> {
+    let Some(text) = value.and_then(|value| value.to_str().ok()) else { return Ok(None) };
+    let Some((first, last)) = text.trim().strip_prefix("bytes=").and_then(|spec| spec.split_once('-')) else {
+        return Ok(None);
+    };
+    let number = |text: &str| match text.trim() {
+        "" => Some(None),
+        text if text.bytes().all(|b| b.is_ascii_digit()) => Some(Some(text.parse::<u64>().unwrap_or(u64::MAX))),
+        _ => None,
+    };
+    let (Some(first), Some(last)) = (number(first), number(last)) else { return Ok(None) };
+    match (first, last) {
+        (None, None) => Ok(None),
+        (Some(first), Some(last)) if last < first => Ok(None),
+        (None, Some(0)) => Err(()),
+        (Some(first), _) if first >= length => Err(()),
+        (None, Some(_)) if length == 0 => Err(()),
+        (None, Some(last)) => Ok(Some(length.saturating_sub(last)..=length - 1)),
+        (Some(first), last) => Ok(Some(first..=last.unwrap_or(u64::MAX).min(length - 1))),
+    }
+}
+
+/// Sets the sizes in a WAV header that is still being written to what there is, so that a player plays all of it.
+/// What is no WAV stays as it is.
+fn complete_header(head: &mut [u8], length: u64) {
+    let word = |head: &[u8], at: usize| head.get(at..at + 4).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
+    if word(head, 0) != Some(*b"RIFF") || word(head, 8) != Some(*b"WAVE") {
+        return;
+    }
+    let mut at = 12usize;
+    while let (Some(name), Some(size)) = (word(head, at), word(head, at + 4)) {
+        if name == *b"data" {
+            let sizes = [(4, length.saturating_sub(8)), (at + 4, length.saturating_sub(at as u64 + 8))];
+            for (place, size) in sizes {
+                let size = u32::try_from(size).unwrap_or(u32::MAX);
+                head[place..place + 4].copy_from_slice(&size.to_le_bytes());
+            }
+            return;
+        }
+        // Chunks are padded to even length.
+        let size = u32::from_le_bytes(size) as usize;
+        at = at.saturating_add(8).saturating_add(size).saturating_add(size & 1);
+        if at > head.len() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(text: &str, length: u64) -> Result<Option<RangeInclusive<u64>>, ()> {
+        requested_range(Some(&HeaderValue::from_str(text).unwrap()), length)
+    }
+
+    #[test]
+    fn ranges_follow_rfc_9110() {
+        assert_eq!(range("bytes=0-0", 10), Ok(Some(0..=0)));
+        assert_eq!(range("bytes=2-5", 10), Ok(Some(2..=5)));
+        assert_eq!(range("bytes=5-", 10), Ok(Some(5..=9)));
+        assert_eq!(range("bytes=-3", 10), Ok(Some(7..=9)));
+        assert_eq!(range("bytes=-30", 10), Ok(Some(0..=9)));
+        assert_eq!(range("bytes=5-500", 10), Ok(Some(5..=9)));
+        for whole in ["bytes=5-2", "bytes=a-b", "bytes=1-2,4-5", "lines=1-2", "bytes=-", "", "bytes=--1"] {
+            assert_eq!(range(whole, 10), Ok(None), "{whole}");
+        }
+        for outside in ["bytes=10-", "bytes=99999999999999999999999-", "bytes=-0"] {
+            assert_eq!(range(outside, 10), Err(()), "{outside}");
+        }
+        assert_eq!(range("bytes=-5", 0), Err(()));
+    }
+
+    #[test]
+    fn a_header_that_is_being_written_is_completed() {
+        let mut head = Vec::new();
+        head.extend(b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0");
+        head.extend([0; 16]);
+        head.extend(b"LIST\x03\0\0\0abc\0data\0\0\0\0");
+        complete_header(&mut head, 1_000_000);
+        assert_eq!(head[4..8], 999_992u32.to_le_bytes());
+        assert_eq!(head[head.len() - 4..], (1_000_000 - head.len() as u32).to_le_bytes());
+    }
+
+    /// Seeded, bounded: files are ours, but a disk may have torn them.
+    #[test]
+    fn torn_headers_never_panic() {
+        use rand::{RngExt, SeedableRng};
+        let mut rng = rand::rngs::SmallRng::seed_from_u64(3);
+        let seed = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0................data\0\0\0\0".to_vec();
+        for _ in 0..20_000 {
+            let mut head = seed.clone();
+            for _ in 0..rng.random_range(0..6) {
+                let at = rng.random_range(0..head.len());
+                head[at] = rng.random();
+            }
+            head.truncate(rng.random_range(0..=head.len()));
+            let before = head.len();
+            complete_header(&mut head, rng.random());
+            assert_eq!(head.len(), before);
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! What the tenant does with its calls' audio.
+
+use axum::Json;
+use axum::extract::State;
+
+use crate::auth::Actor;
+use crate::body::JsonBody;
+use crate::problem::Problem;
+use crate::state::AppState;
+use crate::voice_config::{VoiceConfig, VoiceConfigPatch};
+
+/// The tenant's settings.
+#[utoipa::path(get, path = "/voice/config", tag = "voice", security(("key" = []), ("session" = [])),
+    responses((status = 200, body = VoiceConfig), (status = 401, body = Problem)))]
+pub(super) async fn voice_config_show(
+    State(state): State<AppState>,
+    actor: Actor,
+) -> Result<Json<VoiceConfig>, Problem> {
+    Ok(Json(state.store.voice_config_show(actor.organization).await?))
+}
+
+/// Changes the tenant's settings; fields that are left out keep their value. Running calls keep theirs.
+#[utoipa::path(put, path = "/voice/config", tag = "voice", security(("key" = []), ("session" = [])),
+    request_body = VoiceConfigPatch,
+    responses((status = 200, body = VoiceConfig), (status = 400, body = Problem), (status = 401, body = Problem),
+              (status = 403, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem),
+              (status = 422, body = Problem)))]
+pub(super) async fn voice_config_put(
+    State(state): State<AppState>,
+    actor: Actor,
+    JsonBody(patch): JsonBody<VoiceConfigPatch>,
+) -> Result<Json<VoiceConfig>, Problem> {
+    actor.must_configure()?;
+    let config = state.store.voice_config_show(actor.organization).await?.patched(patch, "")?;
+    state.store.voice_config_put(actor.organization, &config).await?;
+    Ok(Json(config))
+}

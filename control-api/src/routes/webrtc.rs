@@ -1,0 +1,93 @@
+//! Short-lived SIP credentials for a browser telephone.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::auth::{Actor, Secret};
+use crate::body::QueryPairs;
+use crate::client::Client;
+use crate::engine::Command;
+use crate::problem::Problem;
+use crate::state::AppState;
+use crate::store::now;
+
+/// How long a password is good. The page asks again before that.
+const VALID_FOR: Duration = Duration::from_secs(3600);
+
+/// What a browser telephone needs to register.
+#[derive(Clone, Serialize, ToSchema)]
+pub(super) struct WebrtcToken {
+    /// SIP and digest user name.
+    username: String,
+    /// Good until `expires_at`; others issued before stay good until theirs.
+    password: String,
+    /// When the password ends.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Timestamp,
+    /// SIP over WebSocket.
+    #[schema(example = "wss://voice.example.com/sip")]
+    ws_url: String,
+    /// Address of record.
+    #[schema(example = "sip:anna@voice.example.com")]
+    sip_uri: String,
+    /// For RTCPeerConnection. Empty: the server has reachable addresses of its own.
+    ice_servers: Vec<IceServer>,
+}
+
+/// A STUN or TURN server.
+#[derive(Clone, Serialize, ToSchema)]
+pub(super) struct IceServer {
+    urls: Vec<String>,
+}
+
+/// Credentials for the logged-in user's browser telephone; with an API key, for the named agent's.
+#[utoipa::path(get, path = "/webrtc/token", tag = "webrtc", security(("key" = []), ("session" = [])),
+    params(("agent" = Option<String>, Query, description = "With an API key: the agent's SIP user name")),
+    responses((status = 200, body = WebrtcToken), (status = 401, body = Problem), (status = 403, body = Problem),
+              (status = 422, body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn token_create(
+    State(state): State<AppState>,
+    actor: Actor,
+    client: Client,
+    query: QueryPairs,
+) -> Result<Response, Problem> {
+    actor.must_dial()?;
+    let [agent] = query.take(["agent"])?;
+    let username = match (&actor.person, agent) {
+        (Some(person), None) => person.sip_name.clone(),
+        (Some(person), Some(agent)) if agent == person.sip_name => agent,
+        (Some(_), Some(_)) => return Err(Problem::forbidden("credentials are for your own telephone only")),
+        (None, None) => return Err(Problem::field("agent", "with an API key, name the agent's SIP user name")),
+        (None, Some(agent)) => {
+            if state.store.membership_by_sip_name(actor.organization, &agent).await?.is_none() {
+                return Err(Problem::field("agent", "there is no agent of this SIP user name in your organization"));
+            }
+            agent
+        }
+    };
+    let password = Secret::random("");
+    let command =
+        Command::CredentialSet { user: username.clone(), password: password.reveal().to_owned(), valid_for: VALID_FOR };
+    state.engine.command(command).await?;
+    let base = client.base_url(&state.config);
+    // http://x becomes ws://x, https://x becomes wss://x.
+    let ws_url = format!("ws{}/sip", base.strip_prefix("http").unwrap_or_default());
+    let token = WebrtcToken {
+        sip_uri: format!("sip:{username}@{}", state.config.sip_domain()),
+        username,
+        password: password.reveal().to_owned(),
+        expires_at: now() + VALID_FOR,
+        ws_url,
+        ice_servers: Vec::new(),
+    };
+    let mut response = Json(token).into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}

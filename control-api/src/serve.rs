@@ -1,0 +1,309 @@
+//! Start and stop of the whole server: store, engine, listeners. `tandem serve` and `tandem demo` both use it.
+//!
+//! ```text
+//! folder, lock ─▶ store ─▶ TLS, listeners ─▶ engine ─▶ ingest, admin socket, HTTP ─▶ Running
+//! stop: engine ends its calls ─▶ ingest writes the last events ─▶ streams and HTTP end ─▶ store closes
+//! ```
+//!
+//! Invariant: every failure at start is one sentence that says what to do, and leaves nothing running.
+
+use std::fs::{File, TryLockError};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use axum_server::Handle;
+use axum_server::accept::NoDelayAcceptor;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::admin;
+use crate::config::Config;
+use crate::engine::{self, Command, Engine, Event, Listener, StartError};
+use crate::events::{Bus, ingest};
+use crate::state::AppState;
+use crate::store::{Store, StoreError};
+use crate::tls::{self, TlsError};
+
+/// The engine ends its calls within this.
+const ENGINE_STOP: Duration = Duration::from_secs(10);
+/// The last events are written within this.
+const INGEST_STOP: Duration = Duration::from_secs(5);
+/// Requests are answered within this.
+const HTTP_STOP: Duration = Duration::from_secs(3);
+/// Expired sessions are removed this often.
+const SESSION_SWEEP: Duration = Duration::from_secs(3600);
+/// The metrics' histograms are drained this often.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+/// Buckets of durations, in seconds.
+const SECONDS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
+
+/// Why the server did not start. Each text is one sentence that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The data folder cannot be used.
+    #[error("{}: {source}; choose with --data a folder that this user may write", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Another server uses the data folder.
+    #[error("{}: another tandem is running on this data folder; stop it or choose another with --data", .0.display())]
+    InUse(PathBuf),
+    /// An address is taken or not ours.
+    #[error("{key}: cannot listen on {address}: {source}; free the port or change `{key}` in the configuration")]
+    Listen {
+        /// Configuration key.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The engine did not start.
+    #[error(transparent)]
+    Engine(#[from] StartError),
+    /// The admin socket cannot be made.
+    #[error(transparent)]
+    Admin(#[from] admin::AdminError),
+}
+
+/// A running server. [`Running::stop`] ends it properly; dropping it does not.
+pub struct Running {
+    /// Where pages and API are.
+    pub http: SocketAddr,
+    /// Where metrics are, unless off.
+    pub metrics: Option<SocketAddr>,
+    /// SIP listeners with the ports they really have.
+    pub sip: Vec<Listener>,
+    /// What requests use: store, engine, bus.
+    pub state: AppState,
+    handle: Handle<SocketAddr>,
+    metrics_handle: Handle<SocketAddr>,
+    tasks: Vec<JoinHandle<()>>,
+    ingest: JoinHandle<()>,
+    admin: admin::Listener,
+    _lock: File,
+}
+
+/// All that can fail before the engine starts.
+struct Prepared {
+    store: Store,
+    bus: Bus,
+    http: TcpListener,
+    metrics: Option<TcpListener>,
+    tls: Option<RustlsConfig>,
+    admin: admin::Listener,
+    stopping: tokio_util::sync::CancellationToken,
+    lock: File,
+}
+
+/// Starts the server that `config` describes, with its data in `data`.
+pub async fn serve(config: Config, data: &Path) -> Result<Running, ServeError> {
+    let prepared = prepare(&config, data).await?;
+    let started = engine::start(&config, &config.record_dir(data)).await?;
+    launch(prepared, config, started).await
+}
+
+/// Like [`serve`], over an engine that runs already.
+pub async fn serve_with(
+    config: Config,
+    data: &Path,
+    engine: Engine,
+    events: mpsc::Receiver<Event>,
+) -> Result<Running, ServeError> {
+    let prepared = prepare(&config, data).await?;
+    launch(prepared, config, engine::Started { engine, events, sip: Vec::new() }).await
+}
+
+async fn prepare(config: &Config, data: &Path) -> Result<Prepared, ServeError> {
+    tls::install_provider();
+    private_folder(data)?;
+    private_folder(&config.record_dir(data))?;
+    let lock = lock(data)?;
+    let store = Store::open(&config.store.url, data).await?;
+    let closed = store.calls_close_left_open().await?;
+    if closed > 0 {
+        tracing::warn!(closed, "calls were left open by a run that ended without a word; they are closed");
+    }
+    let bus = Bus::start(store.clone()).await?;
+    let stopping = tokio_util::sync::CancellationToken::new();
+    let tls = tls::start(config, data, stopping.clone())?;
+    let http = listen("http.listen", config.http.listen)?;
+    let metrics = config.metrics.listen.map(|address| listen("metrics.listen", address)).transpose()?;
+    let admin = admin::Listener::bind(data)?;
+    Ok(Prepared { store, bus, http, metrics, tls, admin, stopping, lock })
+}
+
+async fn launch(prepared: Prepared, config: Config, started: engine::Started) -> Result<Running, ServeError> {
+    let engine::Started { engine, events, sip } = started;
+    let Prepared { store, bus, http, metrics, tls, mut admin, stopping, lock } = prepared;
+    let exporter = exporter();
+    let address_of = |key, listener: &TcpListener, asked| {
+        listener.local_addr().map_err(|source| ServeError::Listen { key, address: asked, source })
+    };
+    let http_address = address_of("http.listen", &http, config.http.listen)?;
+    let metrics_address =
+        metrics.as_ref().map(|listener| address_of("metrics.listen", listener, http_address)).transpose()?;
+    let mut state = AppState::new(config, store.clone(), engine.clone(), bus.clone());
+    state.stopping = stopping.clone();
+    let ingest = tokio::spawn(ingest(store.clone(), engine, bus, events));
+    admin.serve(store.clone(), state.passwords.clone(), stopping.clone());
+    let (handle, metrics_handle) = (Handle::new(), Handle::new());
+    let mut tasks = vec![
+        tokio::spawn(http_serve(http, tls, crate::app(state.clone()), handle.clone())),
+        tokio::spawn(sweep(store, stopping.clone())),
+        tokio::spawn(upkeep(exporter.clone(), stopping)),
+    ];
+    if let Some(listener) = metrics {
+        let page = Router::new().route("/metrics", get(move || async move { exporter.render() }));
+        tasks.push(tokio::spawn(http_serve(listener, None, page, metrics_handle.clone())));
+    }
+    Ok(Running {
+        http: http_address,
+        metrics: metrics_address,
+        sip,
+        state,
+        handle,
+        metrics_handle,
+        tasks,
+        ingest,
+        admin,
+        _lock: lock,
+    })
+}
+
+impl Running {
+    /// Where a browser on this machine finds the pages.
+    pub fn url(&self) -> String {
+        let config = &self.state.config;
+        if let Some(url) = &config.http.public_url {
+            return url.to_string();
+        }
+        let scheme = if config.http.tls.is_on() { "https" } else { "http" };
+        let host = if self.http.ip().is_unspecified() { "localhost".into() } else { self.http.ip().to_string() };
+        let host = if self.http.is_ipv6() && host.contains(':') { format!("[{host}]") } else { host };
+        format!("{scheme}://{host}:{}", self.http.port())
+    }
+
+    /// Ends every call, writes down what is left to write, closes everything.
+    pub async fn stop(self) {
+        match timeout(ENGINE_STOP, self.state.engine.command(Command::Shutdown)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the engine was not there to be stopped"),
+            Err(_) => tracing::error!("the engine did not stop in time"),
+        }
+        if timeout(INGEST_STOP, self.ingest).await.is_err() {
+            tracing::error!("the last events could not be written in time");
+        }
+        self.state.stopping.cancel();
+        self.handle.graceful_shutdown(Some(HTTP_STOP));
+        self.metrics_handle.graceful_shutdown(Some(HTTP_STOP));
+        self.admin.close().await;
+        for task in self.tasks {
+            // A task that panicked was logged by the panic hook.
+            let _ended = timeout(HTTP_STOP * 2, task).await;
+        }
+        self.state.store.close().await;
+    }
+}
+
+/// Makes a folder that only this user may enter, and checks that it can be written.
+fn private_folder(path: &Path) -> Result<(), ServeError> {
+    use std::os::unix::fs::DirBuilderExt;
+    let unusable = |source| ServeError::Folder { path: path.to_owned(), source };
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
+    let probe = path.join(".tandem-probe");
+    File::create(&probe).map_err(unusable)?;
+    std::fs::remove_file(&probe).map_err(unusable)
+}
+
+/// Held for the life of the server; the system frees it when the process ends, however it ends.
+fn lock(data: &Path) -> Result<File, ServeError> {
+    let path = data.join("tandem.lock");
+    let unusable = |source| ServeError::Folder { path: path.clone(), source };
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(ServeError::InUse(data.to_owned())),
+        Err(TryLockError::Error(source)) => Err(unusable(source)),
+    }
+}
+
+fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, ServeError> {
+    let refused = |source| ServeError::Listen { key, address, source };
+    let listener = TcpListener::bind(address).map_err(refused)?;
+    listener.set_nonblocking(true).map_err(refused)?;
+    Ok(listener)
+}
+
+async fn http_serve(listener: TcpListener, tls: Option<RustlsConfig>, app: Router, handle: Handle<SocketAddr>) {
+    let service = app.into_make_service_with_connect_info::<SocketAddr>();
+    let server = match axum_server::from_tcp(listener) {
+        Ok(server) => server.handle(handle),
+        Err(error) => return tracing::error!(%error, "the listener is lost"),
+    };
+    let ended = match tls {
+        Some(config) => {
+            let acceptor = RustlsAcceptor::new(config).acceptor(NoDelayAcceptor::new());
+            server.acceptor(acceptor).serve(service).await
+        }
+        None => server.acceptor(NoDelayAcceptor::new()).serve(service).await,
+    };
+    if let Err(error) = ended {
+        tracing::error!(%error, "the HTTP server ended");
+    }
+}
+
+async fn sweep(store: Store, stopping: tokio_util::sync::CancellationToken) {
+    let mut tick = tokio::time::interval(SESSION_SWEEP);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = stopping.cancelled() => return,
+        }
+        if let Err(error) = store.session_expire().await {
+            tracing::warn!(%error, "expired sessions could not be removed");
+        }
+    }
+}
+
+async fn upkeep(exporter: PrometheusHandle, stopping: tokio_util::sync::CancellationToken) {
+    let mut tick = tokio::time::interval(METRICS_UPKEEP);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => exporter.run_upkeep(),
+            () = stopping.cancelled() => return,
+        }
+    }
+}
+
+/// The process's one metrics recorder, made at the first start.
+fn exporter() -> PrometheusHandle {
+    static EXPORTER: OnceLock<PrometheusHandle> = OnceLock::new();
+    EXPORTER
+        .get_or_init(|| {
+            let builder = PrometheusBuilder::new().set_buckets(&SECONDS).expect("the list of buckets is not empty");
+            let recorder = builder.build_recorder();
+            let handle = recorder.handle();
+            if metrics::set_global_recorder(recorder).is_err() {
+                tracing::warn!("another metrics recorder is in place; /metrics stays empty");
+            }
+            handle
+        })
+        .clone()
+}

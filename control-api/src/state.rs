@@ -1,0 +1,45 @@
+//! What every request handler may use.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::{Passwords, Throttle};
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::events::Bus;
+use crate::store::Store;
+
+/// Shared by all requests; clones are cheap.
+#[derive(Clone)]
+pub struct AppState {
+    /// The configuration in force.
+    pub config: Arc<Config>,
+    /// Rows.
+    pub store: Store,
+    /// Calls.
+    pub engine: Engine,
+    /// What happens.
+    pub bus: Bus,
+    /// Password hashing, off the async threads.
+    pub passwords: Passwords,
+    /// Log-in attempts.
+    pub throttle: Arc<Throttle>,
+    /// Cancelled when the server stops: ends streams.
+    pub stopping: CancellationToken,
+}
+
+impl AppState {
+    /// The state of a server with this configuration, store and engine.
+    pub fn new(config: Config, store: Store, engine: Engine, bus: Bus) -> AppState {
+        AppState {
+            config: Arc::new(config),
+            store,
+            engine,
+            bus,
+            passwords: Passwords::new(),
+            throttle: Arc::new(Throttle::new()),
+            stopping: CancellationToken::new(),
+        }
+    }
+}

@@ -1,0 +1,453 @@
+//! Everything that the engine tells, written down: rows and the event that says so, in one transaction.
+//!
+//! ```text
+//! Change ──▶ row (calls, legs, recordings, translations) ─┐
+//!        └─▶ call_events row ── id ──▶ StoredEvent        ├─ one commit
+//! ```
+//!
+//! Invariants: one writer, so event ids grow in the order of commits. A call that is over never changes its
+//! status again. The tenant is the call's; a change for an unknown call is dropped by the caller's leave.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use sqlx::Row;
+use uuid::Uuid;
+
+use super::{Connection, OrganizationId, Store, StoreError, StoredEvent, call, now, uuid_column};
+use crate::engine::{CallStatus, LegRole, LegState, TranslationEvent, word};
+use crate::voice_config::VoiceConfig;
+
+/// A call that begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewCall {
+    /// Identity.
+    pub id: Uuid,
+    /// Whose.
+    pub organization: OrganizationId,
+    /// `inbound` or `outbound`.
+    pub direction: &'static str,
+    /// `direct`, `bridge` or `webrtc`; nothing for inbound calls.
+    pub mode: Option<String>,
+    /// Caller identity.
+    pub from: Option<String>,
+    /// Called number or URI.
+    pub to: String,
+    /// Agent's SIP user name.
+    pub agent: Option<String>,
+    /// What is done with the audio.
+    pub config: VoiceConfig,
+}
+
+/// One thing to be written down.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// A call begins, `queued`.
+    CallCreated {
+        /// The call.
+        call: NewCall,
+        /// When.
+        at: Timestamp,
+    },
+    /// A call's status changed.
+    CallStatus {
+        /// The call.
+        call: Uuid,
+        /// New status.
+        status: CallStatus,
+        /// Why, when it is over.
+        cause: Option<String>,
+        /// When.
+        at: Timestamp,
+    },
+    /// A leg's state changed.
+    Leg {
+        /// The call.
+        call: Uuid,
+        /// The leg's number.
+        leg: u64,
+        /// Its part.
+        role: LegRole,
+        /// New state.
+        state: LegState,
+        /// The other end.
+        peer: String,
+        /// Codec, once answered.
+        codec: Option<String>,
+        /// When.
+        at: Timestamp,
+    },
+    /// A leg's media report: replaces the one before, makes no event.
+    LegQuality {
+        /// The call.
+        call: Uuid,
+        /// The leg's number.
+        leg: u64,
+        /// The report.
+        quality: Value,
+    },
+    /// A recording's state changed.
+    Recording {
+        /// The call.
+        call: Uuid,
+        /// The file.
+        path: String,
+        /// `started`, `finished` or `interrupted`.
+        state: &'static str,
+        /// Why it was interrupted.
+        note: Option<String>,
+        /// Audio in it.
+        duration_ms: u64,
+        /// When.
+        at: Timestamp,
+    },
+    /// A key was pressed.
+    Dtmf {
+        /// The call.
+        call: Uuid,
+        /// The leg's number.
+        leg: u64,
+        /// 0-9, *, #, A-D.
+        digit: char,
+        /// How long it was held.
+        duration_ms: u32,
+        /// When.
+        at: Timestamp,
+    },
+    /// Words: partial, final, translated.
+    Translation {
+        /// The call.
+        call: Uuid,
+        /// What was said and what it means.
+        event: TranslationEvent,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// An event about to be appended.
+struct Draft {
+    organization: OrganizationId,
+    call: Uuid,
+    kind: &'static str,
+    body: Value,
+    at: Timestamp,
+}
+
+impl Store {
+    /// Writes the changes down, all or none, and returns the events that they made, in order.
+    ///
+    /// Changes of unknown calls are skipped; their number is the second value.
+    pub async fn changes_record(&self, changes: &[Change]) -> Result<(Vec<StoredEvent>, usize), StoreError> {
+        let mut tx = self.writer.begin().await?;
+        let mut events = Vec::with_capacity(changes.len());
+        let mut unknown = 0;
+        for change in changes {
+            let organization = match change {
+                Change::CallCreated { call, .. } => Some(call.organization),
+                other => organization_of(&mut tx, other.call()).await?,
+            };
+            let Some(organization) = organization else {
+                unknown += 1;
+                continue;
+            };
+            if let Some(draft) = apply(&mut tx, organization, change).await? {
+                events.push(append(&mut tx, draft).await?);
+            }
+        }
+        tx.commit().await?;
+        Ok((events, unknown))
+    }
+
+    /// Closes what a run that ended without a word left open: calls with cause `crash`, their legs and
+    /// recordings. Returns the number of calls. Called before the engine starts.
+    pub async fn calls_close_left_open(&self) -> Result<usize, StoreError> {
+        let rows =
+            sqlx::query("SELECT id, organization_id, answered_at FROM calls WHERE status NOT IN ('ended', 'failed')")
+                .fetch_all(&self.readers)
+                .await?;
+        let at = now();
+        let mut changes = Vec::new();
+        for row in &rows {
+            let call = uuid_column(row, "id")?;
+            let organization = OrganizationId(uuid_column(row, "organization_id")?);
+            let answered: Option<i64> = row.try_get("answered_at")?;
+            let status = if answered.is_some() { CallStatus::Ended } else { CallStatus::Failed };
+            changes.push(Change::CallStatus { call, status, cause: Some("crash".into()), at });
+            if let Some(recording) = self.recording_by_call(organization, call).await?
+                && recording.state == "started"
+            {
+                changes.push(Change::Recording {
+                    call,
+                    path: recording.path.to_string_lossy().into_owned(),
+                    state: "interrupted",
+                    note: Some("the server stopped while the call was running; audio until then is in the file".into()),
+                    duration_ms: recording.duration_ms,
+                    at,
+                });
+            }
+        }
+        self.changes_record(&changes).await?;
+        sqlx::query(
+            "UPDATE legs SET state = 'ended', ended_at = ? WHERE state <> 'ended' AND EXISTS \
+             (SELECT 1 FROM calls c WHERE c.id = legs.call_id AND c.organization_id = legs.organization_id \
+              AND c.status IN ('ended', 'failed'))",
+        )
+        .bind(at.as_millisecond())
+        .execute(&self.writer)
+        .await?;
+        Ok(rows.len())
+    }
+}
+
+impl Change {
+    /// The call it belongs to.
+    pub fn call(&self) -> Uuid {
+        match self {
+            Change::CallCreated { call, .. } => call.id,
+            Change::CallStatus { call, .. }
+            | Change::Leg { call, .. }
+            | Change::LegQuality { call, .. }
+            | Change::Recording { call, .. }
+            | Change::Dtmf { call, .. }
+            | Change::Translation { call, .. } => *call,
+        }
+    }
+}
+
+/// The tenant of a call that the engine names.
+async fn organization_of(tx: &mut Connection, call: Uuid) -> Result<Option<OrganizationId>, StoreError> {
+    let row =
+        sqlx::query("SELECT organization_id FROM calls WHERE id = ?").bind(call.to_string()).fetch_optional(tx).await?;
+    row.as_ref().map(|row| uuid_column(row, "organization_id").map(OrganizationId)).transpose()
+}
+
+async fn append(tx: &mut Connection, draft: Draft) -> Result<StoredEvent, StoreError> {
+    let body = draft.body.to_string();
+    let done = sqlx::query("INSERT INTO call_events (organization_id, call_id, kind, body, at) VALUES (?, ?, ?, ?, ?)")
+        .bind(draft.organization.to_string())
+        .bind(draft.call.to_string())
+        .bind(draft.kind)
+        .bind(&body)
+        .bind(draft.at.as_millisecond())
+        .execute(&mut *tx)
+        .await?;
+    let id = done.last_insert_rowid();
+    if draft.kind.starts_with("translation.") {
+        sqlx::query("UPDATE translations SET event_id = ? WHERE organization_id = ? AND call_id = ? AND segment = ?")
+            .bind(id)
+            .bind(draft.organization.to_string())
+            .bind(draft.call.to_string())
+            .bind(draft.body["segment"].as_i64().unwrap_or_default())
+            .execute(tx)
+            .await?;
+    }
+    Ok(StoredEvent {
+        id,
+        organization: draft.organization,
+        call: draft.call,
+        kind: draft.kind.into(),
+        body: body.into(),
+    })
+}
+
+async fn apply(
+    tx: &mut Connection,
+    organization: OrganizationId,
+    change: &Change,
+) -> Result<Option<Draft>, StoreError> {
+    let call = change.call();
+    let draft = |kind, body, at| Some(Draft { organization, call, kind, body, at });
+    match change {
+        Change::CallCreated { call: new, at } => {
+            call_insert(tx, new, *at).await?;
+            let shown = call::call_on(tx, organization, call).await?;
+            Ok(draft("call.created", json!({"type": "call.created", "call_id": call, "at": at, "call": shown}), *at))
+        }
+        Change::CallStatus { status, cause, at, .. } => {
+            if !call_status_update(tx, organization, call, *status, cause.as_deref(), *at).await? {
+                return Ok(None);
+            }
+            let shown = call::call_on(tx, organization, call).await?;
+            let body = json!({"type": "call.status", "call_id": call, "at": at, "status": status, "cause": cause,
+                "call": shown});
+            Ok(draft("call.status", body, *at))
+        }
+        Change::Leg { leg, role, state, peer, codec, at, .. } => {
+            leg_upsert(tx, organization, change).await?;
+            let body = json!({"type": "call.leg", "call_id": call, "at": at, "leg": leg, "role": role,
+                "state": state, "peer": peer, "codec": codec});
+            Ok(draft("call.leg", body, *at))
+        }
+        Change::LegQuality { leg, quality, .. } => {
+            sqlx::query("UPDATE legs SET quality = ? WHERE organization_id = ? AND call_id = ? AND leg = ?")
+                .bind(quality.to_string())
+                .bind(organization.to_string())
+                .bind(call.to_string())
+                .bind(leg.cast_signed())
+                .execute(tx)
+                .await?;
+            Ok(None)
+        }
+        Change::Recording { state, note, duration_ms, at, .. } => {
+            recording_upsert(tx, organization, change).await?;
+            let body = json!({"type": "call.recording", "call_id": call, "at": at, "state": state, "note": note,
+                "duration_ms": duration_ms});
+            Ok(draft("call.recording", body, *at))
+        }
+        Change::Dtmf { leg, digit, duration_ms, at, .. } => {
+            let body = json!({"type": "call.dtmf", "call_id": call, "at": at, "leg": leg, "digit": digit,
+                "duration_ms": duration_ms});
+            Ok(draft("call.dtmf", body, *at))
+        }
+        Change::Translation { event, at, .. } => {
+            let upserted = translation_upsert(tx, organization, call, event).await?;
+            Ok(upserted.and_then(|(kind, body)| draft(kind, body, *at)))
+        }
+    }
+}
+
+async fn call_insert(tx: &mut Connection, new: &NewCall, at: Timestamp) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO calls (id, organization_id, status, direction, mode, from_address, to_address, agent, config, \
+         created_at) VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(new.id.to_string())
+    .bind(new.organization.to_string())
+    .bind(new.direction)
+    .bind(&new.mode)
+    .bind(&new.from)
+    .bind(&new.to)
+    .bind(&new.agent)
+    .bind(json!(new.config).to_string())
+    .bind(at.as_millisecond())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// `false`: nothing changed, because the call is over or is in this status already.
+async fn call_status_update(
+    tx: &mut Connection,
+    organization: OrganizationId,
+    call: Uuid,
+    status: CallStatus,
+    cause: Option<&str>,
+    at: Timestamp,
+) -> Result<bool, StoreError> {
+    let answered = matches!(status, CallStatus::Answered | CallStatus::Bridged).then(|| at.as_millisecond());
+    let over = matches!(status, CallStatus::Ended | CallStatus::Failed).then(|| at.as_millisecond());
+    let status = word(&status);
+    let done = sqlx::query(
+        "UPDATE calls SET status = ?, answered_at = COALESCE(answered_at, ?), ended_at = ?, cause = ? \
+         WHERE organization_id = ? AND id = ? AND status NOT IN ('ended', 'failed') AND status <> ?",
+    )
+    .bind(&status)
+    .bind(answered)
+    .bind(over)
+    .bind(over.and(cause))
+    .bind(organization.to_string())
+    .bind(call.to_string())
+    .bind(&status)
+    .execute(tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+async fn leg_upsert(tx: &mut Connection, organization: OrganizationId, change: &Change) -> Result<(), StoreError> {
+    let Change::Leg { call, leg, role, state, peer, codec, at } = change else { return Ok(()) };
+    let at = at.as_millisecond();
+    sqlx::query(
+        "INSERT INTO legs (organization_id, call_id, leg, role, state, peer, codec, created_at, answered_at, ended_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+         ON CONFLICT (organization_id, call_id, leg) DO UPDATE SET state = excluded.state, peer = excluded.peer, \
+         codec = COALESCE(excluded.codec, codec), answered_at = COALESCE(answered_at, excluded.answered_at), \
+         ended_at = COALESCE(ended_at, excluded.ended_at)",
+    )
+    .bind(organization.to_string())
+    .bind(call.to_string())
+    .bind(leg.cast_signed())
+    .bind(word(role))
+    .bind(word(state))
+    .bind(peer)
+    .bind(codec)
+    .bind(at)
+    .bind((*state == LegState::Answered).then_some(at))
+    .bind((*state == LegState::Ended).then_some(at))
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn recording_upsert(
+    tx: &mut Connection,
+    organization: OrganizationId,
+    change: &Change,
+) -> Result<(), StoreError> {
+    let Change::Recording { call, path, state, note, duration_ms, at } = change else { return Ok(()) };
+    let at = at.as_millisecond();
+    sqlx::query(
+        "INSERT INTO recordings (organization_id, call_id, path, state, note, duration_ms, started_at, ended_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?) \
+         ON CONFLICT (organization_id, call_id) DO UPDATE SET path = excluded.path, state = excluded.state, \
+         note = excluded.note, duration_ms = excluded.duration_ms, ended_at = excluded.ended_at",
+    )
+    .bind(organization.to_string())
+    .bind(call.to_string())
+    .bind(path)
+    .bind(*state)
+    .bind(note)
+    .bind(duration_ms.cast_signed())
+    .bind(at)
+    .bind((*state != "started").then_some(at))
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Keeps the segment's state; the kind of event says what is new in it. Nothing: a partial came after the final
+/// text of its segment.
+async fn translation_upsert(
+    tx: &mut Connection,
+    organization: OrganizationId,
+    call: Uuid,
+    event: &TranslationEvent,
+) -> Result<Option<(&'static str, Value)>, StoreError> {
+    let segment = event.segment.cast_signed();
+    let before = sqlx::query(
+        "SELECT final, translation FROM translations WHERE organization_id = ? AND call_id = ? AND segment = ?",
+    )
+    .bind(organization.to_string())
+    .bind(call.to_string())
+    .bind(segment)
+    .fetch_optional(&mut *tx)
+    .await?;
+    let (was_final, was_translated) = match &before {
+        Some(row) => (row.try_get::<i64, _>("final")? != 0, row.try_get::<Option<&str>, _>("translation")?.is_some()),
+        None => (false, false),
+    };
+    let kind = match (event.is_final, event.translation.is_some()) {
+        (false, _) if was_final => return Ok(None),
+        (false, _) => "translation.partial",
+        (true, true) if !was_translated => "translation.translation",
+        (true, false) if !was_final => "translation.final",
+        (true, _) => "translation.lag",
+    };
+    let mut body = json!(event);
+    body["call_id"] = json!(call);
+    sqlx::query(
+        "INSERT INTO translations (organization_id, call_id, segment, event_id, final, text, translation, body) \
+         VALUES (?, ?, ?, 0, ?, ?, ?, ?) \
+         ON CONFLICT (organization_id, call_id, segment) DO UPDATE SET final = excluded.final, text = excluded.text, \
+         translation = excluded.translation, body = excluded.body",
+    )
+    .bind(organization.to_string())
+    .bind(call.to_string())
+    .bind(segment)
+    .bind(i64::from(event.is_final))
+    .bind(&event.text)
+    .bind(&event.translation)
+    .bind(body.to_string())
+    .execute(tx)
+    .await?;
+    Ok(Some((kind, body)))
+}

@@ -1,0 +1,266 @@
+/** The agent's page: phone on one side, what the other side says and means on the other. */
+import * as api from "../api.js";
+import { ownCall, translationNotice, type Call } from "../calls.js";
+import { icon, ICON, setText } from "../dom.js";
+import { Feed } from "../feed.js";
+import { Latest } from "../latest.js";
+import { dialTarget } from "../numbers.js";
+import { ProviderBar } from "../providerbar.js";
+import { SentenceList } from "../sentences.js";
+import { shell, type Shell } from "../shell.js";
+import { duration, languageName } from "../words.js";
+import { watchFlow, type Flow } from "./flow.js";
+import { Phone, type Line, type Registration } from "./phone.js";
+import { ring, ringback } from "./ring.js";
+import { Sound } from "./sound.js";
+import { agentView, type AgentView } from "./view.js";
+
+const TITLE = "Phone · Tandem";
+
+export async function agentPage(): Promise<void> {
+  const frame = await shell("agent");
+  if (frame) new AgentPage(frame).start();
+}
+
+class AgentPage {
+  private readonly view: AgentView;
+  private readonly feed = new Feed(() => this.drawWords());
+  private readonly sound = new Sound(() => this.drawSound());
+  private readonly phone: Phone;
+  private readonly tones = { ring: ring(), ringback: ringback() };
+  private readonly words: SentenceList;
+  private readonly providers = new ProviderBar();
+  private readonly says = new Latest();
+  private stopFlow: (() => void) | undefined;
+  private flash: ReturnType<typeof setInterval> | undefined;
+  private clock: ReturnType<typeof setInterval> | undefined;
+  private notification: Notification | undefined;
+  /** The call whose words are shown; kept after its end until the next begins. */
+  private call: Call | undefined;
+
+  constructor(private readonly frame: Shell) {
+    this.view = agentView();
+    frame.main.replaceChildren(this.view.root);
+    this.view.providers.replaceWith(this.providers.element);
+    this.words = new SentenceList(this.view.sentences, (leg) => (leg === "agent" ? "You" : "Caller"));
+    this.phone = new Phone(
+      {
+        onRegistration: (state, text) => this.drawRegistration(state, text),
+        onLine: (line) => this.drawLine(line),
+        onEnded: (text) => setText(this.view.message, text),
+        onRinging: (what) => void this.sing(what),
+      },
+      this.view.remote,
+    );
+  }
+
+  start(): void {
+    this.wire();
+    for (const output of [this.view.remote, this.tones.ring.element, this.tones.ringback.element]) this.sound.attach(output);
+    this.drawLine(this.phone.line);
+    this.drawNotifications();
+    void this.sound.start();
+    void this.phone.start();
+    this.feed.start();
+  }
+
+  private wire(): void {
+    const { view } = this;
+    view.answer.addEventListener("click", () => void this.answer());
+    view.decline.addEventListener("click", () => this.phone.hangup());
+    view.hangup.addEventListener("click", () => this.phone.hangup());
+    view.mute.addEventListener("click", () => this.phone.mute(!this.phone.line.muted));
+    view.dialForm.addEventListener("submit", (event) => {
+      event.preventDefault();
+      void this.dial();
+    });
+    view.sayForm.addEventListener("submit", (event) => {
+      event.preventDefault();
+      void this.say();
+    });
+    view.keys.addEventListener("click", (event) => {
+      const key = event.target instanceof Element ? event.target.closest<HTMLElement>(".key") : null;
+      if (key?.dataset["digit"]) this.press(key.dataset["digit"]);
+    });
+    document.addEventListener("keydown", (event) => {
+      const typing = event.target instanceof HTMLElement && event.target.closest("input, textarea, select");
+      if (!typing && !event.ctrlKey && !event.metaKey && !event.altKey && /^[0-9*#]$/.test(event.key)) this.press(event.key);
+    });
+    view.allow.addEventListener("click", () => void this.sound.ask());
+    view.microphone.addEventListener("change", () => void this.changeMicrophone());
+    view.speaker.addEventListener("change", () => this.sound.chooseSpeaker(view.speaker.value));
+    view.notify.addEventListener("click", () => void Notification.requestPermission().then(() => this.drawNotifications()));
+    window.addEventListener("beforeunload", (event) => {
+      if (this.phone.line.phase !== "idle") event.preventDefault();
+    });
+  }
+
+  private async answer(): Promise<void> {
+    this.view.answer.disabled = true;
+    const stream = await this.sound.open();
+    this.view.answer.disabled = false;
+    if (stream) this.phone.answer(stream);
+  }
+
+  private async dial(): Promise<void> {
+    const dialled = dialTarget(this.view.dialInput.value, this.phone.domain);
+    setText(this.view.message, dialled.ok ? "" : dialled.problem);
+    if (!dialled.ok) return this.view.dialInput.focus();
+    this.view.dial.disabled = true;
+    const stream = await this.sound.open();
+    this.view.dial.disabled = false;
+    if (stream) this.phone.dial(dialled.target, stream);
+  }
+
+  private press(digit: string): void {
+    if (this.phone.line.phase === "active") {
+      this.phone.press(digit);
+      this.view.pressed.textContent = (this.view.pressed.textContent + digit).slice(-24);
+    }
+  }
+
+  private async changeMicrophone(): Promise<void> {
+    this.sound.chooseMicrophone(this.view.microphone.value);
+    if (this.phone.line.phase !== "active") return;
+    const stream = await this.sound.open();
+    if (stream) await this.phone.replaceMicrophone(stream);
+  }
+
+  private async say(): Promise<void> {
+    const text = this.view.sayInput.value.trim();
+    const call = this.call;
+    if (text === "" || !call) return;
+    const wanted = this.says.begin();
+    setText(this.view.sayProblem, "");
+    this.view.sayInput.value = "";
+    try {
+      await api.say(call.id, text);
+    } catch (error) {
+      // The text comes back unless something newer stands there.
+      if (this.view.sayInput.value === "") this.view.sayInput.value = text;
+      if (wanted()) setText(this.view.sayProblem, error instanceof Error ? error.message : "It was not sent.");
+    }
+  }
+
+  private drawRegistration(state: Registration, text: string): void {
+    this.view.registration.dataset["state"] = state;
+    setText(this.view.registration, text);
+    this.view.dial.disabled = state !== "registered";
+  }
+
+  private drawLine(line: Line): void {
+    const { view } = this;
+    const { phase } = line;
+    view.state.dataset["state"] = phase;
+    setText(view.state, { idle: "No call", incoming: "Incoming call", calling: "Calling", active: "In call" }[phase]);
+    setText(view.peer, line.peer);
+    setText(view.incomingPeer, line.peer);
+    view.incoming.hidden = phase !== "incoming";
+    view.ongoing.hidden = phase !== "calling" && phase !== "active";
+    view.dialForm.hidden = phase !== "idle";
+    view.keypad.hidden = phase !== "active";
+    view.mute.disabled = phase !== "active";
+    view.mute.setAttribute("aria-pressed", String(line.muted));
+    view.mute.replaceChildren(icon(line.muted ? ICON.muted : ICON.microphone), line.muted ? "Unmute" : "Mute");
+    if (phase === "active" && line.since) this.startClock(line.since);
+    else this.stopClock();
+    if (phase !== "idle") setText(view.message, "");
+    if (phase === "incoming") view.answer.focus({ preventScroll: true });
+    if (phase === "idle") {
+      this.stopFlow?.();
+      this.stopFlow = undefined;
+      view.pressed.textContent = "";
+      this.drawFlow(undefined);
+    } else if (phase === "active") {
+      this.stopFlow ??= watchFlow(() => this.phone.connection, (flow) => this.drawFlow(flow));
+    }
+    this.frame.keepPage(phase !== "idle");
+    this.alarm(phase === "incoming" ? line.peer : undefined);
+    this.drawSound();
+    this.drawWords();
+  }
+
+  private startClock(since: number): void {
+    this.stopClock();
+    const tick = (): void => setText(this.view.timer, duration(Date.now() - since));
+    tick();
+    this.clock = setInterval(tick, 1000);
+  }
+
+  private stopClock(): void {
+    clearInterval(this.clock);
+    setText(this.view.timer, "");
+  }
+
+  /** Title and notification: seen from another tab. */
+  private alarm(peer: string | undefined): void {
+    clearInterval(this.flash);
+    this.notification?.close();
+    this.notification = undefined;
+    document.title = TITLE;
+    if (peer === undefined) return;
+    let on = false;
+    const blink = (): void => {
+      on = !on;
+      document.title = on ? `Call from ${peer}` : TITLE;
+    };
+    blink();
+    this.flash = setInterval(blink, 1000);
+    if ("Notification" in window && Notification.permission === "granted" && document.hidden) {
+      this.notification = new Notification("Incoming call", { body: peer, tag: "tandem-call", icon: "/favicon.svg", requireInteraction: true });
+      this.notification.addEventListener("click", () => window.focus());
+    }
+  }
+
+  private async sing(what: "ring" | "ringback" | "none"): Promise<void> {
+    this.tones.ring.stop();
+    this.tones.ringback.stop();
+    this.view.unheard.hidden = true;
+    if (what !== "none" && !(await this.tones[what].start()) && this.phone.line.phase === "incoming") this.view.unheard.hidden = false;
+  }
+
+  private drawFlow(flow: Flow | undefined): void {
+    const { view } = this;
+    for (const [meter, level] of [[view.levelIn, flow?.levelIn ?? 0], [view.levelOut, flow?.levelOut ?? 0]] as const) {
+      meter.setAttribute("aria-valuenow", String(level));
+      meter.style.setProperty("--level", `${level}%`);
+    }
+    setText(view.flowDetail, flow?.detail ?? "");
+    const problem = !flow || this.phone.line.phase !== "active" ? "" : !flow.arriving
+      ? "No sound is arriving from the other side."
+      : !flow.leaving ? "Your sound is not leaving this browser: check the network." : "";
+    setText(view.flowProblem, problem);
+  }
+
+  private drawSound(): void {
+    this.view.drawSound(this.sound);
+  }
+
+  private drawNotifications(): void {
+    this.view.notify.hidden = !("Notification" in window) || Notification.permission !== "default";
+  }
+
+  private drawWords(): void {
+    this.frame.connection(this.feed.state);
+    this.providers.draw(this.feed.providers);
+    const running = ownCall(this.feed.calls, this.phone.username || this.frame.session.sipName);
+    if (running) this.call = running;
+    else if (this.call) this.call = this.feed.calls.get(this.call.id) ?? this.call;
+    const { view, call } = this;
+    if (call) this.feed.follow(call.id);
+    const sentences = this.feed.sentences(call?.id ?? "");
+    this.words.draw(sentences);
+    const config = call?.config;
+    const notice = config ? translationNotice(config) : undefined;
+    setText(view.notice, notice ?? "");
+    view.notice.hidden = notice === undefined;
+    view.empty.hidden = sentences.size > 0 || notice !== undefined;
+    const [theirs, mine] = [languageName(config?.translate_from ?? "en"), languageName(config?.translate_to ?? "es")];
+    setText(view.empty, running ? "Listening. Words appear here while they are spoken." : "When a call is up, the words of the other side appear here, with their meaning.");
+    setText(view.sayLabel, `Type in ${mine}; it is spoken in ${theirs}`);
+    view.sayInput.lang = config?.translate_to ?? "es";
+    const possible = running !== undefined && config?.live_translate === true;
+    view.sayInput.disabled = !possible;
+    view.saySend.disabled = !possible;
+  }
+}

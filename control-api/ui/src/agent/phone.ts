@@ -1,0 +1,260 @@
+/**
+ * The SIP phone: JsSIP over WebSocket, one call at a time.
+ *
+ *   token ─▶ UA ─▶ registered ─▶ incoming | calling ─▶ active ─▶ idle
+ */
+import { UA, WebSocketInterface } from "jssip";
+import type { RTCSession } from "jssip/lib/RTCSession";
+import type { RTCSessionEvent } from "jssip/lib/UA";
+import * as api from "../api.js";
+import { Latest } from "../latest.js";
+import { domainOf } from "../numbers.js";
+import { refreshDelay, type Token } from "../token.js";
+import { sipStatusText } from "../words.js";
+
+export type Registration = "connecting" | "registered" | "unregistered" | "failed";
+export type Phase = "idle" | "incoming" | "calling" | "active";
+
+export interface Line {
+  phase: Phase;
+  /** Number or name of the other side. */
+  peer: string;
+  muted: boolean;
+  /** When it was answered. */
+  since: number;
+}
+
+const IDLE: Line = { phase: "idle", peer: "", muted: false, since: 0 };
+
+export interface PhoneEvents {
+  onRegistration(state: Registration, text: string): void;
+  onLine(line: Line): void;
+  /** A sentence about how the last call ended. */
+  onEnded(text: string): void;
+  onRinging(what: "ring" | "ringback" | "none"): void;
+}
+
+/** JsSIP waits for the last ICE candidate; behind a VPN that takes seconds. So long after the first one is enough. */
+const CANDIDATES_MS = 200;
+
+export class Phone {
+  line: Line = IDLE;
+  private ua: UA | undefined;
+  private token: Token | undefined;
+  private session: RTCSession | undefined;
+  private microphone: MediaStream | undefined;
+  private readonly tokens = new Latest();
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private failures = 0;
+
+  constructor(
+    private readonly events: PhoneEvents,
+    private readonly remote: HTMLAudioElement,
+  ) {}
+
+  get username(): string {
+    return this.token?.username ?? "";
+  }
+
+  get domain(): string {
+    return domainOf(this.token?.sip_uri ?? "");
+  }
+
+  get connection(): RTCPeerConnection | undefined {
+    return this.session?.connection ?? undefined;
+  }
+
+  async start(): Promise<void> {
+    this.events.onRegistration("connecting", "Connecting");
+    await this.renew();
+  }
+
+  /** Fetches credentials and uses them; again before they expire, and after a refusal. */
+  private async renew(): Promise<void> {
+    const wanted = this.tokens.begin();
+    clearTimeout(this.timer);
+    try {
+      const token = await api.webrtcToken();
+      if (!wanted()) return;
+      this.failures = 0;
+      this.use(token);
+      this.timer = setTimeout(() => void this.renew(), refreshDelay(token.expires_at, Date.now()));
+    } catch (error) {
+      if (!wanted()) return;
+      if (error instanceof api.ApiError && error.status === 401) return api.toLogin();
+      const text = error instanceof Error ? error.message : "No credentials.";
+      this.events.onRegistration("failed", text);
+      this.timer = setTimeout(() => void this.renew(), Math.min(30_000, 1000 * 2 ** this.failures++));
+    }
+  }
+
+  private use(token: Token): void {
+    const before = this.token;
+    this.token = token;
+    const same = before && before.username === token.username && before.ws_url === token.ws_url && before.sip_uri === token.sip_uri;
+    if (this.ua && same) {
+      this.ua.set("password", token.password);
+      if (!this.ua.isRegistered() && this.ua.isConnected()) this.ua.register();
+      return;
+    }
+    // A new address needs a new UA; a running call keeps the old one until it is over.
+    if (this.ua && this.line.phase !== "idle") return;
+    this.ua?.stop();
+    this.ua = this.build(token);
+    this.ua.start();
+  }
+
+  private build(token: Token): UA {
+    const ua = new UA({
+      sockets: [new WebSocketInterface(token.ws_url)],
+      uri: token.sip_uri,
+      authorization_user: token.username,
+      password: token.password,
+      register: true,
+      register_expires: 300,
+      session_timers: true,
+      user_agent: "Tandem pages",
+      connection_recovery_min_interval: 1,
+      connection_recovery_max_interval: 15,
+    });
+    const tell = (state: Registration, text: string): void => {
+      if (ua === this.ua || this.ua === undefined) this.events.onRegistration(state, text);
+    };
+    ua.on("connecting", () => tell("connecting", "Connecting"));
+    ua.on("connected", () => tell("connecting", "Registering"));
+    ua.on("disconnected", () => tell("unregistered", "Connection lost, trying again"));
+    ua.on("registered", () => tell("registered", "Ready for calls"));
+    ua.on("unregistered", () => tell("unregistered", "Not registered"));
+    ua.on("registrationFailed", (event) => {
+      const status = event.response?.status_code ?? 0;
+      tell("failed", status === 401 || status === 403 ? "Signing in to the phone service failed, trying again" : `Not registered: ${event.cause ?? "no answer"}`);
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => void this.renew(), Math.min(30_000, 1000 * 2 ** this.failures++));
+    });
+    ua.on("newRTCSession", ({ originator, session }: RTCSessionEvent) => {
+      if (String(originator) !== "remote") return;
+      if (this.line.phase !== "idle") return session.terminate({ status_code: 486 });
+      this.take(session);
+      this.set({ ...IDLE, phase: "incoming", peer: peerOf(session) });
+      this.events.onRinging("ring");
+      session.on("peerconnection", ({ peerconnection }: { peerconnection: RTCPeerConnection }) => this.follow(peerconnection));
+    });
+    return ua;
+  }
+
+  /** Calls `target`, a SIP URI. The stream is stopped when the call is over. */
+  dial(target: string, microphone: MediaStream): void {
+    if (!this.ua || this.line.phase !== "idle") return microphone.getTracks().forEach((track) => track.stop());
+    this.microphone = microphone;
+    const session = this.ua.call(target, {
+      ...this.media(),
+      eventHandlers: { peerconnection: ({ peerconnection }: { peerconnection: RTCPeerConnection }) => this.follow(peerconnection) },
+    });
+    this.take(session);
+    this.set({ ...IDLE, phase: "calling", peer: peerOf(session) });
+    session.on("progress", () => {
+      // A track that already sounds (early media) brings the network's own tone.
+      if (!this.remote.srcObject) this.events.onRinging("ringback");
+    });
+  }
+
+  answer(microphone: MediaStream): void {
+    if (!this.session || this.line.phase !== "incoming") return microphone.getTracks().forEach((track) => track.stop());
+    this.microphone = microphone;
+    this.events.onRinging("none");
+    this.session.answer(this.media());
+  }
+
+  /** Declines, cancels or ends, whichever fits. */
+  hangup(): void {
+    const { session } = this;
+    if (!session || session.isEnded()) return this.over("");
+    session.terminate(this.line.phase === "incoming" ? { status_code: 486 } : {});
+  }
+
+  mute(muted: boolean): void {
+    if (this.line.phase !== "active") return;
+    if (muted) this.session?.mute({ audio: true });
+    else this.session?.unmute({ audio: true });
+    this.set({ ...this.line, muted });
+  }
+
+  /** A key as telephone-event (RFC 4733); keys that are still being sent are not cut short. */
+  press(digit: string): void {
+    const sender = this.connection?.getSenders().find((one) => one.track?.kind === "audio");
+    const dtmf = sender?.dtmf;
+    if (dtmf?.canInsertDTMF) dtmf.insertDTMF(dtmf.toneBuffer + digit, 120, 70);
+  }
+
+  /** Another microphone in mid-call. */
+  async replaceMicrophone(microphone: MediaStream): Promise<void> {
+    const track = microphone.getAudioTracks()[0];
+    const sender = this.connection?.getSenders().find((one) => one.track?.kind === "audio" || one.track === null);
+    if (!track || !sender || this.line.phase === "idle") return microphone.getTracks().forEach((one) => one.stop());
+    track.enabled = !this.line.muted;
+    await sender.replaceTrack(track);
+    this.microphone?.getTracks().forEach((one) => one.stop());
+    this.microphone = microphone;
+  }
+
+  private media(): { mediaStream: MediaStream; pcConfig: RTCConfiguration } {
+    if (!this.microphone) throw new Error("the microphone is opened first");
+    return { mediaStream: this.microphone, pcConfig: { iceServers: this.token?.ice_servers ?? [] } };
+  }
+
+  private take(session: RTCSession): void {
+    this.session = session;
+    const current = (): boolean => session === this.session;
+    let gathering: ReturnType<typeof setTimeout> | undefined;
+    session.on("icecandidate", ({ ready }) => {
+      gathering ??= setTimeout(ready, CANDIDATES_MS);
+    });
+    session.on("accepted", () => {
+      if (!current()) return;
+      this.events.onRinging("none");
+      this.set({ ...this.line, phase: "active", since: Date.now() });
+    });
+    session.on("failed", ({ cause, message, originator }) => {
+      if (!current()) return;
+      const status = this.line.phase === "calling" && message && "status_code" in message ? Number(message.status_code) : 0;
+      if (status) return this.over(sipStatusText(status, String(cause)));
+      if (originator === "local") return this.over("");
+      this.over(cause === "Canceled" ? "The caller hung up before the answer." : `The call failed: ${cause}.`);
+    });
+    session.on("ended", ({ originator, cause }) => {
+      if (!current()) return;
+      if (originator === "local") this.over("You ended the call.");
+      else this.over(originator === "remote" ? "The other side ended the call." : `The call ended: ${cause}.`);
+    });
+  }
+
+  private follow(connection: RTCPeerConnection): void {
+    connection.addEventListener("track", ({ track, streams }) => {
+      this.remote.srcObject = streams[0] ?? new MediaStream([track]);
+      // Allowed: a call begins with a click.
+      void this.remote.play().catch(() => undefined);
+    });
+  }
+
+  private over(text: string): void {
+    this.session = undefined;
+    this.microphone?.getTracks().forEach((track) => track.stop());
+    this.microphone = undefined;
+    this.remote.srcObject = null;
+    this.events.onRinging("none");
+    this.set(IDLE);
+    this.events.onEnded(text);
+    if (this.token && this.ua && this.ua.get("uri")?.toString() !== this.token.sip_uri) this.use(this.token);
+  }
+
+  private set(line: Line): void {
+    this.line = line;
+    this.events.onLine(line);
+  }
+}
+
+function peerOf(session: RTCSession): string {
+  const { uri, display_name: name } = session.remote_identity;
+  const user = decodeURIComponent(uri.user ?? "") || uri.host;
+  return name && name !== user ? `${name} (${user})` : user;
+}

@@ -1,0 +1,133 @@
+/** Microphone and speaker: permission, choice, and one clear state. */
+import { microphoneError, type MicrophoneState } from "../microphone.js";
+
+const CHOICE = { microphone: "tandem.microphone", speaker: "tandem.speaker" };
+
+export class Sound {
+  state: MicrophoneState = "unknown";
+  microphones: MediaDeviceInfo[] = [];
+  speakers: MediaDeviceInfo[] = [];
+  private readonly outputs: HTMLMediaElement[] = [];
+
+  constructor(private readonly onChange: () => void) {}
+
+  async start(): Promise<void> {
+    // TypeScript calls it always there; on plain http it is not.
+    const devices = navigator.mediaDevices as MediaDevices | undefined;
+    if (!devices) return this.become("insecure");
+    devices.addEventListener("devicechange", () => void this.list());
+    try {
+      const permission = await navigator.permissions.query({ name: "microphone" as PermissionName });
+      const follow = (): void => {
+        this.become(permission.state === "prompt" ? "prompt" : permission.state);
+        void this.list();
+      };
+      permission.addEventListener("change", follow);
+      follow();
+    } catch {
+      // Firefox before 131 does not tell: it will ask.
+      this.become("prompt");
+    }
+    await this.list();
+  }
+
+  get microphone(): string {
+    return read(CHOICE.microphone);
+  }
+
+  get speaker(): string {
+    return read(CHOICE.speaker);
+  }
+
+  /** The microphone's stream, or `undefined` with `state` saying why not. */
+  async open(): Promise<MediaStream | undefined> {
+    const devices = navigator.mediaDevices as MediaDevices | undefined;
+    if (!devices) {
+      this.become("insecure");
+      return undefined;
+    }
+    const audio: MediaTrackConstraints = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
+    try {
+      const wanted = this.microphone;
+      const stream = await devices
+        .getUserMedia({ audio: wanted ? { ...audio, deviceId: { exact: wanted } } : audio })
+        .catch((error: unknown) => {
+          // The chosen one was unplugged: any other is better than none.
+          if (wanted && errorName(error) === "OverconstrainedError") return devices.getUserMedia({ audio });
+          throw error;
+        });
+      this.become("granted");
+      void this.list();
+      return stream;
+    } catch (error) {
+      this.become(microphoneError(errorName(error)));
+      return undefined;
+    }
+  }
+
+  /** Asks for permission, nothing more. */
+  async ask(): Promise<void> {
+    const stream = await this.open();
+    stream?.getTracks().forEach((track) => track.stop());
+  }
+
+  chooseMicrophone(id: string): void {
+    write(CHOICE.microphone, id);
+    this.onChange();
+  }
+
+  chooseSpeaker(id: string): void {
+    write(CHOICE.speaker, id);
+    for (const output of this.outputs) void this.route(output);
+    this.onChange();
+  }
+
+  /** Makes `output` follow the choice of speaker. */
+  attach(output: HTMLMediaElement): void {
+    this.outputs.push(output);
+    void this.route(output);
+  }
+
+  private async route(output: HTMLMediaElement): Promise<void> {
+    if (!("setSinkId" in output)) return;
+    await output.setSinkId(this.speaker).catch(() => output.setSinkId("").catch(() => undefined));
+  }
+
+  private async list(): Promise<void> {
+    try {
+      const all = await navigator.mediaDevices.enumerateDevices();
+      this.microphones = all.filter((device) => device.kind === "audioinput");
+      this.speakers = all.filter((device) => device.kind === "audiooutput");
+      if (this.microphones.length === 0 && this.state !== "denied") this.become("absent");
+      else if (this.microphones.length > 0 && this.state === "absent") this.become("prompt");
+    } catch {
+      this.microphones = [];
+    }
+    this.onChange();
+  }
+
+  private become(state: MicrophoneState): void {
+    this.state = state;
+    this.onChange();
+  }
+}
+
+function errorName(error: unknown): string {
+  return error instanceof Error ? error.name : "";
+}
+
+function read(key: string): string {
+  try {
+    return localStorage.getItem(key) ?? "";
+  } catch {
+    return "";
+  }
+}
+
+function write(key: string, value: string): void {
+  try {
+    localStorage.setItem(key, value);
+  } catch {
+    // A private window without storage: the choice lasts as long as the page.
+  }
+}

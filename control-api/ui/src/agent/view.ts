@@ -1,0 +1,125 @@
+/** The elements of the agent's page. Ids are stable: tests and scripts use them (see README.md). */
+import { h, icon, ICON, setText } from "../dom.js";
+import { microphoneText } from "../microphone.js";
+import type { Sound } from "./sound.js";
+
+const KEYS: [string, string][] = [
+  ["1", ""], ["2", "ABC"], ["3", "DEF"],
+  ["4", "GHI"], ["5", "JKL"], ["6", "MNO"],
+  ["7", "PQRS"], ["8", "TUV"], ["9", "WXYZ"],
+  ["*", ""], ["0", "+"], ["#", ""],
+];
+
+export type AgentView = ReturnType<typeof agentView>;
+
+export function agentView() {
+  const button = (id: string, look: string, label: string, path?: string): HTMLButtonElement =>
+    h("button", { id, class: look, type: "button" }, path ? icon(path) : null, label);
+  const meter = (id: string, label: string): HTMLElement =>
+    h("div", { id, class: "meter", role: "meter", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": 0 });
+
+  const registration = h("span", { id: "registration-state", class: "pill", role: "status", "data-state": "connecting" }, "Connecting");
+  const state = h("p", { id: "call-state", class: "call-state", "data-state": "idle", role: "status" }, "No call");
+  const message = h("p", { id: "call-message", class: "call-message", role: "status" });
+
+  const incomingPeer = h("strong", { id: "incoming-peer" });
+  const answer = button("answer", "good", "Answer", ICON.phone);
+  const decline = button("decline", "bad", "Decline", ICON.hangup);
+  const unheard = h("p", { id: "ring-unheard", class: "note warn", hidden: true }, "Your browser keeps the ring silent until you click on this page once.");
+  const incoming = h("div", { id: "incoming", class: "incoming", role: "alert", "aria-live": "assertive", hidden: true },
+    h("p", { class: "muted" }, "Incoming call from"), incomingPeer, h("div", { class: "pair" }, answer, decline), unheard);
+
+  const peer = h("strong", { id: "call-peer" });
+  const timer = h("span", { id: "call-timer", class: "timer", role: "timer", "aria-live": "off" });
+  const levelIn = meter("level-in", "Sound from the other side");
+  const levelOut = meter("level-out", "Sound of your microphone");
+  const flowDetail = h("p", { id: "flow-detail", class: "hint" });
+  const flowProblem = h("p", { id: "flow-problem", class: "problem", role: "alert" });
+  const mute = button("mute", "plain", "Mute", ICON.microphone);
+  const hangup = button("hangup", "bad", "Hang up", ICON.hangup);
+  const ongoing = h("div", { id: "ongoing", class: "ongoing", hidden: true },
+    h("div", { class: "who-line" }, peer, timer),
+    h("div", { class: "levels" }, h("span", { "aria-hidden": "true" }, "Caller"), levelIn, h("span", { "aria-hidden": "true" }, "You"), levelOut),
+    flowDetail, flowProblem, h("div", { class: "pair" }, mute, hangup));
+
+  const dialInput = h("input", { id: "dial-input", type: "tel", autocomplete: "off", placeholder: "+44 20 7946 0123" });
+  const dial = h("button", { id: "dial", class: "good", type: "submit", disabled: true }, icon(ICON.phone), "Call");
+  const dialForm = h("form", { id: "dial-form", class: "dial" }, h("label", { for: "dial-input" }, "Number or short code"),
+    h("div", { class: "field" }, dialInput, dial));
+
+  const pressed = h("output", { id: "pressed", class: "pressed", "aria-live": "off" });
+  const keys = h("div", { class: "keys" }, ...KEYS.map(([digit, letters]) =>
+    h("button", { class: "key", type: "button", "data-digit": digit, "aria-label": digit === "*" ? "star" : digit === "#" ? "hash" : digit },
+      digit, h("small", { "aria-hidden": "true" }, letters))));
+  const keypad = h("details", { id: "keypad", class: "fold", hidden: true }, h("summary", {}, icon(ICON.keypad), "Keypad"), pressed, keys);
+
+  const microphoneNote = h("p", { id: "mic-text" });
+  const allow = button("mic-allow", "primary", "Allow microphone", ICON.microphone);
+  const microphoneCard = h("div", { id: "mic-notice", class: "mic-notice", role: "status", hidden: true }, microphoneNote, allow);
+
+  const microphone = h("select", { id: "mic-select" });
+  const speaker = h("select", { id: "speaker-select" });
+  const speakerLabel = h("label", { for: "speaker-select" }, "Speaker");
+  const notify = button("notify", "quiet", "Show a notification when a call comes");
+  const devices = h("details", { id: "devices", class: "fold" }, h("summary", {}, icon(ICON.microphone), "Microphone and speaker"),
+    h("label", { for: "mic-select" }, "Microphone"), microphone, speakerLabel, speaker, notify);
+  const remote = h("audio", { id: "remote", autoplay: true });
+
+  const providers = h("div");
+  const notice = h("p", { id: "translation-notice", class: "note", hidden: true });
+  const empty = h("p", { id: "words-empty", class: "empty" });
+  const sentences = h("ol", { id: "sentences", class: "sentences chat", "aria-label": "What was said", tabindex: 0 });
+  const sayLabel = h("label", { id: "say-label", for: "say-input" });
+  const sayInput = h("input", { id: "say-input", type: "text", autocomplete: "off", maxlength: 1000, disabled: true });
+  const saySend = h("button", { id: "say-send", class: "primary", type: "submit", disabled: true }, icon(ICON.send), "Say");
+  const sayProblem = h("p", { id: "say-problem", class: "problem", role: "alert" });
+  const sayForm = h("form", { id: "say-form", class: "say" }, sayLabel, h("div", { class: "field" }, sayInput, saySend), sayProblem);
+
+  const root = h("div", { class: "agent" },
+    h("section", { class: "card phone", "aria-label": "Phone" },
+      h("div", { class: "head" }, h("h1", {}, "Phone"), registration),
+      microphoneCard, state, incoming, ongoing, dialForm, keypad, message, devices, remote),
+    h("section", { class: "card words", "aria-label": "Translation" },
+      h("div", { class: "head" }, h("h2", {}, "Conversation")), providers, notice, empty, sentences, sayForm));
+
+  function drawSound(sound: Sound): void {
+    const text = microphoneText(sound.state);
+    setText(microphoneNote, text);
+    microphoneCard.hidden = text === "";
+    microphoneCard.dataset["state"] = sound.state;
+    allow.hidden = sound.state === "denied" || sound.state === "insecure";
+    setText(labelOf(allow), sound.state === "prompt" ? "Allow microphone" : "Try again");
+    fill(microphone, sound.microphones, sound.microphone, "Microphone");
+    fill(speaker, sound.speakers, sound.speaker, "Speaker");
+    speaker.hidden = speakerLabel.hidden = !("setSinkId" in HTMLMediaElement.prototype) || sound.speakers.length === 0;
+  }
+
+  return {
+    root, registration, state, message, incoming, incomingPeer, answer, decline, unheard, ongoing, peer, timer, levelIn, levelOut,
+    flowDetail, flowProblem, mute, hangup, dialForm, dialInput, dial, keypad, keys, pressed, allow, microphone, speaker, notify,
+    remote, providers, notice, empty, sentences, sayForm, sayLabel, sayInput, saySend, sayProblem, drawSound,
+  };
+}
+
+/** The text of a button that also has an icon. */
+function labelOf(button: HTMLButtonElement): HTMLElement {
+  let label = button.querySelector("span");
+  if (!label) {
+    label = h("span", {}, button.textContent);
+    button.replaceChildren(...button.querySelectorAll("svg"), label);
+  }
+  return label;
+}
+
+function fill(select: HTMLSelectElement, devices: readonly MediaDeviceInfo[], chosen: string, kind: string): void {
+  const options = devices.filter((device) => device.deviceId !== "default" && device.deviceId !== "");
+  const wanted = ["", ...options.map((device) => device.deviceId)].join("|") + options.map((device) => device.label).join("|");
+  if (select.dataset["options"] !== wanted) {
+    select.dataset["options"] = wanted;
+    select.replaceChildren(
+      h("option", { value: "" }, "Chosen by the system"),
+      ...options.map((device, index) => h("option", { value: device.deviceId }, device.label || `${kind} ${index + 1}`)),
+    );
+  }
+  select.value = options.some((device) => device.deviceId === chosen) ? chosen : "";
+}

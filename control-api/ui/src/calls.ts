@@ -1,0 +1,116 @@
+/**
+ * The list of calls, fed by fetches (whole lists) and events (single changes).
+ *
+ * Rules: a call's status only moves forward (queued, ringing, answered, bridged, then ended or failed), so a list that
+ * was asked for before an event and answered after it cannot turn the clock back.
+ */
+
+export type CallStatus = "queued" | "ringing" | "answered" | "bridged" | "ended" | "failed";
+
+export interface VoiceConfig {
+  live_translate: boolean;
+  transcribe: boolean;
+  translate_from: string;
+  translate_to: string;
+  voice_to_voice: boolean;
+  record: boolean;
+}
+
+/** As the API sends it. */
+export interface Call {
+  id: string;
+  status: CallStatus;
+  direction: string;
+  mode: string | null;
+  from: string | null;
+  to: string;
+  agent: string | null;
+  config: VoiceConfig;
+  created_at: string;
+  answered_at: string | null;
+  ended_at: string | null;
+  cause: string | null;
+}
+
+export type Calls = ReadonlyMap<string, Call>;
+
+export const NO_CALLS: Calls = new Map();
+
+const RANK: Record<CallStatus, number> = { queued: 0, ringing: 1, answered: 2, bridged: 3, ended: 4, failed: 4 };
+
+/** A fetched list. Calls that it does not name stay: the list may be older than they are. */
+export function applyList(calls: Calls, list: readonly Call[]): Calls {
+  const next = new Map(calls);
+  for (const call of list) {
+    const before = next.get(call.id);
+    next.set(call.id, before && rank(before.status) > rank(call.status) ? { ...call, ...progress(before) } : call);
+  }
+  return next;
+}
+
+/** One event: the whole `call`, or its `call_id` and what changed. An unknown call without body gives the same list back. */
+export function applyCallEvent(calls: Calls, event: CallEvent): Calls {
+  if (event.call && typeof event.call.id === "string") return applyList(calls, [event.call]);
+  const before = typeof event.call_id === "string" ? calls.get(event.call_id) : undefined;
+  if (!before || !isStatus(event.status) || rank(event.status) < rank(before.status)) return calls;
+  const next = new Map(calls);
+  const cause = typeof event.cause === "string" ? event.cause : before.cause;
+  next.set(before.id, { ...before, status: event.status, cause });
+  return next;
+}
+
+export interface CallEvent {
+  call_id?: unknown;
+  status?: unknown;
+  cause?: unknown;
+  call?: Call;
+}
+
+function progress(call: Call): Pick<Call, "status" | "cause" | "answered_at" | "ended_at"> {
+  const { status, cause, answered_at, ended_at } = call;
+  return { status, cause, answered_at, ended_at };
+}
+
+function rank(status: CallStatus): number {
+  return RANK[status] ?? 0;
+}
+
+function isStatus(value: unknown): value is CallStatus {
+  return typeof value === "string" && value in RANK;
+}
+
+export function isRunning(call: Call): boolean {
+  return rank(call.status) < RANK.ended;
+}
+
+/** Pinned first, then running before over, then the newest; `filter` looks at numbers, agent, status and id. */
+export function visibleCalls(
+  calls: Calls,
+  view: { filter: string; pinned: ReadonlySet<string>; keep: ReadonlySet<string> },
+): Call[] {
+  const words = view.filter.toLowerCase().split(/\s+/).filter(Boolean);
+  const matches = (call: Call): boolean => {
+    const text = [call.from, call.to, call.agent, call.status, call.direction, call.id].join(" ").toLowerCase();
+    return words.every((word) => text.includes(word));
+  };
+  const order = (call: Call): number => (view.pinned.has(call.id) ? 0 : isRunning(call) ? 1 : 2);
+  return [...calls.values()]
+    .filter((call) => isRunning(call) || view.pinned.has(call.id) || view.keep.has(call.id))
+    .filter((call) => view.pinned.has(call.id) || matches(call))
+    .sort((a, b) => order(a) - order(b) || b.created_at.localeCompare(a.created_at));
+}
+
+/** The agent's own running call: the newest one that has not ended. */
+export function ownCall(calls: Calls, agent: string): Call | undefined {
+  return [...calls.values()]
+    .filter((call) => call.agent === agent && isRunning(call))
+    .sort((a, b) => b.created_at.localeCompare(a.created_at))[0];
+}
+
+/** What the page says about translation of a call. */
+export function translationNotice(config: VoiceConfig): string | undefined {
+  if (config.live_translate) return undefined;
+  return config.transcribe
+    ? "Translation is off by configuration. Words are transcribed only."
+    : "Off by configuration. Nothing of this call is sent to any speech provider.";
+}

@@ -1,0 +1,154 @@
+/**
+ * Everything that both pages follow, from one stream: calls, words, providers.
+ *
+ *   /api/events?translations=true ─▶ calls, sentences, providers ─▶ onChange
+ *   /api/calls, /api/providers, /api/calls/{id}/translations ─▶ the state before the stream began
+ *
+ * The stream is opened first, the state is fetched once it is live: what happens in between arrives twice, and the
+ * reducers are indifferent to that.
+ */
+import * as api from "./api.js";
+import { applyCallEvent, applyList, NO_CALLS, type Call, type CallEvent, type Calls } from "./calls.js";
+import { Latest } from "./latest.js";
+import { applyProvider, NO_PROVIDERS, parseProvider, type Providers } from "./providers.js";
+import type { SseMessage } from "./sse.js";
+import { openStream, type StreamState } from "./stream.js";
+import { applyEvent, applySnapshot, isTranslationEvent, NO_SENTENCES, parseTranslation, type Sentences } from "./translations.js";
+
+export class Feed {
+  calls: Calls = NO_CALLS;
+  providers: Providers = NO_PROVIDERS;
+  state: StreamState = "connecting";
+  private readonly words = new Map<string, Sentences>();
+  private readonly snapshots = new Map<string, Latest>();
+  private readonly lists = new Latest();
+  private arrivals = 0;
+  private providersHeard = 0;
+  private scheduled = false;
+
+  constructor(private readonly onChange: () => void) {}
+
+  start(): void {
+    openStream("/api/events?translations=true", {
+      onMessage: (message) => this.handle(message),
+      onState: (state) => {
+        this.state = state;
+        if (state === "live") this.refresh();
+        this.changed();
+      },
+      onUnauthorized: api.toLogin,
+    });
+  }
+
+  sentences(call: string): Sentences {
+    return this.words.get(call) ?? NO_SENTENCES;
+  }
+
+  /** Fetches the words of a call as they stand; wanted once per call and again after a gap. */
+  follow(call: string): void {
+    if (this.snapshots.has(call)) return;
+    const latest = new Latest();
+    this.snapshots.set(call, latest);
+    void this.snapshot(call, latest);
+  }
+
+  /** Brings in a call that the list does not have, such as one from a link. */
+  async fetchCall(id: string): Promise<boolean> {
+    try {
+      this.calls = applyList(this.calls, [await api.callShow(id)]);
+      this.changed();
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  private async snapshot(call: string, latest: Latest): Promise<void> {
+    const wanted = latest.begin();
+    try {
+      const events = await api.translationList(call);
+      if (!wanted()) return;
+      this.words.set(call, applySnapshot(this.sentences(call), events));
+      this.changed();
+    } catch {
+      // Asked again when the stream comes back.
+      if (wanted()) this.snapshots.delete(call);
+    }
+  }
+
+  private refresh(): void {
+    const wanted = this.lists.begin();
+    api.callList().then(
+      (list) => {
+        if (!wanted()) return;
+        this.calls = applyList(this.calls, list);
+        this.changed();
+      },
+      (error: unknown) => {
+        if (error instanceof api.ApiError && error.status === 401) api.toLogin();
+      },
+    );
+    this.refreshProviders(wanted);
+    for (const [call, latest] of this.snapshots) void this.snapshot(call, latest);
+  }
+
+  private refreshProviders(wanted: () => boolean): void {
+    const heard = this.providersHeard;
+    api.providerList().then(
+      (list) => {
+        if (!wanted()) return;
+        // An event that came meanwhile is newer than this answer: ask again.
+        if (heard !== this.providersHeard) return this.refreshProviders(wanted);
+        this.providers = list.reduce(applyProvider, NO_PROVIDERS);
+        this.changed();
+      },
+      () => undefined,
+    );
+  }
+
+  private handle(message: SseMessage): void {
+    let data: unknown;
+    try {
+      data = JSON.parse(message.data);
+    } catch {
+      return;
+    }
+    if (isTranslationEvent(message.event)) this.handleWords(message, data);
+    else if (message.event === "provider") {
+      const provider = parseProvider(data);
+      if (provider) this.providers = applyProvider(this.providers, provider);
+      this.providersHeard += 1;
+    } else if (message.event === "gap") this.refresh();
+    else if (/^call(\.(created|status))?$/.test(message.event)) this.handleCall(data as CallEvent);
+    else return;
+    this.changed();
+  }
+
+  private handleWords(message: SseMessage, data: unknown): void {
+    const event = parseTranslation(data);
+    if (!event?.call_id) return;
+    const revision = /^\d+$/.test(message.id) ? Number(message.id) : ++this.arrivals;
+    this.words.set(event.call_id, applyEvent(this.sentences(event.call_id), event, revision));
+  }
+
+  private handleCall(event: CallEvent): void {
+    const before = this.calls;
+    this.calls = applyCallEvent(before, event);
+    if (typeof event.call_id === "string" && !this.calls.has(event.call_id)) void this.fetchCall(event.call_id);
+  }
+
+  /** Many events a second make one drawing a frame. */
+  private changed(): void {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    // Frames stop in background tabs; the title and the ring must not.
+    const run = (): void => {
+      this.scheduled = false;
+      this.onChange();
+    };
+    if (document.hidden) setTimeout(run, 50);
+    else requestAnimationFrame(run);
+  }
+}
+
+export type { Call };

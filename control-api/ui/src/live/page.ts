@@ -1,0 +1,190 @@
+/** The supervisor's page: every running call, what is said and what it means, while it is said. */
+import * as api from "../api.js";
+import { isRunning, translationNotice, visibleCalls, type Call } from "../calls.js";
+import { arrange, h, icon, ICON, setText } from "../dom.js";
+import { Feed } from "../feed.js";
+import { ProviderBar } from "../providerbar.js";
+import { SentenceList } from "../sentences.js";
+import { shell, type Shell } from "../shell.js";
+import { causeText, duration, languageName } from "../words.js";
+
+const PINS = "tandem.pins";
+
+export async function livePage(): Promise<void> {
+  const frame = await shell("live");
+  if (frame) new LivePage(frame).start();
+}
+
+class LivePage {
+  private readonly feed = new Feed(() => this.draw());
+  private readonly providers = new ProviderBar();
+  private readonly cards = new Map<string, CallCard>();
+  private readonly pinned = new Set<string>(readPins());
+  /** Calls that were seen running stay until the page is left, and the one of the link. */
+  private readonly keep = new Set<string>();
+  private linked = "";
+
+  private readonly filter = h("input", { id: "filter", type: "search", placeholder: "Number, agent or status", "aria-label": "Filter calls" });
+  private readonly count = h("span", { id: "call-count", class: "muted", role: "status" });
+  private readonly list = h("div", { id: "calls", class: "calls" });
+  private readonly empty = h("div", { id: "calls-empty", class: "card empty" },
+    h("h2", {}, "No call is running"), h("p", {}, "Calls appear here by themselves, with every word while it is spoken."));
+  private readonly message = h("p", { id: "live-message", class: "problem", role: "alert" });
+
+  constructor(private readonly frame: Shell) {
+    frame.main.replaceChildren(
+      h("div", { class: "live" },
+        h("div", { class: "head" }, h("h1", {}, "Live calls"), this.count, this.filter),
+        this.providers.element, this.message, this.empty, this.list));
+  }
+
+  start(): void {
+    this.filter.addEventListener("input", () => this.draw());
+    window.addEventListener("hashchange", () => void this.openLink());
+    // Durations grow without events.
+    setInterval(() => this.cards.forEach((card) => card.tick()), 1000);
+    this.feed.start();
+    void this.openLink();
+    this.draw();
+  }
+
+  private async openLink(): Promise<void> {
+    this.linked = decodeURIComponent(location.hash.slice(1));
+    if (!/^[\w-]{8,64}$/.test(this.linked)) this.linked = "";
+    setText(this.message, "");
+    if (this.linked === "") return this.draw();
+    this.keep.add(this.linked);
+    const wanted = this.linked;
+    if (!this.feed.calls.has(wanted) && !(await this.feed.fetchCall(wanted)) && wanted === this.linked) {
+      setText(this.message, "The call of this link was not found.");
+    }
+    this.draw();
+    this.cards.get(wanted)?.element.scrollIntoView({ block: "start", behavior: "smooth" });
+  }
+
+  private draw(): void {
+    this.frame.connection(this.feed.state);
+    this.providers.draw(this.feed.providers);
+    for (const call of this.feed.calls.values()) if (isRunning(call)) this.keep.add(call.id);
+    const calls = visibleCalls(this.feed.calls, { filter: this.filter.value, pinned: this.pinned, keep: this.keep });
+    const running = [...this.feed.calls.values()].filter(isRunning).length;
+    setText(this.count, running === 1 ? "1 running" : `${running} running`);
+    this.empty.hidden = calls.length > 0;
+    setText(this.empty.querySelector("h2") ?? this.empty, this.filter.value ? "No call matches the filter" : "No call is running");
+    arrange(this.list, calls.map((call) => this.card(call).element));
+    for (const [id] of this.cards) if (!calls.some((call) => call.id === id)) this.cards.delete(id);
+  }
+
+  private card(call: Call): CallCard {
+    let card = this.cards.get(call.id);
+    if (!card) {
+      card = new CallCard(call, (id) => this.pin(id), (text) => setText(this.message, text));
+      this.cards.set(call.id, card);
+    }
+    this.feed.follow(call.id);
+    card.draw(call, this.pinned.has(call.id), call.id === this.linked);
+    card.words.draw(this.feed.sentences(call.id));
+    card.drawEmpty(this.feed.sentences(call.id).size === 0);
+    return card;
+  }
+
+  private pin(id: string): void {
+    if (!this.pinned.delete(id)) this.pinned.add(id);
+    writePins(this.pinned);
+    this.draw();
+  }
+}
+
+class CallCard {
+  readonly element: HTMLElement;
+  readonly words: SentenceList;
+  private readonly title = h("h2", {});
+  private readonly status = h("span", { class: "pill", "data-role": "status" });
+  private readonly detail = h("span", { class: "muted" });
+  private readonly time = h("span", { class: "timer" });
+  private readonly pinButton: HTMLButtonElement;
+  private readonly endButton: HTMLButtonElement;
+  private readonly notice = h("p", { class: "note", "data-role": "notice", hidden: true });
+  private readonly empty = h("p", { class: "empty" }, "Nothing has been said yet.");
+  private readonly said = h("span", {});
+  private readonly means = h("span", {});
+  private readonly columns: HTMLElement;
+  private call: Call;
+
+  constructor(call: Call, pin: (id: string) => void, problem: (text: string) => void) {
+    this.call = call;
+    this.pinButton = h("button", { class: "quiet square", type: "button", "data-role": "pin", onclick: () => pin(call.id) }, icon(ICON.pin));
+    this.endButton = h("button", { class: "quiet danger", type: "button", "data-role": "end" }, "End call");
+    this.endButton.addEventListener("click", () => void this.end(problem));
+    const link = h("a", { class: "button quiet square", href: `#${call.id}`, title: "Link to this call", "aria-label": "Link to this call" }, icon(ICON.link));
+    this.columns = h("div", { class: "columns-head", "aria-hidden": "true" }, this.said, this.means);
+    const list = h("ol", { class: "sentences columns", tabindex: 0 });
+    this.words = new SentenceList(list, (leg) => (leg === "agent" ? "Agent" : "Customer"));
+    this.element = h("article", { class: "card call", "data-call": call.id, tabindex: -1 },
+      h("div", { class: "head" }, this.title, this.status, this.time, h("span", { class: "tools" }, this.pinButton, link, this.endButton)),
+      this.detail, this.notice, this.columns, this.empty, list);
+  }
+
+  draw(call: Call, pinned: boolean, linked: boolean): void {
+    this.call = call;
+    setText(this.title, `${call.from ?? "Unknown"} to ${call.to}`);
+    this.element.dataset["status"] = call.status;
+    this.element.classList.toggle("linked", linked);
+    this.element.setAttribute("aria-label", `Call from ${call.from ?? "unknown"} to ${call.to}`);
+    this.status.dataset["state"] = call.status;
+    setText(this.status, isRunning(call) ? call.status : causeText(call.cause));
+    const parts = [call.agent ? `Agent ${call.agent}` : "", call.direction, call.config.record ? "recorded" : ""];
+    setText(this.detail, parts.filter(Boolean).join(", "));
+    this.pinButton.setAttribute("aria-pressed", String(pinned));
+    const label = pinned ? "Unpin this call" : "Pin this call on top";
+    this.pinButton.title = label;
+    this.pinButton.setAttribute("aria-label", label);
+    this.endButton.hidden = !isRunning(call);
+    const notice = translationNotice(call.config);
+    this.notice.hidden = notice === undefined;
+    setText(this.notice, notice ?? "");
+    this.columns.hidden = notice !== undefined;
+    const [from, to] = [languageName(call.config.translate_from), languageName(call.config.translate_to)];
+    setText(this.said, "What was said");
+    setText(this.means, `What it means (${from} and ${to})`);
+    this.tick();
+  }
+
+  drawEmpty(none: boolean): void {
+    this.empty.hidden = !none || !this.notice.hidden;
+    if (none) this.columns.hidden = true;
+  }
+
+  tick(): void {
+    const { created_at, answered_at, ended_at } = this.call;
+    const end = ended_at ? Date.parse(ended_at) : isRunning(this.call) ? Date.now() : Date.parse(answered_at ?? created_at);
+    setText(this.time, duration(end - Date.parse(answered_at ?? created_at)));
+  }
+
+  private async end(problem: (text: string) => void): Promise<void> {
+    this.endButton.disabled = true;
+    try {
+      await api.hangup(this.call.id);
+    } catch (error) {
+      problem(error instanceof Error ? error.message : "The call could not be ended.");
+    }
+    this.endButton.disabled = false;
+  }
+}
+
+function readPins(): string[] {
+  try {
+    const value: unknown = JSON.parse(sessionStorage.getItem(PINS) ?? "[]");
+    return Array.isArray(value) ? value.filter((one) => typeof one === "string") : [];
+  } catch {
+    return [];
+  }
+}
+
+function writePins(pins: ReadonlySet<string>): void {
+  try {
+    sessionStorage.setItem(PINS, JSON.stringify([...pins]));
+  } catch {
+    // Without storage the pins last as long as the page.
+  }
+}

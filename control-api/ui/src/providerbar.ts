@@ -1,0 +1,28 @@
+/** Draws the state of the speech providers and what they cannot do. */
+import { h } from "./dom.js";
+import { limits, PROVIDER_LABEL, summary, type ProviderKind, type Providers } from "./providers.js";
+
+const WORD = { unknown: "not known yet", up: "ready", restarting: "starting again", down: "not available", unsupported: "limited" };
+
+export class ProviderBar {
+  readonly element = h("div", { id: "providers", class: "providers", "aria-label": "Speech providers", role: "group" });
+  private last: Providers | undefined;
+
+  draw(providers: Providers): void {
+    if (providers === this.last) return;
+    this.last = providers;
+    const kinds: ProviderKind[] = ["stt", "translator", "tts"];
+    const notes = kinds
+      .flatMap((kind) => providers[kind])
+      .filter((known) => (known.state === "down" || known.state === "restarting") && known.detail !== "")
+      .map((known) => h("p", { class: "note warn", "data-provider-note": known.kind }, `${PROVIDER_LABEL[known.kind]}: ${known.detail}`));
+    this.element.replaceChildren(
+      ...kinds.map((kind) => {
+        const state = summary(providers[kind]);
+        return h("span", { class: "pill", "data-provider": kind, "data-state": state }, `${PROVIDER_LABEL[kind]} ${WORD[state]}`);
+      }),
+      ...limits(providers).map((text) => h("p", { class: "note", "data-limit": true }, text)),
+      ...notes,
+    );
+  }
+}

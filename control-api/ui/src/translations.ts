@@ -1,0 +1,144 @@
+/**
+ * The sentences of one call, whatever order their states arrive in.
+ *
+ *   partial* ─▶ final ─▶ translation ─▶ lag      and, at any time, a snapshot of everything
+ *
+ * Rules: a final text never becomes partial again; an older event never replaces a newer one of the same segment;
+ * lag stages fill in and stay. So replays, late answers and snapshots may be applied in any order.
+ */
+
+export interface LagMs {
+  stt: number | null;
+  translate: number | null;
+  tts: number | null;
+  total: number | null;
+}
+
+/** As the API sends it. */
+export interface TranslationEvent {
+  segment: number;
+  call_id?: string;
+  leg: string;
+  source_language: string;
+  target_language: string;
+  text: string;
+  translation: string | null;
+  final: boolean;
+  unrecognised?: boolean;
+  lag_ms: Partial<LagMs>;
+}
+
+export interface Sentence {
+  segment: number;
+  leg: string;
+  sourceLanguage: string;
+  targetLanguage: string;
+  text: string;
+  translation: string | null;
+  final: boolean;
+  unrecognised: boolean;
+  lag: LagMs;
+  /** Order number of the newest event that was applied; 0: a snapshot. */
+  revision: number;
+}
+
+export type Sentences = ReadonlyMap<number, Sentence>;
+
+export const NO_SENTENCES: Sentences = new Map();
+
+const NO_LAG: LagMs = { stt: null, translate: null, tts: null, total: null };
+
+/**
+ * `revision` orders events: the SSE id, or for events without one a number that grows by arrival. 0 marks a snapshot,
+ * which knows less than any event.
+ */
+export function applyEvent(sentences: Sentences, event: TranslationEvent, revision: number): Sentences {
+  const before = sentences.get(event.segment);
+  const after = merge(before, event, revision);
+  if (after === before) return sentences;
+  const next = new Map(sentences);
+  next.set(event.segment, after);
+  return next;
+}
+
+export function applySnapshot(sentences: Sentences, events: readonly TranslationEvent[]): Sentences {
+  return events.reduce((all, event) => applyEvent(all, event, 0), sentences);
+}
+
+function merge(before: Sentence | undefined, event: TranslationEvent, revision: number): Sentence {
+  if (!before) {
+    return {
+      segment: event.segment,
+      leg: event.leg,
+      sourceLanguage: event.source_language,
+      targetLanguage: event.target_language,
+      text: event.text,
+      translation: event.translation ?? null,
+      final: event.final,
+      unrecognised: event.unrecognised ?? false,
+      lag: mergeLag(NO_LAG, event.lag_ms, true),
+      revision,
+    };
+  }
+  const newer = revision > before.revision;
+  // Text: a final beats any partial; among equals the newer wins.
+  const takeText = event.final === before.final ? newer : event.final;
+  const translation = event.translation ?? null;
+  const takeTranslation = translation !== null && (newer || before.translation === null);
+  const after: Sentence = {
+    ...before,
+    ...(takeText ? { text: event.text, final: event.final, unrecognised: event.unrecognised ?? false } : {}),
+    translation: takeTranslation ? translation : before.translation,
+    lag: mergeLag(before.lag, event.lag_ms, newer),
+    revision: Math.max(before.revision, revision),
+  };
+  return same(before, after) ? before : after;
+}
+
+function mergeLag(before: LagMs, event: Partial<LagMs> | undefined, newer: boolean): LagMs {
+  const stage = (name: keyof LagMs): number | null => {
+    const value = event?.[name] ?? null;
+    return before[name] === null || (newer && value !== null) ? value : before[name];
+  };
+  return { stt: stage("stt"), translate: stage("translate"), tts: stage("tts"), total: stage("total") };
+}
+
+function same(a: Sentence, b: Sentence): boolean {
+  return (
+    a.text === b.text &&
+    a.final === b.final &&
+    a.unrecognised === b.unrecognised &&
+    a.translation === b.translation &&
+    a.revision === b.revision &&
+    (["stt", "translate", "tts", "total"] as const).every((stage) => a.lag[stage] === b.lag[stage])
+  );
+}
+
+/** In the order they were begun. */
+export function inOrder(sentences: Sentences): Sentence[] {
+  return [...sentences.values()].sort((a, b) => a.segment - b.segment);
+}
+
+/** Reads an API object; `undefined` when it is not a translation event. */
+export function parseTranslation(value: unknown): TranslationEvent | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const event = value as Partial<TranslationEvent>;
+  if (typeof event.segment !== "number" || typeof event.text !== "string") return undefined;
+  return {
+    segment: event.segment,
+    ...(typeof event.call_id === "string" ? { call_id: event.call_id } : {}),
+    leg: event.leg ?? "customer",
+    source_language: event.source_language ?? "",
+    target_language: event.target_language ?? "",
+    text: event.text,
+    translation: event.translation ?? null,
+    final: event.final === true,
+    unrecognised: event.unrecognised === true,
+    lag_ms: event.lag_ms ?? {},
+  };
+}
+
+/** Words that an event name may carry: `final` as well as `translation.final`. */
+export function isTranslationEvent(name: string): boolean {
+  return ["partial", "final", "translation", "lag"].includes(name.replace(/^translation\./, ""));
+}

@@ -1,0 +1,61 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { applyCallEvent, applyList, NO_CALLS, ownCall, translationNotice, visibleCalls, type Call, type CallStatus } from "../src/calls.js";
+
+const CONFIG = { live_translate: true, transcribe: false, translate_from: "en", translate_to: "es", voice_to_voice: true, record: true };
+
+function call(id: string, status: CallStatus, change: Partial<Call> = {}): Call {
+  return {
+    id, status, direction: "inbound", mode: null, from: "+15555550142", to: "+34910000001", agent: "ana", config: CONFIG,
+    created_at: `2026-11-21T10:00:0${id}Z`, answered_at: null, ended_at: null, cause: null, ...change,
+  };
+}
+
+const VIEW = { filter: "", pinned: new Set<string>(), keep: new Set<string>() };
+
+test("a list that was asked for before an event does not undo it", () => {
+  const calls = applyCallEvent(applyList(NO_CALLS, [call("1", "ringing")]), { call_id: "1", status: "ended", cause: "busy" });
+  const late = applyList(calls, [call("1", "ringing")]);
+  assert.equal(late.get("1")?.status, "ended");
+  assert.equal(late.get("1")?.cause, "busy");
+});
+
+test("a status never goes back", () => {
+  const calls = applyList(NO_CALLS, [call("1", "bridged")]);
+  assert.equal(applyCallEvent(calls, { call_id: "1", status: "ringing" }), calls);
+  assert.equal(applyCallEvent(calls, { call_id: "2", status: "ringing" }), calls, "unknown calls are fetched, not guessed");
+  assert.equal(applyCallEvent(calls, { call_id: "1", status: "strange" }), calls);
+});
+
+test("running calls are shown, pinned ones first, ended ones only when kept", () => {
+  const calls = applyList(NO_CALLS, [call("1", "bridged"), call("2", "ringing"), call("3", "ended"), call("4", "ended")]);
+  const ids = (view: Partial<typeof VIEW>): string[] => visibleCalls(calls, { ...VIEW, ...view }).map(({ id }) => id);
+  assert.deepEqual(ids({}), ["2", "1"]);
+  assert.deepEqual(ids({ pinned: new Set(["1", "3"]) }), ["3", "1", "2"]);
+  assert.deepEqual(ids({ keep: new Set(["4"]) }), ["2", "1", "4"]);
+});
+
+test("the filter wants every word", () => {
+  const calls = applyList(NO_CALLS, [call("1", "bridged"), call("2", "bridged", { from: "+442079460123", agent: "luis" })]);
+  const ids = (filter: string): string[] => visibleCalls(calls, { ...VIEW, filter }).map(({ id }) => id);
+  assert.deepEqual(ids("7946 LUIS"), ["2"]);
+  assert.deepEqual(ids("7946 ana"), []);
+});
+
+test("an event that carries the call brings it in, and never takes it back", () => {
+  const calls = applyCallEvent(NO_CALLS, { call_id: "1", call: call("1", "bridged") });
+  assert.equal(calls.get("1")?.status, "bridged");
+  assert.equal(applyCallEvent(calls, { call_id: "1", call: call("1", "queued") }).get("1")?.status, "bridged");
+});
+
+test("an agent's own call is the newest running one", () => {
+  const calls = applyList(NO_CALLS, [call("1", "bridged"), call("2", "ended"), call("3", "ringing", { agent: "luis" })]);
+  assert.equal(ownCall(calls, "ana")?.id, "1");
+  assert.equal(ownCall(calls, "eva"), undefined);
+});
+
+test("what is off by configuration is said to be off by configuration", () => {
+  assert.equal(translationNotice(CONFIG), undefined);
+  assert.match(translationNotice({ ...CONFIG, live_translate: false }) ?? "", /^Off by configuration/);
+  assert.match(translationNotice({ ...CONFIG, live_translate: false, transcribe: true }) ?? "", /transcribed only/);
+});

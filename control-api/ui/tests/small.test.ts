@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Latest } from "../src/latest.js";
+import { FlowWatch, meterPercent, smooth } from "../src/level.js";
+import { microphoneError, microphoneText } from "../src/microphone.js";
+import { dialTarget, domainOf } from "../src/numbers.js";
+import { applyProvider, limits, NO_PROVIDERS, parseProvider, summary } from "../src/providers.js";
+import { refreshDelay } from "../src/token.js";
+import { duration, languageName } from "../src/words.js";
+
+test("only the newest request may speak", () => {
+  const latest = new Latest();
+  const first = latest.begin();
+  const second = latest.begin();
+  assert.deepEqual([first(), second()], [false, true]);
+  latest.cancel();
+  assert.equal(second(), false);
+});
+
+test("meters show 60 dB, rise at once and fall slowly", () => {
+  assert.deepEqual([0, -1, Number.NaN, 0.001, 0.1, 1, 5].map(meterPercent), [0, 0, 0, 0, 67, 100, 100]);
+  assert.deepEqual([smooth(10, 80), smooth(80, 10), smooth(12, 10)], [80, 72, 10]);
+});
+
+test("silence on the wire is noticed after the limit", () => {
+  const watch = new FlowWatch(3000);
+  assert.deepEqual([watch.update(5, 0), watch.update(5, 2999), watch.update(5, 3000), watch.update(6, 3001)], [true, true, false, true]);
+});
+
+test("numbers, short codes and SIP addresses can be dialled", () => {
+  const target = (text: string): string => {
+    const dialled = dialTarget(text, "tandem.example");
+    return dialled.ok ? dialled.target : `! ${dialled.problem}`;
+  };
+  assert.equal(target(" +44 (20) 7946-0123 "), "sip:+442079460123@tandem.example");
+  assert.equal(target("echo"), "sip:echo@tandem.example");
+  assert.equal(target("*21#"), "sip:*21%23@tandem.example");
+  assert.equal(target("sip:bob@example.net"), "sip:bob@example.net");
+  for (const bad of ["", "+0123", "+12345678901234567", "sip:bob", "two words!", "<script>"]) assert.match(target(bad), /^!/, bad);
+});
+
+test("the domain of an address is found", () => {
+  assert.equal(domainOf("sip:ana@127.0.0.1:8080;transport=ws"), "127.0.0.1:8080");
+  assert.equal(domainOf("nonsense"), "");
+});
+
+test("tokens are fetched again before they expire", () => {
+  const now = Date.parse("2026-11-21T10:00:00Z");
+  assert.equal(refreshDelay("2026-11-21T10:10:00Z", now), 480_000);
+  assert.equal(refreshDelay("2026-11-21T09:00:00Z", now), 5_000);
+  assert.equal(refreshDelay("2026-11-28T10:00:00Z", now), 3_600_000);
+  assert.equal(refreshDelay(now / 1000 + 100, now), 80_000);
+  assert.equal(refreshDelay("soon", now), 60_000);
+});
+
+test("a recogniser can be up and yet unable to hear Spanish", () => {
+  const of = (value: unknown) => {
+    const parsed = parseProvider(value);
+    assert.ok(parsed);
+    return parsed;
+  };
+  let providers = applyProvider(NO_PROVIDERS, of({ kind: "stt", name: "local", state: "up" }));
+  providers = applyProvider(providers, of({ kind: "stt", name: "local", state: { state: "unsupported", detail: "Spanish speech cannot be recognised offline." } }));
+  assert.equal(summary(providers.stt), "up");
+  assert.deepEqual(limits(providers), ["Spanish speech cannot be recognised offline."]);
+  providers = applyProvider(providers, of({ type: "provider", provider: { kind: "stt", name: "local", state: "down", detail: "gone" } }));
+  assert.equal(summary(providers.stt), "down");
+  assert.equal(summary(providers.tts), "unknown");
+  for (const bad of [null, {}, { kind: "llm", state: "up" }, { kind: "tts", state: "odd" }]) assert.equal(parseProvider(bad), undefined);
+});
+
+test("every microphone problem has one sentence that says what to do", () => {
+  for (const name of ["NotAllowedError", "NotFoundError", "NotReadableError"]) {
+    assert.match(microphoneText(microphoneError(name)), /: .*(allow|plug|close)/);
+  }
+  assert.equal(microphoneText("granted"), "");
+});
+
+test("times and languages are written for people", () => {
+  assert.deepEqual([-1, 59_999, 60_000, 3_661_000].map(duration), ["0:00", "0:59", "1:00", "1:01:01"]);
+  assert.deepEqual([languageName("es"), languageName("??")], ["Spanish", "??"]);
+});

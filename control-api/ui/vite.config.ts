@@ -1,0 +1,18 @@
+import { resolve } from "node:path";
+import { defineConfig } from "vite";
+
+// One HTML file per page, all with the same module: the server may serve /agent from agent.html or from
+// index.html, the module looks at the path.
+export default defineConfig({
+  build: {
+    target: "es2022",
+    // Inlined assets are data: URLs, which the pages' content security policy forbids.
+    assetsInlineLimit: 0,
+    // The preload polyfill is an inline script in some setups; every supported browser preloads by itself.
+    modulePreload: { polyfill: false },
+    rollupOptions: {
+      input: ["index", "login", "agent", "live"].map((page) => resolve(import.meta.dirname, `${page}.html`)),
+    },
+  },
+  server: { proxy: { "/api": "http://127.0.0.1:8080", "/sip": { target: "ws://127.0.0.1:8080", ws: true } } },
+});

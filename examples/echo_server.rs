@@ -1,0 +1,46 @@
+//! The engine alone, without a control plane: every call from this machine hears itself.
+//!
+//! `cargo run -p examples --bin echo_server`, then call `sip:anything@127.0.0.1:5060` with a SIP phone.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use media_engine::config::{
+    App, MediaConfig, RouteConfig, RouteTarget, SipConfig, SpeechConfig, SpeechProvider, TrunkConfig,
+};
+use media_engine::engine::CallSettings;
+use media_engine::{Command, Config, EventKind};
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let config = Config {
+        sip: SipConfig { listen: vec!["udp:127.0.0.1:5060".into()], domain: "127.0.0.1".into() },
+        media: MediaConfig { addresses: vec!["127.0.0.1".parse()?], ports: (20_000, 20_999), workers: 1, cpus: vec![] },
+        trunks: vec![TrunkConfig { name: "local".into(), hosts: vec!["127.0.0.1".into()], nat: false }],
+        routes: vec![RouteConfig { pattern: "*".into(), to: RouteTarget::App(App::Echo) }],
+        speech: SpeechConfig {
+            stt: SpeechProvider::Local(None),
+            translator: SpeechProvider::Local(None),
+            tts: SpeechProvider::Local(None),
+        },
+        record_dir: std::env::temp_dir().join("tandem-echo"),
+        ring_timeout: Duration::from_secs(60),
+    };
+    let media_engine::engine::Started { engine, mut events, .. } = media_engine::engine::start(config).await?;
+    println!("call sip:anything@127.0.0.1:5060; Ctrl-C ends");
+    loop {
+        tokio::select! {
+            Some(event) = events.recv() => match (event.call, event.kind) {
+                (Some(call), EventKind::CallIncoming { .. }) => {
+                    // Nothing is recorded or translated unless the settings say so.
+                    engine.command(Command::CallProceed { call, settings: CallSettings::default() }).await?;
+                }
+                (Some(call), EventKind::CallStatus { status, cause }) => println!("{call} {status:?} {cause:?}"),
+                _ => {}
+            },
+            _ = tokio::signal::ctrl_c() => break,
+        }
+    }
+    engine.command(Command::Shutdown).await?;
+    Ok(())
+}

@@ -1,0 +1,164 @@
+use super::*;
+use crate::config::{RouteConfig, RouteTarget};
+
+const CUSTOMER: LegId = LegId(1);
+const AGENT: LegId = LegId(2);
+
+fn agent() -> Destination {
+    Destination::Agent("ana".into())
+}
+
+fn customer() -> Destination {
+    Destination::Trunk { trunk: "carrier".into(), user: "+15555550142".into() }
+}
+
+fn over(cause: HangupCause, answered: bool) -> Effect {
+    Effect::TellOver { cause, answered }
+}
+
+#[test]
+fn incoming_call_is_joined_when_the_agent_answers() {
+    let mut call = Call::incoming(CUSTOMER, AGENT, Plan::Join(agent()));
+    assert_eq!(call.transition(Input::Proceed), [Effect::Dial(Side::Second, agent()), Effect::ArmRingTimer]);
+    assert_eq!(call.transition(Input::Ringing(Side::Second)), [Effect::Alert(Side::First), Effect::TellRinging]);
+    assert_eq!(
+        call.transition(Input::Answered(Side::Second)),
+        [Effect::DisarmRingTimer, Effect::Accept(Side::First), Effect::Join, Effect::TellBridged]
+    );
+    assert_eq!(
+        call.transition(Input::Gone(Side::First, HangupCause::Normal)),
+        [Effect::DisarmRingTimer, Effect::Release(Side::Second, HangupCause::Normal), over(HangupCause::Normal, true)]
+    );
+}
+
+#[test]
+fn caller_who_gives_up_cancels_the_agent() {
+    let mut call = Call::incoming(CUSTOMER, AGENT, Plan::Join(agent()));
+    call.transition(Input::Proceed);
+    assert_eq!(
+        call.transition(Input::Gone(Side::First, HangupCause::Cancelled)),
+        [Effect::DisarmRingTimer, Effect::Cancel(Side::Second), over(HangupCause::Cancelled, false)]
+    );
+}
+
+#[test]
+fn busy_agent_is_told_to_the_caller() {
+    let mut call = Call::incoming(CUSTOMER, AGENT, Plan::Join(agent()));
+    call.transition(Input::Proceed);
+    assert_eq!(
+        call.transition(Input::Failed(Side::Second, HangupCause::Busy)),
+        [Effect::DisarmRingTimer, Effect::Reject(Side::First, HangupCause::Busy), over(HangupCause::Busy, false)]
+    );
+}
+
+#[test]
+fn bridge_calls_the_agent_then_the_customer_then_joins() {
+    let (mut call, effects) = Call::outgoing(AGENT, CUSTOMER, agent(), Plan::Join(customer()));
+    assert_eq!(effects, [Effect::Dial(Side::First, agent()), Effect::ArmRingTimer]);
+    assert_eq!(call.transition(Input::Ringing(Side::First)), [Effect::TellRinging]);
+    assert_eq!(
+        call.transition(Input::Answered(Side::First)),
+        [Effect::TellAnswered, Effect::Dial(Side::Second, customer()), Effect::ArmRingTimer]
+    );
+    assert_eq!(call.transition(Input::Ringing(Side::Second)), []);
+    assert_eq!(
+        call.transition(Input::Answered(Side::Second)),
+        [Effect::DisarmRingTimer, Effect::Join, Effect::TellBridged]
+    );
+}
+
+#[test]
+fn customer_without_answer_releases_the_agent_and_counts_as_failed() {
+    let (mut call, _) = Call::outgoing(AGENT, CUSTOMER, agent(), Plan::Join(customer()));
+    call.transition(Input::Answered(Side::First));
+    assert_eq!(
+        call.transition(Input::RingTimeout),
+        [
+            Effect::DisarmRingTimer,
+            Effect::Release(Side::First, HangupCause::NoAnswer),
+            Effect::Cancel(Side::Second),
+            over(HangupCause::NoAnswer, false)
+        ]
+    );
+}
+
+#[test]
+fn application_answers_at_once() {
+    let mut call = Call::incoming(CUSTOMER, AGENT, Plan::Application(App::Echo));
+    assert_eq!(
+        call.transition(Input::Proceed),
+        [Effect::Accept(Side::First), Effect::Run(Side::First, App::Echo), Effect::TellBridged]
+    );
+}
+
+/// Every sequence of inputs, up to four long, ends a call at most once and leaves no leg standing after the end.
+#[test]
+fn a_call_ends_exactly_once_whatever_happens_in_whatever_order() {
+    let inputs = [
+        Input::Proceed,
+        Input::Refuse(HangupCause::Rejected),
+        Input::Hangup(HangupCause::Requested),
+        Input::Ringing(Side::First),
+        Input::Ringing(Side::Second),
+        Input::Answered(Side::First),
+        Input::Answered(Side::Second),
+        Input::Failed(Side::Second, HangupCause::Busy),
+        Input::Gone(Side::First, HangupCause::Normal),
+        Input::Gone(Side::Second, HangupCause::Normal),
+        Input::RingTimeout,
+    ];
+    let starts = [
+        Call::incoming(CUSTOMER, AGENT, Plan::Join(agent())),
+        Call::incoming(CUSTOMER, AGENT, Plan::Application(App::Tone)),
+        Call::outgoing(AGENT, CUSTOMER, agent(), Plan::Join(customer())).0,
+        Call::outgoing(CUSTOMER, AGENT, customer(), Plan::Hold).0,
+    ];
+    let count = inputs.len();
+    for start in &starts {
+        for code in 0..count.pow(4) {
+            let mut call = start.clone();
+            let mut ends = 0;
+            let mut code = code;
+            for _ in 0..4 {
+                let effects = call.transition(inputs[code % count].clone());
+                ends += effects.iter().filter(|effect| matches!(effect, Effect::TellOver { .. })).count();
+                code /= count;
+            }
+            assert!(ends <= 1, "{start:?}");
+            assert_eq!(ends == 1, call.is_over());
+            if call.is_over() {
+                assert_eq!(call.first.phase, LegPhase::Over);
+                assert!(call.second.is_none_or(|leg| leg.phase == LegPhase::Over));
+            }
+        }
+    }
+}
+
+#[test]
+fn first_matching_route_wins() {
+    let routes = [
+        RouteConfig { pattern: "echo".into(), to: RouteTarget::App(App::Echo) },
+        RouteConfig { pattern: "+1555*".into(), to: RouteTarget::Agent("ana".into()) },
+        RouteConfig { pattern: "*".into(), to: RouteTarget::Trunk("out".into()) },
+    ];
+    assert_eq!(route(&routes, "echo"), Some(&RouteTarget::App(App::Echo)));
+    assert_eq!(route(&routes, "+15555550142"), Some(&RouteTarget::Agent("ana".into())));
+    assert_eq!(route(&routes, "+34910000000"), Some(&RouteTarget::Trunk("out".into())));
+    assert_eq!(route(&routes[..2], "other"), None);
+}
+
+#[test]
+fn patterns_match_runs_and_single_characters() {
+    for (pattern, text, fits) in [
+        ("", "", true),
+        ("*", "", true),
+        ("a*c", "abbbc", true),
+        ("a*c", "abbb", false),
+        ("?", "", false),
+        ("1??", "123", true),
+        ("*9*", "129", true),
+        ("*ab", "aab", true),
+    ] {
+        assert_eq!(pattern_matches(pattern, text), fits, "{pattern} {text}");
+    }
+}

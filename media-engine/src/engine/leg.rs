@@ -1,0 +1,266 @@
+//! One leg's signalling and media as a call's task holds them.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{LegRole, Shared};
+use crate::leg::LegError;
+use crate::net::ports::PortLease;
+use crate::sdp::{self, Audio, Codec, Direction, Local};
+use crate::sip::DialogId;
+use crate::units::LegId;
+use crate::worker::{LegMedia, Worker, WorkerCommand, WorkerEvent};
+
+/// How long a worker may take to make or take an SDP of a browser leg.
+const WORKER_REPLY: Duration = Duration::from_secs(1);
+
+/// Codecs of a plain leg, in the order we offer them.
+const PLAIN_CODECS: [Codec; 3] = [Codec::Pcmu, Codec::Pcma, Codec::Opus];
+
+/// One leg.
+pub(super) struct Leg {
+    pub(super) id: LegId,
+    pub(super) role: LegRole,
+    /// Number, agent's name or URI.
+    pub(super) peer: String,
+    pub(super) dialog: Option<DialogId>,
+    /// The caller's offer, for legs that called us.
+    pub(super) offer: Option<String>,
+    /// What was agreed for a plain leg.
+    pub(super) audio: Option<Audio>,
+    /// Name of the agreed codec.
+    pub(super) codec: Option<&'static str>,
+    /// Media that was opened at the worker under these ids: a plain one, a browser's, or both until the answer.
+    plain: Option<LegId>,
+    browser: Option<LegId>,
+    local: Option<Local>,
+    lease: Option<PortLease>,
+    sdp_version: u64,
+    /// Media from behind NAT.
+    pub(super) nat: bool,
+    closed: bool,
+    /// Whether a recording listens already.
+    pub(super) recorded: bool,
+}
+
+impl Leg {
+    pub(super) fn new(id: LegId, role: LegRole, peer: String) -> Leg {
+        Leg {
+            id,
+            role,
+            peer,
+            dialog: None,
+            offer: None,
+            audio: None,
+            codec: None,
+            plain: None,
+            browser: None,
+            local: None,
+            lease: None,
+            sdp_version: 1,
+            nat: false,
+            closed: false,
+            recorded: false,
+        }
+    }
+
+    /// The leg's name at the worker, once its media is open.
+    pub(super) fn media(&self) -> Option<LegId> {
+        self.browser.or(self.plain)
+    }
+
+    /// Whether this worker event belongs to the leg.
+    pub(super) fn owns(&self, media: LegId) -> bool {
+        self.plain == Some(media) || self.browser == Some(media)
+    }
+
+    /// Offers for a leg that we call: plain RTP, and WebRTC when the other end may be a browser.
+    pub(super) async fn make_offers(
+        &mut self,
+        shared: &Shared,
+        worker: &Worker,
+        events: &mpsc::Sender<WorkerEvent>,
+        prefer: Option<&Codec>,
+        may_be_browser: bool,
+    ) -> Result<(String, Option<String>), LegError> {
+        self.reserve(shared, prefer)?;
+        let (Some(local), Some(ports)) = (&self.local, self.lease.take()) else {
+            return Err(LegError::Media("no ports were reserved".into()));
+        };
+        let offer = local.offer(self.sdp_version, Direction::SendRecv);
+        let media = LegMedia::Rtp { ports, audio: None, nat: self.nat };
+        send(worker, WorkerCommand::LegOpen { leg: self.id, media, events: events.clone() })?;
+        self.plain = Some(self.id);
+        if !may_be_browser {
+            return Ok((offer, None));
+        }
+        let browser = shared.new_leg();
+        let (reply, answer) = oneshot::channel();
+        let media = LegMedia::WebRtcOffering { reply };
+        send(worker, WorkerCommand::LegOpen { leg: browser, media, events: events.clone() })?;
+        self.browser = Some(browser);
+        let webrtc = within(answer).await?;
+        Ok((offer, Some(webrtc)))
+    }
+
+    /// Takes the other end's answer to our offer, and closes the media that it did not choose.
+    pub(super) async fn take_answer(&mut self, worker: &Worker, answer: &str) -> Result<(), LegError> {
+        let session = sdp::Session::parse(answer.as_bytes()).map_err(sdp_error)?;
+        if sdp::is_webrtc(&session) {
+            let browser = self.browser.ok_or_else(|| LegError::Media("a WebRTC answer to a plain offer".into()))?;
+            let (reply, done) = oneshot::channel();
+            send(worker, WorkerCommand::WebRtcAnswer { leg: browser, sdp: answer.to_owned(), reply })?;
+            within(done).await?;
+            self.codec = webrtc_codec(&session);
+            close(worker, self.plain.take());
+            return Ok(());
+        }
+        let local = self.local.as_ref().ok_or_else(|| LegError::Media("no offer was made".into()))?;
+        let audio = local.accept(&session).map_err(sdp_error)?;
+        self.codec = Some(audio.codec.name());
+        let leg = self.plain.ok_or_else(|| LegError::Media("the plain leg is closed".into()))?;
+        send(worker, WorkerCommand::RtpUpdate { leg, audio: audio.clone() })?;
+        self.audio = Some(audio);
+        close(worker, self.browser.take());
+        Ok(())
+    }
+
+    /// Opens the media of a leg that called us and makes the answer. `prefer`: the codec of the other leg, so
+    /// that both can be relayed.
+    pub(super) async fn make_answer(
+        &mut self,
+        shared: &Shared,
+        worker: &Worker,
+        events: &mpsc::Sender<WorkerEvent>,
+        prefer: Option<&Codec>,
+    ) -> Result<String, LegError> {
+        let offer = self.offer.clone().ok_or_else(|| LegError::Media("no offer to answer".into()))?;
+        let session = sdp::Session::parse(offer.as_bytes()).map_err(sdp_error)?;
+        if sdp::is_webrtc(&session) {
+            let (reply, answer) = oneshot::channel();
+            let media = LegMedia::WebRtcOffered { offer, reply };
+            send(worker, WorkerCommand::LegOpen { leg: self.id, media, events: events.clone() })?;
+            self.browser = Some(self.id);
+            let answer = within(answer).await?;
+            self.codec = sdp::Session::parse(answer.as_bytes()).ok().as_ref().and_then(webrtc_codec);
+            return Ok(answer);
+        }
+        if self.lease.is_none() {
+            self.reserve(shared, None)?;
+        }
+        let (Some(local), Some(ports)) = (&mut self.local, self.lease.take()) else {
+            return Err(LegError::Media("no ports were reserved".into()));
+        };
+        let all = std::mem::take(&mut local.codecs);
+        local.codecs = prefer.cloned().into_iter().collect();
+        let same_codec = if local.codecs.is_empty() { None } else { local.answer(&session, self.sdp_version).ok() };
+        local.codecs = all;
+        let (answer, audio) = match same_codec {
+            Some(found) => found,
+            None => local.answer(&session, self.sdp_version).map_err(sdp_error)?,
+        };
+        self.codec = Some(audio.codec.name());
+        let media = LegMedia::Rtp { ports, audio: Some(audio.clone()), nat: self.nat };
+        send(worker, WorkerCommand::LegOpen { leg: self.id, media, events: events.clone() })?;
+        self.plain = Some(self.id);
+        self.audio = Some(audio);
+        Ok(answer)
+    }
+
+    /// Answers a re-INVITE: hold, resume, codec or address change, ICE restart.
+    pub(super) async fn answer_reoffer(&mut self, worker: &Worker, offer: &str) -> Result<String, LegError> {
+        if let Some(browser) = self.browser {
+            let (reply, answer) = oneshot::channel();
+            send(worker, WorkerCommand::WebRtcReoffer { leg: browser, sdp: offer.to_owned(), reply })?;
+            return within(answer).await;
+        }
+        let session = sdp::Session::parse(offer.as_bytes()).map_err(sdp_error)?;
+        let (Some(local), Some(leg)) = (&self.local, self.plain) else {
+            return Err(LegError::Media("the leg has no media yet".into()));
+        };
+        let (answer, audio) = local.answer(&session, self.sdp_version + 1).map_err(sdp_error)?;
+        self.sdp_version += 1;
+        send(worker, WorkerCommand::RtpUpdate { leg, audio: audio.clone() })?;
+        self.codec = Some(audio.codec.name());
+        self.audio = Some(audio);
+        Ok(answer)
+    }
+
+    /// Takes ports for plain media: early, so that a lack of them refuses the call before anybody answers.
+    pub(super) fn reserve(&mut self, shared: &Shared, prefer: Option<&Codec>) -> Result<(), LegError> {
+        let range = self.port_range(shared)?;
+        let lease = range.lease().map_err(|error| LegError::Media(error.to_string()))?;
+        let mut codecs: Vec<Codec> = prefer.into_iter().cloned().collect();
+        codecs.extend(PLAIN_CODECS.into_iter().filter(|codec| Some(codec) != prefer));
+        self.local = Some(Local {
+            address: range.address(),
+            rtp_port: lease.rtp_port(),
+            rtcp_port: lease.rtcp_port(),
+            session_id: u64::from(lease.rtp_port()) << 32 | self.id.0 & 0xffff_ffff,
+            codecs,
+        });
+        self.lease = Some(lease);
+        Ok(())
+    }
+
+    /// Media of the other end's address family, else the first address.
+    fn port_range<'a>(&self, shared: &'a Shared) -> Result<&'a crate::net::ports::PortRange, LegError> {
+        let offered: Option<IpAddr> = self
+            .offer
+            .as_ref()
+            .and_then(|offer| sdp::Session::parse(offer.as_bytes()).ok())
+            .and_then(|session| session.connection_address());
+        let same_family = |range: &&crate::net::ports::PortRange| {
+            offered.is_none_or(|address| address.is_ipv4() == range.address().is_ipv4())
+        };
+        shared
+            .ports
+            .iter()
+            .find(same_family)
+            .or_else(|| shared.ports.first())
+            .ok_or_else(|| LegError::Media("media.address: no address is configured".into()))
+    }
+
+    /// Closes all media of the leg; tells how many closings the worker will report.
+    pub(super) fn close_media(&mut self, worker: &Worker) -> usize {
+        self.lease = None;
+        if std::mem::replace(&mut self.closed, true) {
+            return 0;
+        }
+        let open = [self.plain, self.browser];
+        for leg in open.into_iter().flatten() {
+            close(worker, Some(leg));
+        }
+        open.into_iter().flatten().count()
+    }
+}
+
+fn webrtc_codec(session: &sdp::Session) -> Option<&'static str> {
+    session.first_audio_codec().map(|codec| codec.name())
+}
+
+fn close(worker: &Worker, leg: Option<LegId>) {
+    if let Some(leg) = leg
+        && worker.send(WorkerCommand::LegClose { leg }).is_err()
+    {
+        tracing::error!(%leg, "the worker is overloaded: a leg could not be closed");
+    }
+}
+
+pub(super) fn send(worker: &Worker, command: WorkerCommand) -> Result<(), LegError> {
+    worker.send(command).map_err(|_| LegError::Media("the media worker is overloaded".into()))
+}
+
+fn sdp_error(error: sdp::SdpError) -> LegError {
+    LegError::Sdp(error.to_string())
+}
+
+async fn within<T>(reply: oneshot::Receiver<Result<T, LegError>>) -> Result<T, LegError> {
+    match tokio::time::timeout(WORKER_REPLY, reply).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(LegError::Media("the leg ended meanwhile".into())),
+        Err(_) => Err(LegError::Media("the media worker did not answer within 1 s".into())),
+    }
+}

@@ -1,0 +1,221 @@
+//! The one task that sees every command and every dialog event, and hands each to its call.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::command::{Command, CommandError, Envelope, Reply};
+use super::event::EventKind;
+use super::task::{CallTask, TaskInput};
+use super::{CALL_INPUTS, Shared, dial};
+use crate::call::{self, Call, Destination, Plan};
+use crate::config::RouteTarget;
+use crate::error::HangupCause;
+use crate::sip::{DialogId, SipCommand, SipEvent, Source};
+use crate::speech::ProviderStatus;
+use crate::units::{CallId, mask};
+
+/// How long ended calls may take to seal their files at shutdown.
+const SHUTDOWN: Duration = Duration::from_secs(5);
+
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    mut envelopes: mpsc::Receiver<Envelope>,
+    mut sip_events: mpsc::Receiver<SipEvent>,
+    mut status: mpsc::Receiver<ProviderStatus>,
+) {
+    let mut board = Switchboard { shared, tasks: JoinSet::new(), draining: false };
+    loop {
+        tokio::select! {
+            envelope = envelopes.recv() => match envelope {
+                Some(Envelope { command: Command::Shutdown, reply }) => {
+                    board.shutdown().await;
+                    // The asker may have gone: the engine stops all the same.
+                    let _ = reply.send(Ok(Reply::Done));
+                    return;
+                }
+                Some(envelope) => board.on_command(envelope),
+                None => return board.shutdown().await,
+            },
+            Some(event) = sip_events.recv() => board.on_sip(event),
+            Some(status) = status.recv() => {
+                let ProviderStatus { kind, name, state } = status;
+                board.shared.tell(None, EventKind::Provider { kind, name, state });
+            }
+            Some(ended) = board.tasks.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a call's task could not be joined");
+                }
+            }
+        }
+    }
+}
+
+struct Switchboard {
+    shared: Arc<Shared>,
+    tasks: JoinSet<()>,
+    draining: bool,
+}
+
+impl Switchboard {
+    fn on_command(&mut self, envelope: Envelope) {
+        let Envelope { command, reply } = envelope;
+        let result = match command {
+            Command::CallCreate { .. } => self.create(command),
+            Command::CallProceed { call, settings } => self.hand_over(call, TaskInput::Proceed(settings)),
+            Command::CallReject { call, cause } => self.hand_over(call, TaskInput::Refuse(cause)),
+            Command::CallHangup { call } => self.hand_over(call, TaskInput::Hangup(HangupCause::Requested)),
+            Command::CallSay { call, text } => {
+                // The call's own task answers: it knows whether anybody listens.
+                if let Some(task) = self.shared.calls.get(&call).map(|task| task.value().clone()) {
+                    if let Err(mpsc::error::TrySendError::Full(TaskInput::Say { reply, .. })) =
+                        task.try_send(TaskInput::Say { text, reply })
+                    {
+                        let _ = reply.send(Err(CommandError::Busy("the call has too much waiting")));
+                    }
+                    return;
+                }
+                Err(CommandError::NotFound)
+            }
+            Command::CredentialSet { user, password, valid_for } => {
+                self.sip(SipCommand::CredentialSet { user, password, valid_for })
+            }
+            Command::SipConnection(connection) => {
+                self.shared.sip.attach(connection).map_err(|_| CommandError::Busy("too many SIP connections"))
+            }
+            Command::Drain => {
+                self.draining = true;
+                self.sip(SipCommand::Drain)
+            }
+            Command::Shutdown => Ok(()),
+        };
+        // The asker may have given up; the command was carried out all the same.
+        let _ = reply.send(result.map(|()| Reply::Done));
+    }
+
+    fn sip(&self, command: SipCommand) -> Result<(), CommandError> {
+        self.shared.sip.send(command).map_err(|_| CommandError::Busy("the SIP stack has too much waiting"))
+    }
+
+    fn hand_over(&self, call: CallId, input: TaskInput) -> Result<(), CommandError> {
+        let task = self.shared.calls.get(&call).ok_or(CommandError::NotFound)?;
+        task.try_send(input).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => CommandError::Busy("the call has too much waiting"),
+            mpsc::error::TrySendError::Closed(_) => CommandError::NotFound,
+        })
+    }
+
+    fn create(&mut self, command: Command) -> Result<(), CommandError> {
+        if self.draining {
+            return Err(CommandError::Busy("the server is draining"));
+        }
+        let outgoing = dial::outgoing(&self.shared, command)?;
+        if self.shared.calls.contains_key(&outgoing.id) {
+            return Err(CommandError::Conflict(format!("call {} exists", outgoing.id)));
+        }
+        let (inbox_in, inbox) = mpsc::channel(CALL_INPUTS);
+        self.shared.calls.insert(outgoing.id, inbox_in.clone());
+        let id = outgoing.id;
+        let task = CallTask::outgoing(self.shared.clone(), outgoing, inbox_in, inbox);
+        self.spawn(id, task);
+        Ok(())
+    }
+
+    fn on_sip(&mut self, event: SipEvent) {
+        let Some(dialog) = event.dialog() else {
+            match event {
+                SipEvent::Registered { user, contacts } => {
+                    self.shared.tell(None, EventKind::Registration { user, contacts });
+                }
+                other => tracing::debug!(event = ?other, "SIP event without a dialog"),
+            }
+            return;
+        };
+        if let SipEvent::Incoming { .. } = event {
+            return self.on_incoming(dialog, event);
+        }
+        let Some((call, task)) = self.shared.dialogs.get(&dialog).map(|entry| entry.value().clone()) else {
+            tracing::debug!(?dialog, "event for a dialog whose call is gone");
+            return;
+        };
+        if task.try_send(TaskInput::Sip(event)).is_err() {
+            metrics::counter!("call_inputs_dropped_total").increment(1);
+            tracing::error!(%call, "dialog event dropped: the call's task does not keep up");
+        }
+    }
+
+    fn on_incoming(&mut self, dialog: DialogId, event: SipEvent) {
+        let SipEvent::Incoming { from, from_user, to_user, sdp, .. } = event else { return };
+        let refuse = |status: u16, reason: &str| {
+            tracing::info!(from = %mask(&from_user), to = %mask(&to_user), status, reason, "call refused");
+            metrics::counter!("calls_refused_total").increment(1);
+            let reason = Some(reason.to_owned());
+            if self.shared.sip.send(SipCommand::Reject { dialog, status, reason }).is_err() {
+                tracing::error!("the SIP stack is overloaded: a refusal was lost");
+            }
+        };
+        if self.draining {
+            return refuse(503, "Draining");
+        }
+        let Some(offer) = sdp else { return refuse(488, "An offer is needed in the INVITE") };
+        let plan = match call::route(&self.shared.config.routes, &to_user) {
+            None => return refuse(404, "No route for this number"),
+            Some(RouteTarget::App(app)) => Plan::Application(*app),
+            Some(RouteTarget::Agent(user)) => Plan::Join(Destination::Agent(user.clone())),
+            Some(RouteTarget::Trunk(trunk)) => {
+                Plan::Join(Destination::Trunk { trunk: trunk.clone(), user: to_user.clone() })
+            }
+        };
+        let agent = match (&from, &plan) {
+            (Source::User(name), _) => Some(name.clone()),
+            (_, Plan::Join(Destination::Agent(name))) => Some(name.clone()),
+            _ => None,
+        };
+        let trunk = match &from {
+            Source::Trunk(name) => Some(name.clone()),
+            Source::User(_) => None,
+        };
+        let id = dial::new_call_id();
+        let (inbox_in, inbox) = mpsc::channel(CALL_INPUTS);
+        self.shared.calls.insert(id, inbox_in.clone());
+        self.shared.dialogs.insert(dialog, (id, inbox_in.clone()));
+        let call = Call::incoming(self.shared.new_leg(), self.shared.new_leg(), plan);
+        let incoming =
+            dial::Incoming { id, call, dialog, from_user: from_user.clone(), from_agent: trunk.is_none(), offer };
+        let task = CallTask::incoming(self.shared.clone(), incoming, inbox_in, inbox);
+        self.shared.tell(Some(id), EventKind::CallIncoming { from: from_user, to: to_user, trunk, agent });
+        self.spawn(id, task);
+    }
+
+    fn spawn(&mut self, id: CallId, task: CallTask) {
+        metrics::counter!("calls_total").increment(1);
+        metrics::gauge!("calls_running").increment(1.0);
+        let shared = self.shared.clone();
+        self.tasks.spawn(async move {
+            if tokio::spawn(task.run()).await.is_err() {
+                tracing::error!(call = %id, "the call's task panicked: the call is ended");
+                metrics::counter!("call_panics_total").increment(1);
+                super::task::clear_after_panic(&shared, id);
+            }
+            shared.calls.remove(&id);
+            metrics::gauge!("calls_running").decrement(1.0);
+        });
+    }
+
+    async fn shutdown(&mut self) {
+        self.draining = true;
+        for entry in &self.shared.calls {
+            if entry.value().try_send(TaskInput::Hangup(HangupCause::Shutdown)).is_err() {
+                tracing::warn!(call = %entry.key(), "could not be told of the shutdown");
+            }
+        }
+        let all_ended = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(SHUTDOWN, all_ended).await.is_err() {
+            tracing::error!(calls = self.shared.calls.len(), "calls did not end in time");
+        }
+        self.shared.sip.stop().await;
+        self.shared.pool.shutdown();
+    }
+}

@@ -1,0 +1,318 @@
+//! A party: a SIP user agent on its own sockets that places or takes one call at a time, speaks samples and
+//! hears samples.
+//!
+//! ```text
+//! say(samples) ─▶ worker leg ─ RTP ─▶ Tandem ─ RTP ─▶ worker leg ─ tap ─▶ heard()
+//! ```
+//!
+//! The demo's customer and agent are parties, so are the far ends in tests and examples. Not here: anything that
+//! the engine uses to serve calls; a party shares its rooms (sip, sdp, worker) but none of its state.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use codecs::SampleRate;
+use tokio::sync::mpsc;
+
+use crate::audio::tap::{self, TapReader};
+use crate::config::{MediaConfig, SipConfig, TrunkConfig};
+use crate::net::ports::PortRange;
+use crate::sdp::{self, Codec, Direction, Local};
+use crate::sip::{DialogId, SipCommand, SipEvent, Target};
+use crate::sip_io::{SipHandle, SipStack};
+use crate::units::LegId;
+use crate::worker::{LegMedia, Pool, Worker, WorkerCommand, WorkerEvent, WorkerEventKind};
+
+/// The name under which a party knows Tandem.
+const TRUNK: &str = "tandem";
+/// A party has one leg at a time.
+const LEG: LegId = LegId(1);
+/// Twenty seconds of heard frames may wait.
+const HEARD: usize = 1_000;
+
+/// What went wrong for a party, in one sentence.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct PartyError(String);
+
+fn err(error: impl std::fmt::Display) -> PartyError {
+    PartyError(error.to_string())
+}
+
+/// What a party notices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Noticed {
+    /// Somebody calls; answer with [`Party::answer`].
+    Rings {
+        /// Caller's user part.
+        from: String,
+    },
+    /// The caller gave up, or the other end hung up.
+    Over,
+    /// The other end rings.
+    Ringing,
+    /// The other end answered.
+    Answered,
+    /// The call failed with this SIP status.
+    Failed(u16),
+    /// The registration was taken (true) or refused.
+    Registered(bool),
+    /// A key was pressed at the other end.
+    Dtmf(char),
+    /// A clip given to [`Party::say`] has been sent whole.
+    Said(u64),
+}
+
+/// A user agent.
+#[derive(Debug)]
+pub struct Party {
+    sip: SipHandle,
+    events: mpsc::Receiver<SipEvent>,
+    media_in: mpsc::Sender<WorkerEvent>,
+    media: mpsc::Receiver<WorkerEvent>,
+    pool: Pool,
+    worker: Worker,
+    ports: PortRange,
+    codecs: Vec<Codec>,
+    dialog: Option<DialogId>,
+    offer: Option<String>,
+    local: Option<Local>,
+    open: bool,
+}
+
+impl Party {
+    /// Opens sockets on `address`; calls go to Tandem's SIP at `tandem`. `codecs`: in order of preference.
+    ///
+    /// # Errors
+    /// No socket or thread to be had.
+    pub async fn start(address: IpAddr, tandem: SocketAddr, codecs: Vec<Codec>) -> Result<Party, PartyError> {
+        let listen = vec![format!("udp:{}", SocketAddr::new(address, 0))];
+        let config = SipConfig { listen, domain: address.to_string() };
+        let trunks = [TrunkConfig { name: TRUNK.into(), hosts: vec![tandem.to_string()], nat: false }];
+        let (sip, events) = SipStack::start(&config, &trunks).await.map_err(err)?;
+        let range = (40_000, 49_999);
+        let media = MediaConfig { addresses: vec![address], ports: range, workers: 1, cpus: Vec::new() };
+        let pool = Pool::start(&media).map_err(err)?;
+        let worker = pool.place();
+        let (media_in, media) = mpsc::channel(64);
+        let ports = PortRange::new(address, range);
+        Ok(Party {
+            sip,
+            events,
+            media_in,
+            media,
+            pool,
+            worker,
+            ports,
+            codecs,
+            dialog: None,
+            offer: None,
+            local: None,
+            open: false,
+        })
+    }
+
+    /// Registers at Tandem as `user`; [`Noticed::Registered`] tells the outcome.
+    ///
+    /// # Errors
+    /// The SIP stack is overloaded.
+    pub fn register(&self, user: &str, password: &str) -> Result<(), PartyError> {
+        let (user, password) = (user.to_owned(), password.to_owned());
+        self.command(SipCommand::Register { trunk: TRUNK.into(), user, password, expires: Duration::from_secs(600) })
+    }
+
+    /// Calls a user part at Tandem; [`Noticed`] tells how it goes.
+    ///
+    /// # Errors
+    /// No ports, or the SIP stack is overloaded.
+    pub fn call(&mut self, from: &str, to: &str) -> Result<(), PartyError> {
+        let local = self.open_media(None)?;
+        let sdp = local.offer(1, Direction::SendRecv);
+        self.local = Some(local);
+        let dialog = DialogId::outgoing();
+        self.dialog = Some(dialog);
+        self.command(SipCommand::Invite {
+            dialog,
+            target: Target::Trunk { name: TRUNK.into(), user: to.into() },
+            from_user: from.into(),
+            from_display: None,
+            headers: Vec::new(),
+            sdp,
+            webrtc_sdp: None,
+        })
+    }
+
+    /// Answers the call that rings.
+    ///
+    /// # Errors
+    /// Nobody calls, or no codec in common.
+    pub fn answer(&mut self) -> Result<(), PartyError> {
+        let (Some(dialog), Some(offer)) = (self.dialog, self.offer.take()) else {
+            return Err(err("nobody calls"));
+        };
+        let session = sdp::Session::parse(offer.as_bytes()).map_err(err)?;
+        let lease = self.ports.lease().map_err(err)?;
+        let local = self.local_for(lease.rtp_port(), lease.rtcp_port());
+        let (sdp, audio) = local.answer(&session, 1).map_err(err)?;
+        let media = LegMedia::Rtp { ports: lease, audio: Some(audio), nat: false };
+        self.media_command(WorkerCommand::LegOpen { leg: LEG, media, events: self.media_in.clone() })?;
+        self.open = true;
+        self.local = Some(local);
+        self.command(SipCommand::Accept { dialog, sdp })
+    }
+
+    /// Speaks samples to the other end after what is already being spoken; [`Noticed::Said`] tells when they are out.
+    ///
+    /// # Errors
+    /// The media worker is overloaded.
+    pub fn say(&self, clip: u64, rate: SampleRate, samples: &[i16]) -> Result<(), PartyError> {
+        let samples = samples.to_vec().into_boxed_slice();
+        self.media_command(WorkerCommand::Play { leg: LEG, segment: clip, rate, samples, last: true })
+    }
+
+    /// A copy of what the other end sends, from now on.
+    ///
+    /// # Errors
+    /// The media worker is overloaded.
+    pub fn heard(&self) -> Result<TapReader, PartyError> {
+        let (tap, reader) = tap::tap(HEARD);
+        self.media_command(WorkerCommand::Tap { leg: LEG, tap })?;
+        Ok(reader)
+    }
+
+    /// Presses a key.
+    ///
+    /// # Errors
+    /// The media worker is overloaded.
+    pub fn press(&self, digit: char) -> Result<(), PartyError> {
+        self.media_command(WorkerCommand::SendDtmf { leg: LEG, digit, duration_ms: 160 })
+    }
+
+    /// Hangs up, or gives up calling.
+    pub fn hang_up(&mut self) {
+        if let Some(dialog) = self.dialog.take() {
+            // Whichever fits the dialog's state is carried out, the other is ignored.
+            for command in [SipCommand::Cancel { dialog }, SipCommand::Bye { dialog, reason: None }] {
+                if self.sip.send(command).is_err() {
+                    tracing::warn!("party: the SIP stack is overloaded");
+                }
+            }
+        }
+        self.close_media();
+    }
+
+    /// What happens next.
+    pub async fn next(&mut self) -> Option<Noticed> {
+        loop {
+            let noticed = tokio::select! {
+                event = self.events.recv() => self.on_sip(event?),
+                Some(event) = self.media.recv() => match event.kind {
+                    WorkerEventKind::Dtmf { digit, .. } => Some(Noticed::Dtmf(digit)),
+                    WorkerEventKind::PlayDone { segment } => Some(Noticed::Said(segment)),
+                    _ => None,
+                },
+            };
+            if noticed.is_some() {
+                return noticed;
+            }
+        }
+    }
+
+    /// Gives back sockets and threads.
+    pub async fn stop(mut self) {
+        self.hang_up();
+        self.sip.stop().await;
+        self.pool.shutdown();
+    }
+
+    fn on_sip(&mut self, event: SipEvent) -> Option<Noticed> {
+        if let SipEvent::Incoming { dialog, from_user, sdp, .. } = event {
+            if self.dialog.is_some() {
+                self.command(SipCommand::Reject { dialog, status: 486, reason: None }).ok();
+                return None;
+            }
+            self.dialog = Some(dialog);
+            self.offer = sdp;
+            self.command(SipCommand::Progress { dialog, status: 180, sdp: None }).ok();
+            return Some(Noticed::Rings { from: from_user });
+        }
+        if let SipEvent::RegistrationState { ok, .. } = event {
+            return Some(Noticed::Registered(ok));
+        }
+        if event.dialog() != self.dialog {
+            return None;
+        }
+        match event {
+            SipEvent::Progress { status, .. } if status > 100 => Some(Noticed::Ringing),
+            SipEvent::Answered { sdp, .. } => match self.take_answer(&sdp) {
+                Ok(()) => Some(Noticed::Answered),
+                Err(error) => {
+                    tracing::warn!(%error, "party: the answer cannot be used");
+                    self.hang_up();
+                    Some(Noticed::Failed(488))
+                }
+            },
+            SipEvent::Failed { status, .. } => {
+                self.dialog = None;
+                self.close_media();
+                Some(Noticed::Failed(status))
+            }
+            SipEvent::Reoffer { dialog, sdp } => {
+                match self.answer_reoffer(&sdp) {
+                    Ok(sdp) => self.command(SipCommand::AcceptReinvite { dialog, sdp }).ok(),
+                    Err(_) => self.command(SipCommand::RejectReinvite { dialog, status: 488 }).ok(),
+                };
+                None
+            }
+            SipEvent::Ended { .. } => {
+                self.dialog = None;
+                self.close_media();
+                Some(Noticed::Over)
+            }
+            _ => None,
+        }
+    }
+
+    fn take_answer(&mut self, answer: &str) -> Result<(), PartyError> {
+        let session = sdp::Session::parse(answer.as_bytes()).map_err(err)?;
+        let audio = self.local.as_ref().ok_or_else(|| err("no offer was made"))?.accept(&session).map_err(err)?;
+        self.media_command(WorkerCommand::RtpUpdate { leg: LEG, audio })
+    }
+
+    fn answer_reoffer(&self, offer: &str) -> Result<String, PartyError> {
+        let session = sdp::Session::parse(offer.as_bytes()).map_err(err)?;
+        let local = self.local.as_ref().ok_or_else(|| err("no media"))?;
+        let (sdp, audio) = local.answer(&session, 2).map_err(err)?;
+        self.media_command(WorkerCommand::RtpUpdate { leg: LEG, audio })?;
+        Ok(sdp)
+    }
+
+    fn open_media(&mut self, audio: Option<sdp::Audio>) -> Result<Local, PartyError> {
+        self.close_media();
+        let ports = self.ports.lease().map_err(err)?;
+        let local = self.local_for(ports.rtp_port(), ports.rtcp_port());
+        let media = LegMedia::Rtp { ports, audio, nat: false };
+        self.media_command(WorkerCommand::LegOpen { leg: LEG, media, events: self.media_in.clone() })?;
+        self.open = true;
+        Ok(local)
+    }
+
+    fn local_for(&self, rtp_port: u16, rtcp_port: u16) -> Local {
+        let session_id = u64::from(rtp_port);
+        Local { address: self.ports.address(), rtp_port, rtcp_port, session_id, codecs: self.codecs.clone() }
+    }
+
+    fn close_media(&mut self) {
+        if std::mem::take(&mut self.open) {
+            self.media_command(WorkerCommand::LegClose { leg: LEG }).ok();
+        }
+    }
+
+    fn command(&self, command: SipCommand) -> Result<(), PartyError> {
+        self.sip.send(command).map_err(|_| err("the SIP stack is overloaded"))
+    }
+
+    fn media_command(&self, command: WorkerCommand) -> Result<(), PartyError> {
+        self.worker.send(command).map_err(|_| err("the media worker is overloaded"))
+    }
+}

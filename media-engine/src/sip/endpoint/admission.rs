@@ -1,0 +1,88 @@
+//! Who may call and register (RFC 3261 section 22, RFC 8760).
+//!
+//! A call comes from a trunk's address, or from a user whose password it proves and whose name is in From. A stranger
+//! is challenged once and then refused; neither leaves any state.
+
+use std::time::{Duration, Instant};
+
+use super::Endpoint;
+use super::event::Source;
+use super::flow::Flow;
+use crate::sip::digest::{Algorithm, Credentials, NonceStore, Verdict, ha1};
+use crate::sip::header::Name;
+use crate::sip::message::Message;
+use crate::sip::trunk::trunk_of;
+
+/// How long a nonce can be used before it is called stale. Its counts are remembered, so age is no danger.
+const NONCE_LIFE: Duration = Duration::from_secs(3600);
+
+/// What becomes of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Admission<T> {
+    Admitted(T),
+    Challenge { stale: bool },
+    Refused { status: u16, why: &'static str },
+}
+
+impl Endpoint {
+    /// Whether an INVITE may start a call, and whose it is.
+    pub(super) fn admit_call(&mut self, flow: &Flow, request: &Message<'_>, now: Instant) -> Admission<Source> {
+        if let Some(trunk) = trunk_of(&self.config.trunks, flow) {
+            return Admission::Admitted(Source::Trunk(trunk.name.clone()));
+        }
+        let from = request.from().ok().and_then(|from| from.uri.user_decoded()).unwrap_or_default().into_owned();
+        match self.authenticate(request, now) {
+            Admission::Admitted(user) if user == from => Admission::Admitted(Source::User(user)),
+            Admission::Admitted(_) => Admission::Refused { status: 403, why: "other_user" },
+            Admission::Challenge { stale } => Admission::Challenge { stale },
+            Admission::Refused { status, why } => Admission::Refused { status, why },
+        }
+    }
+
+    /// The user whose password the request proves.
+    pub(super) fn authenticate(&mut self, request: &Message<'_>, now: Instant) -> Admission<String> {
+        let realm = &self.config.domain;
+        // A request may hold credentials for several realms; without any of ours it is challenged.
+        let credentials = request
+            .proxy_authorization()
+            .chain(request.authorization())
+            .filter_map(|line| Credentials::parse(line).ok())
+            .find(|credentials| credentials.realm == *realm);
+        let Some(credentials) = credentials else { return Admission::Challenge { stale: false } };
+        let method = request.method().map_or("", |method| method.as_str());
+        let user = &credentials.username;
+        let secret = self
+            .registrar
+            .passwords(user, now)
+            .map(|password| ha1(credentials.algorithm, user, realm, password))
+            .find(|secret| credentials.matches(method, secret));
+        let Some(secret) = secret else { return Admission::Refused { status: 403, why: "wrong_password" } };
+        let nonces = nonce_store(&mut self.nonces, &self.tokens, now);
+        nonces.expire(now);
+        match nonces.authenticate(&credentials, method, |_, _| Some(secret), now) {
+            Verdict::Accepted => Admission::Admitted(credentials.username),
+            // The password is right: the nonce is old, used, or from before our last start.
+            Verdict::Stale | Verdict::Rejected => Admission::Challenge { stale: true },
+        }
+    }
+
+    /// Asks for a password, by both algorithms, the stronger one first (RFC 8760 section 2.4).
+    pub(super) fn challenge(&mut self, flow: &Flow, request: &Message<'_>, status: u16, stale: bool, now: Instant) {
+        let name = if status == 401 { Name::WwwAuthenticate } else { Name::ProxyAuthenticate };
+        let mut response = self.response(flow, request, status);
+        let nonces = nonce_store(&mut self.nonces, &self.tokens, now);
+        for algorithm in [Algorithm::Sha256, Algorithm::Md5] {
+            let challenge = nonces.challenge(&self.config.domain, algorithm, stale, now);
+            response = response.header(name.as_str(), challenge.write());
+        }
+        self.reply(flow, request, response);
+    }
+}
+
+fn nonce_store<'n>(
+    nonces: &'n mut Option<NonceStore>,
+    tokens: &super::tokens::Tokens,
+    now: Instant,
+) -> &'n mut NonceStore {
+    nonces.get_or_insert_with(|| NonceStore::new(&tokens.secret("nonce"), NONCE_LIFE, now))
+}

@@ -1,0 +1,231 @@
+//! Our own requests: their transactions and the answers to them.
+
+use std::time::{Duration, Instant};
+
+use super::flow::Flow;
+use super::tables::{Client, ClientId, ClientState, ClientUser, client_key};
+use super::{Endpoint, Timeout};
+use crate::sip::dialog::Dialog;
+use crate::sip::header::Name;
+use crate::sip::message::{Message, Method};
+use crate::sip::transaction::{ClientInvite, ClientNonInvite, StatusClass};
+use crate::sip::write::RequestBuilder;
+
+impl Endpoint {
+    /// Sends a request and waits for its answer.
+    pub(super) fn start_client(
+        &mut self,
+        flow: Flow,
+        branch: &str,
+        method: Method<'_>,
+        bytes: Vec<u8>,
+        user: ClientUser,
+        now: Instant,
+    ) -> ClientId {
+        let pace = self.pace(&flow);
+        let state = match method {
+            Method::Invite => ClientState::Invite(ClientInvite::start(now, &pace)),
+            _ => ClientState::NonInvite(ClientNonInvite::start(now, &pace)),
+        };
+        let id = self.tables.client_id();
+        self.transmit(flow, bytes.clone());
+        // Over a reliable transport only INVITE is needed again, for its ACK and CANCEL.
+        let bytes = if pace.reliable && method != Method::Invite { Vec::new() } else { bytes };
+        let key = client_key(branch, method.as_str()).into();
+        let client = Client { id, key, state, flow, bytes, user, timer: None, forget_at: None };
+        self.tables.client_insert(Box::new(client));
+        if let Some(client) = self.tables.client_take(id) {
+            self.settle_client(client, Some(state), now);
+        }
+        id
+    }
+
+    /// Sends a request within a dialog; for BYE and INFO nobody waits for the answer.
+    pub(super) fn request_in_dialog(
+        &mut self,
+        dialog: &mut Dialog,
+        method: Method<'_>,
+        user: ClientUser,
+        finish: impl FnOnce(RequestBuilder, &Dialog) -> RequestBuilder,
+        now: Instant,
+    ) -> ClientId {
+        let (flow, branch, cseq) = (dialog.next_flow(), self.tokens.branch(), dialog.next_cseq());
+        let request = dialog.request(method.as_str(), cseq, &self.via(&flow, &branch));
+        let request = request.header("User-Agent", &self.config.user_agent);
+        let bytes = finish(request, dialog).build();
+        self.start_client(flow, &branch, method, bytes, user, now)
+    }
+
+    /// Gives up a request after `limit`, also when provisional answers have come.
+    pub(super) fn limit_client(&mut self, id: ClientId, limit: Duration, now: Instant) {
+        let Some(mut client) = self.tables.client_take(id) else { return };
+        client.forget_at = Some(now + limit);
+        let state = client.state;
+        self.settle_client(client, Some(state), now);
+    }
+
+    /// Forgets a request at once: its connection is gone.
+    pub(super) fn drop_client(&mut self, id: ClientId, now: Instant) {
+        if let Some(client) = self.tables.client_take(id) {
+            self.settle_client(client, None, now);
+        }
+    }
+
+    /// An answer came.
+    pub(super) fn receive_response(&mut self, flow: &Flow, response: &Message<'_>, status: u16, now: Instant) {
+        let (Ok(via), Ok(cseq)) = (response.top_via(), response.cseq()) else { return };
+        let key = client_key(via.branch().unwrap_or_default(), cseq.method.as_str());
+        let Some(mut client) = self.tables.client_find(&key).and_then(|id| self.tables.client_take(id)) else {
+            if cseq.method == Method::Invite && StatusClass::of(status) == StatusClass::Success {
+                self.late_answer(flow, response, now);
+            }
+            return;
+        };
+        let pace = self.pace(&client.flow);
+        let class = StatusClass::of(status);
+        let (state, effects) = match client.state {
+            ClientState::Invite(state) => {
+                let (state, effects) = state.on_response(class, now, &pace);
+                (state.map(ClientState::Invite), effects)
+            }
+            ClientState::NonInvite(state) => {
+                let (state, effects) = state.on_response(class, now, &pace);
+                (state.map(ClientState::NonInvite), effects)
+            }
+        };
+        if effects.acknowledge {
+            client.bytes = failure_ack(&client.bytes, response);
+        }
+        if effects.transmit || effects.acknowledge {
+            self.transmit(client.flow, client.bytes.clone());
+        }
+        if effects.deliver {
+            self.deliver(&mut client, flow, response, status, now);
+        }
+        self.settle_client(client, state, now);
+    }
+
+    pub(super) fn client_timer(&mut self, id: ClientId, now: Instant) {
+        let Some(mut client) = self.tables.client_take(id) else { return };
+        client.timer = None;
+        if client.forget_at.is_some_and(|at| at <= now) {
+            if matches!(client.user, ClientUser::Reinvite(_)) {
+                self.deliver_time_out(&mut client, now);
+            }
+            self.settle_client(client, None, now);
+            return;
+        }
+        let pace = self.pace(&client.flow);
+        let (state, effects) = match client.state {
+            ClientState::Invite(state) => {
+                let (state, effects) = state.on_timer(now);
+                (state.map(ClientState::Invite), effects)
+            }
+            ClientState::NonInvite(state) => {
+                let (state, effects) = state.on_timer(now, &pace);
+                (state.map(ClientState::NonInvite), effects)
+            }
+        };
+        if effects.transmit {
+            self.transmit(client.flow, client.bytes.clone());
+        }
+        if effects.timed_out {
+            self.deliver_time_out(&mut client, now);
+        }
+        self.settle_client(client, state, now);
+    }
+
+    fn deliver(&mut self, client: &mut Client, flow: &Flow, response: &Message<'_>, status: u16, now: Instant) {
+        match &client.user {
+            ClientUser::Fork(_) => self.fork_answer(client, flow, response, status, now),
+            ClientUser::Reinvite(dialog) => self.reinvite_answer(*dialog, flow, response, status, now),
+            ClientUser::Refresh(dialog) => self.refresh_answer(*dialog, flow, response, status, now),
+            ClientUser::Register(index) => self.register_answer(*index, response, status, now),
+            ClientUser::Nobody => {
+                // A re-INVITE whose dialog is over.
+                let cseq = response.cseq().ok();
+                if StatusClass::of(status) == StatusClass::Success && cseq.is_some_and(|c| c.method == Method::Invite) {
+                    self.late_reinvite_answer(flow, response);
+                }
+            }
+        }
+    }
+
+    fn deliver_time_out(&mut self, client: &mut Client, now: Instant) {
+        match &client.user {
+            ClientUser::Fork(_) => self.fork_failed(client, 408, "Request Timeout".into(), now),
+            ClientUser::Reinvite(dialog) | ClientUser::Refresh(dialog) => {
+                self.dialog_is_dead(*dialog, "no answer", now);
+            }
+            ClientUser::Register(index) => self.register_failed(*index, 408),
+            ClientUser::Nobody => {}
+        }
+    }
+
+    /// Keeps or forgets the transaction.
+    pub(super) fn settle_client(&mut self, mut client: Box<Client>, state: Option<ClientState>, now: Instant) {
+        let mut timer = client.timer.take();
+        let Some(state) = state else {
+            self.rearm(&mut timer, None, now, Timeout::Client(client.id));
+            self.tables.client_forget(&client);
+            if let ClientUser::Fork(fork) = &client.user
+                && self.tags.get(&fork.local_tag) == Some(&super::TagOwner::Fork(client.id))
+            {
+                self.tags.remove(&fork.local_tag);
+            }
+            return;
+        };
+        let deadline = match state {
+            ClientState::Invite(state) => state.deadline(),
+            ClientState::NonInvite(state) => Some(state.deadline()),
+        };
+        match state {
+            ClientState::Invite(ClientInvite::Completed { .. }) => client.forget_at = None,
+            ClientState::Invite(ClientInvite::Accepted { .. })
+            | ClientState::NonInvite(ClientNonInvite::Completed { .. }) => {
+                client.forget_at = None;
+                client.bytes = Vec::new();
+            }
+            _ => {}
+        }
+        let deadline = [deadline, client.forget_at].into_iter().flatten().min();
+        self.rearm(&mut timer, deadline, now, Timeout::Client(client.id));
+        client.timer = timer;
+        client.state = state;
+        self.tables.client_put_back(client);
+    }
+
+    /// Tells the callee of an unanswered INVITE that it is over (RFC 3261 section 9.1).
+    pub(super) fn send_cancel(&mut self, client: &mut Client, now: Instant) {
+        let Ok(invite) = Message::parse(&client.bytes) else { return };
+        let Ok(branch) = invite.top_via().map(|via| via.branch().unwrap_or_default().to_owned()) else { return };
+        let bytes = hop_request(&invite, "CANCEL", invite.header(Name::To).unwrap_or_default());
+        let give_up = now + self.config.timers.give_up();
+        self.start_client(client.flow, &branch, Method::Cancel, bytes, ClientUser::Nobody, now);
+        client.forget_at = Some(give_up);
+        let mut timer = client.timer.take();
+        self.rearm(&mut timer, Some(give_up), now, Timeout::Client(client.id));
+        client.timer = timer;
+    }
+}
+
+/// The ACK for a failure: it belongs to the INVITE's transaction (RFC 3261 section 17.1.1.3).
+fn failure_ack(invite: &[u8], response: &Message<'_>) -> Vec<u8> {
+    match Message::parse(invite) {
+        Ok(invite) => hop_request(&invite, "ACK", response.header(Name::To).unwrap_or_default()),
+        Err(_) => Vec::new(),
+    }
+}
+
+/// A request that goes hop by hop with the INVITE it belongs to.
+fn hop_request(invite: &Message<'_>, method: &str, to: &str) -> Vec<u8> {
+    let uri = invite.request_uri().map_or("", |uri| uri.as_str());
+    let cseq = invite.cseq().map_or(0, |cseq| cseq.number);
+    let mut request = RequestBuilder::new(method, uri);
+    for name in [Name::Via, Name::Route, Name::From, Name::CallId] {
+        for line in invite.lines(name) {
+            request = request.header(name.as_str(), line);
+        }
+    }
+    request.header("Max-Forwards", 70).header("To", to).header("CSeq", format_args!("{cseq} {method}")).build()
+}

@@ -1,0 +1,205 @@
+//! How legs end: by either side, by time, by a lost connection. All ways lead through `dismantle`.
+
+use std::time::Instant;
+
+use super::command::DialogId;
+use super::event::SipEvent;
+use super::flow::{Flow, FlowId};
+use super::legs::{Leg, LegState, Talking};
+use super::status::phrase;
+use super::tables::{ClientState, ClientUser};
+use super::{Endpoint, TagOwner};
+use crate::sip::dialog::Dialog;
+use crate::sip::message::Method;
+use crate::sip::transaction::ClientInvite;
+
+impl Endpoint {
+    /// The engine hangs up or gives up, whatever the leg's state.
+    pub(super) fn hang_up(&mut self, id: DialogId, reason: Option<String>, now: Instant) {
+        let Some(leg) = self.legs.get_mut(&id).filter(|leg| leg.is_open()) else { return };
+        match &mut leg.state {
+            LegState::Ringing(_) => self.end_ringing(id, 480, None, None, now),
+            LegState::Calling(_) => {
+                self.drop_leg(id, now);
+                self.event(SipEvent::Failed { dialog: id, status: 487, reason: phrase(487).into() });
+            }
+            LegState::Talking(talking) if talking.unacknowledged.is_some() => {
+                // BYE has to wait for the ACK (RFC 3261 section 15); the engine need not.
+                talking.closing = Some(reason);
+                self.event(SipEvent::Ended { dialog: id, reason: None });
+            }
+            LegState::Talking(_) => {
+                self.bye_and_drop(id, reason.as_deref(), now);
+                self.event(SipEvent::Ended { dialog: id, reason: None });
+            }
+        }
+    }
+
+    /// The peer no longer knows the dialog or does not answer (RFC 3261 section 12.2.1.2).
+    pub(super) fn dialog_is_dead(&mut self, id: DialogId, why: &str, now: Instant) {
+        let Some(leg) = self.legs.get(&id).filter(|leg| matches!(leg.state, LegState::Talking(_))) else { return };
+        let open = leg.is_open();
+        self.bye_and_drop(id, None, now);
+        if open {
+            self.event(SipEvent::Ended { dialog: id, reason: Some(why.to_owned()) });
+        }
+    }
+
+    /// A leg's own timer: a 2xx to be repeated or given up, or a call that nobody answered.
+    pub(super) fn leg_timer(&mut self, id: DialogId, now: Instant) {
+        let longest = self.config.timers.t2;
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        leg.timer = None;
+        match &mut leg.state {
+            LegState::Ringing(_) => self.end_ringing(id, 480, None, Some("nobody answered".into()), now),
+            LegState::Calling(_) => {
+                self.drop_leg(id, now);
+                self.event(SipEvent::Failed { dialog: id, status: 408, reason: phrase(408).into() });
+            }
+            LegState::Talking(talking) => {
+                let Some(waiting) = &mut talking.unacknowledged else { return };
+                if waiting.resend.until <= now {
+                    talking.unacknowledged = None;
+                    return self.no_acknowledgement(id, now);
+                }
+                let again = waiting.resend.due(now, longest).then(|| (waiting.reply, waiting.bytes.clone()));
+                if let Some((flow, bytes)) = again {
+                    self.transmit(flow, bytes);
+                }
+                let Some(mut leg) = self.legs.remove(&id) else { return };
+                self.watch_acknowledgement(&mut leg, now);
+                self.legs.insert(id, leg);
+            }
+        }
+    }
+
+    fn no_acknowledgement(&mut self, id: DialogId, now: Instant) {
+        let Some(Leg { state: LegState::Talking(talking), .. }) = self.legs.get(&id).map(|leg| &**leg) else { return };
+        match talking.closing.clone() {
+            Some(reason) => self.bye_and_drop(id, reason.as_deref(), now),
+            None => self.dialog_is_dead(id, "no ACK came", now),
+        }
+    }
+
+    /// The ACK has come: a hang-up that waited for it goes on.
+    pub(super) fn acknowledged(&mut self, id: DialogId, now: Instant) {
+        let Some(mut leg) = self.legs.remove(&id) else { return };
+        self.watch_acknowledgement(&mut leg, now);
+        let closing = match &mut leg.state {
+            LegState::Talking(talking) => talking.closing.take(),
+            _ => None,
+        };
+        self.legs.insert(id, leg);
+        if let Some(reason) = closing {
+            self.bye_and_drop(id, reason.as_deref(), now);
+        }
+    }
+
+    /// The connection that a leg hangs on is gone.
+    pub(super) fn leg_lost_flow(&mut self, id: DialogId, flow: FlowId, now: Instant) {
+        let Some(mut leg) = self.legs.remove(&id) else { return };
+        leg.flows.retain(|known| *known != flow);
+        self.attached.remove(&(flow, id));
+        if let LegState::Calling(calling) = &mut leg.state {
+            let (lost, left): (Vec<_>, Vec<_>) = calling.forks.drain(..).partition(|(_, by)| by.id == flow);
+            calling.forks = left;
+            let others = !calling.forks.is_empty();
+            for (client, _) in lost {
+                self.drop_client(client, now);
+            }
+            if others {
+                self.legs.insert(id, leg);
+                return;
+            }
+            self.dismantle(leg, now);
+            let reason = "Connection Lost".into();
+            return self.event(SipEvent::Failed { dialog: id, status: 480, reason });
+        }
+        if let LegState::Ringing(ringing) = &leg.state {
+            self.drop_server(ringing.invite, now);
+        }
+        let open = leg.is_open();
+        self.dismantle(leg, now);
+        if open {
+            self.event(SipEvent::Ended { dialog: id, reason: Some("connection lost".into()) });
+        }
+    }
+
+    /// Sends BYE in a confirmed dialog.
+    pub(super) fn send_bye(&mut self, dialog: &mut Dialog, reason: Option<&str>, now: Instant) {
+        let finish = |request: crate::sip::write::RequestBuilder, _: &Dialog| request.header_opt("Reason", reason);
+        self.request_in_dialog(dialog, Method::Bye, ClientUser::Nobody, finish, now);
+    }
+
+    fn bye_and_drop(&mut self, id: DialogId, reason: Option<&str>, now: Instant) {
+        let Some(mut leg) = self.legs.remove(&id) else { return };
+        if let LegState::Talking(talking) = &mut leg.state {
+            self.send_bye(&mut talking.dialog, reason, now);
+        }
+        self.dismantle(leg, now);
+    }
+
+    pub(super) fn drop_leg(&mut self, id: DialogId, now: Instant) {
+        if let Some(leg) = self.legs.remove(&id) {
+            self.dismantle(leg, now);
+        }
+    }
+
+    /// Takes everything of a leg out of the tables; what it still waits for is answered or given up.
+    pub(super) fn dismantle(&mut self, mut leg: Box<Leg>, now: Instant) {
+        for key in [leg.timer.take(), leg.session_timer.take()].into_iter().flatten() {
+            self.wheel.cancel(key);
+        }
+        self.detach(&mut leg);
+        match leg.state {
+            LegState::Ringing(ringing) => self.forget_tag(&ringing.dialog.local_tag, leg.id),
+            LegState::Calling(calling) => {
+                for (client, _) in calling.forks {
+                    self.abandon_fork(client, now);
+                }
+            }
+            LegState::Talking(talking) => {
+                let Talking { dialog, peer_offer, our_offer, .. } = *talking;
+                self.forget_tag(&dialog.local_tag, leg.id);
+                if let Some(offer) = peer_offer {
+                    self.respond(offer.server, 487, None, |response, _| response, now);
+                }
+                if let Some((client, _)) = our_offer {
+                    self.forget_soon(client, now);
+                }
+            }
+        }
+    }
+
+    fn forget_tag(&mut self, tag: &str, id: DialogId) {
+        if self.tags.get(tag) == Some(&TagOwner::Leg(id)) {
+            self.tags.remove(tag);
+        }
+    }
+
+    /// An INVITE whose dialog is over need not be answered any more: it is forgotten after 64·T1.
+    fn forget_soon(&mut self, id: super::tables::ClientId, now: Instant) {
+        let give_up = now + self.config.timers.give_up();
+        let Some(mut client) = self.tables.client_take(id) else { return };
+        if matches!(client.state, ClientState::Invite(ClientInvite::Calling(_) | ClientInvite::Proceeding)) {
+            client.forget_at = Some(give_up);
+            client.user = ClientUser::Nobody;
+        }
+        let state = client.state;
+        self.settle_client(client, Some(state), now);
+    }
+
+    /// Notes the connection that a leg hangs on; UDP has none.
+    pub(super) fn attach(&mut self, leg: &mut Leg, flow: &Flow) {
+        if flow.transport.is_reliable() && !leg.flows.contains(&flow.id) {
+            leg.flows.push(flow.id);
+            self.attached.insert((flow.id, leg.id));
+        }
+    }
+
+    pub(super) fn detach(&mut self, leg: &mut Leg) {
+        for flow in leg.flows.drain(..) {
+            self.attached.remove(&(flow, leg.id));
+        }
+    }
+}

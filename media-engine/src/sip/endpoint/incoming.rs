@@ -1,0 +1,195 @@
+//! Calls that come in: from INVITE to our answer.
+
+use std::time::Instant;
+
+use super::command::DialogId;
+use super::event::{SipEvent, Source};
+use super::flow::Flow;
+use super::legs::{Leg, LegState, PeerAbilities, Ringing, Talking, Unacknowledged};
+use super::requests::{BadBody, session_description};
+use super::session::Proposal;
+use super::tables::ServerId;
+use super::{ALLOW, Endpoint, SDP, SUPPORTED, TagOwner, Timeout};
+use crate::sip::dialog::Dialog;
+use crate::sip::header::Name;
+use crate::sip::message::Message;
+use crate::sip::transaction::{Pace, Resend};
+use crate::sip::write::ResponseBuilder;
+
+impl Endpoint {
+    /// An INVITE of a trunk or user.
+    pub(super) fn incoming_call(
+        &mut self,
+        flow: &Flow,
+        invite: &Message<'_>,
+        bytes: &[u8],
+        source: Source,
+        now: Instant,
+    ) {
+        if self.draining {
+            return self.refuse(flow, invite, 503, "draining");
+        }
+        let sdp = match session_description(invite) {
+            Ok(sdp) => sdp,
+            Err(BadBody(status)) => return self.refuse(flow, invite, status, "body"),
+        };
+        let session = match self.session_proposal(invite) {
+            Proposal::None => None,
+            Proposal::Agreed(session) => Some(session),
+            Proposal::TooSmall => return self.refuse(flow, invite, 422, "session_interval"),
+        };
+        if !self.has_room_for_leg() || !self.has_room() {
+            return self.refuse(flow, invite, 503, "full");
+        }
+        self.last_incoming += 2;
+        let id = DialogId(self.last_incoming);
+        let tag = self.tokens.fresh();
+        let to_user = invite.request_uri().ok().and_then(|uri| uri.user_decoded()).unwrap_or_default().into_owned();
+        let server = self.open_invite(flow, invite, bytes, &tag, id);
+        let dialog = Dialog::uas(invite, &tag, *flow, self.contact(flow, &to_user));
+        self.tags.insert(dialog.local_tag.clone(), TagOwner::Leg(id));
+        let wants_offer = sdp.is_none();
+        let peer = PeerAbilities::of(invite);
+        let ringing = Ringing { invite: server, dialog, wants_offer, session, peer };
+        let mut leg = Leg::new(id, LegState::Ringing(Box::new(ringing)));
+        self.attach(&mut leg, flow);
+        self.rearm_after(&mut leg.timer, self.config.unanswered, now, Timeout::Leg(id));
+        self.legs.insert(id, leg);
+        let from = invite.from().ok();
+        self.event(SipEvent::Incoming {
+            dialog: id,
+            from: source,
+            from_user: from.and_then(|from| from.uri.user_decoded()).unwrap_or_default().into_owned(),
+            from_display: from.and_then(|from| from.display_name()).map(|name| name.into_owned()),
+            to_user,
+            call_id: invite.call_id().unwrap_or_default().to_owned(),
+            sdp,
+        });
+    }
+
+    /// The engine rings, or starts early media.
+    pub(super) fn progress(&mut self, id: DialogId, status: u16, sdp: Option<String>, now: Instant) {
+        let Some(Leg { state: LegState::Ringing(ringing), .. }) = self.legs.get(&id).map(|leg| &**leg) else { return };
+        if !(101..200).contains(&status) {
+            return;
+        }
+        let (server, contact) = (ringing.invite, ringing.dialog.contact.clone());
+        let finish = |response: ResponseBuilder, invite: &Message<'_>| {
+            let response = response.record_routes(invite).header("Contact", contact).header("Allow", ALLOW);
+            match sdp {
+                Some(sdp) => response.body(SDP, sdp),
+                None => response,
+            }
+        };
+        self.respond(server, status, None, finish, now);
+    }
+
+    /// The engine answers.
+    pub(super) fn accept(&mut self, id: DialogId, sdp: String, now: Instant) {
+        if !matches!(self.legs.get(&id).map(|leg| &leg.state), Some(LegState::Ringing(_))) {
+            return;
+        }
+        let Some(mut leg) = self.legs.remove(&id) else { return };
+        let LegState::Ringing(ringing) = leg.state else { return };
+        let Ringing { invite, dialog, wants_offer, session, peer } = *ringing;
+        let cseq = dialog.remote_cseq.unwrap_or_default();
+        let unacknowledged = self.send_success(invite, cseq, &dialog, session, peer, sdp.clone(), wants_offer, now);
+        leg.state = LegState::Talking(Box::new(Talking {
+            dialog,
+            sdp,
+            unacknowledged,
+            peer_offer: None,
+            our_offer: None,
+            session,
+            peer,
+            closing: None,
+        }));
+        self.watch_acknowledgement(&mut leg, now);
+        self.watch_session(&mut leg, now);
+        self.legs.insert(id, leg);
+    }
+
+    /// A 200 with a session description for an INVITE or re-INVITE; the leg repeats it until the ACK comes.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn send_success(
+        &mut self,
+        server: ServerId,
+        cseq: u32,
+        dialog: &Dialog,
+        session: Option<super::legs::SessionTimer>,
+        peer: PeerAbilities,
+        sdp: String,
+        offered: bool,
+        now: Instant,
+    ) -> Option<Unacknowledged> {
+        let finish = |response: ResponseBuilder, invite: &Message<'_>| {
+            let response = response
+                .record_routes(invite)
+                .header("Contact", &dialog.contact)
+                .header("Allow", ALLOW)
+                .header("Supported", SUPPORTED);
+            super::session::add_session(response, session, peer).body(SDP, sdp)
+        };
+        let (reply, bytes) = self.respond(server, 200, None, finish, now)?;
+        // Repeated over reliable transports too: a proxy may lose it further on (RFC 3261 section 13.3.1.4).
+        let pace = Pace { timers: self.config.timers, reliable: false };
+        Some(Unacknowledged { cseq, resend: Resend::start(now, &pace), reply, bytes, offered })
+    }
+
+    /// Arms the leg's timer for the 2xx that waits for its ACK, or takes it away.
+    pub(super) fn watch_acknowledgement(&mut self, leg: &mut Leg, now: Instant) {
+        let LegState::Talking(talking) = &leg.state else { return };
+        let deadline = talking.unacknowledged.as_ref().map(|waiting| waiting.resend.deadline());
+        self.rearm(&mut leg.timer, deadline, now, Timeout::Leg(leg.id));
+    }
+
+    /// The engine refuses.
+    pub(super) fn reject(&mut self, id: DialogId, status: u16, reason: Option<String>, now: Instant) {
+        if matches!(self.legs.get(&id).map(|leg| &leg.state), Some(LegState::Ringing(_))) {
+            let status = if (300..700).contains(&status) { status } else { 480 };
+            self.end_ringing(id, status, reason.as_deref(), None, now);
+        }
+    }
+
+    /// Ends an unanswered incoming call with a final status.
+    pub(super) fn end_ringing(
+        &mut self,
+        id: DialogId,
+        status: u16,
+        phrase: Option<&str>,
+        told: Option<String>,
+        now: Instant,
+    ) {
+        let Some(leg) = self.legs.remove(&id) else { return };
+        if let LegState::Ringing(ringing) = &leg.state {
+            self.respond(ringing.invite, status, phrase, |response, _| response, now);
+        }
+        self.dismantle(leg, now);
+        self.event(SipEvent::Ended { dialog: id, reason: told });
+    }
+
+    /// CANCEL of a transaction that we know (RFC 3261 section 9.2).
+    pub(super) fn receive_cancel(&mut self, flow: &Flow, cancel: &Message<'_>, invite: ServerId, now: Instant) {
+        let Some(server) = self.tables.server(invite) else { return };
+        let (tag, dialog, pending) = (server.tag.clone(), server.dialog, !server.request.is_empty());
+        let response =
+            crate::sip::write::response_to(cancel, Some(flow.peer), 200, super::status::phrase(200), Some(&tag));
+        self.reply(flow, cancel, response.header("Server", &self.config.user_agent));
+        let Some(dialog) = dialog.filter(|_| pending) else { return };
+        let reason = joined(cancel, Name::Reason);
+        match self.legs.get(&dialog).map(|leg| &leg.state) {
+            Some(LegState::Ringing(ringing)) if ringing.invite == invite => {
+                self.end_ringing(dialog, 487, None, reason, now);
+            }
+            // A cancelled re-INVITE: the session goes on as it was; the engine's answer comes too late and is ignored.
+            Some(LegState::Talking(_)) => self.withdraw_peer_offer(dialog, invite, now),
+            _ => {}
+        }
+    }
+}
+
+/// All values of a header, as one line.
+pub(super) fn joined(message: &Message<'_>, name: Name) -> Option<String> {
+    let values: Vec<&str> = message.headers(name).collect();
+    if values.is_empty() { None } else { Some(values.join(", ")) }
+}

@@ -1,0 +1,126 @@
+//! Call legs: what the engine knows as a dialog.
+//!
+//! ```text
+//!   incoming: Ringing ──Accept──▶ Talking ──ACK──▶ (acknowledged) ──BYE──▶ gone
+//!   outgoing: Calling ──2xx────▶ Talking                           ──BYE──▶ gone
+//! ```
+//! A leg that the engine hangs up before the ACK has come stays, unseen by the engine, until it may send BYE
+//! (RFC 3261 section 15).
+
+use std::time::Duration;
+
+use super::command::DialogId;
+use super::flow::{Flow, FlowId};
+use super::tables::{ClientId, ServerId};
+use crate::sip::dialog::Dialog;
+use crate::sip::transaction::Resend;
+use crate::sip::wheel::TimerKey;
+
+pub(super) struct Leg {
+    pub(super) id: DialogId,
+    pub(super) state: LegState,
+    /// Unanswered calls: when to give up. Answered ones: when to send the 2xx again.
+    pub(super) timer: Option<TimerKey>,
+    /// Session refresh or expiry (RFC 4028).
+    pub(super) session_timer: Option<TimerKey>,
+    /// Connections that it hangs on.
+    pub(super) flows: Vec<FlowId>,
+}
+
+pub(super) enum LegState {
+    /// An incoming call that has no final answer.
+    Ringing(Box<Ringing>),
+    /// An outgoing call that has no answer.
+    Calling(Calling),
+    /// An answered call.
+    Talking(Box<Talking>),
+}
+
+pub(super) struct Ringing {
+    pub(super) invite: ServerId,
+    pub(super) dialog: Dialog,
+    /// The INVITE had no session description: our 2xx makes the offer.
+    pub(super) wants_offer: bool,
+    pub(super) session: Option<SessionTimer>,
+    pub(super) peer: PeerAbilities,
+}
+
+#[derive(Default)]
+pub(super) struct Calling {
+    /// INVITEs that may still be answered.
+    pub(super) forks: Vec<(ClientId, Flow)>,
+    /// The best failure so far.
+    pub(super) failure: Option<(u16, String)>,
+    /// The last progress told, so that forks that ring together are told once.
+    pub(super) progress: u16,
+}
+
+pub(super) struct Talking {
+    pub(super) dialog: Dialog,
+    /// Our session description as it was last agreed: the offer when a re-INVITE asks for one.
+    pub(super) sdp: String,
+    /// A 2xx of ours that waits for its ACK.
+    pub(super) unacknowledged: Option<Unacknowledged>,
+    /// The peer's request with an offer that waits for the engine.
+    pub(super) peer_offer: Option<PeerOffer>,
+    /// Our re-INVITE in progress, and its offer.
+    pub(super) our_offer: Option<(ClientId, String)>,
+    pub(super) session: Option<SessionTimer>,
+    pub(super) peer: PeerAbilities,
+    /// The engine has hung up: BYE leaves with this Reason once the ACK has come.
+    pub(super) closing: Option<Option<String>>,
+}
+
+pub(super) struct Unacknowledged {
+    pub(super) cseq: u32,
+    pub(super) resend: Resend,
+    pub(super) reply: Flow,
+    pub(super) bytes: Vec<u8>,
+    /// The ACK carries the answer to our offer.
+    pub(super) offered: bool,
+}
+
+pub(super) struct PeerOffer {
+    pub(super) server: ServerId,
+    pub(super) cseq: u32,
+    /// re-INVITE, whose answer waits for an ACK; else UPDATE.
+    pub(super) is_invite: bool,
+    pub(super) session: Option<SessionTimer>,
+}
+
+/// What the peer has said of itself in Allow and Supported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct PeerAbilities {
+    pub(super) update: bool,
+    pub(super) timer: bool,
+}
+
+/// An agreed session interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SessionTimer {
+    pub(super) interval: Duration,
+    pub(super) we_refresh: bool,
+}
+
+impl SessionTimer {
+    /// When to act after a refresh: halfway when it is ours, else when the peer is late enough to be given up
+    /// (RFC 4028 section 10).
+    pub(super) fn delay(&self) -> Duration {
+        if self.we_refresh {
+            self.interval / 2
+        } else {
+            self.interval - (self.interval / 3).min(Duration::from_secs(32))
+        }
+    }
+}
+
+impl Leg {
+    pub(super) fn new(id: DialogId, state: LegState) -> Box<Leg> {
+        Box::new(Leg { id, state, timer: None, session_timer: None, flows: Vec::new() })
+    }
+
+    /// Whether the engine still knows this leg.
+    pub(super) fn is_open(&self) -> bool {
+        !matches!(&self.state, LegState::Talking(talking) if talking.closing.is_some())
+    }
+}

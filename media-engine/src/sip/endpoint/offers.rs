@@ -1,0 +1,266 @@
+//! Changed sessions: re-INVITE and UPDATE, ours and the peer's (RFC 3261 section 14, RFC 3311).
+//!
+//! One offer at a time: while one is open in either direction the peer gets 491, and the engine hears 491 of its own.
+//! A re-INVITE without a session description is answered with the one last agreed, as an offer; its answer comes in
+//! the ACK.
+
+use std::time::Instant;
+
+use super::command::DialogId;
+use super::event::SipEvent;
+use super::flow::Flow;
+use super::legs::{Leg, LegState, PeerOffer, SessionTimer, Talking};
+use super::requests::{BadBody, session_description};
+use super::session::{Proposal, add_session};
+use super::tables::{ClientUser, ServerId};
+use super::{ALLOW, Endpoint, SDP, SUPPORTED};
+use crate::sip::dialog::Dialog;
+use crate::sip::message::{Message, Method};
+use crate::sip::transaction::StatusClass;
+use crate::sip::write::{RequestBuilder, ResponseBuilder};
+
+/// A session description, when there is one, and the session timer that comes with it.
+type Offer = (Option<String>, Option<SessionTimer>);
+
+impl Endpoint {
+    /// A re-INVITE, its CSeq in order.
+    pub(super) fn receive_reinvite(
+        &mut self,
+        flow: &Flow,
+        invite: &Message<'_>,
+        bytes: &[u8],
+        id: DialogId,
+        now: Instant,
+    ) {
+        let talking = match self.legs.get(&id).map(|leg| &leg.state) {
+            Some(LegState::Talking(talking)) => talking,
+            // A second INVITE before the first was answered (section 14.2).
+            _ => return self.refuse_in_dialog(flow, invite, bytes, id, (500, "invite_pending"), now),
+        };
+        if talking.peer_offer.is_some() {
+            return self.refuse_in_dialog(flow, invite, bytes, id, (500, "invite_pending"), now);
+        }
+        if talking.our_offer.is_some() || talking.unacknowledged.is_some() {
+            return self.refuse_in_dialog(flow, invite, bytes, id, (491, "glare"), now);
+        }
+        let tag = talking.dialog.local_tag.clone();
+        let (sdp, session) = match self.offer_of(invite) {
+            Ok(offer) => offer,
+            Err(refusal) => return self.refuse_in_dialog(flow, invite, bytes, id, refusal, now),
+        };
+        if !self.has_room() {
+            return self.refuse(flow, invite, 503, "full");
+        }
+        let server = self.open_invite(flow, invite, bytes, &tag, id);
+        let cseq = invite.cseq().map_or(0, |cseq| cseq.number);
+        let Some(talking) = self.talking(id) else { return };
+        talking.peer_offer = Some(PeerOffer { server, cseq, is_invite: true, session });
+        match sdp {
+            Some(sdp) => self.event(SipEvent::Reoffer { dialog: id, sdp }),
+            None => {
+                let sdp = talking.sdp.clone();
+                self.answer_peer_offer(id, sdp, true, now);
+            }
+        }
+    }
+
+    /// An UPDATE, its CSeq in order: a new offer, or a sign of life.
+    pub(super) fn receive_update(
+        &mut self,
+        flow: &Flow,
+        update: &Message<'_>,
+        bytes: &[u8],
+        id: DialogId,
+        now: Instant,
+    ) {
+        if !self.has_room() {
+            return self.refuse(flow, update, 503, "full");
+        }
+        let (sdp, session) = match self.offer_of(update) {
+            Ok(offer) => offer,
+            Err(refusal) => return self.refuse_in_dialog(flow, update, bytes, id, refusal, now),
+        };
+        let Some(sdp) = sdp else {
+            let peer = self.talking(id).map(|talking| talking.peer).unwrap_or_default();
+            let contact = self.dialog_contact(id);
+            let response = self.response(flow, update, 200).header("Contact", contact).header("Allow", ALLOW);
+            let response = add_session(response.header("Supported", SUPPORTED), session, peer);
+            self.answer(flow, update, response, now);
+            return self.session_refreshed(id, session, now);
+        };
+        let Some(talking) = self.talking(id) else {
+            // The first offer is not answered yet (RFC 3311 section 5.2).
+            return self.refuse_in_dialog(flow, update, bytes, id, (500, "invite_pending"), now);
+        };
+        if talking.peer_offer.is_some() {
+            return self.refuse_in_dialog(flow, update, bytes, id, (500, "offer_pending"), now);
+        }
+        let awaits_answer = talking.unacknowledged.as_ref().is_some_and(|waiting| waiting.offered);
+        if talking.our_offer.is_some() || awaits_answer {
+            return self.refuse_in_dialog(flow, update, bytes, id, (491, "glare"), now);
+        }
+        let server = self.open_non_invite(flow, update, Method::Update, bytes, id);
+        let Some(talking) = self.talking(id) else { return };
+        talking.peer_offer = Some(PeerOffer { server, cseq: 0, is_invite: false, session });
+        self.event(SipEvent::Reoffer { dialog: id, sdp });
+    }
+
+    /// What a request proposes, or the refusal it deserves.
+    fn offer_of(&self, request: &Message<'_>) -> Result<Offer, (u16, &'static str)> {
+        let session = match self.session_proposal(request) {
+            Proposal::None => None,
+            Proposal::Agreed(session) => Some(session),
+            Proposal::TooSmall => return Err((422, "session_interval")),
+        };
+        match session_description(request) {
+            Ok(sdp) => Ok((sdp, session)),
+            Err(BadBody(status)) => Err((status, "body")),
+        }
+    }
+
+    /// The engine answers the peer's offer.
+    pub(super) fn accept_reinvite(&mut self, id: DialogId, sdp: String, now: Instant) {
+        self.answer_peer_offer(id, sdp, false, now);
+    }
+
+    fn answer_peer_offer(&mut self, id: DialogId, sdp: String, offered: bool, now: Instant) {
+        let Some(mut leg) = self.legs.remove(&id) else { return };
+        let mut refreshed = None;
+        if let LegState::Talking(talking) = &mut leg.state
+            && let Some(offer) = talking.peer_offer.take()
+        {
+            let Talking { dialog, peer, .. } = &**talking;
+            if offer.is_invite {
+                let waiting = self.send_success(
+                    offer.server,
+                    offer.cseq,
+                    dialog,
+                    offer.session,
+                    *peer,
+                    sdp.clone(),
+                    offered,
+                    now,
+                );
+                talking.unacknowledged = waiting;
+            } else {
+                let finish = |response: ResponseBuilder, _: &Message<'_>| {
+                    let response = response.header("Contact", &dialog.contact).header("Allow", ALLOW);
+                    add_session(response.header("Supported", SUPPORTED), offer.session, *peer).body(SDP, sdp.clone())
+                };
+                self.respond(offer.server, 200, None, finish, now);
+            }
+            talking.sdp = sdp;
+            refreshed = Some(offer.session);
+        }
+        self.watch_acknowledgement(&mut leg, now);
+        self.legs.insert(id, leg);
+        if let Some(session) = refreshed {
+            self.session_refreshed(id, session, now);
+        }
+    }
+
+    /// The engine refuses the peer's offer.
+    pub(super) fn reject_reinvite(&mut self, id: DialogId, status: u16, now: Instant) {
+        let Some(offer) = self.talking(id).and_then(|talking| talking.peer_offer.take()) else { return };
+        let status = if (400..700).contains(&status) { status } else { 488 };
+        self.respond(offer.server, status, None, |response, _| response, now);
+    }
+
+    /// The peer cancels its re-INVITE.
+    pub(super) fn withdraw_peer_offer(&mut self, id: DialogId, server: ServerId, now: Instant) {
+        let Some(talking) = self.talking(id) else { return };
+        if talking.peer_offer.as_ref().is_some_and(|offer| offer.server == server) {
+            talking.peer_offer = None;
+            self.respond(server, 487, None, |response, _| response, now);
+        }
+    }
+
+    /// The engine offers.
+    pub(super) fn reinvite(&mut self, id: DialogId, sdp: String, now: Instant) {
+        let Some(leg) = self.legs.get(&id).filter(|leg| leg.is_open()) else { return };
+        let LegState::Talking(talking) = &leg.state else {
+            return self.event(SipEvent::ReinviteFailed { dialog: id, status: 491 });
+        };
+        let busy = talking.peer_offer.is_some() || talking.our_offer.is_some() || talking.unacknowledged.is_some();
+        if busy {
+            return self.event(SipEvent::ReinviteFailed { dialog: id, status: 491 });
+        }
+        if !self.has_room() {
+            return self.event(SipEvent::ReinviteFailed { dialog: id, status: 503 });
+        }
+        let Some(mut leg) = self.legs.remove(&id) else { return };
+        if let LegState::Talking(talking) = &mut leg.state {
+            let finish = |request: RequestBuilder, dialog: &Dialog| {
+                request.header("Contact", &dialog.contact).header("Allow", ALLOW).body(SDP, sdp.clone())
+            };
+            let user = ClientUser::Reinvite(id);
+            let client = self.request_in_dialog(&mut talking.dialog, Method::Invite, user, finish, now);
+            self.limit_client(client, self.config.unanswered, now);
+            talking.our_offer = Some((client, sdp));
+        }
+        self.legs.insert(id, leg);
+    }
+
+    /// An answer to our re-INVITE.
+    pub(super) fn reinvite_answer(
+        &mut self,
+        id: DialogId,
+        flow: &Flow,
+        response: &Message<'_>,
+        status: u16,
+        now: Instant,
+    ) {
+        let class = StatusClass::of(status);
+        if class == StatusClass::Provisional {
+            return;
+        }
+        let Some(talking) = self.talking(id) else {
+            if class == StatusClass::Success {
+                self.late_reinvite_answer(flow, response);
+            }
+            return;
+        };
+        let ours = talking.our_offer.take();
+        if class == StatusClass::Success {
+            talking.dialog.refresh(response, *flow);
+            let (dialog, cseq) = (talking.dialog.clone(), response.cseq().map_or(0, |cseq| cseq.number));
+            self.send_ack(&dialog, cseq);
+        }
+        // A copy of a 2xx is only acknowledged.
+        let Some((_, offer)) = ours else { return };
+        match (class, session_description(response).unwrap_or_default()) {
+            (StatusClass::Success, Some(sdp)) => {
+                if let Some(talking) = self.talking(id) {
+                    talking.sdp = offer;
+                }
+                self.event(SipEvent::ReinviteAnswered { dialog: id, sdp });
+            }
+            (StatusClass::Success, None) => self.dialog_is_dead(id, "2xx without the answer to our offer", now),
+            _ if status == 481 || status == 408 => self.dialog_is_dead(id, "the peer has lost the dialog", now),
+            _ => self.event(SipEvent::ReinviteFailed { dialog: id, status }),
+        }
+    }
+
+    /// A 2xx for a re-INVITE whose dialog is over: it is acknowledged, so that the peer comes to rest.
+    pub(super) fn late_reinvite_answer(&mut self, flow: &Flow, response: &Message<'_>) {
+        let local = response.header(crate::sip::header::Name::From).unwrap_or_default();
+        let dialog = Dialog::uac(response, local, *flow, "");
+        self.send_ack(&dialog, dialog.local_cseq);
+    }
+
+    /// The state of an answered call.
+    pub(super) fn talking(&mut self, id: DialogId) -> Option<&mut Talking> {
+        match self.legs.get_mut(&id).map(|leg| &mut **leg) {
+            Some(Leg { state: LegState::Talking(talking), .. }) => Some(talking),
+            _ => None,
+        }
+    }
+
+    fn dialog_contact(&self, id: DialogId) -> Box<str> {
+        match self.legs.get(&id).map(|leg| &leg.state) {
+            Some(LegState::Ringing(ringing)) => ringing.dialog.contact.clone(),
+            Some(LegState::Talking(talking)) => talking.dialog.contact.clone(),
+            _ => Box::from(""),
+        }
+    }
+}

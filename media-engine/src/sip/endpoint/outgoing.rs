@@ -1,0 +1,399 @@
+//! Calls that go out: from the engine's order to the first answer.
+//!
+//! ```text
+//!   Invite ─▶ one INVITE for each contact (a fork, with a Call-ID of its own)
+//!     first 2xx ─▶ ACK, Answered; the other forks are cancelled
+//!     further 2xx (late, or of another fork) ─▶ ACK and BYE at once
+//!     all failed ─▶ Failed with the best status
+//! ```
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::command::{DialogId, Target};
+use super::event::SipEvent;
+use super::flow::{Flow, Transport};
+use super::legs::{Calling, Leg, LegState, PeerAbilities, Talking};
+use super::requests::session_description;
+use super::status::phrase;
+use super::tables::{Client, ClientId, ClientState, ClientUser, Fork};
+use super::{ALLOW, Endpoint, SDP, TagOwner, Timeout};
+use crate::sip::dialog::Dialog;
+use crate::sip::header::{Name, quote};
+use crate::sip::message::{Message, Method, Start};
+use crate::sip::transaction::{ClientInvite, StatusClass};
+use crate::sip::uri::{Uri, escape_user};
+use crate::sip::write::RequestBuilder;
+
+/// What the engine wants to call with.
+pub(super) struct Call {
+    pub(super) dialog: DialogId,
+    pub(super) from_user: String,
+    pub(super) from_display: Option<String>,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) sdp: String,
+    /// For contacts behind a WebSocket: browsers.
+    pub(super) webrtc_sdp: Option<String>,
+}
+
+/// One place to call.
+struct Destination {
+    uri: String,
+    to: String,
+    flow: Flow,
+    routes: Vec<String>,
+}
+
+/// Headers that the endpoint writes itself.
+const OWN_HEADERS: [Name; 20] = [
+    Name::Via,
+    Name::From,
+    Name::To,
+    Name::CallId,
+    Name::CSeq,
+    Name::MaxForwards,
+    Name::Contact,
+    Name::ContentLength,
+    Name::ContentType,
+    Name::ContentEncoding,
+    Name::Route,
+    Name::RecordRoute,
+    Name::Path,
+    Name::Allow,
+    Name::Supported,
+    Name::Require,
+    Name::ProxyRequire,
+    Name::UserAgent,
+    Name::Authorization,
+    Name::ProxyAuthorization,
+];
+
+impl Endpoint {
+    pub(super) fn invite(&mut self, call: Call, target: &Target, now: Instant) {
+        let id = call.dialog;
+        if self.legs.contains_key(&id) {
+            return;
+        }
+        let destinations = match self.destinations(target) {
+            _ if self.draining => Err((503, "Shutting Down")),
+            Ok(_) if !self.has_room_for_leg() || !self.has_room() => Err((503, "Too Many Calls")),
+            found => found,
+        };
+        let destinations = match destinations {
+            Ok(destinations) => destinations,
+            Err((status, reason)) => {
+                return self.event(SipEvent::Failed { dialog: id, status, reason: reason.into() });
+            }
+        };
+        let mut leg = Leg::new(id, LegState::Calling(Calling::default()));
+        for destination in destinations {
+            let client = self.start_fork(&call, &destination, now);
+            self.attach(&mut leg, &destination.flow);
+            if let LegState::Calling(calling) = &mut leg.state {
+                calling.forks.push((client, destination.flow));
+            }
+        }
+        self.rearm_after(&mut leg.timer, self.config.unanswered, now, Timeout::Leg(id));
+        self.legs.insert(id, leg);
+    }
+
+    fn destinations(&self, target: &Target) -> Result<Vec<Destination>, (u16, &'static str)> {
+        match target {
+            Target::Trunk { name, user } => {
+                let trunk =
+                    self.config.trunks.iter().find(|trunk| trunk.name == *name).ok_or((404, "No Such Trunk"))?;
+                let host = match trunk.target.port() {
+                    5060 if trunk.target.is_ipv4() => trunk.target.ip().to_string(),
+                    _ => trunk.target.to_string(),
+                };
+                let uri = format!("sip:{}@{host}", escape_user(user));
+                let flow = self.listener_towards(trunk.target).ok_or((503, "No UDP Listener"))?;
+                Ok(vec![Destination { to: format!("<{uri}>"), uri, flow, routes: Vec::new() }])
+            }
+            Target::User(user) => {
+                let to = format!("<sip:{}@{}>", escape_user(user), self.config.domain);
+                let bindings = self.registrar.bindings(user);
+                if bindings.is_empty() {
+                    return Err((480, "Not Registered"));
+                }
+                let destination = |binding: &crate::sip::registrar::Binding| Destination {
+                    uri: binding.uri.clone(),
+                    to: to.clone(),
+                    flow: binding.flow,
+                    routes: binding.path.clone(),
+                };
+                Ok(bindings.iter().map(destination).collect())
+            }
+            Target::Uri { uri, addr } => {
+                if !Uri::parse(uri).is_ok_and(|uri| uri.scheme.is_sip()) {
+                    return Err((416, "Unsupported URI Scheme"));
+                }
+                let flow = self.listener_towards(*addr).ok_or((503, "No UDP Listener"))?;
+                Ok(vec![Destination { uri: uri.clone(), to: format!("<{uri}>"), flow, routes: Vec::new() }])
+            }
+        }
+    }
+
+    /// A UDP listener from which `peer` can be reached.
+    pub(super) fn listener_towards(&self, peer: SocketAddr) -> Option<Flow> {
+        let fits = |flow: &&Flow| flow.transport == Transport::Udp && flow.local.is_ipv4() == peer.is_ipv4();
+        self.listeners.iter().find(fits).map(|flow| flow.towards(peer))
+    }
+
+    fn start_fork(&mut self, call: &Call, destination: &Destination, now: Instant) -> ClientId {
+        let (branch, call_id) = (self.tokens.branch(), self.tokens.fresh());
+        let local_tag = self.tokens.invite_tag(&call_id);
+        let address = format!("<sip:{}@{}>;tag={local_tag}", escape_user(&call.from_user), self.config.domain);
+        let local = match &call.from_display {
+            Some(display) => format!("{} {address}", quote(display)),
+            None => address,
+        };
+        let contact = self.contact(&destination.flow, &call.from_user);
+        let mut request =
+            RequestBuilder::new("INVITE", &destination.uri).header("Via", self.via(&destination.flow, &branch));
+        for route in &destination.routes {
+            request = request.header("Route", route);
+        }
+        request = request
+            .header("Max-Forwards", 70)
+            .header("From", &local)
+            .header("To", &destination.to)
+            .header("Call-ID", &call_id)
+            .header("CSeq", "1 INVITE")
+            .header("Contact", &contact)
+            .header("Allow", ALLOW)
+            .header("User-Agent", &self.config.user_agent);
+        for (name, value) in &call.headers {
+            if !OWN_HEADERS.contains(&Name::parse(name)) && !value.contains(char::is_control) {
+                request = request.header(name, value);
+            }
+        }
+        let browser = call.webrtc_sdp.as_ref().filter(|_| destination.flow.transport.is_websocket());
+        let bytes = request.body(SDP, browser.unwrap_or(&call.sdp).clone()).build();
+        let fork = Box::new(Fork {
+            dialog: call.dialog,
+            local,
+            local_tag: local_tag.as_str().into(),
+            contact,
+            abandoned: false,
+            provisional: false,
+            cancelled: false,
+            winner: None,
+            early: None,
+        });
+        let client = self.start_client(destination.flow, &branch, Method::Invite, bytes, ClientUser::Fork(fork), now);
+        self.tags.insert(local_tag.into(), TagOwner::Fork(client));
+        client
+    }
+
+    /// An answer to the INVITE of a fork.
+    pub(super) fn fork_answer(
+        &mut self,
+        client: &mut Client,
+        flow: &Flow,
+        response: &Message<'_>,
+        status: u16,
+        now: Instant,
+    ) {
+        let ClientUser::Fork(fork) = &mut client.user else { return };
+        match StatusClass::of(status) {
+            StatusClass::Provisional => {
+                fork.provisional = true;
+                match fork.abandoned {
+                    false if status > 100 => self.fork_progress(fork, response, status),
+                    false => {}
+                    true => self.cancel_fork(client, now),
+                }
+            }
+            StatusClass::Success => self.fork_accepted(client, flow, response, now),
+            StatusClass::Failure => {
+                let Start::Response { reason, .. } = response.start() else { return };
+                let reason = if reason.is_empty() { phrase(status) } else { reason };
+                self.fork_failed(client, status, reason.to_owned(), now);
+            }
+        }
+    }
+
+    fn fork_progress(&mut self, fork: &mut Fork, response: &Message<'_>, status: u16) {
+        let Some(Leg { state: LegState::Calling(calling), .. }) = self.legs.get_mut(&fork.dialog).map(|leg| &mut **leg)
+        else {
+            return;
+        };
+        let mut sdp = session_description(response).unwrap_or_default();
+        if let Some(text) = &sdp {
+            let tag = response.to().ok().and_then(|to| to.tag()).unwrap_or_default();
+            if fork.early.as_ref().is_some_and(|(known_tag, known)| **known_tag == *tag && known == text) {
+                sdp = None;
+            } else {
+                fork.early = Some((tag.into(), text.clone()));
+            }
+        }
+        if sdp.is_some() || calling.progress != status {
+            calling.progress = status;
+            self.event(SipEvent::Progress { dialog: fork.dialog, status, sdp });
+        }
+    }
+
+    fn fork_accepted(&mut self, client: &mut Client, flow: &Flow, response: &Message<'_>, now: Instant) {
+        let ClientUser::Fork(fork) = &mut client.user else { return };
+        let tag = response.to().ok().and_then(|to| to.tag()).unwrap_or_default();
+        let mut dialog = Dialog::uac(response, &fork.local, *flow, &fork.contact);
+        let cseq = dialog.local_cseq;
+        self.send_ack(&dialog, cseq);
+        if fork.winner.as_deref() == Some(tag) {
+            return;
+        }
+        let calling = matches!(self.legs.get(&fork.dialog).map(|leg| &leg.state), Some(LegState::Calling(_)));
+        let early = fork.early.take().filter(|(early_tag, _)| **early_tag == *tag).map(|(_, sdp)| sdp);
+        let answer = session_description(response).unwrap_or_default().or(early);
+        if fork.abandoned || !calling {
+            return self.send_bye(&mut dialog, None, now);
+        }
+        fork.winner = Some(tag.into());
+        let Some(mut leg) = self.legs.remove(&fork.dialog) else { return };
+        let Some(answer) = answer else {
+            self.send_bye(&mut dialog, Some("SIP;cause=488;text=\"Answer without a session description\""), now);
+            self.dismantle(leg, now);
+            let reason = "Answer Without Session Description".into();
+            return self.event(SipEvent::Failed { dialog: fork.dialog, status: 488, reason });
+        };
+        self.leave_forks(&mut leg, client.id, now);
+        // The offer is still in the INVITE.
+        let offer = Message::parse(&client.bytes).map(|invite| String::from_utf8_lossy(invite.body()).into_owned());
+        let peer = PeerAbilities::of(response);
+        let session = self.session_of_answer(response, peer);
+        self.tags.insert(dialog.local_tag.clone(), TagOwner::Leg(leg.id));
+        self.attach(&mut leg, flow);
+        leg.state = LegState::Talking(Box::new(Talking {
+            dialog,
+            sdp: offer.unwrap_or_default(),
+            unacknowledged: None,
+            peer_offer: None,
+            our_offer: None,
+            session,
+            peer,
+            closing: None,
+        }));
+        self.watch_acknowledgement(&mut leg, now);
+        self.watch_session(&mut leg, now);
+        self.event(SipEvent::Answered { dialog: leg.id, sdp: answer, remote: flow.peer });
+        self.legs.insert(leg.id, leg);
+    }
+
+    /// One fork has failed; the call fails with the last one, or at once when the callee refused everywhere (6xx).
+    pub(super) fn fork_failed(&mut self, client: &mut Client, status: u16, reason: String, now: Instant) {
+        let ClientUser::Fork(fork) = &client.user else { return };
+        let Some(mut leg) = self.legs.remove(&fork.dialog).filter(|_| !fork.abandoned) else { return };
+        let LegState::Calling(calling) = &mut leg.state else {
+            self.legs.insert(leg.id, leg);
+            return;
+        };
+        calling.forks.retain(|(id, _)| *id != client.id);
+        if calling.failure.as_ref().is_none_or(|(best, _)| rank(status) < rank(*best)) {
+            calling.failure = Some((status, reason));
+        }
+        if calling.forks.is_empty() || status >= 600 {
+            let (status, reason) = calling.failure.take().unwrap_or((status, phrase(status).into()));
+            self.dismantle(leg, now);
+            self.event(SipEvent::Failed { dialog: fork.dialog, status, reason });
+        } else {
+            self.legs.insert(leg.id, leg);
+        }
+    }
+
+    /// Gives up all forks of a call but `kept`, which is being dealt with.
+    pub(super) fn leave_forks(&mut self, leg: &mut Leg, kept: ClientId, now: Instant) {
+        let LegState::Calling(calling) = &mut leg.state else { return };
+        let forks = std::mem::take(&mut calling.forks);
+        self.detach(leg);
+        for (id, _) in forks {
+            if id != kept {
+                self.abandon_fork(id, now);
+            }
+        }
+    }
+
+    pub(super) fn abandon_fork(&mut self, id: ClientId, now: Instant) {
+        let Some(mut client) = self.tables.client_take(id) else { return };
+        if let ClientUser::Fork(fork) = &mut client.user {
+            fork.abandoned = true;
+            if fork.provisional {
+                self.cancel_fork(&mut client, now);
+            }
+        }
+        self.tables.client_put_back(client);
+    }
+
+    /// Sends CANCEL once, while there is something to cancel.
+    fn cancel_fork(&mut self, client: &mut Client, now: Instant) {
+        let waiting = matches!(client.state, ClientState::Invite(ClientInvite::Calling(_) | ClientInvite::Proceeding));
+        let ClientUser::Fork(fork) = &mut client.user else { return };
+        if waiting && !fork.cancelled {
+            fork.cancelled = true;
+            self.send_cancel(client, now);
+        }
+    }
+
+    /// A 2xx for an INVITE that is long forgotten, or for one whose dialog goes on.
+    pub(super) fn late_answer(&mut self, flow: &Flow, response: &Message<'_>, now: Instant) {
+        let Ok(from) = response.from() else { return };
+        let (tag, call_id) = (from.tag().unwrap_or_default(), response.call_id().unwrap_or_default());
+        let their_tag = response.to().ok().and_then(|to| to.tag()).unwrap_or_default();
+        let cseq = response.cseq().map_or(0, |cseq| cseq.number);
+        if let Some(TagOwner::Leg(id)) = self.tags.get(tag)
+            && let Some(Leg { state: LegState::Talking(talking), .. }) = self.legs.get(id).map(|leg| &**leg)
+            && *talking.dialog.remote_tag == *their_tag
+            && *talking.dialog.call_id == *call_id
+        {
+            let dialog = talking.dialog.clone();
+            return self.send_ack(&dialog, cseq);
+        }
+        if !self.tokens.is_invite_tag(call_id, tag) {
+            return;
+        }
+        let contact = self.contact(flow, "");
+        let mut dialog = Dialog::uac(response, response.header(Name::From).unwrap_or_default(), *flow, &contact);
+        self.send_ack(&dialog, cseq);
+        if self.has_room() {
+            self.send_bye(&mut dialog, None, now);
+        }
+    }
+
+    /// The ACK for a 2xx: a transaction of its own that nobody answers.
+    pub(super) fn send_ack(&mut self, dialog: &Dialog, cseq: u32) {
+        let (flow, branch) = (dialog.next_flow(), self.tokens.branch());
+        let ack = dialog.request("ACK", cseq, &self.via(&flow, &branch));
+        let bytes = ack.header("User-Agent", &self.config.user_agent).build();
+        self.transmit(flow, bytes);
+    }
+}
+
+/// Which of several failures tells the caller most (RFC 3261 section 16.7 step 6): lower is better.
+fn rank(status: u16) -> u16 {
+    match status {
+        600.. => 0,
+        486 => 1,
+        408 | 480 | 487 => 499,
+        _ => status,
+    }
+}
+
+impl PeerAbilities {
+    /// What a message says of its sender.
+    pub(super) fn of(message: &Message<'_>) -> PeerAbilities {
+        let has = |name, option| super::registration::has_option(message, name, option);
+        PeerAbilities { update: has(Name::Allow, "UPDATE"), timer: has(Name::Supported, "timer") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rank;
+
+    #[test]
+    fn a_refusal_everywhere_beats_busy_beats_unknown_beats_no_answer_beats_a_broken_server() {
+        let mut statuses = [503, 480, 404, 486, 603];
+        statuses.sort_by_key(|status| rank(*status));
+        assert_eq!(statuses, [603, 486, 404, 480, 503]);
+    }
+}

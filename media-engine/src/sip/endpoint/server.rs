@@ -1,0 +1,240 @@
+//! Requests of peers: their transactions and answers.
+
+use std::time::Instant;
+
+use super::command::DialogId;
+use super::flow::{Flow, Transport};
+use super::status::phrase;
+use super::tables::{Server, ServerId, ServerState, merge_key, server_key};
+use super::{Endpoint, Timeout};
+use crate::sip::message::{Message, Method};
+use crate::sip::transaction::{Effects, ServerInvite, ServerNonInvite, StatusClass};
+use crate::sip::write::{ResponseBuilder, response_to};
+
+impl Endpoint {
+    /// Starts an INVITE server transaction and says 100 Trying.
+    pub(super) fn open_invite(
+        &mut self,
+        flow: &Flow,
+        request: &Message<'_>,
+        bytes: &[u8],
+        tag: &str,
+        dialog: DialogId,
+    ) -> ServerId {
+        let trying = response_to(request, Some(flow.peer), 100, phrase(100), None).build();
+        let state = ServerState::Invite(ServerInvite::Proceeding);
+        let mut server = self.new_server(flow, request, Method::Invite, state, tag);
+        server.merge_key = request.to().is_ok_and(|to| to.tag().is_none()).then(|| merge_key(request).into());
+        server.request = bytes.to_vec();
+        server.dialog = Some(dialog);
+        server.response = trying.clone();
+        self.transmit(server.reply, trying);
+        let id = server.id;
+        self.tables.server_insert(server);
+        id
+    }
+
+    /// Starts the transaction of a request that the engine answers later.
+    pub(super) fn open_non_invite(
+        &mut self,
+        flow: &Flow,
+        request: &Message<'_>,
+        method: Method<'_>,
+        bytes: &[u8],
+        dialog: DialogId,
+    ) -> ServerId {
+        let mut server = self.new_server(flow, request, method, ServerState::NonInvite(ServerNonInvite::Trying), "");
+        server.request = bytes.to_vec();
+        server.dialog = Some(dialog);
+        let id = server.id;
+        self.tables.server_insert(server);
+        id
+    }
+
+    /// Answers a request (not INVITE) for good. Over UDP the answer is kept for copies of the request.
+    pub(super) fn answer(&mut self, flow: &Flow, request: &Message<'_>, response: ResponseBuilder, now: Instant) {
+        let method = request.method().unwrap_or(Method::Options);
+        let bytes = response.build();
+        if flow.transport.is_reliable() {
+            self.transmit(*flow, bytes);
+            return;
+        }
+        let mut server = self.new_server(flow, request, method, ServerState::NonInvite(ServerNonInvite::Trying), "");
+        server.response = bytes;
+        server.merge_key = request.to().is_ok_and(|to| to.tag().is_none()).then(|| merge_key(request).into());
+        let (state, effects) = ServerNonInvite::Trying.on_answer(now, &self.pace(flow));
+        let id = server.id;
+        self.tables.server_insert(server);
+        if let Some(server) = self.tables.server_take(id) {
+            self.settle_server(server, state.map(ServerState::NonInvite), effects, now);
+        }
+    }
+
+    /// Answers a request without keeping anything (RFC 3261 section 8.2.7).
+    pub(super) fn reply(&mut self, flow: &Flow, request: &Message<'_>, response: ResponseBuilder) {
+        self.transmit(reply_flow(flow, request), response.build());
+    }
+
+    /// A response to `request` with the tag that all copies of a stateless answer share.
+    pub(super) fn response(&self, flow: &Flow, request: &Message<'_>, status: u16) -> ResponseBuilder {
+        let tag = self.tokens.reply_tag(request);
+        response_to(request, Some(flow.peer), status, phrase(status), Some(&tag))
+            .header("Server", &self.config.user_agent)
+    }
+
+    /// Answers an open transaction; `finish` adds headers and body. Nothing happens after a final answer.
+    pub(super) fn respond(
+        &mut self,
+        id: ServerId,
+        status: u16,
+        reason: Option<&str>,
+        finish: impl FnOnce(ResponseBuilder, &Message<'_>) -> ResponseBuilder,
+        now: Instant,
+    ) -> Option<(Flow, Vec<u8>)> {
+        let mut server = self.tables.server_take(id)?;
+        let class = StatusClass::of(status);
+        if let Ok(request) = Message::parse(&server.request) {
+            let reason = reason.unwrap_or(phrase(status));
+            let response = response_to(&request, Some(server.source.peer), status, reason, Some(&server.tag));
+            server.response = finish(response.header("Server", &self.config.user_agent), &request).build();
+        } else {
+            self.tables.server_put_back(server);
+            return None;
+        }
+        if class != StatusClass::Provisional {
+            server.request = Vec::new();
+        }
+        let pace = self.pace(&server.reply);
+        let (state, effects) = match server.state {
+            ServerState::Invite(state) => {
+                let (state, effects) = state.on_answer(class, now, &pace);
+                (state.map(ServerState::Invite), effects)
+            }
+            ServerState::NonInvite(state) => {
+                let (state, effects) = state.on_answer(now, &pace);
+                (state.map(ServerState::NonInvite), effects)
+            }
+        };
+        let sent = (server.reply, server.response.clone());
+        self.settle_server(server, state, effects, now);
+        Some(sent)
+    }
+
+    /// A copy of a request came.
+    pub(super) fn server_request(&mut self, id: ServerId, now: Instant) {
+        let Some(server) = self.tables.server_take(id) else { return };
+        let (state, effects) = match server.state {
+            ServerState::Invite(state) => {
+                let (state, effects) = state.on_request();
+                (state.map(ServerState::Invite), effects)
+            }
+            ServerState::NonInvite(state) => {
+                let (state, effects) = state.on_request();
+                (state.map(ServerState::NonInvite), effects)
+            }
+        };
+        self.settle_server(server, state, effects, now);
+    }
+
+    /// An ACK with the INVITE's own branch came: for a failure. Returns whether that was so.
+    pub(super) fn server_ack(&mut self, id: ServerId, now: Instant) -> bool {
+        let Some(server) = self.tables.server_take(id) else { return false };
+        let pace = self.pace(&server.reply);
+        match server.state {
+            ServerState::Invite(state @ (ServerInvite::Completed(_) | ServerInvite::Confirmed { .. })) => {
+                let (state, effects) = state.on_ack(now, &pace);
+                self.settle_server(server, state.map(ServerState::Invite), effects, now);
+                true
+            }
+            _ => {
+                self.tables.server_put_back(server);
+                false
+            }
+        }
+    }
+
+    pub(super) fn server_timer(&mut self, id: ServerId, now: Instant) {
+        let Some(mut server) = self.tables.server_take(id) else { return };
+        server.timer = None;
+        let pace = self.pace(&server.reply);
+        let (state, effects) = match server.state {
+            ServerState::Invite(state) => {
+                let (state, effects) = state.on_timer(now, &pace);
+                (state.map(ServerState::Invite), effects)
+            }
+            ServerState::NonInvite(state) => {
+                let (state, effects) = state.on_timer(now);
+                (state.map(ServerState::NonInvite), effects)
+            }
+        };
+        self.settle_server(server, state, effects, now);
+    }
+
+    /// Forgets a request at once: its connection is gone.
+    pub(super) fn drop_server(&mut self, id: ServerId, now: Instant) {
+        if let Some(server) = self.tables.server_take(id) {
+            self.settle_server(server, None, Effects::NONE, now);
+        }
+    }
+
+    fn new_server(
+        &mut self,
+        flow: &Flow,
+        request: &Message<'_>,
+        method: Method<'_>,
+        state: ServerState,
+        tag: &str,
+    ) -> Box<Server> {
+        Box::new(Server {
+            id: self.tables.server_id(),
+            key: server_key(request, method).into(),
+            merge_key: None,
+            state,
+            source: *flow,
+            reply: reply_flow(flow, request),
+            tag: tag.into(),
+            request: Vec::new(),
+            response: Vec::new(),
+            dialog: None,
+            timer: None,
+        })
+    }
+
+    /// Does what a transition asks for, and keeps or forgets the transaction.
+    fn settle_server(&mut self, mut server: Box<Server>, state: Option<ServerState>, effects: Effects, now: Instant) {
+        if effects.transmit && !server.response.is_empty() {
+            self.transmit(server.reply, server.response.clone());
+        }
+        let mut timer = server.timer.take();
+        let Some(state) = state else {
+            self.rearm(&mut timer, None, now, Timeout::Server(server.id));
+            self.tables.server_forget(&server);
+            return;
+        };
+        let deadline = match state {
+            ServerState::Invite(state) => state.deadline(),
+            ServerState::NonInvite(state) => state.deadline(),
+        };
+        if matches!(state, ServerState::Invite(ServerInvite::Accepted { .. } | ServerInvite::Confirmed { .. })) {
+            // Copies are absorbed in silence from now on.
+            server.response = Vec::new();
+        }
+        self.rearm(&mut timer, deadline, now, Timeout::Server(server.id));
+        server.timer = timer;
+        server.state = state;
+        self.tables.server_put_back(server);
+    }
+}
+
+/// Where answers to a request go (RFC 3261 section 18.2.2, RFC 3581): back by the connection; over UDP to the source's
+/// address, and to its port only when it asked for that.
+fn reply_flow(flow: &Flow, request: &Message<'_>) -> Flow {
+    let mut reply = *flow;
+    if flow.transport == Transport::Udp
+        && let Ok(via) = request.top_via()
+        && !via.wants_rport()
+    {
+        reply.peer.set_port(via.port.unwrap_or(5060));
+    }
+    reply
+}

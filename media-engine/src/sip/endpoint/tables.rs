@@ -1,0 +1,231 @@
+//! Transactions by key (RFC 3261 sections 17.1.3 and 17.2.3).
+//!
+//! Not here: what happens to them (`client`, `server`).
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use super::command::DialogId;
+use super::flow::Flow;
+use crate::sip::header::Name;
+use crate::sip::message::{Message, Method};
+use crate::sip::transaction::{ClientInvite, ClientNonInvite, ServerInvite, ServerNonInvite};
+use crate::sip::wheel::TimerKey;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct ClientId(u64);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct ServerId(u64);
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum ClientState {
+    Invite(ClientInvite),
+    NonInvite(ClientNonInvite),
+}
+
+/// A transaction that we started.
+pub(super) struct Client {
+    pub(super) id: ClientId,
+    pub(super) key: Box<str>,
+    pub(super) state: ClientState,
+    pub(super) flow: Flow,
+    /// What is sent again: the request; after a failure of INVITE, its ACK. Empty when nothing is.
+    pub(super) bytes: Vec<u8>,
+    pub(super) user: ClientUser,
+    pub(super) timer: Option<TimerKey>,
+    /// When a cancelled INVITE is forgotten, whatever its state (section 9.1).
+    pub(super) forget_at: Option<Instant>,
+}
+
+/// Whom the answer concerns.
+pub(super) enum ClientUser {
+    /// An INVITE that starts a call.
+    Fork(Box<Fork>),
+    /// A re-INVITE.
+    Reinvite(DialogId),
+    /// An UPDATE that keeps the session alive.
+    Refresh(DialogId),
+    /// A registration of our own, by its place.
+    Register(usize),
+    /// BYE, CANCEL, INFO: nobody waits for the answer.
+    Nobody,
+}
+
+/// One INVITE of an outgoing call; a call to a user sends one to each of its contacts.
+pub(super) struct Fork {
+    pub(super) dialog: DialogId,
+    /// Our From value, tag included.
+    pub(super) local: String,
+    pub(super) local_tag: Box<str>,
+    /// Our Contact value.
+    pub(super) contact: String,
+    /// The call has gone on without it: an answer is hung up.
+    pub(super) abandoned: bool,
+    /// A provisional answer has come: CANCEL may be sent.
+    pub(super) provisional: bool,
+    pub(super) cancelled: bool,
+    /// The To tag of the answer that made the call.
+    pub(super) winner: Option<Box<str>>,
+    /// The latest session description in a provisional answer, with its To tag.
+    pub(super) early: Option<(Box<str>, String)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum ServerState {
+    Invite(ServerInvite),
+    NonInvite(ServerNonInvite),
+}
+
+/// A transaction that the peer started.
+pub(super) struct Server {
+    pub(super) id: ServerId,
+    pub(super) key: Box<str>,
+    pub(super) merge_key: Option<Box<str>>,
+    pub(super) state: ServerState,
+    /// By which the request came: `received` and `rport` of its answers.
+    pub(super) source: Flow,
+    /// By which answers go.
+    pub(super) reply: Flow,
+    /// Our To tag.
+    pub(super) tag: Box<str>,
+    /// The request, until it has a final answer.
+    pub(super) request: Vec<u8>,
+    /// The last answer, for copies of the request.
+    pub(super) response: Vec<u8>,
+    /// The leg that it belongs to.
+    pub(super) dialog: Option<DialogId>,
+    pub(super) timer: Option<TimerKey>,
+}
+
+#[derive(Default)]
+pub(super) struct Tables {
+    clients: HashMap<ClientId, Box<Client>>,
+    client_keys: HashMap<Box<str>, ClientId>,
+    servers: HashMap<ServerId, Box<Server>>,
+    server_keys: HashMap<Box<str>, ServerId>,
+    merged: HashMap<Box<str>, ServerId>,
+    last: u64,
+}
+
+impl Tables {
+    pub(super) fn client_id(&mut self) -> ClientId {
+        self.last += 1;
+        ClientId(self.last)
+    }
+
+    pub(super) fn server_id(&mut self) -> ServerId {
+        self.last += 1;
+        ServerId(self.last)
+    }
+
+    pub(super) fn client_find(&self, key: &str) -> Option<ClientId> {
+        self.client_keys.get(key).copied()
+    }
+
+    pub(super) fn server_find(&self, key: &str) -> Option<ServerId> {
+        self.server_keys.get(key).copied()
+    }
+
+    /// Whether another branch of the same request is in progress (section 8.2.2.2).
+    pub(super) fn is_merged(&self, merge_key: &str) -> bool {
+        self.merged.contains_key(merge_key)
+    }
+
+    pub(super) fn client_insert(&mut self, client: Box<Client>) {
+        self.client_keys.insert(client.key.clone(), client.id);
+        self.clients.insert(client.id, client);
+    }
+
+    pub(super) fn server_insert(&mut self, server: Box<Server>) {
+        self.server_keys.insert(server.key.clone(), server.id);
+        if let Some(merge_key) = &server.merge_key {
+            self.merged.insert(merge_key.clone(), server.id);
+        }
+        self.servers.insert(server.id, server);
+    }
+
+    /// Takes a client out while something happens to it; its keys stay.
+    pub(super) fn client_take(&mut self, id: ClientId) -> Option<Box<Client>> {
+        self.clients.remove(&id)
+    }
+
+    pub(super) fn client_put_back(&mut self, client: Box<Client>) {
+        self.clients.insert(client.id, client);
+    }
+
+    /// Forgets the keys of a client that was taken out for good.
+    pub(super) fn client_forget(&mut self, client: &Client) {
+        self.client_keys.remove(&client.key);
+    }
+
+    pub(super) fn server(&self, id: ServerId) -> Option<&Server> {
+        self.servers.get(&id).map(|server| &**server)
+    }
+
+    /// Takes a server out while something happens to it; its keys stay.
+    pub(super) fn server_take(&mut self, id: ServerId) -> Option<Box<Server>> {
+        self.servers.remove(&id)
+    }
+
+    pub(super) fn server_put_back(&mut self, server: Box<Server>) {
+        self.servers.insert(server.id, server);
+    }
+
+    /// Forgets the keys of a server that was taken out for good.
+    pub(super) fn server_forget(&mut self, server: &Server) {
+        self.server_keys.remove(&server.key);
+        if let Some(merge_key) = &server.merge_key {
+            self.merged.remove(merge_key);
+        }
+    }
+
+    pub(super) fn client_count(&self) -> usize {
+        self.clients.len()
+    }
+
+    pub(super) fn server_count(&self) -> usize {
+        self.servers.len()
+    }
+
+    pub(super) fn key_count(&self) -> usize {
+        self.client_keys.len() + self.server_keys.len() + self.merged.len()
+    }
+}
+
+/// Key of a client transaction; `method` as in CSeq. CANCEL shares its branch with the INVITE.
+pub(super) fn client_key(branch: &str, method: &str) -> String {
+    format!("{branch} {method}")
+}
+
+/// Key of the server transaction that a request belongs to; ACK and CANCEL belong to their INVITE.
+pub(super) fn server_key(request: &Message<'_>, method: Method<'_>) -> String {
+    let method = match method {
+        Method::Ack | Method::Cancel => Method::Invite,
+        other => other,
+    };
+    match request.top_via() {
+        Ok(via) if via.has_magic_branch() => {
+            let (branch, host, port) = (via.branch().unwrap_or_default(), via.host, via.port.unwrap_or(5060));
+            format!("{branch} {host}:{port} {method}")
+        }
+        // RFC 2543: the ACK repeats all of this, with a To tag added.
+        _ => {
+            let uri = request.request_uri().map_or("", |uri| uri.as_str());
+            let via = request.headers(Name::Via).next().unwrap_or_default();
+            format!("{uri} {via} {} {method}", identity(request))
+        }
+    }
+}
+
+/// Key by which copies of one request that came by several ways are recognised.
+pub(super) fn merge_key(request: &Message<'_>) -> String {
+    let method = request.method().map_or("", |method| method.as_str());
+    format!("{} {method}", identity(request))
+}
+
+fn identity(request: &Message<'_>) -> String {
+    let from_tag = request.from().ok().and_then(|from| from.tag()).unwrap_or_default();
+    let cseq = request.cseq().map_or(0, |cseq| cseq.number);
+    format!("{from_tag} {} {cseq}", request.call_id().unwrap_or_default())
+}

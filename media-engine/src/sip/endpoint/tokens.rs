@@ -1,0 +1,88 @@
+//! Tags, branches and Call-IDs: unguessable, and made from the seed alone.
+//!
+//! Two kinds prove where they come from without any memory: the tag of a refusal is the same for every copy of the
+//! request (RFC 3261 section 8.2.7), and the tag of our INVITE shows that it is ours, however late its answer comes.
+
+use aws_lc_rs::hmac;
+
+use crate::sip::header::MAGIC_COOKIE;
+use crate::sip::message::Message;
+
+pub(super) struct Tokens {
+    key: hmac::Key,
+    counter: u64,
+}
+
+impl Tokens {
+    pub(super) fn new(seed: &[u8; 32]) -> Tokens {
+        Tokens { key: hmac::Key::new(hmac::HMAC_SHA256, seed), counter: 0 }
+    }
+
+    /// A secret for another use of the same seed.
+    pub(super) fn secret(&self, purpose: &str) -> [u8; 32] {
+        let mut secret = [0; 32];
+        secret.copy_from_slice(self.sign(purpose, &[]).as_ref());
+        secret
+    }
+
+    /// 80 fresh bits as text.
+    pub(super) fn fresh(&mut self) -> String {
+        self.counter += 1;
+        hex::encode(&self.sign("fresh", &[&self.counter.to_be_bytes()]).as_ref()[..10])
+    }
+
+    /// A branch that no other transaction has.
+    pub(super) fn branch(&mut self) -> String {
+        format!("{MAGIC_COOKIE}{}", self.fresh())
+    }
+
+    /// Our tag for an INVITE that we send.
+    pub(super) fn invite_tag(&mut self, call_id: &str) -> String {
+        let mut tag = self.fresh();
+        tag.truncate(12);
+        let proof = self.sign("invite", &[call_id.as_bytes(), tag.as_bytes()]);
+        tag.push_str(&hex::encode(&proof.as_ref()[..6]));
+        tag
+    }
+
+    /// Whether [`Tokens::invite_tag`] made `tag`.
+    pub(super) fn is_invite_tag(&self, call_id: &str, tag: &str) -> bool {
+        let Some((random, proof)) = tag.split_at_checked(12) else { return false };
+        let expected = self.sign("invite", &[call_id.as_bytes(), random.as_bytes()]);
+        let expected = hex::encode(&expected.as_ref()[..6]);
+        aws_lc_rs::constant_time::verify_slices_are_equal(expected.as_bytes(), proof.as_bytes()).is_ok()
+    }
+
+    /// The To tag of an answer that leaves no state: the same for every copy of the request.
+    pub(super) fn reply_tag(&self, request: &Message<'_>) -> String {
+        let call_id = request.call_id().unwrap_or_default();
+        let from_tag = request.from().ok().and_then(|from| from.tag()).unwrap_or_default();
+        hex::encode(&self.sign("reply", &[call_id.as_bytes(), from_tag.as_bytes()]).as_ref()[..10])
+    }
+
+    fn sign(&self, purpose: &str, parts: &[&[u8]]) -> hmac::Tag {
+        let mut context = hmac::Context::with_key(&self.key);
+        for part in std::iter::once(purpose.as_bytes()).chain(parts.iter().copied()) {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        context.sign()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_invite_tags_are_recognised() {
+        let mut tokens = Tokens::new(&[7; 32]);
+        let tag = tokens.invite_tag("call");
+        assert!(tokens.is_invite_tag("call", &tag));
+        assert!(!tokens.is_invite_tag("other", &tag));
+        for forged in ["", "abc", "0123456789abcdef01234567", &tag[..23]] {
+            assert!(!tokens.is_invite_tag("call", forged), "{forged}");
+        }
+        assert_ne!(tag, tokens.invite_tag("call"));
+    }
+}

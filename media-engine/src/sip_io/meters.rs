@@ -1,0 +1,56 @@
+//! Names of the stack's metrics, and their labels: few and fixed, whatever peers send.
+
+use crate::sip::Transport;
+
+/// Requests by method, responses as `response`.
+pub(super) fn message(bytes: &[u8]) {
+    const METHODS: [&str; 14] = [
+        "INVITE",
+        "ACK",
+        "CANCEL",
+        "BYE",
+        "OPTIONS",
+        "REGISTER",
+        "INFO",
+        "UPDATE",
+        "PRACK",
+        "MESSAGE",
+        "REFER",
+        "NOTIFY",
+        "SUBSCRIBE",
+        "PUBLISH",
+    ];
+    let bytes = bytes.trim_ascii_start();
+    if bytes.starts_with(b"SIP/") {
+        metrics::counter!("sip_responses_total").increment(1);
+        return;
+    }
+    let first = bytes.split(|&b| b == b' ').next().unwrap_or_default();
+    let method = METHODS.into_iter().find(|method| method.as_bytes() == first).unwrap_or("other");
+    metrics::counter!("sip_requests_total", "method" => method).increment(1);
+}
+
+/// A message, connection or stranger that was refused.
+pub(super) fn refused(why: &'static str) {
+    metrics::counter!("sip_refused_total", "why" => why).increment(1);
+}
+
+/// A bounded queue was full: what it was for was refused, dropped or closed.
+pub(super) fn queue_full(queue: &'static str) {
+    metrics::counter!("sip_queue_full_total", "queue" => queue).increment(1);
+}
+
+/// A datagram could not be sent; retransmission heals it.
+pub(super) fn send_failed() {
+    metrics::counter!("sip_send_failed_total").increment(1);
+}
+
+/// A connection opened (1) or closed (−1).
+pub(super) fn connections(transport: Transport, change: f64) {
+    metrics::gauge!("sip_connections", "transport" => transport.via_token()).increment(change);
+}
+
+/// A connection was closed for a reason of ours or its peer's.
+pub(super) fn closed(why: &'static str) {
+    metrics::counter!("sip_connections_closed_total", "why" => why).increment(1);
+}

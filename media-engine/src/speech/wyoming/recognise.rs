@@ -1,0 +1,151 @@
+//! Recognition of one speaker over one link, across the deaths of its process.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use codecs::SampleRate;
+use tokio::sync::mpsc;
+use wyoming::{AudioFormat, Event};
+
+use super::client::{Shared, refusal};
+use super::link::Link;
+use crate::engine::ProviderState;
+use crate::speech::{SpeechError, SttInput, SttOutput, SttSession};
+
+/// Frames of 20 ms and segment bounds that may wait for the recogniser: ten seconds.
+const INPUTS: usize = 512;
+/// Results that may wait for the pipeline.
+const OUTPUTS: usize = 64;
+
+pub(super) fn start(
+    shared: Arc<Shared>,
+    link: Result<Link, SpeechError>,
+    language: &str,
+    rate: SampleRate,
+) -> SttSession {
+    let (input, inputs) = mpsc::channel(INPUTS);
+    let (outputs, output) = mpsc::channel(OUTPUTS);
+    let session =
+        Recognition { shared, language: language.to_owned(), rate, outputs, owed: VecDeque::new(), open: None };
+    tokio::spawn(session.run(link, inputs));
+    SttSession { input, output }
+}
+
+struct Recognition {
+    shared: Arc<Shared>,
+    language: String,
+    rate: SampleRate,
+    outputs: mpsc::Sender<SttOutput>,
+    /// Segments that were begun on this link and have no final yet, in order.
+    owed: VecDeque<u64>,
+    /// The segment whose audio is being sent.
+    open: Option<u64>,
+}
+
+impl Recognition {
+    async fn run(mut self, link: Result<Link, SpeechError>, mut inputs: mpsc::Receiver<SttInput>) {
+        let mut link = link;
+        loop {
+            let ended = match link {
+                Ok(mut working) => self.serve(&mut working, &mut inputs).await,
+                Err(error) => Err(error),
+            };
+            let Err(error) = ended else { return };
+            self.settle_debts().await;
+            // While there is nobody to recognise, what is said passes by: the call goes on.
+            let shared = self.shared.clone();
+            let next = shared.reconnect(&error);
+            tokio::pin!(next);
+            link = loop {
+                tokio::select! {
+                    found = &mut next => break Ok(found),
+                    input = inputs.recv() => match input {
+                        Some(SttInput::Begin(segment)) => self.say_nothing(segment).await,
+                        Some(_) => {}
+                        None => return,
+                    },
+                }
+            };
+        }
+    }
+
+    /// Until the speaker is done (`Ok`) or the link breaks.
+    async fn serve(&mut self, link: &mut Link, inputs: &mut mpsc::Receiver<SttInput>) -> Result<(), SpeechError> {
+        loop {
+            tokio::select! {
+                input = inputs.recv() => match input {
+                    Some(input) => self.on_input(link, input).await?,
+                    None => return Ok(()),
+                },
+                event = link.receive() => self.on_event(&event?).await,
+            }
+        }
+    }
+
+    async fn on_input(&mut self, link: &mut Link, input: SttInput) -> Result<(), SpeechError> {
+        match input {
+            SttInput::Begin(segment) => {
+                self.open = Some(segment);
+                self.owed.push_back(segment);
+                link.send(&Event::new("transcribe").with("language", self.language.as_str())).await?;
+                link.send(&Event::audio_start(AudioFormat::mono(self.rate.hz()))).await
+            }
+            SttInput::Audio(samples) if self.open.is_some() => {
+                link.send(&Event::audio_chunk(self.rate.hz(), &samples)).await
+            }
+            SttInput::End(segment) if self.open == Some(segment) => {
+                self.open = None;
+                link.send(&Event::new("audio-stop")).await
+            }
+            // Of a segment whose beginning went by.
+            SttInput::Audio(_) | SttInput::End(_) => Ok(()),
+        }
+    }
+
+    async fn on_event(&mut self, event: &Event) {
+        let text = event.text("text").to_owned();
+        match event.kind.as_str() {
+            "transcript-partial" => {
+                if let Some(&segment) = self.owed.front() {
+                    self.tell(SttOutput::Partial { segment, text }).await;
+                }
+            }
+            "transcript" => {
+                if let Some(segment) = self.owed.pop_front() {
+                    let unrecognised = event.flag("unrecognised");
+                    self.tell(SttOutput::Final { segment, text, unrecognised }).await;
+                }
+            }
+            "error" => {
+                let error = refusal(event);
+                tracing::warn!(%error, "the recogniser refused a segment");
+                if let SpeechError::Unsupported(text) = error {
+                    self.shared.report(ProviderState::Unsupported(text)).await;
+                }
+                if let Some(segment) = self.owed.pop_front() {
+                    self.say_nothing(segment).await;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Segments of a broken link end without words.
+    async fn settle_debts(&mut self) {
+        self.open = None;
+        while let Some(segment) = self.owed.pop_front() {
+            self.say_nothing(segment).await;
+        }
+    }
+
+    async fn say_nothing(&self, segment: u64) {
+        self.tell(SttOutput::Final { segment, text: String::new(), unrecognised: false }).await;
+    }
+
+    /// A pipeline that has gone closes the input next.
+    async fn tell(&self, output: SttOutput) {
+        if self.outputs.send(output).await.is_err() {
+            tracing::debug!("a result came after the pipeline's end");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! One direction of a translated conversation.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use super::endpoint::{Endpointer, Heard};
+use super::event::{LagMs, TranslationEvent};
+
+/// Segments remembered; older ones are over.
+pub const SEGMENTS_MAX: usize = 32;
+/// Audio from before the onset that the recogniser gets: 10 frames, 200 ms.
+const PRE_ROLL: usize = 10;
+
+/// What a session is made for.
+#[derive(Clone, Debug)]
+pub struct SessionParams {
+    /// `customer` or `agent`.
+    pub leg: String,
+    /// BCP 47.
+    pub source_language: String,
+    /// BCP 47.
+    pub target_language: String,
+    /// Translate finals; otherwise only transcribe.
+    pub translate: bool,
+    /// Speak translations.
+    pub voice: bool,
+    /// Next segment's number, shared by both directions of a call.
+    pub segments: Arc<AtomicU64>,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// A segment begins: its audio follows.
+    Begin(u64),
+    /// Audio of the open segment, at the session's rate.
+    Audio(Vec<i16>),
+    /// The open segment's audio is complete.
+    End(u64),
+    /// Translate a final text.
+    Translate(u64, String),
+    /// Speak a translation.
+    Speak(u64, String),
+    /// Tell the listeners.
+    Publish(TranslationEvent),
+}
+
+/// One direction: from a speaker's frames, or typed text, to translated speech.
+#[derive(Debug)]
+pub struct Session {
+    params: SessionParams,
+    endpointer: Endpointer,
+    pre_roll: VecDeque<Vec<i16>>,
+    open: Option<u64>,
+    segments: BTreeMap<u64, Segment>,
+    effects: VecDeque<Effect>,
+}
+
+#[derive(Debug, Default)]
+struct Segment {
+    text: String,
+    translation: Option<String>,
+    is_final: bool,
+    unrecognised: bool,
+    ended_at: Option<Instant>,
+    final_at: Option<Instant>,
+    translated_at: Option<Instant>,
+    lag: LagMs,
+}
+
+impl Session {
+    /// A session in which nobody has spoken.
+    pub fn new(params: SessionParams) -> Session {
+        Session {
+            params,
+            endpointer: Endpointer::default(),
+            pre_roll: VecDeque::with_capacity(PRE_ROLL),
+            open: None,
+            segments: BTreeMap::new(),
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// Takes one frame of the speaker that ended at `until`; `speech` is what voice activity says of it.
+    pub fn handle_frame(&mut self, samples: &[i16], speech: bool, until: Instant) {
+        match self.endpointer.on_frame(speech, until) {
+            Heard::Nothing => {
+                if self.pre_roll.len() == PRE_ROLL {
+                    self.pre_roll.pop_front();
+                }
+                self.pre_roll.push_back(samples.to_vec());
+            }
+            Heard::Begin => {
+                let number = self.open_segment(Segment::default());
+                self.open = Some(number);
+                self.effects.push_back(Effect::Begin(number));
+                let before: Vec<i16> = self.pre_roll.drain(..).flatten().collect();
+                if !before.is_empty() {
+                    self.effects.push_back(Effect::Audio(before));
+                }
+                self.effects.push_back(Effect::Audio(samples.to_vec()));
+            }
+            Heard::Speech => self.effects.push_back(Effect::Audio(samples.to_vec())),
+            Heard::End(ended_at) => self.close_segment(ended_at),
+        }
+    }
+
+    /// Ends the open segment, as when the call ends.
+    pub fn finish(&mut self) {
+        if let Some(ended_at) = self.endpointer.finish() {
+            self.close_segment(ended_at);
+        }
+    }
+
+    /// The recogniser's present guess.
+    pub fn handle_partial(&mut self, number: u64, text: &str) {
+        let Some(segment) = self.segments.get_mut(&number) else { return };
+        if segment.is_final || segment.text == text || text.is_empty() {
+            return;
+        }
+        segment.text = text.to_owned();
+        self.publish(number);
+    }
+
+    /// What was said, for good. `unrecognised`: words, but none that the recogniser knows.
+    pub fn handle_final(&mut self, number: u64, text: &str, unrecognised: bool, now: Instant) {
+        let Some(segment) = self.segments.get_mut(&number) else { return };
+        if segment.is_final {
+            return;
+        }
+        segment.is_final = true;
+        segment.unrecognised = unrecognised;
+        segment.text = if unrecognised { String::new() } else { text.trim().to_owned() };
+        segment.final_at = Some(now);
+        segment.lag.stt = segment.ended_at.map(|ended| millis(ended, now));
+        let text = segment.text.clone();
+        self.publish(number);
+        if !text.is_empty() && self.params.translate {
+            self.effects.push_back(Effect::Translate(number, text));
+        }
+    }
+
+    /// What it means.
+    pub fn handle_translation(&mut self, number: u64, translation: &str, now: Instant) {
+        let Some(segment) = self.segments.get_mut(&number) else { return };
+        if segment.translation.is_some() {
+            return;
+        }
+        segment.translation = Some(translation.to_owned());
+        segment.translated_at = Some(now);
+        segment.lag.translate = segment.final_at.map(|at| millis(at, now));
+        if !self.params.voice {
+            segment.lag.total = segment.ended_at.map(|ended| millis(ended, now));
+        }
+        self.publish(number);
+        if self.params.voice && !translation.is_empty() {
+            self.effects.push_back(Effect::Speak(number, translation.to_owned()));
+        }
+    }
+
+    /// The first sample of a segment's translation left for the listener.
+    pub fn handle_spoken(&mut self, number: u64, at: Instant) {
+        let Some(segment) = self.segments.get_mut(&number) else { return };
+        if segment.lag.tts.is_some() {
+            return;
+        }
+        segment.lag.tts = segment.translated_at.map(|translated| millis(translated, at));
+        segment.lag.total = segment.ended_at.map(|ended| millis(ended, at));
+        self.publish(number);
+    }
+
+    /// Typed text: a segment that was said and recognised at once.
+    pub fn handle_typed(&mut self, text: &str, now: Instant) {
+        let segment = Segment { ended_at: Some(now), ..Segment::default() };
+        let number = self.open_segment(segment);
+        self.handle_final(number, text, false, now);
+    }
+
+    /// What is to be done next.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    fn open_segment(&mut self, segment: Segment) -> u64 {
+        let number = self.params.segments.fetch_add(1, Ordering::Relaxed);
+        if self.segments.len() == SEGMENTS_MAX {
+            self.segments.pop_first();
+        }
+        self.segments.insert(number, segment);
+        number
+    }
+
+    fn close_segment(&mut self, ended_at: Instant) {
+        let Some(number) = self.open.take() else { return };
+        if let Some(segment) = self.segments.get_mut(&number) {
+            segment.ended_at = Some(ended_at);
+        }
+        self.effects.push_back(Effect::End(number));
+    }
+
+    fn publish(&mut self, number: u64) {
+        let Some(segment) = self.segments.get(&number) else { return };
+        self.effects.push_back(Effect::Publish(TranslationEvent {
+            segment: number,
+            leg: self.params.leg.clone(),
+            source_language: self.params.source_language.clone(),
+            target_language: self.params.target_language.clone(),
+            text: segment.text.clone(),
+            translation: segment.translation.clone(),
+            is_final: segment.is_final,
+            unrecognised: segment.unrecognised,
+            lag_ms: segment.lag,
+        }));
+    }
+}
+
+fn millis(from: Instant, to: Instant) -> u32 {
+    u32::try_from(to.saturating_duration_since(from).as_millis()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,11 @@
+DROP TABLE recordings;
+DROP TABLE translations;
+DROP TABLE call_events;
+DROP TABLE legs;
+DROP TABLE calls;
+DROP TABLE voice_configs;
+DROP TABLE api_keys;
+DROP TABLE sessions;
+DROP TABLE memberships;
+DROP TABLE users;
+DROP TABLE organizations;

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Installs what Tandem needs on Debian 12 and prints what it does. Safe to repeat.
+#   scripts/setup.sh run    what building and running needs
+#   scripts/setup.sh test   that, and what the tests need
+set -euo pipefail
+
+for_run=(build-essential cmake pkg-config libpocketsphinx-dev pocketsphinx-en-us espeak-ng apertium-eng-spa)
+for_test=(sip-tester baresip chromium flac sox openssl)
+
+case "${1:-run}" in
+    run) wanted=("${for_run[@]}") ;;
+    test) wanted=("${for_run[@]}" "${for_test[@]}") ;;
+    *) echo "usage: scripts/setup.sh run|test" >&2; exit 2 ;;
+esac
+
+for tool in cargo node npm python3; do
+    command -v "$tool" >/dev/null || {
+        echo "setup: \`$tool\` is missing: install Rust 1.94 or newer (rustup), Node 20 or newer and Python 3.11 or newer first." >&2
+        exit 1
+    }
+done
+
+missing=()
+for package in "${wanted[@]}"; do
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+done
+
+if [ ${#missing[@]} -eq 0 ]; then
+    echo "setup: all Debian packages are there (${#wanted[@]} checked)"
+elif [ "$(id -u)" -ne 0 ]; then
+    echo "setup: ${#missing[@]} Debian packages are missing. Run this line as root, then try again:" >&2
+    echo "    apt-get update && apt-get install -y --no-install-recommends ${missing[*]}" >&2
+    exit 1
+else
+    echo "setup: installing ${missing[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    log=$(mktemp)
+    if ! { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+        tail -n 20 "$log" >&2
+        echo "setup: the packages could not be installed; the lines above say why." >&2
+        exit 1
+    fi
+    rm -f "$log"
+fi
+
+if [ "${1:-run}" = test ] && ! cargo nextest --version >/dev/null 2>&1; then
+    echo "setup: installing cargo-nextest (some minutes, once)"
+    cargo install cargo-nextest --locked --quiet
+fi
