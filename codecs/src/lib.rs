@@ -27,6 +27,7 @@ pub mod opus;
 pub mod plc;
 mod rate;
 pub mod resample;
+pub mod splice;
 pub mod tones;
 pub mod vad;
 

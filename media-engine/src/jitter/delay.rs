@@ -1,144 +1,186 @@
-//! Delay estimate: least transit, and how far packets lie behind it.
+//! Delay estimate: when packets must be expected, from when the last ones came.
+//!
+//! A packet's *transit* is its arrival minus its media time; only differences mean something, because the two clocks
+//! have unrelated zeros. The transits of the last seconds are kept sorted. From them follow
+//! - the *bound*: playing at this transit costs least, when a millisecond of delay costs one and each percent of
+//!   packets that come too late costs ten. Even jitter is thus covered whole, the tail of a bell is cut off, and a
+//!   rare straggler or one stalled burst changes nothing;
+//! - the *baseline*: the least transit, slew-limited, by which capture times are told.
 
-/// Windows of one second over which the least transit is kept.
-const WINDOWS: usize = 8;
-const WINDOW_US: i64 = 1_000_000;
-/// How fast the smooth baseline may move: 500 µs a second, above any real clock's skew.
-const SLEW_PPM: i64 = 500;
-/// Histogram of delay behind the baseline.
-const BUCKET_US: i64 = 2_000;
-const BUCKETS: usize = 256;
-/// Share of packets that the target is to cover.
-const QUANTILE: f32 = 0.99;
-/// How long a packet is remembered (time constant of forgetting).
-const MEMORY_US: f32 = 2_000_000.0;
-/// Added to the quantile: half a bucket and scheduling noise.
+use std::collections::VecDeque;
+
+/// How long a transit counts, and how many are kept at most (10 ms packets: 5 s).
+const MEMORY_US: i64 = 6_000_000;
+const CAPACITY: usize = 512;
+/// So many are kept even if older: after pauses a single transit says nothing.
+const KEPT_AT_LEAST: usize = 50;
+/// Delay that may be saved by one percent of late packets being more.
+const PERCENT_LATE_US: i64 = 10_000;
+/// At most one packet in this many may be planned to be late: a burst of 300 ms (15 packets of 300) is.
+const LATE_ONE_IN: usize = 16;
+/// Added to what packets need: timer and scheduling noise of both ends.
 const MARGIN_US: i64 = 3_000;
-/// Least and greatest target.
-const TARGET_MIN_US: i64 = 4_000;
-const TARGET_MAX_US: i64 = 400_000;
+/// The baseline follows the least transit at 500 ppm, above any real clock's skew,
+const SLEW_DIVISOR: i64 = 2_000;
+/// or at 50 000 ppm, 1 ms a frame, while a stream is young or where it is off by more than this (another route).
+const FAST_SLEW_DIVISOR: i64 = 20;
+const FAST_SLEW_BEYOND_US: i64 = 10_000;
+const YOUNG_US: i64 = 8_000_000;
+/// Time that one packet's slew may stand for.
+const SLEW_SPAN_US: i64 = 60_000;
+/// No network brings a packet this much before the least transit,
+const EARLY_US: i64 = 500_000;
+/// and one that comes this much after all others belongs to a new time line.
+const LATE_US: i64 = 2_000_000;
 
-/// Transit times are `arrival − media time`, both in microseconds from arbitrary origins.
+/// All times in microseconds.
 #[derive(Debug)]
 pub(super) struct DelayEstimate {
-    /// Least transit of each of the last windows.
-    minima: [i64; WINDOWS],
-    window: usize,
-    window_ends_us: i64,
-    /// Least transit of all windows.
+    /// (arrival, transit), oldest first. Never longer than [`CAPACITY`], which is reserved.
+    recent: VecDeque<(i64, i64)>,
+    /// The same transits, least first.
+    sorted: Vec<i64>,
     baseline_us: i64,
-    /// Slew-limited baseline, for capture times.
-    smooth_us: i64,
-    smoothed_at_us: i64,
-    weights: Box<[f32; BUCKETS]>,
-    total: f32,
-    /// Weight of the next packet: grows so that older ones fade.
-    weight: f32,
-    last_us: i64,
-    target_us: i64,
+    slewed_at_us: i64,
+    began_us: i64,
+    bound_us: i64,
 }
 
 impl DelayEstimate {
-    /// Begins with the first packet.
-    pub(super) fn new(transit_us: i64, arrival_us: i64) -> DelayEstimate {
+    /// Nothing known yet.
+    pub(super) fn new() -> DelayEstimate {
         DelayEstimate {
-            minima: [transit_us; WINDOWS],
-            window: 0,
-            window_ends_us: arrival_us + WINDOW_US,
-            baseline_us: transit_us,
-            smooth_us: transit_us,
-            smoothed_at_us: arrival_us,
-            weights: Box::new([0.0; BUCKETS]),
-            total: 0.0,
-            weight: 1.0,
-            last_us: arrival_us,
-            target_us: TARGET_MIN_US,
+            recent: VecDeque::with_capacity(CAPACITY),
+            sorted: Vec::with_capacity(CAPACITY),
+            baseline_us: 0,
+            slewed_at_us: 0,
+            began_us: 0,
+            bound_us: 0,
         }
     }
 
-    /// Begins anew in place.
-    pub(super) fn restart(&mut self, transit_us: i64, arrival_us: i64) {
-        self.minima = [transit_us; WINDOWS];
-        self.window_ends_us = arrival_us + WINDOW_US;
-        self.baseline_us = transit_us;
-        self.smooth_us = transit_us;
-        self.smoothed_at_us = arrival_us;
-        self.weights.fill(0.0);
-        self.total = 0.0;
-        self.weight = 1.0;
-        self.last_us = arrival_us;
-        self.target_us = TARGET_MIN_US;
+    /// Forgets everything: a new stream with unrelated time stamps.
+    pub(super) fn clear(&mut self) {
+        self.recent.clear();
+        self.sorted.clear();
     }
 
     /// Takes one packet.
     pub(super) fn on_packet(&mut self, transit_us: i64, arrival_us: i64) {
-        while arrival_us >= self.window_ends_us {
-            // After a long pause all windows are turned over; more rounds would change nothing.
-            let behind = arrival_us - self.window_ends_us;
-            if behind > WINDOW_US * WINDOWS as i64 {
-                self.minima = [transit_us; WINDOWS];
-                self.window_ends_us = arrival_us + WINDOW_US;
-                break;
-            }
-            self.window = (self.window + 1) % WINDOWS;
-            self.minima[self.window] = i64::MAX;
-            self.window_ends_us += WINDOW_US;
+        while self.recent.len() >= CAPACITY || self.oldest_is_over(arrival_us) {
+            let Some((_, transit)) = self.recent.pop_front() else { break };
+            let at = self.sorted.partition_point(|&other| other < transit);
+            self.sorted.remove(at);
         }
-        self.minima[self.window] = self.minima[self.window].min(transit_us);
-        self.baseline_us = self.minima.iter().copied().min().unwrap_or(transit_us);
-        self.slew(arrival_us);
-        self.remember(transit_us - self.baseline_us, arrival_us);
+        let at = self.sorted.partition_point(|&other| other < transit_us);
+        self.sorted.insert(at, transit_us);
+        self.recent.push_back((arrival_us, transit_us));
+        self.bound_us = self.cheapest() + MARGIN_US;
+        if self.recent.len() == 1 {
+            self.baseline_us = transit_us;
+            self.slewed_at_us = arrival_us;
+            self.began_us = arrival_us;
+        } else {
+            self.slew(arrival_us);
+        }
+    }
+
+    fn oldest_is_over(&self, arrival_us: i64) -> bool {
+        self.recent.len() >= KEPT_AT_LEAST
+            && self.recent.front().is_some_and(|&(oldest, _)| arrival_us - oldest > MEMORY_US)
+    }
+
+    /// The transit at which delay and late packets together cost least.
+    fn cheapest(&self) -> i64 {
+        let count = self.sorted.len();
+        let cost = |late: usize| late as i64 * 100 * PERCENT_LATE_US / count as i64;
+        (0..=count / LATE_ONE_IN)
+            .filter_map(|late| Some((self.sorted.get(count - 1 - late)?, late)))
+            .min_by_key(|&(&transit, late)| transit + cost(late))
+            .map_or(0, |(&transit, _)| transit)
     }
 
     fn slew(&mut self, arrival_us: i64) {
-        let elapsed = (arrival_us - self.smoothed_at_us).max(0);
-        let most = (elapsed * SLEW_PPM / 1_000_000).max(1);
-        let off = self.baseline_us - self.smooth_us;
-        // A new route, not skew: follow at once.
-        self.smooth_us = if off.abs() > 50_000 { self.baseline_us } else { self.smooth_us + off.clamp(-most, most) };
-        if elapsed >= 1_000_000 / SLEW_PPM || off.abs() > 50_000 {
-            self.smoothed_at_us = arrival_us;
-        }
+        let elapsed = (arrival_us - self.slewed_at_us).clamp(0, SLEW_SPAN_US);
+        let off = self.least_us() - self.baseline_us;
+        let fast = off.abs() > FAST_SLEW_BEYOND_US || arrival_us - self.began_us < YOUNG_US;
+        let divisor = if fast { FAST_SLEW_DIVISOR } else { SLEW_DIVISOR };
+        let most = elapsed / divisor;
+        self.baseline_us += off.clamp(-most, most);
+        self.slewed_at_us = self.slewed_at_us.max(arrival_us);
     }
 
-    fn remember(&mut self, behind_us: i64, arrival_us: i64) {
-        let elapsed = (arrival_us - self.last_us).clamp(0, 200_000) as f32;
-        self.last_us = self.last_us.max(arrival_us);
-        self.weight *= (elapsed / MEMORY_US).exp();
-        let bucket = (behind_us / BUCKET_US).clamp(0, BUCKETS as i64 - 1) as usize;
-        self.weights[bucket] += self.weight;
-        self.total += self.weight;
-        if self.weight > 1e12 {
-            let scale = 1.0 / self.weight;
-            self.weights.iter_mut().for_each(|weight| *weight *= scale);
-            self.total *= scale;
-            self.weight = 1.0;
-        }
-        let beyond = self.total * (1.0 - QUANTILE);
-        let mut seen = 0.0;
-        let mut top = 0;
-        for (index, &weight) in self.weights.iter().enumerate().rev() {
-            seen += weight;
-            if seen > beyond {
-                top = index as i64;
-                break;
-            }
-        }
-        self.target_us = (top * BUCKET_US + MARGIN_US).clamp(TARGET_MIN_US, TARGET_MAX_US);
+    /// Whether a transit cannot belong to the stream that is known. `newer`: no later packet came before.
+    pub(super) fn is_foreign(&self, transit_us: i64, newer: bool) -> bool {
+        let (Some(&least), Some(&most)) = (self.sorted.first(), self.sorted.last()) else { return false };
+        transit_us < least - EARLY_US || newer && transit_us > most + LATE_US
     }
 
     /// Least transit of the last seconds.
+    pub(super) fn least_us(&self) -> i64 {
+        self.sorted.first().copied().unwrap_or(0)
+    }
+
+    /// The same without steps.
     pub(super) fn baseline_us(&self) -> i64 {
         self.baseline_us
     }
 
-    /// The same without steps.
-    pub(super) fn smooth_us(&self) -> i64 {
-        self.smooth_us
+    /// The transit at which a packet should be played, so that it is there in time.
+    pub(super) fn bound_us(&self) -> i64 {
+        self.bound_us
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(transits: impl IntoIterator<Item = i64>) -> DelayEstimate {
+        let mut delay = DelayEstimate::new();
+        for (index, transit_ms) in transits.into_iter().enumerate() {
+            delay.on_packet(transit_ms * 1_000, index as i64 * 20_000);
+        }
+        delay
     }
 
-    /// How far behind the baseline playout should lie.
-    pub(super) fn target_us(&self) -> i64 {
-        self.target_us
+    #[test]
+    fn an_even_spread_is_covered_whole() {
+        let delay = after((0..300).map(|index| index * 7 % 51));
+        assert_eq!(delay.bound_us(), 50_000 + MARGIN_US);
+        assert_eq!(delay.least_us(), 0);
+    }
+
+    #[test]
+    fn a_rare_straggler_does_not_count() {
+        let delay = after((0..300).map(|index| if index == 200 { 400 } else { 1 }));
+        assert_eq!(delay.bound_us(), 1_000 + MARGIN_US);
+    }
+
+    #[test]
+    fn one_burst_of_300_ms_does_not_count_once_the_window_is_full() {
+        let burst = (0..15).map(|index| 300 - index * 20);
+        let delay = after(std::iter::repeat_n(1, 285).chain(burst));
+        assert!(delay.bound_us() <= 21_000 + MARGIN_US, "{}", delay.bound_us());
+    }
+
+    #[test]
+    fn what_is_older_than_the_memory_is_forgotten_in_both_directions() {
+        let delay = after(std::iter::repeat_n(0, 300).chain(std::iter::repeat_n(70, 310)));
+        assert_eq!((delay.least_us(), delay.bound_us()), (70_000, 70_000 + MARGIN_US));
+        let delay = after(std::iter::repeat_n(70, 300).chain(std::iter::repeat_n(0, 310)));
+        assert_eq!((delay.least_us(), delay.bound_us()), (0, MARGIN_US));
+    }
+
+    #[test]
+    fn the_baseline_moves_by_at_most_a_millisecond_a_frame() {
+        let mut delay = after(std::iter::repeat_n(90, 300));
+        let mut last = delay.baseline_us();
+        for index in 300..400 {
+            delay.on_packet(0, index * 20_000);
+            assert!(last - delay.baseline_us() <= 1_000);
+            last = delay.baseline_us();
+        }
+        assert!(delay.baseline_us() <= FAST_SLEW_BEYOND_US, "{}", delay.baseline_us());
     }
 }

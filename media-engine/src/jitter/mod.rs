@@ -1,21 +1,34 @@
 //! From packets in any order to an even stream of samples.
 //!
 //! ```text
-//! insert(packet, arrival) ─▶ slots by sequence ─▶ decoder ─▶ fifo ─▶ rate trim ─▶ pull(now): 20 ms of samples
-//!          └─▶ delay: baseline (least transit), histogram ─▶ target ────┘
+//! insert(packet, arrival) ─▶ admit ─▶ slots by sequence ─▶ play: decode, conceal ─▶ fifo ─▶ splice ─▶ pull(now)
+//!                              └─▶ delay: bound, baseline ────────┴──────────────────────────┘          a frame
 //! ```
 //!
-//! The playout point is a position in RTP time. Where it should be follows from the engine's clock alone:
-//! `now − baseline − target`. Every pull trims it towards there, by a few samples while somebody speaks and by
-//! more in silence, so that clock skew, route changes and a changing target are one mechanism, and no backlog can
-//! last. A gap is filled from the next packet's in-band FEC where there is some, else concealed.
+//! Playout goes by the engine's clock: one frame per tick. How far it lies behind follows from the transit times of
+//! the last seconds, and is corrected by leaving out or repeating short stretches at the same pitch, so that clock
+//! skew, another route and jitter that comes or goes are one mechanism, and no backlog lasts.
 //!
-//! Invariants: nothing allocates after construction (`no_alloc_pure`); the buffer holds at most its slots; a
-//! packet is played at most once and never after its time. Not here: sockets, reports, who listens.
+//! What happens when packets are missing:
+//! - a newer one waits: the gap is filled from its in-band FEC, else concealed; what comes later is dropped, *late*;
+//! - nothing waits: up to 100 ms are concealed while media time stands still. Then a packet tells what it was. Missing
+//!   numbers: loss. Missing time only: a pause, which is no loss. Neither: a stall. After a stall everything is played
+//!   (counted late), and the delay it brought is worked off by splices, 300 ms in about a second. Beyond 500 ms the
+//!   oldest is given up instead. The estimate is not moved by one such burst.
+//! - numbers or time stamps jump as no network makes them: the second packet in a row that says so begins anew.
+//!   Another SSRC begins anew at once.
 //!
-//! Sources: RFC 3550 (timestamps, SSRC), RFC 3551 section 4.1 (talkspurts), RFC 6716 section 2.1.7 (Opus FEC).
+//! Invariants: nothing allocates after construction (`tests/no_alloc_playout.rs`); nothing that comes in panics
+//! (`tests/sim_playout.rs`, fuzzed); at most 64 packets wait; each is played at most once, in order of its number.
+//! Not here: sockets, reports, telephone-events (they are sorted out before), who listens.
+//!
+//! Sources: RFC 3550 (time stamps, SSRC, appendix A.1), RFC 3551 section 4.1 (talkspurts), RFC 6716 section 2.1.7
+//! (Opus FEC).
 
+mod admit;
 mod delay;
+mod fifo;
+mod play;
 mod playout;
 mod slots;
 

@@ -1,0 +1,163 @@
+//! The way in: which stream a packet belongs to, and whether it is still of use.
+
+use std::time::Instant;
+
+use super::playout::{Inserted, Playout, State, Stream};
+use super::slots::SLOTS;
+
+/// Sequence numbers further apart than this are not one stream's (RFC 3550 appendix A.1 allows 3000 forwards and 100
+/// backwards; 1000 are 20 s).
+const SEQUENCE_JUMP: i64 = 1_000;
+/// Before the first packet its length is taken to be this.
+const USUAL_PACKET_MS: u32 = 20;
+/// Extended numbers begin here, so that what was sent before the first packet has numbers too.
+const ORIGIN: i64 = 1 << 33;
+
+impl Playout {
+    /// Takes a packet. Copies the payload; never allocates.
+    ///
+    /// `marker` is accepted for the sake of the caller's ease: senders set it wrongly or not at all, and numbers and
+    /// time stamps say the same (a pause has a gap in time but none in number).
+    pub fn insert(
+        &mut self,
+        sequence: u16,
+        timestamp: u32,
+        ssrc: u32,
+        _marker: bool,
+        payload: &[u8],
+        arrival: Instant,
+    ) -> Inserted {
+        self.counters.packets += 1;
+        self.epoch.get_or_insert(arrival);
+        let outcome = self.admit(sequence, timestamp, ssrc, payload, self.micros(arrival));
+        match outcome {
+            Inserted::Accepted => {}
+            Inserted::Late => self.counters.late += 1,
+            Inserted::Duplicate => self.counters.duplicate += 1,
+            Inserted::Overflow => self.counters.overflow += 1,
+        }
+        outcome
+    }
+
+    fn admit(&mut self, sequence: u16, timestamp: u32, ssrc: u32, payload: &[u8], arrival_us: i64) -> Inserted {
+        if !self.slots.fits(payload) {
+            return Inserted::Overflow;
+        }
+        let Some(stream) = self.stream else {
+            return self.begin(sequence, timestamp, ssrc, payload, arrival_us);
+        };
+        if stream.ssrc != ssrc {
+            if self.previous_ssrc == Some(ssrc) && !self.confirms(ssrc, sequence) {
+                return Inserted::Overflow;
+            }
+            self.previous_ssrc = Some(stream.ssrc);
+            return self.begin(sequence, timestamp, ssrc, payload, arrival_us);
+        }
+        let sequence_ext = extend16(stream.highest_sequence, sequence);
+        let timestamp_ext = extend32(stream.highest_timestamp, timestamp);
+        let newer = sequence_ext > stream.highest_sequence;
+        let transit_us = arrival_us - self.media_us(self.position(timestamp_ext));
+        let jumped = (sequence_ext - stream.highest_sequence).abs() > SEQUENCE_JUMP
+            || newer && timestamp_ext < stream.highest_timestamp
+            || self.delay.is_foreign(transit_us, newer);
+        if jumped {
+            if self.confirms(ssrc, sequence) {
+                return self.begin(sequence, timestamp, ssrc, payload, arrival_us);
+            }
+            return Inserted::Overflow;
+        }
+        self.accept(sequence_ext, timestamp_ext, payload, arrival_us)
+    }
+
+    /// Whether this is the second packet in a row that is out of line (RFC 3550 appendix A.1): one alone may be a
+    /// straggler or a stranger's.
+    fn confirms(&mut self, ssrc: u32, sequence: u16) -> bool {
+        let confirmed = self.suspect == Some((ssrc, sequence));
+        self.suspect = Some((ssrc, sequence.wrapping_add(1)));
+        confirmed
+    }
+
+    /// A first packet, another SSRC, or a jump that no network makes.
+    fn begin(&mut self, sequence: u16, timestamp: u32, ssrc: u32, payload: &[u8], arrival_us: i64) -> Inserted {
+        if self.stream.is_some() {
+            self.counters.resyncs += 1;
+        }
+        let (sequence, timestamp) = (ORIGIN + i64::from(sequence), ORIGIN + i64::from(timestamp));
+        self.slots.clear();
+        self.fifo.clear();
+        self.delay.clear();
+        self.stream = Some(Stream {
+            ssrc,
+            highest_sequence: sequence - 1,
+            highest_timestamp: timestamp,
+            seen: 0,
+            done: sequence - 1,
+            state: State::Fresh,
+            decoded_to: self.position(timestamp),
+            packet: self.config.sample_rate.samples_in_ms(USUAL_PACKET_MS),
+            owed: 0,
+            bridged: false,
+            roomy_since_us: None,
+            impatience: 0,
+        });
+        self.accept(sequence, timestamp, payload, arrival_us)
+    }
+
+    fn accept(&mut self, sequence: i64, timestamp: i64, payload: &[u8], arrival_us: i64) -> Inserted {
+        self.suspect = None;
+        let position = self.position(timestamp);
+        let transit_us = arrival_us - self.media_us(position);
+        let Some(stream) = &mut self.stream else { return Inserted::Overflow };
+        if sequence > stream.highest_sequence {
+            let ahead = (sequence - stream.highest_sequence).min(128) as u32;
+            stream.seen = stream.seen.checked_shl(ahead).unwrap_or(0) | 1;
+            stream.highest_sequence = sequence;
+            stream.highest_timestamp = timestamp;
+        } else {
+            let bit = 1u128.checked_shl((stream.highest_sequence - sequence).min(128) as u32).unwrap_or(0);
+            if stream.seen & bit != 0 {
+                return Inserted::Duplicate;
+            }
+            stream.seen |= bit;
+        }
+        self.delay.on_packet(transit_us, arrival_us);
+        if sequence <= stream.done {
+            // Overtaken by its successors before playout began: begin with it.
+            if stream.state != State::Fresh || stream.highest_sequence - sequence >= SLOTS {
+                return Inserted::Late;
+            }
+            stream.done = sequence - 1;
+            stream.decoded_to = stream.decoded_to.min(position);
+        }
+        self.make_room(sequence);
+        self.slots.put(sequence, position, payload);
+        Inserted::Accepted
+    }
+
+    /// The oldest give way where a packet is further ahead than there are slots; what plays then is long past.
+    fn make_room(&mut self, sequence: i64) {
+        let Some(stream) = &mut self.stream else { return };
+        if sequence <= stream.done + SLOTS {
+            return;
+        }
+        for old in (stream.done + 1..=sequence - SLOTS).take(SLOTS as usize) {
+            if self.slots.remove(old) {
+                self.counters.overflow += 1;
+            }
+        }
+        stream.done = sequence - SLOTS;
+        if stream.state == State::Playing {
+            stream.state = State::Waiting;
+            self.fifo.clear();
+            self.counters.resyncs += 1;
+        }
+    }
+}
+
+fn extend16(highest: i64, low: u16) -> i64 {
+    highest + i64::from(low.wrapping_sub(highest as u16) as i16)
+}
+
+fn extend32(highest: i64, low: u32) -> i64 {
+    highest + i64::from(low.wrapping_sub(highest as u32) as i32)
+}

@@ -1,0 +1,367 @@
+//! The way out: one frame per tick, and the playout point.
+//!
+//! The playout point is governed by one number, the *slack* of the last packet that a frame needs: for how long it
+//! could have been here. Slack below the delay estimate's bound: a stretch is played twice, and playout falls back.
+//! A whole hop more than that, or samples decoded before they are needed: a stretch is left out. A hop is the common
+//! measure of packet and frame, because by less than that the point cannot come nearer while every packet that a
+//! frame needs is still here in time.
+
+use std::time::{Duration, Instant};
+
+use codecs::splice;
+
+use super::fifo::fade_to_zero;
+use super::playout::{LONGEST_MS, Playout, Pulled, PulledKind, State, Stream};
+use super::slots::{SLOTS, SlotHead};
+
+/// Concealment lasts this long; then it is a pause.
+const CONCEAL_MS: u32 = 100;
+/// What lies further than this behind its time is given up, however well it would be kept.
+const BACKLOG_US: i64 = 500_000;
+/// More room than a hop and this is used at once,
+const ROOM_AT_ONCE_US: i64 = 20_000;
+/// less when it has lasted for this long.
+const ROOM_PATIENCE_US: i64 = 2_500_000;
+/// Stretches that are left out or repeated: 2.5 to 12.5 ms, the periods of voices from 80 to 400 Hz.
+const SPLICE_LEAST_US: i64 = 2_500;
+const SPLICE_MOST_US: i64 = 12_500;
+/// How alike two places must be to be joined, how much less they may be with each frame of waiting,
+const LIKENESS: f32 = 0.85;
+const LIKENESS_PER_FRAME: f32 = 0.04;
+/// and the distance from the point beyond which likeness no longer matters.
+const URGENT_US: i64 = 100_000;
+
+impl Playout {
+    /// The next frame: `out` is filled whole. Called once per tick; never allocates.
+    pub fn pull(&mut self, now: Instant, out: &mut [i16]) -> Pulled {
+        let longest = self.config.sample_rate.samples_in_ms(LONGEST_MS);
+        let (frame, beyond) = out.split_at_mut(out.len().min(longest));
+        beyond.fill(0);
+        let now_us = self.micros(now);
+        let Some(mut stream) = self.stream else {
+            frame.fill(0);
+            return Pulled { kind: PulledKind::Silence, captured_at: None };
+        };
+        let kind = if stream.state == State::Playing || self.start(&mut stream, now_us, frame.len()) {
+            self.play(&mut stream, now_us, frame)
+        } else {
+            self.fade_out(frame);
+            PulledKind::Silence
+        };
+        self.stream = Some(stream);
+        let captured_at = self.captured_ago_us.and_then(|ago| {
+            let span = Duration::from_micros(ago.unsigned_abs());
+            if ago >= 0 { now.checked_sub(span) } else { now.checked_add(span) }
+        });
+        Pulled { kind, captured_at }
+    }
+
+    fn play(&mut self, stream: &mut Stream, now_us: i64, frame: &mut [i16]) -> PulledKind {
+        let Filled { kind, needed } = self.fill(stream, frame.len());
+        let first = stream.decoded_to + stream.owed as i64 - self.fifo.len() as i64;
+        let played_us = now_us - self.media_us(first);
+        self.captured_ago_us = Some(played_us - self.delay.baseline_us());
+        let current_us = played_us - self.delay.least_us();
+        self.counters.current_delay = Duration::from_micros(u64::try_from(current_us).unwrap_or(0));
+        let spliced = match (kind, needed) {
+            (PulledKind::Voice, Some(needed)) => self.correct(stream, now_us - self.media_us(needed), now_us, frame),
+            _ => false,
+        };
+        if !spliced {
+            let there = frame.len().min(self.fifo.len());
+            frame[..there].copy_from_slice(&self.fifo.samples()[..there]);
+            frame[there..].fill(0);
+            self.fifo.drop_front(there);
+        }
+        self.sounding = true;
+        if stream.state != State::Playing {
+            self.fifo.clear();
+        }
+        kind
+    }
+
+    /// Begins a stretch of sound when its first packet is ripe, so that playout starts at the delay that is wanted.
+    fn start(&mut self, stream: &mut Stream, now_us: i64, frame: usize) -> bool {
+        // Where packets are no multiple of frames, the last one of the least favourable frame must be ripe.
+        let others = frame - gcd(stream.packet, frame).min(frame);
+        let bound_us = self.delay.bound_us() + self.media_us(others as i64);
+        while let Some(head) = self.next_packet(stream) {
+            let slack_us = now_us - self.media_us(head.position);
+            if slack_us < bound_us {
+                return false;
+            }
+            if slack_us <= bound_us + BACKLOG_US || head.sequence == stream.highest_sequence {
+                if stream.owed > 0 {
+                    self.settle(stream, head);
+                }
+                stream.done = head.sequence - 1;
+                stream.decoded_to = stream.decoded_to.max(head.position);
+                stream.owed = 0;
+                stream.roomy_since_us = None;
+                stream.state = State::Playing;
+                return true;
+            }
+            self.give_up(stream, head);
+        }
+        false
+    }
+
+    /// Decodes and conceals until the fifo holds `frame` samples.
+    fn fill(&mut self, stream: &mut Stream, frame: usize) -> Filled {
+        let mut filled = Filled { kind: PulledKind::Voice, needed: None };
+        while self.fifo.len() < frame {
+            let missing = frame - self.fifo.len();
+            let Some(head) = self.next_packet(stream) else {
+                self.run_dry(stream, missing);
+                filled.kind = PulledKind::Concealed;
+                break;
+            };
+            if stream.owed > 0 {
+                self.settle(stream, head);
+            }
+            let gap = head.position - stream.decoded_to;
+            let lost = lost_before(stream, head);
+            if gap <= 0 {
+                filled.needed = Some(head.position);
+                if !self.decode(stream, head) {
+                    filled.kind = PulledKind::Concealed;
+                }
+            } else if gap > lost + stream.packet.max(frame) as i64 {
+                // More time than the missing packets held: a pause. It may be played shorter or longer.
+                self.conceal(missing);
+                self.fifo.fade_end(missing);
+                stream.decoded_to += missing as i64;
+                stream.state = State::Waiting;
+                if missing == frame {
+                    filled.kind = PulledKind::Silence;
+                }
+            } else if !self.bridge(stream, head, gap as usize, missing) && lost > 0 {
+                filled.kind = PulledKind::Concealed;
+            }
+        }
+        filled
+    }
+
+    /// The first waiting packet that is not over yet; what is over is given up.
+    fn next_packet(&mut self, stream: &mut Stream) -> Option<SlotHead> {
+        for sequence in (stream.done + 1..=stream.highest_sequence).take(SLOTS as usize) {
+            let Some(head) = self.slots.head(sequence) else { continue };
+            if head.position + stream.packet as i64 > stream.decoded_to {
+                return Some(head);
+            }
+            self.give_up(stream, head);
+        }
+        None
+    }
+
+    fn give_up(&mut self, stream: &mut Stream, head: SlotHead) {
+        self.slots.remove(head.sequence);
+        stream.done = head.sequence;
+        self.counters.late += 1;
+    }
+
+    /// `false`: nothing could be decoded, and the time of a packet was concealed.
+    fn decode(&mut self, stream: &mut Stream, head: SlotHead) -> bool {
+        let over = usize::try_from(stream.decoded_to - head.position).unwrap_or(0);
+        if over > 0 {
+            // Its beginning was concealed already: the rest is faded in from concealment that goes on.
+            self.decoder.conceal(&mut self.under);
+            self.counters.late += u64::from(stream.bridged);
+        }
+        stream.bridged = false;
+        let decoded = self.decoder.decode(self.slots.payload(head), &mut self.scratch);
+        self.slots.remove(head.sequence);
+        stream.done = head.sequence;
+        let good = decoded.is_ok();
+        let samples = match decoded {
+            Ok(samples) => samples.min(self.scratch.len()),
+            Err(_) => {
+                self.counters.malformed += 1;
+                let samples = stream.packet.min(self.scratch.len());
+                self.decoder.conceal(&mut self.scratch[..samples]);
+                self.concealed_samples += samples as u64;
+                samples
+            }
+        };
+        let fresh = &mut self.scratch[over.min(samples)..samples];
+        if over > 0 {
+            splice::fade(&self.under, self.config.sample_rate, fresh);
+        }
+        if !self.sounding {
+            fade_in(fresh, self.under.len());
+            self.sounding = true;
+        }
+        self.fifo.push(fresh);
+        if samples > 0 {
+            stream.packet = samples;
+            stream.decoded_to = stream.decoded_to.max(head.position + samples as i64);
+        }
+        good
+    }
+
+    /// Fills at most `missing` samples of a gap before `head`. `true`: with what `head` tells of it (FEC).
+    fn bridge(&mut self, stream: &mut Stream, head: SlotHead, gap: usize, missing: usize) -> bool {
+        let packet = stream.packet;
+        if gap == packet {
+            let lost = &mut self.scratch[..packet];
+            if self.decoder.recover(self.slots.payload(head), lost) {
+                self.counters.recovered_packets += 1;
+                self.fifo.push(lost);
+                stream.decoded_to += packet as i64;
+                return true;
+            }
+        }
+        // What comes right before `head` is left whole for the next round, where it may be recovered.
+        let length = if gap > packet { (gap - packet).min(missing) } else { gap.min(missing) };
+        self.conceal(length);
+        stream.decoded_to += length as i64;
+        if lost_before(stream, head) > 0 {
+            self.concealed_samples += length as u64;
+            stream.bridged = true;
+        }
+        false
+    }
+
+    /// Nothing waits: conceals, and after a while stops. Which of loss, delay and pause it was, the next packet tells.
+    fn run_dry(&mut self, stream: &mut Stream, missing: usize) {
+        self.conceal(missing);
+        self.concealed_samples += missing as u64;
+        stream.owed += missing;
+        if stream.owed >= self.config.sample_rate.samples_in_ms(CONCEAL_MS) {
+            stream.state = State::Waiting;
+        }
+    }
+
+    fn conceal(&mut self, samples: usize) {
+        let samples = samples.min(self.scratch.len());
+        self.decoder.conceal(&mut self.scratch[..samples]);
+        self.fifo.push(&self.scratch[..samples]);
+    }
+
+    /// The first packet after a dry spell tells what was concealed: lost packets, a pause (which is no loss), and the
+    /// rest was packets after their time. These are played all the same, and playout lies further behind for a while.
+    fn settle(&mut self, stream: &mut Stream, head: SlotHead) {
+        let owed = stream.owed as i64;
+        let gap = (head.position - stream.decoded_to).max(0);
+        let lost = gap.min(lost_before(stream, head)).min(owed);
+        let paused = (gap - gap.min(lost_before(stream, head))).min(owed - lost);
+        let late = owed - lost - paused;
+        self.concealed_samples = self.concealed_samples.saturating_sub(paused as u64);
+        self.counters.late += (late as u64).div_ceil(stream.packet.max(1) as u64);
+        stream.decoded_to += lost + paused;
+        stream.owed = 0;
+    }
+
+    /// Moves the playout point if need be. `slack_us`: transit at which the last packet of this frame was needed.
+    /// `true`: `frame` is filled.
+    fn correct(&mut self, stream: &mut Stream, slack_us: i64, now_us: i64, frame: &mut [i16]) -> bool {
+        let rate = i64::from(self.config.sample_rate.hz());
+        let hop = gcd(stream.packet, frame.len()).max(1);
+        let hop_us = hop as i64 * 1_000_000 / rate;
+        // Decoded before it is needed, and so of no use.
+        let early = (self.fifo.len() - frame.len().min(self.fifo.len())) % hop;
+        let room_us = slack_us - self.delay.bound_us();
+        if room_us < 0 {
+            stream.roomy_since_us = None;
+            return self.fall_back(stream, hop - early, -room_us > URGENT_US, frame);
+        }
+        let lasting = match (room_us >= hop_us, stream.roomy_since_us) {
+            (false, _) => {
+                stream.roomy_since_us = None;
+                false
+            }
+            (true, None) => {
+                stream.roomy_since_us = Some(now_us);
+                false
+            }
+            (true, Some(since)) => now_us - since >= ROOM_PATIENCE_US,
+        };
+        let usable_us = if lasting { room_us } else { room_us - ROOM_AT_ONCE_US };
+        let hops = usable_us.max(0) / hop_us;
+        let excess = early + hops as usize * hop;
+        if excess == 0 {
+            stream.impatience = 0;
+            return false;
+        }
+        self.catch_up(stream, excess, room_us > URGENT_US, frame)
+    }
+
+    /// Plays a stretch twice.
+    fn fall_back(&mut self, stream: &mut Stream, wanted: usize, urgent: bool, frame: &mut [i16]) -> bool {
+        let (least, most) = self.splice_range();
+        let most = most.min(wanted.max(least)).min(frame.len().saturating_sub(self.under.len()));
+        let Some(lag) = self.join(stream, least, most, urgent) else { return false };
+        splice::lengthen(self.fifo.samples(), self.config.sample_rate, lag, frame);
+        self.fifo.drop_front(frame.len() - lag);
+        true
+    }
+
+    /// Leaves a stretch out, if what follows it is here.
+    fn catch_up(&mut self, stream: &mut Stream, excess: usize, urgent: bool, frame: &mut [i16]) -> bool {
+        let (least, most) = self.splice_range();
+        if excess < least {
+            return false;
+        }
+        let most = most.min(excess);
+        while self.fifo.len() < frame.len() + most {
+            match self.next_packet(stream) {
+                Some(head) if head.position == stream.decoded_to => self.decode(stream, head),
+                _ => break,
+            };
+        }
+        let most = most.min(self.fifo.len().saturating_sub(frame.len()));
+        let Some(lag) = self.join(stream, least, most, urgent) else { return false };
+        splice::shorten(self.fifo.samples(), self.config.sample_rate, lag, frame);
+        self.fifo.drop_front(frame.len() + lag);
+        true
+    }
+
+    /// Looks for a good place to splice; takes a worse one the longer it waits.
+    fn join(&mut self, stream: &mut Stream, least: usize, most: usize, urgent: bool) -> Option<usize> {
+        let found = splice::best(self.fifo.samples(), self.config.sample_rate, least, most)?;
+        let enough = LIKENESS - LIKENESS_PER_FRAME * stream.impatience as f32;
+        if found.likeness < enough && !urgent {
+            stream.impatience = stream.impatience.saturating_add(1);
+            return None;
+        }
+        stream.impatience = 0;
+        self.counters.drift_corrections += 1;
+        Some(found.lag)
+    }
+
+    fn splice_range(&self) -> (usize, usize) {
+        (self.samples_in_us(SPLICE_LEAST_US), self.samples_in_us(SPLICE_MOST_US))
+    }
+
+    /// After the last frame that sounded, one that fades; then zeros.
+    fn fade_out(&mut self, frame: &mut [i16]) {
+        if self.sounding {
+            self.decoder.conceal(frame);
+            fade_to_zero(frame);
+            self.sounding = false;
+        } else {
+            frame.fill(0);
+        }
+    }
+}
+
+struct Filled {
+    kind: PulledKind,
+    /// Position of the last packet that the frame needed.
+    needed: Option<i64>,
+}
+
+/// Samples that the packets missing before `head` held, as far as the last packet tells.
+fn lost_before(stream: &Stream, head: SlotHead) -> i64 {
+    (head.sequence - stream.done - 1).max(0) * stream.packet as i64
+}
+
+fn fade_in(samples: &mut [i16], length: usize) {
+    for (index, sample) in samples.iter_mut().take(length).enumerate() {
+        *sample = (i32::from(*sample) * index as i32 / length as i32) as i16;
+    }
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
