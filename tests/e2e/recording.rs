@@ -57,13 +57,13 @@ async fn what_two_parties_say_at_once_stands_at_once_in_both_channels() {
     let hold = Duration::from_secs(5);
     let caller = Sipp::caller(tandem.sip(), &[("+15550001".into(), customer.port())], 1, hold);
     let (_, to_customer_leg) = caller.next_answered(0, PATIENCE).await;
-    let to_agent_leg = agent.peer(PATIENCE, &customer, to_customer_leg).await;
+    let (to_agent_leg, before) = agent.peer(PATIENCE, &customer, to_customer_leg).await;
     // Both leave in the same moment of the same task.
     let mut pace = tokio::time::interval(Duration::from_millis(20));
     for n in 0..PERIOD * CLICKS {
         pace.tick().await;
-        customer.send(to_customer_leg, n, &payload(n)).await;
-        agent.send(to_agent_leg, n, &payload(n)).await;
+        customer.send(to_customer_leg, before + n, &payload(n)).await;
+        agent.send(to_agent_leg, before + n, &payload(n)).await;
     }
     caller.succeeds(PATIENCE).await;
     callee.succeeds(PATIENCE).await;

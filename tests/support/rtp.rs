@@ -98,21 +98,24 @@ impl RtpEnd {
         self.socket.send_to(&bytes, to).await.expect("a datagram sent on loopback");
     }
 
-    /// Where packets for this end come from: `other` speaks into its leg at `through` until they arrive.
-    pub async fn peer(&self, deadline: Duration, other: &RtpEnd, through: SocketAddr) -> SocketAddr {
+    /// Where packets for this end come from: `other` speaks into its leg at `through` until they arrive. Also returns
+    /// the number of packets that took.
+    pub async fn peer(&self, deadline: Duration, other: &RtpEnd, through: SocketAddr) -> (SocketAddr, usize) {
         let mut pace = tokio::time::interval(Duration::from_millis(20));
         let mut buffer = [0; 2048];
         let wait = async {
-            // Before the stream that is measured, in its numbering.
-            for n in (usize::MAX - 500).. {
+            let mut sent = 0;
+            loop {
                 tokio::select! {
-                    _ = pace.tick() => other.send(through, n, &[0xff; PAYLOAD]).await,
+                    _ = pace.tick() => {
+                        other.send(through, sent, &[0xff; PAYLOAD]).await;
+                        sent += 1;
+                    }
                     received = self.socket.recv_from(&mut buffer) => {
-                        return received.expect("a datagram on loopback").1;
+                        return (received.expect("a datagram on loopback").1, sent);
                     }
                 }
             }
-            unreachable!("the deadline comes first");
         };
         tokio::time::timeout(deadline, wait).await.unwrap_or_else(|_| panic!("nothing came to port {}", self.port))
     }
