@@ -37,7 +37,8 @@ async fn main() -> Result<()> {
         samples.extend_from_slice(&item.frame.samples[..usize::from(item.frame.len)]);
     }
     let level = tones::goertzel_dbfs(&samples, SampleRate::HZ_8000, 440.0);
-    println!("heard {} samples, 440 Hz at {level:.1} dBFS over all of them", samples.len());
+    let loudest = samples.chunks(160).map(tones::level_dbfs).fold(f32::NEG_INFINITY, f32::max);
+    println!("heard {} samples, loudest 20 ms at {loudest:.1} dBFS, 440 Hz at {level:.1} dBFS over all", samples.len());
     party.stop().await;
     Ok(())
 }

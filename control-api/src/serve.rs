@@ -18,10 +18,12 @@ use axum::routing::get;
 use axum_server::Handle;
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use hyper_util::rt::TokioTimer;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::admin;
 use crate::config::Config;
@@ -37,6 +39,8 @@ const ENGINE_STOP: Duration = Duration::from_secs(10);
 const INGEST_STOP: Duration = Duration::from_secs(5);
 /// Requests are answered within this.
 const HTTP_STOP: Duration = Duration::from_secs(3);
+/// A request's headers arrive within this, counted also while a kept connection is idle; then it is closed.
+const HEADERS_MAX: Duration = Duration::from_secs(30);
 /// Expired sessions are removed this often.
 const SESSION_SWEEP: Duration = Duration::from_secs(3600);
 /// The metrics' histograms are drained this often.
@@ -108,7 +112,8 @@ struct Prepared {
     metrics: Option<TcpListener>,
     tls: Option<RustlsConfig>,
     admin: admin::Listener,
-    stopping: tokio_util::sync::CancellationToken,
+    /// Dropped before the launch, it ends what runs already.
+    stopping: DropGuard,
     lock: File,
 }
 
@@ -141,8 +146,8 @@ async fn prepare(config: &Config, data: &Path) -> Result<Prepared, ServeError> {
         tracing::warn!(closed, "calls were left open by a run that ended without a word; they are closed");
     }
     let bus = Bus::start(store.clone()).await?;
-    let stopping = tokio_util::sync::CancellationToken::new();
-    let tls = tls::start(config, data, stopping.clone())?;
+    let stopping = CancellationToken::new().drop_guard();
+    let tls = tls::start(config, data, stopping.token().clone())?;
     let http = listen("http.listen", config.http.listen)?;
     let metrics = config.metrics.listen.map(|address| listen("metrics.listen", address)).transpose()?;
     let admin = admin::Listener::bind(data)?;
@@ -153,6 +158,7 @@ async fn launch(prepared: Prepared, config: Config, started: engine::Started) ->
     let engine::Started { engine, events, sip } = started;
     let Prepared { store, bus, http, metrics, tls, mut admin, stopping, lock } = prepared;
     let exporter = exporter();
+    let stopping = stopping.disarm();
     let address_of = |key, listener: &TcpListener, asked| {
         listener.local_addr().map_err(|source| ServeError::Listen { key, address: asked, source })
     };
@@ -253,10 +259,11 @@ fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, ServeEr
 
 async fn http_serve(listener: TcpListener, tls: Option<RustlsConfig>, app: Router, handle: Handle<SocketAddr>) {
     let service = app.into_make_service_with_connect_info::<SocketAddr>();
-    let server = match axum_server::from_tcp(listener) {
+    let mut server = match axum_server::from_tcp(listener) {
         Ok(server) => server.handle(handle),
         Err(error) => return tracing::error!(%error, "the listener is lost"),
     };
+    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_MAX);
     let ended = match tls {
         Some(config) => {
             let acceptor = RustlsAcceptor::new(config).acceptor(NoDelayAcceptor::new());
@@ -269,7 +276,7 @@ async fn http_serve(listener: TcpListener, tls: Option<RustlsConfig>, app: Route
     }
 }
 
-async fn sweep(store: Store, stopping: tokio_util::sync::CancellationToken) {
+async fn sweep(store: Store, stopping: CancellationToken) {
     let mut tick = tokio::time::interval(SESSION_SWEEP);
     loop {
         tokio::select! {
@@ -282,7 +289,7 @@ async fn sweep(store: Store, stopping: tokio_util::sync::CancellationToken) {
     }
 }
 
-async fn upkeep(exporter: PrometheusHandle, stopping: tokio_util::sync::CancellationToken) {
+async fn upkeep(exporter: PrometheusHandle, stopping: CancellationToken) {
     let mut tick = tokio::time::interval(METRICS_UPKEEP);
     loop {
         tokio::select! {

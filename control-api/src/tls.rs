@@ -48,9 +48,11 @@ pub(crate) fn start(
         Tls::SelfSigned => self_signed(config, data)?,
         Tls::Files { cert, key } => Pair { cert: cert.clone(), key: key.clone() },
     };
+    // Before the files are read: what changes while they are is then seen as a change.
+    let seen = changed_at(&pair);
     let shared = RustlsConfig::from_config(Arc::new(load(&pair)?));
     if matches!(config.http.tls, Tls::Files { .. }) {
-        tokio::spawn(watch(pair, shared.clone(), stopping));
+        tokio::spawn(watch(pair, seen, shared.clone(), stopping));
     }
     Ok(Some(shared))
 }
@@ -105,7 +107,7 @@ fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
 }
 
 /// Reads the files again on SIGHUP and when they change. What cannot be used is told, and the old pair stays.
-async fn watch(pair: Pair, shared: RustlsConfig, stopping: CancellationToken) {
+async fn watch(pair: Pair, mut seen: Times, shared: RustlsConfig, stopping: CancellationToken) {
     let mut hangup = match signal(SignalKind::hangup()) {
         Ok(hangup) => hangup,
         Err(error) => {
@@ -113,7 +115,6 @@ async fn watch(pair: Pair, shared: RustlsConfig, stopping: CancellationToken) {
             return;
         }
     };
-    let mut seen = changed_at(&pair);
     let mut tick = tokio::time::interval(WATCH_EVERY);
     loop {
         let asked = tokio::select! {
@@ -137,6 +138,9 @@ async fn watch(pair: Pair, shared: RustlsConfig, stopping: CancellationToken) {
     }
 }
 
-fn changed_at(pair: &Pair) -> [Option<SystemTime>; 2] {
+/// When certificate and key were written last.
+type Times = [Option<SystemTime>; 2];
+
+fn changed_at(pair: &Pair) -> Times {
     [&pair.cert, &pair.key].map(|path| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok())
 }

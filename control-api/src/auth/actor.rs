@@ -8,7 +8,7 @@ use super::token_hash;
 use crate::client::Client;
 use crate::problem::Problem;
 use crate::state::AppState;
-use crate::store::{OrganizationId, Role, Session, UserId};
+use crate::store::{OrganizationId, Role, Session, Store, UserId};
 
 /// Name of the session cookie.
 pub const SESSION_COOKIE: &str = "tandem_session";
@@ -25,6 +25,8 @@ pub struct Actor {
     pub role: Role,
     /// The person, unless a key is asking.
     pub person: Option<Person>,
+    /// Hash of the key or of the session's token.
+    credential: String,
 }
 
 /// The person of a session.
@@ -34,13 +36,20 @@ pub struct Person {
     pub user: UserId,
     /// SIP user name.
     pub sip_name: String,
-    /// Hash of the session's token.
-    pub session_hash: String,
     /// The session itself.
     pub session: Session,
 }
 
 impl Actor {
+    /// Whether the key or session is still good: asked again while a stream is open. A store that fails says
+    /// nothing about it.
+    pub async fn is_still_good(&self, store: &Store) -> bool {
+        match &self.person {
+            Some(_) => !matches!(store.session_by_hash(&self.credential).await, Ok(None)),
+            None => !matches!(store.api_key_by_hash(&self.credential).await, Ok(None)),
+        }
+    }
+
     /// 403 unless settings may be changed.
     pub fn must_configure(&self) -> Result<(), Problem> {
         if self.role.configures() {
@@ -68,12 +77,13 @@ impl FromRequestParts<AppState> for Actor {
             if !scheme.eq_ignore_ascii_case("bearer") || key.len() > SECRET_MAX {
                 return Err(Problem::unauthorized());
             }
-            let key = state.store.api_key_by_hash(&token_hash(key.trim())).await?.ok_or_else(Problem::unauthorized)?;
-            return Ok(Actor { organization: key.organization, role: Role::Admin, person: None });
+            let credential = token_hash(key.trim());
+            let key = state.store.api_key_by_hash(&credential).await?.ok_or_else(Problem::unauthorized)?;
+            return Ok(Actor { organization: key.organization, role: Role::Admin, person: None, credential });
         }
         let token = session_cookie(&parts.headers).ok_or_else(Problem::unauthorized)?;
-        let session_hash = token_hash(token);
-        let session = state.store.session_by_hash(&session_hash).await?.ok_or_else(Problem::unauthorized)?;
+        let credential = token_hash(token);
+        let session = state.store.session_by_hash(&credential).await?.ok_or_else(Problem::unauthorized)?;
         if !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS) {
             let client = Client::from_request_parts(parts, state).await?;
             own_origin(state, &client, &parts.headers, true)?;
@@ -82,7 +92,8 @@ impl FromRequestParts<AppState> for Actor {
         Ok(Actor {
             organization: membership.organization,
             role: membership.role,
-            person: Some(Person { user: membership.user, sip_name: membership.sip_name, session_hash, session }),
+            person: Some(Person { user: membership.user, sip_name: membership.sip_name, session }),
+            credential,
         })
     }
 }

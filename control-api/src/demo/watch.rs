@@ -138,6 +138,7 @@ impl Watch {
         let known = self.segments.get(&words.segment);
         let was_final = known.is_some_and(|(old, _)| old.is_final);
         let was_translated = known.is_some_and(|(old, _)| old.translation.is_some());
+        let known_began = known.and_then(|(_, began)| *began);
         if !words.is_final {
             self.print_partial(&format!("  {who}  {}", words.text));
         } else if !was_final {
@@ -147,7 +148,7 @@ impl Watch {
         if let Some(translation) = words.translation.as_ref().filter(|_| !was_translated) {
             self.print_line(&format!("            {translation}"));
         }
-        let began = known.and_then(|(_, began)| *began).or_else(|| words.lag_ms.tts.map(|_| Instant::now()));
+        let began = known_began.or_else(|| words.lag_ms.tts.map(|_| Instant::now()));
         self.segments.insert(words.segment, (words, began));
     }
 

@@ -198,3 +198,36 @@ fn change(kind: EventKind, call: Uuid, at: Timestamp) -> Option<Change> {
 fn timestamp(at: SystemTime) -> Timestamp {
     Timestamp::try_from(at).unwrap_or_else(|_| now())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StreamFilter;
+
+    #[tokio::test]
+    async fn a_change_that_the_store_refuses_takes_no_other_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open("sqlite:t.db", folder.path()).await.unwrap();
+        let organization = store.organization_create("acme").await.unwrap().id;
+        let bus = Bus::start(store).await.unwrap();
+        let call = Uuid::now_v7();
+        let new = NewCall {
+            id: call,
+            organization,
+            direction: "inbound",
+            mode: None,
+            from: None,
+            to: "100".into(),
+            agent: None,
+            config: VoiceConfig::default(),
+        };
+        let press = |digit| Change::Dtmf { call, leg: 1, digit, duration_ms: 100, at: now() };
+        let refused =
+            Change::Recording { call, path: "/r.wav".into(), state: "sideways", note: None, duration_ms: 0, at: now() };
+        write(&bus, vec![Change::CallCreated { call: new, at: now() }, press('1'), refused, press('2')]).await;
+        let filter = StreamFilter::Organization { organization, translations: false };
+        let (events, _) = bus.page(&filter, 0, 10).await.unwrap();
+        let kinds: Vec<&str> = events.iter().map(|event| &*event.kind).collect();
+        assert_eq!(kinds, ["call.created", "call.dtmf", "call.dtmf"]);
+    }
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use futures_util::future::BoxFuture;
 use futures_util::stream::{self, Stream};
 use serde_json::json;
 use tokio::sync::{broadcast, watch};
@@ -19,6 +20,8 @@ use crate::store::{OrganizationId, StoredEvent, StreamFilter};
 const PAGE: usize = 128;
 /// Proxies and browsers learn in this time that the line is alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// A revoked key or an ended session loses its streams within this time.
+const LOOK_EVERY: Duration = Duration::from_secs(4);
 /// A finished call's words may still come for this long; then its stream ends.
 pub const STREAM_END_QUIET: Duration = Duration::from_secs(10);
 
@@ -32,18 +35,29 @@ pub struct Reader {
     passing: Option<broadcast::Receiver<Passing>>,
     first: VecDeque<Event>,
     /// Looks up whether the call is over.
-    ends: Option<CallOver>,
-    quiet_since: Instant,
+    ends: Option<Question>,
+    /// How long nothing may come before the end is thought of, and when that will be.
+    quiet: Duration,
+    ends_at: Instant,
     over: bool,
+    /// Looks up whether the listener may still listen.
+    allowed: Question,
+    next_look: Instant,
     stopping: CancellationToken,
 }
 
-/// Asks whether the call of a stream is over.
-type CallOver = Box<dyn Fn() -> futures_util::future::BoxFuture<'static, bool> + Send + Sync>;
+/// A question that a reader asks from time to time.
+type Question = Box<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 
 impl Reader {
-    /// A listener to what comes after `after`.
-    pub fn new(bus: &Bus, filter: StreamFilter, after: i64, stopping: CancellationToken) -> Reader {
+    /// A listener to what comes after `after`, for as long as `allowed` says yes.
+    pub fn new(
+        bus: &Bus,
+        filter: StreamFilter,
+        after: i64,
+        stopping: CancellationToken,
+        allowed: impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static,
+    ) -> Reader {
         let latest = bus.watch();
         let newest = *latest.borrow();
         let mut first = VecDeque::new();
@@ -60,8 +74,11 @@ impl Reader {
             passing: None,
             first,
             ends: None,
-            quiet_since: Instant::now(),
+            quiet: STREAM_END_QUIET,
+            ends_at: Instant::now() + STREAM_END_QUIET,
             over: false,
+            allowed: Box::new(allowed),
+            next_look: Instant::now() + LOOK_EVERY,
             stopping,
         }
     }
@@ -74,12 +91,18 @@ impl Reader {
         self
     }
 
-    /// Ends with an `end` event once `over` says so and nothing has come for [`STREAM_END_QUIET`].
+    /// Ends with an `end` event once `over` says so and nothing has come for [`STREAM_END_QUIET`]; with `told`, as
+    /// soon as all that is kept has been read.
     pub fn ending_when(
         mut self,
-        over: impl Fn() -> futures_util::future::BoxFuture<'static, bool> + Send + Sync + 'static,
+        told: bool,
+        over: impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static,
     ) -> Reader {
         self.ends = Some(Box::new(over));
+        if told {
+            self.quiet = Duration::ZERO;
+            self.ends_at = Instant::now();
+        }
         self
     }
 
@@ -97,6 +120,11 @@ impl Reader {
             if self.over {
                 return None;
             }
+            if Instant::now() >= self.next_look {
+                self.next_look = Instant::now() + LOOK_EVERY;
+                self.over = !(self.allowed)().await;
+                continue;
+            }
             if let Some(event) = self.first.pop_front() {
                 return Some(event);
             }
@@ -108,7 +136,7 @@ impl Reader {
                 Ok((events, seen)) => {
                     self.cursor = seen;
                     if !events.is_empty() {
-                        self.quiet_since = Instant::now();
+                        self.ends_at = Instant::now() + self.quiet;
                         self.page = events.into();
                         continue;
                     }
@@ -133,18 +161,19 @@ impl Reader {
 
     async fn wait(&mut self) -> Wake {
         let organization = self.organization();
-        let quiet = self.quiet_since + STREAM_END_QUIET;
+        let (ends_at, next_look) = (self.ends_at, self.next_look);
         tokio::select! {
             changed = self.latest.changed() => if changed.is_ok() { Wake::More } else { Wake::Stop },
             event = next_passing(&mut self.passing, organization) => Wake::Passing(event),
-            () = tokio::time::sleep_until(quiet), if self.ends.is_some() => {
+            () = tokio::time::sleep_until(ends_at), if self.ends.is_some() => {
                 let over = match &self.ends {
                     Some(over) => over().await,
                     None => false,
                 };
-                self.quiet_since = Instant::now();
+                self.ends_at = Instant::now() + STREAM_END_QUIET;
                 if over { Wake::End } else { Wake::More }
             }
+            () = tokio::time::sleep_until(next_look) => Wake::More,
             () = self.stopping.cancelled() => Wake::Stop,
         }
     }

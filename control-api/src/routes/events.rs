@@ -1,9 +1,13 @@
 //! What happens to all calls of a tenant, as it happens.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -45,7 +49,8 @@ pub(super) async fn event_stream(
     };
     let after = resume_after(&headers, by_query)?.unwrap_or_else(|| state.bus.latest());
     let filter = StreamFilter::Organization { organization: actor.organization, translations };
-    Ok(sse_response(Reader::new(&state.bus, filter, after, state.stopping.clone()).with_passing()))
+    let allowed = still_allowed(&state, actor);
+    Ok(sse_response(Reader::new(&state.bus, filter, after, state.stopping.clone(), allowed).with_passing()))
 }
 
 /// State of the speech providers, as last heard.
@@ -53,6 +58,18 @@ pub(super) async fn event_stream(
     responses((status = 200, body = ProviderList), (status = 401, body = Problem)))]
 pub(super) async fn provider_list(State(state): State<AppState>, _actor: Actor) -> Json<ProviderList> {
     Json(ProviderList { providers: state.bus.providers() })
+}
+
+/// What an open stream asks from time to time: whether its key or session is still good.
+pub(super) fn still_allowed(
+    state: &AppState,
+    actor: Actor,
+) -> impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static {
+    let (store, actor) = (state.store.clone(), Arc::new(actor));
+    move || {
+        let (store, actor) = (store.clone(), actor.clone());
+        async move { actor.is_still_good(&store).await }.boxed()
+    }
 }
 
 /// The id after which a listener goes on: the header, which an EventSource sends by itself, before the query.

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::calls::call_of;
-use super::events::resume_after;
+use super::events::{resume_after, still_allowed};
 use crate::auth::Actor;
 use crate::body::{CallPath, QueryPairs};
 use crate::events::{Reader, STREAM_END_QUIET, sse_response};
@@ -117,6 +117,7 @@ pub(super) async fn translation_stream(
         async move { matches!(store.call_show(organization, id).await, Ok(Some(call)) if call.ended_at.is_some()) }
             .boxed()
     };
-    let reader = Reader::new(&state.bus, filter, after.unwrap_or(0), state.stopping.clone()).ending_when(over);
-    Ok(sse_response(reader))
+    let allowed = still_allowed(&state, actor);
+    let reader = Reader::new(&state.bus, filter, after.unwrap_or(0), state.stopping.clone(), allowed);
+    Ok(sse_response(reader.ending_when(told, over)))
 }

@@ -95,13 +95,18 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         match self {
             StoreError::Database(sqlx::Error::Database(error)) => {
-                !(error.is_unique_violation() || error.is_foreign_key_violation() || error.is_check_violation())
+                // The low byte is the primary result code (SQLite, "Result and Error Codes").
+                let code = error.code().and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff);
+                code.is_some_and(|code| TRANSIENT.contains(&code))
             }
             StoreError::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed) => true,
             _ => false,
         }
     }
 }
+
+/// SQLite's busy, locked, out of memory, read-only, I/O error, full, cannot open.
+const TRANSIENT: [u32; 7] = [5, 6, 7, 8, 10, 13, 14];
 
 /// Turns a violated uniqueness into [`StoreError::Taken`].
 fn taken(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {

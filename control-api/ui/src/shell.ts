@@ -14,7 +14,7 @@ export interface Shell {
 
 const CONNECTION: Record<StreamState, string> = {
   connecting: "Connecting",
-  live: "Live",
+  live: "Connected",
   waiting: "Connection lost, trying again",
   ended: "Disconnected",
 };

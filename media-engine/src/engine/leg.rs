@@ -19,6 +19,11 @@ const WORKER_REPLY: Duration = Duration::from_secs(1);
 /// Codecs of a plain leg, in the order we offer them.
 const PLAIN_CODECS: [Codec; 3] = [Codec::Pcmu, Codec::Pcma, Codec::Opus];
 
+/// Why a leg has no media; the text goes to the log.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct NoMedia(String);
+
 /// One leg.
 pub(super) struct Leg {
     pub(super) id: LegId,
@@ -84,10 +89,10 @@ impl Leg {
         events: &mpsc::Sender<WorkerEvent>,
         prefer: Option<&Codec>,
         may_be_browser: bool,
-    ) -> Result<(String, Option<String>), LegError> {
+    ) -> Result<(String, Option<String>), NoMedia> {
         self.reserve(shared, prefer)?;
         let (Some(local), Some(ports)) = (&self.local, self.lease.take()) else {
-            return Err(LegError::Media("no ports were reserved".into()));
+            return Err(NoMedia("no ports were reserved".into()));
         };
         let offer = local.offer(self.sdp_version, Direction::SendRecv);
         let media = LegMedia::Rtp { ports, audio: None, nat: self.nat };
@@ -106,10 +111,10 @@ impl Leg {
     }
 
     /// Takes the other end's answer to our offer, and closes the media that it did not choose.
-    pub(super) async fn take_answer(&mut self, worker: &Worker, answer: &str) -> Result<(), LegError> {
+    pub(super) async fn take_answer(&mut self, worker: &Worker, answer: &str) -> Result<(), NoMedia> {
         let session = sdp::Session::parse(answer.as_bytes()).map_err(sdp_error)?;
         if sdp::is_webrtc(&session) {
-            let browser = self.browser.ok_or_else(|| LegError::Media("a WebRTC answer to a plain offer".into()))?;
+            let browser = self.browser.ok_or_else(|| NoMedia("a WebRTC answer to a plain offer".into()))?;
             let (reply, done) = oneshot::channel();
             send(worker, WorkerCommand::WebRtcAnswer { leg: browser, sdp: answer.to_owned(), reply })?;
             within(done).await?;
@@ -117,10 +122,10 @@ impl Leg {
             close(worker, self.plain.take());
             return Ok(());
         }
-        let local = self.local.as_ref().ok_or_else(|| LegError::Media("no offer was made".into()))?;
+        let local = self.local.as_ref().ok_or_else(|| NoMedia("no offer was made".into()))?;
         let audio = local.accept(&session).map_err(sdp_error)?;
         self.codec = Some(audio.codec.name());
-        let leg = self.plain.ok_or_else(|| LegError::Media("the plain leg is closed".into()))?;
+        let leg = self.plain.ok_or_else(|| NoMedia("the plain leg is closed".into()))?;
         send(worker, WorkerCommand::RtpUpdate { leg, audio: audio.clone() })?;
         self.audio = Some(audio);
         close(worker, self.browser.take());
@@ -135,8 +140,8 @@ impl Leg {
         worker: &Worker,
         events: &mpsc::Sender<WorkerEvent>,
         prefer: Option<&Codec>,
-    ) -> Result<String, LegError> {
-        let offer = self.offer.clone().ok_or_else(|| LegError::Media("no offer to answer".into()))?;
+    ) -> Result<String, NoMedia> {
+        let offer = self.offer.clone().ok_or_else(|| NoMedia("no offer to answer".into()))?;
         let session = sdp::Session::parse(offer.as_bytes()).map_err(sdp_error)?;
         if sdp::is_webrtc(&session) {
             let (reply, answer) = oneshot::channel();
@@ -151,7 +156,7 @@ impl Leg {
             self.reserve(shared, None)?;
         }
         let (Some(local), Some(ports)) = (&mut self.local, self.lease.take()) else {
-            return Err(LegError::Media("no ports were reserved".into()));
+            return Err(NoMedia("no ports were reserved".into()));
         };
         let all = std::mem::take(&mut local.codecs);
         local.codecs = prefer.cloned().into_iter().collect();
@@ -170,7 +175,7 @@ impl Leg {
     }
 
     /// Answers a re-INVITE: hold, resume, codec or address change, ICE restart.
-    pub(super) async fn answer_reoffer(&mut self, worker: &Worker, offer: &str) -> Result<String, LegError> {
+    pub(super) async fn answer_reoffer(&mut self, worker: &Worker, offer: &str) -> Result<String, NoMedia> {
         if let Some(browser) = self.browser {
             let (reply, answer) = oneshot::channel();
             send(worker, WorkerCommand::WebRtcReoffer { leg: browser, sdp: offer.to_owned(), reply })?;
@@ -178,7 +183,7 @@ impl Leg {
         }
         let session = sdp::Session::parse(offer.as_bytes()).map_err(sdp_error)?;
         let (Some(local), Some(leg)) = (&self.local, self.plain) else {
-            return Err(LegError::Media("the leg has no media yet".into()));
+            return Err(NoMedia("the leg has no media yet".into()));
         };
         let (answer, audio) = local.answer(&session, self.sdp_version + 1).map_err(sdp_error)?;
         self.sdp_version += 1;
@@ -189,9 +194,9 @@ impl Leg {
     }
 
     /// Takes ports for plain media: early, so that a lack of them refuses the call before anybody answers.
-    pub(super) fn reserve(&mut self, shared: &Shared, prefer: Option<&Codec>) -> Result<(), LegError> {
+    pub(super) fn reserve(&mut self, shared: &Shared, prefer: Option<&Codec>) -> Result<(), NoMedia> {
         let range = self.port_range(shared)?;
-        let lease = range.lease().map_err(|error| LegError::Media(error.to_string()))?;
+        let lease = range.lease().map_err(|error| NoMedia(error.to_string()))?;
         let mut codecs: Vec<Codec> = prefer.into_iter().cloned().collect();
         codecs.extend(PLAIN_CODECS.into_iter().filter(|codec| Some(codec) != prefer));
         self.local = Some(Local {
@@ -206,7 +211,7 @@ impl Leg {
     }
 
     /// Media of the other end's address family, else the first address.
-    fn port_range<'a>(&self, shared: &'a Shared) -> Result<&'a crate::net::ports::PortRange, LegError> {
+    fn port_range<'a>(&self, shared: &'a Shared) -> Result<&'a crate::net::ports::PortRange, NoMedia> {
         let offered: Option<IpAddr> = self
             .offer
             .as_ref()
@@ -220,7 +225,7 @@ impl Leg {
             .iter()
             .find(same_family)
             .or_else(|| shared.ports.first())
-            .ok_or_else(|| LegError::Media("media.address: no address is configured".into()))
+            .ok_or_else(|| NoMedia("media.address: no address is configured".into()))
     }
 
     /// Closes all media of the leg; tells how many closings the worker will report.
@@ -249,18 +254,18 @@ fn close(worker: &Worker, leg: Option<LegId>) {
     }
 }
 
-pub(super) fn send(worker: &Worker, command: WorkerCommand) -> Result<(), LegError> {
-    worker.send(command).map_err(|_| LegError::Media("the media worker is overloaded".into()))
+pub(super) fn send(worker: &Worker, command: WorkerCommand) -> Result<(), NoMedia> {
+    worker.send(command).map_err(|_| NoMedia("the media worker is overloaded".into()))
 }
 
-fn sdp_error(error: sdp::SdpError) -> LegError {
-    LegError::Sdp(error.to_string())
+fn sdp_error(error: sdp::SdpError) -> NoMedia {
+    NoMedia(error.to_string())
 }
 
-async fn within<T>(reply: oneshot::Receiver<Result<T, LegError>>) -> Result<T, LegError> {
+async fn within<T>(reply: oneshot::Receiver<Result<T, LegError>>) -> Result<T, NoMedia> {
     match tokio::time::timeout(WORKER_REPLY, reply).await {
-        Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err(LegError::Media("the leg ended meanwhile".into())),
-        Err(_) => Err(LegError::Media("the media worker did not answer within 1 s".into())),
+        Ok(Ok(result)) => result.map_err(|error| NoMedia(error.to_string())),
+        Ok(Err(_)) => Err(NoMedia("the leg ended meanwhile".into())),
+        Err(_) => Err(NoMedia("the media worker did not answer within 1 s".into())),
     }
 }

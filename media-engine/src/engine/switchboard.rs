@@ -32,6 +32,8 @@ pub(super) async fn run(
             envelope = envelopes.recv() => match envelope {
                 Some(Envelope { command: Command::Shutdown, reply }) => {
                     board.shutdown().await;
+                    // With the last share the media threads end.
+                    drop(board);
                     // The asker may have gone: the engine stops all the same.
                     let _ = reply.send(Ok(Reply::Done));
                     return;
@@ -216,6 +218,5 @@ impl Switchboard {
             tracing::error!(calls = self.shared.calls.len(), "calls did not end in time");
         }
         self.shared.sip.stop().await;
-        self.shared.pool.shutdown();
     }
 }

@@ -54,6 +54,8 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
 const LOST_GRACE: Duration = Duration::from_secs(12);
 /// How often round trip and the browser's reception reports are read.
 const STATS_INTERVAL: Duration = Duration::from_secs(2);
+/// Addresses remembered from which authenticated connectivity checks came.
+const MAX_VERIFIED: usize = 8;
 /// Largest RTP payload: what is left of a 1,200-byte datagram after header and SRTP tag.
 const MAX_PAYLOAD: usize = 1_100;
 
@@ -179,6 +181,7 @@ pub struct WebRtcPeer {
     audio: Option<PeerAudio>,
     ufrag: String,
     previous_ufrag: Option<String>,
+    verified: Vec<SocketAddr>,
     session: u64,
     version: u64,
     connected: bool,
@@ -306,9 +309,16 @@ impl WebRtcPeer {
             return;
         };
         let input = Input::Receive(now, receive);
+        let accepted = self.rtc.accepts(&input);
+        if accepted && !self.connected && stun_username_ufrag(bytes).is_some() {
+            self.remember(from);
+        }
+        // Browsers send their ClientHello with the first answer to a check, some 20 ms before str0m takes the pair
+        // for viable; lost, it comes again after 300 ms.
+        let early_handshake = !self.connected && is_dtls(bytes) && self.verified.contains(&from);
         // An error here speaks of one unauthenticated datagram. What really breaks the leg (a wrong
         // fingerprint, a failed handshake) comes out of `poll_output` or the deadline.
-        if !self.rtc.accepts(&input) || self.rtc.handle_input(input).is_err() {
+        if !(accepted || early_handshake) || self.rtc.handle_input(input).is_err() {
             self.quality.datagrams_ignored += 1;
         }
         if !self.rtc.is_alive() {
@@ -466,6 +476,7 @@ impl WebRtcPeer {
             audio: None,
             ufrag,
             previous_ufrag: None,
+            verified: Vec::with_capacity(MAX_VERIFIED),
             session,
             version: 0,
             connected: false,
@@ -586,6 +597,16 @@ impl WebRtcPeer {
         Origin { session: self.session, version: self.version, address: self.addresses[0] }
     }
 
+    /// Notes the source of an authenticated check; the oldest makes room.
+    fn remember(&mut self, from: SocketAddr) {
+        if !self.verified.contains(&from) {
+            if self.verified.len() == MAX_VERIFIED {
+                self.verified.remove(0);
+            }
+            self.verified.push(from);
+        }
+    }
+
     fn candidate_for(&self, to: SocketAddr) -> SocketAddr {
         if self.addresses.contains(&to) {
             return to;
@@ -604,6 +625,11 @@ impl std::fmt::Debug for WebRtcPeer {
             .field("connected", connected)
             .finish_non_exhaustive()
     }
+}
+
+/// RFC 7983 section 7.
+fn is_dtls(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|first| (20..64).contains(first))
 }
 
 fn unusable(error: impl std::fmt::Display) -> LegError {

@@ -64,7 +64,6 @@ pub enum Noticed {
 }
 
 /// A user agent.
-#[derive(Debug)]
 pub struct Party {
     sip: SipHandle,
     events: mpsc::Receiver<SipEvent>,

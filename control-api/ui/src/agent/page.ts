@@ -93,6 +93,11 @@ class AgentPage {
     window.addEventListener("beforeunload", (event) => {
       if (this.phone.line.phase !== "idle") event.preventDefault();
     });
+    window.addEventListener("pagehide", () => this.phone.stop());
+    // Back from the browser's cache: everything was closed.
+    window.addEventListener("pageshow", (event) => {
+      if (event.persisted) location.reload();
+    });
   }
 
   private async answer(): Promise<void> {

@@ -34,9 +34,6 @@ export interface PhoneEvents {
   onRinging(what: "ring" | "ringback" | "none"): void;
 }
 
-/** JsSIP waits for the last ICE candidate; behind a VPN that takes seconds. So long after the first one is enough. */
-const CANDIDATES_MS = 200;
-
 export class Phone {
   line: Line = IDLE;
   private ua: UA | undefined;
@@ -67,6 +64,13 @@ export class Phone {
   async start(): Promise<void> {
     this.events.onRegistration("connecting", "Connecting");
     await this.renew();
+  }
+
+  /** The page goes away: the other side hears of it now, not when the media falls silent. */
+  stop(): void {
+    clearTimeout(this.timer);
+    this.tokens.cancel();
+    this.ua?.stop();
   }
 
   /** Fetches credentials and uses them; again before they expire, and after a refusal. */
@@ -205,9 +209,12 @@ export class Phone {
   private take(session: RTCSession): void {
     this.session = session;
     const current = (): boolean => session === this.session;
-    let gathering: ReturnType<typeof setTimeout> | undefined;
-    session.on("icecandidate", ({ ready }) => {
-      gathering ??= setTimeout(ready, CANDIDATES_MS);
+    // JsSIP waits for the last ICE candidate; behind a VPN that takes seconds. The server has a public address and
+    // learns ours from the first packet, so the first candidate is enough.
+    let ready = false;
+    session.on("icecandidate", (event) => {
+      if (!ready) event.ready();
+      ready = true;
     });
     session.on("accepted", () => {
       if (!current()) return;

@@ -106,8 +106,6 @@ class CallCard {
   private readonly endButton: HTMLButtonElement;
   private readonly notice = h("p", { class: "note", "data-role": "notice", hidden: true });
   private readonly empty = h("p", { class: "empty" }, "Nothing has been said yet.");
-  private readonly said = h("span", {});
-  private readonly means = h("span", {});
   private readonly columns: HTMLElement;
   private call: Call;
 
@@ -117,7 +115,7 @@ class CallCard {
     this.endButton = h("button", { class: "quiet danger", type: "button", "data-role": "end" }, "End call");
     this.endButton.addEventListener("click", () => void this.end(problem));
     const link = h("a", { class: "button quiet square", href: `#${call.id}`, title: "Link to this call", "aria-label": "Link to this call" }, icon(ICON.link));
-    this.columns = h("div", { class: "columns-head", "aria-hidden": "true" }, this.said, this.means);
+    this.columns = h("div", { class: "columns-head", "aria-hidden": "true" }, h("span", {}, "What was said"), h("span", {}, "What it means"));
     const list = h("ol", { class: "sentences columns", tabindex: 0 });
     this.words = new SentenceList(list, (leg) => (leg === "agent" ? "Agent" : "Customer"));
     this.element = h("article", { class: "card call", "data-call": call.id, tabindex: -1 },
@@ -127,13 +125,18 @@ class CallCard {
 
   draw(call: Call, pinned: boolean, linked: boolean): void {
     this.call = call;
-    setText(this.title, `${call.from ?? "Unknown"} to ${call.to}`);
+    if (!this.title.hasChildNodes()) {
+      const whole = (text: string): HTMLElement => h("span", { class: "whole" }, text);
+      this.title.append(whole(call.from ?? "Unknown"), " to ", whole(call.to));
+    }
     this.element.dataset["status"] = call.status;
     this.element.classList.toggle("linked", linked);
     this.element.setAttribute("aria-label", `Call from ${call.from ?? "unknown"} to ${call.to}`);
     this.status.dataset["state"] = call.status;
     setText(this.status, isRunning(call) ? call.status : causeText(call.cause));
-    const parts = [call.agent ? `Agent ${call.agent}` : "", call.direction, call.config.record ? "recorded" : ""];
+    const { translate_from, translate_to, record } = call.config;
+    const languages = `${languageName(translate_from)} and ${languageName(translate_to)}`;
+    const parts = [call.agent ? `Agent ${call.agent}` : "", call.direction, languages, record ? "recorded" : ""];
     setText(this.detail, parts.filter(Boolean).join(", "));
     this.pinButton.setAttribute("aria-pressed", String(pinned));
     const label = pinned ? "Unpin this call" : "Pin this call on top";
@@ -144,9 +147,6 @@ class CallCard {
     this.notice.hidden = notice === undefined;
     setText(this.notice, notice ?? "");
     this.columns.hidden = notice !== undefined;
-    const [from, to] = [languageName(call.config.translate_from), languageName(call.config.translate_to)];
-    setText(this.said, "What was said");
-    setText(this.means, `What it means (${from} and ${to})`);
     this.tick();
   }
 

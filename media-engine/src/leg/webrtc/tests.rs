@@ -240,6 +240,37 @@ fn media_is_ready_within_five_round_trips() {
 }
 
 #[test]
+fn handshake_that_comes_before_the_pair_is_viable_is_taken_from_a_verified_address() {
+    let mut hello = Vec::new();
+    let mut first = Pair::negotiate();
+    for _ in 0..1_000 {
+        first.run(Duration::from_millis(1));
+        hello.extend(first.wire.iter().filter(|datagram| datagram.1 == 1 && datagram.4[0] == 22).map(|d| d.4.clone()));
+        if !hello.is_empty() {
+            break;
+        }
+    }
+    let now = test_epoch();
+    let (mut offerer, offer) = WebRtcPeer::offer(&[address(1000)], &certificate(), now).unwrap();
+    let (mut answerer, answer) = WebRtcPeer::accept_offer(&offer, &[address(2000)], &certificate(), now).unwrap();
+    // The browser's check overtakes its answer.
+    let check = loop {
+        match answerer.poll_output() {
+            Some(PeerOutput::Transmit { bytes, .. }) => break bytes,
+            Some(_) => {}
+            None => answerer.handle_timeout(answerer.poll_timeout()),
+        }
+    };
+    offerer.handle_datagram(address(2000), address(1000), &check, now);
+    // Browsers take the active part of DTLS.
+    offerer.handle_answer(&answer.replace("a=setup:passive", "a=setup:active")).unwrap();
+    offerer.handle_datagram(address(2000), address(1000), &hello[0], now);
+    assert_eq!(offerer.quality().datagrams_ignored, 0);
+    offerer.handle_datagram(address(6666), address(1000), &hello[0], now);
+    assert_eq!(offerer.quality().datagrams_ignored, 1);
+}
+
+#[test]
 fn opus_and_48_khz_events_are_negotiated() {
     let pair = Pair::negotiate();
     for side in &pair.sides {

@@ -66,12 +66,13 @@ impl Endpoint {
         }
     }
 
-    /// Asks for a password, by both algorithms, the stronger one first (RFC 8760 section 2.4).
+    /// Asks for a password, by both algorithms. MD5 comes first, against the advice of RFC 8760 section 2.4: JsSIP and
+    /// SIP.js look at the first challenge only and know nothing else; peers that know more look at all.
     pub(super) fn challenge(&mut self, flow: &Flow, request: &Message<'_>, status: u16, stale: bool, now: Instant) {
         let name = if status == 401 { Name::WwwAuthenticate } else { Name::ProxyAuthenticate };
         let mut response = self.response(flow, request, status);
         let nonces = nonce_store(&mut self.nonces, &self.tokens, now);
-        for algorithm in [Algorithm::Sha256, Algorithm::Md5] {
+        for algorithm in [Algorithm::Md5, Algorithm::Sha256] {
             let challenge = nonces.challenge(&self.config.domain, algorithm, stale, now);
             response = response.header(name.as_str(), challenge.write());
         }

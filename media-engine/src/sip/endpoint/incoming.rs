@@ -5,9 +5,9 @@ use std::time::Instant;
 use super::command::DialogId;
 use super::event::{SipEvent, Source};
 use super::flow::Flow;
-use super::legs::{Leg, LegState, PeerAbilities, Ringing, Talking, Unacknowledged};
+use super::legs::{Leg, LegState, PeerAbilities, Ringing, SessionTimer, Talking, Unacknowledged};
 use super::requests::{BadBody, session_description};
-use super::session::Proposal;
+use super::session::{Proposal, add_session};
 use super::tables::ServerId;
 use super::{ALLOW, Endpoint, SDP, SUPPORTED, TagOwner, Timeout};
 use crate::sip::dialog::Dialog;
@@ -15,6 +15,19 @@ use crate::sip::header::Name;
 use crate::sip::message::Message;
 use crate::sip::transaction::{Pace, Resend};
 use crate::sip::write::ResponseBuilder;
+
+/// A 2xx for an INVITE or re-INVITE.
+pub(super) struct Success<'d> {
+    pub(super) server: ServerId,
+    /// The INVITE's number, which the ACK repeats.
+    pub(super) cseq: u32,
+    pub(super) dialog: &'d Dialog,
+    pub(super) session: Option<SessionTimer>,
+    pub(super) peer: PeerAbilities,
+    pub(super) sdp: String,
+    /// `sdp` is an offer: the ACK brings the answer.
+    pub(super) offered: bool,
+}
 
 impl Endpoint {
     /// An INVITE of a trunk or user.
@@ -50,7 +63,8 @@ impl Endpoint {
         self.tags.insert(dialog.local_tag.clone(), TagOwner::Leg(id));
         let wants_offer = sdp.is_none();
         let peer = PeerAbilities::of(invite);
-        let ringing = Ringing { invite: server, dialog, wants_offer, session, peer };
+        let cseq = dialog.remote_cseq.unwrap_or_default();
+        let ringing = Ringing { invite: server, cseq, dialog, wants_offer, session, peer };
         let mut leg = Leg::new(id, LegState::Ringing(Box::new(ringing)));
         self.attach(&mut leg, flow);
         self.rearm_after(&mut leg.timer, self.config.unanswered, now, Timeout::Leg(id));
@@ -91,9 +105,10 @@ impl Endpoint {
         }
         let Some(mut leg) = self.legs.remove(&id) else { return };
         let LegState::Ringing(ringing) = leg.state else { return };
-        let Ringing { invite, dialog, wants_offer, session, peer } = *ringing;
-        let cseq = dialog.remote_cseq.unwrap_or_default();
-        let unacknowledged = self.send_success(invite, cseq, &dialog, session, peer, sdp.clone(), wants_offer, now);
+        let Ringing { invite, cseq, dialog, wants_offer, session, peer } = *ringing;
+        let success =
+            Success { server: invite, cseq, dialog: &dialog, session, peer, sdp: sdp.clone(), offered: wants_offer };
+        let unacknowledged = self.send_success(success, now);
         leg.state = LegState::Talking(Box::new(Talking {
             dialog,
             sdp,
@@ -109,26 +124,16 @@ impl Endpoint {
         self.legs.insert(id, leg);
     }
 
-    /// A 200 with a session description for an INVITE or re-INVITE; the leg repeats it until the ACK comes.
-    #[allow(clippy::too_many_arguments)]
-    pub(super) fn send_success(
-        &mut self,
-        server: ServerId,
-        cseq: u32,
-        dialog: &Dialog,
-        session: Option<super::legs::SessionTimer>,
-        peer: PeerAbilities,
-        sdp: String,
-        offered: bool,
-        now: Instant,
-    ) -> Option<Unacknowledged> {
+    /// Sends a 200 for an INVITE or re-INVITE; the leg repeats it until the ACK comes.
+    pub(super) fn send_success(&mut self, success: Success<'_>, now: Instant) -> Option<Unacknowledged> {
+        let Success { server, cseq, dialog, session, peer, sdp, offered } = success;
         let finish = |response: ResponseBuilder, invite: &Message<'_>| {
             let response = response
                 .record_routes(invite)
                 .header("Contact", &dialog.contact)
                 .header("Allow", ALLOW)
                 .header("Supported", SUPPORTED);
-            super::session::add_session(response, session, peer).body(SDP, sdp)
+            add_session(response, session, peer).body(SDP, sdp)
         };
         let (reply, bytes) = self.respond(server, 200, None, finish, now)?;
         // Repeated over reliable transports too: a proxy may lose it further on (RFC 3261 section 13.3.1.4).

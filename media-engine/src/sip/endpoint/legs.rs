@@ -38,6 +38,8 @@ pub(super) enum LegState {
 
 pub(super) struct Ringing {
     pub(super) invite: ServerId,
+    /// Its number, which the ACK repeats.
+    pub(super) cseq: u32,
     pub(super) dialog: Dialog,
     /// The INVITE had no session description: our 2xx makes the offer.
     pub(super) wants_offer: bool,

@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::command::DialogId;
 use super::event::SipEvent;
 use super::flow::Flow;
+use super::incoming::Success;
 use super::legs::{Leg, LegState, PeerOffer, SessionTimer, Talking};
 use super::requests::{BadBody, session_description};
 use super::session::{Proposal, add_session};
@@ -131,16 +132,16 @@ impl Endpoint {
         {
             let Talking { dialog, peer, .. } = &**talking;
             if offer.is_invite {
-                let waiting = self.send_success(
-                    offer.server,
-                    offer.cseq,
+                let success = Success {
+                    server: offer.server,
+                    cseq: offer.cseq,
                     dialog,
-                    offer.session,
-                    *peer,
-                    sdp.clone(),
+                    session: offer.session,
+                    peer: *peer,
+                    sdp: sdp.clone(),
                     offered,
-                    now,
-                );
+                };
+                let waiting = self.send_success(success, now);
                 talking.unacknowledged = waiting;
             } else {
                 let finish = |response: ResponseBuilder, _: &Message<'_>| {

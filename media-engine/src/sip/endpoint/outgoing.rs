@@ -283,7 +283,10 @@ impl Endpoint {
     /// One fork has failed; the call fails with the last one, or at once when the callee refused everywhere (6xx).
     pub(super) fn fork_failed(&mut self, client: &mut Client, status: u16, reason: String, now: Instant) {
         let ClientUser::Fork(fork) = &client.user else { return };
-        let Some(mut leg) = self.legs.remove(&fork.dialog).filter(|_| !fork.abandoned) else { return };
+        if fork.abandoned {
+            return;
+        }
+        let Some(mut leg) = self.legs.remove(&fork.dialog) else { return };
         let LegState::Calling(calling) = &mut leg.state else {
             self.legs.insert(leg.id, leg);
             return;

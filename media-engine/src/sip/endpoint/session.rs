@@ -35,7 +35,8 @@ impl Endpoint {
         if seconds < MIN_SE {
             return if peer.timer { Proposal::TooSmall } else { Proposal::None };
         }
-        let we_refresh = refresher.is_some_and(|refresher| refresher.eq_ignore_ascii_case("uas")) || !peer.timer;
+        // A peer without timers cannot refresh; a proxy has asked in its name (section 9).
+        let we_refresh = refresher.map_or(!peer.timer, |refresher| refresher.eq_ignore_ascii_case("uas"));
         if we_refresh && !peer.update {
             // Without UPDATE we could not refresh, so we do not promise to.
             return Proposal::None;

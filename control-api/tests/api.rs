@@ -1,0 +1,644 @@
+//! The API without sockets, over an engine that the tests play.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode, header};
+use control_api::engine::{
+    CallStatus, Command, CommandError, EventKind, HangupCause, LegId, LegRole, LegState, ProviderKind, ProviderState,
+    RecordingState, call_id,
+};
+use serde_json::{Value, json};
+use support::{PASSWORD, SseReader, World, words, world};
+use uuid::Uuid;
+
+/// Every route of the issue, with a body that would be taken.
+fn routes(call: Uuid) -> Vec<(Method, String, Option<&'static str>)> {
+    let of = |tail: &str| format!("/api/calls/{call}{tail}");
+    vec![
+        (Method::GET, "/api/calls".into(), None),
+        (Method::POST, "/api/calls".into(), Some(r#"{"mode": "direct", "to": "+15555550142"}"#)),
+        (Method::GET, of(""), None),
+        (Method::POST, of("/hangup"), Some("")),
+        (Method::GET, of("/translations"), None),
+        (Method::GET, of("/translations/stream"), None),
+        (Method::POST, of("/say"), Some(r#"{"text": "hola"}"#)),
+        (Method::GET, of("/recording"), None),
+        (Method::GET, "/api/voice/config".into(), None),
+        (Method::PUT, "/api/voice/config".into(), Some(r#"{"record": true}"#)),
+        (Method::GET, "/api/webrtc/token".into(), None),
+        (Method::GET, "/api/events".into(), None),
+        (Method::GET, "/api/providers".into(), None),
+        (Method::GET, "/api/auth/session".into(), None),
+    ]
+}
+
+#[tokio::test]
+async fn without_a_key_or_with_a_wrong_one_every_route_says_401() {
+    let mut world = world("").await;
+    let call = world.call().await;
+    let wrong = ["Bearer tdm_wrong".to_owned(), format!("Basic {}", world.key), world.key.clone(), "Bearer ".into()];
+    for (method, path, body) in routes(call) {
+        for authorization in [None].into_iter().chain(wrong.iter().map(Some)) {
+            let mut request = Request::builder()
+                .method(&method)
+                .uri(&path)
+                .header(header::CONTENT_TYPE, "application/json")
+                .header(header::COOKIE, "tandem_session=guessed");
+            if let Some(value) = authorization {
+                request = request.header(header::AUTHORIZATION, value);
+            }
+            let answer = world.answer(request.body(Body::from(body.unwrap_or_default())).unwrap()).await;
+            assert_eq!(answer.problem().0, 401, "{method} {path} with {authorization:?}");
+        }
+    }
+    assert!(world.commands.try_recv().is_err(), "the engine was asked nothing");
+}
+
+#[tokio::test]
+async fn another_organizations_call_looks_like_a_missing_one() {
+    let mut world = world("").await;
+    let call = world.call().await;
+    world.tell(call, words(1, "hello", true, None)).await;
+    let foreign = |method: &Method, path: &str, body: Option<&'static str>| {
+        Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::AUTHORIZATION, format!("Bearer {}", world.other_key))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from(body.unwrap_or_default()))
+            .unwrap()
+    };
+    let missing = Uuid::now_v7();
+    for (method, path, body) in routes(call).into_iter().filter(|(_, path, _)| path.contains(&call.to_string())) {
+        let theirs = world.answer(foreign(&method, &path, body)).await;
+        let none = world.answer(foreign(&method, &path.replace(&call.to_string(), &missing.to_string()), body)).await;
+        let malformed = world.answer(foreign(&method, &path.replace(&call.to_string(), "..%2f1"), body)).await;
+        assert_eq!(theirs.problem().0, 404, "{method} {path}");
+        assert_eq!(theirs.bytes, none.bytes, "{method} {path}");
+        assert_eq!(theirs.bytes, malformed.bytes, "{method} {path}");
+    }
+    let list = world.answer(foreign(&Method::GET, "/api/calls", None)).await;
+    assert_eq!(list.json(), json!({"calls": []}));
+    assert!(world.commands.try_recv().is_err(), "the engine was asked nothing");
+}
+
+#[tokio::test]
+async fn what_cannot_be_used_is_refused_by_the_name_of_its_field() {
+    let mut world = world("").await;
+    let call = world.call().await;
+    let say = format!("/api/calls/{call}/say");
+    let long = format!(r#"{{"text": "{}"}}"#, "a".repeat(1001));
+    for (method, path, body, status, field) in [
+        (Method::POST, "/api/calls", r#"{"mode": "direct""#, 400, None),
+        (Method::POST, "/api/calls", r#"{"mode": "direct"}"#, 422, Some("to")),
+        (Method::POST, "/api/calls", r#"{"mode": "direct", "to": 15555550142}"#, 422, Some("to")),
+        (Method::POST, "/api/calls", r#"{"mode": "direct", "to": "15555550142"}"#, 422, Some("to")),
+        (Method::POST, "/api/calls", r#"{"mode": "direct", "to": "+05555550142"}"#, 422, Some("to")),
+        (Method::POST, "/api/calls", r#"{"mode": "direct", "to": "sip:a@b\r\nX: y"}"#, 422, Some("to")),
+        (Method::POST, "/api/calls", r#"{"mode": "direct", "to": "+15555550142", "from": "me"}"#, 422, Some("from")),
+        (Method::POST, "/api/calls", r#"{"mode": "dial", "to": "+15555550142"}"#, 422, Some("mode")),
+        (Method::POST, "/api/calls", r#"{"mode": "bridge", "to": "+15555550142"}"#, 422, Some("agent")),
+        (Method::POST, "/api/calls", r#"{"mode": "webrtc", "to": "+15555550142"}"#, 422, Some("agent")),
+        (Method::POST, "/api/calls", r#"{"mode": "bridge", "to": "+15555550142", "agent": "zoe"}"#, 422, Some("agent")),
+        (
+            Method::POST,
+            "/api/calls",
+            r#"{"mode": "direct", "to": "+15555550142", "agent": "anna"}"#,
+            422,
+            Some("agent"),
+        ),
+        (Method::POST, "/api/calls", r#"{"mode": "direct", "to": "+15555550142", "app": "shell"}"#, 422, Some("app")),
+        (
+            Method::POST,
+            "/api/calls",
+            r#"{"mode": "bridge", "to": "+15555550142", "agent": "anna", "app": "echo"}"#,
+            422,
+            Some("app"),
+        ),
+        (
+            Method::POST,
+            "/api/calls",
+            r#"{"mode": "direct", "to": "+15555550142", "organization_id": "x"}"#,
+            422,
+            Some("organization_id"),
+        ),
+        (
+            Method::POST,
+            "/api/calls",
+            r#"{"mode": "direct", "to": "+15555550142", "config": {"rec": 1}}"#,
+            422,
+            Some("config.rec"),
+        ),
+        (
+            Method::POST,
+            "/api/calls",
+            r#"{"mode": "direct", "to": "+15555550142", "config": {"record": 1}}"#,
+            422,
+            Some("config.record"),
+        ),
+        (
+            Method::POST,
+            "/api/calls",
+            r#"{"mode": "direct", "to": "+15555550142", "config": {"translate_to": "Spanish please"}}"#,
+            422,
+            Some("config.translate_to"),
+        ),
+        (Method::PUT, "/api/voice/config", r#"{"translate_from": ""}"#, 422, Some("translate_from")),
+        (Method::PUT, "/api/voice/config", r#"{"role": "owner"}"#, 422, Some("role")),
+        (Method::POST, &say, r#"{"text": ""}"#, 422, Some("text")),
+        (Method::POST, &say, r#"{"text": "bell \u0007"}"#, 422, Some("text")),
+        (Method::POST, &say, &long, 422, Some("text")),
+        (Method::POST, "/api/auth/login", r#"{"email": "anna@example.com"}"#, 422, Some("password")),
+    ] {
+        let answer = world.with_json(method, path, body).await;
+        assert_eq!(answer.problem(), (status, field.map(Into::into)), "{path} {body}");
+    }
+    for (path, field) in [
+        ("/api/calls?limit=0", "limit"),
+        ("/api/calls?limit=x", "limit"),
+        ("/api/calls?limit=1&limit=2", "limit"),
+        ("/api/calls?status=over", "status"),
+        ("/api/calls?sort=up", "sort"),
+        ("/api/events?translations=1", "translations"),
+        ("/api/events?last_event_id=-1", "last_event_id"),
+        ("/api/webrtc/token", "agent"),
+        ("/api/webrtc/token?agent=zoe", "agent"),
+    ] {
+        assert_eq!(world.get(path).await.problem(), (422, Some(field.into())), "{path}");
+    }
+    assert_eq!(world.get("/api/nothing").await.problem().0, 404);
+    assert_eq!(world.get("/nothing").await.problem().0, 404);
+    let wrong_method = world.with_json(Method::DELETE, "/api/calls", "").await;
+    assert_eq!(wrong_method.problem().0, 405);
+    let allowed = wrong_method.headers[header::ALLOW].to_str().unwrap();
+    assert!(allowed.contains("GET") && allowed.contains("POST"), "{allowed}");
+    let plain = world.request(Method::POST, "/api/calls").body(Body::from("{}")).unwrap();
+    assert_eq!(world.answer(plain).await.problem().0, 415);
+    let huge = world.with_json(Method::POST, "/api/calls", &"x".repeat(65 * 1024)).await;
+    assert_eq!(huge.problem().0, 413);
+    assert!(world.commands.try_recv().is_err(), "the engine was asked nothing");
+}
+
+#[tokio::test]
+async fn a_call_goes_to_the_engine_with_the_organizations_settings_and_its_own() {
+    let mut world = world("").await;
+    let put = world.with_json(Method::PUT, "/api/voice/config", r#"{"live_translate": true, "record": true}"#).await;
+    assert_eq!(put.status, StatusCode::OK);
+    let body = r#"{"mode": "bridge", "to": "sip:c@example.com", "from": "+15555550100", "agent": "anna",
+        "config": {"record": false, "translate_to": "fr"}}"#;
+    let created = world.post("/api/calls", body).await;
+    assert_eq!(created.status, StatusCode::CREATED);
+    assert_eq!(created.json()["status"], "queued");
+    let id = created.json()["id"].as_str().unwrap().to_owned();
+    assert_eq!(created.headers[header::LOCATION], format!("/api/calls/{id}"));
+    let Some(Command::CallCreate { call, to, from, agent, settings, .. }) = world.commands.recv().await else {
+        panic!("no call")
+    };
+    assert_eq!(call.to_string(), id);
+    assert_eq!(
+        (to.as_str(), from.as_deref(), agent.as_deref()),
+        ("sip:c@example.com", Some("+15555550100"), Some("anna"))
+    );
+    assert!(settings.live_translate && !settings.record && settings.translate_to == "fr");
+    let listed = world.get("/api/calls?status=queued&limit=1").await.json();
+    let listed = &listed["calls"][0];
+    assert_eq!(listed["id"], id.as_str());
+    assert_eq!((&listed["direction"], &listed["mode"]), (&json!("outbound"), &json!("bridge")));
+    assert_eq!((&listed["from"], &listed["to"]), (&json!("+15555550100"), &json!("sip:c@example.com")));
+    assert_eq!(listed["config"]["translate_to"], "fr");
+    for field in ["agent", "created_at", "answered_at", "ended_at", "cause"] {
+        assert!(listed.get(field).is_some(), "{field} is missing");
+    }
+    // The organization's settings are as they were put.
+    let config = world.get("/api/voice/config").await.json();
+    assert_eq!((&config["record"], &config["translate_to"]), (&json!(true), &json!("es")));
+}
+
+#[tokio::test]
+async fn a_call_that_the_engine_refuses_is_kept_as_failed() {
+    let world = world("").await;
+    for (error, status, field) in [
+        (CommandError::Busy("draining"), 503, None),
+        (CommandError::Conflict("no".into()), 409, None),
+        (CommandError::Invalid { field: "to", problem: "no trunk is configured".into() }, 422, Some("to".to_owned())),
+        (CommandError::Stopped, 503, None),
+    ] {
+        *world.refuse.lock().unwrap() = Some(error);
+        let answer = world.post("/api/calls", r#"{"mode": "direct", "to": "+15555550142"}"#).await;
+        assert_eq!(answer.problem(), (status, field));
+    }
+    let calls = world.get("/api/calls?status=failed").await.json();
+    assert_eq!(calls["calls"].as_array().unwrap().len(), 4);
+    assert!(calls["calls"][0]["ended_at"].is_string());
+}
+
+#[tokio::test]
+async fn a_call_is_shown_with_legs_events_and_recording() {
+    let mut world = world("").await;
+    let call = world.call().await;
+    let leg =
+        |leg, role, state, codec| EventKind::Leg { leg: LegId(leg), role, state, peer: "+15555550142".into(), codec };
+    world.tell(call, EventKind::CallStatus { status: CallStatus::Ringing, cause: None }).await;
+    world.tell(call, leg(7, LegRole::Customer, LegState::Ringing, None)).await;
+    world.tell(call, leg(7, LegRole::Customer, LegState::Answered, Some("PCMU"))).await;
+    world.tell(call, EventKind::CallStatus { status: CallStatus::Answered, cause: None }).await;
+    let path = world.folder.path().join("r.wav");
+    let recording = |state, duration_ms| EventKind::Recording { path: path.clone(), state, duration_ms };
+    world.tell(call, recording(RecordingState::Started, 0)).await;
+    world.tell(call, EventKind::Dtmf { leg: LegId(7), digit: '5', duration_ms: 100 }).await;
+    let quality = EventKind::LegQuality {
+        leg: LegId(7),
+        role: LegRole::Customer,
+        packets_received: 250,
+        packets_sent: 251,
+        packets_lost: 1,
+        packets_late: 0,
+        jitter_ms: 1.5,
+        round_trip_ms: None,
+    };
+    world.tell(call, quality).await;
+    world.tell(call, recording(RecordingState::Interrupted("the disk is full".into()), 5000)).await;
+    world.tell(call, EventKind::CallStatus { status: CallStatus::Ended, cause: Some(HangupCause::Normal) }).await;
+    world.until(async || world.get(&format!("/api/calls/{call}")).await.json()["status"] == "ended").await;
+    let shown = world.get(&format!("/api/calls/{call}")).await.json();
+    assert_eq!(shown["cause"], "normal");
+    assert!(shown["answered_at"].is_string() && shown["ended_at"].is_string());
+    assert_eq!(shown["legs"].as_array().unwrap().len(), 1);
+    assert_eq!(shown["legs"][0]["codec"], "PCMU");
+    assert_eq!(shown["legs"][0]["quality"]["packets_lost"], 1);
+    let kinds: Vec<&str> = shown["events"].as_array().unwrap().iter().map(|e| e["type"].as_str().unwrap()).collect();
+    assert_eq!(
+        kinds,
+        [
+            "call.created",
+            "call.status",
+            "call.leg",
+            "call.leg",
+            "call.status",
+            "call.recording",
+            "call.dtmf",
+            "call.recording",
+            "call.status"
+        ]
+    );
+    assert_eq!(shown["recording"]["state"], "interrupted");
+    assert_eq!(shown["recording"]["note"], "the disk is full");
+    assert!(!shown.to_string().contains("r.wav"), "no path of ours is told");
+    // Hanging up what is over is no error, and nothing is asked of the engine.
+    let hung_up = world.post(&format!("/api/calls/{call}/hangup"), "").await;
+    assert_eq!((hung_up.status, &hung_up.json()["status"]), (StatusCode::ACCEPTED, &json!("ended")));
+    let said = world.post(&format!("/api/calls/{call}/say"), r#"{"text": "hola"}"#).await;
+    assert_eq!(said.problem().0, 409);
+    assert!(world.commands.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn hang_up_and_say_reach_the_engine() {
+    let mut world = world("").await;
+    let call = world.call().await;
+    let said = world.post(&format!("/api/calls/{call}/say"), r#"{"text": " ¿Cómo está? "}"#).await;
+    assert_eq!(said.status, StatusCode::ACCEPTED);
+    let Some(Command::CallSay { call: id, text }) = world.commands.recv().await else { panic!("nothing said") };
+    assert_eq!((id, text.as_str()), (call_id(call), "¿Cómo está?"));
+    let hung_up = world.post(&format!("/api/calls/{call}/hangup"), "").await;
+    assert_eq!(hung_up.status, StatusCode::ACCEPTED);
+    assert!(matches!(world.commands.recv().await, Some(Command::CallHangup { call: id }) if id == call_id(call)));
+}
+
+#[tokio::test]
+async fn an_incoming_call_goes_on_with_the_settings_of_its_organization() {
+    let mut world = world("").await;
+    world.with_json(Method::PUT, "/api/voice/config", r#"{"transcribe": true}"#).await;
+    let call = Uuid::now_v7();
+    let incoming = |agent: Option<&str>| EventKind::CallIncoming {
+        from: "+15555550142".into(),
+        to: "100".into(),
+        trunk: Some("carrier".into()),
+        agent: agent.map(Into::into),
+    };
+    world.tell(call, incoming(Some("anna"))).await;
+    let Some(Command::CallProceed { call: id, settings }) = world.commands.recv().await else { panic!("it hangs") };
+    assert_eq!((id, settings.transcribe, settings.record), (call_id(call), true, false));
+    let shown = world.get(&format!("/api/calls/{call}")).await.json();
+    assert_eq!((&shown["direction"], &shown["agent"]), (&json!("inbound"), &json!("anna")));
+    assert_eq!((&shown["from"], &shown["mode"]), (&json!("+15555550142"), &Value::Null));
+    // Nobody's agent: the first organization's.
+    let call = Uuid::now_v7();
+    world.tell(call, incoming(None)).await;
+    assert!(matches!(world.commands.recv().await, Some(Command::CallProceed { .. })));
+    assert_eq!(world.get(&format!("/api/calls/{call}")).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn events_of_calls_that_nobody_knows_are_dropped_and_hold_up_nothing() {
+    let mut world = world("").await;
+    let call = world.call().await;
+    world.tell(Uuid::now_v7(), EventKind::CallStatus { status: CallStatus::Ringing, cause: None }).await;
+    world.tell(call, EventKind::CallStatus { status: CallStatus::Ringing, cause: None }).await;
+    world.until(async || world.get(&format!("/api/calls/{call}")).await.json()["status"] == "ringing").await;
+}
+
+#[tokio::test]
+async fn words_are_told_by_what_is_new_in_them() {
+    let mut world = world("").await;
+    let call = world.call().await;
+    for kind in [
+        words(1, "hel", false, None),
+        words(1, "hello", false, None),
+        words(1, "hello", true, None),
+        words(1, "hello", true, Some("hola")),
+        words(1, "hello", true, Some("hola")),
+        words(1, "late partial", false, None),
+        words(2, "gracias", true, Some("thank you")),
+    ] {
+        world.tell(call, kind).await;
+    }
+    let path = format!("/api/calls/{call}/translations");
+    let request = world.request(Method::GET, &format!("{path}/stream")).body(Body::empty()).unwrap();
+    let mut stream = SseReader::new(world.send(request).await);
+    let mut names = Vec::new();
+    let mut last = Value::Null;
+    while names.len() < 6 {
+        let event = stream.next().await.unwrap();
+        names.push(event.event);
+        last = serde_json::from_str(&event.data).unwrap();
+    }
+    assert_eq!(names, ["partial", "partial", "final", "translation", "lag", "translation"]);
+    let expected = json!({"segment": 2, "call_id": call, "leg": "customer", "source_language": "en",
+        "target_language": "es", "text": "gracias", "translation": "thank you", "final": true,
+        "lag_ms": {"stt": null, "translate": null, "tts": null, "total": null}});
+    assert_eq!(last, expected);
+    let list = world.get(&path).await.json();
+    assert_eq!(list["translations"].as_array().unwrap().len(), 2);
+    assert_eq!(list["translations"][0]["text"], "hello");
+    assert_eq!(list["translations"][1], expected);
+}
+
+#[tokio::test]
+async fn providers_are_told_to_those_who_come_later_and_to_those_who_listen() {
+    let world = world("").await;
+    let provider = |state| EventKind::Provider { kind: ProviderKind::Stt, name: "local".into(), state };
+    world.tell(Uuid::nil(), provider(ProviderState::Up)).await;
+    world.until(async || world.get("/api/providers").await.json()["providers"].as_array().unwrap().len() == 1).await;
+    let request = world.request(Method::GET, "/api/events").body(Body::empty()).unwrap();
+    let mut stream = SseReader::new(world.send(request).await);
+    let first = stream.next().await.unwrap();
+    assert_eq!((first.id, first.event.as_str()), (None, "provider"));
+    assert!(first.data.contains("\"up\""), "{}", first.data);
+    world.tell(Uuid::nil(), provider(ProviderState::Down("install espeak-ng".into()))).await;
+    let second = stream.next().await.unwrap();
+    assert!(second.data.contains("\"down\"") && second.data.contains("install espeak-ng"), "{}", second.data);
+}
+
+async fn login(world: &World, email: &str, password: &str, origin: Option<&str>) -> support::Answer {
+    let mut request = Request::builder()
+        .method(Method::POST)
+        .uri("/api/auth/login")
+        .header(header::HOST, "127.0.0.1:8080")
+        .header(header::CONTENT_TYPE, "application/json");
+    if let Some(origin) = origin {
+        request = request.header(header::ORIGIN, origin);
+    }
+    let body = json!({"email": email, "password": password}).to_string();
+    world.answer(request.body(Body::from(body)).unwrap()).await
+}
+
+fn cookie(answer: &support::Answer) -> String {
+    let set = answer.headers[header::SET_COOKIE].to_str().unwrap();
+    set.split(';').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_session_opens_with_the_right_password_and_closes_with_log_out() {
+    let world = world("").await;
+    assert_eq!(login(&world, "anna@example.com", "wrong password here", None).await.problem().0, 401);
+    assert_eq!(login(&world, "nobody@example.com", PASSWORD, None).await.problem().0, 401);
+    let answer = login(&world, "Anna@Example.com", PASSWORD, Some("http://127.0.0.1:8080")).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    let set = answer.headers[header::SET_COOKIE].to_str().unwrap().to_owned();
+    for part in ["HttpOnly", "SameSite=Lax", "Path=/"] {
+        assert!(set.contains(part), "{set}");
+    }
+    assert!(!set.contains("Secure"), "plain HTTP would never send it back: {set}");
+    assert!(!String::from_utf8_lossy(&answer.bytes).contains("argon2"));
+    let cookie = cookie(&answer);
+    let with_cookie = |method: Method, path: &str, headers: &[(&'static str, &str)]| {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, "127.0.0.1:8080")
+            .header(header::COOKIE, format!("other=1; {cookie}"))
+            .header(header::CONTENT_TYPE, "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(Body::from(r#"{"record": true}"#)).unwrap()
+    };
+    let session = world.answer(with_cookie(Method::GET, "/api/auth/session", &[])).await.json();
+    assert_eq!(session["user"]["sip_name"], "anna");
+    assert_eq!(session["organization"]["name"], "acme");
+    // Another origin's page may make the browser send the cookie: it changes nothing.
+    for headers in [
+        &[][..],
+        &[("origin", "https://evil.example.com")],
+        &[("origin", "null")],
+        &[("origin", "http://127.0.0.1:8081")],
+        &[("sec-fetch-site", "cross-site"), ("origin", "http://127.0.0.1:8080")],
+        &[("sec-fetch-site", "same-site")],
+        &[("sec-fetch-site", "none")],
+    ] {
+        let answer = world.answer(with_cookie(Method::PUT, "/api/voice/config", headers)).await;
+        assert_eq!(answer.problem().0, 403, "{headers:?}");
+        let answer = world.answer(with_cookie(Method::POST, "/api/auth/logout", headers)).await;
+        assert_eq!(answer.problem().0, 403, "{headers:?}");
+    }
+    for headers in [&[("origin", "http://127.0.0.1:8080")][..], &[("sec-fetch-site", "same-origin")]] {
+        let answer = world.answer(with_cookie(Method::PUT, "/api/voice/config", headers)).await;
+        assert_eq!(answer.status, StatusCode::OK, "{headers:?}");
+    }
+    let own = [("origin", "http://127.0.0.1:8080")];
+    assert_eq!(world.answer(with_cookie(Method::POST, "/api/auth/logout", &own)).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(world.answer(with_cookie(Method::GET, "/api/auth/session", &[])).await.problem().0, 401);
+    assert_eq!(login(&world, "anna@example.com", PASSWORD, Some("https://evil.example.com")).await.problem().0, 403);
+}
+
+#[tokio::test]
+async fn cookies_are_secure_where_the_pages_are() {
+    let world = world("[http]\npublic_url = \"https://voice.example.com\"").await;
+    let answer = login(&world, "anna@example.com", PASSWORD, Some("https://voice.example.com")).await;
+    assert!(answer.headers[header::SET_COOKIE].to_str().unwrap().ends_with("; Secure"));
+}
+
+#[tokio::test]
+async fn many_wrong_passwords_close_the_account_for_a_while() {
+    let world = world("").await;
+    for _ in 0..10 {
+        assert_eq!(login(&world, "anna@example.com", "wrong password here", None).await.problem().0, 401);
+    }
+    let refused = login(&world, "anna@example.com", PASSWORD, None).await;
+    assert_eq!(refused.problem().0, 429);
+    assert!(refused.headers[header::RETRY_AFTER].to_str().unwrap().parse::<u64>().unwrap() > 60);
+    assert_eq!(login(&world, "vera@example.com", PASSWORD, None).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_viewer_reads_and_changes_nothing() {
+    let mut world = world("").await;
+    let call = world.call().await;
+    let cookie = cookie(&login(&world, "vera@example.com", PASSWORD, None).await);
+    for (method, path, body) in routes(call) {
+        if path.ends_with("/stream") || path == "/api/events" || path.ends_with("/recording") {
+            continue;
+        }
+        let request = Request::builder()
+            .method(&method)
+            .uri(&path)
+            .header(header::HOST, "h")
+            .header(header::ORIGIN, "http://h")
+            .header(header::COOKIE, &cookie)
+            .header(header::CONTENT_TYPE, "application/json");
+        let answer = world.answer(request.body(Body::from(body.unwrap_or_default())).unwrap()).await;
+        let allowed = method == Method::GET && path != "/api/webrtc/token";
+        let expected = if allowed { 200 } else { 403 };
+        assert_eq!(answer.status.as_u16(), expected, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_key_opens_nothing() {
+    let world = world("").await;
+    let key = world.state.store.api_key_by_hash(&control_api::auth::token_hash(&world.key)).await.unwrap().unwrap();
+    assert!(world.state.store.api_key_revoke(key.organization, key.id).await.unwrap());
+    assert_eq!(world.get("/api/calls").await.problem().0, 401);
+}
+
+#[tokio::test]
+async fn browser_telephones_get_short_lived_credentials() {
+    let mut world = world("[http]\npublic_url = \"https://voice.example.com\"").await;
+    let answer = world.get("/api/webrtc/token?agent=anna").await;
+    assert_eq!(answer.headers[header::CACHE_CONTROL], "no-store");
+    let token = answer.json();
+    let Some(Command::CredentialSet { user, password, valid_for }) = world.commands.recv().await else {
+        panic!("the engine does not know the password")
+    };
+    assert_eq!((token["username"].as_str(), token["password"].as_str()), (Some(&*user), Some(&*password)));
+    assert!((600..=3600).contains(&valid_for.as_secs()));
+    assert_eq!(token["ws_url"], "wss://voice.example.com/sip");
+    assert_eq!(token["sip_uri"], "sip:anna@voice.example.com");
+    assert_eq!(token["ice_servers"], json!([]));
+    assert!(token["expires_at"].is_string());
+}
+
+#[tokio::test]
+async fn openapi_lists_every_route_and_says_how_each_is_entered() {
+    let world = world("").await;
+    let document = world.answer(Request::get("/openapi.json").body(Body::empty()).unwrap()).await.json();
+    let paths = document["paths"].as_object().unwrap();
+    let mut listed: Vec<String> = Vec::new();
+    for (path, item) in paths {
+        for (method, operation) in item.as_object().unwrap() {
+            if ["get", "put", "post", "delete"].contains(&method.as_str()) {
+                listed.push(format!("{} {path}", method.to_uppercase()));
+                assert!(operation["security"].is_array(), "{method} {path} does not say who may");
+                assert!(operation["responses"].as_object().is_some_and(|r| !r.is_empty()), "{method} {path}");
+            }
+        }
+    }
+    listed.sort();
+    let mut expected = vec![
+        "GET /api/calls",
+        "POST /api/calls",
+        "GET /api/calls/{id}",
+        "POST /api/calls/{id}/hangup",
+        "GET /api/calls/{id}/translations",
+        "GET /api/calls/{id}/translations/stream",
+        "POST /api/calls/{id}/say",
+        "GET /api/calls/{id}/recording",
+        "GET /api/voice/config",
+        "PUT /api/voice/config",
+        "GET /api/webrtc/token",
+        "GET /api/events",
+        "GET /api/providers",
+        "POST /api/auth/login",
+        "POST /api/auth/logout",
+        "GET /api/auth/session",
+        "GET /health",
+    ];
+    expected.sort_unstable();
+    assert_eq!(listed, expected);
+    // Every schema that is referred to is there.
+    let text = document.to_string();
+    for name in text.split("#/components/schemas/").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+        assert!(document["components"]["schemas"].get(name).is_some(), "schema {name} is missing");
+    }
+}
+
+#[tokio::test]
+async fn every_answer_carries_the_security_headers() {
+    let world = world("").await;
+    for path in ["/", "/login", "/agent", "/live", "/api/calls", "/nothing", "/health", "/openapi.json"] {
+        let answer = world.answer(Request::get(path).body(Body::empty()).unwrap()).await;
+        let policy = answer.headers["content-security-policy"].to_str().unwrap();
+        for part in ["default-src 'self'", "frame-ancestors 'none'", "object-src 'none'", "base-uri 'none'"] {
+            assert!(policy.contains(part), "{path}: {policy}");
+        }
+        assert!(!policy.contains("unsafe"), "{path}: {policy}");
+        assert_eq!(answer.headers["x-content-type-options"], "nosniff", "{path}");
+        assert_eq!(answer.headers["x-frame-options"], "DENY", "{path}");
+        assert!(answer.headers.contains_key("referrer-policy"), "{path}");
+        assert!(answer.headers["permissions-policy"].to_str().unwrap().contains("microphone=(self)"), "{path}");
+    }
+    let page = world.answer(Request::get("/agent").body(Body::empty()).unwrap()).await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(page.headers[header::CONTENT_TYPE].to_str().unwrap().starts_with("text/html"));
+}
+
+#[tokio::test]
+async fn a_recording_is_read_whole_and_by_range_also_while_it_is_written() {
+    let mut world = world("").await;
+    let call = world.call().await;
+    let path = format!("/api/calls/{call}/recording");
+    assert_eq!(world.get(&path).await.problem().0, 404);
+    let file = world.folder.path().join("r.wav");
+    let state = |state| EventKind::Recording { path: file.clone(), state, duration_ms: 0 };
+    world.tell(call, state(RecordingState::Started)).await;
+    world.until(async || world.get(&format!("/api/calls/{call}")).await.json()["recording"].is_object()).await;
+    assert_eq!(world.get(&path).await.problem().0, 404, "there is a row, but no file");
+    let mut wav = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x02\0\x40\x1f\0\0\0\x7d\0\0\x04\0\x10\0data\0\0\0\0".to_vec();
+    wav.extend((0..200_000u32).map(|n| n as u8));
+    std::fs::write(&file, &wav).unwrap();
+    let whole = world.get(&path).await;
+    assert_eq!(whole.status, StatusCode::OK);
+    assert_eq!(whole.headers[header::CONTENT_TYPE], "audio/wav");
+    assert_eq!(whole.headers[header::ACCEPT_RANGES], "bytes");
+    assert_eq!(whole.bytes.len(), wav.len());
+    assert_eq!(whole.bytes[40..44], 200_000u32.to_le_bytes(), "a player sees all there is so far");
+    assert_eq!(whole.bytes[44..], wav[44..]);
+    for (range, from, to) in [
+        ("bytes=0-0", 0, 0),
+        ("bytes=10-49", 10, 49),
+        ("bytes=4090-4100", 4090, 4100),
+        ("bytes=200000-", 200_000, 200_043),
+        ("bytes=-7", 200_037, 200_043),
+    ] {
+        let request = world.request(Method::GET, &path).header(header::RANGE, range).body(Body::empty()).unwrap();
+        let part = world.answer(request).await;
+        assert_eq!(part.status, StatusCode::PARTIAL_CONTENT, "{range}");
+        assert_eq!(part.headers[header::CONTENT_RANGE], format!("bytes {from}-{to}/200044"), "{range}");
+        assert_eq!(part.bytes, whole.bytes[from..=to], "{range}");
+    }
+    let request = world.request(Method::GET, &path).header(header::RANGE, "bytes=200044-").body(Body::empty()).unwrap();
+    let outside = world.answer(request).await;
+    assert_eq!(outside.problem().0, 416);
+    assert_eq!(outside.headers[header::CONTENT_RANGE], "bytes */200044");
+}
+
+#[tokio::test]
+async fn health_needs_no_key() {
+    let world = world("").await;
+    let answer = world.answer(Request::get("/health").body(Body::empty()).unwrap()).await;
+    assert_eq!((answer.status, &answer.json()["status"]), (StatusCode::OK, &json!("ok")));
+}

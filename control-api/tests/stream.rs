@@ -1,0 +1,223 @@
+//! Server-sent events: resumed without loss or repetition, slow readers harm nobody.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Method, StatusCode};
+use control_api::engine::{CallStatus, EventKind, HangupCause, LegId};
+use control_api::events::Passing;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use support::{Sse, SseReader, World, words, world};
+
+/// A listener whose line breaks at random places and who comes back each time with the id seen last.
+async fn read_with_breaks(world: &World, path: &str, wanted: usize, rng: &mut SmallRng) -> (Vec<Sse>, usize) {
+    let mut seen: Vec<Sse> = Vec::new();
+    let mut breaks = 0;
+    while seen.len() < wanted {
+        let mut request = world.request(Method::GET, path);
+        // From the first event on, whatever was there when the listener came.
+        let last = seen.last().and_then(|event| event.id).unwrap_or(0);
+        if rng.random_bool(0.5) || path.contains('?') {
+            request = request.header("Last-Event-ID", last);
+        } else {
+            request = request.uri(format!("{path}?last_event_id={last}"));
+        }
+        let mut stream = SseReader::new(world.send(request.body(Body::empty()).unwrap()).await);
+        let until_break = rng.random_range(1..40);
+        for _ in 0..until_break {
+            let event = stream.next().await.unwrap();
+            if event.id.is_some() {
+                seen.push(event);
+            }
+            if seen.len() == wanted {
+                break;
+            }
+        }
+        breaks += 1;
+    }
+    (seen, breaks)
+}
+
+#[tokio::test]
+async fn a_listener_whose_line_breaks_misses_nothing_and_sees_nothing_twice() {
+    let seed = rand::random();
+    println!("seed {seed}");
+    let mut rng = SmallRng::seed_from_u64(seed);
+    let mut world = world("").await;
+    let (call, noise) = (world.call().await, world.call().await);
+    const WORDS: usize = 600;
+    let told = world.events.clone();
+    let pauses: Vec<bool> = (0..WORDS).map(|_| rng.random_bool(0.05)).collect();
+    let teller = tokio::spawn(async move {
+        let tell = async |call, kind| {
+            let event = control_api::engine::Event {
+                at: std::time::SystemTime::now(),
+                call: Some(control_api::engine::call_id(call)),
+                kind,
+            };
+            told.send(event).await.unwrap();
+        };
+        for (n, pause) in pauses.into_iter().enumerate() {
+            tell(call, words(n as u64 + 1, &format!("word {n}"), true, None)).await;
+            tell(noise, EventKind::Dtmf { leg: LegId(1), digit: '1', duration_ms: 100 }).await;
+            if pause {
+                // Let the listeners run dry, so that they wait for more.
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    });
+    let path = format!("/api/calls/{call}/translations/stream");
+    let (seen, breaks) = read_with_breaks(&world, &path, WORDS, &mut rng).await;
+    assert!(breaks > 5, "the line broke {breaks} times");
+    for (n, event) in seen.iter().enumerate() {
+        assert!(event.data.contains(&format!("\"word {n}\"")), "seed {seed}: event {n} is {event:?}");
+        assert_eq!(event.event, "final");
+    }
+    assert!(seen.windows(2).all(|pair| pair[0].id < pair[1].id), "seed {seed}");
+    // The organization's stream: the two creations, then words and keys of both calls.
+    let path = "/api/events?translations=true";
+    let (seen, _) = read_with_breaks(&world, path, 2 + 2 * WORDS, &mut rng).await;
+    assert!(seen.windows(2).all(|pair| pair[0].id < pair[1].id), "seed {seed}");
+    let count = |name: &str| seen.iter().filter(|event| event.event == name).count();
+    assert_eq!(
+        (count("call.created"), count("call.dtmf"), count("translation.final")),
+        (2, WORDS, WORDS),
+        "seed {seed}"
+    );
+    teller.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_new_listener_hears_what_comes_and_not_what_was() {
+    let mut world = world("").await;
+    let call = world.call().await;
+    let request = world.request(Method::GET, "/api/events").body(Body::empty()).unwrap();
+    let mut stream = SseReader::new(world.send(request).await);
+    world.tell(call, words(1, "hello", true, None)).await;
+    world.tell(call, EventKind::CallStatus { status: CallStatus::Ringing, cause: None }).await;
+    let event = stream.next().await.unwrap();
+    assert_eq!(event.event, "call.status", "no creation, which was before; no words, which were not asked for");
+    let data: serde_json::Value = serde_json::from_str(&event.data).unwrap();
+    assert_eq!((&data["status"], &data["call"]["status"]), (&"ringing".into(), &"ringing".into()));
+    assert_eq!(data["call_id"], call.to_string());
+}
+
+#[tokio::test]
+async fn another_organizations_events_do_not_pass() {
+    let mut world = world("").await;
+    let request = axum::http::Request::get("/api/events?translations=true&last_event_id=0")
+        .header("authorization", format!("Bearer {}", world.other_key))
+        .body(Body::empty())
+        .unwrap();
+    let mut stream = SseReader::new(world.send(request).await);
+    let call = world.call().await;
+    world.tell(call, words(1, "secret", true, None)).await;
+    let organization = world.state.store.organization_by_name("acme").await.unwrap().unwrap().id;
+    world.state.bus.pass(Passing::Registration { organization, agent: "anna".into(), contacts: 1 });
+    let other = world.state.store.organization_by_name("other").await.unwrap().unwrap().id;
+    world.until(async || world.state.bus.latest() >= 2).await;
+    world.state.bus.pass(Passing::Registration { organization: other, agent: "otto".into(), contacts: 1 });
+    let event = stream.next().await.unwrap();
+    assert!(event.data.contains("otto"), "{event:?}");
+}
+
+#[tokio::test]
+async fn a_listener_who_is_too_slow_gets_a_gap_marker_and_then_what_is_new() {
+    let world = world("").await;
+    let organization = world.state.store.organization_by_name("acme").await.unwrap().unwrap().id;
+    let request = world.request(Method::GET, "/api/events").body(Body::empty()).unwrap();
+    let mut stream = SseReader::new(world.send(request).await);
+    // The reader subscribes when its first byte is wanted; one event shows that it has.
+    world.state.bus.pass(Passing::Registration { organization, agent: "first".into(), contacts: 1 });
+    assert!(stream.next().await.unwrap().data.contains("first"));
+    for n in 0..1_000 {
+        world.state.bus.pass(Passing::Registration { organization, agent: format!("a{n}"), contacts: 1 });
+    }
+    let gap = stream.next().await.unwrap();
+    assert_eq!((gap.id, gap.event.as_str()), (None, "gap"));
+    assert!(gap.data.contains("744"), "{}", gap.data);
+    assert!(stream.next().await.unwrap().data.contains("\"a744\""));
+}
+
+#[tokio::test]
+async fn an_id_from_another_store_is_told_as_a_gap() {
+    let mut world = world("").await;
+    let request =
+        world.request(Method::GET, "/api/events").header("Last-Event-ID", "999999").body(Body::empty()).unwrap();
+    let mut stream = SseReader::new(world.send(request).await);
+    assert_eq!(stream.next().await.unwrap().event, "gap");
+    world.call().await;
+    assert_eq!(stream.next().await.unwrap().event, "call.created");
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_call_and_is_not_opened_again() {
+    let mut world = world("").await;
+    let call = world.call().await;
+    world.tell(call, words(1, "goodbye", true, Some("adiós"))).await;
+    let over = std::time::SystemTime::now() - Duration::from_secs(3600);
+    let ended = EventKind::CallStatus { status: CallStatus::Ended, cause: Some(HangupCause::Normal) };
+    let event = control_api::engine::Event { at: over, call: Some(control_api::engine::call_id(call)), kind: ended };
+    world.events.send(event).await.unwrap();
+    world.until(async || world.get(&format!("/api/calls/{call}")).await.json()["status"] == "ended").await;
+    let path = format!("/api/calls/{call}/translations/stream");
+    let request = world.request(Method::GET, &path).body(Body::empty()).unwrap();
+    let mut stream = SseReader::new(world.send(request).await);
+    let last = stream.next().await.unwrap();
+    assert!(last.data.contains("adiós"));
+    assert_eq!(stream.next().await.unwrap().event, "end");
+    assert_eq!(stream.next().await, None);
+    let again = world.request(Method::GET, &path).header("Last-Event-ID", last.id.unwrap());
+    assert_eq!(world.send(again.body(Body::empty()).unwrap()).await.status(), StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn a_listener_who_reads_nothing_holds_up_nobody() {
+    let mut world = world("").await;
+    let call = world.call().await;
+    // Opened and never read.
+    let request = world.request(Method::GET, "/api/events?translations=true").body(Body::empty()).unwrap();
+    let _stuck = world.send(request).await;
+    let path = format!("/api/calls/{call}/translations/stream");
+    let mut stream = SseReader::new(world.send(world.request(Method::GET, &path).body(Body::empty()).unwrap()).await);
+    for n in 0..3_000 {
+        world.tell(call, words(1, &format!("w{n}"), false, None)).await;
+    }
+    for n in 0..3_000 {
+        let event = stream.next().await.unwrap();
+        assert!(event.data.contains(&format!("\"w{n}\"")), "{n}: {event:?}");
+    }
+}
+
+#[tokio::test]
+async fn streams_end_when_the_server_stops() {
+    let world = world("").await;
+    let request = world.request(Method::GET, "/api/events").body(Body::empty()).unwrap();
+    let mut stream = SseReader::new(world.send(request).await);
+    world.state.stopping.cancel();
+    assert_eq!(stream.next().await, None);
+}
+
+#[tokio::test]
+async fn a_revoked_key_loses_its_open_streams() {
+    let mut world = world("").await;
+    let call = world.call().await;
+    let of_call = format!("/api/calls/{call}/translations/stream");
+    let mut streams = Vec::new();
+    for path in ["/api/events", &of_call] {
+        let request = world.request(Method::GET, path).body(Body::empty()).unwrap();
+        streams.push(SseReader::new(world.send(request).await));
+    }
+    let key = world.state.store.api_key_by_hash(&control_api::auth::token_hash(&world.key)).await.unwrap().unwrap();
+    world.state.store.api_key_revoke(key.organization, key.id).await.unwrap();
+    let revoked = std::time::Instant::now();
+    for stream in &mut streams {
+        assert_eq!(stream.next().await, None);
+    }
+    assert!(revoked.elapsed() < Duration::from_secs(5), "{:?}", revoked.elapsed());
+}

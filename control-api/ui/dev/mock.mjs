@@ -1,0 +1,198 @@
+// Serves dist/ with a canned API and a conversation that goes round, to look at the pages without the engine.
+//
+//   npm run build && npm run mock        http://127.0.0.1:8088, any email, password "demo"
+//   POST /mock/ring, /mock/hangup, /mock/drop (cuts all event streams)
+import { createServer } from "node:http";
+import { readFile } from "node:fs/promises";
+import { extname, join, normalize } from "node:path";
+import { pathToFileURL } from "node:url";
+import { sipPeer } from "./sip.mjs";
+import { upgrade } from "./websocket.mjs";
+
+const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
+const CSP = "default-src 'self'; connect-src 'self' ws: wss:; media-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+const CONFIG = { live_translate: true, transcribe: false, translate_from: "en", translate_to: "es", voice_to_voice: true, record: true };
+const CALL_A = "01993f2e-7b11-7d4e-9c39-5b1f0a6f2a01";
+const CALL_B = "01993f2e-7b11-7d4e-9c39-5b1f0a6f2a02";
+
+const SAID = [
+  ["customer", "Good morning, I would like to check my order.", "Buenos días, quisiera consultar mi pedido."],
+  ["agent", "Claro que sí. ¿Me da el número de pedido, por favor?", "Of course. May I have the order number, please?"],
+  ["customer", "The order number is four seven one two.", "El número de pedido es cuatro siete uno dos."],
+  ["customer", null, null],
+  ["agent", "Su pedido llegará mañana por la mañana.", "Your order will arrive tomorrow morning."],
+  ["customer", "Thank you very much for your help.", "Muchas gracias por su ayuda."],
+];
+
+const RINGING_ONLY = {
+  offer: async () => SDP,
+  accept: async () => SDP,
+  answer: async () => {},
+  reoffer: async () => SDP,
+  close() {},
+};
+const SDP = `v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=fingerprint:sha-256 ${Array(32).fill("AA").join(":")}\r\na=setup:actpass\r\na=mid:0\r\na=sendrecv\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n`;
+
+export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace = 90, dist = join(import.meta.dirname, "../dist") } = {}) {
+  const state = { signedIn: true, streams: new Set(), events: [], id: 0, words: new Map(), phones: new Set(), providerDown: false };
+  const now = Date.now();
+  const call = (id, change) => ({
+    id, status: "bridged", direction: "inbound", mode: null, from: "+1 555 555 0142", to: "+34 910 000 001", agent: "ana", config: CONFIG,
+    created_at: new Date(now - 95_000).toISOString(), answered_at: new Date(now - 83_000).toISOString(), ended_at: null, cause: null, ...change,
+  });
+  const calls = new Map([
+    [CALL_A, call(CALL_A, {})],
+    [CALL_B, call(CALL_B, { from: "+44 20 7946 0123", agent: "luis", status: "answered", config: { ...CONFIG, live_translate: false, record: false }, created_at: new Date(now - 20_000).toISOString(), answered_at: new Date(now - 12_000).toISOString() })],
+  ]);
+
+  function emit(name, data, keep = true) {
+    const event = { id: keep ? ++state.id : 0, name, data: JSON.stringify(data) };
+    if (keep) state.events.push(event);
+    for (const stream of state.streams) write(stream, event);
+  }
+  const write = (stream, { id, name, data }) => stream.write(`${id ? `id: ${id}\n` : ""}event: ${name}\ndata: ${data}\n\n`);
+
+  async function talk() {
+    const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+    let segment = 0;
+    for (;;) {
+      for (const [leg, text, meaning] of SAID) {
+        segment += 1;
+        const [source, target] = leg === "customer" ? ["en", "es"] : ["es", "en"];
+        const base = { segment, call_id: CALL_A, leg, source_language: source, target_language: target, text: "", translation: null, final: false, lag_ms: { stt: null, translate: null, tts: null, total: null } };
+        const tell = (name, change) => {
+          Object.assign(base, change);
+          state.words.set(segment, { ...base });
+          emit(`translation.${name}`, base);
+        };
+        if (text === null) {
+          tell("final", { final: true, unrecognised: true });
+          await pause(pace * 10);
+          continue;
+        }
+        const words = text.split(" ");
+        for (let count = 1; leg === "customer" && count < words.length; count += 1) {
+          tell("partial", { text: words.slice(0, count).join(" ").toLowerCase() });
+          await pause(pace * 2);
+        }
+        const lag = leg === "customer" ? { stt: 180 + segment * 7 } : {};
+        tell("final", { text, final: true, lag_ms: { ...base.lag_ms, ...lag } });
+        await pause(pace);
+        tell("translation", { translation: meaning, lag_ms: { ...base.lag_ms, translate: 9 + segment } });
+        await pause(pace);
+        tell("lag", { lag_ms: { ...base.lag_ms, tts: 31, total: (base.lag_ms.stt ?? 0) + 40 + segment } });
+        await pause(pace * 14);
+      }
+      if (segment >= 12) return;
+    }
+  }
+
+  const json = (response, status, value) => {
+    response.writeHead(status, { "Content-Type": status < 400 ? "application/json" : "application/problem+json" });
+    response.end(value === undefined ? "" : JSON.stringify(value));
+  };
+  const problem = (response, status, detail, field) => json(response, status, { type: "about:blank", title: detail, status, detail, field });
+  const read = async (request) => {
+    let text = "";
+    for await (const chunk of request) text += chunk;
+    return text ? JSON.parse(text) : {};
+  };
+  const providers = () => [
+    { kind: "stt", name: "local", state: state.providerDown ? "restarting" : "up", detail: state.providerDown ? "the speech process stopped; calls go on without translation" : null },
+    { kind: "stt", name: "local es", state: "unsupported", detail: "Spanish speech cannot be recognised offline." },
+    { kind: "translator", name: "local", state: "up", detail: null },
+    { kind: "tts", name: "local", state: "up", detail: null },
+  ];
+
+  const ROUTES = {
+    "POST /api/auth/login": async (request, response) => {
+      const { password } = await read(request);
+      if (password !== "demo") return problem(response, 401, "the e-mail address or the password is wrong");
+      state.signedIn = true;
+      json(response, 200, {});
+    },
+    "POST /api/auth/logout": (_, response) => {
+      state.signedIn = false;
+      json(response, 204);
+    },
+    "GET /api/auth/session": (_, response) => json(response, 200, { user: { email: "ana@example.com", name: "Ana Ruiz", role: "admin", sip_name: "ana" }, organization: { name: "Example" } }),
+    "GET /api/webrtc/token": (_, response) => json(response, 200, { username: "ana", password: "x", expires_at: new Date(Date.now() + 600_000).toISOString(), ws_url: `ws://127.0.0.1:${port}/sip`, sip_uri: "sip:ana@127.0.0.1", ice_servers: [] }),
+    "GET /api/calls": (_, response) => json(response, 200, { calls: [...calls.values()] }),
+    "GET /api/providers": (_, response) => json(response, 200, { providers: providers() }),
+    "GET /api/voice/config": (_, response) => json(response, 200, CONFIG),
+    "GET /api/events": (request, response) => {
+      response.writeHead(200, { "Content-Type": "text/event-stream", "Cache-Control": "no-store" });
+      response.write("retry: 300\n\n");
+      const after = Number(request.headers["last-event-id"] ?? state.id);
+      for (const event of state.events) if (event.id > after) write(response, event);
+      state.streams.add(response);
+      request.on("close", () => state.streams.delete(response));
+    },
+    "POST /mock/ring": (_, response) => {
+      state.phones.forEach((phone) => void phone.ring("+15555550142"));
+      json(response, 204);
+    },
+    "POST /mock/hangup": (_, response) => {
+      state.phones.forEach((phone) => phone.hangup());
+      json(response, 204);
+    },
+    "POST /mock/drop": (_, response) => {
+      state.streams.forEach((stream) => stream.destroy());
+      json(response, 204);
+    },
+    "POST /mock/provider": (_, response) => {
+      state.providerDown = !state.providerDown;
+      emit("provider", { type: "provider", provider: providers()[0] }, false);
+      json(response, 204);
+    },
+  };
+
+  async function handle(request, response) {
+    const path = new URL(request.url, "http://x").pathname;
+    const route = ROUTES[`${request.method} ${path}`];
+    if (path.startsWith("/api/") && !state.signedIn && !path.startsWith("/api/auth/log")) return problem(response, 401, "log in first");
+    if (route) return route(request, response);
+    const one = /^\/api\/calls\/([\w-]+)(\/\w+)?$/.exec(path);
+    if (one) {
+      const found = calls.get(one[1]);
+      if (!found) return problem(response, 404, "there is no such call");
+      if (one[2] === "/translations") return json(response, 200, { translations: found.id === CALL_A ? [...state.words.values()] : [] });
+      if (one[2] === "/say") {
+        const { text } = await read(request);
+        const segment = 1000 + state.id;
+        emit("translation.final", { segment, call_id: found.id, leg: "agent", source_language: "es", target_language: "en", text, translation: null, final: true, lag_ms: {} });
+        return json(response, 202, {});
+      }
+      if (one[2] === "/hangup") {
+        Object.assign(found, { status: "ended", cause: "requested", ended_at: new Date().toISOString() });
+        emit("call.status", { type: "call.status", call_id: found.id, status: "ended", cause: "requested", call: found });
+        return json(response, 202, {});
+      }
+      return json(response, 200, found);
+    }
+    const name = path === "/" ? "/index.html" : extname(path) ? path : `${path}.html`;
+    try {
+      const bytes = await readFile(join(dist, normalize(name)));
+      response.writeHead(200, { "Content-Type": TYPES[extname(name)] ?? "application/octet-stream", "Content-Security-Policy": CSP, "X-Content-Type-Options": "nosniff" });
+      response.end(bytes);
+    } catch {
+      problem(response, 404, "not found");
+    }
+  }
+
+  const server = createServer((request, response) => void handle(request, response).catch((error) => problem(response, 500, String(error))));
+  server.on("upgrade", (request, socket) => {
+    const connection = upgrade(request, socket, "sip");
+    const phone = sipPeer(connection, media, log);
+    state.phones.add(phone);
+    connection.onClose = () => state.phones.delete(phone);
+  });
+  server.listen(port, "127.0.0.1");
+  setTimeout(() => void talk(), 1500);
+  return server;
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+  start({ port: Number(process.env.PORT ?? 8088), log: console.log });
+  console.log(`http://127.0.0.1:${process.env.PORT ?? 8088}/agent`);
+}

@@ -1,0 +1,233 @@
+//! re-INVITE, UPDATE and session timers.
+
+use super::*;
+
+#[test]
+fn a_re_invite_is_handed_on_and_answered() {
+    let mut bench = Bench::new();
+    let (dialog, tag) = bench.answered(1);
+    bench.receive(&trunk(), &in_dialog(1, "INVITE", 2, &tag, OFFER));
+    assert_eq!(bench.lines(), ["SIP/2.0 100 Trying"]);
+    assert_eq!(bench.events, [SipEvent::Reoffer { dialog, sdp: OFFER.into() }]);
+    bench.receive(&trunk(), &in_dialog(1, "INVITE", 3, &tag, OFFER));
+    assert!(bench.find("SIP/2.0 500").contains("Retry-After"), "one at a time");
+    bench.command(SipCommand::AcceptReinvite { dialog, sdp: ANSWER.into() });
+    assert!(bench.only().ends_with(ANSWER));
+    bench.receive(&trunk(), &in_dialog(1, "ACK", 2, &tag, ""));
+    assert!(bench.wait(secs(40)).lines().iter().all(|line| line.starts_with("SIP/2.0 500")));
+    bench.receive(&trunk(), &in_dialog(1, "INVITE", 4, &tag, OFFER));
+    bench.command(SipCommand::RejectReinvite { dialog, status: 488 });
+    assert_eq!(bench.lines(), ["SIP/2.0 488 Not Acceptable Here"]);
+    bench.receive(&trunk(), &in_dialog(1, "INVITE", 4, &tag, "").replace("INVITE", "ACK"));
+    bench.receive(&trunk(), &in_dialog(1, "BYE", 5, &tag, ""));
+    assert_eq!(bench.events.len(), 1);
+    bench.assert_rests();
+}
+
+#[test]
+fn a_re_invite_without_sdp_is_offered_the_present_session_and_answered_in_the_ack() {
+    let mut bench = Bench::new();
+    let (dialog, tag) = bench.answered(1);
+    bench.receive(&trunk(), &in_dialog(1, "INVITE", 2, &tag, ""));
+    assert_eq!(bench.lines(), ["SIP/2.0 100 Trying", "SIP/2.0 200 OK"]);
+    assert!(bench.find("SIP/2.0 200").ends_with(ANSWER) && bench.events.is_empty());
+    bench.receive(&trunk(), &in_dialog(1, "ACK", 2, &tag, OFFER));
+    assert_eq!(bench.events, [SipEvent::ReinviteAnswered { dialog, sdp: OFFER.into() }]);
+    bench.receive(&trunk(), &in_dialog(1, "INVITE", 3, &tag, ""));
+    bench.receive(&trunk(), &in_dialog(1, "ACK", 3, &tag, ""));
+    assert!(bench.find("BYE ").contains("tag=far1"), "an ACK without the answer ends the call");
+    assert_eq!(bench.events.len(), 1);
+    bench.assert_rests();
+}
+
+#[test]
+fn a_first_invite_without_sdp_gets_our_offer() {
+    let mut bench = Bench::new();
+    let text = with_body(invite(1).split("Content-Type").next().unwrap(), "");
+    bench.receive(&trunk(), &text);
+    let SipEvent::Incoming { dialog, sdp: None, .. } = bench.events[0] else { panic!("{:?}", bench.events) };
+    bench.command(SipCommand::Accept { dialog, sdp: OFFER.into() });
+    let tag = tag_of(bench.only());
+    bench.receive(&trunk(), &in_dialog(1, "ACK", 1, &tag, ANSWER));
+    assert_eq!(bench.events, [SipEvent::ReinviteAnswered { dialog, sdp: ANSWER.into() }]);
+    bench.command(SipCommand::Bye { dialog, reason: None });
+    bench.assert_rests();
+}
+
+#[test]
+fn offers_from_both_sides_at_once_are_491() {
+    let mut bench = Bench::new();
+    let (dialog, tag) = bench.answered(1);
+    bench.command(SipCommand::Reinvite { dialog, sdp: OFFER.into() });
+    let ours = bench.only().to_owned();
+    bench.receive(&trunk(), &in_dialog(1, "INVITE", 2, &tag, OFFER));
+    assert_eq!(bench.lines(), ["SIP/2.0 100 Trying", "SIP/2.0 491 Request Pending"]);
+    bench.receive(&trunk(), &in_dialog(1, "INVITE", 2, &tag, OFFER));
+    assert_eq!(bench.lines(), ["SIP/2.0 491 Request Pending"], "a copy gets the same");
+    bench.receive(&trunk(), &in_dialog(1, "INVITE", 2, &tag, "").replace("INVITE", "ACK"));
+    bench.receive(&trunk(), &in_dialog(1, "UPDATE", 3, &tag, OFFER));
+    assert_eq!(bench.lines(), ["SIP/2.0 491 Request Pending"]);
+    bench.receive(&trunk(), &respond(&ours, 491, "", ""));
+    assert_eq!(bench.events, [SipEvent::ReinviteFailed { dialog, status: 491 }]);
+    bench.receive(&trunk(), &in_dialog(1, "INVITE", 4, &tag, OFFER));
+    bench.command(SipCommand::Reinvite { dialog, sdp: OFFER.into() });
+    assert_eq!(bench.events, [SipEvent::ReinviteFailed { dialog, status: 491 }], "ours has to wait for the answer");
+    bench.receive(&trunk(), &in_dialog(1, "BYE", 5, &tag, ""));
+    assert_eq!(bench.lines(), ["SIP/2.0 200 OK", "SIP/2.0 487 Request Terminated"]);
+    bench.assert_rests();
+}
+
+#[test]
+fn our_re_invite_is_acknowledged_and_a_lost_dialog_ends() {
+    let mut bench = Bench::new();
+    let (dialog, _) = bench.answered(1);
+    bench.command(SipCommand::Reinvite { dialog, sdp: OFFER.into() });
+    let ours = bench.only().to_owned();
+    assert_eq!(header(&ours, Name::CSeq).as_deref(), Some("1 INVITE"));
+    bench.receive(&trunk(), &respond(&ours, 200, "", ANSWER));
+    assert!(bench.only().starts_with("ACK sip:bob@198.51.100.7:5060"), "the target has moved");
+    assert_eq!(bench.events, [SipEvent::ReinviteAnswered { dialog, sdp: ANSWER.into() }]);
+    bench.receive(&trunk(), &respond(&ours, 200, "", ANSWER));
+    assert!(bench.only().starts_with("ACK ") && bench.events.is_empty());
+    bench.command(SipCommand::Reinvite { dialog, sdp: OFFER.into() });
+    let ours = bench.only().to_owned();
+    bench.receive(&trunk(), &respond(&ours, 481, "", ""));
+    assert!(bench.find("ACK ").contains("call1") && bench.find("BYE ").contains("call1"));
+    assert!(matches!(&bench.events[..], [SipEvent::Ended { .. }]));
+    bench.assert_rests();
+}
+
+#[test]
+fn a_re_invite_that_is_never_answered_leaves_nothing() {
+    for provisional in [false, true] {
+        let mut bench = Bench::new();
+        let (dialog, tag) = bench.answered(1);
+        bench.command(SipCommand::Reinvite { dialog, sdp: OFFER.into() });
+        let ours = bench.only().to_owned();
+        if provisional {
+            bench.receive(&trunk(), &respond(&ours, 100, "", ""));
+        }
+        bench.receive(&trunk(), &in_dialog(1, "BYE", 2, &tag, ""));
+        assert!(matches!(&bench.events[..], [SipEvent::Ended { .. }]));
+        bench.wait(secs(20));
+        bench.receive(&trunk(), &respond(&ours, 200, "", ANSWER));
+        assert!(bench.only().starts_with("ACK "), "a late answer is acknowledged");
+        bench.assert_rests();
+    }
+}
+
+#[test]
+fn a_cancelled_re_invite_leaves_the_session_as_it_was() {
+    let mut bench = Bench::new();
+    let (dialog, tag) = bench.answered(1);
+    bench.receive(&trunk(), &in_dialog(1, "INVITE", 2, &tag, OFFER));
+    bench.receive(&trunk(), &in_dialog(1, "INVITE", 2, &tag, "").replace("INVITE", "CANCEL"));
+    assert_eq!(bench.lines(), ["SIP/2.0 200 OK", "SIP/2.0 487 Request Terminated"]);
+    assert!(bench.events.is_empty());
+    bench.command(SipCommand::AcceptReinvite { dialog, sdp: ANSWER.into() });
+    assert!(bench.sent.is_empty());
+    bench.receive(&trunk(), &in_dialog(1, "INVITE", 2, &tag, "").replace("INVITE", "ACK"));
+    bench.receive(&trunk(), &in_dialog(1, "INVITE", 3, &tag, OFFER));
+    assert_eq!(bench.events.len(), 1);
+    bench.receive(&trunk(), &in_dialog(1, "BYE", 4, &tag, ""));
+    bench.assert_rests();
+}
+
+fn with_session(request: &str, value: &str) -> String {
+    request.replacen("Call-ID", &format!("Supported: timer\r\nSession-Expires: {value}\r\nCall-ID"), 1)
+}
+
+#[test]
+fn a_browsers_session_timer_is_agreed_refreshed_by_update_and_enforced() {
+    let mut bench = Bench::new();
+    bench.receive(&trunk(), &with_session(&invite(1), "90"));
+    let SipEvent::Incoming { dialog, .. } = bench.events[0] else { panic!() };
+    bench.command(SipCommand::Accept { dialog, sdp: ANSWER.into() });
+    let ok = bench.only();
+    assert_eq!(header(ok, Name::SessionExpires).as_deref(), Some("90;refresher=uac"));
+    assert_eq!(header(ok, Name::Require).as_deref(), Some("timer"));
+    let tag = tag_of(ok);
+    bench.receive(&trunk(), &in_dialog(1, "ACK", 1, &tag, ""));
+    for n in 2..6 {
+        assert!(bench.wait(secs(45)).events.is_empty());
+        bench.receive(&trunk(), &with_session(&in_dialog(1, "UPDATE", n, &tag, ""), "90;refresher=uac"));
+        let ok = bench.only();
+        assert!(ok.starts_with("SIP/2.0 200") && bench.events.is_empty());
+        assert_eq!(header(ok, Name::SessionExpires).as_deref(), Some("90;refresher=uac"));
+        assert!(header(ok, Name::Contact).is_some());
+    }
+    assert!(bench.wait(secs(59)).events.is_empty());
+    bench.wait(secs(2));
+    assert!(bench.find("BYE ").contains("call1"));
+    assert!(matches!(&bench.events[..], [SipEvent::Ended { reason: Some(_), .. }]));
+    bench.assert_rests();
+}
+
+#[test]
+fn a_peer_that_wants_us_to_refresh_gets_updates() {
+    let mut bench = Bench::new();
+    bench.receive(&trunk(), &with_session(&invite(1), "1800;refresher=uas"));
+    let SipEvent::Incoming { dialog, .. } = bench.events[0] else { panic!() };
+    bench.command(SipCommand::Accept { dialog, sdp: ANSWER.into() });
+    assert_eq!(header(bench.only(), Name::SessionExpires).as_deref(), Some("1800;refresher=uas"));
+    let tag = tag_of(bench.only());
+    bench.receive(&trunk(), &in_dialog(1, "ACK", 1, &tag, ""));
+    for _ in 0..3 {
+        bench.wait(secs(900));
+        let update = bench.only().to_owned();
+        assert!(update.starts_with("UPDATE "));
+        assert_eq!(header(&update, Name::SessionExpires).as_deref(), Some("1800;refresher=uac"));
+        bench.receive(&trunk(), &respond(&update, 200, "", ""));
+    }
+    bench.wait(secs(900));
+    let update = bench.only().to_owned();
+    bench.receive(&trunk(), &respond(&update, 481, "", ""));
+    assert!(matches!(&bench.events[..], [SipEvent::Ended { .. }]));
+    bench.assert_rests();
+}
+
+#[test]
+fn too_small_an_interval_is_422_and_one_we_could_not_keep_is_not_promised() {
+    let mut bench = Bench::new();
+    bench.receive(&trunk(), &with_session(&invite(1), "60"));
+    assert_eq!(header(bench.find("SIP/2.0 422"), Name::MinSe).as_deref(), Some("90"));
+    assert!(bench.events.is_empty());
+    let without_update = with_session(&invite(2), "1800;refresher=uas").replace(", UPDATE", "");
+    bench.receive(&trunk(), &without_update);
+    let SipEvent::Incoming { dialog, .. } = bench.events[0] else { panic!() };
+    bench.command(SipCommand::Accept { dialog, sdp: ANSWER.into() });
+    assert_eq!(header(bench.only(), Name::SessionExpires), None);
+    bench.assert_rests();
+}
+
+#[test]
+fn an_update_with_an_offer_is_handed_on() {
+    let mut bench = Bench::new();
+    let (dialog, tag) = bench.answered(1);
+    bench.receive(&trunk(), &in_dialog(1, "UPDATE", 2, &tag, OFFER));
+    assert!(bench.sent.is_empty());
+    assert_eq!(bench.events, [SipEvent::Reoffer { dialog, sdp: OFFER.into() }]);
+    bench.command(SipCommand::AcceptReinvite { dialog, sdp: ANSWER.into() });
+    assert!(bench.only().starts_with("SIP/2.0 200") && bench.only().ends_with(ANSWER));
+    assert!(bench.wait(secs(1)).sent.is_empty(), "no ACK is waited for");
+    bench.receive(&trunk(), &in_dialog(1, "BYE", 3, &tag, ""));
+    bench.assert_rests();
+}
+
+#[test]
+fn an_early_update_is_answered_sanely() {
+    let mut bench = Bench::new();
+    let dialog = bench.incoming(1);
+    bench.command(SipCommand::Progress { dialog, status: 183, sdp: Some(ANSWER.into()) });
+    let tag = tag_of(bench.only());
+    bench.receive(&trunk(), &in_dialog(1, "UPDATE", 2, &tag, ""));
+    assert_eq!(bench.lines(), ["SIP/2.0 200 OK"]);
+    bench.receive(&trunk(), &in_dialog(1, "UPDATE", 3, &tag, OFFER));
+    assert_eq!(bench.lines(), ["SIP/2.0 500 Server Internal Error"]);
+    bench.command(SipCommand::Accept { dialog, sdp: ANSWER.into() });
+    assert_eq!(header(bench.only(), Name::CSeq).as_deref(), Some("1 INVITE"));
+    bench.receive(&trunk(), &in_dialog(1, "ACK", 1, &tag, ""));
+    assert!(bench.wait(secs(5)).lines().is_empty(), "the ACK is for the INVITE, whatever came in between");
+    bench.command(SipCommand::Bye { dialog, reason: None });
+    bench.assert_rests();
+}

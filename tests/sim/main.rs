@@ -1,0 +1,3 @@
+//! Virtual-time tests: pure rooms over networks that are made up and seeded. No sockets, no sleeps.
+
+mod sip;
