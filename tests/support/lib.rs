@@ -1,1 +1,41 @@
-//! x
+//! What the end-to-end tests share: the real binary, its real peers, and measuring sound.
+//!
+//! ```text
+//! Tandem (child process) ◀─ SIP, RTP ─▶ Sipp, Baresip, RtpEnd, media_engine::party::Party
+//!        ▲      ▲
+//!        │      └─ WebSocket, WebRTC ── Browser (node driver ─ Chromium)
+//!        └─ HTTP, SSE ── Api
+//! ```
+//!
+//! Invariants: a peer that is missing fails the test and says what to install; everything started is stopped by
+//! the process id held, also when a test fails; waits are for lines, packets and events, each with a deadline.
+//! Not here: scenarios (they are the tests), virtual time (`tests/sim`).
+
+pub mod api;
+pub mod baresip;
+pub mod browser;
+pub mod ears;
+pub mod ports;
+pub mod process;
+pub mod rtp;
+pub mod sip;
+pub mod sipp;
+pub mod sound;
+pub mod tandem;
+
+use std::path::PathBuf;
+
+/// The repository's folder.
+pub fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().expect("the member crate lies in the repository").to_owned()
+}
+
+/// A file under `tests/data`.
+pub fn data(path: &str) -> PathBuf {
+    repository().join("tests/data").join(path)
+}
+
+/// Whether every check runs at full length.
+pub fn soak() -> bool {
+    std::env::var_os("TANDEM_SOAK").is_some_and(|value| value != "0")
+}

@@ -10,6 +10,7 @@
 
 mod odd_rate;
 pub mod pipeline;
+mod status;
 mod wyoming;
 
 use std::future::Future;
@@ -20,7 +21,8 @@ use codecs::SampleRate;
 use tokio::sync::mpsc;
 
 use crate::config::SpeechConfig;
-use crate::engine::{ProviderKind, ProviderState};
+
+pub use status::{ProviderKind, ProviderState};
 
 /// A boxed future, as traits behind `dyn` need.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -11,8 +11,9 @@ use wyoming::{AudioFormat, Event, SampleReader};
 use super::link::Link;
 use super::recognise;
 use crate::config::SpeechProvider;
-use crate::engine::{ProviderKind, ProviderState};
-use crate::speech::{BoxFuture, ProviderStatus, SpeechError, Stt, SttSession, Translator, Tts, TtsChunk};
+use crate::speech::{
+    BoxFuture, ProviderKind, ProviderState, ProviderStatus, SpeechError, Stt, SttSession, Translator, Tts, TtsChunk,
+};
 
 /// How long a translation, or the first sound of a sentence, may take.
 const ANSWER: Duration = Duration::from_secs(3);

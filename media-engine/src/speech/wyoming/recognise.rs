@@ -9,8 +9,7 @@ use wyoming::{AudioFormat, Event};
 
 use super::client::{Shared, refusal};
 use super::link::Link;
-use crate::engine::ProviderState;
-use crate::speech::{SpeechError, SttInput, SttOutput, SttSession};
+use crate::speech::{ProviderState, SpeechError, SttInput, SttOutput, SttSession};
 
 /// Frames of 20 ms and segment bounds that may wait for the recogniser: ten seconds.
 const INPUTS: usize = 512;

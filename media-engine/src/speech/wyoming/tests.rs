@@ -10,8 +10,7 @@ use wyoming::{Decoder, Event};
 
 use super::Client;
 use crate::config::SpeechProvider;
-use crate::engine::{ProviderKind, ProviderState};
-use crate::speech::{ProviderStatus, SpeechError, Stt, SttInput, SttOutput, Translator, Tts};
+use crate::speech::{ProviderKind, ProviderState, ProviderStatus, SpeechError, Stt, SttInput, SttOutput, Translator, Tts};
 
 /// A connection as the server sees it.
 struct Peer {

@@ -1,0 +1,203 @@
+//! Reads the sources and fails on what the architecture forbids: imports that point up, tokio, sockets, files or the
+//! clock in pure rooms, SQL outside the store, the engine outside its one door.
+//!
+//! Rooms are the folders and files directly under a crate's `src`. What each may import stands in [`ROOMS`]; a new room
+//! fails until it has a row there. Test code obeys the same directions but may use threads and time.
+
+mod sources;
+
+use sources::{Source, crate_sources};
+
+/// Rooms of `media-engine`, each with the rooms it may import. The order is from the bottom up: a room imports only
+/// what stands above it in this list.
+const ROOMS: &[(&str, Kind, &[&str])] = &[
+    ("units", Kind::Pure, &[]),
+    ("config", Kind::Pure, &[]),
+    ("error", Kind::Pure, &["units"]),
+    ("rtp", Kind::Pure, &["units"]),
+    ("rtcp", Kind::Pure, &["rtp", "units"]),
+    ("sdp", Kind::Pure, &["units"]),
+    ("audio", Kind::Pure, &["units"]),
+    ("jitter", Kind::Pure, &["audio", "rtp", "rtcp", "units"]),
+    ("leg", Kind::Pure, &["audio", "jitter", "sdp", "rtp", "rtcp", "units"]),
+    ("sip", Kind::Pure, &["sdp", "units"]),
+    ("record", Kind::Pure, &["audio", "units"]),
+    ("translate", Kind::Pure, &["audio", "units"]),
+    ("call", Kind::Pure, &["config", "error", "units"]),
+    ("net", Kind::Io, &["config", "error", "units"]),
+    ("worker", Kind::Io, &["net", "leg", "jitter", "audio", "sdp", "rtp", "rtcp", "config", "error", "units"]),
+    ("sip_io", Kind::Io, &["net", "sip", "config", "error", "units"]),
+    ("speech", Kind::Io, &["net", "translate", "audio", "config", "error", "units"]),
+    ("record_io", Kind::Io, &["net", "record", "audio", "units"]),
+    (
+        "engine",
+        Kind::Io,
+        &[
+            "call", "worker", "sip_io", "speech", "record_io", "net", "translate", "sip", "leg", "audio", "sdp", "config",
+            "error", "units",
+        ],
+    ),
+    ("party", Kind::Io, &["worker", "sip_io", "net", "sip", "leg", "audio", "sdp", "config", "units"]),
+];
+
+/// Whether a room may touch the outside world.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Pure,
+    Io,
+}
+
+/// Paths that only io rooms may use outside tests. Address types are values, not sockets.
+const IMPURE: &[&str] = &[
+    "tokio", "tokio_util", "futures_util", "socket2", "libc", "dashmap", "metrics", "tracing", "hound", "std::fs", "std::thread",
+    "std::process", "std::net::UdpSocket", "std::net::TcpStream", "std::net::TcpListener", "std::sync::Mutex", "std::io::stdin",
+    "std::sync::RwLock", "Instant::now", "SystemTime::now",
+];
+
+/// Fails with every finding at once.
+#[track_caller]
+fn assert_none(rule: &str, findings: &[String]) {
+    assert!(findings.is_empty(), "{rule}:\n  {}", findings.join("\n  "));
+}
+
+#[test]
+fn every_room_of_the_engine_is_on_the_map() {
+    let sources = crate_sources("media-engine");
+    let mut unknown: Vec<String> = sources.iter().map(|source| source.room.clone()).collect();
+    unknown.dedup();
+    unknown.retain(|room| room != "lib" && !ROOMS.iter().any(|(known, ..)| known == room));
+    assert_none("rooms without a row in ROOMS (tests/architecture/main.rs)", &unknown);
+}
+
+#[test]
+fn the_map_itself_points_down() {
+    for (n, (room, _, imports)) in ROOMS.iter().enumerate() {
+        for import in *imports {
+            let below = ROOMS[..n].iter().any(|(other, ..)| other == import);
+            assert!(below, "ROOMS: `{room}` may not import `{import}`, which does not stand above it");
+        }
+        let pure = |name: &str| ROOMS.iter().any(|(other, kind, _)| *other == name && *kind == Kind::Pure);
+        assert!(!pure(room) || imports.iter().all(|import| pure(import)), "ROOMS: pure `{room}` imports an io room");
+    }
+}
+
+#[test]
+fn imports_inside_the_engine_point_down() {
+    let mut findings = Vec::new();
+    for source in crate_sources("media-engine").iter().filter(|source| source.room != "lib") {
+        let allowed = ROOMS.iter().find(|(room, ..)| *room == source.room).map_or(&[][..], |(_, _, imports)| imports);
+        for (line, path) in source.paths("crate") {
+            let room = path.split("::").nth(1).unwrap_or_default();
+            let is_room = ROOMS.iter().any(|(known, ..)| *known == room);
+            if is_room && room != source.room && !allowed.contains(&room) {
+                findings.push(format!("{}:{line}: `{}` may not import `{path}`", source.path, source.room));
+            }
+        }
+    }
+    assert_none("imports that point up (allowed ones stand in ROOMS)", &findings);
+}
+
+#[test]
+fn pure_rooms_touch_no_socket_file_thread_or_clock() {
+    let pure = |source: &&Source| ROOMS.iter().any(|(room, kind, _)| *room == source.room && *kind == Kind::Pure);
+    let mut sources: Vec<Source> = crate_sources("media-engine").iter().filter(pure).cloned().collect();
+    sources.extend(crate_sources("codecs"));
+    let mut findings = Vec::new();
+    for source in sources.iter().filter(|source| !source.is_test) {
+        for banned in IMPURE {
+            for line in source.uses(banned) {
+                // The one way for tests to get a first Instant, under its own lint exception.
+                if source.room == "units" && *banned == "Instant::now" {
+                    continue;
+                }
+                findings.push(format!("{}:{line}: `{banned}` in a pure room", source.path));
+            }
+        }
+    }
+    assert_none("pure rooms get bytes and `now`", &findings);
+}
+
+#[test]
+fn codecs_know_no_other_crate_of_ours() {
+    let mut findings = Vec::new();
+    for source in crate_sources("codecs") {
+        for krate in ["media_engine", "control_api", "wyoming"] {
+            findings.extend(source.uses(krate).map(|line| format!("{}:{line}: `{krate}`", source.path)));
+        }
+    }
+    assert_none("codecs is the lowest crate", &findings);
+}
+
+#[test]
+fn only_the_net_room_reads_the_engine_s_clock() {
+    let mut findings = Vec::new();
+    for source in crate_sources("media-engine").iter().filter(|source| !source.is_test && source.room != "net") {
+        // `units::test_epoch` is the one way for tests to get a first Instant, under its own lint exception.
+        if source.room == "units" {
+            continue;
+        }
+        for clock in ["std::time::Instant::now", "SystemTime::now"] {
+            findings.extend(source.uses(clock).map(|line| format!("{}:{line}: `{clock}`", source.path)));
+        }
+        // `tokio::time::Instant` is tokio's own clock for its own timers.
+        let uses_std = source.paths("std").any(|(_, path)| path == "std::time::Instant");
+        if uses_std {
+            findings.extend(source.bare("Instant::now").map(|line| format!("{}:{line}: `Instant::now`", source.path)));
+        }
+    }
+    assert_none("only `net` reads the clock", &findings);
+}
+
+#[test]
+fn sql_stands_only_in_the_store() {
+    let mut findings = Vec::new();
+    for source in crate_sources("control-api").iter().filter(|source| source.room != "store" && !source.is_test) {
+        for word in ["sqlx", "rusqlite"] {
+            findings.extend(source.uses(word).map(|line| format!("{}:{line}: `{word}`", source.path)));
+        }
+        for statement in [r"SELECT\s.+\sFROM", r"INSERT\s+INTO", r"UPDATE\s+\w+\s+SET", r"DELETE\s+FROM"] {
+            findings.extend(source.strings(statement).map(|line| format!("{}:{line}: SQL", source.path)));
+        }
+    }
+    assert_none("SQL belongs in control-api/src/store", &findings);
+}
+
+#[test]
+fn the_engine_has_one_door() {
+    let mut findings = Vec::new();
+    for source in crate_sources("control-api").iter().filter(|source| source.room != "engine") {
+        findings.extend(source.uses("media_engine").map(|line| format!("{}:{line}", source.path)));
+    }
+    assert_none("only control-api/src/engine.rs names media_engine", &findings);
+}
+
+#[test]
+fn the_store_knows_no_route_and_routes_are_imported_by_nobody() {
+    let mut findings = Vec::new();
+    for source in crate_sources("control-api") {
+        for (line, path) in source.paths("crate") {
+            let room = path.split("::").nth(1).unwrap_or_default();
+            let wrong = match source.room.as_str() {
+                "store" => matches!(room, "routes" | "serve" | "demo" | "admin" | "state" | "events"),
+                "lib" | "routes" => false,
+                _ => room == "routes",
+            };
+            if wrong {
+                findings.push(format!("{}:{line}: `{}` may not import `{path}`", source.path, source.room));
+            }
+        }
+    }
+    assert_none("control-api: routes -> {auth, store, engine}, never back", &findings);
+}
+
+#[test]
+fn the_engine_knows_no_tenant_and_the_server_links_no_recogniser() {
+    let mut findings = Vec::new();
+    for source in crate_sources("media-engine") {
+        for word in ["control_api", "organization_id", "OrganizationId"] {
+            findings.extend(source.bare(word).map(|line| format!("{}:{line}: `{word}`", source.path)));
+        }
+        findings.extend(source.bare("pocketsphinx_sys").map(|line| format!("{}:{line}: links pocketsphinx", source.path)));
+    }
+    assert_none("media-engine gets opaque ids and speaks Wyoming", &findings);
+}

@@ -1,0 +1,210 @@
+//! Rust sources as the rules need them: without comments, strings apart, paths written out.
+
+use std::path::{Path, PathBuf};
+
+use regex::Regex;
+
+/// One source file.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Path from the repository.
+    pub path: String,
+    /// First folder or file under `src`.
+    pub room: String,
+    /// Whether the whole file is test code. `#[cfg(test)] mod tests {` inside a file is cut off.
+    pub is_test: bool,
+    /// Without comments and string contents; lines kept.
+    code: String,
+    /// The contents of string literals alone; lines kept.
+    text: String,
+    /// Every path, groups of `use` written out: line and path.
+    paths: Vec<(usize, String)>,
+}
+
+/// All sources of a member crate, in the order of their paths.
+///
+/// # Panics
+/// When there are none: the rules must not pass over nothing.
+pub fn crate_sources(member: &str) -> Vec<Source> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository").to_owned();
+    let folder = root.join(member).join("src");
+    let mut files = Vec::new();
+    collect(&folder, &mut files);
+    files.sort();
+    assert!(files.len() > 5, "{}: no sources found", folder.display());
+    files.iter().map(|file| Source::read(&root, &folder, file)).collect()
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a source folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+impl Source {
+    fn read(root: &Path, folder: &Path, file: &Path) -> Source {
+        let text = std::fs::read_to_string(file).expect("a source file");
+        let inside = file.strip_prefix(folder).expect("below the folder");
+        let first = inside.components().next().expect("a name").as_os_str().to_string_lossy().into_owned();
+        let is_test = inside.components().any(|part| matches!(part.as_os_str().to_str(), Some("tests" | "tests.rs")))
+            || inside.file_stem().is_some_and(|stem| stem == "test_support");
+        let path = file.strip_prefix(root).expect("below the root").display().to_string();
+        Source::parse(&path, first.trim_end_matches(".rs"), is_test, &text)
+    }
+
+    fn parse(path: &str, room: &str, is_test: bool, text: &str) -> Source {
+        let (code, text) = split(text);
+        let code = if is_test { code } else { without_tests(&code) };
+        let paths = paths(&code);
+        Source { path: path.to_owned(), room: room.to_owned(), is_test, code, text, paths }
+    }
+
+    /// Every path that begins with `root`, such as `crate` or `std`.
+    pub fn paths<'a>(&'a self, root: &'a str) -> impl Iterator<Item = (usize, &'a str)> {
+        let begins = move |path: &str| path.split("::").next() == Some(root);
+        self.paths.iter().filter(move |(_, path)| begins(path)).map(|(line, path)| (*line, path.as_str()))
+    }
+
+    /// Lines with a path that begins with `wanted`, or ends with it when it is `Type::function`.
+    pub fn uses<'a>(&'a self, wanted: &'a str) -> impl Iterator<Item = usize> + 'a {
+        let is_function = wanted.starts_with(char::is_uppercase);
+        let matches = move |path: &str| {
+            let begins = path == wanted || path.strip_prefix(wanted).is_some_and(|rest| rest.starts_with("::"));
+            begins || (is_function && path.ends_with(wanted))
+        };
+        self.paths.iter().filter(move |(_, path)| matches(path)).map(|(line, _)| *line)
+    }
+
+    /// Lines whose code has this word or path as it stands.
+    pub fn bare<'a>(&'a self, wanted: &'a str) -> impl Iterator<Item = usize> + 'a {
+        let word = Regex::new(&format!(r"(^|[^\w:]){}\b", regex::escape(wanted))).expect("a pattern");
+        lines_with(&self.code, word)
+    }
+
+    /// Lines whose string literals match `pattern`.
+    pub fn strings(&self, pattern: &str) -> impl Iterator<Item = usize> + '_ {
+        lines_with(&self.text, Regex::new(pattern).expect("a pattern"))
+    }
+}
+
+fn lines_with(text: &str, pattern: Regex) -> impl Iterator<Item = usize> + '_ {
+    text.lines().enumerate().filter(move |(_, line)| pattern.is_match(line)).map(|(n, _)| n + 1)
+}
+
+/// Code without comments and string contents, and the string contents without code.
+fn split(source: &str) -> (String, String) {
+    let token = Regex::new(
+        r##"(?sx) //[^\n]* | /\*.*?\*/ | b?r\#"(?:.*?)"\# | b?r"[^"]*" | b?"(?:[^"\\]|\\.)*" | b?'(?:[^'\\\n]|\\[^\n]+?)' "##,
+    )
+    .expect("a pattern");
+    let (mut code, mut text) = (String::with_capacity(source.len()), String::new());
+    let mut end = 0;
+    let blank = |part: &str| part.chars().filter(|&c| c == '\n').collect::<String>();
+    for found in token.find_iter(source) {
+        let (before, part) = (&source[end..found.start()], found.as_str());
+        code.push_str(before);
+        text.push_str(&blank(before));
+        if part.contains('"') && !part.starts_with('/') {
+            code.push_str("\"\"");
+            text.push_str(part);
+        } else {
+            text.push_str(&blank(part));
+        }
+        code.push_str(&blank(part));
+        end = found.end();
+    }
+    code.push_str(&source[end..]);
+    (code, text)
+}
+
+/// Cuts off what follows `#[cfg(test)]` on an inline module; our files end with their tests.
+fn without_tests(code: &str) -> String {
+    let inline = Regex::new(r"#\[cfg\(test\)\]\s*(#\[[^\]]*\]\s*)*(pub(\([^)]*\))?\s+)?mod\s+\w+\s*\{").expect("a pattern");
+    inline.find(code).map_or(code, |found| &code[..found.start()]).to_owned()
+}
+
+/// Paths with at least two parts; `use a::{b, c::d}` gives `a::b` and `a::c::d`.
+fn paths(code: &str) -> Vec<(usize, String)> {
+    let statement = Regex::new(r"(?s)\buse\s+([^;]+);").expect("a pattern");
+    let inline = Regex::new(r"\b[A-Za-z_]\w*(?:::[A-Za-z_]\w*)+").expect("a pattern");
+    let line_starts: Vec<usize> = code.match_indices('\n').map(|(at, _)| at).collect();
+    let line_of = |at: usize| line_starts.partition_point(|&end| end < at) + 1;
+    let mut found = Vec::new();
+    for used in statement.captures_iter(code) {
+        let tree = used.get(1).expect("the pattern has one group");
+        let mut written = Vec::new();
+        write_out("", tree.as_str(), &mut written);
+        found.extend(written.into_iter().map(|path| (line_of(tree.start()), path)));
+    }
+    found.extend(inline.find_iter(code).map(|path| (line_of(path.start()), path.as_str().to_owned())));
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// Writes out one tree of a `use` statement.
+fn write_out(prefix: &str, tree: &str, written: &mut Vec<String>) {
+    let tree = tree.trim();
+    match tree.split_once('{') {
+        Some((head, rest)) => {
+            let inner = rest.rsplit_once('}').map_or(rest, |(inner, _)| inner);
+            let prefix = format!("{prefix}{}", head.trim());
+            let (mut depth, mut start) = (0, 0);
+            for (at, c) in inner.char_indices() {
+                match c {
+                    '{' => depth += 1,
+                    '}' => depth -= 1,
+                    ',' if depth == 0 => {
+                        write_out(&prefix, &inner[start..at], written);
+                        start = at + 1;
+                    }
+                    _ => {}
+                }
+            }
+            write_out(&prefix, &inner[start..], written);
+        }
+        None if tree.is_empty() => {}
+        None => {
+            let name = tree.split(" as ").next().unwrap_or(tree).trim();
+            let path = if name == "self" { prefix.trim_end_matches("::").to_owned() } else { format!("{prefix}{name}") };
+            written.push(path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Source;
+
+    fn source(text: &str) -> Source {
+        Source::parse("x.rs", "x", false, text)
+    }
+
+    #[test]
+    fn groups_of_use_are_written_out_and_inline_paths_are_found() {
+        let source = source("use crate::{a::{self, B}, c as d};\nfn f() { crate::e::g(); }\n");
+        let found: Vec<_> = source.paths("crate").collect();
+        for wanted in [(1, "crate::a"), (1, "crate::a::B"), (1, "crate::c"), (2, "crate::e::g")] {
+            assert!(found.contains(&wanted), "{wanted:?} in {found:?}");
+        }
+    }
+
+    #[test]
+    fn comments_strings_and_inline_tests_do_not_count() {
+        let text = "//! crate::up::a\nlet s = \"crate::up::b\"; let q = 'x';\nlet l: &'static str;\n#[cfg(test)]\nmod tests {\n    use crate::up::c;\n}\n";
+        assert_eq!(source(text).paths("crate").count(), 0);
+    }
+
+    #[test]
+    fn functions_of_types_and_sql_are_found() {
+        let source = source("use std::time::Instant;\nlet t = std::time::Instant::now();\nlet q = \"SELECT a FROM b\";\n");
+        assert_eq!(source.uses("Instant::now").collect::<Vec<_>>(), [2]);
+        assert_eq!(source.uses("std::time").collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(source.strings(r"SELECT\s.+\sFROM").collect::<Vec<_>>(), [3]);
+    }
+}

@@ -1,0 +1,86 @@
+/**
+ * Runs in every page before its own scripts: ears, and a stop-watch on its peer connections. The page's phone is its
+ * own; nothing here answers, dials or changes SDP.
+ */
+(() => {
+  // A steady tone is what noise suppression removes, and its level what gain control changes.
+  const devices = navigator.mediaDevices;
+  if (devices) {
+    const open = devices.getUserMedia.bind(devices);
+    devices.getUserMedia = (wanted) => {
+      const audio = typeof wanted?.audio === "object" ? wanted.audio : {};
+      const plain = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+      return open({ ...wanted, audio: { ...audio, ...plain } });
+    };
+  }
+
+  /** Of the newest connection: when its answer was applied, and when its first frame was decoded. */
+  let watch;
+
+  const decoded = async (connection) => {
+    for (const stats of (await connection.getStats()).values()) {
+      // Samples that came out of the decoder, not out of concealment.
+      if (stats.type === "inbound-rtp" && stats.totalSamplesReceived > (stats.concealedSamples ?? 0)) return true;
+    }
+    return false;
+  };
+
+  const observe = async (connection) => {
+    const mine = { connection, applied: performance.now(), firstFrame: undefined };
+    watch = mine;
+    while (connection.connectionState !== "closed" && mine === watch) {
+      if (await decoded(connection)) {
+        mine.firstFrame = performance.now();
+        return;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 4));
+    }
+  };
+
+  for (const name of ["setLocalDescription", "setRemoteDescription"]) {
+    const apply = RTCPeerConnection.prototype[name];
+    RTCPeerConnection.prototype[name] = async function (description, ...rest) {
+      const result = await apply.call(this, description, ...rest);
+      if (description?.type === "answer") void observe(this);
+      return result;
+    };
+  }
+
+  window.tandemTest = {
+    /** Milliseconds from the answer applied to the first decoded frame; `null` until there was one. */
+    firstFrame: () => (watch?.firstFrame === undefined ? null : watch.firstFrame - watch.applied),
+
+    /** The next `count` samples (48 kHz, 16 bits) of what the page plays. */
+    async hear(count) {
+      const stream = document.querySelector("#remote").srcObject;
+      const context = new AudioContext({ sampleRate: 48000 });
+      await context.resume();
+      const source = context.createMediaStreamSource(stream);
+      const ear = context.createScriptProcessor(4096, 1, 1);
+      const samples = [];
+      await new Promise((resolve) => {
+        ear.onaudioprocess = ({ inputBuffer }) => {
+          for (const value of inputBuffer.getChannelData(0)) samples.push(Math.round(value * 32767));
+          if (samples.length >= count) resolve();
+        };
+        source.connect(ear);
+        ear.connect(context.destination);
+      });
+      source.disconnect();
+      await context.close();
+      return samples.slice(0, count);
+    },
+
+    /** What the connection's statistics tell of its audio. */
+    async audio() {
+      const found = {};
+      if (!watch) return found;
+      for (const stats of (await watch.connection.getStats()).values()) {
+        if (stats.type === "codec") found.codec = stats.mimeType;
+        if (stats.type === "inbound-rtp") found.packetsReceived = stats.packetsReceived;
+        if (stats.type === "outbound-rtp") found.packetsSent = stats.packetsSent;
+      }
+      return found;
+    },
+  };
+})();

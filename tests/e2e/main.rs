@@ -1,0 +1,12 @@
+//! End to end: the real binary over real sockets, with sipp, baresip and Chromium as its peers.
+//!
+//! Each test starts a server of its own on ports of its own. They run one at a time (`.config/nextest.toml`): two cores
+//! carry one browser and one server, not three.
+
+mod api;
+mod browser;
+mod phone;
+mod recording;
+mod relay;
+mod slow_peer;
+mod torture;

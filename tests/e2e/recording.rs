@@ -1,0 +1,147 @@
+//! Recordings: both channels on one clock, and readable whatever happens to the process.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use media_engine::sdp::Codec;
+use serde_json::json;
+use tests::ears::FarEnd;
+use tests::ports;
+use tests::rtp::RtpEnd;
+use tests::sipp::Sipp;
+use tests::sound;
+use tests::tandem::{Setup, Tandem};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Octets of silence and of a loud sample in PCMU.
+const SILENT: u8 = 0xff;
+const LOUD: u8 = 0x80;
+/// Packets between two clicks, which are heard in both channels.
+const PERIOD: usize = 25;
+const CLICKS: usize = 6;
+
+/// A packet of silence, or one that begins with two milliseconds of full scale.
+fn payload(n: usize) -> Vec<u8> {
+    let mut payload = vec![SILENT; 160];
+    if n % PERIOD == PERIOD / 2 {
+        payload[..16].fill(LOUD);
+    }
+    payload
+}
+
+/// Samples at which a click begins.
+fn clicks(samples: &[i16]) -> Vec<usize> {
+    let mut found: Vec<usize> = Vec::new();
+    for (n, sample) in samples.iter().enumerate() {
+        if sample.unsigned_abs() > 12_000 && found.last().is_none_or(|last| n > last + 800) {
+            found.push(n);
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_two_parties_say_at_once_stands_at_once_in_both_channels() {
+    let callee_port = ports::free();
+    let tandem = Tandem::start(&Setup {
+        trunks: vec![("callees", vec![format!("127.0.0.1:{callee_port}")])],
+        routes: vec![("*", "trunk:callees")],
+        ..Setup::default()
+    })
+    .await;
+    let api = tandem.api("Home").await;
+    api.voice_config(json!({ "record": true })).await;
+
+    let (customer, agent) = (RtpEnd::bind().await, RtpEnd::bind().await);
+    let callee = Sipp::callee(callee_port, agent.port()).await;
+    let hold = Duration::from_secs(5);
+    let caller = Sipp::caller(tandem.sip(), &[("+15550001".into(), customer.port())], 1, hold);
+    let (_, to_customer_leg) = caller.next_answered(0, PATIENCE).await;
+    let (to_agent_leg, before) = agent.peer(PATIENCE, &customer, to_customer_leg).await;
+    // Both leave in the same moment of the same task.
+    let mut pace = tokio::time::interval(Duration::from_millis(20));
+    for n in 0..PERIOD * CLICKS {
+        pace.tick().await;
+        customer.send(to_customer_leg, before + n, &payload(n)).await;
+        agent.send(to_agent_leg, before + n, &payload(n)).await;
+    }
+    caller.succeeds(PATIENCE).await;
+    callee.succeeds(PATIENCE).await;
+
+    let call = api.call_becomes("ended", PATIENCE).await;
+    let id = call["id"].as_str().expect("an id");
+    let detail = api.get(&format!("/api/calls/{id}")).await;
+    assert_eq!(detail["recording"]["state"], "finished", "{detail}");
+    let file = recording(&tandem.data());
+    let (rate, channels) = sound::read_wav(&file).expect("a finished WAV file");
+    assert_eq!(channels.len(), 2, "customer and agent");
+    let (first, second) = (clicks(&channels[0]), clicks(&channels[1]));
+    assert_eq!((first.len(), second.len()), (CLICKS, CLICKS), "clicks in each channel: {first:?} {second:?}");
+    let apart_ms: Vec<f64> =
+        first.iter().zip(&second).map(|(a, b)| a.abs_diff(*b) as f64 * 1_000.0 / f64::from(rate.hz())).collect();
+    println!("clicks in the two channels lie apart by {apart_ms:.2?} ms");
+    assert!(apart_ms.iter().all(|&ms| ms <= 5.0), "channels apart by {apart_ms:.2?} ms");
+    tandem.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_server_leaves_a_readable_recording_and_a_row_that_says_so() {
+    let setup = Setup::default();
+    let tandem = Tandem::start(&setup).await;
+    let api = tandem.api("Home").await;
+    let mut far = FarEnd::start(tandem.sip(), vec![Codec::Pcmu]).await;
+    far.call("+34910000001", "record", PATIENCE).await;
+    let rate = codecs::SampleRate::HZ_8000;
+    far.party.say(1, rate, &sound::tone(rate, 440.0, -12.0, 10.0)).expect("a clip to say");
+    api.call_becomes("bridged", PATIENCE).await;
+
+    // Three seconds of two channels of 16 bits are in the file, as its size says.
+    let flushed = 3 * rate.hz() as usize;
+    let file = grows(&tandem.data(), 44 + flushed * 4).await;
+    let name = file.file_name().expect("a name").to_owned();
+    let folder = tandem.kill().await;
+    far.party.stop().await;
+
+    let file = folder.path().join("data/recordings").join(name);
+    let (rate, channels) = sound::read_wav(&file).expect("a readable WAV file after SIGKILL");
+    assert_eq!(channels.len(), 2);
+    // What was not yet flushed may be lost: its last second.
+    let least = flushed - rate.hz() as usize;
+    assert!(channels[0].len() >= least, "{} samples of at least {least}", channels[0].len());
+    let middle = &channels[0][channels[0].len() / 2..channels[0].len() / 2 + 4_000];
+    sound::assert_tone("the recording that was cut off", middle, rate, 440.0, -12.0, 1.0);
+
+    let tandem = Tandem::start_in(folder, &setup).await;
+    let api = tandem.api("Home").await;
+    let call = api.newest_call().await.expect("the call's row");
+    let detail = api.get(&format!("/api/calls/{}", call["id"].as_str().expect("an id"))).await;
+    assert_eq!((&detail["status"], &detail["cause"]), (&json!("ended"), &json!("crash")), "{detail}");
+    assert_eq!(detail["recording"]["state"], "interrupted", "{detail}");
+    tandem.stop().await;
+}
+
+/// The only recording in a data folder.
+fn recording(data: &std::path::Path) -> PathBuf {
+    find(data).unwrap_or_else(|| panic!("no recording in {}", data.display()))
+}
+
+fn find(data: &std::path::Path) -> Option<PathBuf> {
+    let files = std::fs::read_dir(data.join("recordings")).ok()?;
+    files.filter_map(|entry| Some(entry.ok()?.path())).find(|path| path.extension().is_some_and(|kind| kind == "wav"))
+}
+
+/// Waits until the recording has `bytes`.
+async fn grows(data: &std::path::Path, bytes: usize) -> PathBuf {
+    let mut look = tokio::time::interval(Duration::from_millis(20));
+    let wait = async {
+        loop {
+            look.tick().await;
+            if let Some(path) = find(data)
+                && std::fs::metadata(&path).is_ok_and(|file| file.len() as usize >= bytes)
+            {
+                return path;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("the recording did not grow to {bytes} bytes"))
+}

@@ -1,0 +1,60 @@
+//! The torture messages of RFC 4475 and RFC 5118, against the running server: it lives, answers, and keeps nothing.
+
+use std::time::Duration;
+
+use tests::repository;
+use tests::sip::Wire;
+use tests::tandem::{Setup, Tandem};
+
+const MESSAGES: usize = 61;
+/// OPTIONS is answered within this, whatever came before.
+const ANSWER: Duration = Duration::from_millis(500);
+
+fn messages() -> Vec<(String, Vec<u8>)> {
+    let file = repository().join("media-engine/tests/data/sip-torture/rfc.json");
+    let text = std::fs::read_to_string(&file).expect("the torture messages");
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&text).expect("a list");
+    let message = |row: &serde_json::Value| {
+        let (id, data) = (row["id"].as_str().expect("an id"), row["data"].as_str().expect("data"));
+        let bytes = match data.strip_prefix("hex:") {
+            Some(digits) => hex::decode(digits).expect("hexadecimal"),
+            None => data.as_bytes().to_vec(),
+        };
+        (id.to_owned(), bytes)
+    };
+    let messages: Vec<_> = rows.iter().map(message).collect();
+    assert_eq!(messages.len(), MESSAGES);
+    messages
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn torture_messages_over_websocket_leave_nothing() {
+    let tandem = Tandem::start(&Setup::default()).await;
+    let before = tandem.holdings().await;
+    for (id, bytes) in messages() {
+        let mut wire = Wire::websocket(&tandem.http).await;
+        // A connection may be closed for what came over it; the server must serve the next one.
+        wire.send(&bytes).await;
+        let mut other = Wire::websocket(&tandem.http).await;
+        assert_eq!(other.options(ANSWER).await, Some(200), "OPTIONS after {id}");
+    }
+    tandem.gives_back(&before, Duration::from_secs(5)).await;
+    assert_eq!(tandem.metric("sip_connections", "").await, 0.0, "connections are left");
+    assert_eq!(tandem.metric("call_panics_total", "").await, 0.0);
+    tandem.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn torture_messages_over_udp_leave_nothing() {
+    let tandem = Tandem::start(&Setup::default()).await;
+    let before = tandem.holdings().await;
+    let mut wire = Wire::udp(tandem.sip()).await;
+    for (id, bytes) in messages() {
+        wire.send(&bytes).await;
+        assert_eq!(wire.options(ANSWER).await, Some(200), "OPTIONS after {id}");
+    }
+    // A trunk's address may call: what became a call there ends when nobody acknowledges.
+    tandem.gives_back(&before, Duration::from_secs(20)).await;
+    assert_eq!(tandem.metric("call_panics_total", "").await, 0.0);
+    tandem.stop().await;
+}

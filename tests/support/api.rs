@@ -1,0 +1,169 @@
+//! The HTTP API as its clients see it: requests, and streams of server-sent events.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt};
+use reqwest::{Client, Method, Response, StatusCode};
+use serde_json::Value;
+use tokio::time::timeout;
+
+/// A client with a key.
+#[derive(Clone, Debug)]
+pub struct Api {
+    client: Client,
+    base: String,
+    key: String,
+}
+
+impl Api {
+    /// A client of the server at `base` with `key`.
+    pub fn new(base: &str, key: &str) -> Api {
+        Api { client: Client::new(), base: base.to_owned(), key: key.to_owned() }
+    }
+
+    /// The same server with another key.
+    pub fn with_key(&self, key: &str) -> Api {
+        Api { key: key.to_owned(), ..self.clone() }
+    }
+
+    /// Sends a request; `body` as it stands.
+    pub async fn send(&self, method: Method, path: &str, body: Option<String>) -> Response {
+        let mut request = self.client.request(method, format!("{}{path}", self.base));
+        if !self.key.is_empty() {
+            request = request.bearer_auth(&self.key);
+        }
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body);
+        }
+        request.send().await.expect("an answer over HTTP")
+    }
+
+    /// Status and JSON of an answer; `null` when there is none.
+    pub async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+        let answer = self.send(method, path, body.map(|body| body.to_string())).await;
+        let status = answer.status();
+        let text = answer.text().await.expect("the answer's text");
+        (status, serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+
+    /// JSON of a GET that must succeed.
+    pub async fn get(&self, path: &str) -> Value {
+        let (status, body) = self.ask(Method::GET, path, None).await;
+        assert!(status.is_success(), "GET {path}: {status} {body}");
+        body
+    }
+
+    /// Replaces part of the organization's voice configuration.
+    pub async fn voice_config(&self, change: Value) {
+        let mut config = self.get("/api/voice/config").await;
+        for (key, value) in change.as_object().expect("an object") {
+            config[key] = value.clone();
+        }
+        let (status, body) = self.ask(Method::PUT, "/api/voice/config", Some(config)).await;
+        assert!(status.is_success(), "PUT /api/voice/config: {status} {body}");
+    }
+
+    /// Opens a stream of events; `after`: Last-Event-ID.
+    pub async fn events(&self, path: &str, after: Option<&str>) -> Events {
+        let mut request = self.client.get(format!("{}{path}", self.base)).bearer_auth(&self.key);
+        if let Some(id) = after {
+            request = request.header("last-event-id", id);
+        }
+        let answer = request.send().await.expect("a stream over HTTP");
+        assert!(answer.status().is_success(), "GET {path}: {}", answer.status());
+        let bytes = answer.bytes_stream().map(|chunk| chunk.map(|chunk| chunk.to_vec()));
+        Events { bytes: Box::pin(bytes), buffer: Vec::new() }
+    }
+
+    /// The newest call of the organization, as the list shows it.
+    pub async fn newest_call(&self) -> Option<Value> {
+        let list = self.get("/api/calls").await;
+        let calls = list.as_array().or_else(|| list["calls"].as_array()).or_else(|| list["items"].as_array());
+        calls.expect("a list of calls").first().cloned()
+    }
+
+    /// Waits until the newest call's row says `status`.
+    pub async fn call_becomes(&self, status: &str, deadline: Duration) -> Value {
+        let mut seen = None;
+        let wait = async {
+            let mut again = tokio::time::interval(Duration::from_millis(100));
+            loop {
+                again.tick().await;
+                seen = self.newest_call().await;
+                if let Some(call) = seen.as_ref().filter(|call| call["status"] == status) {
+                    return call.clone();
+                }
+            }
+        };
+        let found = timeout(deadline, wait).await;
+        found.unwrap_or_else(|_| panic!("no call became {status} within {deadline:?}; newest: {seen:?}"))
+    }
+}
+
+/// One server-sent event.
+#[derive(Clone, Debug)]
+pub struct SentEvent {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its data as JSON.
+    pub data: Value,
+}
+
+/// A stream of server-sent events.
+pub struct Events {
+    bytes: Pin<Box<dyn Stream<Item = Result<Vec<u8>, reqwest::Error>> + Send>>,
+    buffer: Vec<u8>,
+}
+
+impl Events {
+    /// The next event; `None` when the stream ended.
+    pub async fn next(&mut self) -> Option<SentEvent> {
+        loop {
+            while let Some(end) = self.buffer.windows(2).position(|two| two == b"\n\n") {
+                let block: Vec<u8> = self.buffer.drain(..end + 2).collect();
+                if let Some(event) = parse(&String::from_utf8_lossy(&block)) {
+                    return Some(event);
+                }
+            }
+            let chunk = self.bytes.next().await?.ok()?;
+            self.buffer.extend(chunk.into_iter().filter(|&byte| byte != b'\r'));
+        }
+    }
+
+    /// Waits for the event that `find` takes.
+    pub async fn until<T>(
+        &mut self,
+        what: &str,
+        deadline: Duration,
+        mut find: impl FnMut(&SentEvent) -> Option<T>,
+    ) -> T {
+        let mut seen = Vec::new();
+        let wait = async {
+            loop {
+                let event = self.next().await.unwrap_or_else(|| panic!("the stream ended without: {what}"));
+                if let Some(found) = find(&event) {
+                    return found;
+                }
+                seen.push(event);
+            }
+        };
+        let found = timeout(deadline, wait).await;
+        found.unwrap_or_else(|_| panic!("no event within {deadline:?}: {what}; seen: {seen:#?}"))
+    }
+}
+
+/// Comments and events without data are nothing.
+fn parse(block: &str) -> Option<SentEvent> {
+    let field = |name: &str| {
+        let lines = block.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        lines.map(|value| value.strip_prefix(' ').unwrap_or(value)).collect::<Vec<_>>().join("\n")
+    };
+    let data = field("data");
+    if data.is_empty() {
+        return None;
+    }
+    Some(SentEvent { id: field("id"), name: field("event"), data: serde_json::from_str(&data).unwrap_or(Value::Null) })
+}

@@ -1,0 +1,108 @@
+//! baresip, a SIP phone: sends a tone, keeps what it hears in WAV files.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::ports;
+use crate::process::Process;
+
+const INSTALL: &str = "install Debian's baresip (`make setup-test`)";
+const READY: Duration = Duration::from_secs(10);
+
+/// A running baresip.
+pub struct Baresip {
+    process: Process,
+    folder: TempDir,
+}
+
+impl Baresip {
+    /// Starts a phone that offers only `codec` (as baresip names it) and whose microphone is a tone of `hertz`.
+    pub async fn start(codec: &str, hertz: u32) -> Baresip {
+        let folder = tempfile::tempdir().expect("a folder for baresip");
+        let (sip, media) = (ports::free(), ports::free());
+        let path = folder.path().display();
+        // aubridge with a name that nothing else uses: a loudspeaker that needs no sound card.
+        let config = format!(
+            "poll_method epoll\nsip_listen 127.0.0.1:{sip}\nnet_interface 127.0.0.1\nrtp_ports {media}-{}\n\
+             module_path /usr/lib/baresip/modules\n\
+             module stdio.so\nmodule g711.so\nmodule opus.so\nmodule ausine.so\nmodule aubridge.so\nmodule sndfile.so\n\
+             module_app account.so\nmodule_app menu.so\n\
+             audio_player aubridge,nowhere\naudio_source ausine,{hertz}\naudio_alert aubridge,nowhere\n\
+             ausrc_srate 48000\nausrc_channels 2\nauplay_srate 48000\n\
+             ausrc_format s16\nauplay_format s16\nauenc_format s16\naudec_format s16\n\
+             opus_bitrate 32000\nsnd_path {path}\n",
+            media + 20,
+        );
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("a file of baresip's");
+        write("config", &config);
+        write("accounts", &format!("<sip:phone@127.0.0.1>;regint=0;audio_codecs={codec}\n"));
+        write("contacts", "\n");
+        let mut command = Command::new("baresip");
+        command.arg("-f").arg(folder.path()).current_dir(folder.path());
+        let process = Process::start("baresip", INSTALL, &mut command);
+        process.line("baresip is ready", READY, |line| line.contains("baresip is ready").then_some(())).await;
+        Baresip { process, folder }
+    }
+
+    /// Dials and waits until the call is established.
+    pub async fn dial(&mut self, uri: &str, deadline: Duration) {
+        self.process.write_line(&format!("/dial {uri}"));
+        self.process.line("Call established", deadline, |line| line.contains("Call established").then_some(())).await;
+    }
+
+    /// Whether it said something that contains `text`.
+    pub fn said(&self, text: &str) -> bool {
+        self.process.said().contains(text)
+    }
+
+    /// Waits until it has kept `length` of what it heard.
+    pub async fn hears(&self, length: Duration, beyond: Duration) {
+        let mut look = tokio::time::interval(Duration::from_millis(50));
+        let wait = async {
+            loop {
+                look.tick().await;
+                if self.kept("dec").is_some_and(|kept| kept >= length) {
+                    return;
+                }
+            }
+        };
+        let heard = tokio::time::timeout(length + beyond, wait).await;
+        assert!(heard.is_ok(), "baresip heard {:?} of {length:?}", self.kept("dec").unwrap_or_default());
+    }
+
+    /// Length of a direction's sound so far: the header is written at the end, the samples all along.
+    fn kept(&self, direction: &str) -> Option<Duration> {
+        let bytes = std::fs::read(self.find_sound(direction)?).ok()?;
+        let number = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+        // RIFF: bytes a second stand at 28 in a plain header.
+        let per_second = number(28).filter(|&rate| rate > 0)?;
+        Some(Duration::from_secs_f64((bytes.len() as f64 - 44.0).max(0.0) / f64::from(per_second)))
+    }
+
+    /// Hangs up and waits until that is done.
+    pub async fn hang_up(&mut self, deadline: Duration) {
+        self.process.write_line("/hangup");
+        let over = |line: &str| line.contains("terminated (duration").then_some(());
+        self.process.line("the call terminated", deadline, over).await;
+    }
+
+    /// The call's direction `dec` (heard) or `enc` (said) as a WAV file; its header is complete once the call is over.
+    pub fn sound(&self, direction: &str) -> PathBuf {
+        self.find_sound(direction).unwrap_or_else(|| panic!("baresip kept no sound `{direction}`"))
+    }
+
+    fn find_sound(&self, direction: &str) -> Option<PathBuf> {
+        let ending = format!("-{direction}.wav");
+        let files = std::fs::read_dir(self.folder.path()).expect("baresip's folder");
+        let mut paths = files.filter_map(|entry| Some(entry.ok()?.path()));
+        paths.find(|path| path.to_string_lossy().ends_with(&ending))
+    }
+
+    /// Ends it.
+    pub async fn stop(self) {
+        self.process.stop().await;
+    }
+}

@@ -1,0 +1,142 @@
+//! Real Chromium through a small node driver: JSON lines out, JSON lines back (`tests/browser/driver.mjs`).
+
+use std::process::Command;
+use std::time::Duration;
+
+use codecs::SampleRate;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::process::Process;
+use crate::tandem::Account;
+use crate::{repository, sound};
+
+const INSTALL: &str = "run `make test`, which installs Chromium and the driver's packages";
+/// A browser that starts on a busy machine.
+const LAUNCH: Duration = Duration::from_secs(30);
+/// Anything else, beyond what it waits for by itself.
+const ANSWER: Duration = Duration::from_secs(20);
+/// A new audio graph is silent at first.
+const EAR_OPENS: Duration = Duration::from_millis(500);
+/// What a page may take to show something.
+const SHOW: Duration = Duration::from_secs(10);
+
+/// A browser with one page, whose microphone hears a tone.
+pub struct Browser {
+    process: Process,
+    next: u64,
+    line: usize,
+    _folder: TempDir,
+}
+
+impl Browser {
+    /// Launches a browser whose microphone hears a tone of `hertz` at `dbfs`.
+    pub async fn launch(hertz: f32, dbfs: f32) -> Browser {
+        let folder = tempfile::tempdir().expect("a folder for the browser's microphone");
+        let microphone = folder.path().join("microphone.wav");
+        let rate = SampleRate::HZ_48000;
+        // Whole periods, so that it repeats without a click.
+        sound::write_wav(&microphone, rate, &sound::tone(rate, hertz, dbfs, 1.0));
+        let driver = repository().join("tests/browser");
+        assert!(driver.join("node_modules").exists(), "the browser driver's packages are missing: {INSTALL}");
+        let mut command = Command::new("node");
+        command.arg(driver.join("driver.mjs")).current_dir(&driver);
+        let process = Process::start("browser driver", INSTALL, &mut command);
+        let mut browser = Browser { process, next: 0, line: 0, _folder: folder };
+        browser.ask(LAUNCH, json!({ "do": "launch", "microphone": microphone })).await;
+        browser
+    }
+
+    /// Opens a page.
+    pub async fn open(&mut self, url: &str) {
+        let status = self.ask(ANSWER, json!({ "do": "open", "url": url })).await;
+        assert_eq!(status, 200, "{url}");
+    }
+
+    /// Opens the agent's page, signs in, and waits until its phone is registered.
+    pub async fn sign_in(&mut self, http: &str, account: &Account) {
+        self.open(&format!("{http}/agent")).await;
+        self.fill("#login-email", &account.email).await;
+        self.fill("#login-password", &account.password).await;
+        self.click("#login-submit").await;
+        self.attribute("#registration-state", "data-state", "registered", SHOW).await;
+    }
+
+    /// Types into a field.
+    pub async fn fill(&mut self, on: &str, text: &str) {
+        self.ask(ANSWER, json!({ "do": "fill", "on": on, "text": text })).await;
+    }
+
+    /// Clicks, as soon as that is possible.
+    pub async fn click(&mut self, on: &str) {
+        self.ask(ANSWER, json!({ "do": "click", "on": on, "within": SHOW.as_millis() as u64 })).await;
+    }
+
+    /// Waits until an element's attribute has a value.
+    pub async fn attribute(&mut self, on: &str, name: &str, value: &str, within: Duration) {
+        let within_ms = within.as_millis() as u64;
+        let request = json!({ "do": "attribute", "on": on, "name": name, "value": value, "within": within_ms });
+        self.ask(within + ANSWER, request).await;
+    }
+
+    /// Waits until the phone's line is `idle`, `incoming`, `calling` or `active`.
+    pub async fn line_becomes(&mut self, phase: &str, within: Duration) {
+        self.attribute("#call-state", "data-state", phase, within).await;
+    }
+
+    /// An element's text.
+    pub async fn text(&mut self, on: &str) -> String {
+        self.ask(ANSWER, json!({ "do": "text", "on": on })).await.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// What the page plays, `seconds` of it, at 48 kHz.
+    pub async fn hear(&mut self, seconds: f32) -> Vec<i16> {
+        let skipped = (EAR_OPENS.as_secs_f32() * 48_000.0) as usize;
+        let count = skipped + (seconds * 48_000.0) as usize;
+        let heard = self.call("hear", json!(count)).await;
+        let samples = heard.as_array().expect("samples").iter();
+        samples.skip(skipped).map(|sample| sample.as_i64().unwrap_or_default() as i16).collect()
+    }
+
+    /// Milliseconds from the answer applied to the first decoded frame of the newest connection.
+    pub async fn first_frame_ms(&mut self, within: Duration) -> f64 {
+        let mut again = tokio::time::interval(Duration::from_millis(50));
+        let wait = async {
+            loop {
+                again.tick().await;
+                if let Some(ms) = self.call("firstFrame", Value::Null).await.as_f64() {
+                    return ms;
+                }
+            }
+        };
+        tokio::time::timeout(within, wait).await.unwrap_or_else(|_| panic!("no frame was decoded within {within:?}"))
+    }
+
+    /// Calls a function of `tests/browser/page.js`.
+    pub async fn call(&mut self, name: &str, argument: Value) -> Value {
+        self.ask(ANSWER, json!({ "do": "call", "name": name, "argument": argument })).await
+    }
+
+    /// Errors and warnings that the page wrote to its console since the last time.
+    pub async fn complaints(&mut self) -> Vec<String> {
+        let complaints = self.ask(ANSWER, json!({ "do": "complaints" })).await;
+        serde_json::from_value(complaints).expect("a list of texts")
+    }
+
+    /// Closes the browser and waits for that.
+    pub async fn close(mut self) {
+        self.ask(ANSWER, json!({ "do": "close" })).await;
+        self.process.stop().await;
+    }
+
+    async fn ask(&mut self, within: Duration, mut request: Value) -> Value {
+        self.next += 1;
+        let id = self.next;
+        request["id"] = json!(id);
+        self.process.write_line(&request.to_string());
+        let answer = |line: &str| serde_json::from_str::<Value>(line).ok().filter(|answer| answer["id"] == id);
+        let answer = self.process.line_from(&mut self.line, &format!("an answer to {request}"), within, answer).await;
+        assert!(answer.get("error").is_none(), "browser: {answer:#}");
+        answer["value"].clone()
+    }
+}

@@ -1,0 +1,44 @@
+//! Ports for peers that must be told theirs before they start.
+
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+/// Below the system's ephemeral range, apart from the ports that Tandem hands out in tests.
+const FIRST: u16 = 14_000;
+const COUNT: u16 = 4_000;
+
+/// Port range of `[media] ports` in tests.
+pub const MEDIA: &str = "20000-23999";
+
+/// An even port on 127.0.0.1 that is free, with its odd neighbour, for UDP and TCP.
+pub fn free() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    for _ in 0..COUNT {
+        // Processes of one run begin at different places.
+        let step = NEXT.fetch_add(2, Ordering::Relaxed);
+        let start = (std::process::id() as u16).wrapping_mul(38) & !1;
+        let port = FIRST + start.wrapping_add(step) % COUNT;
+        let udp = |port| UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+        if udp(port) && udp(port + 1) && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free port from {FIRST} to {}", FIRST + COUNT);
+}
+
+/// Waits until somebody listens on UDP `port`, without touching it.
+pub async fn until_bound(port: u16, deadline: Duration) {
+    let mut look = tokio::time::interval(Duration::from_millis(10));
+    let wanted = format!(":{port:04X}");
+    let wait = async {
+        loop {
+            look.tick().await;
+            let table = std::fs::read_to_string("/proc/net/udp").expect("the system's UDP sockets");
+            if table.lines().any(|row| row.split_whitespace().nth(1).is_some_and(|local| local.ends_with(&wanted))) {
+                return;
+            }
+        }
+    };
+    assert!(tokio::time::timeout(deadline, wait).await.is_ok(), "nobody listened on port {port} within {deadline:?}");
+}

@@ -1,0 +1,169 @@
+//! A plain RTP endpoint of the tests' own: known bytes out, whatever comes back kept.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::net::UdpSocket;
+use tokio::time::{Instant, timeout_at};
+
+use crate::ports;
+
+/// Octets of 20 ms of G.711.
+const PAYLOAD: usize = 160;
+const HEADER: usize = 12;
+
+/// A UDP socket that speaks PCMU.
+pub struct RtpEnd {
+    socket: UdpSocket,
+    port: u16,
+}
+
+/// One packet, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// RTP sequence number.
+    pub sequence: u16,
+    /// RTP timestamp.
+    pub timestamp: u32,
+    /// RTP payload type.
+    pub payload_type: u8,
+    /// What it carries.
+    pub payload: Vec<u8>,
+    /// Where it came from.
+    pub source: SocketAddr,
+}
+
+impl RtpEnd {
+    /// Binds an even port on 127.0.0.1.
+    pub async fn bind() -> RtpEnd {
+        let port = ports::free();
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).await.expect("the port was free a moment ago");
+        RtpEnd { socket, port }
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Sends `count` packets of seeded noise to `to`, one each 20 ms, and keeps what comes until all came or
+    /// `linger` passed after the last one left. Returns what was sent and what came, both in order.
+    pub async fn exchange(&self, to: SocketAddr, seed: u64, count: usize, linger: Duration) -> (Vec<Packet>, Vec<Packet>) {
+        let mut noise = StdRng::seed_from_u64(seed);
+        let (first, clock, ssrc): (u16, u32, u32) = (noise.random(), noise.random(), noise.random());
+        let (mut sent, mut came) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let mut pace = tokio::time::interval(Duration::from_millis(20));
+        let mut buffer = [0; 2048];
+        let mut until = Instant::now() + Duration::from_millis(20) * count as u32 + linger;
+        while came.len() < count {
+            tokio::select! {
+                _ = pace.tick(), if sent.len() < count => {
+                    let n = sent.len();
+                    let mut payload = vec![0; PAYLOAD];
+                    noise.fill(&mut payload[..]);
+                    let packet = Packet {
+                        sequence: first.wrapping_add(n as u16),
+                        timestamp: clock.wrapping_add((n * PAYLOAD) as u32),
+                        payload_type: 0,
+                        payload,
+                        source: SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)),
+                    };
+                    self.socket.send_to(&packet.write(n == 0, ssrc), to).await.expect("a datagram sent on loopback");
+                    sent.push(packet);
+                    until = Instant::now() + Duration::from_millis(20) * (count - n) as u32 + linger;
+                }
+                received = timeout_at(until, self.socket.recv_from(&mut buffer)) => match received {
+                    Ok(Ok((length, source))) => came.extend(Packet::parse(&buffer[..length], source)),
+                    Ok(Err(error)) => panic!("port {}: {error}", self.port),
+                    Err(_) => break,
+                },
+            }
+        }
+        (sent, came)
+    }
+
+    /// Sends packet `n` of a stream of PCMU.
+    pub async fn send(&self, to: SocketAddr, n: usize, payload: &[u8]) {
+        let packet = Packet {
+            sequence: n as u16,
+            timestamp: (n * PAYLOAD) as u32,
+            payload_type: 0,
+            payload: payload.to_vec(),
+            source: SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)),
+        };
+        let bytes = packet.write(n == 0, u32::from(self.port));
+        self.socket.send_to(&bytes, to).await.expect("a datagram sent on loopback");
+    }
+
+    /// Where packets for this end come from: `other` speaks into its leg at `through` until they arrive. Also returns
+    /// the number of packets that took.
+    pub async fn peer(&self, deadline: Duration, other: &RtpEnd, through: SocketAddr) -> (SocketAddr, usize) {
+        let mut pace = tokio::time::interval(Duration::from_millis(20));
+        let mut buffer = [0; 2048];
+        let wait = async {
+            let mut sent = 0;
+            loop {
+                tokio::select! {
+                    _ = pace.tick() => {
+                        other.send(through, sent, &[0xff; PAYLOAD]).await;
+                        sent += 1;
+                    }
+                    received = self.socket.recv_from(&mut buffer) => {
+                        return (received.expect("a datagram on loopback").1, sent);
+                    }
+                }
+            }
+        };
+        tokio::time::timeout(deadline, wait).await.unwrap_or_else(|_| panic!("nothing came to port {}", self.port))
+    }
+}
+
+impl Packet {
+    fn write(&self, marker: bool, ssrc: u32) -> Vec<u8> {
+        let mut bytes = vec![0x80, u8::from(marker) << 7 | self.payload_type];
+        bytes.extend(self.sequence.to_be_bytes());
+        bytes.extend(self.timestamp.to_be_bytes());
+        bytes.extend(ssrc.to_be_bytes());
+        bytes.extend(&self.payload);
+        bytes
+    }
+
+    /// Nothing when it is no plain RTP packet (RTCP, a keep-alive).
+    fn parse(bytes: &[u8], source: SocketAddr) -> Option<Packet> {
+        if bytes.len() < HEADER || bytes[0] != 0x80 || (64..96).contains(&(bytes[1] & 0x7f)) {
+            return None;
+        }
+        let word = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        Some(Packet {
+            sequence: u16::from_be_bytes([bytes[2], bytes[3]]),
+            timestamp: word(4),
+            payload_type: bytes[1] & 0x7f,
+            payload: bytes[HEADER..].to_vec(),
+            source,
+        })
+    }
+}
+
+/// Asserts that every packet sent came back once, with its bytes, in its place of sequence and time.
+#[track_caller]
+pub fn assert_unaltered(what: &str, sent: &[Packet], came: &[Packet]) {
+    let by_payload: HashMap<&[u8], usize> =
+        sent.iter().enumerate().map(|(n, packet)| (packet.payload.as_slice(), n)).collect();
+    let places: Vec<Option<usize>> = came.iter().map(|packet| by_payload.get(&packet.payload[..]).copied()).collect();
+    let altered = places.iter().filter(|place| place.is_none()).count();
+    assert_eq!(altered, 0, "{what}: packets came whose bytes were never sent");
+    let missing: Vec<usize> = (0..sent.len()).filter(|n| !places.contains(&Some(*n))).collect();
+    assert!(missing.is_empty(), "{what}: {} of {} packets never came: {missing:?}", missing.len(), sent.len());
+    assert_eq!(came.len(), sent.len(), "{what}: packets came twice");
+    for (packet, place) in came.iter().zip(&places) {
+        let n = place.expect("counted above");
+        let (sequence, timestamp) = (n as u16, (n * PAYLOAD) as u32);
+        let first = &came[places.iter().position(|place| *place == Some(0)).expect("none is missing")];
+        assert_eq!(packet.sequence.wrapping_sub(first.sequence), sequence, "{what}: packet {n} was renumbered");
+        assert_eq!(packet.timestamp.wrapping_sub(first.timestamp), timestamp, "{what}: packet {n} has another time");
+        assert_eq!(packet.payload_type, 0, "{what}: packet {n} has another payload type");
+    }
+}

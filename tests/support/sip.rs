@@ -1,0 +1,125 @@
+//! The least of a SIP client: whole messages as bytes over UDP, TCP or WebSocket, and waiting for an answer.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+/// How a client reaches the server.
+pub enum Wire {
+    /// One datagram, one message.
+    Udp(UdpSocket),
+    /// A stream.
+    Tcp(TcpStream),
+    /// RFC 7118.
+    WebSocket(Box<WebSocketStream<MaybeTlsStream<TcpStream>>>),
+}
+
+impl Wire {
+    /// A UDP socket towards `server`.
+    pub async fn udp(server: SocketAddr) -> Wire {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a UDP socket");
+        socket.connect(server).await.expect("a route on loopback");
+        Wire::Udp(socket)
+    }
+
+    /// A TCP connection to `server`.
+    pub async fn tcp(server: SocketAddr) -> Wire {
+        Wire::Tcp(TcpStream::connect(server).await.expect("a connection to the SIP listener"))
+    }
+
+    /// A WebSocket to `/sip` of the server whose pages are at `http`.
+    pub async fn websocket(http: &str) -> Wire {
+        let url = format!("{}/sip", http.replacen("http", "ws", 1));
+        let mut request = url.as_str().into_client_request().expect("a WebSocket URL");
+        let headers = request.headers_mut();
+        headers.insert("sec-websocket-protocol", "sip".parse().expect("a token"));
+        headers.insert("origin", http.parse().expect("an origin"));
+        let (socket, _answer) = tokio_tungstenite::connect_async(request).await.expect("the WebSocket upgraded");
+        Wire::WebSocket(Box::new(socket))
+    }
+
+    /// Token of the transport in Via.
+    pub fn token(&self) -> &'static str {
+        match self {
+            Wire::Udp(_) => "UDP",
+            Wire::Tcp(_) => "TCP",
+            Wire::WebSocket(_) => "WS",
+        }
+    }
+
+    /// Sends bytes; whether the server still takes them.
+    pub async fn send(&mut self, bytes: &[u8]) -> bool {
+        match self {
+            // A refused port shows at the next call: the server is looked at by OPTIONS instead.
+            Wire::Udp(socket) => socket.send(bytes).await.is_ok(),
+            Wire::Tcp(stream) => stream.write_all(bytes).await.is_ok(),
+            Wire::WebSocket(socket) => {
+                let message = match std::str::from_utf8(bytes) {
+                    Ok(text) => Message::text(text),
+                    Err(_) => Message::binary(bytes.to_vec()),
+                };
+                socket.send(message).await.is_ok()
+            }
+        }
+    }
+
+    /// The next bytes; `None` when the server closed.
+    pub async fn receive(&mut self) -> Option<Vec<u8>> {
+        let mut buffer = vec![0; 65_536];
+        let length = match self {
+            Wire::Udp(socket) => socket.recv(&mut buffer).await.ok()?,
+            Wire::Tcp(stream) => stream.read(&mut buffer).await.ok().filter(|&length| length > 0)?,
+            Wire::WebSocket(socket) => loop {
+                match socket.next().await?.ok()? {
+                    Message::Text(text) => return Some(text.as_bytes().to_vec()),
+                    Message::Binary(bytes) => return Some(bytes.to_vec()),
+                    Message::Close(_) => return None,
+                    _ => {}
+                }
+            },
+        };
+        buffer.truncate(length);
+        Some(buffer)
+    }
+
+    /// Sends OPTIONS and waits for its answer; returns the status code, or `None` when none came in time.
+    pub async fn options(&mut self, deadline: Duration) -> Option<u16> {
+        let id: u64 = rand::random();
+        let message = options(self.token(), id);
+        if !self.send(message.as_bytes()).await {
+            return None;
+        }
+        let wanted = format!("options-{id:x}");
+        let wait = async {
+            loop {
+                let answer = self.receive().await?;
+                let text = String::from_utf8_lossy(&answer);
+                if text.starts_with("SIP/2.0 ") && text.contains(&wanted) {
+                    return text.get(8..11)?.parse().ok();
+                }
+            }
+        };
+        timeout(deadline, wait).await.ok().flatten()
+    }
+}
+
+/// An OPTIONS request that any server must answer.
+pub fn options(transport: &str, id: u64) -> String {
+    format!(
+        "OPTIONS sip:127.0.0.1 SIP/2.0\r\n\
+         Via: SIP/2.0/{transport} client.invalid;branch=z9hG4bK{id:x};rport\r\n\
+         Max-Forwards: 70\r\n\
+         From: <sip:probe@client.invalid>;tag={id:x}\r\n\
+         To: <sip:127.0.0.1>\r\n\
+         Call-ID: options-{id:x}\r\n\
+         CSeq: 1 OPTIONS\r\n\
+         Content-Length: 0\r\n\r\n"
+    )
+}

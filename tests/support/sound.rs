@@ -1,0 +1,94 @@
+//! Finding tones in samples, and making them.
+
+use std::path::Path;
+
+use codecs::SampleRate;
+use codecs::tones::{SILENCE_DBFS, Sine, goertzel_dbfs, level_dbfs};
+
+/// What was found in a stretch of sound.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    /// Level of the tone looked for, dBFS of a sine.
+    pub tone_dbfs: f32,
+    /// Level of everything.
+    pub total_dbfs: f32,
+    /// Frequency by zero crossings, Hz: the tone's own when nothing louder is there.
+    pub hertz: f32,
+}
+
+/// Looks for a tone of `hertz`: levels are the medians of stretches of 100 ms.
+pub fn find(samples: &[i16], rate: SampleRate, hertz: f32) -> Found {
+    let stretches = || samples.chunks_exact(rate.samples_in_ms(100));
+    Found {
+        tone_dbfs: median(stretches().map(|stretch| goertzel_dbfs(stretch, rate, hertz))),
+        total_dbfs: median(stretches().map(level_dbfs)),
+        hertz: crossings_hertz(samples, rate),
+    }
+}
+
+/// Asserts that `samples` are a tone of `hertz` at `dbfs` within `tolerance` dB, and little else.
+#[track_caller]
+pub fn assert_tone(what: &str, samples: &[i16], rate: SampleRate, hertz: f32, dbfs: f32, tolerance: f32) {
+    assert!(!samples.is_empty(), "{what}: nothing was heard");
+    let found = find(samples, rate, hertz);
+    assert!((found.hertz - hertz).abs() <= hertz * 0.01 + 1.0, "{what}: expected {hertz} Hz: {found:?}");
+    assert!((found.tone_dbfs - dbfs).abs() <= tolerance, "{what}: expected {dbfs} dBFS ± {tolerance}: {found:?}");
+    assert!(found.total_dbfs - found.tone_dbfs < 1.5, "{what}: more than the tone is there: {found:?}");
+}
+
+/// Seconds of a tone.
+pub fn tone(rate: SampleRate, hertz: f32, dbfs: f32, seconds: f32) -> Vec<i16> {
+    let mut samples = vec![0; (rate.hz() as f32 * seconds) as usize];
+    Sine::new(rate, hertz, dbfs).fill(&mut samples);
+    samples
+}
+
+/// Writes a mono WAV file.
+pub fn write_wav(path: &Path, rate: SampleRate, samples: &[i16]) {
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: rate.hz(),
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut wav = hound::WavWriter::create(path, spec).expect("a WAV file in the test's folder");
+    for &sample in samples {
+        wav.write_sample(sample).expect("a sample written");
+    }
+    wav.finalize().expect("the WAV file closed");
+}
+
+/// Reads a WAV file: its rate and one vector of samples for each channel.
+///
+/// # Errors
+/// What `hound` says about a file that is not one.
+pub fn read_wav(path: &Path) -> Result<(SampleRate, Vec<Vec<i16>>), hound::Error> {
+    let mut wav = hound::WavReader::open(path)?;
+    let spec = wav.spec();
+    let rate = SampleRate::from_hz(spec.sample_rate).ok_or(hound::Error::Unsupported)?;
+    let mut channels = vec![Vec::new(); usize::from(spec.channels)];
+    for (n, sample) in wav.samples::<i16>().enumerate() {
+        channels[n % usize::from(spec.channels)].push(sample?);
+    }
+    Ok((rate, channels))
+}
+
+fn median(values: impl Iterator<Item = f32>) -> f32 {
+    let mut values: Vec<f32> = values.collect();
+    values.sort_by(f32::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(SILENCE_DBFS)
+}
+
+/// Frequency by counting how often the signal rises through zero.
+fn crossings_hertz(samples: &[i16], rate: SampleRate) -> f32 {
+    let rising: Vec<f32> = samples
+        .windows(2)
+        .enumerate()
+        .filter(|(_, pair)| pair[0] < 0 && pair[1] >= 0)
+        .map(|(n, pair)| n as f32 + f32::from(-pair[0]) / (f32::from(pair[1]) - f32::from(pair[0])))
+        .collect();
+    match rising.as_slice() {
+        [first, .., last] => (rising.len() - 1) as f32 * rate.hz() as f32 / (last - first),
+        _ => 0.0,
+    }
+}

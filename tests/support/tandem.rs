@@ -1,0 +1,282 @@
+//! The real binary, started on ports of its own with a data folder of its own.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::api::Api;
+use crate::ports;
+use crate::process::Process;
+
+/// Start-up, with migrations, on a busy machine.
+const READY: Duration = Duration::from_secs(20);
+/// A command of the operator; it hashes passwords.
+const OPERATOR: Duration = Duration::from_secs(20);
+/// What to do when the binary is missing.
+const BUILD: &str = "run `make test`, which builds it";
+
+/// What a server is started with. Every port is 0: the server says where it listens.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// `off` or `self-signed`.
+    pub tls: &'static str,
+    /// Listeners for SIP.
+    pub sip: Vec<&'static str>,
+    /// Name and hosts.
+    pub trunks: Vec<(&'static str, Vec<String>)>,
+    /// Pattern and target.
+    pub routes: Vec<(&'static str, &'static str)>,
+    /// Speech providers run; else their address leads nowhere, so that no test waits for their start.
+    pub speech: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Setup {
+            tls: "off",
+            sip: vec!["udp:127.0.0.1:0"],
+            trunks: vec![("local", vec!["127.0.0.1".into()])],
+            routes: vec![("echo", "app:echo"), ("tone", "app:tone"), ("record", "app:record"), ("*", "agent:anna")],
+            speech: false,
+        }
+    }
+}
+
+impl Setup {
+    fn toml(&self) -> String {
+        let quoted = |list: &[String]| list.iter().map(|text| format!("{text:?}")).collect::<Vec<_>>().join(", ");
+        let listen: Vec<String> = self.sip.iter().map(ToString::to_string).collect();
+        let mut text = format!(
+            "[http]\nlisten = \"127.0.0.1:0\"\ntls = {:?}\n[metrics]\nlisten = \"127.0.0.1:0\"\n[sip]\nlisten = [{}]\n\
+             [media]\naddress = [\"127.0.0.1\"]\nports = {:?}\nworkers = 2\n",
+            self.tls,
+            quoted(&listen),
+            ports::MEDIA,
+        );
+        if !self.speech {
+            // Port 9 (discard): refused at once.
+            let nowhere = "wyoming://127.0.0.1:9";
+            text += &format!("[speech]\nstt = {nowhere:?}\ntranslator = {nowhere:?}\ntts = {nowhere:?}\n");
+        }
+        for (name, hosts) in &self.trunks {
+            text += &format!("[[trunks]]\nname = {name:?}\nhosts = [{}]\n", quoted(hosts));
+        }
+        for (pattern, to) in &self.routes {
+            text += &format!("[[routes]]\nmatch = {pattern:?}\nto = {to:?}\n");
+        }
+        text
+    }
+}
+
+/// A running server.
+pub struct Tandem {
+    process: Option<Process>,
+    /// Base URL of pages and API.
+    pub http: String,
+    /// Listeners for SIP, in the order of the setup.
+    pub sip: Vec<SocketAddr>,
+    metrics: String,
+    client: reqwest::Client,
+    folder: TempDir,
+}
+
+/// Someone who may log in.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// Log-in name.
+    pub email: String,
+    /// Password.
+    pub password: String,
+}
+
+/// What a server holds. Equal before and after calls: everything was given back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holdings {
+    /// UDP sockets.
+    pub udp_sockets: usize,
+    /// Open files and sockets of all kinds but TCP, which the asking itself uses.
+    pub files: usize,
+    /// Threads.
+    pub threads: usize,
+    /// By the server's own gauges: legs, bridged legs, taps, calls, dialogs.
+    pub gauges: Vec<(String, i64)>,
+}
+
+/// Gauges that tell what calls hold.
+const GAUGES: [&str; 6] = [
+    "tandem_media_legs",
+    "tandem_media_browser_legs",
+    "tandem_media_bridged_legs",
+    "tandem_media_taps",
+    "calls_running",
+    "sip_dialogs",
+];
+
+impl Tandem {
+    /// Starts the binary and waits until it says that it is ready.
+    pub async fn start(setup: &Setup) -> Tandem {
+        Tandem::start_in(tempfile::tempdir().expect("a folder for the server's data"), setup).await
+    }
+
+    /// Like [`Tandem::start`], on the data that another run left.
+    pub async fn start_in(folder: TempDir, setup: &Setup) -> Tandem {
+        let file = folder.path().join("tandem.toml");
+        std::fs::write(&file, setup.toml()).expect("the configuration written");
+        let mut command = Command::new(binary("tandem"));
+        command.args(["serve", "--config"]).arg(&file).arg("--data").arg(folder.path().join("data"));
+        for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("TANDEM_")) {
+            command.env_remove(key);
+        }
+        command.env("TANDEM_LOG", "info");
+        let process = Process::start("tandem", BUILD, &mut command);
+        let ready = process.line("ready {..}", READY, |line| {
+            serde_json::from_str::<Value>(line.strip_prefix("ready ")?).ok()
+        });
+        let ready = ready.await;
+        let text = |value: &Value| value.as_str().expect("text in the ready line").to_owned();
+        let address = |value: &Value| {
+            let text = text(value);
+            let address = text.rsplit_once("udp:").or(text.rsplit_once("tcp:")).map_or(text.as_str(), |(_, rest)| rest);
+            address.parse().expect("an address in the ready line")
+        };
+        Tandem {
+            http: text(&ready["http"]),
+            sip: ready["sip"].as_array().expect("SIP listeners").iter().map(address).collect(),
+            metrics: text(&ready["metrics"]),
+            client: reqwest::Client::new(),
+            folder,
+            process: Some(process),
+        }
+    }
+
+    /// The first SIP listener.
+    pub fn sip(&self) -> SocketAddr {
+        self.sip[0]
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// The process.
+    pub fn process(&self) -> &Process {
+        self.process.as_ref().expect("running until it is stopped")
+    }
+
+    /// Makes an organization's API key, as an operator does.
+    pub async fn api(&self, organization: &str) -> Api {
+        let key = self.operator(&["apikey", "create", "--org", organization]).await;
+        Api::new(&self.http, &key)
+    }
+
+    /// Makes an agent who may log in and whose SIP user name is `name`.
+    pub async fn agent(&self, organization: &str, name: &str) -> Account {
+        let email = format!("{name}@test.example");
+        let password = self.operator(&["user", "create", "--org", organization, "--email", &email]).await;
+        Account { email, password }
+    }
+
+    async fn operator(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(binary("tandem"));
+        command.args(arguments).arg("--data").arg(self.data());
+        let mut process = Process::start("tandem (operator)", BUILD, &mut command);
+        // The secret stands alone on standard output; everything else is prose with spaces.
+        let secret = process.line("a secret", OPERATOR, |line| (!line.contains(' ')).then(|| line.to_owned())).await;
+        assert!(process.exited(OPERATOR).await.success(), "{arguments:?} failed");
+        secret
+    }
+
+    /// A metric's value, summed over all label sets that contain `labels`; 0 when it was never touched.
+    pub async fn metric(&self, name: &str, labels: &str) -> f64 {
+        sum(&self.metrics_page().await, name, labels)
+    }
+
+    async fn metrics_page(&self) -> String {
+        let page = self.client.get(format!("{}/metrics", self.metrics)).send().await.expect("the metrics page");
+        page.text().await.expect("the metrics page's text")
+    }
+
+    /// What it holds now.
+    pub async fn holdings(&self) -> Holdings {
+        let page = self.metrics_page().await;
+        let pid = self.process().pid();
+        let sockets = udp_inodes(pid);
+        let links: Vec<String> = std::fs::read_dir(format!("/proc/{pid}/fd"))
+            .expect("the server's open files")
+            .filter_map(|entry| Some(std::fs::read_link(entry.ok()?.path()).ok()?.to_string_lossy().into_owned()))
+            .collect();
+        let is_udp = |link: &&String| {
+            link.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']')).is_some_and(|id| sockets.contains(id))
+        };
+        let udp_sockets = links.iter().filter(is_udp).count();
+        let files = udp_sockets + links.iter().filter(|link| !link.starts_with("socket:")).count();
+        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("the server's threads").count();
+        let gauges = GAUGES.iter().map(|name| ((*name).to_owned(), sum(&page, name, "") as i64)).collect();
+        Holdings { udp_sockets, files, threads, gauges }
+    }
+
+    /// Waits until what it holds is `before` again.
+    pub async fn gives_back(&self, before: &Holdings, deadline: Duration) {
+        let mut now = self.holdings().await;
+        let wait = async {
+            // The server's gauges follow once a second.
+            let mut again = tokio::time::interval(Duration::from_millis(200));
+            while now != *before {
+                again.tick().await;
+                now = self.holdings().await;
+            }
+        };
+        let in_time = tokio::time::timeout(deadline, wait).await.is_ok();
+        assert!(in_time, "not everything was given back\nbefore {before:?}\nnow    {now:?}");
+    }
+
+    /// Ends it as an operator does, and asserts that it ended in order.
+    pub async fn stop(mut self) {
+        let process = self.process.take().expect("running");
+        let status = process.stop().await;
+        assert!(status.success(), "tandem did not end in order: {status}");
+    }
+
+    /// Kills it without warning; what it left is returned.
+    pub async fn kill(mut self) -> TempDir {
+        let mut process = self.process.take().expect("running");
+        process.signal(libc::SIGKILL);
+        process.exited(Duration::from_secs(5)).await;
+        std::mem::replace(&mut self.folder, tempfile::tempdir().expect("an empty folder"))
+    }
+}
+
+/// A binary of the dev build, beside this test's own.
+pub fn binary(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("the test's own path");
+    let folder = test.ancestors().find(|folder| folder.ends_with("deps")).and_then(Path::parent);
+    let path = folder.expect("tests lie in target/debug/deps").join(name);
+    assert!(path.exists(), "{} is missing: {BUILD}", path.display());
+    path
+}
+
+/// Inodes of the UDP sockets in the process's network namespace.
+fn udp_inodes(pid: u32) -> std::collections::HashSet<String> {
+    ["udp", "udp6"]
+        .iter()
+        .filter_map(|table| std::fs::read_to_string(format!("/proc/{pid}/net/{table}")).ok())
+        .flat_map(|text| {
+            text.lines().skip(1).filter_map(|row| row.split_whitespace().nth(9).map(str::to_owned)).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn sum(page: &str, name: &str, labels: &str) -> f64 {
+    page.lines()
+        .filter_map(|line| {
+            let (metric, value) = line.rsplit_once(' ')?;
+            let (found, found_labels) = metric.split_once('{').unwrap_or((metric, ""));
+            (found == name && found_labels.contains(labels)).then(|| value.parse::<f64>().ok())?
+        })
+        .sum()
+}
