@@ -1,9 +1,12 @@
 //! The workers of a process and placement of calls on them.
 
+use std::fmt;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+
+use crossbeam_queue::ArrayQueue;
 
 use super::command::{Overloaded, WorkerCommand};
 use super::mailbox::Mailbox;
@@ -16,7 +19,7 @@ use crate::net::ports::bind_shared;
 /// All media workers. Dropping it closes every leg and joins the threads.
 pub struct Pool {
     workers: Vec<Worker>,
-    threads: Vec<JoinHandle<()>>,
+    threads: ArrayQueue<JoinHandle<()>>,
     next: AtomicUsize,
 }
 
@@ -34,8 +37,9 @@ impl Pool {
     pub fn start(media: &MediaConfig) -> Result<Pool, StartError> {
         let certificate = DtlsCert::generate()
             .map_err(|error| StartError::Config { key: "media".into(), problem: error.to_string() })?;
-        let mut pool = Pool { workers: Vec::new(), threads: Vec::new(), next: AtomicUsize::new(0) };
-        for index in 0..media.workers.max(1) {
+        let count = media.workers.max(1);
+        let mut pool = Pool { workers: Vec::new(), threads: ArrayQueue::new(count), next: AtomicUsize::new(0) };
+        for index in 0..count {
             let shared = bind_all(media)?;
             let mailbox = Mailbox::new().map_err(|error| broken("media.workers", &error))?;
             let thread = Thread::new(index, Arc::clone(&mailbox), shared, certificate.clone(), seed()?)
@@ -46,7 +50,7 @@ impl Pool {
                 .spawn(move || thread.run(cpu))
                 .map_err(|error| broken("media.workers", &error))?;
             pool.workers.push(Worker { index, mailbox });
-            pool.threads.push(handle);
+            let _ = pool.threads.push(handle);
         }
         Ok(pool)
     }
@@ -68,16 +72,12 @@ impl Pool {
         &self.workers
     }
 
-    /// Closes every leg and waits for the threads to end.
-    pub fn shutdown(mut self) {
-        self.stop();
-    }
-
-    fn stop(&mut self) {
+    /// Closes every leg and waits for the threads to end; commands are refused from then on. Doing it again does nothing.
+    pub fn shutdown(&self) {
         for worker in &self.workers {
             worker.mailbox.stop();
         }
-        for thread in self.threads.drain(..) {
+        while let Some(thread) = self.threads.pop() {
             if thread.join().is_err() {
                 tracing::error!("a media thread had ended by a fault");
             }
@@ -87,7 +87,7 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.stop();
+        self.shutdown();
     }
 }
 
@@ -100,6 +100,19 @@ impl Worker {
     /// Its place in the pool: the label of its metrics.
     pub fn index(&self) -> usize {
         self.index
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("workers", &self.workers).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let legs = self.mailbox.legs.load(Ordering::Relaxed);
+        f.debug_struct("Worker").field("index", &self.index).field("legs", &legs).finish_non_exhaustive()
     }
 }
 

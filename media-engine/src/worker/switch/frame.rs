@@ -14,6 +14,7 @@ use super::{MAX_LAG, Slot, Switch, TICK};
 impl Switch {
     /// Runs every phase that is due.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.handle_connecting(now);
         for index in 0..self.phases.len() {
             let due = self.phases[index].due;
             if self.phases[index].slots.is_empty() || due > now {

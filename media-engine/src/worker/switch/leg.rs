@@ -151,6 +151,8 @@ pub(super) struct Leg {
     pub(super) over: Option<String>,
     /// Outputs of a browser leg that came while another leg was worked on.
     pub(super) deferred: VecDeque<PeerOutput>,
+    /// When a browser leg's timers are due.
+    pub(super) timer_at: Instant,
     // what it says
     pub(super) frame: Frame,
     pub(super) receive: Option<Receive>,
@@ -197,6 +199,7 @@ impl Leg {
             connected: false,
             over: None,
             deferred: VecDeque::new(),
+            timer_at: now,
             frame: Frame { samples: [0; 960], length: 0, rate: SampleRate::HZ_8000 },
             receive: None,
             events_in: EventReceiver::new(ClockRate::HZ_8000),
@@ -433,8 +436,9 @@ impl Leg {
     pub(super) fn goodbye(&mut self, outbox: &mut Outbox, now: Instant) -> LegQuality {
         let (slot, id) = (self.slot, self.id);
         self.play.stop(&mut |notice| outbox.event(slot, id, play_event(notice, now)));
-        if let Transport::Rtp(rtp) = &mut self.transport {
-            outbox.transmit_report(slot, |out| rtp.write_bye(now, out));
+        match &mut self.transport {
+            Transport::Rtp(rtp) => outbox.transmit_report(slot, |out| rtp.write_bye(now, out)),
+            Transport::WebRtc(peer) => peer.close(),
         }
         self.quality()
     }

@@ -121,6 +121,8 @@ pub struct Switch {
     scratch: Scratch,
     /// Legs whose paths are to be chosen anew.
     stale: Vec<Slot>,
+    /// Browser legs on their way to be connected: their timers are kept to the millisecond, later they wait for the tick.
+    connecting: Vec<Slot>,
     born: (Instant, SystemTime),
 }
 
@@ -167,6 +169,7 @@ impl Switch {
             random: Random(seed),
             scratch: Scratch { pcm: [0; 960], payload: [0; 2048] },
             stale: Vec::with_capacity(64),
+            connecting: Vec::new(),
             born: (now, wall),
         }
     }
@@ -187,6 +190,7 @@ impl Switch {
     /// Takes a browser leg.
     pub fn leg_open_webrtc(&mut self, id: LegId, peer: WebRtcPeer, now: Instant) -> Slot {
         let slot = self.insert(id, Transport::WebRtc(Box::new(peer)), now);
+        self.connecting.push(slot);
         self.on_webrtc_negotiated(slot, now);
         slot
     }
@@ -331,7 +335,9 @@ impl Switch {
 
     /// When `handle_timeout` is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.phases.iter().filter(|phase| !phase.slots.is_empty()).map(|phase| phase.due).min()
+        let ticks = self.phases.iter().filter(|phase| !phase.slots.is_empty()).map(|phase| phase.due);
+        let timers = self.connecting.iter().filter_map(|slot| Some(self.legs.get(slot.index())?.as_ref()?.timer_at));
+        ticks.chain(timers).min()
     }
 
     /// The next thing to do.
@@ -445,8 +451,12 @@ impl Switch {
         self.part(slot, now);
         let Some(mut leg) = self.legs.get_mut(slot.index()).and_then(Option::take) else { return };
         let (id, phase) = (leg.id, leg.phase);
-        let outbox = &mut self.outbox;
-        let goodbye = catch_unwind(AssertUnwindSafe(|| leg.goodbye(outbox, now)));
+        let Switch { outbox, shared, .. } = self;
+        let goodbye = catch_unwind(AssertUnwindSafe(|| {
+            let quality = leg.goodbye(outbox, now);
+            packet::transmit_pending(&mut leg, outbox, shared);
+            quality
+        }));
         self.counters.panics += u64::from(goodbye.is_err());
         self.forget(slot, id, phase);
         if let Some(why) = why {
@@ -460,6 +470,7 @@ impl Switch {
         self.by_ufrag.retain(|_, s| *s != slot);
         self.by_source.retain(|_, s| *s != slot);
         self.phases[phase].slots.retain(|&other| other != slot);
+        self.connecting.retain(|&other| other != slot);
         self.free.push(slot);
     }
 
@@ -516,3 +527,5 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_webrtc;

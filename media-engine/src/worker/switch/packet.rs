@@ -1,7 +1,7 @@
 //! Packets: from datagrams to playout buffers and on to listeners; from frames and keys to datagrams.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::leg::{Format, Leg, Path, Transport};
 use super::{Counters, MAX_SOURCES, Slot, Socket, Switch};
@@ -12,6 +12,8 @@ use crate::rtp::{RtpHeader, RtpPacket};
 use crate::worker::command::WorkerEventKind;
 use crate::worker::outbox::Outbox;
 
+/// Least time between two looks at a browser leg's timers.
+const TIMER_STEP: Duration = Duration::from_millis(1);
 /// Longest RTP packet taken from a browser.
 const MAX_PACKET: usize = 1500;
 
@@ -66,6 +68,10 @@ impl Switch {
     /// Empties a browser leg's outputs and acts on them.
     pub(super) fn pump(&mut self, leg: &mut Leg, now: Instant) {
         transmit_pending(leg, &mut self.outbox, &self.shared);
+        if let Transport::WebRtc(peer) = &leg.transport {
+            // Never twice in the same millisecond, whatever the peer wants: the driver's loop must end.
+            leg.timer_at = peer.poll_timeout().max(now + TIMER_STEP);
+        }
         while let Some(output) = leg.deferred.pop_front() {
             match output {
                 PeerOutput::Rtp { payload_type, seq, timestamp, ssrc, marker, payload, arrival } => {
@@ -215,7 +221,7 @@ impl Switch {
                     }
                 }
                 Transport::WebRtc(peer) => {
-                    if peer.poll_timeout() <= now {
+                    if leg.timer_at <= now {
                         peer.handle_timeout(now);
                     }
                     switch.pump(leg, now);
@@ -230,6 +236,34 @@ impl Switch {
             }
         });
         self.settle(slot, now);
+    }
+
+    /// Timers of the browser legs that are not connected yet.
+    pub(super) fn handle_connecting(&mut self, now: Instant) {
+        let mut at = 0;
+        while let Some(&slot) = self.connecting.get(at) {
+            let leg = self.legs.get(slot.index()).and_then(Option::as_ref);
+            match leg.map(|leg| (leg.connected, leg.timer_at <= now)) {
+                None | Some((true, _)) => {
+                    self.connecting.swap_remove(at);
+                    continue;
+                }
+                Some((false, false)) => {}
+                Some((false, true)) => {
+                    self.guarded(slot, now, |switch, leg| {
+                        if let Transport::WebRtc(peer) = &mut leg.transport {
+                            peer.handle_timeout(now);
+                        }
+                        switch.pump(leg, now);
+                    });
+                    self.settle(slot, now);
+                }
+            }
+            // A leg that failed has left the list: the next one then stands in its place.
+            if self.connecting.get(at) == Some(&slot) {
+                at += 1;
+            }
+        }
     }
 
     /// After work on a leg: ends it if its transport did, brings paths up to date that the work made stale.
@@ -329,7 +363,7 @@ fn assemble<'a>(header: &RtpHeader, payload: &[u8], bytes: &'a mut [u8]) -> Opti
 }
 
 /// Moves a browser leg's datagrams to the outbox; what else it has to say waits until the leg itself is worked on.
-fn transmit_pending(leg: &mut Leg, outbox: &mut Outbox, shared: &[SocketAddr]) {
+pub(super) fn transmit_pending(leg: &mut Leg, outbox: &mut Outbox, shared: &[SocketAddr]) {
     let Transport::WebRtc(peer) = &mut leg.transport else { return };
     while let Some(output) = peer.poll_output() {
         match output {
