@@ -17,7 +17,7 @@ pub use media_engine::audio::tap::TapReader;
 pub use media_engine::config::{App, Config as EngineConfig, RouteTarget, SpeechProvider};
 pub use media_engine::engine::{
     CallMode, CallSettings, CallStatus, Command, CommandError, Engine, Envelope, Event, EventKind, LagMs, LegRole,
-    LegState, ProviderState, RecordingState, Reply, Started, TranslationEvent,
+    LegState, ProviderKind, ProviderState, RecordingState, Reply, Started, TranslationEvent,
 };
 pub use media_engine::error::{HangupCause, StartError};
 pub use media_engine::party::{Noticed, Party};
@@ -28,8 +28,6 @@ pub use media_engine::units::{CallId, LegId, mask};
 
 use crate::config::Config;
 use crate::voice_config::VoiceConfig;
-
-pub use media_engine::engine::ProviderKind;
 
 /// How long a leg rings before the call fails.
 const RING_TIMEOUT: Duration = Duration::from_secs(60);

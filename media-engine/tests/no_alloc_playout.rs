@@ -71,7 +71,10 @@ fn insert_and_pull_never_allocate_whatever_comes() {
     }
     let counters = playout.counters();
     assert_eq!(CALLS.with(Cell::get), 0);
-    assert!(counters.concealed_frames > 1_000 && counters.resyncs > 3 && counters.drift_corrections > 3, "{counters:?}");
+    assert!(
+        counters.concealed_frames > 1_000 && counters.resyncs > 3 && counters.drift_corrections > 3,
+        "{counters:?}"
+    );
 }
 
 #[test]

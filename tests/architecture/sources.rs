@@ -124,7 +124,8 @@ fn split(source: &str) -> (String, String) {
 
 /// Cuts off what follows `#[cfg(test)]` on an inline module; our files end with their tests.
 fn without_tests(code: &str) -> String {
-    let inline = Regex::new(r"#\[cfg\(test\)\]\s*(#\[[^\]]*\]\s*)*(pub(\([^)]*\))?\s+)?mod\s+\w+\s*\{").expect("a pattern");
+    let inline =
+        Regex::new(r"#\[cfg\(test\)\]\s*(#\[[^\]]*\]\s*)*(pub(\([^)]*\))?\s+)?mod\s+\w+\s*\{").expect("a pattern");
     inline.find(code).map_or(code, |found| &code[..found.start()]).to_owned()
 }
 
@@ -171,7 +172,8 @@ fn write_out(prefix: &str, tree: &str, written: &mut Vec<String>) {
         None if tree.is_empty() => {}
         None => {
             let name = tree.split(" as ").next().unwrap_or(tree).trim();
-            let path = if name == "self" { prefix.trim_end_matches("::").to_owned() } else { format!("{prefix}{name}") };
+            let path =
+                if name == "self" { prefix.trim_end_matches("::").to_owned() } else { format!("{prefix}{name}") };
             written.push(path);
         }
     }
@@ -202,7 +204,8 @@ mod tests {
 
     #[test]
     fn functions_of_types_and_sql_are_found() {
-        let source = source("use std::time::Instant;\nlet t = std::time::Instant::now();\nlet q = \"SELECT a FROM b\";\n");
+        let source =
+            source("use std::time::Instant;\nlet t = std::time::Instant::now();\nlet q = \"SELECT a FROM b\";\n");
         assert_eq!(source.uses("Instant::now").collect::<Vec<_>>(), [2]);
         assert_eq!(source.uses("std::time").collect::<Vec<_>>(), [1, 2]);
         assert_eq!(source.strings(r"SELECT\s.+\sFROM").collect::<Vec<_>>(), [3]);

@@ -166,7 +166,7 @@ impl World {
     fn story(&self) -> Vec<Vec<String>> {
         let told = |event: &SipEvent| match event {
             SipEvent::Incoming { sdp, .. } => Some(format!("incoming {}", sdp.is_some())),
-            SipEvent::Progress { .. } | SipEvent::Refused { .. } => None,
+            SipEvent::Progress { .. } | SipEvent::RegistrationState { .. } | SipEvent::Refused { .. } => None,
             SipEvent::Answered { sdp, .. } => Some(format!("answered {}", sdp == ANSWER)),
             SipEvent::Failed { status, .. } => Some(format!("failed {status}")),
             SipEvent::Reoffer { .. } => Some("offered".into()),
@@ -200,6 +200,7 @@ fn invite_of(target: Target) -> SipCommand {
         from_display: None,
         headers: vec![],
         sdp: OFFER.into(),
+        webrtc_sdp: None,
     }
 }
 
@@ -681,7 +682,15 @@ fn finished_calls(count: u64) -> Duration {
         let dialog = DialogId(2 * number + 1);
         let target = Target::Trunk { name: "side1".into(), user: "+15550142".into() };
         let (from_user, sdp) = ("+15550100".into(), OFFER.into());
-        let order = SipCommand::Invite { dialog, target, from_user, from_display: None, headers: vec![], sdp };
+        let order = SipCommand::Invite {
+            dialog,
+            target,
+            from_user,
+            from_display: None,
+            headers: vec![],
+            sdp,
+            webrtc_sdp: None,
+        };
         world.order(ms(number), 0, order);
     }
     let start = Instant::now();

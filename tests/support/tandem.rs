@@ -133,9 +133,8 @@ impl Tandem {
         }
         command.env("TANDEM_LOG", "info");
         let process = Process::start("tandem", BUILD, &mut command);
-        let ready = process.line("ready {..}", READY, |line| {
-            serde_json::from_str::<Value>(line.strip_prefix("ready ")?).ok()
-        });
+        let ready =
+            process.line("ready {..}", READY, |line| serde_json::from_str::<Value>(line.strip_prefix("ready ")?).ok());
         let ready = ready.await;
         let text = |value: &Value| value.as_str().expect("text in the ready line").to_owned();
         let address = |value: &Value| {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::playout::{Inserted, Playout, State, Stream};
+use super::playout::{Course, Inserted, Playout, State, Stream};
 use super::slots::SLOTS;
 
 /// Sequence numbers further apart than this are not one stream's (RFC 3550 appendix A.1 allows 3000 forwards and 100
@@ -97,6 +97,7 @@ impl Playout {
             packet: self.config.sample_rate.samples_in_ms(USUAL_PACKET_MS),
             owed: 0,
             bridged: false,
+            course: Course::Steady,
             roomy_since_us: None,
             impatience: 0,
         });

@@ -13,7 +13,7 @@
 //! - a newer one waits: the gap is filled from its in-band FEC, else concealed; what comes later is dropped, *late*;
 //! - nothing waits: up to 100 ms are concealed while media time stands still. Then a packet tells what it was. Missing
 //!   numbers: loss. Missing time only: a pause, which is no loss. Neither: a stall. After a stall everything is played
-//!   (counted late), and the delay it brought is worked off by splices, 300 ms in about a second. Beyond 500 ms the
+//!   (counted late), and the delay it brought is worked off by splices, 300 ms within two seconds. Beyond 500 ms the
 //!   oldest is given up instead. The estimate is not moved by one such burst.
 //! - numbers or time stamps jump as no network makes them: the second packet in a row that says so begins anew.
 //!   Another SSRC begins anew at once.

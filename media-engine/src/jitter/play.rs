@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use codecs::splice;
 
 use super::fifo::fade_to_zero;
-use super::playout::{LONGEST_MS, Playout, Pulled, PulledKind, State, Stream};
+use super::playout::{Course, LONGEST_MS, Playout, Pulled, PulledKind, State, Stream};
 use super::slots::{SLOTS, SlotHead};
 
 /// Concealment lasts this long; then it is a pause.
@@ -98,6 +98,7 @@ impl Playout {
                 stream.decoded_to = stream.decoded_to.max(head.position);
                 stream.owed = 0;
                 stream.roomy_since_us = None;
+                stream.course = Course::Steady;
                 stream.state = State::Playing;
                 return true;
             }
@@ -262,46 +263,48 @@ impl Playout {
         let early = (self.fifo.len() - frame.len().min(self.fifo.len())) % hop;
         let room_us = slack_us - self.delay.bound_us();
         if room_us < 0 {
+            stream.course = Course::Back;
+        }
+        if stream.course == Course::Back {
             stream.roomy_since_us = None;
+            if room_us >= 0 && early == 0 {
+                stream.course = Course::Steady;
+                return false;
+            }
             return self.fall_back(stream, hop - early, -room_us > URGENT_US, frame);
         }
-        let lasting = match (room_us >= hop_us, stream.roomy_since_us) {
-            (false, _) => {
-                stream.roomy_since_us = None;
-                false
-            }
-            (true, None) => {
-                stream.roomy_since_us = Some(now_us);
-                false
-            }
-            (true, Some(since)) => now_us - since >= ROOM_PATIENCE_US,
-        };
+        let lasting = stream.roomy(room_us >= hop_us || early > 0, now_us);
         let usable_us = if lasting { room_us } else { room_us - ROOM_AT_ONCE_US };
-        let hops = usable_us.max(0) / hop_us;
-        let excess = early + hops as usize * hop;
-        if excess == 0 {
+        let hops = (usable_us / hop_us).max(0) as usize;
+        if lasting || hops > 0 {
+            stream.course = Course::Forth;
+        }
+        let excess = early + hops * hop;
+        if stream.course == Course::Steady || excess < self.splice_range().0 {
+            stream.course = Course::Steady;
             stream.impatience = 0;
             return false;
         }
         self.catch_up(stream, excess, room_us > URGENT_US, frame)
     }
 
-    /// Plays a stretch twice.
+    /// Plays a stretch twice. A hop that was begun is gone to its end, or noise around the bound would splice forever.
     fn fall_back(&mut self, stream: &mut Stream, wanted: usize, urgent: bool, frame: &mut [i16]) -> bool {
         let (least, most) = self.splice_range();
         let most = most.min(wanted.max(least)).min(frame.len().saturating_sub(self.under.len()));
         let Some(lag) = self.join(stream, least, most, urgent) else { return false };
+        if lag >= wanted {
+            stream.course = Course::Steady;
+        }
         splice::lengthen(self.fifo.samples(), self.config.sample_rate, lag, frame);
         self.fifo.drop_front(frame.len() - lag);
+        self.stamp_by_what_follows_the_splice(lag as i64);
         true
     }
 
     /// Leaves a stretch out, if what follows it is here.
     fn catch_up(&mut self, stream: &mut Stream, excess: usize, urgent: bool, frame: &mut [i16]) -> bool {
         let (least, most) = self.splice_range();
-        if excess < least {
-            return false;
-        }
         let most = most.min(excess);
         while self.fifo.len() < frame.len() + most {
             match self.next_packet(stream) {
@@ -313,7 +316,14 @@ impl Playout {
         let Some(lag) = self.join(stream, least, most, urgent) else { return false };
         splice::shorten(self.fifo.samples(), self.config.sample_rate, lag, frame);
         self.fifo.drop_front(frame.len() + lag);
+        self.stamp_by_what_follows_the_splice(-(lag as i64));
         true
+    }
+
+    /// Most of a spliced frame lies behind the splice.
+    fn stamp_by_what_follows_the_splice(&mut self, later: i64) {
+        let later_us = self.media_us(later);
+        self.captured_ago_us = self.captured_ago_us.map(|ago_us| ago_us + later_us);
     }
 
     /// Looks for a good place to splice; takes a worse one the longer it waits.
@@ -342,6 +352,17 @@ impl Playout {
         } else {
             frame.fill(0);
         }
+    }
+}
+
+impl Stream {
+    /// Whether there has been room for long enough.
+    fn roomy(&mut self, now_roomy: bool, now_us: i64) -> bool {
+        if !now_roomy {
+            self.roomy_since_us = None;
+            return false;
+        }
+        now_us - *self.roomy_since_us.get_or_insert(now_us) >= ROOM_PATIENCE_US
     }
 }
 

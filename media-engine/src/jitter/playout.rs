@@ -55,7 +55,8 @@ pub struct Pulled {
     /// What the samples are.
     pub kind: PulledKind,
     /// When the first sample was captured at the sender, on the engine's clock, as if every packet had taken the
-    /// least transit; independent of the buffer's own delay. `None` before anything was played.
+    /// least transit; independent of the buffer's own delay. `None` before anything was played. In a frame with a
+    /// splice it holds for what lies behind the splice.
     ///
     /// Steps back only where packets come after all whose time had been concealed (a late one with nothing newer
     /// behind it, the end of a stall): they hold what belonged there.
@@ -135,7 +136,9 @@ pub(super) struct Stream {
     pub(super) owed: usize,
     /// What was concealed last is a gap before a packet that waits.
     pub(super) bridged: bool,
-    /// Since when one hop less of delay would have done.
+    /// Where the playout point is being moved.
+    pub(super) course: Course,
+    /// Since when less delay would have done.
     pub(super) roomy_since_us: Option<i64>,
     /// Frames for which a splice was wanted and no good place found.
     pub(super) impatience: u32,
@@ -149,6 +152,15 @@ pub(super) enum State {
     Waiting,
     /// One frame follows another.
     Playing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Course {
+    Steady,
+    /// Towards more delay.
+    Back,
+    /// Towards less.
+    Forth,
 }
 
 impl Playout {

@@ -1,3 +1,40 @@
-//! One media leg: plain RTP or WebRTC.
+//! One media leg: plain RTP or WebRTC. Never two legs: what joins them is elsewhere.
 
+use codecs::g711::{AlawCodec, UlawCodec};
+use codecs::l16::L16Codec;
+use codecs::opus::{OpusDecoder, OpusEncoder, OpusSettings};
+use codecs::{CodecError, Decoder, Encoder};
+
+use crate::sdp::Codec;
+use crate::units::SampleRate;
+
+pub mod rtp;
 pub mod webrtc;
+
+pub use webrtc::LegError;
+
+/// A decoder that gives samples at `rate`; only Opus can choose, the others give their own rate.
+///
+/// # Errors
+/// The codec library has no memory.
+pub fn make_decoder(codec: Codec, rate: SampleRate) -> Result<Box<dyn Decoder>, CodecError> {
+    Ok(match codec {
+        Codec::Pcmu => Box::new(UlawCodec::new()),
+        Codec::Pcma => Box::new(AlawCodec::new()),
+        Codec::L16 { rate } => Box::new(L16Codec::new(rate)),
+        Codec::Opus => Box::new(OpusDecoder::new(rate)?),
+    })
+}
+
+/// An encoder that takes samples at `rate`; only Opus can choose (8 kHz: narrowband, at half the cost), the others take their own.
+///
+/// # Errors
+/// The codec library has no memory.
+pub fn make_encoder(codec: Codec, rate: SampleRate) -> Result<Box<dyn Encoder>, CodecError> {
+    Ok(match codec {
+        Codec::Pcmu => Box::new(UlawCodec::new()),
+        Codec::Pcma => Box::new(AlawCodec::new()),
+        Codec::L16 { rate } => Box::new(L16Codec::new(rate)),
+        Codec::Opus => Box::new(OpusEncoder::new(rate, OpusSettings::default())?),
+    })
+}

@@ -80,6 +80,9 @@ pub enum LegError {
     /// The leg is over.
     #[error("the leg has ended: {0}")]
     Closed(String),
+    /// The media side cannot serve the leg: no ports, no worker, no such leg. End the call; the text is for the log.
+    #[error("{0}")]
+    Media(String),
 }
 
 /// The certificate of this process for all its browser legs, and the crypto it belongs to.

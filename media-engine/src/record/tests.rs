@@ -62,3 +62,43 @@ fn what_was_drained_is_not_changed_and_what_is_too_far_ahead_is_refused() {
     timeline.place(0, ms(start, 3_600_000), &[6; 160]);
     assert_eq!(drained(&mut timeline, ms(start, 50)), [vec![5; 80], vec![0; 80]].concat());
 }
+
+#[test]
+fn a_frame_that_goes_back_replaces_what_was_concealed() {
+    let start = test_epoch();
+    let mut timeline = Timeline::new(RATE, start, 1);
+    timeline.place(0, start, &[1; 160]);
+    timeline.place(0, ms(start, 20), &[2; 320]);
+    timeline.place(0, ms(start, 20), &[9; 160]);
+    timeline.place(0, ms(start, 40), &[9; 160]);
+    let out = drained(&mut timeline, ms(start, 60));
+    assert_eq!(out.iter().filter(|&&sample| sample == 9).count(), 320 - 32, "{out:?}");
+    assert!(out[160..192].is_sorted(), "faded in: {:?}", &out[160..192]);
+}
+
+#[test]
+fn missing_frames_leave_silence_and_what_follows_lies_right() {
+    let start = test_epoch();
+    let mut timeline = Timeline::new(RATE, start, 1);
+    timeline.place(0, start, &[1; 160]);
+    timeline.place(0, ms(start, 40), &[2; 160]);
+    assert_eq!(drained(&mut timeline, ms(start, 60)), [vec![1; 160], vec![0; 160], vec![2; 160]].concat());
+}
+
+#[test]
+fn what_the_jitter_buffer_spliced_is_put_back_at_the_same_pitch() {
+    let start = test_epoch();
+    let mut timeline = Timeline::new(RATE, start, 1);
+    let tone = |n: i64| ((n as f64 * std::f64::consts::TAU / 80.0).sin() * 10_000.0) as i16;
+    let mut media = 0;
+    for frame in 0..50 {
+        // Every tenth frame begins 10 ms, which is a period, later.
+        media += if frame % 10 == 9 { 80 } else { 0 };
+        let samples: Vec<i16> = (media..media + 160).map(tone).collect();
+        timeline.place(0, start + Duration::from_micros(media as u64 * 125), &samples);
+        media += 160;
+    }
+    let out = drained(&mut timeline, start + Duration::from_micros(media as u64 * 125));
+    let wrong = out.iter().zip(0..).filter(|&(&sample, n)| sample.abs_diff(tone(n)) > 50).count();
+    assert_eq!(wrong, 0);
+}

@@ -3,14 +3,24 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use codecs::splice;
+
 use crate::units::SampleRate;
 
 /// Off by less than this, a frame simply follows its predecessor.
-const TOLERANCE_MS: u32 = 1;
-/// Off by more than this, a frame goes where it belongs at once.
-const JUMP_MS: u32 = 40;
+const TOLERANCE_US: i64 = 500;
+/// Off by up to this, it is stretched by one part in [`NUDGE`]; beyond, a stretch is left out or repeated.
+const SPLICE_US: i64 = 3_000;
+/// 0.6 %: a tenth of a semitone, for 20 ms.
+const NUDGE: usize = 160;
+/// Shortest and longest stretch that is left out or repeated.
+const SPLICE_LEAST_US: i64 = 2_500;
+const SPLICE_MOST_US: i64 = 12_500;
+/// Off by more than this, a frame goes where it belongs at once: forwards after silence, because frames are missing;
+/// backwards over concealment, because it holds what was concealed.
+const JUMP_US: i64 = 15_000;
 /// Nothing is placed further than this after what was drained.
-const HORIZON_MS: u32 = 10_000;
+const HORIZON_US: i64 = 10_000_000;
 /// Longest frame, samples.
 const FRAME: usize = 5_760;
 
@@ -22,6 +32,7 @@ pub struct Timeline {
     /// Position of the first sample that was not drained.
     drained: i64,
     channels: Vec<Channel>,
+    scratch: Box<[i16]>,
 }
 
 #[derive(Debug)]
@@ -35,36 +46,39 @@ struct Channel {
 impl Timeline {
     /// An empty timeline whose first sample stands at `start`.
     pub fn new(rate: SampleRate, start: Instant, channels: usize) -> Timeline {
+        let scratch = vec![0; FRAME * 2].into_boxed_slice();
         let channel = || Channel { samples: VecDeque::new(), end: None };
-        Timeline { rate, start, drained: 0, channels: (0..channels).map(|_| channel()).collect() }
+        Timeline { rate, start, drained: 0, channels: (0..channels).map(|_| channel()).collect(), scratch }
     }
 
-    /// Puts a frame (mono, at the timeline's rate) where it was captured. Frames of a channel come in order; what
-    /// was drained already is not changed any more.
+    /// Puts a frame (mono, at the timeline's rate) where it was captured. A frame that goes back
+    /// replaces what was there, as when packets come after all that had been concealed; what was drained already is
+    /// not changed any more.
     pub fn place(&mut self, channel: usize, captured_at: Instant, samples: &[i16]) {
         let position = self.position(captured_at);
-        let (tolerance, jump) = (self.samples_in_ms(TOLERANCE_MS), self.samples_in_ms(JUMP_MS));
-        let horizon = self.drained + self.samples_in_ms(HORIZON_MS);
-        let drained = self.drained;
+        let horizon = self.drained + self.samples_in_us(HORIZON_US);
+        let (tolerance, splice) = (self.samples_in_us(TOLERANCE_US), self.samples_in_us(SPLICE_US));
+        let jump = self.samples_in_us(JUMP_US);
+        let (drained, rate) = (self.drained, self.rate);
         let Some(channel) = self.channels.get_mut(channel) else { return };
         let samples = &samples[..samples.len().min(FRAME)];
         if samples.is_empty() || position > horizon {
             return;
         }
-        let off = channel.end.map_or(i64::MAX, |end| position - end);
-        if off.saturating_abs() > jump {
-            channel.write(position, drained, samples.iter().copied());
+        let off = channel.end.map_or(i64::MAX, |end| position.saturating_sub(end));
+        let Some(end) = channel.end.filter(|_| off.saturating_abs() <= jump) else {
+            channel.write(position, drained, rate, samples);
             return;
-        }
-        let end = channel.end.unwrap_or(position);
-        if off.abs() <= tolerance {
-            channel.write(end, drained, samples.iter().copied());
-            return;
-        }
-        // Half of what is off, at most an eighth of the frame.
-        let most = (samples.len() / 8) as i64;
-        let length = (samples.len() as i64 + (off / 2).clamp(-most, most)) as usize;
-        channel.write(end, drained, stretched(samples, length));
+        };
+        let length = if off.abs() <= tolerance {
+            samples.len()
+        } else if off.abs() > splice {
+            spliced(samples, rate, off, &mut self.scratch)
+        } else {
+            nudged(samples, off, &mut self.scratch)
+        };
+        let samples = if length == samples.len() { samples } else { &self.scratch[..length] };
+        channel.write(end, drained, rate, samples);
     }
 
     /// Appends everything before `until`, channel by channel interleaved; silence where nothing came.
@@ -87,38 +101,70 @@ impl Timeline {
         }
     }
 
-    fn samples_in_ms(&self, ms: u32) -> i64 {
-        i64::from(self.rate.hz()) * i64::from(ms) / 1000
+    fn samples_in_us(&self, us: i64) -> i64 {
+        in_us(self.rate, us)
     }
 }
 
 impl Channel {
-    fn write(&mut self, position: i64, drained: i64, samples: impl Iterator<Item = i16>) {
-        let mut at = position;
-        for sample in samples {
-            if at >= drained {
-                let index = (at - drained) as usize;
-                if index < self.samples.len() {
-                    self.samples[index] = sample;
-                } else {
+    /// Writes from `position` on, over what is there already; where that is not the end of the last frame, it fades
+    /// in.
+    fn write(&mut self, position: i64, drained: i64, rate: SampleRate, samples: &[i16]) {
+        let overlap = if self.end == Some(position) { 0 } else { splice::overlap(rate) };
+        for (count, &sample) in samples.iter().enumerate() {
+            let Ok(index) = usize::try_from(position + count as i64 - drained) else { continue };
+            match self.samples.get_mut(index) {
+                Some(old) if count < overlap => {
+                    let (from, to) = (i32::from(*old), i32::from(sample));
+                    *old = (from + (to - from) * (count as i32 + 1) / (overlap as i32 + 1)) as i16;
+                }
+                Some(old) => *old = sample,
+                None => {
                     self.samples.resize(index, 0);
                     self.samples.push_back(sample);
                 }
             }
-            at += 1;
         }
-        self.end = Some(at);
+        self.end = Some(position + samples.len() as i64);
     }
 }
 
-/// `samples` spread over `length` by linear interpolation.
-fn stretched(samples: &[i16], length: usize) -> impl Iterator<Item = i16> {
+/// One sample in [`NUDGE`] more or fewer, by linear interpolation. Returns the new length.
+fn nudged(samples: &[i16], off: i64, out: &mut [i16]) -> usize {
     let count = samples.len();
-    (0..length).map(move |index| {
+    let by = (count / NUDGE).max(1).min(off.unsigned_abs() as usize);
+    let length = if off > 0 { count + by } else { count.saturating_sub(by).max(1) };
+    for (index, sample) in out[..length].iter_mut().enumerate() {
         let scaled = index * count;
         let (whole, part) = (scaled / length, (scaled % length) as i64);
         let a = i64::from(samples[whole]);
         let b = i64::from(samples[(whole + 1).min(count - 1)]);
-        (a + (b - a) * part / length as i64) as i16
-    })
+        *sample = (a + (b - a) * part / length as i64) as i16;
+    }
+    length
+}
+
+/// At most `off` samples more or fewer, joined where they are most alike. Returns the new length.
+fn spliced(samples: &[i16], rate: SampleRate, off: i64, out: &mut [i16]) -> usize {
+    let most =
+        (samples.len().saturating_sub(splice::overlap(rate)))
+            .min(off.unsigned_abs() as usize)
+            .min(in_us(rate, SPLICE_MOST_US) as usize);
+    let Some(found) = splice::best(samples, rate, in_us(rate, SPLICE_LEAST_US) as usize, most) else {
+        return nudged(samples, off, out);
+    };
+    let length = if off > 0 { samples.len() + found.lag } else { samples.len() - found.lag };
+    if off > 0 {
+        // All samples, the first of them twice.
+        out[..found.lag].copy_from_slice(&samples[..found.lag]);
+        out[found.lag..length].copy_from_slice(samples);
+        splice::fade(&samples[found.lag..], rate, &mut out[found.lag..length]);
+    } else {
+        splice::shorten(samples, rate, found.lag, &mut out[..length]);
+    }
+    length
+}
+
+fn in_us(rate: SampleRate, us: i64) -> i64 {
+    i64::from(rate.hz()) * us / 1_000_000
 }

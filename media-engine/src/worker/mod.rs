@@ -1,1 +1,30 @@
 //! Pinned media threads that own legs whole.
+//!
+//! ```text
+//!           WorkerCommand (bounded mailbox + eventfd)          WorkerEvent (bounded channel per leg)
+//! call ─────────────────────────▶ ┌─────────────────────┐ ─────────────────────────▶ call
+//!                                 │ thread: epoll, ticks│
+//! sockets ── datagrams ─────────▶ │  switch (pure)      │ ── datagrams ───────────▶ sockets
+//! recorder, recogniser ◀── tap ── │                     │ ◀── Play ── synthesiser
+//!                                 └─────────────────────┘
+//! ```
+//!
+//! Invariants: all legs of a call are on one worker; the packet path has no lock, no await, no allocation and no clock read per
+//! packet; every queue is bounded and its overflow counted.
+//!
+//! Not here: signalling, negotiation (`sdp`), what is done with events (`call`).
+
+mod command;
+mod mailbox;
+mod meters;
+mod outbox;
+mod pace;
+mod play;
+mod pool;
+pub mod switch;
+mod thread;
+
+pub use crate::config::App;
+pub use command::{Census, LegMedia, LegQuality, Overloaded, WorkerCommand, WorkerEvent, WorkerEventKind};
+pub use outbox::Output;
+pub use pool::{Pool, Worker};

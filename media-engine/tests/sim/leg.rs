@@ -66,6 +66,8 @@ pub(crate) struct Leg {
     /// While set nothing is sent and no number used.
     pub(crate) paused: bool,
     pub(crate) markers: bool,
+    /// Ticks come late by up to this.
+    pub(crate) tick_noise_us: u64,
     encoder: UlawCodec,
     resumed: bool,
     /// Media time of the next packet, samples.
@@ -90,6 +92,7 @@ impl Leg {
             next_sequence: 65_500,
             paused: false,
             markers: false,
+            tick_noise_us: 0,
             encoder: UlawCodec::new(),
             resumed: true,
             said: 0,
@@ -117,7 +120,7 @@ impl Leg {
         let until_us = self.now_us + span.as_micros() as i64;
         let mut samples = [0; 160];
         while self.now_us < until_us {
-            let tick_us = self.now_us + self.phase_us;
+            let tick_us = self.now_us + self.phase_us + self.network.rng.below(self.tick_noise_us) as i64;
             while self.capture_us(self.said) <= tick_us {
                 self.say();
             }
@@ -143,7 +146,7 @@ impl Leg {
         }
         let samples: Vec<i16> = (media..media + count).map(self.signal).collect();
         let mut payload = vec![0; samples.len()];
-        self.encoder.encode(&samples, &mut payload).unwrap();
+        self.encoder.encode(&samples, &mut payload).expect("as long as the samples");
         let packet = Packet {
             sequence: self.next_sequence,
             timestamp: self.timestamp_offset.wrapping_add(media as u32),

@@ -11,7 +11,10 @@ fn call(target: Target) -> (DialogId, SipCommand) {
         ("X-Split".into(), "a\r\nEvil: 1".into()),
     ];
     let (from_user, from_display) = ("+15550100".into(), Some("Tan \"dem\"".into()));
-    (dialog, SipCommand::Invite { dialog, target, from_user, from_display, headers, sdp: OFFER.into() })
+    (
+        dialog,
+        SipCommand::Invite { dialog, target, from_user, from_display, headers, sdp: OFFER.into(), webrtc_sdp: None },
+    )
 }
 
 fn to_trunk() -> (DialogId, SipCommand) {
@@ -314,6 +317,21 @@ fn all_contacts_ring_the_first_answer_wins_and_the_others_are_cancelled() {
     bench.receive(&first, &respond(&cancel, 481, "b", ""));
     bench.command(SipCommand::Bye { dialog, reason: None });
     bench.assert_rests();
+}
+
+#[test]
+fn browsers_are_offered_webrtc_and_phones_plain_rtp() {
+    let mut bench = Bench::new();
+    let phone = flow(Transport::Udp, 1, "203.0.113.9:5071");
+    bench.register(&browser(7), "<sip:k1@x.invalid;transport=ws>");
+    let (_, mut order) = call(Target::User("alice".into()));
+    if let SipCommand::Invite { webrtc_sdp, .. } = &mut order {
+        *webrtc_sdp = Some("v=0 webrtc".into());
+    }
+    assert!(bench.command(order.clone()).only().ends_with("\r\nv=0 webrtc"));
+    let mut bench = Bench::new();
+    bench.register(&phone, "<sip:alice@10.0.0.9:5070>");
+    assert!(bench.command(order).only().ends_with(OFFER));
 }
 
 #[test]

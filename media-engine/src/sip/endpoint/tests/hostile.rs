@@ -147,7 +147,15 @@ fn order(seeded: &mut Seeded, dialogs: &[DialogId]) -> SipCommand {
         _ => {
             let target = Target::Trunk { name: "carrier".into(), user: "1".into() };
             let (from_user, dialog) = ("x".into(), DialogId::outgoing());
-            SipCommand::Invite { dialog, target, from_user, from_display: None, headers: vec![], sdp: sdp() }
+            SipCommand::Invite {
+                dialog,
+                target,
+                from_user,
+                from_display: None,
+                headers: vec![],
+                sdp: sdp(),
+                webrtc_sdp: None,
+            }
         }
     }
 }
@@ -230,7 +238,7 @@ fn note(events: &[SipEvent], open: &mut Vec<DialogId>, ended: &mut Vec<DialogId>
             | SipEvent::ReinviteAnswered { dialog, .. }
             | SipEvent::ReinviteFailed { dialog, .. }
             | SipEvent::Info { dialog, .. } => dialog,
-            SipEvent::Registered { .. } | SipEvent::Refused { .. } => continue,
+            SipEvent::Registered { .. } | SipEvent::RegistrationState { .. } | SipEvent::Refused { .. } => continue,
         };
         assert!(open.contains(dialog), "round {round}: {event:?} after the end");
     }

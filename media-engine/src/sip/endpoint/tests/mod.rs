@@ -3,6 +3,7 @@
 mod calls;
 mod hostile;
 mod refusals;
+mod registering;
 mod registration;
 mod sessions;
 

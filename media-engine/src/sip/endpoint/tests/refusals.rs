@@ -146,7 +146,15 @@ fn what_is_full_says_503_and_counts() {
     assert!(bench.only().starts_with("SIP/2.0 503") && bench.only().contains("Retry-After: 5"));
     let target = Target::Trunk { name: "carrier".into(), user: "1".into() };
     let (dialog, from_user, sdp) = (DialogId::outgoing(), "x".into(), OFFER.into());
-    bench.command(SipCommand::Invite { dialog, target, from_user, from_display: None, headers: vec![], sdp });
+    bench.command(SipCommand::Invite {
+        dialog,
+        target,
+        from_user,
+        from_display: None,
+        headers: vec![],
+        sdp,
+        webrtc_sdp: None,
+    });
     assert!(matches!(&bench.events[..], [SipEvent::Failed { status: 503, .. }]));
     assert_eq!(bench.endpoint.sizes().overflows, 2);
     let limits = Limits { transactions: 3, ..Limits::default() };

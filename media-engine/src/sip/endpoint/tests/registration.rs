@@ -168,7 +168,15 @@ fn paths_are_echoed_and_followed() {
     assert_eq!(header(&ok, Name::Path).as_deref(), Some("<sip:edge.example;lr>"));
     let (dialog, target) = (DialogId::outgoing(), Target::User("alice".into()));
     let (from_user, sdp) = ("x".into(), OFFER.into());
-    bench.command(SipCommand::Invite { dialog, target, from_user, from_display: None, headers: vec![], sdp });
+    bench.command(SipCommand::Invite {
+        dialog,
+        target,
+        from_user,
+        from_display: None,
+        headers: vec![],
+        sdp,
+        webrtc_sdp: None,
+    });
     assert_eq!(header(bench.only(), Name::Route).as_deref(), Some("<sip:edge.example;lr>"));
 }
 

@@ -1,0 +1,254 @@
+//! A plain RTP leg: who may send to it, where its packets go, what RTCP tells.
+//!
+//! ```text
+//! datagram ─▶ source check ─▶ RTCP? ─▶ reports read
+//!                           └▶ RTP: version, payload type, (first packet: latch) ─▶ Received::Rtp
+//! write_rtp, poll_report, write_bye ─▶ datagram and its destination
+//! ```
+//!
+//! Invariants: packets are taken from the SDP's addresses only; with `nat`, from the first source that sends a valid packet and never from
+//! another until the SDP names a new address. A refused packet changes nothing but the caller's counter. Nothing allocates per packet.
+//!
+//! Not here: sockets, playout, codecs, numbering of what is sent.
+//!
+//! Sources: RFC 3550 (RTP, RTCP), RFC 5761 (rtcp-mux), RFC 7362 (latching), RFC 4961 (symmetric RTP).
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::rtcp;
+use crate::rtp::{ReceiveStats, RtpHeader, RtpPacket, SendStats, is_rtcp};
+use crate::sdp::Audio;
+use crate::units::ClockRate;
+
+/// Which of a leg's two flows (the word is ICE's).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Component {
+    /// Media.
+    Rtp,
+    /// Reports.
+    Rtcp,
+}
+
+/// What became of a datagram.
+#[derive(Debug)]
+pub enum Received<'a> {
+    /// A valid packet with one of the negotiated payload types.
+    Rtp(RtpPacket<'a>),
+    /// Reports; they are taken in.
+    Rtcp,
+    /// Not from where this leg's media comes. Drop and count.
+    Foreign,
+    /// Not a packet that was negotiated. Drop and count.
+    Malformed,
+}
+
+/// Numbers of the leg's media since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct RtpQuality {
+    /// Valid packets received.
+    pub packets_received: u64,
+    /// Packets that never came, as far as sequence numbers tell.
+    pub packets_lost: u64,
+    /// Interarrival jitter (RFC 3550 section 6.4.1).
+    pub jitter: Duration,
+    /// Round trip, when RTCP told one.
+    pub round_trip: Option<Duration>,
+}
+
+/// One plain RTP leg. See the module head.
+pub struct RtpLeg {
+    ssrc: u32,
+    nat: bool,
+    audio: Option<Audio>,
+    latched: Option<SocketAddr>,
+    latched_rtcp: Option<SocketAddr>,
+    received: ReceiveStats,
+    sent: SendStats,
+    reports: rtcp::Session,
+    received_before: u64,
+    lost_before: u64,
+}
+
+impl RtpLeg {
+    /// A leg that does not know its far end yet. `ssrc` is random; `cname` names the leg in RTCP (RFC 7022: random too); `wall` is the
+    /// time of day at `now`.
+    pub fn new(ssrc: u32, cname: &str, nat: bool, now: Instant, wall: SystemTime) -> RtpLeg {
+        RtpLeg {
+            ssrc,
+            nat,
+            audio: None,
+            latched: None,
+            latched_rtcp: None,
+            received: ReceiveStats::new(ClockRate::HZ_8000),
+            sent: SendStats::new(ClockRate::HZ_8000),
+            reports: rtcp::Session::new(ssrc, cname, now, wall, u64::from(ssrc)),
+            received_before: 0,
+            lost_before: 0,
+        }
+    }
+
+    /// What offer and answer agreed, at first or again. A new remote address begins a new latch.
+    pub fn update(&mut self, audio: Audio) {
+        if self.audio.as_ref().is_none_or(|before| before.remote_rtp != audio.remote_rtp) {
+            (self.latched, self.latched_rtcp) = (None, None);
+        }
+        let clock = audio.codec.clock();
+        if self.audio.is_none_or(|before| before.codec.clock() != clock) {
+            self.lost_before += self.lost();
+            self.received_before += self.received.packets();
+            (self.received, self.sent) = (ReceiveStats::new(clock), SendStats::new(clock));
+        }
+        self.audio = Some(audio);
+    }
+
+    /// SSRC of what we send.
+    pub fn ssrc(&self) -> u32 {
+        self.ssrc
+    }
+
+    /// Takes a datagram that came to `component`'s port.
+    pub fn handle_datagram<'a>(
+        &mut self,
+        component: Component,
+        from: SocketAddr,
+        bytes: &'a [u8],
+        now: Instant,
+    ) -> Received<'a> {
+        let Some(audio) = self.audio else { return Received::Foreign };
+        let is_report = is_rtcp(bytes);
+        if component == Component::Rtcp || (is_report && audio.rtcp_mux) {
+            return self.handle_report(component, from, bytes, now);
+        }
+        if !self.accepts(audio, from) {
+            return Received::Foreign;
+        }
+        let Ok(packet) = RtpPacket::parse(bytes) else { return Received::Malformed };
+        let payload_type = packet.payload_type();
+        let event = audio.telephone_event.as_ref().map(|event| event.receive_payload_type);
+        if payload_type != audio.receive_payload_type && event != Some(payload_type) {
+            return Received::Malformed;
+        }
+        if self.nat {
+            self.latched = Some(from);
+        }
+        if self.received.ssrc().is_some_and(|before| before != packet.ssrc()) {
+            self.lost_before += self.lost();
+        }
+        if event == Some(payload_type) {
+            self.received.on_untimed_packet(packet.sequence(), now);
+        } else {
+            self.received.on_rtp(&packet, now);
+        }
+        Received::Rtp(packet)
+    }
+
+    /// The header of a packet to send.
+    pub fn header(&self, payload_type: u8, marker: bool, sequence: u16, timestamp: u32) -> RtpHeader {
+        RtpHeader { payload_type, marker, sequence, timestamp, ssrc: self.ssrc }
+    }
+
+    /// Writes a packet into `out`: where it goes and its length. `None`: there is nowhere to send it, or it does not fit.
+    pub fn write_rtp(
+        &mut self,
+        header: &RtpHeader,
+        payload: &[u8],
+        out: &mut [u8],
+        now: Instant,
+    ) -> Option<(SocketAddr, usize)> {
+        let audio = self.audio.as_ref()?;
+        let to = self.latched.unwrap_or(audio.remote_rtp);
+        if !is_reachable(to) {
+            return None;
+        }
+        let length = header.write_to(out).ok()?;
+        out.get_mut(length..length + payload.len())?.copy_from_slice(payload);
+        self.sent.on_packet(payload.len(), header.timestamp, now);
+        Some((to, length + payload.len()))
+    }
+
+    /// Whether `write_report` has something to write.
+    pub fn is_report_due(&self, now: Instant) -> bool {
+        self.audio.is_some() && self.reports.poll_timeout() <= now
+    }
+
+    /// Writes the report that is due: by which flow it leaves, where to, its length.
+    pub fn write_report(&mut self, now: Instant, out: &mut [u8]) -> Option<(Component, SocketAddr, usize)> {
+        let written = self.reports.poll_report(now, &self.sent, &mut self.received, out);
+        let (component, to) = self.report_target()?;
+        Some((component, to, written?.ok()?))
+    }
+
+    /// Writes the goodbye. `None`: nobody to say it to.
+    pub fn write_bye(&mut self, now: Instant, out: &mut [u8]) -> Option<(Component, SocketAddr, usize)> {
+        let (component, to) = self.report_target()?;
+        let length = self.reports.write_bye(now, &self.sent, &mut self.received, out).ok()?;
+        Some((component, to, length))
+    }
+
+    /// Numbers since the leg began.
+    pub fn quality(&self) -> RtpQuality {
+        RtpQuality {
+            packets_received: self.received_before + self.received.packets(),
+            packets_lost: self.lost_before + self.lost(),
+            jitter: self.received.jitter(),
+            round_trip: self.reports.round_trip(),
+        }
+    }
+
+    fn lost(&self) -> u64 {
+        self.received.peek().cumulative_lost.max(0) as u64
+    }
+
+    fn accepts(&self, audio: Audio, from: SocketAddr) -> bool {
+        match (self.nat, self.latched) {
+            (false, _) => from == audio.remote_rtp,
+            (true, Some(latched)) => from == latched,
+            (true, None) => true,
+        }
+    }
+
+    fn handle_report<'a>(
+        &mut self,
+        component: Component,
+        from: SocketAddr,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Received<'a> {
+        let Some(audio) = self.audio else { return Received::Foreign };
+        let expected = match (component, self.nat) {
+            (Component::Rtp, _) => self.accepts(audio, from),
+            (Component::Rtcp, false) => from == audio.remote_rtcp,
+            // Reports come from the host that media was learnt from; their port is learnt from the first.
+            (Component::Rtcp, true) => {
+                self.latched_rtcp.map_or(self.latched.is_some_and(|media| media.ip() == from.ip()), |l| l == from)
+            }
+        };
+        if !expected {
+            return Received::Foreign;
+        }
+        if !is_rtcp(bytes) {
+            return Received::Malformed;
+        }
+        self.reports.handle_datagram(bytes, now);
+        if self.nat && component == Component::Rtcp {
+            self.latched_rtcp = Some(from);
+        }
+        Received::Rtcp
+    }
+
+    /// Where reports go, and by which flow.
+    fn report_target(&self) -> Option<(Component, SocketAddr)> {
+        let audio = self.audio.as_ref()?;
+        let target = if audio.rtcp_mux {
+            (Component::Rtp, self.latched.unwrap_or(audio.remote_rtp))
+        } else {
+            (Component::Rtcp, self.latched_rtcp.unwrap_or(audio.remote_rtcp))
+        };
+        is_reachable(target.1).then_some(target)
+    }
+}
+
+fn is_reachable(to: SocketAddr) -> bool {
+    !to.ip().is_unspecified() && to.port() != 0
+}

@@ -1,0 +1,64 @@
+//! What a worker counted, told to the metrics recorder once a second: never on the packet path.
+
+use std::sync::atomic::Ordering;
+
+use super::mailbox::Mailbox;
+use super::switch::{Counters, Switch};
+
+/// What was told before, to tell the difference.
+pub(crate) struct Meters {
+    worker: String,
+    told: Counters,
+    told_overflow: u64,
+    /// Datagrams that the system would not send.
+    pub(crate) send_refused: u64,
+    /// Events that found their channel full.
+    pub(crate) events_dropped: u64,
+}
+
+impl Meters {
+    pub(crate) fn new(index: usize) -> Meters {
+        Meters {
+            worker: index.to_string(),
+            told: Counters::default(),
+            told_overflow: 0,
+            send_refused: 0,
+            events_dropped: 0,
+        }
+    }
+
+    /// Tells what was counted since the last time.
+    pub(crate) fn tell(&mut self, switch: &Switch, mailbox: &Mailbox) {
+        let (now, was) = (switch.counters(), self.told);
+        let add = |name: &'static str, count: u64| {
+            metrics::counter!(name, "worker" => self.worker.clone()).increment(count);
+        };
+        add("tandem_media_datagrams_received_total", now.datagrams - was.datagrams);
+        add("tandem_media_packets_sent_total", now.packets_sent - was.packets_sent);
+        add("tandem_media_packets_relayed_total", now.packets_relayed - was.packets_relayed);
+        add("tandem_media_packets_foreign_total", now.foreign - was.foreign);
+        add("tandem_media_packets_malformed_total", now.malformed - was.malformed);
+        add("tandem_media_packets_unroutable_total", now.unroutable - was.unroutable);
+        add("tandem_media_datagrams_strange_total", now.strangers - was.strangers);
+        add("tandem_media_frames_total", now.frames - was.frames);
+        add("tandem_media_frames_failed_total", now.frames_failed - was.frames_failed);
+        add("tandem_media_ticks_skipped_total", now.ticks_skipped - was.ticks_skipped);
+        add("tandem_media_play_overflow_total", now.play_overflow - was.play_overflow);
+        add("tandem_media_commands_void_total", now.commands_void - was.commands_void);
+        add("tandem_media_panics_total", now.panics - was.panics);
+        add("tandem_media_outbox_overflow_total", switch.outbox_overflow() - self.told_overflow);
+        add("tandem_media_send_refused_total", std::mem::take(&mut self.send_refused));
+        add("tandem_media_events_dropped_total", std::mem::take(&mut self.events_dropped));
+        add("tandem_media_mailbox_refused_total", mailbox.refused.swap(0, Ordering::Relaxed));
+        (self.told, self.told_overflow) = (now, switch.outbox_overflow());
+        let census = switch.census();
+        let set = |name: &'static str, count: usize| {
+            metrics::gauge!(name, "worker" => self.worker.clone()).set(count as f64);
+        };
+        set("tandem_media_legs", census.legs);
+        set("tandem_media_browser_legs", census.browser_legs);
+        set("tandem_media_bridged_legs", census.bridged);
+        set("tandem_media_taps", census.taps);
+        set("tandem_media_mailbox", mailbox.len());
+    }
+}

@@ -1,0 +1,141 @@
+//! The workers of a process and placement of calls on them.
+
+use std::fmt;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+
+use crossbeam_queue::ArrayQueue;
+
+use super::command::{Overloaded, WorkerCommand};
+use super::mailbox::Mailbox;
+use super::thread::Thread;
+use crate::config::MediaConfig;
+use crate::error::StartError;
+use crate::leg::webrtc::DtlsCert;
+use crate::net::ports::bind_shared;
+
+/// All media workers. Dropping it closes every leg and joins the threads.
+pub struct Pool {
+    workers: Vec<Worker>,
+    threads: ArrayQueue<JoinHandle<()>>,
+    next: AtomicUsize,
+}
+
+/// A handle to one worker; clones share it. All legs of a call go to the same one.
+#[derive(Clone)]
+pub struct Worker {
+    index: usize,
+    mailbox: Arc<Mailbox>,
+}
+
+impl Pool {
+    /// Starts `media.workers` threads (at least one), each with one UDP port of the range per address for browser legs.
+    ///
+    /// Errors: an address that cannot be bound, no free port, no more threads.
+    pub fn start(media: &MediaConfig) -> Result<Pool, StartError> {
+        let certificate = DtlsCert::generate()
+            .map_err(|error| StartError::Config { key: "media".into(), problem: error.to_string() })?;
+        let count = media.workers.max(1);
+        let mut pool = Pool { workers: Vec::new(), threads: ArrayQueue::new(count), next: AtomicUsize::new(0) };
+        for index in 0..count {
+            let shared = bind_all(media)?;
+            let mailbox = Mailbox::new().map_err(|error| broken("media.workers", &error))?;
+            let thread = Thread::new(index, Arc::clone(&mailbox), shared, certificate.clone(), seed()?)
+                .map_err(|error| broken("media.workers", &error))?;
+            let cpu = (!media.cpus.is_empty()).then(|| media.cpus[index % media.cpus.len()]);
+            let handle = std::thread::Builder::new()
+                .name(format!("media-{index}"))
+                .spawn(move || thread.run(cpu))
+                .map_err(|error| broken("media.workers", &error))?;
+            pool.workers.push(Worker { index, mailbox });
+            let _ = pool.threads.push(handle);
+        }
+        Ok(pool)
+    }
+
+    /// The worker with the fewest legs, for a new call.
+    pub fn place(&self) -> Worker {
+        // Equally loaded workers take turns.
+        let start = self.next.fetch_add(1, Ordering::Relaxed);
+        let count = self.workers.len();
+        (0..count)
+            .map(|step| &self.workers[start.wrapping_add(step) % count])
+            .min_by_key(|worker| worker.mailbox.legs.load(Ordering::Relaxed))
+            .expect("a pool has at least one worker")
+            .clone()
+    }
+
+    /// Every worker, in order.
+    pub fn workers(&self) -> &[Worker] {
+        &self.workers
+    }
+
+    /// Closes every leg and waits for the threads to end; commands are refused from then on. Doing it again does nothing.
+    pub fn shutdown(&self) {
+        for worker in &self.workers {
+            worker.mailbox.stop();
+        }
+        while let Some(thread) = self.threads.pop() {
+            if thread.join().is_err() {
+                tracing::error!("a media thread had ended by a fault");
+            }
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shutdown();
+    }
+}
+
+impl Worker {
+    /// Hands a command over; it is done within a millisecond or two, in the order of sending. Never waits.
+    pub fn send(&self, command: WorkerCommand) -> Result<(), Overloaded> {
+        self.mailbox.send(command)
+    }
+
+    /// Its place in the pool: the label of its metrics.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("workers", &self.workers).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let legs = self.mailbox.legs.load(Ordering::Relaxed);
+        f.debug_struct("Worker").field("index", &self.index).field("legs", &legs).finish_non_exhaustive()
+    }
+}
+
+fn bind_all(media: &MediaConfig) -> Result<Vec<(UdpSocket, SocketAddr)>, StartError> {
+    let bind = |&address| {
+        bind_shared(address, media.ports).map_err(|source| StartError::Listen {
+            key: "media.ports",
+            address: format!("{address}, ports {}-{}", media.ports.0, media.ports.1),
+            source,
+        })
+    };
+    media.addresses.iter().map(bind).collect()
+}
+
+fn broken(key: &str, error: &std::io::Error) -> StartError {
+    StartError::Config { key: key.into(), problem: format!("a media thread could not be started: {error}") }
+}
+
+fn seed() -> Result<u64, StartError> {
+    let mut bytes = [0; 8];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| StartError::Config {
+        key: "media".into(),
+        problem: "the system gives no random numbers".into(),
+    })?;
+    Ok(u64::from_ne_bytes(bytes))
+}

@@ -1,0 +1,440 @@
+use std::time::UNIX_EPOCH;
+
+use codecs::g711::{ulaw_decode, ulaw_encode};
+use codecs::opus::OpusDecoder;
+use codecs::tones::{Sine, goertzel_dbfs};
+use codecs::{CodecError, Decoder, Encoder};
+
+use super::*;
+use crate::rtp::telephone_event::TelephoneEvent;
+use crate::rtp::{RtpHeader, RtpPacket, is_rtcp};
+use crate::sdp::{Audio, Codec, Direction, TelephoneEventFormat};
+use crate::units::{ClockRate, Ptime, test_epoch};
+use crate::worker::WorkerEvent;
+
+const NARROW: SampleRate = SampleRate::HZ_8000;
+const MS: Duration = Duration::from_millis(1);
+
+/// A switch under virtual time and everything that came out of it.
+struct Lab {
+    switch: Switch,
+    now: Instant,
+    sent: Vec<(Slot, Socket, SocketAddr, Vec<u8>)>,
+    events: Vec<WorkerEvent>,
+}
+
+/// The far end of a leg.
+struct Phone {
+    id: LegId,
+    slot: Slot,
+    audio: Audio,
+    sequence: u16,
+    timestamp: u32,
+    sine: Sine,
+}
+
+fn audio_of(codec: Codec, port: u16) -> Audio {
+    let payload_type = codec.static_payload_type().unwrap_or(111);
+    Audio {
+        codec,
+        payload_type,
+        receive_payload_type: payload_type,
+        telephone_event: Some(TelephoneEventFormat {
+            payload_type: 101,
+            receive_payload_type: 101,
+            clock: codec.clock(),
+        }),
+        ptime: Ptime::MS_20,
+        remote_rtp: SocketAddr::from(([192, 0, 2, 1], port)),
+        remote_rtcp: SocketAddr::from(([192, 0, 2, 1], port + 1)),
+        rtcp_mux: false,
+        direction: Direction::SendRecv,
+    }
+}
+
+impl Lab {
+    fn new() -> Lab {
+        let now = test_epoch();
+        Lab { switch: Switch::new(7, Vec::new(), now, UNIX_EPOCH), now, sent: Vec::new(), events: Vec::new() }
+    }
+
+    fn phone_with(&mut self, audio: Audio) -> Phone {
+        let id = LegId(u64::from(audio.remote_rtp.port()));
+        let slot = self.switch.leg_open_rtp(id, Some(audio), false, self.now);
+        Phone { id, slot, audio, sequence: 65_530, timestamp: 77, sine: Sine::new(NARROW, 440.0, -12.0) }
+    }
+
+    fn phone(&mut self, codec: Codec, port: u16) -> Phone {
+        self.phone_with(audio_of(codec, port))
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.switch.poll_output() {
+            match output {
+                Output::Transmit { slot, socket, to, bytes } => self.sent.push((slot, socket, to, bytes.to_vec())),
+                Output::Event(_, event) => self.events.push(event),
+            }
+        }
+    }
+
+    fn advance(&mut self, span: Duration) {
+        let end = self.now + span;
+        while self.now < end {
+            self.now += MS;
+            if self.switch.poll_timeout().is_some_and(|at| at <= self.now) {
+                self.switch.handle_timeout(self.now);
+            }
+            self.drain();
+        }
+    }
+
+    fn send_packet(&mut self, phone: &Phone, payload_type: u8, marker: bool, payload: &[u8]) {
+        let (sequence, timestamp) = (phone.sequence, phone.timestamp);
+        let header = RtpHeader { payload_type, marker, sequence, timestamp, ssrc: 0x5000 + phone.id.0 as u32 };
+        let mut bytes = vec![0; 12];
+        header.write_to(&mut bytes).unwrap();
+        bytes.extend_from_slice(payload);
+        self.switch.handle_datagram(phone.slot, Socket::Rtp, phone.audio.remote_rtp, &bytes, self.now);
+        self.drain();
+    }
+
+    /// The phone says `ticks` × 20 ms of its tone in PCMU.
+    fn talk(&mut self, phone: &mut Phone, ticks: u32) {
+        for _ in 0..ticks {
+            let mut pcm = [0; 160];
+            phone.sine.fill(&mut pcm);
+            self.send_packet(phone, 0, false, &pcm.map(ulaw_encode));
+            (phone.sequence, phone.timestamp) = (phone.sequence.wrapping_add(1), phone.timestamp.wrapping_add(160));
+            self.advance(MS * 20);
+        }
+    }
+
+    /// RTP sent to the phone since the last call.
+    fn heard(&mut self, phone: &Phone) -> Vec<(RtpHeader, Vec<u8>)> {
+        let mut heard = Vec::new();
+        self.sent.retain(|(slot, socket, to, bytes)| {
+            if *slot != phone.slot || *socket != Socket::Rtp || is_rtcp(bytes) {
+                return true;
+            }
+            assert_eq!(*to, phone.audio.remote_rtp);
+            let packet = RtpPacket::parse(bytes).unwrap();
+            heard.push((packet.header(), packet.payload().to_vec()));
+            false
+        });
+        heard
+    }
+
+    fn heard_pcm(&mut self, phone: &Phone) -> Vec<i16> {
+        let heard = self.heard(phone);
+        heard.iter().flat_map(|(_, payload)| payload.iter().map(|&code| ulaw_decode(code))).collect()
+    }
+
+    fn events_of(&mut self, id: LegId) -> Vec<WorkerEventKind> {
+        let mut kinds = Vec::new();
+        self.events.retain(|event| {
+            let mine = event.leg == id;
+            if mine {
+                kinds.push(event.kind.clone());
+            }
+            !mine
+        });
+        kinds
+    }
+}
+
+#[test]
+fn original_ducks_under_played_voice_and_comes_back() {
+    let mut lab = Lab::new();
+    let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
+    lab.switch.bridge(a.id, b.id, lab.now);
+    lab.talk(&mut a, 50);
+    let before = goertzel_dbfs(&lab.heard_pcm(&b)[4_000..], NARROW, 440.0);
+    let mut voice = vec![0; 24_000];
+    Sine::new(SampleRate::HZ_24000, 1_000.0, -20.0).fill(&mut voice);
+    lab.switch.play(b.id, 5, SampleRate::HZ_24000, voice.into(), true, lab.now);
+    lab.talk(&mut a, 50);
+    let during = lab.heard_pcm(&b);
+    let during = &during[2_400..during.len() - 800];
+    let (ducked, voice) = (goertzel_dbfs(during, NARROW, 440.0), goertzel_dbfs(during, NARROW, 1_000.0));
+    lab.talk(&mut a, 75);
+    let after = lab.heard_pcm(&b);
+    let after = goertzel_dbfs(&after[after.len() - 4_000..], NARROW, 440.0);
+    assert!((before + 12.0).abs() < 1.0, "before: {before}");
+    assert!((ducked + 30.0).abs() < 1.5, "ducked: {ducked}");
+    assert!((voice + 20.0).abs() < 1.0, "voice: {voice}");
+    assert!((after + 12.0).abs() < 1.0, "after: {after}");
+    let told = lab.events_of(b.id);
+    let started = told.iter().position(|kind| matches!(kind, WorkerEventKind::PlayStarted { segment: 5, .. }));
+    let done = told.iter().position(|kind| matches!(kind, WorkerEventKind::PlayDone { segment: 5 }));
+    assert!(started.unwrap() < done.unwrap());
+}
+
+#[test]
+fn one_stream_goes_on_through_silence_relay_voice_and_relay() {
+    let mut lab = Lab::new();
+    let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
+    lab.advance(MS * 300);
+    lab.switch.bridge(a.id, b.id, lab.now);
+    lab.talk(&mut a, 20);
+    let relayed = lab.switch.counters().packets_relayed;
+    assert_eq!(relayed, 20);
+    lab.switch.play(b.id, 1, NARROW, vec![500; 4_000].into(), true, lab.now);
+    lab.talk(&mut a, 60);
+    let after_play = lab.switch.counters().packets_relayed;
+    assert!(after_play > relayed, "the path is a relay again");
+    assert!(after_play < relayed + 40, "and was none while voice played");
+    lab.switch.unbridge(a.id, lab.now);
+    lab.advance(MS * 200);
+    let heard = lab.heard(&b);
+    for pair in heard.windows(2) {
+        let (before, after) = (pair[0].0, pair[1].0);
+        assert_eq!(after.sequence, before.sequence.wrapping_add(1));
+        let step = after.timestamp.wrapping_sub(before.timestamp);
+        assert!(step == 160 || step == 320 || step == 0, "{before:?} then {after:?}");
+        assert_eq!(after.ssrc, before.ssrc);
+    }
+    let ticks = heard.last().unwrap().0.timestamp.wrapping_sub(heard[0].0.timestamp);
+    let expected = 160 * (15 + 20 + 60 + 10);
+    assert!(ticks.abs_diff(expected) <= 3 * 160, "{ticks} ticks of {expected}");
+}
+
+#[test]
+fn keys_are_relayed_between_equal_legs_and_told() {
+    let mut lab = Lab::new();
+    let mut other = audio_of(Codec::Pcmu, 4002);
+    other.telephone_event =
+        Some(TelephoneEventFormat { payload_type: 96, receive_payload_type: 96, clock: ClockRate::HZ_8000 });
+    let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone_with(other));
+    lab.switch.bridge(a.id, b.id, lab.now);
+    lab.talk(&mut a, 3);
+    lab.heard(&b);
+    let payloads = [[5, 10, 0, 160], [5, 10, 1, 64], [5, 0x8a, 1, 224], [5, 0x8a, 1, 224], [5, 0x8a, 1, 224]];
+    for (n, payload) in payloads.iter().enumerate() {
+        lab.send_packet(&a, 101, n == 0, payload);
+        a.sequence = a.sequence.wrapping_add(1);
+        lab.advance(MS * 20);
+    }
+    let heard = lab.heard(&b);
+    assert_eq!(heard.iter().map(|(_, payload)| payload.clone()).collect::<Vec<_>>(), payloads);
+    assert!(heard.iter().all(|(header, _)| header.payload_type == 96 && header.timestamp == heard[0].0.timestamp));
+    let keys: Vec<_> =
+        lab.events_of(a.id).into_iter().filter(|kind| matches!(kind, WorkerEventKind::Dtmf { .. })).collect();
+    assert_eq!(keys, [WorkerEventKind::Dtmf { digit: '5', duration_ms: 60 }]);
+}
+
+#[test]
+fn key_is_pressed_anew_towards_a_leg_of_another_clock() {
+    let mut lab = Lab::new();
+    let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Opus, 4002));
+    lab.switch.bridge(a.id, b.id, lab.now);
+    lab.talk(&mut a, 5);
+    lab.heard(&b);
+    for payload in [[11, 10, 0, 160], [11, 0x8a, 3, 32], [11, 0x8a, 3, 32]] {
+        lab.send_packet(&a, 101, false, &payload);
+        a.sequence = a.sequence.wrapping_add(1);
+        lab.advance(MS * 20);
+    }
+    lab.advance(MS * 400);
+    let heard = lab.heard(&b);
+    let keys: Vec<_> = heard.iter().filter(|(header, _)| header.payload_type == 101).collect();
+    let last = TelephoneEvent::parse(&keys.last().unwrap().1).unwrap();
+    assert_eq!((last.event, last.end, last.duration), (11, true, 4_800), "100 ms at 48 kHz");
+    assert!(keys[0].0.marker && keys[1..].iter().all(|(header, _)| !header.marker));
+    assert!(keys.iter().all(|(header, _)| header.timestamp == keys[0].0.timestamp));
+    for pair in heard.windows(2) {
+        assert_eq!(pair[1].0.sequence, pair[0].0.sequence.wrapping_add(1));
+    }
+    let span = heard.last().unwrap().0.timestamp.wrapping_sub(heard[0].0.timestamp);
+    assert_eq!(span, 960 * (heard.len() as u32 + 3 - 1), "the pause after the key shows in the timestamps only");
+}
+
+#[test]
+fn sent_key_reaches_the_leg_and_audio_returns_to_the_relay() {
+    let mut lab = Lab::new();
+    let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
+    lab.switch.bridge(a.id, b.id, lab.now);
+    lab.talk(&mut a, 5);
+    lab.switch.send_dtmf(b.id, '#', 100, lab.now);
+    lab.talk(&mut a, 30);
+    let events = lab.heard(&b).iter().filter(|(header, _)| header.payload_type == 101).count();
+    assert_eq!(events, 7, "five of growing length, the last of them an end, and two more ends");
+    let relayed = lab.switch.counters().packets_relayed;
+    lab.talk(&mut a, 10);
+    assert_eq!(lab.switch.counters().packets_relayed, relayed + 10);
+    lab.switch.send_dtmf(b.id, 'x', 100, lab.now);
+    assert_eq!(lab.switch.counters().commands_void, 1);
+}
+
+#[test]
+fn held_leg_is_neither_sent_to_nor_heard_nor_missed() {
+    let mut lab = Lab::new();
+    let (mut a, mut b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
+    lab.switch.bridge(a.id, b.id, lab.now);
+    lab.talk(&mut a, 5);
+    b.audio.direction = Direction::Inactive;
+    lab.switch.rtp_update(b.id, b.audio, lab.now);
+    (lab.heard(&a), lab.heard(&b));
+    for _ in 0..65 {
+        lab.talk(&mut a, 50);
+    }
+    assert_eq!(lab.heard(&b), []);
+    let comfort = lab.heard(&a);
+    assert!(comfort.len() > 3_000 && comfort.iter().all(|(_, p)| p.iter().all(|&c| ulaw_decode(c).abs() < 10)));
+    assert!(!lab.events_of(b.id).contains(&WorkerEventKind::MediaTimeout));
+    b.audio.direction = Direction::SendRecv;
+    lab.switch.rtp_update(b.id, b.audio, lab.now);
+    lab.talk(&mut a, 5);
+    assert_eq!(lab.heard(&b).len(), 5);
+}
+
+#[test]
+fn silent_far_end_is_told_once_after_a_minute() {
+    let mut lab = Lab::new();
+    let mut a = lab.phone(Codec::Pcmu, 4000);
+    lab.talk(&mut a, 1);
+    lab.advance(Duration::from_secs(59));
+    assert!(!lab.events_of(a.id).contains(&WorkerEventKind::MediaTimeout));
+    lab.advance(Duration::from_secs(90));
+    assert_eq!(lab.events_of(a.id).iter().filter(|kind| **kind == WorkerEventKind::MediaTimeout).count(), 1);
+}
+
+#[test]
+fn muted_leg_is_silent_to_its_peer() {
+    let mut lab = Lab::new();
+    let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
+    lab.switch.bridge(a.id, b.id, lab.now);
+    lab.switch.mute(a.id, true, lab.now);
+    lab.talk(&mut a, 50);
+    let heard = lab.heard_pcm(&b);
+    assert!(heard.len() > 7_000 && heard.iter().all(|sample| sample.abs() < 10));
+    lab.switch.mute(a.id, false, lab.now);
+    lab.talk(&mut a, 50);
+    let heard = lab.heard_pcm(&b);
+    assert!(goertzel_dbfs(&heard[1_600..], NARROW, 440.0) > -13.0);
+}
+
+#[test]
+fn opus_beside_a_narrowband_leg_is_made_from_8_khz() {
+    let mut lab = Lab::new();
+    let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Opus, 4002));
+    lab.switch.bridge(a.id, b.id, lab.now);
+    assert_eq!(lab.switch.leg_mut(b.slot).send.as_ref().unwrap().rate(), NARROW);
+    lab.talk(&mut a, 60);
+    let mut decoder = OpusDecoder::new(NARROW).unwrap();
+    let mut heard = Vec::new();
+    for (header, payload) in lab.heard(&b) {
+        let mut pcm = [0; 960];
+        let count = decoder.decode(&payload, &mut pcm).unwrap();
+        assert_eq!((count, header.payload_type), (160, 111));
+        heard.extend_from_slice(&pcm[..count]);
+    }
+    let level = goertzel_dbfs(&heard[4_000..], NARROW, 440.0);
+    assert!((level + 12.0).abs() < 1.5, "{level}");
+}
+
+#[test]
+fn other_packet_lengths_are_cut_from_the_same_samples() {
+    for (ms, bytes) in [(10, 80), (30, 240), (40, 320)] {
+        let mut lab = Lab::new();
+        let mut audio = audio_of(Codec::Pcmu, 4002);
+        audio.ptime = Ptime(MS * ms);
+        let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone_with(audio));
+        lab.switch.bridge(a.id, b.id, lab.now);
+        lab.talk(&mut a, 60);
+        let heard = lab.heard(&b);
+        assert!(heard.iter().all(|(_, payload)| payload.len() == bytes), "{ms} ms");
+        assert!(heard.windows(2).all(|p| p[1].0.timestamp.wrapping_sub(p[0].0.timestamp) == bytes as u32), "{ms} ms");
+        let pcm: Vec<i16> = heard.iter().flat_map(|(_, p)| p.iter().map(|&c| ulaw_decode(c))).collect();
+        let level = goertzel_dbfs(&pcm[pcm.len() - 4_000..], NARROW, 440.0);
+        assert!((level + 12.0).abs() < 1.0, "{ms} ms: {level}");
+    }
+}
+
+#[test]
+fn fault_in_one_call_ends_that_call_only() {
+    struct Faulty;
+    impl Encoder for Faulty {
+        fn sample_rate(&self) -> SampleRate {
+            NARROW
+        }
+        fn encode(&mut self, _: &[i16], _: &mut [u8]) -> Result<usize, CodecError> {
+            panic!("a fault of ours")
+        }
+    }
+    let mut lab = Lab::new();
+    let (a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Opus, 4002));
+    let (mut c, d) = (lab.phone(Codec::Pcmu, 4004), lab.phone(Codec::Pcmu, 4006));
+    lab.switch.bridge(a.id, b.id, lab.now);
+    lab.switch.bridge(c.id, d.id, lab.now);
+    lab.switch.leg_mut(b.slot).send = Some(leg::Send::with_encoder(Box::new(Faulty), Codec::Opus));
+    lab.talk(&mut c, 50);
+    for id in [a.id, b.id] {
+        let told = lab.events_of(id);
+        assert!(
+            told.iter().any(|kind| matches!(kind, WorkerEventKind::Failed(why) if why.contains("a fault of ours")))
+        );
+        assert!(matches!(told.last(), Some(WorkerEventKind::Closed(_))));
+    }
+    assert_eq!(lab.heard(&d).iter().filter(|(_, p)| p.iter().any(|&c| ulaw_decode(c).abs() > 1_000)).count(), 50);
+    assert_eq!((lab.switch.counters().panics, lab.switch.census().legs), (1, 2));
+}
+
+#[test]
+fn reports_leave_every_five_seconds_and_a_goodbye_at_the_end() {
+    let mut lab = Lab::new();
+    let mut a = lab.phone(Codec::Pcmu, 4000);
+    lab.talk(&mut a, 1_100);
+    lab.switch.leg_close(a.id, lab.now);
+    lab.drain();
+    let reports: Vec<_> = lab.sent.iter().filter(|(_, socket, _, _)| *socket == Socket::Rtcp).collect();
+    assert!(reports.iter().all(|(_, _, to, _)| *to == a.audio.remote_rtcp));
+    assert!((4..=6).contains(&reports.len()), "{} reports in 22 s", reports.len());
+    let goodbye = &reports.last().unwrap().3;
+    assert!(crate::rtcp::parse(goodbye).any(|packet| matches!(packet, crate::rtcp::Packet::Bye(_))));
+    let told = lab.events_of(a.id);
+    let Some(WorkerEventKind::Closed(quality)) = told.last() else { panic!("{told:?}") };
+    assert_eq!((quality.packets_received, quality.packets_lost), (1_100, 0));
+    assert!(told.iter().filter(|kind| matches!(kind, WorkerEventKind::Quality(_))).count() >= 4);
+    assert!(lab.switch.poll_timeout().is_none());
+}
+
+#[test]
+fn loss_is_told_in_the_leg_s_numbers() {
+    let mut lab = Lab::new();
+    let mut a = lab.phone(Codec::Pcmu, 4000);
+    lab.talk(&mut a, 50);
+    (a.sequence, a.timestamp) = (a.sequence.wrapping_add(7), a.timestamp.wrapping_add(7 * 160));
+    lab.talk(&mut a, 50);
+    lab.switch.leg_close(a.id, lab.now);
+    lab.drain();
+    let Some(WorkerEventKind::Closed(quality)) = lab.events_of(a.id).pop() else { panic!("not closed") };
+    assert_eq!((quality.packets_received, quality.packets_lost), (100, 7));
+}
+
+#[test]
+fn commands_about_no_leg_do_nothing_but_count() {
+    let mut lab = Lab::new();
+    let (a, nobody) = (lab.phone(Codec::Pcmu, 4000), LegId(9));
+    lab.switch.bridge(a.id, nobody, lab.now);
+    lab.switch.bridge(a.id, a.id, lab.now);
+    lab.switch.unbridge(nobody, lab.now);
+    lab.switch.mute(nobody, true, lab.now);
+    lab.switch.leg_close(nobody, lab.now);
+    assert_eq!(lab.switch.counters().commands_void, 5);
+    assert_eq!(lab.switch.census(), Census { legs: 1, ..Census::default() });
+}
+
+#[test]
+fn held_up_worker_does_not_flood_the_far_end() {
+    let mut lab = Lab::new();
+    let a = lab.phone(Codec::Pcmu, 4000);
+    lab.advance(MS * 100);
+    lab.heard(&a);
+    lab.now += Duration::from_secs(10);
+    while lab.switch.poll_timeout().is_some_and(|at| at <= lab.now) {
+        lab.switch.handle_timeout(lab.now);
+    }
+    lab.drain();
+    assert!(lab.heard(&a).len() <= 11);
+    assert!(lab.switch.counters().ticks_skipped > 400);
+}

@@ -1,0 +1,261 @@
+//! Browser legs in the switch: the browsers are peers of the same kind, joined in memory under virtual time.
+
+use std::time::UNIX_EPOCH;
+
+use codecs::Encoder;
+use codecs::g711::ulaw_decode;
+use codecs::opus::{OpusEncoder, OpusSettings};
+use codecs::tones::{Sine, goertzel_dbfs};
+
+use super::*;
+use crate::leg::webrtc::{DtlsCert, PeerOutput};
+use crate::rtp::RtpPacket;
+use crate::sdp::{Audio, Codec, Direction, TelephoneEventFormat};
+use crate::units::{ClockRate, Ptime, test_epoch};
+use crate::worker::WorkerEvent;
+
+const MS: Duration = Duration::from_millis(1);
+
+struct Browser {
+    peer: WebRtcPeer,
+    address: SocketAddr,
+    slot: Slot,
+    id: LegId,
+    connected: bool,
+    closed: bool,
+    /// Payload type, sequence, timestamp, payload.
+    heard: Vec<(u8, u16, u32, Vec<u8>)>,
+    sequence: u64,
+    sine: Sine,
+    encoder: OpusEncoder,
+}
+
+struct Lab {
+    switch: Switch,
+    shared: SocketAddr,
+    now: Instant,
+    browsers: Vec<Browser>,
+    plain: Vec<(Slot, Vec<u8>)>,
+    events: Vec<WorkerEvent>,
+}
+
+fn address(port: u16) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 1], port))
+}
+
+impl Lab {
+    fn new() -> Lab {
+        let (now, shared) = (test_epoch(), address(5000));
+        let switch = Switch::new(11, vec![shared], now, UNIX_EPOCH);
+        Lab { switch, shared, now, browsers: Vec::new(), plain: Vec::new(), events: Vec::new() }
+    }
+
+    /// A browser that offers; the switch's leg answers.
+    fn browser(&mut self) -> usize {
+        let index = self.browsers.len();
+        let (here, id) = (address(6000 + index as u16), LegId(100 + index as u64));
+        let certificate = DtlsCert::generate().unwrap();
+        let (mut peer, offer) = WebRtcPeer::offer(&[here], &certificate, self.now).unwrap();
+        let (leg, answer) = WebRtcPeer::accept_offer(&offer, &[self.shared], &certificate, self.now).unwrap();
+        let slot = self.switch.leg_open_webrtc(id, leg, self.now);
+        peer.handle_answer(&answer).unwrap();
+        let encoder = OpusEncoder::new(SampleRate::HZ_48000, OpusSettings::default()).unwrap();
+        let sine = Sine::new(SampleRate::HZ_48000, 440.0, -12.0);
+        self.browsers.push(Browser {
+            peer,
+            address: here,
+            slot,
+            id,
+            connected: false,
+            closed: false,
+            heard: Vec::new(),
+            sequence: 10,
+            sine,
+            encoder,
+        });
+        index
+    }
+
+    fn phone(&mut self, id: LegId) -> Slot {
+        let audio = Audio {
+            codec: Codec::Pcmu,
+            payload_type: 0,
+            receive_payload_type: 0,
+            telephone_event: Some(TelephoneEventFormat {
+                payload_type: 101,
+                receive_payload_type: 101,
+                clock: ClockRate::HZ_8000,
+            }),
+            ptime: Ptime::MS_20,
+            remote_rtp: address(4000),
+            remote_rtcp: address(4001),
+            rtcp_mux: false,
+            direction: Direction::SendRecv,
+        };
+        self.switch.leg_open_rtp(id, Some(audio), false, self.now)
+    }
+
+    fn advance(&mut self, span: Duration) {
+        let end = self.now + span;
+        while self.now < end {
+            self.now += MS;
+            if self.switch.poll_timeout().is_some_and(|at| at <= self.now) {
+                self.switch.handle_timeout(self.now);
+            }
+            self.deliver();
+        }
+    }
+
+    /// Carries datagrams to and fro until none is left.
+    fn deliver(&mut self) {
+        loop {
+            let mut carried = false;
+            for index in 0..self.browsers.len() {
+                let browser = &mut self.browsers[index];
+                if browser.peer.poll_timeout() <= self.now {
+                    browser.peer.handle_timeout(self.now);
+                }
+                while let Some(output) = self.browsers[index].peer.poll_output() {
+                    carried = true;
+                    let browser = &mut self.browsers[index];
+                    match output {
+                        PeerOutput::Transmit { from, bytes, .. } => {
+                            self.switch.handle_shared_datagram(0, from, &bytes, self.now);
+                        }
+                        PeerOutput::Rtp { payload_type, seq, timestamp, payload, .. } => {
+                            browser.heard.push((payload_type, seq, timestamp, payload.to_vec()));
+                        }
+                        PeerOutput::Connected => browser.connected = true,
+                        PeerOutput::Closed(_) => browser.closed = true,
+                    }
+                }
+            }
+            while let Some(output) = self.switch.poll_output() {
+                carried = true;
+                match output {
+                    Output::Transmit { socket: Socket::Shared(0), to, bytes, .. } => {
+                        let browser = self.browsers.iter_mut().find(|browser| browser.address == to).unwrap();
+                        browser.peer.handle_datagram(self.shared, to, bytes, self.now);
+                    }
+                    Output::Transmit { slot, socket: Socket::Rtp, bytes, .. } => {
+                        self.plain.push((slot, bytes.to_vec()));
+                    }
+                    Output::Transmit { .. } => {}
+                    Output::Event(_, event) => self.events.push(event),
+                }
+            }
+            if !carried {
+                return;
+            }
+        }
+    }
+
+    /// A browser plays 20 ms of its tone.
+    fn talk(&mut self, index: usize) -> Vec<u8> {
+        let browser = &mut self.browsers[index];
+        let (mut pcm, mut out) = ([0; 960], [0; 1500]);
+        browser.sine.fill(&mut pcm);
+        let length = browser.encoder.encode(&pcm, &mut out).unwrap();
+        let timestamp = browser.sequence as u32 * 960;
+        browser.peer.write_rtp(111, browser.sequence, timestamp, false, &out[..length], self.now).unwrap();
+        browser.sequence += 1;
+        self.deliver();
+        self.advance(MS * 20);
+        out[..length].to_vec()
+    }
+}
+
+#[test]
+fn two_browsers_hear_each_other_s_very_packets() {
+    let mut lab = Lab::new();
+    let (a, b) = (lab.browser(), lab.browser());
+    lab.switch.bridge(lab.browsers[a].id, lab.browsers[b].id, lab.now);
+    lab.advance(MS * 500);
+    assert!(lab.browsers.iter().all(|browser| browser.connected));
+    lab.browsers[b].heard.clear();
+    let before = lab.switch.counters().packets_relayed;
+    let mut said = Vec::new();
+    for n in 0..50 {
+        if n == 20 {
+            // A packet lost on the way to us is a gap for the listener too.
+            lab.browsers[a].sequence += 1;
+        }
+        said.push(lab.talk(a));
+    }
+    let heard: Vec<_> = lab.browsers[b].heard.iter().filter(|packet| said.contains(&packet.3)).collect();
+    assert_eq!(heard.iter().map(|packet| &packet.3).collect::<Vec<_>>(), said.iter().collect::<Vec<_>>());
+    let steps: Vec<u16> = heard.windows(2).map(|pair| pair[1].1.wrapping_sub(pair[0].1)).collect();
+    assert_eq!(steps.iter().filter(|&&step| step == 2).count(), 1, "{steps:?}");
+    assert!(steps.iter().all(|&step| step == 1 || step == 2));
+    assert!(heard.windows(2).all(|p| p[1].2.wrapping_sub(p[0].2) == 960 * u32::from(p[1].1.wrapping_sub(p[0].1))));
+    assert_eq!(lab.switch.counters().packets_relayed - before, 50);
+}
+
+#[test]
+fn browser_and_telephone_hear_each_other() {
+    let mut lab = Lab::new();
+    let a = lab.browser();
+    let phone = lab.phone(LegId(1));
+    lab.switch.bridge(lab.browsers[a].id, LegId(1), lab.now);
+    lab.advance(MS * 500);
+    lab.plain.clear();
+    for _ in 0..75 {
+        lab.talk(a);
+    }
+    let heard: Vec<i16> = lab
+        .plain
+        .iter()
+        .filter(|(slot, _)| *slot == phone)
+        .flat_map(|(_, bytes)| RtpPacket::parse(bytes).unwrap().payload().iter().map(|&c| ulaw_decode(c)).collect::<Vec<_>>())
+        .collect();
+    let level = goertzel_dbfs(&heard[heard.len() - 4_000..], SampleRate::HZ_8000, 440.0);
+    assert!((level + 12.0).abs() < 1.5, "{level}");
+    assert!(lab.browsers[a].heard.len() > 70, "comfort silence reaches the browser");
+    assert!(lab.browsers[a].heard.windows(2).all(|pair| pair[1].1 == pair[0].1.wrapping_add(1)));
+}
+
+#[test]
+fn connected_first_packet_and_closed_are_told_and_nothing_is_left() {
+    let mut lab = Lab::new();
+    let a = lab.browser();
+    lab.advance(MS * 500);
+    lab.talk(a);
+    let (id, slot) = (lab.browsers[a].id, lab.browsers[a].slot);
+    let kinds: Vec<_> = lab.events.iter().filter(|event| event.leg == id).map(|event| &event.kind).collect();
+    assert_eq!(kinds, [&WorkerEventKind::Connected, &WorkerEventKind::FirstPacket]);
+    lab.switch.leg_close(id, lab.now);
+    lab.deliver();
+    lab.advance(MS * 100);
+    assert!(lab.browsers[a].closed, "the browser is told by DTLS");
+    assert!(matches!(lab.events.last().unwrap().kind, WorkerEventKind::Closed(_)));
+    assert!(lab.switch.by_ufrag.is_empty() && lab.switch.by_source.is_empty() && lab.switch.connecting.is_empty());
+    assert_eq!(lab.switch.census(), Census::default());
+    assert!(lab.switch.legs[slot.index()].is_none());
+}
+
+#[test]
+fn stranger_on_the_shared_port_reaches_nobody() {
+    let mut lab = Lab::new();
+    let a = lab.browser();
+    lab.advance(MS * 500);
+    let before = lab.switch.counters();
+    for bytes in [&[0x80, 111, 0, 1][..], &[0; 20], &[22, 254, 253], &[]] {
+        lab.switch.handle_shared_datagram(0, address(9999), bytes, lab.now);
+    }
+    lab.switch.handle_shared_datagram(7, lab.browsers[a].address, &[0; 20], lab.now);
+    assert_eq!(lab.switch.counters().strangers, before.strangers + 5);
+}
+
+#[test]
+fn browser_that_never_comes_is_given_up() {
+    let mut lab = Lab::new();
+    let certificate = DtlsCert::generate().unwrap();
+    let (peer, _) = WebRtcPeer::offer(&[lab.shared], &certificate, lab.now).unwrap();
+    lab.switch.leg_open_webrtc(LegId(5), peer, lab.now);
+    // Without an answer nothing is begun that could fail: signalling decides.
+    lab.advance(Duration::from_secs(40));
+    assert_eq!(lab.switch.census().legs, 1);
+    lab.switch.leg_close(LegId(5), lab.now);
+    lab.deliver();
+    assert_eq!(lab.switch.census().legs, 0);
+}

@@ -1,0 +1,336 @@
+//! The worker's thread: sockets and mailbox around the switch.
+//!
+//! ```text
+//!            ┌──────────────── one loop ─────────────────┐
+//! epoll ──▶ sockets ─ recvmmsg ─▶ Switch::handle_datagram │
+//!        └▶ mailbox ─ commands ─▶ Switch::…               ├─▶ poll_output ─▶ send / event channel
+//! deadline ────────────────────▶ Switch::handle_timeout   │
+//!            └────────────────────────────────────────────┘
+//! ```
+//!
+//! Invariants: the clock is read once per look at the sockets; nothing here waits for anybody but the kernel; an event channel that is
+//! full loses events, counted. Not here: any decision about media.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::command::{Census, LegMedia, WorkerCommand, WorkerEvent, WorkerEventKind};
+use super::mailbox::Mailbox;
+use super::meters::Meters;
+use super::outbox::Output;
+use super::pace::Pace;
+use super::switch::{Slot, Socket, Switch};
+use crate::leg::webrtc::{DtlsCert, WebRtcPeer};
+use crate::net::clock;
+use crate::net::epoll::{Epoll, Ready, pin_to_cpu};
+use crate::net::ports::PortLease;
+use crate::net::udp::{self, ReceiveBatch, SendBatch};
+use crate::units::LegId;
+
+/// Packets taken from one leg's socket per look: more than a 20 ms stream brings unless the thread was held up.
+const LEG_BATCH: usize = 8;
+/// Packets taken from a shared socket per syscall.
+const SHARED_BATCH: usize = 64;
+/// Syscalls on a shared socket per look, so that browsers do not starve plain legs.
+const SHARED_ROUNDS: usize = 4;
+/// Sockets reported per wait.
+const READY: usize = 1024;
+/// Commands per look.
+const COMMANDS: usize = 64;
+/// How often meters are told.
+const METER_PERIOD: Duration = Duration::from_secs(1);
+
+const TOKEN_WAKE: u64 = u64::MAX;
+const TOKEN_SHARED: u64 = 1 << 62;
+
+/// What the thread keeps for a leg: the switch knows only its slot.
+struct Attached {
+    events: mpsc::Sender<WorkerEvent>,
+    ports: Option<PortLease>,
+}
+
+/// A worker before and while it runs.
+pub(crate) struct Thread {
+    index: usize,
+    mailbox: Arc<Mailbox>,
+    epoll: Epoll,
+    switch: Switch,
+    attached: Vec<Option<Attached>>,
+    shared: Vec<(UdpSocket, SocketAddr)>,
+    certificate: DtlsCert,
+    leg_batch: ReceiveBatch,
+    shared_batch: ReceiveBatch,
+    send_batch: SendBatch,
+    send_socket: usize,
+    meters: Meters,
+    packets: u32,
+}
+
+impl Thread {
+    /// Opens what the thread needs; `shared` are the bound sockets of browser legs with the addresses they are told by.
+    pub(crate) fn new(
+        index: usize,
+        mailbox: Arc<Mailbox>,
+        shared: Vec<(UdpSocket, SocketAddr)>,
+        certificate: DtlsCert,
+        seed: u64,
+    ) -> io::Result<Thread> {
+        let epoll = Epoll::new()?;
+        epoll.add(&mailbox.wake, TOKEN_WAKE)?;
+        for (at, (socket, _)) in shared.iter().enumerate() {
+            epoll.add(socket, TOKEN_SHARED | at as u64)?;
+        }
+        let candidates = shared.iter().map(|(_, address)| *address).collect();
+        Ok(Thread {
+            index,
+            mailbox,
+            epoll,
+            switch: Switch::new(seed, candidates, clock::now(), clock::system_now()),
+            attached: Vec::new(),
+            shared,
+            certificate,
+            leg_batch: ReceiveBatch::new(LEG_BATCH),
+            shared_batch: ReceiveBatch::new(SHARED_BATCH),
+            send_batch: SendBatch::new(SHARED_BATCH),
+            send_socket: 0,
+            meters: Meters::new(index),
+            packets: 0,
+        })
+    }
+
+    /// Runs until the mailbox is stopped; then closes every leg.
+    pub(crate) fn run(mut self, cpu: Option<usize>) {
+        if let Some(cpu) = cpu
+            && let Err(error) = pin_to_cpu(cpu)
+        {
+            tracing::warn!(worker = self.index, cpu, %error, "the media thread could not be pinned; check `media.cpus`");
+        }
+        let mut ready = Ready::with_capacity(READY);
+        let mut now = clock::now();
+        let mut pace = Pace::new(now);
+        let mut meter_at = now + METER_PERIOD;
+        while !self.mailbox.is_stopping() {
+            let deadline = self.switch.poll_timeout().map_or(meter_at, |at| at.min(meter_at));
+            if let Err(error) = self.epoll.wait(&mut ready, Some(deadline.saturating_duration_since(clock::now()))) {
+                tracing::error!(worker = self.index, %error, "waiting for sockets failed; the media thread ends");
+                break;
+            }
+            now = clock::now();
+            self.look(&ready, now);
+            while self.switch.poll_timeout().is_some_and(|at| at <= now) {
+                self.switch.handle_timeout(now);
+                self.drain();
+            }
+            if now >= meter_at {
+                meter_at = now + METER_PERIOD;
+                self.meters.tell(&self.switch, &self.mailbox);
+            }
+            pace.on_packets(std::mem::take(&mut self.packets), now);
+            if let Some(until) = pace.rest_until(now) {
+                let until = self.switch.poll_timeout().map_or(until, |at| at.min(until));
+                std::thread::sleep(until.saturating_duration_since(clock::now()));
+            }
+        }
+        self.close_all(now);
+    }
+
+    fn look(&mut self, ready: &Ready, now: Instant) {
+        let mut woken = false;
+        for index in 0..ready.len() {
+            match ready.token(index) {
+                TOKEN_WAKE => woken = true,
+                token if token & TOKEN_SHARED != 0 => self.receive_shared((token & !TOKEN_SHARED) as usize, now),
+                token => {
+                    let socket = if token & 1 == 0 { Socket::Rtp } else { Socket::Rtcp };
+                    self.receive_leg(Slot((token >> 1) as u32), socket, now);
+                }
+            }
+        }
+        if woken {
+            self.mailbox.wake.acknowledge();
+            for _ in 0..COMMANDS {
+                let Some(command) = self.mailbox.next() else { break };
+                self.handle_command(command, now);
+                self.drain();
+            }
+            if self.mailbox.len() > 0 {
+                self.mailbox.wake.wake();
+            }
+        }
+    }
+
+    fn receive_leg(&mut self, slot: Slot, socket: Socket, now: Instant) {
+        let Some(ports) = self.attached.get(slot.index()).and_then(|a| a.as_ref()?.ports.as_ref()) else { return };
+        let from_socket = if socket == Socket::Rtp { &ports.rtp } else { &ports.rtcp };
+        let Ok(count) = self.leg_batch.receive(from_socket) else { return };
+        self.packets += count as u32;
+        for index in 0..count {
+            if let Some((from, bytes)) = self.leg_batch.datagram(index) {
+                self.switch.handle_datagram(slot, socket, from, bytes, now);
+            }
+        }
+        self.drain();
+    }
+
+    fn receive_shared(&mut self, at: usize, now: Instant) {
+        for _ in 0..SHARED_ROUNDS {
+            let Some((socket, _)) = self.shared.get(at) else { return };
+            let Ok(count) = self.shared_batch.receive(socket) else { return };
+            self.packets += count as u32;
+            for index in 0..count {
+                if let Some((from, bytes)) = self.shared_batch.datagram(index) {
+                    self.switch.handle_shared_datagram(at, from, bytes, now);
+                }
+            }
+            self.drain();
+            if count < SHARED_BATCH {
+                return;
+            }
+        }
+    }
+
+    /// Does what the switch wants.
+    fn drain(&mut self) {
+        let Thread { switch, attached, shared, send_batch, send_socket, meters, mailbox, .. } = self;
+        while let Some(output) = switch.poll_output() {
+            match output {
+                Output::Transmit { socket: Socket::Shared(at), to, bytes, .. } => {
+                    if send_batch.is_full() || *send_socket != at {
+                        flush(send_batch, shared, *send_socket, meters);
+                        *send_socket = at;
+                    }
+                    send_batch.push(to, bytes);
+                }
+                Output::Transmit { slot, socket, to, bytes } => {
+                    let ports = attached.get(slot.index()).and_then(|a| a.as_ref()?.ports.as_ref());
+                    let Some(ports) = ports else { continue };
+                    let through = if socket == Socket::Rtp { &ports.rtp } else { &ports.rtcp };
+                    if !udp::send(through, to, bytes) {
+                        meters.send_refused += 1;
+                    }
+                }
+                Output::Event(slot, event) => {
+                    let closed = matches!(event.kind, WorkerEventKind::Closed(_));
+                    if let WorkerEventKind::Failed(why) = &event.kind {
+                        tracing::warn!(leg = %event.leg, why, "a media leg failed");
+                    }
+                    let Some(place) = attached.get_mut(slot.index()) else { continue };
+                    if let Some(Attached { events, .. }) = place
+                        && let Err(mpsc::error::TrySendError::Full(_)) = events.try_send(event)
+                    {
+                        meters.events_dropped += 1;
+                    }
+                    if closed && place.take().is_some() {
+                        mailbox.legs.fetch_sub(1, Ordering::Relaxed);
+                    }
+                }
+            }
+        }
+        flush(send_batch, shared, *send_socket, meters);
+    }
+
+    fn handle_command(&mut self, command: WorkerCommand, now: Instant) {
+        match command {
+            WorkerCommand::LegOpen { leg, media, events } => self.open(leg, media, events, now),
+            WorkerCommand::RtpUpdate { leg, audio } => self.switch.rtp_update(leg, audio, now),
+            // A reply whose asker is gone needs no reader.
+            WorkerCommand::WebRtcAnswer { leg, sdp, reply } => {
+                let _ = reply.send(self.switch.webrtc_answer(leg, &sdp, now));
+            }
+            WorkerCommand::WebRtcReoffer { leg, sdp, reply } => {
+                let _ = reply.send(self.switch.webrtc_reoffer(leg, &sdp, now));
+            }
+            WorkerCommand::Bridge { a, b } => self.switch.bridge(a, b, now),
+            WorkerCommand::Unbridge { leg } => self.switch.unbridge(leg, now),
+            WorkerCommand::App { leg, app } => self.switch.app(leg, app, now),
+            WorkerCommand::Tap { leg, tap } => self.switch.tap(leg, tap, now),
+            WorkerCommand::Untap { leg } => self.switch.untap(leg, now),
+            WorkerCommand::Play { leg, segment, rate, samples, last } => {
+                self.switch.play(leg, segment, rate, samples, last, now);
+            }
+            WorkerCommand::StopPlay { leg } => self.switch.stop_play(leg, now),
+            WorkerCommand::Mute { leg, muted } => self.switch.mute(leg, muted, now),
+            WorkerCommand::SendDtmf { leg, digit, duration_ms } => self.switch.send_dtmf(leg, digit, duration_ms, now),
+            WorkerCommand::LegClose { leg } => self.switch.leg_close(leg, now),
+            WorkerCommand::Census { reply } => {
+                let ports = self.attached.iter().flatten().filter(|attached| attached.ports.is_some()).count();
+                let _ = reply.send(Census { ports, mailbox: self.mailbox.len(), ..self.switch.census() });
+            }
+        }
+    }
+
+    fn open(&mut self, leg: LegId, media: LegMedia, events: mpsc::Sender<WorkerEvent>, now: Instant) {
+        let candidates: Vec<SocketAddr> = self.shared.iter().map(|(_, address)| *address).collect();
+        match media {
+            LegMedia::Rtp { ports, audio, nat } => {
+                let slot = self.switch.leg_open_rtp(leg, audio, nat, now);
+                let token = u64::from(slot.0) << 1;
+                let added = self.epoll.add(&ports.rtp, token).and_then(|()| self.epoll.add(&ports.rtcp, token | 1));
+                self.attach(slot, Attached { events, ports: Some(ports) });
+                if let Err(error) = added {
+                    self.switch.leg_fail(leg, format!("its sockets cannot be watched: {error}"), now);
+                }
+            }
+            LegMedia::WebRtcOffered { offer, reply } => {
+                match WebRtcPeer::accept_offer(&offer, &candidates, &self.certificate, now) {
+                    Ok((peer, answer)) => {
+                        let slot = self.switch.leg_open_webrtc(leg, peer, now);
+                        self.attach(slot, Attached { events, ports: None });
+                        let _ = reply.send(Ok(answer));
+                    }
+                    Err(error) => self.not_opened(reply.send(Err(error)).is_ok()),
+                }
+            }
+            LegMedia::WebRtcOffering { reply } => match WebRtcPeer::offer(&candidates, &self.certificate, now) {
+                Ok((peer, offer)) => {
+                    let slot = self.switch.leg_open_webrtc(leg, peer, now);
+                    self.attach(slot, Attached { events, ports: None });
+                    let _ = reply.send(Ok(offer));
+                }
+                Err(error) => self.not_opened(reply.send(Err(error)).is_ok()),
+            },
+        }
+    }
+
+    /// The leg never came to be: its maker has the reason, and its event channel closes without a word.
+    fn not_opened(&mut self, _told: bool) {
+        self.mailbox.legs.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn attach(&mut self, slot: Slot, attached: Attached) {
+        if self.attached.len() <= slot.index() {
+            self.attached.resize_with(slot.index() + 1, || None);
+        }
+        self.attached[slot.index()] = Some(attached);
+    }
+
+    fn close_all(&mut self, now: Instant) {
+        // What was asked before the stop is done first, so that every leg that was opened is also told as closed.
+        while let Some(command) = self.mailbox.next() {
+            self.handle_command(command, now);
+            self.drain();
+        }
+        self.switch.close_all(now, |_| ());
+        self.drain();
+        self.meters.tell(&self.switch, &self.mailbox);
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        // Also when the thread ends by a fault: commands are refused from now on instead of piling up.
+        self.mailbox.stop();
+        while self.mailbox.next().is_some() {}
+    }
+}
+
+fn flush(batch: &mut SendBatch, shared: &[(UdpSocket, SocketAddr)], at: usize, meters: &mut Meters) {
+    if let Some((socket, _)) = shared.get(at) {
+        meters.send_refused += batch.flush(socket) as u64;
+    }
+}
