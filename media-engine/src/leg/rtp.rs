@@ -252,3 +252,119 @@ impl RtpLeg {
 fn is_reachable(to: SocketAddr) -> bool {
     !to.ip().is_unspecified() && to.port() != 0
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+    use crate::sdp::{Codec, Direction};
+    use crate::units::{Ptime, test_epoch};
+
+    fn at(host: u8, port: u16) -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, host], port))
+    }
+
+    fn audio(remote: SocketAddr, rtcp_mux: bool) -> Audio {
+        Audio {
+            codec: Codec::Pcmu,
+            payload_type: 0,
+            receive_payload_type: 0,
+            telephone_event: None,
+            ptime: Ptime::MS_20,
+            remote_rtp: remote,
+            remote_rtcp: if rtcp_mux { remote } else { SocketAddr::new(remote.ip(), remote.port() + 1) },
+            rtcp_mux,
+            direction: Direction::SendRecv,
+        }
+    }
+
+    fn leg(nat: bool, rtcp_mux: bool) -> RtpLeg {
+        let mut leg = RtpLeg::new(77, "test", nat, test_epoch(), UNIX_EPOCH);
+        leg.update(audio(at(1, 4000), rtcp_mux));
+        leg
+    }
+
+    fn packet() -> [u8; 172] {
+        let mut bytes = [0xd5; 172];
+        let header = RtpHeader { payload_type: 0, marker: false, sequence: 1, timestamp: 2, ssrc: 3 };
+        header.write_to(&mut bytes).unwrap();
+        bytes
+    }
+
+    /// An empty receiver report.
+    const REPORT: [u8; 8] = [0x80, 201, 0, 1, 0, 0, 0, 9];
+
+    fn verdict(leg: &mut RtpLeg, component: Component, from: SocketAddr, bytes: &[u8]) -> &'static str {
+        match leg.handle_datagram(component, from, bytes, test_epoch()) {
+            Received::Rtp(_) => "rtp",
+            Received::Rtcp => "rtcp",
+            Received::Foreign => "foreign",
+            Received::Malformed => "malformed",
+        }
+    }
+
+    #[test]
+    fn only_the_sdp_s_addresses_are_heard() {
+        let mut leg = leg(false, false);
+        for (component, from, bytes, expected) in [
+            (Component::Rtp, at(1, 4000), &packet()[..], "rtp"),
+            (Component::Rtp, at(1, 4002), &packet(), "foreign"),
+            (Component::Rtp, at(2, 4000), &packet(), "foreign"),
+            (Component::Rtp, at(1, 4000), &packet()[..11], "malformed"),
+            (Component::Rtcp, at(1, 4001), &REPORT, "rtcp"),
+            (Component::Rtcp, at(1, 4000), &REPORT, "foreign"),
+            (Component::Rtcp, at(1, 4001), &packet(), "malformed"),
+            (Component::Rtp, at(1, 4000), &REPORT, "malformed"),
+        ] {
+            assert_eq!(verdict(&mut leg, component, from, bytes), expected, "{component:?} {from}");
+        }
+        assert_eq!(leg.quality().packets_received, 1);
+    }
+
+    #[test]
+    fn leg_without_a_description_hears_nobody() {
+        let mut leg = RtpLeg::new(77, "test", true, test_epoch(), UNIX_EPOCH);
+        assert_eq!(verdict(&mut leg, Component::Rtp, at(1, 4000), &packet()), "foreign");
+        assert!(!leg.is_report_due(test_epoch() + Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn latch_takes_the_first_valid_source_and_keeps_it_until_the_sdp_moves() {
+        let mut leg = leg(true, false);
+        let (mine, other) = (at(9, 555), at(8, 666));
+        assert_eq!(verdict(&mut leg, Component::Rtcp, SocketAddr::new(mine.ip(), 556), &REPORT), "foreign");
+        assert_eq!(verdict(&mut leg, Component::Rtp, other, &[0x80; 11]), "malformed");
+        assert_eq!(verdict(&mut leg, Component::Rtp, mine, &packet()), "rtp");
+        assert_eq!(verdict(&mut leg, Component::Rtp, other, &packet()), "foreign");
+        assert_eq!(verdict(&mut leg, Component::Rtcp, SocketAddr::new(mine.ip(), 556), &REPORT), "rtcp");
+        assert_eq!(verdict(&mut leg, Component::Rtcp, SocketAddr::new(mine.ip(), 557), &REPORT), "foreign");
+        let mut out = [0; 1500];
+        let header = leg.header(0, false, 1, 2);
+        assert_eq!(leg.write_rtp(&header, &[1; 160], &mut out, test_epoch()), Some((mine, 172)));
+        // A refresh changes nothing; another address begins anew.
+        leg.update(audio(at(1, 4000), false));
+        assert_eq!(verdict(&mut leg, Component::Rtp, other, &packet()), "foreign");
+        leg.update(audio(at(1, 5000), false));
+        assert_eq!(verdict(&mut leg, Component::Rtp, other, &packet()), "rtp");
+    }
+
+    #[test]
+    fn reports_share_the_port_where_that_was_agreed() {
+        let mut leg = leg(false, true);
+        assert_eq!(verdict(&mut leg, Component::Rtp, at(1, 4000), &REPORT), "rtcp");
+        let mut out = [0; 1500];
+        let (component, to, length) = leg.write_bye(test_epoch(), &mut out).unwrap();
+        assert_eq!((component, to), (Component::Rtp, at(1, 4000)));
+        assert!(is_rtcp(&out[..length]));
+    }
+
+    #[test]
+    fn nothing_is_sent_to_an_address_that_is_none() {
+        let mut leg = leg(false, false);
+        leg.update(audio(SocketAddr::from(([0, 0, 0, 0], 4000)), false));
+        let header = leg.header(0, false, 1, 2);
+        assert_eq!(leg.write_rtp(&header, &[1; 160], &mut [0; 1500], test_epoch()), None);
+        assert!(leg.write_bye(test_epoch(), &mut [0; 1500]).is_none());
+    }
+}

@@ -315,8 +315,10 @@ impl Thread {
             self.handle_command(command, now);
             self.drain();
         }
-        self.switch.close_all(now, |_| ());
-        self.drain();
+        while let Some(leg) = self.switch.any_leg() {
+            self.switch.leg_close(leg, now);
+            self.drain();
+        }
         self.meters.tell(&self.switch, &self.mailbox);
     }
 }

@@ -16,7 +16,7 @@ use crate::leg::rtp::RtpLeg;
 use crate::leg::webrtc::{PeerOutput, WebRtcPeer};
 use crate::leg::{make_decoder, make_encoder};
 use crate::rtp::telephone_event::{EventReceiver, EventSender, event_of};
-use crate::rtp::{RelayMap, RtpHeader, RtpPacket};
+use crate::rtp::{ReceiveStats, RelayMap, RtpHeader, RtpPacket};
 use crate::sdp::{Audio, Codec, TelephoneEventFormat};
 use crate::units::{ClockRate, LegId, Ptime, SampleRate};
 use crate::worker::command::{LegQuality, WorkerEventKind};
@@ -159,6 +159,8 @@ pub(super) struct Leg {
     pub(super) events_in: EventReceiver,
     pub(super) muted: bool,
     pub(super) taps: Vec<TapWriter>,
+    /// Reception of a browser leg; a plain leg keeps its own.
+    pub(super) received: ReceiveStats,
     pub(super) heard: bool,
     pub(super) heard_at: Instant,
     timeout_told: bool,
@@ -205,6 +207,7 @@ impl Leg {
             events_in: EventReceiver::new(ClockRate::HZ_8000),
             muted: false,
             taps: Vec::new(),
+            received: ReceiveStats::new(ClockRate::HZ_48000),
             heard: false,
             heard_at: now,
             timeout_told: false,
@@ -269,6 +272,7 @@ impl Leg {
             self.send = None;
         }
         if before.is_none_or(|before| before.clock() != format.clock()) {
+            self.received = ReceiveStats::new(format.clock());
             // The same stream at another clock: the next numbers, and from here on the new pace.
             let next = self.outgoing.generate(0, false, 0);
             self.outgoing = RelayMap::new(next.ssrc, next.sequence, next.timestamp, format.clock(), TICK);
@@ -416,6 +420,8 @@ impl Leg {
                 let told = peer.quality();
                 LegQuality {
                     packets_received: told.packets_received,
+                    packets_lost: self.received.peek().cumulative_lost.max(0) as u64,
+                    jitter_ms: self.received.jitter().as_secs_f32() * 1e3,
                     round_trip_ms: told.round_trip.map(|span| span.as_secs_f32() * 1e3),
                     ..LegQuality::default()
                 }

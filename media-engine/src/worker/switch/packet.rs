@@ -106,6 +106,11 @@ impl Switch {
             return;
         };
         leg.on_heard(&mut self.outbox, now);
+        match (&leg.transport, carries) {
+            (Transport::Rtp(_), _) => {}
+            (Transport::WebRtc(_), Carries::Audio) => leg.received.on_rtp(packet, now),
+            (Transport::WebRtc(_), Carries::Event) => leg.received.on_untimed_packet(packet.sequence(), now),
+        }
         if !format.receives {
             self.counters.unroutable += 1;
             return;

@@ -273,7 +273,8 @@ fn held_leg_is_neither_sent_to_nor_heard_nor_missed() {
     lab.talk(&mut a, 5);
     b.audio.direction = Direction::Inactive;
     lab.switch.rtp_update(b.id, b.audio, lab.now);
-    (lab.heard(&a), lab.heard(&b));
+    lab.heard(&a);
+    lab.heard(&b);
     for _ in 0..65 {
         lab.talk(&mut a, 50);
     }

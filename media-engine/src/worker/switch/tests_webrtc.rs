@@ -206,7 +206,9 @@ fn browser_and_telephone_hear_each_other() {
         .plain
         .iter()
         .filter(|(slot, _)| *slot == phone)
-        .flat_map(|(_, bytes)| RtpPacket::parse(bytes).unwrap().payload().iter().map(|&c| ulaw_decode(c)).collect::<Vec<_>>())
+        .flat_map(|(_, bytes)| {
+            RtpPacket::parse(bytes).unwrap().payload().iter().map(|&c| ulaw_decode(c)).collect::<Vec<_>>()
+        })
         .collect();
     let level = goertzel_dbfs(&heard[heard.len() - 4_000..], SampleRate::HZ_8000, 440.0);
     assert!((level + 12.0).abs() < 1.5, "{level}");
