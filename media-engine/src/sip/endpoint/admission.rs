@@ -66,13 +66,16 @@ impl Endpoint {
         }
     }
 
-    /// Asks for a password, by both algorithms. MD5 comes first, against the advice of RFC 8760 section 2.4: JsSIP and
-    /// SIP.js look at the first challenge only and know nothing else; peers that know more look at all.
+    /// Asks for a password. MD5 comes first, against the advice of RFC 8760 section 2.4: many peers look at the first
+    /// challenge only and know nothing else; peers that know more look at all. Over WebSocket it comes alone: of two
+    /// challenges JsSIP sees only the last, SIP.js only the first.
     pub(super) fn challenge(&mut self, flow: &Flow, request: &Message<'_>, status: u16, stale: bool, now: Instant) {
         let name = if status == 401 { Name::WwwAuthenticate } else { Name::ProxyAuthenticate };
         let mut response = self.response(flow, request, status);
         let nonces = nonce_store(&mut self.nonces, &self.tokens, now);
-        for algorithm in [Algorithm::Md5, Algorithm::Sha256] {
+        let algorithms: &[Algorithm] =
+            if flow.transport.is_websocket() { &[Algorithm::Md5] } else { &[Algorithm::Md5, Algorithm::Sha256] };
+        for &algorithm in algorithms {
             let challenge = nonces.challenge(&self.config.domain, algorithm, stale, now);
             response = response.header(name.as_str(), challenge.write());
         }
