@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::sync::mpsc;
 
 use crate::auth::{NewAccount, account_create};
 use crate::config::Config;
@@ -44,8 +44,10 @@ const REPLY: Line = Line { said: "¿En qué puedo ayudarle hoy?", meant: "How ca
 const AGENT: &str = "ana";
 /// Log-in name of the demo's administrator, who is also the agent.
 const EMAIL: &str = "admin@demo.example";
-/// How long a person has to open the page and answer.
+/// How long a person has to open the page: a call rings only where somebody is registered when it comes.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How often it is looked whether the page is open.
+const LOOK: Duration = Duration::from_millis(200);
 /// The demo's configuration; the environment still stands above it.
 const CONFIG: &str = r#"
 [http]
@@ -108,7 +110,7 @@ pub async fn run(args: DemoArgs) -> Result<()> {
         None => std::env::temp_dir().join(format!("tandem-demo-{}", std::process::id())),
     };
     let mut interrupted = Box::pin(tokio::signal::ctrl_c());
-    let mut stage = set_up(&data, args.once).await?;
+    let mut stage = set_up(&data).await?;
     let outcome = tokio::select! {
         outcome = play(&mut stage, args.once) => outcome,
         _ = &mut interrupted => {
@@ -128,15 +130,29 @@ async fn play(stage: &mut Stage, once: bool) -> Result<()> {
         return first;
     }
     tell(first);
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    let mut lines = entered_lines();
     loop {
         println!("\nEnter starts another call, Ctrl-C ends.");
-        match lines.next_line().await {
-            Ok(Some(_)) => tell(show_call(stage, once).await),
+        match lines.recv().await {
+            Some(()) => tell(show_call(stage, once).await),
             // No terminal: stay up until the signal.
-            _ => std::future::pending().await,
+            None => std::future::pending().await,
         }
     }
+}
+
+/// One item for each line of standard input. Read on a thread of its own, which nobody waits for: tokio's own reader
+/// would keep the process from ending until Enter is pressed.
+fn entered_lines() -> mpsc::Receiver<()> {
+    let (entered, lines) = mpsc::channel(1);
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines() {
+            if line.is_err() || entered.blocking_send(()).is_err() {
+                return;
+            }
+        }
+    });
+    lines
 }
 
 fn tell(outcome: Result<()>) {
@@ -145,7 +161,7 @@ fn tell(outcome: Result<()>) {
     }
 }
 
-async fn set_up(data: &Path, once: bool) -> Result<Stage> {
+async fn set_up(data: &Path) -> Result<Stage> {
     std::fs::create_dir_all(data).with_context(|| format!("{}: cannot be made", data.display()))?;
     let file = data.join("tandem.toml");
     std::fs::write(&file, CONFIG).with_context(|| format!("{}: cannot be written", file.display()))?;
@@ -171,12 +187,12 @@ async fn set_up(data: &Path, once: bool) -> Result<Stage> {
     println!("  log in as {EMAIL} with {}", password.reveal());
     println!("  SIP phones call sip:echo@{sip}, sip:tone@{sip}, sip:record@{sip}");
     println!("  data {}", data.display());
-    let agent = join_agent(&running, sip, once).await?;
+    let agent = join_agent(&running, sip).await?;
     Ok(Stage { running, organization, sip, agent })
 }
 
 /// The scripted agent registers beside the browser's page.
-async fn join_agent(running: &Running, sip: SocketAddr, once: bool) -> Result<ScriptedAgent> {
+async fn join_agent(running: &Running, sip: SocketAddr) -> Result<ScriptedAgent> {
     let password = crate::auth::Secret::random("");
     let credential = Command::CredentialSet {
         user: AGENT.into(),
@@ -184,17 +200,35 @@ async fn join_agent(running: &Running, sip: SocketAddr, once: bool) -> Result<Sc
         valid_for: Duration::from_secs(24 * 3600),
     };
     running.state.engine.command(credential).await?;
-    let patience = if once { Duration::ZERO } else { PATIENCE };
-    ScriptedAgent::start(IpAddr::V4(Ipv4Addr::LOCALHOST), sip, AGENT, password.reveal(), patience).await
+    ScriptedAgent::start(IpAddr::V4(Ipv4Addr::LOCALHOST), sip, AGENT, password.reveal()).await
+}
+
+/// Whether a person's page is registered, now or within [`PATIENCE`].
+async fn page_opens(stage: &Stage, watch: &watch::Watch) -> bool {
+    let open = || watch.agent_devices(AGENT) > 1;
+    if !open() {
+        let (url, seconds) = (stage.running.url(), PATIENCE.as_secs());
+        println!("\nTo answer yourself, log in at {url}/agent within {seconds} s; else a scripted agent answers.");
+        let mut look = tokio::time::interval(LOOK);
+        let wait = async {
+            while !open() {
+                look.tick().await;
+            }
+        };
+        // Nobody came: the scripted agent answers.
+        let _nobody = tokio::time::timeout(PATIENCE, wait).await;
+    }
+    open()
 }
 
 /// One scripted call from ringing to the report.
 async fn show_call(stage: &mut Stage, once: bool) -> Result<()> {
     let mut watch = watch::Watch::new(&stage.running.state, stage.organization);
-    stage.agent.page_is_open(watch.agent_devices(AGENT) > 1);
+    let page_open = !once && page_opens(stage, &watch).await;
+    stage.agent.page_is_open(page_open);
     println!("\nA customer calls +34 910 000 001.");
-    if !once {
-        println!("Answer at {}/agent within {} s, or a scripted agent does.", stage.running.url(), PATIENCE.as_secs());
+    if page_open {
+        println!("Answer at {}/agent.", stage.running.url());
     }
     let speech = stage.running.state.config.speech.clone();
     let mut customer = customer::Customer::start(stage.sip, &speech, &SCRIPT).await?;
