@@ -114,6 +114,7 @@ async fn an_agent_who_answers_the_demo_hears_every_translation() {
     let mut agent = FarEnd::start(demo.sip, vec![Codec::Pcmu]).await;
     agent.party.register(&text("username"), &text("password")).expect("a registration sent");
     agent.until(PATIENCE, |noticed| *noticed == Noticed::Registered(true)).await;
+    // The demo waits for a page to register before its customer calls.
     agent.until(PATIENCE, |noticed| matches!(noticed, Noticed::Rings { .. })).await;
     agent.party.answer().expect("the call answered");
 

@@ -20,10 +20,11 @@ const LOUD: u8 = 0x80;
 const PERIOD: usize = 25;
 const CLICKS: usize = 6;
 
-/// A packet of silence, or one that begins with two milliseconds of full scale.
+/// A packet of silence, or one that begins with two milliseconds of full scale. The first second has none: until a
+/// stream has shown its least delay, nobody can know when its first packets were spoken.
 fn payload(n: usize) -> Vec<u8> {
     let mut payload = vec![SILENT; 160];
-    if n % PERIOD == PERIOD / 2 {
+    if n >= 50 && n % PERIOD == PERIOD / 2 {
         payload[..16].fill(LOUD);
     }
     payload
@@ -54,13 +55,13 @@ async fn what_two_parties_say_at_once_stands_at_once_in_both_channels() {
 
     let (customer, agent) = (RtpEnd::bind().await, RtpEnd::bind().await);
     let callee = Sipp::callee(callee_port, agent.port()).await;
-    let hold = Duration::from_secs(5);
+    let hold = Duration::from_secs(6);
     let caller = Sipp::caller(tandem.sip(), &[("+15550001".into(), customer.port())], 1, hold);
     let (_, to_customer_leg) = caller.next_answered(0, PATIENCE).await;
     let (to_agent_leg, before) = agent.peer(PATIENCE, &customer, to_customer_leg).await;
     // Both leave in the same moment of the same task.
     let mut pace = tokio::time::interval(Duration::from_millis(20));
-    for n in 0..PERIOD * CLICKS {
+    for n in 0..50 + PERIOD * CLICKS {
         pace.tick().await;
         customer.send(to_customer_leg, before + n, &payload(n)).await;
         agent.send(to_agent_leg, before + n, &payload(n)).await;

@@ -36,7 +36,7 @@ async fn harms_nobody_else(wire: Wire, tandem: &Tandem, closed: &str) {
     }
     let sent = pouring.await.expect("no panic while pouring");
     assert!(sent < REQUESTS, "the peer that reads nothing was never closed");
-    assert!(asked > 2, "the other peer had no chance to be harmed: {sent} requests, {asked} beside them");
+    assert!(asked > 0, "the other peer had no chance to be harmed: {sent} requests, {asked} beside them");
     let closings = tandem.metric("sip_connections_closed_total", closed).await;
     assert_eq!(closings, 1.0, "connections closed with {closed}");
     let (rate, heard) = far.hear_samples(0.2, 1.0).await;
