@@ -190,14 +190,21 @@ async fn join_agent(running: &Running, sip: SocketAddr, once: bool) -> Result<Sc
 
 /// One scripted call from ringing to the report.
 async fn show_call(stage: &mut Stage, once: bool) -> Result<()> {
-    let mut watch = watch::Watch::new(&stage.running.state, stage.organization);
-    stage.agent.page_is_open(watch.agent_devices(AGENT) > 1);
     println!("\nA customer calls +34 910 000 001.");
     if !once {
         println!("Answer at {}/agent within {} s, or a scripted agent does.", stage.running.url(), PATIENCE.as_secs());
     }
     let speech = stage.running.state.config.speech.clone();
     let mut customer = customer::Customer::start(stage.sip, &speech, &SCRIPT).await?;
+    let mut watch = watch::Watch::new(&stage.running.state, stage.organization);
+    let mut page_is_open = watch.agent_devices(AGENT) > 1;
+    stage.agent.page_is_open(page_is_open);
+    while !customer.ring(AGENT, page_is_open, &mut watch).await? {
+        println!("The agent's page is open: the customer calls again, and it rings there.");
+        page_is_open = true;
+        stage.agent.page_is_open(page_is_open);
+        watch = watch::Watch::new(&stage.running.state, stage.organization);
+    }
     let told = customer.tell(&SCRIPT, &REPLY, &stage.running.state, &mut watch).await;
     customer.stop().await;
     told?;
