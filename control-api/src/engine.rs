@@ -29,7 +29,6 @@ pub use media_engine::units::{CallId, LegId, mask};
 use crate::config::Config;
 use crate::voice_config::VoiceConfig;
 
-
 /// How long a leg rings before the call fails.
 const RING_TIMEOUT: Duration = Duration::from_secs(60);
 

@@ -33,8 +33,20 @@ const ROOMS: &[(&str, Kind, &[&str])] = &[
         "engine",
         Kind::Io,
         &[
-            "call", "worker", "sip_io", "speech", "record_io", "net", "translate", "sip", "leg", "audio", "sdp", "config",
-            "error", "units",
+            "call",
+            "worker",
+            "sip_io",
+            "speech",
+            "record_io",
+            "net",
+            "translate",
+            "sip",
+            "leg",
+            "audio",
+            "sdp",
+            "config",
+            "error",
+            "units",
         ],
     ),
     ("party", Kind::Io, &["worker", "sip_io", "net", "sip", "leg", "audio", "sdp", "config", "units"]),
@@ -49,9 +61,26 @@ enum Kind {
 
 /// Paths that only io rooms may use outside tests. Address types are values, not sockets.
 const IMPURE: &[&str] = &[
-    "tokio", "tokio_util", "futures_util", "socket2", "libc", "dashmap", "metrics", "tracing", "hound", "std::fs", "std::thread",
-    "std::process", "std::net::UdpSocket", "std::net::TcpStream", "std::net::TcpListener", "std::sync::Mutex", "std::io::stdin",
-    "std::sync::RwLock", "Instant::now", "SystemTime::now",
+    "tokio",
+    "tokio_util",
+    "futures_util",
+    "socket2",
+    "libc",
+    "dashmap",
+    "metrics",
+    "tracing",
+    "hound",
+    "std::fs",
+    "std::thread",
+    "std::process",
+    "std::net::UdpSocket",
+    "std::net::TcpStream",
+    "std::net::TcpListener",
+    "std::sync::Mutex",
+    "std::io::stdin",
+    "std::sync::RwLock",
+    "Instant::now",
+    "SystemTime::now",
 ];
 
 /// Fails with every finding at once.
@@ -197,7 +226,8 @@ fn the_engine_knows_no_tenant_and_the_server_links_no_recogniser() {
         for word in ["control_api", "organization_id", "OrganizationId"] {
             findings.extend(source.bare(word).map(|line| format!("{}:{line}: `{word}`", source.path)));
         }
-        findings.extend(source.bare("pocketsphinx_sys").map(|line| format!("{}:{line}: links pocketsphinx", source.path)));
+        findings
+            .extend(source.bare("pocketsphinx_sys").map(|line| format!("{}:{line}: links pocketsphinx", source.path)));
     }
     assert_none("media-engine gets opaque ids and speaks Wyoming", &findings);
 }

@@ -6,13 +6,13 @@ use regex::Regex;
 
 /// One source file.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub(crate) struct Source {
     /// Path from the repository.
-    pub path: String,
+    pub(crate) path: String,
     /// First folder or file under `src`.
-    pub room: String,
+    pub(crate) room: String,
     /// Whether the whole file is test code. `#[cfg(test)] mod tests {` inside a file is cut off.
-    pub is_test: bool,
+    pub(crate) is_test: bool,
     /// Without comments and string contents; lines kept.
     code: String,
     /// The contents of string literals alone; lines kept.
@@ -25,7 +25,7 @@ pub struct Source {
 ///
 /// # Panics
 /// When there are none: the rules must not pass over nothing.
-pub fn crate_sources(member: &str) -> Vec<Source> {
+pub(crate) fn crate_sources(member: &str) -> Vec<Source> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository").to_owned();
     let folder = root.join(member).join("src");
     let mut files = Vec::new();
@@ -65,13 +65,13 @@ impl Source {
     }
 
     /// Every path that begins with `root`, such as `crate` or `std`.
-    pub fn paths<'a>(&'a self, root: &'a str) -> impl Iterator<Item = (usize, &'a str)> {
+    pub(crate) fn paths<'a>(&'a self, root: &'a str) -> impl Iterator<Item = (usize, &'a str)> {
         let begins = move |path: &str| path.split("::").next() == Some(root);
         self.paths.iter().filter(move |(_, path)| begins(path)).map(|(line, path)| (*line, path.as_str()))
     }
 
     /// Lines with a path that begins with `wanted`, or ends with it when it is `Type::function`.
-    pub fn uses<'a>(&'a self, wanted: &'a str) -> impl Iterator<Item = usize> + 'a {
+    pub(crate) fn uses<'a>(&'a self, wanted: &'a str) -> impl Iterator<Item = usize> + 'a {
         let is_function = wanted.starts_with(char::is_uppercase);
         let matches = move |path: &str| {
             let begins = path == wanted || path.strip_prefix(wanted).is_some_and(|rest| rest.starts_with("::"));
@@ -81,13 +81,13 @@ impl Source {
     }
 
     /// Lines whose code has this word or path as it stands.
-    pub fn bare<'a>(&'a self, wanted: &'a str) -> impl Iterator<Item = usize> + 'a {
+    pub(crate) fn bare<'a>(&'a self, wanted: &'a str) -> impl Iterator<Item = usize> + 'a {
         let word = Regex::new(&format!(r"(^|[^\w:]){}\b", regex::escape(wanted))).expect("a pattern");
         lines_with(&self.code, word)
     }
 
     /// Lines whose string literals match `pattern`.
-    pub fn strings(&self, pattern: &str) -> impl Iterator<Item = usize> + '_ {
+    pub(crate) fn strings(&self, pattern: &str) -> impl Iterator<Item = usize> + '_ {
         lines_with(&self.text, Regex::new(pattern).expect("a pattern"))
     }
 }
@@ -124,7 +124,8 @@ fn split(source: &str) -> (String, String) {
 
 /// Cuts off what follows `#[cfg(test)]` on an inline module; our files end with their tests.
 fn without_tests(code: &str) -> String {
-    let inline = Regex::new(r"#\[cfg\(test\)\]\s*(#\[[^\]]*\]\s*)*(pub(\([^)]*\))?\s+)?mod\s+\w+\s*\{").expect("a pattern");
+    let inline =
+        Regex::new(r"#\[cfg\(test\)\]\s*(#\[[^\]]*\]\s*)*(pub(\([^)]*\))?\s+)?mod\s+\w+\s*\{").expect("a pattern");
     inline.find(code).map_or(code, |found| &code[..found.start()]).to_owned()
 }
 
@@ -171,7 +172,8 @@ fn write_out(prefix: &str, tree: &str, written: &mut Vec<String>) {
         None if tree.is_empty() => {}
         None => {
             let name = tree.split(" as ").next().unwrap_or(tree).trim();
-            let path = if name == "self" { prefix.trim_end_matches("::").to_owned() } else { format!("{prefix}{name}") };
+            let path =
+                if name == "self" { prefix.trim_end_matches("::").to_owned() } else { format!("{prefix}{name}") };
             written.push(path);
         }
     }
@@ -202,7 +204,8 @@ mod tests {
 
     #[test]
     fn functions_of_types_and_sql_are_found() {
-        let source = source("use std::time::Instant;\nlet t = std::time::Instant::now();\nlet q = \"SELECT a FROM b\";\n");
+        let source =
+            source("use std::time::Instant;\nlet t = std::time::Instant::now();\nlet q = \"SELECT a FROM b\";\n");
         assert_eq!(source.uses("Instant::now").collect::<Vec<_>>(), [2]);
         assert_eq!(source.uses("std::time").collect::<Vec<_>>(), [1, 2]);
         assert_eq!(source.strings(r"SELECT\s.+\sFROM").collect::<Vec<_>>(), [3]);

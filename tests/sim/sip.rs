@@ -229,8 +229,11 @@ fn disturb(name: &str, run: impl Fn(Fault) -> World, check: impl Fn(&World, &[Ve
     }
 }
 
+/// When, and what is ordered then.
+type Order = (Duration, fn() -> SipCommand);
+
 /// A call flow between two sides that has to end the same way whatever is disturbed.
-fn same_story(name: &str, orders: &[(Duration, fn() -> SipCommand)], script: Script, expected: [&[&str]; 2]) {
+fn same_story(name: &str, orders: &[Order], script: Script, expected: [&[&str]; 2]) {
     let run = |fault| {
         let mut world = World::new(2, fault, script);
         world.order(ms(0), 0, invite());

@@ -36,7 +36,8 @@ impl Baresip {
              opus_bitrate 32000\nsnd_path {path}\n",
             media + 20,
         );
-        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("a file of baresip's");
+        let write =
+            |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("a file of baresip's");
         write("config", &config);
         write("accounts", &format!("<sip:phone@127.0.0.1>;regint=0;audio_codecs={codec}\n"));
         write("contacts", "\n");

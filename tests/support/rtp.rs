@@ -51,7 +51,13 @@ impl RtpEnd {
 
     /// Sends `count` packets of seeded noise to `to`, one each 20 ms, and keeps what comes until all came or
     /// `linger` passed after the last one left. Returns what was sent and what came, both in order.
-    pub async fn exchange(&self, to: SocketAddr, seed: u64, count: usize, linger: Duration) -> (Vec<Packet>, Vec<Packet>) {
+    pub async fn exchange(
+        &self,
+        to: SocketAddr,
+        seed: u64,
+        count: usize,
+        linger: Duration,
+    ) -> (Vec<Packet>, Vec<Packet>) {
         let mut noise = StdRng::seed_from_u64(seed);
         let (first, clock, ssrc): (u16, u32, u32) = (noise.random(), noise.random(), noise.random());
         let (mut sent, mut came) = (Vec::with_capacity(count), Vec::with_capacity(count));

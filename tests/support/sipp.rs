@@ -91,7 +91,8 @@ impl Sipp {
             }
         };
         let answered = tokio::time::timeout(deadline, wait).await;
-        answered.unwrap_or_else(|_| panic!("sipp: call {known} was not answered within {deadline:?}\n{}", self.errors()))
+        answered
+            .unwrap_or_else(|_| panic!("sipp: call {known} was not answered within {deadline:?}\n{}", self.errors()))
     }
 
     /// Waits until all calls are over and asserts that all went as the scenario says.

@@ -34,8 +34,8 @@ use customer::Line;
 /// What the customer says, and what the agent hears.
 const SCRIPT: [Line; 4] = [
     Line { said: "Good morning.", meant: "Buenos días." },
-    Line { said: "I have a question about my bill.", meant: "Tengo una pregunta sobre mi factura." },
-    Line { said: "Can you hear me?", meant: "¿Puede oírme?" },
+    Line { said: "I am calling about my order.", meant: "Llamo por mi pedido." },
+    Line { said: "My package has not arrived yet.", meant: "Mi paquete no ha llegado todavía." },
     Line { said: "Thank you for your help.", meant: "Gracias por su ayuda." },
 ];
 /// What the scripted agent types in between, and what the customer hears.

@@ -126,7 +126,7 @@ impl Leg {
         let audio = local.accept(&session).map_err(sdp_error)?;
         self.codec = Some(audio.codec.name());
         let leg = self.plain.ok_or_else(|| NoMedia("the plain leg is closed".into()))?;
-        send(worker, WorkerCommand::RtpUpdate { leg, audio: audio.clone() })?;
+        send(worker, WorkerCommand::RtpUpdate { leg, audio })?;
         self.audio = Some(audio);
         close(worker, self.browser.take());
         Ok(())
@@ -159,7 +159,7 @@ impl Leg {
             return Err(NoMedia("no ports were reserved".into()));
         };
         let all = std::mem::take(&mut local.codecs);
-        local.codecs = prefer.cloned().into_iter().collect();
+        local.codecs = prefer.copied().into_iter().collect();
         let same_codec = if local.codecs.is_empty() { None } else { local.answer(&session, self.sdp_version).ok() };
         local.codecs = all;
         let (answer, audio) = match same_codec {
@@ -167,7 +167,7 @@ impl Leg {
             None => local.answer(&session, self.sdp_version).map_err(sdp_error)?,
         };
         self.codec = Some(audio.codec.name());
-        let media = LegMedia::Rtp { ports, audio: Some(audio.clone()), nat: self.nat };
+        let media = LegMedia::Rtp { ports, audio: Some(audio), nat: self.nat };
         send(worker, WorkerCommand::LegOpen { leg: self.id, media, events: events.clone() })?;
         self.plain = Some(self.id);
         self.audio = Some(audio);
@@ -187,7 +187,7 @@ impl Leg {
         };
         let (answer, audio) = local.answer(&session, self.sdp_version + 1).map_err(sdp_error)?;
         self.sdp_version += 1;
-        send(worker, WorkerCommand::RtpUpdate { leg, audio: audio.clone() })?;
+        send(worker, WorkerCommand::RtpUpdate { leg, audio })?;
         self.codec = Some(audio.codec.name());
         self.audio = Some(audio);
         Ok(answer)
@@ -197,7 +197,7 @@ impl Leg {
     pub(super) fn reserve(&mut self, shared: &Shared, prefer: Option<&Codec>) -> Result<(), NoMedia> {
         let range = self.port_range(shared)?;
         let lease = range.lease().map_err(|error| NoMedia(error.to_string()))?;
-        let mut codecs: Vec<Codec> = prefer.into_iter().cloned().collect();
+        let mut codecs: Vec<Codec> = prefer.into_iter().copied().collect();
         codecs.extend(PLAIN_CODECS.into_iter().filter(|codec| Some(codec) != prefer));
         self.local = Some(Local {
             address: range.address(),

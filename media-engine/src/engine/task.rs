@@ -414,7 +414,7 @@ impl CallTask {
     fn first_offered_codec(&self, dialled: Side) -> Option<Codec> {
         let other = self.leg(dialled.other());
         if let Some(audio) = &other.audio {
-            return Some(audio.codec.clone());
+            return Some(audio.codec);
         }
         let offer = other.offer.as_ref()?;
         let session = crate::sdp::Session::parse(offer.as_bytes()).ok()?;
@@ -422,7 +422,7 @@ impl CallTask {
     }
 
     async fn accept(&mut self, side: Side) {
-        let prefer = self.leg(side.other()).audio.as_ref().map(|audio| audio.codec.clone());
+        let prefer = self.leg(side.other()).audio.as_ref().map(|audio| audio.codec);
         let (shared, worker, media_in) = (self.shared.clone(), self.worker.clone(), self.media_in.clone());
         let Some(dialog) = self.leg(side).dialog else { return };
         match self.leg_mut(side).make_answer(&shared, &worker, &media_in, prefer.as_ref()).await {

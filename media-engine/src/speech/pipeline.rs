@@ -283,9 +283,9 @@ impl Run {
     fn carry_out(&mut self) {
         while let Some(effect) = self.session.poll_effect() {
             match effect {
-                Effect::Begin(segment) => self.to_recogniser(SttInput::Begin(segment)),
-                Effect::Audio(samples) => self.to_recogniser(SttInput::Audio(samples)),
-                Effect::End(segment) => self.to_recogniser(SttInput::End(segment)),
+                Effect::Begin(segment) => self.feed_recogniser(SttInput::Begin(segment)),
+                Effect::Audio(samples) => self.feed_recogniser(SttInput::Audio(samples)),
+                Effect::End(segment) => self.feed_recogniser(SttInput::End(segment)),
                 Effect::Translate(segment, text) => match self.translate.try_send((segment, text)) {
                     Ok(()) => self.waiting += 1,
                     Err(_) => metrics::counter!("speech_overflow_total", "kind" => "translate").increment(1),
@@ -304,7 +304,7 @@ impl Run {
         }
     }
 
-    fn to_recogniser(&mut self, input: SttInput) {
+    fn feed_recogniser(&mut self, input: SttInput) {
         let Some(ears) = &mut self.ears else { return };
         let Some(stt) = &ears.stt else { return };
         let begins = matches!(input, SttInput::Begin(_));

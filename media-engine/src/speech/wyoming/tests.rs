@@ -10,7 +10,9 @@ use wyoming::{Decoder, Event};
 
 use super::Client;
 use crate::config::SpeechProvider;
-use crate::speech::{ProviderKind, ProviderState, ProviderStatus, SpeechError, Stt, SttInput, SttOutput, Translator, Tts};
+use crate::speech::{
+    ProviderKind, ProviderState, ProviderStatus, SpeechError, Stt, SttInput, SttOutput, Translator, Tts,
+};
 
 /// A connection as the server sees it.
 struct Peer {

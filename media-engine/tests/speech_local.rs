@@ -1,0 +1,284 @@
+//! Live translation with the real local speech process: sound in, words, meaning and voice out.
+//!
+//! ```text
+//!   espeak-ng (through the process) ─▶ 8 kHz, µ-law ─▶ tap ─▶ pipeline ─▶ events, voice
+//! ```
+//!
+//! Frames are handed over faster than they were spoken; their times say when they were.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use codecs::SampleRate;
+use codecs::g711::{ulaw_decode, ulaw_encode};
+use codecs::resample::Resampler;
+use codecs::tones::level_dbfs;
+use media_engine::audio::tap::{FrameKind, TapReader, TapWriter, tap};
+use media_engine::config::{SpeechConfig, SpeechProvider};
+use media_engine::engine::{ProviderKind, ProviderState};
+use media_engine::net::clock;
+use media_engine::speech::pipeline::{self, Pipeline, PipelineParams, PlayChunk};
+use media_engine::speech::{BoxFuture, ProviderStatus, Providers, SpeechError, Translator, Tts, TtsChunk};
+use media_engine::translate::TranslationEvent;
+use tokio::sync::mpsc;
+
+const NARROW: SampleRate = SampleRate::HZ_8000;
+const PROGRAM: &str = "tandem-local-speech";
+/// Longest wait for anything here: a loaded machine may be slow, a lost event never comes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.expect("what was awaited did not come within 30 s")
+}
+
+/// The process that the same build made.
+fn program() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let built = tests.ancestors().nth(2).unwrap().join(PROGRAM);
+    assert!(built.is_file(), "{} is missing: run `cargo build -p {PROGRAM}`", built.display());
+    built
+}
+
+/// Providers over `program`, all up.
+async fn providers(program: &Path) -> (Providers, mpsc::Receiver<ProviderStatus>) {
+    let local = || SpeechProvider::Local(Some(program.to_owned()));
+    let (status_in, mut status) = mpsc::channel(64);
+    let providers = Providers::start(&SpeechConfig { stt: local(), translator: local(), tts: local() }, status_in);
+    let mut missing = vec![ProviderKind::Stt, ProviderKind::Translator, ProviderKind::Tts];
+    while !missing.is_empty() {
+        let ProviderStatus { kind, state, .. } = within(status.recv()).await.unwrap();
+        assert_eq!(state, ProviderState::Up, "{kind:?}");
+        missing.retain(|waiting| *waiting != kind);
+    }
+    (providers, status)
+}
+
+/// One direction of a call, as the engine makes it.
+struct Direction {
+    pipeline: Pipeline,
+    tap: TapWriter,
+    voice: mpsc::Receiver<PlayChunk>,
+    events: mpsc::Receiver<TranslationEvent>,
+}
+
+fn direction(providers: &Providers, source: &str, target: &str, leg: &'static str) -> Direction {
+    let (tap, reader): (TapWriter, TapReader) = tap(1_000);
+    let (voice_in, voice) = mpsc::channel(512);
+    let (events_in, events) = mpsc::channel(512);
+    let params = PipelineParams {
+        leg_name: leg,
+        source_language: source.to_owned(),
+        target_language: target.to_owned(),
+        translate: true,
+        voice: true,
+        first_segment: Arc::new(AtomicU64::new(1)),
+    };
+    let pipeline = pipeline::start(params, Some(reader), providers.clone(), voice_in, events_in);
+    Direction { pipeline, tap, voice, events }
+}
+
+impl Direction {
+    /// Says `sound` with a second of silence behind it, as if its last sample were heard now.
+    fn hear(&mut self, sound: &[i16]) {
+        let mut line = vec![0; 1_600];
+        line.extend_from_slice(sound);
+        line.extend(vec![0; 8_000]);
+        self.push(&line);
+    }
+
+    fn push(&mut self, line: &[i16]) {
+        let frames = line.chunks(160);
+        let began = clock::now() - Duration::from_millis(20) * frames.len() as u32;
+        for (number, frame) in frames.enumerate() {
+            let at = began + Duration::from_millis(20) * (number as u32 + 1);
+            self.tap.push(at, Some(at), FrameKind::Voice, NARROW, frame);
+        }
+    }
+
+    async fn event(&mut self) -> TranslationEvent {
+        within(self.events.recv()).await.unwrap()
+    }
+
+    /// The next event for which `holds`.
+    async fn event_where(&mut self, holds: impl Fn(&TranslationEvent) -> bool) -> TranslationEvent {
+        loop {
+            let event = self.event().await;
+            if holds(&event) {
+                return event;
+            }
+        }
+    }
+
+    /// A whole segment's voice; its start is told to the pipeline, as a worker does.
+    async fn voice(&mut self) -> (u64, Vec<i16>) {
+        let mut samples = Vec::new();
+        loop {
+            let chunk = within(self.voice.recv()).await.unwrap();
+            if samples.is_empty() && !chunk.samples.is_empty() {
+                self.pipeline.play_started(chunk.segment, clock::now());
+            }
+            samples.extend_from_slice(&chunk.samples);
+            if chunk.last {
+                return (chunk.segment, samples);
+            }
+        }
+    }
+}
+
+/// What a telephone line makes of the process's own English voice.
+async fn telephone(providers: &Providers, text: &str) -> Vec<i16> {
+    let (rate, samples) = within(providers.utterance(text, "en")).await.unwrap();
+    let mut resampler = Resampler::new(rate, NARROW);
+    let mut narrow = vec![0; resampler.max_output(samples.len())];
+    let count = resampler.process(&samples, &mut narrow);
+    narrow[..count].iter().map(|&sample| ulaw_decode(ulaw_encode(sample / 8 * 5))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn english_phrases_become_spanish_text_and_voice_with_every_lag_stamped() {
+    let (providers, _status) = providers(&program()).await;
+    let mut call = direction(&providers, "en", "es", "customer");
+    let phrases = [
+        ("My package has not arrived yet.", "Mi paquete no ha llegado todavía."),
+        ("I would like to change my delivery address.", "Quisiera cambiar mi dirección de entrega."),
+        ("Can you call me back tomorrow?", "¿Puede volver a llamarme mañana?"),
+    ];
+    for (number, (english, spanish)) in (1..).zip(phrases) {
+        let sound = telephone(&providers, english).await;
+        call.hear(&sound);
+        let partial = call.event().await;
+        assert!(!partial.is_final && english.starts_with(&partial.text), "{partial:?}");
+        let last = call.event_where(|event| event.is_final).await;
+        assert_eq!((last.segment, last.text.as_str(), last.translation), (number, english, None));
+        assert!(last.lag_ms.stt.is_some());
+        let (segment, voice) = call.voice().await;
+        assert_eq!(segment, number);
+        assert!(level_dbfs(&voice) > -40.0 && voice.len() > 8_000, "{} samples", voice.len());
+        let done = call.event_where(|event| event.lag_ms.total.is_some()).await;
+        assert_eq!(done.translation.as_deref(), Some(spanish));
+        let lag = done.lag_ms;
+        let sum = lag.stt.unwrap() + lag.translate.unwrap() + lag.tts.unwrap();
+        assert!(lag.total.unwrap().abs_diff(sum) <= 3, "stages and total differ: {lag:?}");
+        println!("{english} -> {spanish} {lag:?}");
+    }
+    within(call.pipeline.stop()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn foreign_speech_is_told_as_unrecognised_and_not_spoken() {
+    let (providers, _status) = providers(&program()).await;
+    let mut call = direction(&providers, "en", "es", "customer");
+    let sound = telephone(&providers, "My grandmother used to bake bread every Friday.").await;
+    call.hear(&sound);
+    let last = call.event_where(|event| event.is_final).await;
+    assert!(last.unrecognised && last.text.is_empty() && last.translation.is_none(), "{last:?}");
+    within(call.pipeline.stop()).await;
+    assert!(call.voice.recv().await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_in_mid_sentence_it_is_restarted_and_the_next_sentence_is_translated() {
+    // A path of its own tells this test's processes from those of others.
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join(PROGRAM);
+    std::os::unix::fs::symlink(program(), &own).unwrap();
+    let (providers, mut status) = providers(&own).await;
+    let sound = telephone(&providers, "I lost my card.").await;
+    let mut call = direction(&providers, "en", "es", "customer");
+    // The first half of a sentence, until its first words are on the page.
+    call.push(&sound[..sound.len() * 3 / 4]);
+    call.event().await;
+
+    assert!(kill_children(&own) >= 3, "one process for each provider");
+    let mut restarted = false;
+    loop {
+        let ProviderStatus { kind, state, .. } = within(status.recv()).await.unwrap();
+        match state {
+            ProviderState::Restarting(_) if kind == ProviderKind::Stt => restarted = true,
+            ProviderState::Up if kind == ProviderKind::Stt && restarted => break,
+            _ => {}
+        }
+    }
+    // Silence ends the broken segment; the next one is whole again.
+    call.push(&[0; 16_000]);
+    call.hear(&sound);
+    let done = call.event_where(|event| event.translation.is_some()).await;
+    assert_eq!((done.text.as_str(), done.translation.as_deref()), ("I lost my card.", Some("Perdí mi tarjeta.")));
+    let (segment, voice) = call.voice().await;
+    assert_eq!(segment, done.segment);
+    assert!(level_dbfs(&voice) > -40.0);
+    within(call.pipeline.stop()).await;
+}
+
+/// Kills the children of this process that run `program`; returns how many.
+fn kill_children(program: &Path) -> usize {
+    let us = std::process::id().to_string();
+    let listed = Command::new("ps").args(["-o", "pid=,args=", "--ppid", &us]).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let ours = listed.lines().filter(|line| line.contains(program.to_str().unwrap()));
+    ours.filter(|line| {
+        let pid = line.split_whitespace().next().unwrap();
+        Command::new("kill").args(["-9", pid]).status().unwrap().success()
+    })
+    .count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn spanish_speech_is_told_to_be_unsupported_and_typed_spanish_is_spoken_in_english() {
+    let (providers, mut status) = providers(&program()).await;
+    let mut call = direction(&providers, "es", "en", "agent");
+    call.hear(&[0; 1_600]);
+    let text = loop {
+        if let ProviderState::Unsupported(text) = within(status.recv()).await.unwrap().state {
+            break text;
+        }
+    };
+    assert!(text.contains("es") && text.contains("type"), "{text}");
+    call.pipeline.say("Su pedido sale el lunes.".to_owned()).unwrap();
+    let (_, voice) = call.voice().await;
+    assert!(level_dbfs(&voice) > -40.0);
+    let done = call.event_where(|event| event.lag_ms.total.is_some()).await;
+    assert_eq!(done.translation.as_deref(), Some("Your order ships on Monday."));
+    within(call.pipeline.stop()).await;
+    assert!(status.try_recv().is_err(), "told once");
+}
+
+/// A provider that has nothing to give.
+struct Broken;
+
+impl Translator for Broken {
+    fn translate<'a>(&'a self, _: &'a str, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<String, SpeechError>> {
+        Box::pin(async { Err(SpeechError::Refused("out of words".into())) })
+    }
+}
+
+impl Tts for Broken {
+    fn speak<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<mpsc::Receiver<TtsChunk>, SpeechError>> {
+        Box::pin(async { Err(SpeechError::Refused("hoarse".into())) })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn text_is_shown_when_it_cannot_be_translated_or_spoken() {
+    let (providers, _status) = providers(&program()).await;
+    let sound = telephone(&providers, "I lost my card.").await;
+    let mute = Providers { tts: Arc::new(Broken), ..providers.clone() };
+    let mut call = direction(&mute, "en", "es", "customer");
+    call.hear(&sound);
+    let shown = call.event_where(|event| event.translation.is_some()).await;
+    assert_eq!(shown.translation.as_deref(), Some("Perdí mi tarjeta."));
+    within(call.pipeline.stop()).await;
+
+    let dumb = Providers { translator: Arc::new(Broken), ..providers };
+    let mut call = direction(&dumb, "en", "es", "customer");
+    call.hear(&sound);
+    let shown = call.event_where(|event| event.is_final).await;
+    assert_eq!((shown.text.as_str(), shown.translation), ("I lost my card.", None));
+    within(call.pipeline.stop()).await;
+    assert!(call.voice.recv().await.is_none());
+}
