@@ -57,6 +57,9 @@ struct Arguments {
     /// Only cases whose `case peer calls` contains this.
     #[arg(long, default_value = "")]
     only: String,
+    /// Run generator and peer before everything else on the machine (SCHED_RR; needs root), when it is shared.
+    #[arg(long)]
+    realtime: bool,
     /// CPU of the peer under test.
     #[arg(long, default_value_t = 0)]
     peer_cpu: usize,
@@ -79,6 +82,9 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     if cpu::count() < 2 {
         eprintln!("only one CPU: generator and peer share it, and the numbers say little");
+    }
+    if arguments.realtime {
+        cpu::run_before_others().context("--realtime was refused; run as root or leave it out")?;
     }
     let label = |(case, peer, calls): &(Case, &str, usize)| format!("{} {peer} {calls}", case.name());
     let plan: Vec<_> = PLAN.into_iter().filter(|entry| label(entry).contains(&arguments.only)).collect();

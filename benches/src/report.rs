@@ -62,8 +62,8 @@ pub(crate) fn write(out: &Path, rows: &[Row], seconds: u64) -> Result<()> {
 fn page(table: &str, rows: usize, seconds: u64) -> String {
     format!(
         "# Packet path: CPU, delay, loss\n\n\
-         Date: {}. Machine: {}. Command: `make bench` (= `cargo run --release -p benches -- --out benches/`); \
-         {rows} repetitions in all, {seconds} s each, cases taking turns. Medians (and range) over repetitions; every repetition \
+         Date: {}. Machine: {}. Command: `{}` (`make bench` is `cargo run --release -p benches -- --out benches/`); \
+         {rows} measurements of {seconds} s, cases taking turns. Medians (and range) over repetitions; every repetition \
          is in `results.json`.\n\n{table}\n\
          A call is two legs, 50 packets/s each way. CPU: run time of the peer's one media thread, pinned to a CPU of its own \
          (`schedstat`), per call and second; the generator spins on another CPU and is not counted. Loopback sockets; a packet \
@@ -78,8 +78,14 @@ fn page(table: &str, rows: usize, seconds: u64) -> String {
          Peers: `tandem`, the engine's worker in the generator's process; `floor`, a bare epoll forwarder with a socket per \
          leg that parses and changes nothing.\n",
         date(),
-        machine()
+        machine(),
+        command()
     )
+}
+
+/// How this run was started.
+fn command() -> String {
+    std::iter::once("benches".to_owned()).chain(std::env::args().skip(1)).collect::<Vec<_>>().join(" ")
 }
 
 fn table(rows: &[Row]) -> String {
@@ -154,7 +160,13 @@ fn machine() -> String {
     let model = field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown CPU".into());
     let mhz = field("/proc/cpuinfo", "cpu MHz").map_or(String::new(), |mhz| format!(" at {mhz} MHz"));
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    format!("{model}{mhz}, {} CPUs, Linux {}", crate::cpu::count(), kernel.trim())
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or("unknown");
+    format!(
+        "{model}{mhz}, {} CPUs, Linux {}, load average at the end {load} (of which this run is about 1.5)",
+        crate::cpu::count(),
+        kernel.trim()
+    )
 }
 
 #[cfg(test)]

@@ -17,6 +17,12 @@ let browser;
 let page;
 /** What the page wrote to its console, and its uncaught errors. */
 const complaints = [];
+/** The newest SIP messages, shown when something fails. */
+const sip = [];
+const keep = (direction) => ({ payload }) => {
+  sip.push(`${direction} ${payload}`);
+  if (sip.length > 12) sip.shift();
+};
 
 const actions = {
   /** `microphone`: WAV file that takes the microphone's place. */
@@ -40,6 +46,10 @@ const actions = {
     page = await context.newPage();
     page.on("console", (message) => {
       if (message.type() === "error" || message.type() === "warning") complaints.push(message.text());
+    });
+    page.on("websocket", (socket) => {
+      socket.on("framesent", keep(">>"));
+      socket.on("framereceived", keep("<<"));
     });
     page.on("pageerror", (error) => complaints.push(String(error)));
     return browser.version();
@@ -74,7 +84,7 @@ for await (const line of createInterface({ input: process.stdin })) {
     answer = { id, value: (await actions[action](rest)) ?? null };
   } catch (error) {
     const shown = page ? await page.innerText("body", { timeout: 1000 }).catch(() => "") : "";
-    answer = { id, error: `${action}: ${error.message}`, shown, complaints };
+    answer = { id, error: `${action}: ${error.message}`, shown, complaints, sip };
   }
   process.stdout.write(`${JSON.stringify(answer)}\n`);
 }

@@ -44,5 +44,5 @@ async fn baresip_hears_its_echo_in_pcmu() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn baresip_hears_its_echo_in_opus() {
-    echo("opus", "opus 48000Hz", 1.5).await;
+    echo("opus/48000/2", "opus 48000Hz", 1.5).await;
 }

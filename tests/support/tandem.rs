@@ -98,9 +98,10 @@ pub struct Account {
 pub struct Holdings {
     /// UDP sockets.
     pub udp_sockets: usize,
-    /// Open files and sockets of all kinds but TCP, which the asking itself uses.
-    pub files: usize,
-    /// Threads.
+    /// Files outside the data folder and other descriptors that are no sockets; the database's pool and the sockets
+    /// of whoever asks come and go by themselves.
+    pub descriptors: usize,
+    /// Threads of its own; those of the runtime's and the database's pools come and go by themselves.
     pub threads: usize,
     /// By the server's own gauges: legs, bridged legs, taps, calls, dialogs.
     pub gauges: Vec<(String, i64)>,
@@ -131,7 +132,7 @@ impl Tandem {
         for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("TANDEM_")) {
             command.env_remove(key);
         }
-        command.env("TANDEM_LOG", "info");
+        command.env("TANDEM_LOG", "info").env("NO_COLOR", "1");
         let process = Process::start("tandem", BUILD, &mut command);
         let ready =
             process.line("ready {..}", READY, |line| serde_json::from_str::<Value>(line.strip_prefix("ready ")?).ok());
@@ -213,10 +214,15 @@ impl Tandem {
             link.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']')).is_some_and(|id| sockets.contains(id))
         };
         let udp_sockets = links.iter().filter(is_udp).count();
-        let files = udp_sockets + links.iter().filter(|link| !link.starts_with("socket:")).count();
-        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("the server's threads").count();
+        let data = self.folder.path().to_string_lossy().into_owned();
+        let descriptors = links.iter().filter(|link| !link.starts_with("socket:") && !link.starts_with(&data)).count();
+        let threads = std::fs::read_dir(format!("/proc/{pid}/task"))
+            .expect("the server's threads")
+            .filter_map(|entry| std::fs::read_to_string(entry.ok()?.path().join("comm")).ok())
+            .filter(|name| !name.starts_with("tokio") && !name.starts_with("sqlx"))
+            .count();
         let gauges = GAUGES.iter().map(|name| ((*name).to_owned(), sum(&page, name, "") as i64)).collect();
-        Holdings { udp_sockets, files, threads, gauges }
+        Holdings { udp_sockets, descriptors, threads, gauges }
     }
 
     /// Waits until what it holds is `before` again.

@@ -66,14 +66,19 @@ impl Endpoint {
         }
     }
 
-    /// Asks for a password, by both algorithms. MD5 comes first, against the advice of RFC 8760 section 2.4: JsSIP and
-    /// SIP.js look at the first challenge only and know nothing else; peers that know more look at all.
+    /// Asks for a password. Behind a WebSocket by MD5 alone: JsSIP and SIP.js know nothing else, and JsSIP reads the
+    /// last challenge only. Elsewhere by both, MD5 first against the advice of RFC 8760 section 2.4: old peers read the
+    /// first challenge only, and those that know more look at all.
     pub(super) fn challenge(&mut self, flow: &Flow, request: &Message<'_>, status: u16, stale: bool, now: Instant) {
         let name = if status == 401 { Name::WwwAuthenticate } else { Name::ProxyAuthenticate };
         let mut response = self.response(flow, request, status);
         let nonces = nonce_store(&mut self.nonces, &self.tokens, now);
-        for algorithm in [Algorithm::Md5, Algorithm::Sha256] {
-            let challenge = nonces.challenge(&self.config.domain, algorithm, stale, now);
+        let algorithms: &[Algorithm] = match flow.transport.is_websocket() {
+            true => &[Algorithm::Md5],
+            false => &[Algorithm::Md5, Algorithm::Sha256],
+        };
+        for algorithm in algorithms {
+            let challenge = nonces.challenge(&self.config.domain, *algorithm, stale, now);
             response = response.header(name.as_str(), challenge.write());
         }
         self.reply(flow, request, response);

@@ -146,15 +146,15 @@ impl Shared {
         }
     }
 
-    /// Sends one request and reads until `answer` has what it wants; a link that was idle too long is replaced
-    /// once.
+    /// Sends one request and reads until `wanted` comes. A link that breaks is replaced: idle ones may have been closed
+    /// long ago, and a process may die at any time.
     async fn request(&self, request: &Event, wanted: &str) -> Result<(Link, Event), SpeechError> {
         let attempt = async {
+            let mut tries = 0;
             loop {
-                let reused = !self.idle.lock().await.is_empty();
                 let mut link = self.take().await?;
                 match exchange(&mut link, request, wanted).await {
-                    Err(SpeechError::Unavailable(_)) if reused => {}
+                    Err(SpeechError::Unavailable(_)) if tries <= IDLE_MAX => tries += 1,
                     Err(error) => return Err(error),
                     Ok(event) => return Ok((link, event)),
                 }
