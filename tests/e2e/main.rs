@@ -5,6 +5,7 @@
 
 mod api;
 mod browser;
+mod demo;
 mod phone;
 mod recording;
 mod relay;

@@ -13,30 +13,56 @@ use tokio::time::timeout;
 pub struct Api {
     client: Client,
     base: String,
-    key: String,
+    /// Key, or a session's cookie.
+    proof: Proof,
+}
+
+#[derive(Clone, Debug)]
+enum Proof {
+    Nothing,
+    Key(String),
+    Cookie(String),
 }
 
 impl Api {
     /// A client of the server at `base` with `key`.
     pub fn new(base: &str, key: &str) -> Api {
-        Api { client: Client::new(), base: base.to_owned(), key: key.to_owned() }
+        let proof = if key.is_empty() { Proof::Nothing } else { Proof::Key(key.to_owned()) };
+        Api { client: Client::new(), base: base.to_owned(), proof }
+    }
+
+    /// A client with a person's session.
+    pub async fn sign_in(base: &str, email: &str, password: &str) -> Api {
+        let stranger = Api::new(base, "");
+        let body = serde_json::json!({ "email": email, "password": password });
+        let answer = stranger.send(Method::POST, "/api/auth/login", Some(body.to_string())).await;
+        assert!(answer.status().is_success(), "{email} is not let in: {}", answer.status());
+        let cookie = answer.headers()["set-cookie"].to_str().expect("text");
+        let cookie = cookie.split(';').next().unwrap_or_default().to_owned();
+        Api { proof: Proof::Cookie(cookie), ..stranger }
     }
 
     /// The same server with another key.
     pub fn with_key(&self, key: &str) -> Api {
-        Api { key: key.to_owned(), ..self.clone() }
+        Api { client: self.client.clone(), ..Api::new(&self.base, key) }
     }
 
     /// Sends a request; `body` as it stands.
     pub async fn send(&self, method: Method, path: &str, body: Option<String>) -> Response {
-        let mut request = self.client.request(method, format!("{}{path}", self.base));
-        if !self.key.is_empty() {
-            request = request.bearer_auth(&self.key);
-        }
+        let mut request = self.request(method, path);
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body);
         }
         request.send().await.expect("an answer over HTTP")
+    }
+
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self.client.request(method, format!("{}{path}", self.base));
+        match &self.proof {
+            Proof::Nothing => request,
+            Proof::Key(key) => request.bearer_auth(key),
+            Proof::Cookie(cookie) => request.header("cookie", cookie),
+        }
     }
 
     /// Status and JSON of an answer; `null` when there is none.
@@ -66,7 +92,7 @@ impl Api {
 
     /// Opens a stream of events; `after`: Last-Event-ID.
     pub async fn events(&self, path: &str, after: Option<&str>) -> Events {
-        let mut request = self.client.get(format!("{}{path}", self.base)).bearer_auth(&self.key);
+        let mut request = self.request(Method::GET, path);
         if let Some(id) = after {
             request = request.header("last-event-id", id);
         }
