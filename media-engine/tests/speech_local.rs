@@ -282,3 +282,26 @@ async fn text_is_shown_when_it_cannot_be_translated_or_spoken() {
     within(call.pipeline.stop()).await;
     assert!(call.voice.recv().await.is_none());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_model_is_told_with_the_package_to_install_and_the_rest_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let wrapper = folder.path().join(PROGRAM);
+    // Written by another process: one that this process had open for writing could be "busy" when it is started.
+    let script =
+        "printf '#!/bin/sh\\nTANDEM_LOCAL_SPEECH_MODEL=/nonexistent exec %s\\n' \"$1\" > \"$2\" && chmod +x \"$2\"";
+    let written = Command::new("sh").args(["-c", script, "sh"]).arg(program()).arg(&wrapper).status().unwrap();
+    assert!(written.success());
+    let local = || SpeechProvider::Local(Some(wrapper.clone()));
+    let (status_in, mut status) = mpsc::channel(64);
+    let providers = Providers::start(&SpeechConfig { stt: local(), translator: local(), tts: local() }, status_in);
+    let down = loop {
+        let ProviderStatus { kind, state, .. } = within(status.recv()).await.unwrap();
+        if kind == ProviderKind::Stt {
+            break state;
+        }
+    };
+    let ProviderState::Down(text) = down else { panic!("{down:?}") };
+    assert!(text.contains("apt-get install pocketsphinx-en-us"), "{text}");
+    assert_eq!(within(providers.translator.translate("hello", "en", "es")).await.as_deref(), Ok("Hola."));
+}

@@ -54,13 +54,16 @@ impl Source {
         let is_test = inside.components().any(|part| matches!(part.as_os_str().to_str(), Some("tests" | "tests.rs")))
             || inside.file_stem().is_some_and(|stem| stem == "test_support");
         let path = file.strip_prefix(root).expect("below the root").display().to_string();
-        Source::parse(&path, first.trim_end_matches(".rs"), is_test, &text)
+        let module: Vec<_> = inside.with_extension("").iter().map(|part| part.to_string_lossy().into_owned()).collect();
+        let module: Vec<&str> = module.iter().map(String::as_str).filter(|part| *part != "mod").collect();
+        Source::parse(&path, first.trim_end_matches(".rs"), &module, is_test, &text)
     }
 
-    fn parse(path: &str, room: &str, is_test: bool, text: &str) -> Source {
+    /// `module`: where the file stands below the crate's root.
+    fn parse(path: &str, room: &str, module: &[&str], is_test: bool, text: &str) -> Source {
         let (code, text) = split(text);
         let code = if is_test { code } else { without_tests(&code) };
-        let paths = paths(&code);
+        let paths = paths(&code).into_iter().map(|(line, path)| (line, absolute(module, path))).collect();
         Source { path: path.to_owned(), room: room.to_owned(), is_test, code, text, paths }
     }
 
@@ -148,6 +151,17 @@ fn paths(code: &str) -> Vec<(usize, String)> {
     found
 }
 
+/// `super::super::x` as a path from the crate's root.
+fn absolute(module: &[&str], path: String) -> String {
+    let climbs = path.split("::").take_while(|part| *part == "super").count();
+    if climbs == 0 {
+        return path;
+    }
+    let stays = &module[..module.len().saturating_sub(climbs)];
+    let parts = ["crate"].into_iter().chain(stays.iter().copied()).chain(path.split("::").skip(climbs));
+    parts.collect::<Vec<_>>().join("::")
+}
+
 /// Writes out one tree of a `use` statement.
 fn write_out(prefix: &str, tree: &str, written: &mut Vec<String>) {
     let tree = tree.trim();
@@ -184,7 +198,7 @@ mod tests {
     use super::Source;
 
     fn source(text: &str) -> Source {
-        Source::parse("x.rs", "x", false, text)
+        Source::parse("x/y.rs", "x", &["x", "y"], false, text)
     }
 
     #[test]
@@ -194,6 +208,13 @@ mod tests {
         for wanted in [(1, "crate::a"), (1, "crate::a::B"), (1, "crate::c"), (2, "crate::e::g")] {
             assert!(found.contains(&wanted), "{wanted:?} in {found:?}");
         }
+    }
+
+    #[test]
+    fn super_is_followed_to_the_room_it_reaches() {
+        let source = source("use super::z::A;\nuse super::super::up::B;\n");
+        let found: Vec<_> = source.paths("crate").collect();
+        assert!(found.contains(&(1, "crate::x::z::A")) && found.contains(&(2, "crate::up::B")), "{found:?}");
     }
 
     #[test]

@@ -65,8 +65,8 @@ impl Demo {
 
     /// The words of the call that is running, from its first on.
     async fn words(&self) -> Events {
-        let mut events = self.api.events("/api/events", Some("0")).await;
-        let call = events.until("a call", PATIENCE, |event| event.data["call"]["id"].as_str().map(str::to_owned)).await;
+        let call = self.api.call_becomes("bridged", PATIENCE).await;
+        let call = call["id"].as_str().expect("an id");
         self.api.events(&format!("/api/calls/{call}/translations/stream"), None).await
     }
 }
@@ -114,7 +114,7 @@ async fn an_agent_who_answers_the_demo_hears_every_translation() {
     let mut agent = FarEnd::start(demo.sip, vec![Codec::Pcmu]).await;
     agent.party.register(&text("username"), &text("password")).expect("a registration sent");
     agent.until(PATIENCE, |noticed| *noticed == Noticed::Registered(true)).await;
-    // The demo waits for a page to register before its customer calls.
+    // The demo's customer, who calls already, calls again for a device that registers.
     agent.until(PATIENCE, |noticed| matches!(noticed, Noticed::Rings { .. })).await;
     agent.party.answer().expect("the call answered");
 

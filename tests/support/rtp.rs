@@ -173,3 +173,40 @@ pub fn assert_unaltered(what: &str, sent: &[Packet], came: &[Packet]) {
         assert_eq!(packet.payload_type, 0, "{what}: packet {n} has another payload type");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{PAYLOAD, Packet, assert_unaltered};
+
+    fn stream() -> Vec<Packet> {
+        let packet = |n: usize| Packet {
+            sequence: 65_530_u16.wrapping_add(n as u16),
+            timestamp: (n * PAYLOAD) as u32,
+            payload_type: 0,
+            payload: vec![n as u8; PAYLOAD],
+            source: "127.0.0.1:1".parse().unwrap(),
+        };
+        (0..20).map(packet).collect()
+    }
+
+    fn fails(alter: impl FnOnce(&mut Vec<Packet>) + std::panic::UnwindSafe) -> bool {
+        std::panic::catch_unwind(|| {
+            let mut came = stream();
+            alter(&mut came);
+            assert_unaltered("a stream", &stream(), &came);
+        })
+        .is_err()
+    }
+
+    #[test]
+    fn what_a_relay_may_do_passes_and_what_it_may_not_do_fails() {
+        assert!(!fails(|_| {}));
+        assert!(!fails(|came| came.swap(3, 4)), "reordering by the network is no alteration");
+        assert!(fails(|came| came[5].payload[7] ^= 1), "one bit");
+        assert!(fails(|came| drop(came.remove(9))), "a lost packet");
+        assert!(fails(|came| came.push(came[2].clone())), "a packet twice");
+        assert!(fails(|came| came[6].sequence += 1), "another number");
+        assert!(fails(|came| came[6].timestamp += 80), "another time");
+        assert!(fails(|came| came[6].payload_type = 8), "another codec");
+    }
+}

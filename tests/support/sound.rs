@@ -92,3 +92,32 @@ fn crossings_hertz(samples: &[i16], rate: SampleRate) -> f32 {
         _ => 0.0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{SampleRate, assert_tone, tone};
+
+    const RATE: SampleRate = SampleRate::HZ_8000;
+
+    fn passes(samples: &[i16]) -> bool {
+        std::panic::catch_unwind(|| assert_tone("it", samples, RATE, 440.0, -12.0, 1.0)).is_ok()
+    }
+
+    #[test]
+    fn only_the_tone_itself_at_its_level_passes() {
+        assert!(passes(&tone(RATE, 440.0, -12.0, 1.0)));
+        assert!(!passes(&tone(RATE, 440.0, -14.0, 1.0)), "too quiet");
+        assert!(!passes(&tone(RATE, 450.0, -12.0, 1.0)), "another tone");
+        assert!(!passes(&[0; 8_000]), "silence");
+        assert!(!passes(&[]), "nothing");
+        let mixed: Vec<i16> = tone(RATE, 440.0, -12.0, 1.0)
+            .iter()
+            .zip(tone(RATE, 1_300.0, -14.0, 1.0))
+            .map(|(a, b)| a + b)
+            .collect();
+        assert!(!passes(&mixed), "something beside it");
+        let mut broken = tone(RATE, 440.0, -12.0, 1.0);
+        broken[..5_000].fill(0);
+        assert!(!passes(&broken), "mostly silence");
+    }
+}

@@ -34,12 +34,13 @@ pub(super) struct ScriptedAgent {
 }
 
 impl ScriptedAgent {
-    /// Registers, then answers every call that comes while no person's page is open.
+    /// Registers, then answers every call that rings for `patience` while no person's page is open.
     pub(super) async fn start(
         address: IpAddr,
         tandem: SocketAddr,
         user: &str,
         password: &str,
+        patience: Duration,
     ) -> Result<ScriptedAgent> {
         let mut party = Party::start(address, tandem, vec![Codec::Pcmu, Codec::Pcma]).await?;
         party.register(user, password)?;
@@ -60,7 +61,7 @@ impl ScriptedAgent {
         let page_open = Arc::new(AtomicBool::new(false));
         let (heard_in, heard) = mpsc::channel(HEARD);
         let (stop, stopped) = mpsc::channel(1);
-        let task = tokio::spawn(work(party, page_open.clone(), heard_in, stopped));
+        let task = tokio::spawn(work(party, patience, page_open.clone(), heard_in, stopped));
         Ok(ScriptedAgent { page_open, heard, stop, task })
     }
 
@@ -85,26 +86,39 @@ impl ScriptedAgent {
 
 async fn work(
     mut party: Party,
+    patience: Duration,
     page_open: Arc<AtomicBool>,
     heard: mpsc::Sender<Loudness>,
     mut stopped: mpsc::Receiver<()>,
 ) {
+    let mut answer_at: Option<tokio::time::Instant> = None;
     let mut ears: Option<TapReader> = None;
     let mut listen = tokio::time::interval(LISTEN);
     loop {
+        let patience_ends = async {
+            match answer_at {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = stopped.recv() => return party.stop().await,
             noticed = party.next() => match noticed {
-                // A person's page rings too, and answers.
-                Some(Noticed::Rings { .. }) if page_open.load(Ordering::Relaxed) => {}
-                Some(Noticed::Rings { .. }) => match party.answer().and_then(|()| party.heard()) {
-                    Ok(reader) => ears = Some(reader),
-                    Err(error) => tracing::error!(%error, "the scripted agent cannot answer"),
-                },
-                Some(Noticed::Over) => ears = None,
+                Some(Noticed::Rings { .. }) => answer_at = Some(tokio::time::Instant::now() + patience),
+                Some(Noticed::Over) => (answer_at, ears) = (None, None),
                 Some(_) => {}
                 None => return,
             },
+            () = patience_ends => {
+                answer_at = None;
+                if page_open.load(Ordering::Relaxed) {
+                    continue;
+                }
+                match party.answer().and_then(|()| party.heard()) {
+                    Ok(reader) => ears = Some(reader),
+                    Err(error) => tracing::error!(%error, "the scripted agent cannot answer"),
+                }
+            }
             _ = listen.tick(), if ears.is_some() => {
                 let Some(reader) = &mut ears else { continue };
                 while let Some(item) = reader.pop() {

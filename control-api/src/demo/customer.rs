@@ -18,6 +18,8 @@ const CALLED: &str = "+34910000001";
 const ANSWER: Duration = Duration::from_secs(75);
 /// How long a line may take to be spoken.
 const SPEAK: Duration = Duration::from_secs(10);
+/// How often a person's page is looked for while the scripted agent still waits.
+const LOOK_FOR_PAGE: Duration = Duration::from_millis(200);
 /// Silence before the first line, so that the agent hears it whole.
 const SETTLE: Duration = Duration::from_millis(600);
 
@@ -48,7 +50,19 @@ impl Customer {
         Ok(Customer { party, clips })
     }
 
-    /// Calls, speaks the script, hears the agent's reply in between, hangs up.
+    /// Calls until somebody answers. `false`: a person's page opened meanwhile, and this call was given up so that the
+    /// next one rings there.
+    pub(super) async fn ring(&mut self, agent: &str, page_is_open: bool, watch: &mut Watch) -> Result<bool> {
+        self.party.call(NUMBER, CALLED)?;
+        let answered = self.until_answered(agent, page_is_open, watch).await?;
+        if !answered {
+            self.party.hang_up();
+            watch.until_over().await?;
+        }
+        Ok(answered)
+    }
+
+    /// Speaks the script, hears the agent's reply in between, hangs up.
     pub(super) async fn tell(
         &mut self,
         script: &[Line],
@@ -56,8 +70,6 @@ impl Customer {
         state: &AppState,
         watch: &mut Watch,
     ) -> Result<()> {
-        self.party.call(NUMBER, CALLED)?;
-        self.until_answered(watch).await?;
         tokio::time::sleep(SETTLE).await;
         let clips = std::mem::take(&mut self.clips);
         for (number, ((rate, samples), line)) in clips.iter().zip(script).enumerate() {
@@ -79,17 +91,23 @@ impl Customer {
         self.party.stop().await;
     }
 
-    async fn until_answered(&mut self, watch: &mut Watch) -> Result<()> {
+    async fn until_answered(&mut self, agent: &str, page_is_open: bool, watch: &mut Watch) -> Result<bool> {
         let deadline = tokio::time::Instant::now() + ANSWER;
+        let mut look_for_page = tokio::time::interval(LOOK_FOR_PAGE);
         loop {
             tokio::select! {
                 noticed = self.party.next() => match noticed {
-                    Some(Noticed::Answered) => return Ok(()),
+                    Some(Noticed::Answered) => return Ok(true),
                     Some(Noticed::Failed(status)) => bail!("the call failed with SIP status {status}"),
                     Some(_) => {}
                     None => bail!("the customer's SIP stack stopped"),
                 },
                 () = watch.look() => {}
+                _ = look_for_page.tick(), if !page_is_open => {
+                    if watch.agent_devices(agent) > 1 {
+                        return Ok(false);
+                    }
+                }
                 () = tokio::time::sleep_until(deadline) => bail!("nobody answered within {} s", ANSWER.as_secs()),
             }
         }

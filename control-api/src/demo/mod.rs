@@ -44,10 +44,8 @@ const REPLY: Line = Line { said: "¿En qué puedo ayudarle hoy?", meant: "How ca
 const AGENT: &str = "ana";
 /// Log-in name of the demo's administrator, who is also the agent.
 const EMAIL: &str = "admin@demo.example";
-/// How long a person has to open the page: a call rings only where somebody is registered when it comes.
+/// How long a person has to open the page and answer.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// How often it is looked whether the page is open.
-const LOOK: Duration = Duration::from_millis(200);
 /// The demo's configuration; the environment still stands above it.
 const CONFIG: &str = r#"
 [http]
@@ -110,7 +108,7 @@ pub async fn run(args: DemoArgs) -> Result<()> {
         None => std::env::temp_dir().join(format!("tandem-demo-{}", std::process::id())),
     };
     let mut interrupted = Box::pin(tokio::signal::ctrl_c());
-    let mut stage = set_up(&data).await?;
+    let mut stage = set_up(&data, args.once).await?;
     let outcome = tokio::select! {
         outcome = play(&mut stage, args.once) => outcome,
         _ = &mut interrupted => {
@@ -161,7 +159,7 @@ fn tell(outcome: Result<()>) {
     }
 }
 
-async fn set_up(data: &Path) -> Result<Stage> {
+async fn set_up(data: &Path, once: bool) -> Result<Stage> {
     std::fs::create_dir_all(data).with_context(|| format!("{}: cannot be made", data.display()))?;
     let file = data.join("tandem.toml");
     std::fs::write(&file, CONFIG).with_context(|| format!("{}: cannot be written", file.display()))?;
@@ -187,12 +185,12 @@ async fn set_up(data: &Path) -> Result<Stage> {
     println!("  log in as {EMAIL} with {}", password.reveal());
     println!("  SIP phones call sip:echo@{sip}, sip:tone@{sip}, sip:record@{sip}");
     println!("  data {}", data.display());
-    let agent = join_agent(&running, sip).await?;
+    let agent = join_agent(&running, sip, once).await?;
     Ok(Stage { running, organization, sip, agent })
 }
 
 /// The scripted agent registers beside the browser's page.
-async fn join_agent(running: &Running, sip: SocketAddr) -> Result<ScriptedAgent> {
+async fn join_agent(running: &Running, sip: SocketAddr, once: bool) -> Result<ScriptedAgent> {
     let password = crate::auth::Secret::random("");
     let credential = Command::CredentialSet {
         user: AGENT.into(),
@@ -200,38 +198,27 @@ async fn join_agent(running: &Running, sip: SocketAddr) -> Result<ScriptedAgent>
         valid_for: Duration::from_secs(24 * 3600),
     };
     running.state.engine.command(credential).await?;
-    ScriptedAgent::start(IpAddr::V4(Ipv4Addr::LOCALHOST), sip, AGENT, password.reveal()).await
-}
-
-/// Whether a person's page is registered, now or within [`PATIENCE`].
-async fn page_opens(stage: &Stage, watch: &watch::Watch) -> bool {
-    let open = || watch.agent_devices(AGENT) > 1;
-    if !open() {
-        let (url, seconds) = (stage.running.url(), PATIENCE.as_secs());
-        println!("\nTo answer yourself, log in at {url}/agent within {seconds} s; else a scripted agent answers.");
-        let mut look = tokio::time::interval(LOOK);
-        let wait = async {
-            while !open() {
-                look.tick().await;
-            }
-        };
-        // Nobody came: the scripted agent answers.
-        let _nobody = tokio::time::timeout(PATIENCE, wait).await;
-    }
-    open()
+    let patience = if once { Duration::ZERO } else { PATIENCE };
+    ScriptedAgent::start(IpAddr::V4(Ipv4Addr::LOCALHOST), sip, AGENT, password.reveal(), patience).await
 }
 
 /// One scripted call from ringing to the report.
 async fn show_call(stage: &mut Stage, once: bool) -> Result<()> {
-    let mut watch = watch::Watch::new(&stage.running.state, stage.organization);
-    let page_open = !once && page_opens(stage, &watch).await;
-    stage.agent.page_is_open(page_open);
     println!("\nA customer calls +34 910 000 001.");
-    if page_open {
-        println!("Answer at {}/agent.", stage.running.url());
+    if !once {
+        println!("Answer at {}/agent within {} s, or a scripted agent does.", stage.running.url(), PATIENCE.as_secs());
     }
     let speech = stage.running.state.config.speech.clone();
     let mut customer = customer::Customer::start(stage.sip, &speech, &SCRIPT).await?;
+    let mut watch = watch::Watch::new(&stage.running.state, stage.organization);
+    let mut page_is_open = watch.agent_devices(AGENT) > 1;
+    stage.agent.page_is_open(page_is_open);
+    while !customer.ring(AGENT, page_is_open, &mut watch).await? {
+        println!("The agent's page is open: the customer calls again, and it rings there.");
+        page_is_open = true;
+        stage.agent.page_is_open(page_is_open);
+        watch = watch::Watch::new(&stage.running.state, stage.organization);
+    }
     let told = customer.tell(&SCRIPT, &REPLY, &stage.running.state, &mut watch).await;
     customer.stop().await;
     told?;

@@ -4,7 +4,9 @@
 //!   espeak-ng voice ─▶ 8 kHz ─▶ G.711 µ-law and back ─▶ tandem-local-speech on stdio ─▶ transcript
 //! ```
 //!
-//! `TANDEM_SOAK=1` runs every phrase in four voices and prints the rates; otherwise every sixth.
+//! `TANDEM_SOAK=1` runs every phrase in four voices and prints the rates; otherwise every sixth in two. Measured: word
+//! errors 4.7 % (en-us, 160 words a minute), 4.9 % (en-us+m3, 180), 13.3 % (en-gb+f2, 150), 9.4 % (en-us+f4, 175), nearly
+//! all of them phrases turned away; 8 of 624 phrases heard as others; 11 of 96 foreign sentences let through.
 
 #![allow(clippy::unwrap_used)]
 
@@ -203,12 +205,16 @@ fn phrases_are_heard_and_foreign_speech_is_turned_away() {
         );
         sum.phrases += tally.phrases;
         sum.right += tally.right;
+        sum.turned_away += tally.turned_away;
         sum.words += tally.words;
         sum.errors += tally.errors;
     }
     println!("foreign speech let through: {} of {foreign}: {passed:#?}", passed.len());
     assert!(partials > sum.phrases, "{partials} partials for {} phrases", sum.phrases);
+    // A phrase that is turned away can be said again; a wrong one misleads.
+    let wrong = sum.phrases - sum.right - sum.turned_away;
+    assert!(wrong * 30 <= sum.phrases, "{wrong} of {} phrases heard as others", sum.phrases);
     let word_errors = sum.errors as f32 / sum.words as f32;
-    assert!(word_errors <= if all { 0.15 } else { 0.08 }, "word errors {word_errors}");
-    assert!(passed.len() * 5 <= foreign, "{} of {foreign} foreign sentences let through", passed.len());
+    assert!(word_errors <= 0.12, "word errors {word_errors}");
+    assert!(passed.len() * 6 <= foreign, "{} of {foreign} foreign sentences let through", passed.len());
 }

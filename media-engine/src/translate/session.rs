@@ -130,12 +130,18 @@ impl Session {
         if segment.is_final {
             return;
         }
+        let was_shown = !segment.text.is_empty();
         segment.is_final = true;
         segment.unrecognised = unrecognised;
         segment.text = if unrecognised { String::new() } else { text.trim().to_owned() };
         segment.final_at = Some(now);
         segment.lag.stt = segment.ended_at.map(|ended| millis(ended, now));
         let text = segment.text.clone();
+        if text.is_empty() && !unrecognised && !was_shown {
+            // A cough that was taken for speech: nobody needs to hear of it.
+            self.segments.remove(&number);
+            return;
+        }
         self.publish(number);
         if !text.is_empty() && self.params.translate {
             self.effects.push_back(Effect::Translate(number, text));

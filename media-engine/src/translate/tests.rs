@@ -143,3 +143,17 @@ fn old_segments_are_forgotten() {
     session.handle_translation(1, "too late", now);
     assert_eq!(effects(&mut session), []);
 }
+
+#[test]
+fn silence_taken_for_speech_is_told_to_nobody_unless_words_were_shown() {
+    let mut session = session(true, true);
+    let now = feed(&mut session, test_epoch(), &[(true, 20), (false, 30), (true, 20), (false, 30)]);
+    session.handle_partial(2, "I lost");
+    effects(&mut session);
+    session.handle_final(1, "", false, now);
+    assert_eq!(effects(&mut session), []);
+    session.handle_final(2, "", false, now);
+    let effects = effects(&mut session);
+    let events = published(&effects);
+    assert!(matches!(events.as_slice(), [event] if event.is_final && event.text.is_empty()), "{events:?}");
+}

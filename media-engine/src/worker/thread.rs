@@ -68,7 +68,7 @@ pub(crate) struct Thread {
     send_batch: SendBatch,
     send_socket: usize,
     meters: Meters,
-    packets: u32,
+    packets: u64,
 }
 
 impl Thread {
@@ -130,7 +130,7 @@ impl Thread {
                 meter_at = now + METER_PERIOD;
                 self.meters.tell(&self.switch, &self.mailbox);
             }
-            pace.on_packets(std::mem::take(&mut self.packets), now);
+            pace.on_look(std::mem::take(&mut self.packets), self.switch.counters().packets_relayed, now);
             if let Some(until) = pace.rest_until(now) {
                 let until = self.switch.poll_timeout().map_or(until, |at| at.min(until));
                 std::thread::sleep(until.saturating_duration_since(clock::now()));
@@ -168,7 +168,7 @@ impl Thread {
         let Some(ports) = self.attached.get(slot.index()).and_then(|a| a.as_ref()?.ports.as_ref()) else { return };
         let from_socket = if socket == Socket::Rtp { &ports.rtp } else { &ports.rtcp };
         let Ok(count) = self.leg_batch.receive(from_socket) else { return };
-        self.packets += count as u32;
+        self.packets += count as u64;
         for index in 0..count {
             if let Some((from, bytes)) = self.leg_batch.datagram(index) {
                 self.switch.handle_datagram(slot, socket, from, bytes, now);
@@ -181,7 +181,7 @@ impl Thread {
         for _ in 0..SHARED_ROUNDS {
             let Some((socket, _)) = self.shared.get(at) else { return };
             let Ok(count) = self.shared_batch.receive(socket) else { return };
-            self.packets += count as u32;
+            self.packets += count as u64;
             for index in 0..count {
                 if let Some((from, bytes)) = self.shared_batch.datagram(index) {
                     self.switch.handle_shared_datagram(at, from, bytes, now);

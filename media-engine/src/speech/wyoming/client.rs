@@ -194,16 +194,23 @@ pub(super) fn refusal(event: &Event) -> SpeechError {
 }
 
 /// The languages a provider names in `info`.
+///
+/// A provider all of whose programs say that they are not installed is not to be had; its own sentence says why.
 async fn describe(link: &mut Link, kind: ProviderKind) -> Result<Vec<String>, SpeechError> {
     let section = match kind {
         ProviderKind::Stt => "asr",
         ProviderKind::Tts => "tts",
-        ProviderKind::Translator => return Ok(Vec::new()),
+        ProviderKind::Translator => "translate",
     };
     let info = exchange(link, &Event::new("describe"), "info").await?;
     let mut languages = Vec::new();
-    let programs = info.data.get(section).and_then(serde_json::Value::as_array);
-    for program in programs.into_iter().flatten() {
+    let programs = info.data.get(section).and_then(serde_json::Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let is_missing = |program: &serde_json::Value| program["installed"] == false;
+    if let Some(missing) = programs.first().filter(|_| programs.iter().all(is_missing)) {
+        let why = missing["description"].as_str().unwrap_or("its program is not installed");
+        return Err(SpeechError::Unavailable(why.to_owned()));
+    }
+    for program in programs {
         for list in ["models", "voices"] {
             let voices = program.get(list).and_then(serde_json::Value::as_array);
             for voice in voices.into_iter().flatten() {

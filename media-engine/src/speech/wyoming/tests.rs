@@ -153,9 +153,11 @@ async fn a_process_that_dies_in_mid_sentence_ends_the_segment_and_the_next_one_w
 
 #[tokio::test]
 async fn an_idle_link_that_was_closed_is_replaced_without_a_failure() {
-    let (client, listener, _status) = client(ProviderKind::Translator).await;
+    let (client, listener, mut status) = client(ProviderKind::Translator).await;
     let server = tokio::spawn(async move {
-        let first = accept(&listener).await;
+        let mut first = accept(&listener).await;
+        first.until("describe").await;
+        first.send(&Event::new("info")).await;
         drop(first);
         let mut second = accept(&listener).await;
         let request = second.until("translate").await;
@@ -163,6 +165,7 @@ async fn an_idle_link_that_was_closed_is_replaced_without_a_failure() {
         second.send(&Event::new("translation").with("text", "gracias")).await;
         second.next().await
     });
+    assert_eq!(within(status.recv()).await.expect("states are told").state, ProviderState::Up);
     assert_eq!(within(client.translate("thank you", "en", "es")).await.as_deref(), Ok("gracias"));
     drop(client);
     within(server).await.unwrap();
