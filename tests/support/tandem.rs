@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 use crate::api::Api;
 use crate::ports;
@@ -16,6 +17,10 @@ use crate::process::Process;
 const READY: Duration = Duration::from_secs(20);
 /// A command of the operator; it hashes passwords.
 const OPERATOR: Duration = Duration::from_secs(20);
+/// The server tells its gauges once a second: a look after this long sees a new value.
+const TOLD: Duration = Duration::from_millis(1_300);
+/// How often it is looked.
+const LOOK: Duration = Duration::from_millis(200);
 /// What to do when the binary is missing.
 const BUILD: &str = "run `make test`, which builds it";
 
@@ -225,31 +230,38 @@ impl Tandem {
         Holdings { udp_sockets, descriptors, threads, gauges }
     }
 
-    /// Waits until what it holds is `before` again.
+    /// Waits until what it holds is `before` again, and stays so until every gauge was told anew.
     pub async fn gives_back(&self, before: &Holdings, deadline: Duration) {
         let mut now = self.holdings().await;
         let wait = async {
-            // The server's gauges follow once a second.
-            let mut again = tokio::time::interval(Duration::from_millis(200));
-            while now != *before {
+            let mut again = tokio::time::interval(LOOK);
+            let mut since = Instant::now();
+            while since.elapsed() < TOLD {
                 again.tick().await;
                 now = self.holdings().await;
+                if now != *before {
+                    since = Instant::now();
+                }
             }
         };
         let in_time = tokio::time::timeout(deadline, wait).await.is_ok();
         assert!(in_time, "not everything was given back\nbefore {before:?}\nnow    {now:?}");
     }
 
-    /// Waits until a gauge is 0; the server tells its gauges once a second.
+    /// Waits until a gauge is 0, and stays so until it was told anew.
     pub async fn becomes_zero(&self, gauge: &str, deadline: Duration) {
         let page = self.metrics_page().await;
         assert!(page.lines().any(|line| line.starts_with(gauge)), "there is no gauge {gauge}");
         let mut value = f64::NAN;
         let wait = async {
-            let mut again = tokio::time::interval(Duration::from_millis(200));
-            while value != 0.0 {
+            let mut again = tokio::time::interval(LOOK);
+            let mut since = Instant::now();
+            while since.elapsed() < TOLD {
                 again.tick().await;
                 value = self.metric(gauge, "").await;
+                if value != 0.0 {
+                    since = Instant::now();
+                }
             }
         };
         let in_time = tokio::time::timeout(deadline, wait).await.is_ok();
