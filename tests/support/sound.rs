@@ -110,11 +110,8 @@ mod tests {
         assert!(!passes(&tone(RATE, 450.0, -12.0, 1.0)), "another tone");
         assert!(!passes(&[0; 8_000]), "silence");
         assert!(!passes(&[]), "nothing");
-        let mixed: Vec<i16> = tone(RATE, 440.0, -12.0, 1.0)
-            .iter()
-            .zip(tone(RATE, 1_300.0, -14.0, 1.0))
-            .map(|(a, b)| a + b)
-            .collect();
+        let mixed: Vec<i16> =
+            tone(RATE, 440.0, -12.0, 1.0).iter().zip(tone(RATE, 1_300.0, -14.0, 1.0)).map(|(a, b)| a + b).collect();
         assert!(!passes(&mixed), "something beside it");
         let mut broken = tone(RATE, 440.0, -12.0, 1.0);
         broken[..5_000].fill(0);
