@@ -240,6 +240,22 @@ impl Tandem {
         assert!(in_time, "not everything was given back\nbefore {before:?}\nnow    {now:?}");
     }
 
+    /// Waits until a gauge is 0; the server tells its gauges once a second.
+    pub async fn becomes_zero(&self, gauge: &str, deadline: Duration) {
+        let page = self.metrics_page().await;
+        assert!(page.lines().any(|line| line.starts_with(gauge)), "there is no gauge {gauge}");
+        let mut value = f64::NAN;
+        let wait = async {
+            let mut again = tokio::time::interval(Duration::from_millis(200));
+            while value != 0.0 {
+                again.tick().await;
+                value = self.metric(gauge, "").await;
+            }
+        };
+        let in_time = tokio::time::timeout(deadline, wait).await.is_ok();
+        assert!(in_time, "{gauge} is still {value} after {deadline:?}");
+    }
+
     /// Ends it as an operator does, and asserts that it ended in order.
     pub async fn stop(mut self) {
         let process = self.process.take().expect("running");

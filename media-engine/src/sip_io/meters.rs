@@ -1,6 +1,6 @@
 //! Names of the stack's metrics, and their labels: few and fixed, whatever peers send.
 
-use crate::sip::Transport;
+use crate::sip::{Sizes, Transport};
 
 /// Requests by method, responses as `response`.
 pub(super) fn message(bytes: &[u8]) {
@@ -53,4 +53,13 @@ pub(super) fn connections(transport: Transport, change: f64) {
 /// A connection was closed for a reason of ours or its peer's.
 pub(super) fn closed(why: &'static str) {
     metrics::counter!("sip_connections_closed_total", "why" => why).increment(1);
+}
+
+/// What the endpoint holds.
+pub(super) fn sizes(sizes: &Sizes) {
+    let set = |name: &'static str, count: usize| metrics::gauge!(name).set(count as f64);
+    set("sip_dialogs", sizes.dialogs);
+    set("sip_transactions", sizes.server_transactions + sizes.client_transactions);
+    set("sip_timers", sizes.timers);
+    set("sip_contacts", sizes.contacts);
 }

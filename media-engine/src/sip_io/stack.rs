@@ -27,6 +27,8 @@ const STREAMS: usize = 1024;
 const WAITING_EVENTS: usize = 4096;
 /// What connections may take to write what waits when the stack stops.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// The gauges of what the endpoint holds follow this often.
+const TELL_SIZES: Duration = Duration::from_secs(1);
 /// How many peers' views of a listener on all addresses are remembered.
 const VIEWS: usize = 1024;
 /// A TCP peer that acknowledges nothing for this long is gone.
@@ -133,6 +135,8 @@ impl Stack {
         mut streams: mpsc::Receiver<Inbound>,
     ) {
         let events = self.events.clone();
+        let mut telling = tokio::time::interval(TELL_SIZES);
+        telling.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let stopped = loop {
             self.take_outputs();
             let reading = self.waiting.len() < WAITING_EVENTS;
@@ -146,6 +150,7 @@ impl Stack {
                     // Without an engine there is nothing to do for SIP.
                     Err(_) => break None,
                 },
+                _ = telling.tick() => meters::sizes(&self.endpoint.sizes()),
                 () = until(self.endpoint.poll_timeout()) => self.endpoint.handle_timeout(clock::now()),
                 order = control.recv() => match order {
                     Some(Control::Command(command)) => self.endpoint.handle_command(*command, clock::now()),
