@@ -27,6 +27,8 @@ use crate::worker::{Worker, WorkerCommand, WorkerEvent, WorkerEventKind};
 const DECISION: Duration = Duration::from_secs(2);
 /// How long the worker may take to close legs.
 const CLOSING: Duration = Duration::from_millis(500);
+/// A browser that hangs up closes its media first: its BYE is given this long.
+const BYE_AFTER_MEDIA: Duration = Duration::from_secs(1);
 /// Media events that may wait for the task.
 const MEDIA_EVENTS: usize = 256;
 
@@ -59,6 +61,8 @@ pub(super) struct CallTask {
     /// When the ring clock, or the control plane's time to decide, runs out.
     deadline: Option<Instant>,
     announced: bool,
+    /// A leg whose media is gone, and when it is given up unless its BYE comes.
+    lost: Option<(Side, Instant)>,
     recording: Option<Recording>,
     record_app: bool,
     translation: Option<Translation>,
@@ -134,6 +138,7 @@ impl CallTask {
             first_effects: Vec::new(),
             deadline: None,
             announced: false,
+            lost: None,
             recording: None,
             record_app: false,
             translation: None,
@@ -147,11 +152,17 @@ impl CallTask {
         self.carry_out(effects).await;
         while self.over.is_none() {
             let deadline = self.deadline.map(tokio::time::Instant::from_std);
+            let lost = self.lost.map(|(_, until)| tokio::time::Instant::from_std(until));
             tokio::select! {
                 Some(input) = self.inbox.recv() => self.on_input(input).await,
                 Some(event) = self.media.recv() => self.on_media(event).await,
                 Some(next) = next_translation(&mut self.translation) => self.on_translation(next),
                 () = sleep_until(deadline), if deadline.is_some() => self.on_deadline().await,
+                () = sleep_until(lost), if lost.is_some() => {
+                    if let Some((side, _)) = self.lost.take() {
+                        self.transition(Input::Gone(side, HangupCause::MediaTimeout)).await;
+                    }
+                }
             }
         }
         self.finish().await;
@@ -273,7 +284,7 @@ impl CallTask {
                 // Until the answer says which media it takes, a browser's half that fails is not the leg's end.
                 tracing::warn!(call = %self.id, %leg, why, "media failed");
                 if self.leg(side).codec.is_some() {
-                    self.transition(Input::Gone(side, HangupCause::Internal)).await;
+                    self.lost.get_or_insert((side, clock::now() + BYE_AFTER_MEDIA));
                 }
             }
             WorkerEventKind::Connected | WorkerEventKind::FirstPacket | WorkerEventKind::PlayDone { .. } => {}
