@@ -203,3 +203,61 @@ impl Take {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audio::tap::{FrameKind, tap};
+
+    const RATE: SampleRate = SampleRate::HZ_8000;
+
+    fn spec() -> hound::WavSpec {
+        hound::WavSpec {
+            channels: 2,
+            sample_rate: RATE.hz(),
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        }
+    }
+
+    /// A take into `file`, with one second of a leg's audio waiting for channel 1.
+    fn take(file: File, start: Instant) -> Take {
+        let wav = hound::WavWriter::new(BufWriter::new(file), spec()).unwrap();
+        let mut take = Take::new("take.wav".into(), wav, RATE, start);
+        let (mut writer, reader) = tap(100);
+        for frame in 0..50u32 {
+            let at = start + Duration::from_millis(20) * frame;
+            writer.push(at, Some(at), FrameKind::Voice, RATE, &[1_000; 160]);
+        }
+        take.sources.push(Source { channel: 1, tap: reader, resampler: None });
+        take
+    }
+
+    #[test]
+    fn what_was_heard_is_in_the_file_before_it_is_sealed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("take.wav");
+        let start = clock::now();
+        let mut take = take(File::create(&path).unwrap(), start);
+        take.round(start + Duration::from_millis(1_400));
+        // The process may be killed from here on.
+        let mut wav = hound::WavReader::open(&path).unwrap();
+        let samples: Vec<i16> = wav.samples().map(Result::unwrap).collect();
+        assert_eq!(samples.len(), 2 * 900 * 8, "all but the half second that is still open");
+        assert!(samples.chunks_exact(2).all(|pair| pair == [0, 1_000]));
+        let recorded = take.seal(start + Duration::from_secs(1));
+        assert_eq!((recorded.duration_ms, recorded.interrupted), (1_000, None));
+    }
+
+    #[test]
+    fn a_full_disk_ends_the_recording_with_a_note() {
+        let start = clock::now();
+        let mut take = take(File::options().write(true).open("/dev/full").unwrap(), start);
+        take.round(start + Duration::from_millis(1_500));
+        let note = take.interrupted.clone().expect("the disk is full");
+        assert!(note.contains("free space"), "{note}");
+        // Further rounds and the seal have nothing left to do, and fail at nothing.
+        take.round(start + Duration::from_secs(3));
+        assert_eq!(take.seal(start + Duration::from_secs(4)).interrupted, Some(note));
+    }
+}
