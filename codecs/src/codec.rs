@@ -35,6 +35,14 @@ pub trait Encoder: Send {
     /// [`CodecError::BufferTooSmall`] when `out` cannot hold the payload; [`CodecError::Library`] for a frame length
     /// that the codec does not have (Opus: 2.5, 5, 10, 20, 40 or 60 ms). Nothing is to be sent then.
     fn encode(&mut self, pcm: &[i16], out: &mut [u8]) -> Result<usize, CodecError>;
+
+    /// How hard to work from the next frame on: 0 (least) to 10 (best); more counts as 10. For codecs that have no
+    /// choice this does nothing.
+    fn set_complexity(&mut self, _complexity: u8) {}
+
+    /// What share of packets the peer says it loses: 0 to 100 percent; more counts as 100. Codecs that carry redundancy
+    /// weigh it by this, for others this does nothing.
+    fn expect_loss(&mut self, _percent: u8) {}
 }
 
 /// Payload in, samples out; and something in place of payloads that never came.
@@ -58,4 +66,9 @@ pub trait Decoder: Send {
     ///
     /// `false`: nothing is in there, `out` and the state are unchanged, use [`conceal`](Decoder::conceal).
     fn recover(&mut self, next_payload: &[u8], out: &mut [i16]) -> bool;
+
+    /// Whether [`recover`](Decoder::recover) would find something in `next_payload`: then it is worth waiting for it.
+    fn has_copy(&self, _next_payload: &[u8]) -> bool {
+        false
+    }
 }

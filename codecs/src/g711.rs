@@ -3,10 +3,10 @@
 //! Tables made at compile time: 256 values to decode, 16 kB (µ-law, 14-bit input) and 4 kB (A-law, 12-bit input) to
 //! encode. Every code survives decode → encode unchanged, but for µ-law's negative zero (0x7F), which becomes 0xFF.
 //!
-//! Payloads have no structure, so none is malformed. Lost ones are concealed by [`FadeRepeat`]; there is no redundancy
+//! Payloads have no structure, so none is malformed. Lost ones are concealed by [`PitchConceal`]; there is no redundancy
 //! to recover from.
 
-use crate::plc::FadeRepeat;
+use crate::plc::PitchConceal;
 use crate::{CodecError, Decoder, Encoder, SampleRate};
 
 /// µ-law's offset that makes segment bounds powers of two, on the 14-bit scale.
@@ -22,6 +22,11 @@ static ALAW_TO_LINEAR: [i16; 256] = table_of_decoded(false);
 static LINEAR_TO_ULAW: [u8; 1 << 14] = table_of_ulaw();
 /// By the upper 12 bits of the sample.
 static LINEAR_TO_ALAW: [u8; 1 << 12] = table_of_alaw();
+
+/// By the µ-law code: the A-law code whose sample is nearest. A codec with no state is changed for the other without samples.
+pub static ULAW_TO_ALAW: [u8; 256] = table_between(true);
+/// By the A-law code: the µ-law code whose sample is nearest.
+pub static ALAW_TO_ULAW: [u8; 256] = table_between(false);
 
 /// µ-law code of one sample.
 #[inline]
@@ -52,13 +57,13 @@ macro_rules! g711_codec {
         $(#[$doc])*
         #[derive(Debug)]
         pub struct $name {
-            plc: FadeRepeat,
+            plc: PitchConceal,
         }
 
         impl $name {
             /// A codec for one direction of one stream.
             pub fn new() -> $name {
-                $name { plc: FadeRepeat::new(SampleRate::HZ_8000) }
+                $name { plc: PitchConceal::new(SampleRate::HZ_8000) }
             }
         }
 
@@ -109,11 +114,11 @@ macro_rules! g711_codec {
 }
 
 g711_codec!(
-    /// PCMU, static payload type 0. Conceals its gaps by fade and repeat.
+    /// PCMU, static payload type 0. Conceals its gaps by pitch repetition.
     UlawCodec, ulaw_encode, ulaw_decode
 );
 g711_codec!(
-    /// PCMA, static payload type 8. Conceals its gaps by fade and repeat.
+    /// PCMA, static payload type 8. Conceals its gaps by pitch repetition.
     AlawCodec, alaw_encode, alaw_decode
 );
 
@@ -143,6 +148,17 @@ const fn table_of_alaw() -> [u8; 1 << 12] {
     while index < table.len() {
         table[index] = alaw_compress(((index << 4) as u16) as i16);
         index += 1;
+    }
+    table
+}
+
+const fn table_between(from_ulaw: bool) -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut code = 0;
+    while code < table.len() {
+        table[code] =
+            if from_ulaw { alaw_compress(ulaw_expand(code as u8)) } else { ulaw_compress(alaw_expand(code as u8)) };
+        code += 1;
     }
     table
 }
@@ -242,6 +258,14 @@ mod tests {
             let expected = if code == 0x7f { 0xff } else { code };
             assert_eq!(ulaw_encode(ulaw_decode(code)), expected);
             assert_eq!(alaw_encode(alaw_decode(code)), code);
+        }
+    }
+
+    #[test]
+    fn one_law_becomes_the_other_as_by_way_of_samples() {
+        for code in 0..=255 {
+            assert_eq!(ULAW_TO_ALAW[usize::from(code)], alaw_encode(ulaw_decode(code)));
+            assert_eq!(ALAW_TO_ULAW[usize::from(code)], ulaw_encode(alaw_decode(code)));
         }
     }
 

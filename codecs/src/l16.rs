@@ -1,21 +1,21 @@
 //! L16: uncompressed 16-bit samples in network byte order (RFC 3551 §4.5.11), mono.
 //!
-//! Lost payloads are concealed by [`FadeRepeat`].
+//! Lost payloads are concealed by [`PitchConceal`].
 
-use crate::plc::FadeRepeat;
+use crate::plc::PitchConceal;
 use crate::{CodecError, Decoder, Encoder, SampleRate};
 
 /// Linear samples, most significant byte first, at any rate of the live path.
 #[derive(Debug)]
 pub struct L16Codec {
     rate: SampleRate,
-    plc: FadeRepeat,
+    plc: PitchConceal,
 }
 
 impl L16Codec {
     /// A codec for one direction of one stream at `rate`.
     pub fn new(rate: SampleRate) -> L16Codec {
-        L16Codec { rate, plc: FadeRepeat::new(rate) }
+        L16Codec { rate, plc: PitchConceal::new(rate) }
     }
 }
 

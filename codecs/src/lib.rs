@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  RTP payload --> codec::Decoder --> i16 --> resample --> gain, tones --> codec::Encoder --> RTP payload
-//!                  (g711 l16 opus)     |                                   (g711 l16 opus)
+//!                  (g711 g722 l16 opus) |                                  (g711 g722 l16 opus)
 //!                  gaps: plc           +--> vad, dtmf (listen only)
 //! ```
 //!
@@ -18,9 +18,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cng;
 pub mod codec;
 pub mod dtmf;
 pub mod g711;
+pub mod g722;
 pub mod gain;
 pub mod l16;
 pub mod opus;

@@ -7,6 +7,8 @@
 //! Loss: `recover` reads the in-band copy (LBRR) of the previous frame where the packet has one; `conceal` is libopus's
 //! own concealment. libopus allocates its state once, at creation.
 
+use std::ops::Range;
+
 use ::opus as libopus;
 use libopus::{Application, Bandwidth, Bitrate, Channels, ErrorCode, Signal};
 
@@ -22,6 +24,9 @@ pub const DTX_MAX_PAYLOAD: usize = 2;
 
 /// Longest stretch of one packet (RFC 6716 §3.2.5), and so the longest that is handed to libopus at once.
 const MAX_PACKET_MS: u32 = 120;
+
+/// Concealment is made in stretches of the last packet's length, but no shorter and no longer than this.
+const STRETCH_MS: (u32, u32) = (10, 20);
 
 /// How an encoder spends bits and time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,17 +74,8 @@ impl OpusEncoder {
         inner.set_complexity(i32::from(settings.complexity)).map_err(library)?;
         inner.set_inband_fec(settings.fec).map_err(library)?;
         inner.set_dtx(settings.dtx).map_err(library)?;
-        let mut encoder = OpusEncoder { rate, inner };
-        encoder.expect_loss(settings.expected_loss_percent)?;
-        Ok(encoder)
-    }
-
-    /// Follows what the peer reports (RTCP fraction lost): 0 to 100 percent.
-    ///
-    /// # Errors
-    /// [`CodecError::Library`] above 100.
-    pub fn expect_loss(&mut self, percent: u8) -> Result<(), CodecError> {
-        self.inner.set_packet_loss_perc(i32::from(percent)).map_err(library)
+        inner.set_packet_loss_perc(i32::from(settings.expected_loss_percent)).map_err(library)?;
+        Ok(OpusEncoder { rate, inner })
     }
 }
 
@@ -95,13 +91,31 @@ impl Encoder for OpusEncoder {
             _ => library(error),
         })
     }
+
+    fn set_complexity(&mut self, complexity: u8) {
+        let set = self.inner.set_complexity(i32::from(complexity.min(10)));
+        debug_assert!(set.is_ok(), "libopus takes every complexity up to 10");
+    }
+
+    /// In-band copies begin at 5 to 10 percent, see [`OpusSettings::default`].
+    fn expect_loss(&mut self, percent: u8) {
+        let set = self.inner.set_packet_loss_perc(i32::from(percent.min(100)));
+        debug_assert!(set.is_ok(), "libopus takes every share up to 100");
+    }
 }
 
 /// Decoder of any Opus stream to mono.
+///
+/// Concealment is made in whole stretches, whatever lengths are asked for, and what is left of one comes first the next time:
+/// libopus makes 10 ms even of 2.5, and its state would run ahead of what was heard.
 #[derive(Debug)]
 pub struct OpusDecoder {
     rate: SampleRate,
     inner: libopus::Decoder,
+    /// Room for a stretch of concealment, its length, and what of it was not given out yet.
+    made: Box<[i16]>,
+    stretch: usize,
+    left: Range<usize>,
 }
 
 impl OpusDecoder {
@@ -111,7 +125,8 @@ impl OpusDecoder {
     /// [`CodecError::Library`] when memory is short.
     pub fn new(rate: SampleRate) -> Result<OpusDecoder, CodecError> {
         let inner = libopus::Decoder::new(rate.hz(), Channels::Mono).map_err(library)?;
-        Ok(OpusDecoder { rate, inner })
+        let stretch = rate.samples_in_ms(STRETCH_MS.1);
+        Ok(OpusDecoder { rate, inner, made: vec![0; stretch].into(), stretch, left: 0..0 })
     }
 
     /// The step of all stretches in libopus: 2.5 ms.
@@ -132,26 +147,25 @@ impl Decoder for OpusDecoder {
         }
         let needed = self.inner.get_nb_samples(payload).map_err(malformed)?;
         let out = out.get_mut(..needed).ok_or(CodecError::BufferTooSmall { needed })?;
+        self.left = 0..0;
+        self.stretch = needed.clamp(self.rate.samples_in_ms(STRETCH_MS.0), self.rate.samples_in_ms(STRETCH_MS.1));
         self.inner.decode(payload, out, false).map_err(malformed)
     }
 
     fn conceal(&mut self, out: &mut [i16]) {
-        let quantum = self.quantum();
-        let whole = out.len() - out.len() % quantum;
-        let (whole, rest) = out.split_at_mut(whole);
-        for stretch in whole.chunks_mut(self.rate.samples_in_ms(MAX_PACKET_MS)) {
-            if self.inner.decode(&[], stretch, false).is_err() {
-                stretch.fill(0);
+        let mut at = 0;
+        while at < out.len() {
+            if self.left.is_empty() {
+                let made = &mut self.made[..self.stretch];
+                if self.inner.decode(&[], made, false).is_err() {
+                    made.fill(0);
+                }
+                self.left = 0..self.stretch;
             }
-        }
-        if !rest.is_empty() {
-            // Odd lengths: the quantum is made whole and its tail dropped.
-            let mut scratch = [0; 120];
-            let scratch = &mut scratch[..quantum];
-            match self.inner.decode(&[], scratch, false) {
-                Ok(_) => rest.copy_from_slice(&scratch[..rest.len()]),
-                Err(_) => rest.fill(0),
-            }
+            let count = self.left.len().min(out.len() - at);
+            out[at..at + count].copy_from_slice(&self.made[self.left.start..self.left.start + count]);
+            self.left.start += count;
+            at += count;
         }
     }
 
@@ -161,9 +175,15 @@ impl Decoder for OpusDecoder {
             && out.len() <= self.rate.samples_in_ms(MAX_PACKET_MS)
             && libopus::packet::get_samples_per_frame(next_payload, self.rate.hz()).is_ok_and(|one| one <= out.len());
         // The samples count says that the whole packet parses.
-        fits && has_fec(next_payload)
-            && self.inner.get_nb_samples(next_payload).is_ok()
-            && self.inner.decode(next_payload, out, true).is_ok_and(|written| written == out.len())
+        if !(fits && has_fec(next_payload) && self.inner.get_nb_samples(next_payload).is_ok()) {
+            return false;
+        }
+        self.left = 0..0;
+        self.inner.decode(next_payload, out, true).is_ok_and(|written| written == out.len())
+    }
+
+    fn has_copy(&self, next_payload: &[u8]) -> bool {
+        has_fec(next_payload)
     }
 }
 

@@ -92,14 +92,34 @@ impl Resampler {
     /// # Panics
     /// When `out` is shorter than [`max_output`](Resampler::max_output) of the input's length.
     pub fn process(&mut self, input: &[i16], out: &mut [i16]) -> usize {
+        // `as` saturates, which is the clipping wanted here.
+        self.run(input, out, f32::from, |value| value.round_ties_even() as i16)
+    }
+
+    /// Like [`process`](Resampler::process) over values on the same scale that are neither rounded nor limited: sums of several
+    /// voices, which may exceed 16 bits until they are limited.
+    ///
+    /// # Panics
+    /// When `out` is shorter than [`max_output`](Resampler::max_output) of the input's length.
+    pub fn process_f32(&mut self, input: &[f32], out: &mut [f32]) -> usize {
+        self.run(input, out, |value| value, |value| value)
+    }
+
+    fn run<In: Copy, Out>(
+        &mut self,
+        input: &[In],
+        out: &mut [Out],
+        load: impl Fn(In) -> f32 + Copy,
+        store: impl Fn(f32) -> Out + Copy,
+    ) -> usize {
         assert!(out.len() >= self.max_output(input.len()), "room for max_output samples is the caller's duty");
         if self.up == self.down {
-            out[..input.len()].copy_from_slice(input);
+            out.iter_mut().zip(input).for_each(|(out, &value)| *out = store(load(value)));
             return input.len();
         }
         let mut written = 0;
         for piece in input.chunks(PIECE) {
-            written += self.filter(piece, &mut out[written..]);
+            written += self.filter(piece, &mut out[written..], load, store);
         }
         written
     }
@@ -110,18 +130,23 @@ impl Resampler {
         self.position = 0;
     }
 
-    fn filter(&mut self, piece: &[i16], out: &mut [i16]) -> usize {
+    fn filter<In: Copy, Out>(
+        &mut self,
+        piece: &[In],
+        out: &mut [Out],
+        load: impl Fn(In) -> f32,
+        store: impl Fn(f32) -> Out,
+    ) -> usize {
         let past = self.taps - 1;
         for (value, &sample) in self.window[past..].iter_mut().zip(piece) {
-            *value = f32::from(sample);
+            *value = load(sample);
         }
         let end = piece.len() * self.up;
         let mut written = 0;
         while self.position < end {
             let (newest, phase) = (self.position / self.up, self.position % self.up);
             let coefficients = &self.coefficients[phase * self.taps..][..self.taps];
-            // `as` saturates, which is the clipping wanted here.
-            out[written] = dot(coefficients, &self.window[newest..newest + self.taps]).round_ties_even() as i16;
+            out[written] = store(dot(coefficients, &self.window[newest..newest + self.taps]));
             written += 1;
             self.position += self.down;
         }
@@ -318,6 +343,24 @@ mod tests {
             if (60..180).contains(&within) {
                 let positive = (index - 96) / 240 % 2 == 0;
                 assert!(if positive { sample > 20_000 } else { sample < -20_000 }, "{index}: {sample}");
+            }
+        }
+    }
+
+    #[test]
+    fn sums_beyond_sixteen_bits_pass_neither_limited_nor_rounded() {
+        for (from, to) in pairs() {
+            let mut one = vec![0; from.samples_in_ms(60)];
+            Sine::new(from, 700.0, -3.0).fill(&mut one);
+            let four: Vec<f32> = one.iter().map(|&sample| 4.0 * f32::from(sample)).collect();
+            let mut resampler = Resampler::new(from, to);
+            let (mut narrow, mut wide) = (vec![0; 2_880], vec![0.0; 2_880]);
+            let written = resampler.process(&one, &mut narrow);
+            resampler.reset();
+            assert_eq!(resampler.process_f32(&four, &mut wide), written);
+            assert!(wide.iter().any(|value| *value > 80_000.0), "{from} to {to}");
+            for (&narrow, &wide) in narrow.iter().zip(&wide) {
+                assert!((f32::from(narrow) - wide / 4.0).abs() < 0.6, "{from} to {to}: {narrow} and {wide}");
             }
         }
     }

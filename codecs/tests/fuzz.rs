@@ -88,8 +88,10 @@ fn opus_decoder_survives_mutated_packets() {
 }
 
 #[test]
-fn g711_and_l16_decoders_survive_any_bytes() {
+fn the_other_decoders_survive_any_bytes() {
     let corpus = [vec![], vec![0; 160], vec![0xa5; 7], (0..=255).collect(), vec![0xd5; 900]];
     run(codecs::g711::fuzz::fuzz_g711, &corpus, 5000);
+    run(codecs::g722::fuzz::fuzz_g722, &corpus, 3000);
     run(codecs::l16::fuzz::fuzz_l16, &corpus, 5000);
+    run(codecs::cng::fuzz::fuzz_cng, &corpus, 2000);
 }

@@ -7,11 +7,13 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
 
+use codecs::cng::{NoiseEncoder, NoiseGenerator};
 use codecs::dtmf::{DtmfDetector, DtmfGenerator};
 use codecs::g711::{AlawCodec, UlawCodec};
+use codecs::g722::{G722Decoder, G722Encoder};
 use codecs::l16::L16Codec;
 use codecs::opus::{MAX_PAYLOAD, OpusDecoder, OpusEncoder, OpusSettings};
-use codecs::plc::FadeRepeat;
+use codecs::plc::PitchConceal;
 use codecs::resample::Resampler;
 use codecs::tones::{Sine, goertzel_dbfs, level_dbfs};
 use codecs::vad::Vad;
@@ -149,6 +151,7 @@ fn exercise(name: &str, encoder: &mut dyn Encoder, decoder: &mut dyn Decoder) {
 fn codecs_do_not_allocate() {
     exercise("PCMU", &mut UlawCodec::new(), &mut UlawCodec::new());
     exercise("PCMA", &mut AlawCodec::new(), &mut AlawCodec::new());
+    exercise("G.722", &mut G722Encoder::new(), &mut G722Decoder::new());
     for rate in RATES {
         exercise("L16", &mut L16Codec::new(rate), &mut L16Codec::new(rate));
         for dtx in [false, true] {
@@ -179,15 +182,18 @@ fn resamplers_do_not_allocate() {
 #[test]
 fn listeners_and_sources_do_not_allocate() {
     for rate in RATES {
-        let (mut vad, mut dtmf, mut plc) = (Vad::new(rate), DtmfDetector::new(rate), FadeRepeat::new(rate));
+        let (mut vad, mut dtmf, mut plc) = (Vad::new(rate), DtmfDetector::new(rate), PitchConceal::new(rate));
         let mut digit = DtmfGenerator::new(rate, '5', 200, DtmfGenerator::LEVEL_DBFS).expect("5 is a digit");
         let mut sine = Sine::new(rate, 440.0, -10.0);
+        let (mut background, mut noise) = (NoiseEncoder::new(10), NoiseGenerator::new());
         let mut pcm = voice(rate);
         let counted = allocations(|| {
             for frame in pcm.chunks_mut(rate.samples_in_ms(20)) {
                 black_box(vad.push(frame));
                 plc.good(frame);
                 plc.conceal(frame);
+                noise.update(background.analyse(frame).as_ref()).expect("a payload has a level");
+                noise.generate(frame);
                 gain::ramp(frame, 1.0, 0.2);
                 gain::apply_db(frame, -3.0);
                 black_box((level_dbfs(frame), goertzel_dbfs(frame, rate, 440.0)));
