@@ -1,8 +1,10 @@
 //! What the engine needs to know at start. The control plane fills it from file and environment.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
+
+use codecs::opus::OpusSettings;
 
 /// The engine's whole configuration, assembled from its rooms'.
 #[derive(Clone, Debug)]
@@ -21,6 +23,8 @@ pub struct Config {
     pub record_dir: PathBuf,
     /// How long a leg rings before the call fails.
     pub ring_timeout: Duration,
+    /// After how long without media from a leg that is not on hold its call ends; `None`: never.
+    pub media_timeout: Option<Duration>,
 }
 
 /// SIP listeners and identity.
@@ -30,6 +34,31 @@ pub struct SipConfig {
     pub listen: Vec<String>,
     /// Digest realm and the domain of agents' addresses; the host of `public_url` by default.
     pub domain: String,
+}
+
+/// How media threads weigh delay against CPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// Low delay until a thread is half busy, then throughput.
+    #[default]
+    Auto,
+    /// Packets gather for up to 1 ms before the thread wakes: about half the CPU.
+    Throughput,
+    /// The thread is woken by every packet that is relayed; what waits for a tick anyway gathers.
+    LowDelay,
+}
+
+impl std::str::FromStr for Profile {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Profile::Auto),
+            "throughput" => Ok(Profile::Throughput),
+            "low-delay" => Ok(Profile::LowDelay),
+            _ => Err(format!("`{text}`: expected auto, throughput or low-delay")),
+        }
+    }
 }
 
 /// Media threads, addresses and ports.
@@ -43,6 +72,36 @@ pub struct MediaConfig {
     pub workers: usize,
     /// CPUs to pin workers to, in order; empty: no pinning.
     pub cpus: Vec<usize>,
+    /// How media threads weigh delay against CPU.
+    pub profile: Profile,
+    /// Run media threads before all others of the machine (SCHED_RR); needs the right to do so (CAP_SYS_NICE).
+    pub realtime: bool,
+    /// How Opus is encoded. `dtx` goes by what each far end asks for, copies against loss by the loss that is seen beyond
+    /// `expected_loss_percent`; the effort sinks under load.
+    pub opus: OpusSettings,
+    /// Folder for captures of all that media threads take in and send out, which can be replayed; none: no captures.
+    pub capture: Option<PathBuf>,
+}
+
+/// Settings of Opus that a configuration chooses; the rest is for voice over the internet.
+pub fn opus(bitrate: u32, complexity: u8) -> OpusSettings {
+    OpusSettings { bitrate, complexity, expected_loss_percent: 0, ..OpusSettings::default() }
+}
+
+impl Default for MediaConfig {
+    /// One thread on loopback.
+    fn default() -> MediaConfig {
+        MediaConfig {
+            addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
+            ports: (20_000, 39_999),
+            workers: 1,
+            cpus: Vec::new(),
+            profile: Profile::Auto,
+            realtime: false,
+            opus: opus(24_000, 5),
+            capture: None,
+        }
+    }
 }
 
 /// A carrier's trunk: addresses from which calls are taken and to which calls go.

@@ -27,6 +27,7 @@ pub mod rtcp;
 pub mod rtp;
 pub mod sdp;
 pub mod sip;
+pub mod srtp;
 pub mod translate;
 
 #[cfg(feature = "io")]

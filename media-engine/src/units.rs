@@ -60,6 +60,22 @@ impl fmt::Debug for LegId {
     }
 }
 
+/// Identity of a conference on one worker: made by whoever opens it, unique in the process.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConferenceId(pub u64);
+
+impl fmt::Display for ConferenceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "conference-{}", self.0)
+    }
+}
+
+impl fmt::Debug for ConferenceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 /// RTP clock in ticks per second. Not the audio rate: G.722 samples at 16 kHz and clocks at 8 kHz
 /// (RFC 3551 section 4.5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

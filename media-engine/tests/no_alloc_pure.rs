@@ -1,50 +1,25 @@
 //! After construction, RTP, RTCP and audio rooms neither allocate nor free.
-//!
-//! One test only: the counter is the process's, and a second test thread would disturb it.
 
-#![allow(unsafe_code, reason = "a global allocator that counts")]
 #![allow(clippy::disallowed_methods, reason = "one base instant for a pure test")]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod counting;
+
 use std::hint::black_box;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use media_engine::audio::{Ducker, FrameKind, Gain, mix_into, tap};
 use media_engine::rtcp;
 use media_engine::rtp::telephone_event::{EventReceiver, EventSender, TelephoneEvent};
 use media_engine::rtp::{ReceiveStats, RelayMap, RtpHeader, RtpPacket, SendStats, is_rtcp};
+use media_engine::srtp::{MAX_OVERHEAD, MasterKey, Protect, Suite, Unprotect};
 use media_engine::units::{ClockRate, SampleRate};
-
-static CALLS: AtomicU64 = AtomicU64::new(0);
-
-struct Counting;
-
-// SAFETY: every call is handed on to the system's allocator with its arguments unchanged; counting
-// touches one atomic and never allocates.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        CALLS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promises about `layout` are those that `System` asks for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        CALLS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: `pointer` came from `System` by way of `alloc` above, with the same layout.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Allocations and frees while `work` runs.
 fn allocations(work: impl FnOnce()) -> u64 {
-    let before = CALLS.load(Ordering::Relaxed);
+    let before = counting::calls();
     work();
-    CALLS.load(Ordering::Relaxed) - before
+    counting::calls() - before
 }
 
 const PACKET: Duration = Duration::from_millis(20);
@@ -89,6 +64,34 @@ fn relay(base: Instant) -> u64 {
         theirs.handle_datagram(&report[..len], base + PACKET * 2000);
     });
     assert!(sent > 1900 && theirs.is_bye_received());
+    count
+}
+
+fn srtp(_: Instant) -> u64 {
+    let mut opened = 0;
+    let mut contexts = Suite::ALL.map(|suite| {
+        let key = MasterKey::new(suite, &[7; 44][..suite.key_and_salt_len()]).unwrap();
+        (Protect::new(&key), Unprotect::new(&key))
+    });
+    let count = allocations(|| {
+        for n in 0..2000_u32 {
+            for (protect, unprotect) in &mut contexts {
+                let mut bytes = [0; 172 + MAX_OVERHEAD];
+                bytes[..172].copy_from_slice(&datagram(n));
+                let length = protect.rtp(&mut bytes, 172).unwrap();
+                let mut forged = bytes;
+                forged[20] ^= 1;
+                assert!(unprotect.rtp(&mut forged[..length]).is_err());
+                assert_eq!(unprotect.rtp(&mut bytes[..length]), Ok(172));
+                let mut report = [0; 8 + MAX_OVERHEAD];
+                report[..4].copy_from_slice(&[0x80, 201, 0, 1]);
+                let length = protect.rtcp(&mut report, 8).unwrap();
+                assert_eq!(unprotect.rtcp(&mut report[..length]), Ok(8));
+                opened += 1;
+            }
+        }
+    });
+    assert_eq!(opened, 8000);
     count
 }
 
@@ -139,6 +142,7 @@ fn packet_path_neither_allocates_nor_frees() {
     // The harness's main thread may allocate beside us once while it starts: a real leak shows every time.
     let fewest = |work: fn(Instant) -> u64| (0..3).map(|_| work(base)).min();
     assert_eq!(fewest(relay), Some(0), "relay, statistics and reports");
+    assert_eq!(fewest(srtp), Some(0), "protecting and opening, new sources among them");
     assert_eq!(fewest(events), Some(0), "telephone-events");
     assert_eq!(fewest(taps_and_levels), Some(0), "taps, ducking, mixing");
 }

@@ -1,63 +1,30 @@
-//! Once calls stand, relaying and transcoding RTP neither allocates nor frees.
-//!
-//! One test only: the counter is the process's, and a second test thread would disturb it.
+//! Once calls and conferences stand, relaying, transcoding and mixing RTP neither allocates nor frees; the timers of browser legs do.
 
-#![allow(unsafe_code, reason = "a global allocator that counts")]
 #![allow(clippy::unwrap_used, reason = "a test")]
 #![allow(clippy::disallowed_methods, reason = "one base instant for a pure test")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod counting;
+
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use codecs::Encoder;
 use codecs::opus::{OpusEncoder, OpusSettings};
 use codecs::tones::Sine;
 use media_engine::audio::tap::tap;
+use media_engine::leg::webrtc::{DtlsCert, PeerOutput, WebRtcPeer};
 use media_engine::rtp::RtpHeader;
-use media_engine::sdp::{Audio, Codec, Direction};
-use media_engine::units::{LegId, Ptime, SampleRate};
-use media_engine::worker::Output;
+use media_engine::sdp::{Audio, Codec};
+use media_engine::units::{ConferenceId, LegId, Ptime, SampleRate};
 use media_engine::worker::switch::{Slot, Socket, Switch};
-
-static CALLS: AtomicU64 = AtomicU64::new(0);
-
-struct Counting;
-
-// SAFETY: every call is handed on to the system's allocator with its arguments unchanged; counting touches one atomic and never
-// allocates.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        CALLS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promises about `layout` are those that `System` asks for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        CALLS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: `pointer` came from `System` by way of `alloc` above, with the same layout.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use media_engine::worker::{ConferenceRole, Output};
 
 const TICK: Duration = Duration::from_millis(20);
 
-fn audio(codec: Codec, port: u16) -> Audio {
-    let payload_type = codec.static_payload_type().unwrap_or(111);
+fn audio(codec: Codec, port: u16, ptime_ms: u64) -> Audio {
     Audio {
-        codec,
-        payload_type,
-        receive_payload_type: payload_type,
-        telephone_event: None,
-        ptime: Ptime::MS_20,
-        remote_rtp: SocketAddr::from(([192, 0, 2, 1], port)),
-        remote_rtcp: SocketAddr::from(([192, 0, 2, 1], port + 1)),
-        rtcp_mux: false,
-        direction: Direction::SendRecv,
+        ptime: Ptime(Duration::from_millis(ptime_ms)),
+        ..Audio::plain(codec, SocketAddr::from(([192, 0, 2, 1], port)))
     }
 }
 
@@ -87,7 +54,11 @@ struct Call {
 
 impl Call {
     fn open(switch: &mut Switch, codecs: [Codec; 2], port: u16, now: Instant) -> Call {
-        let audio = [audio(codecs[0], port), audio(codecs[1], port + 2)];
+        Call::with_ptime(switch, codecs, [20, 20], port, now)
+    }
+
+    fn with_ptime(switch: &mut Switch, codecs: [Codec; 2], ptimes_ms: [u64; 2], port: u16, now: Instant) -> Call {
+        let audio = [audio(codecs[0], port, ptimes_ms[0]), audio(codecs[1], port + 2, ptimes_ms[1])];
         let ids = [LegId(u64::from(port)), LegId(u64::from(port) + 2)];
         let slots = [0, 1].map(|side| switch.leg_open_rtp(ids[side], Some(audio[side]), false, now));
         switch.bridge(ids[0], ids[1], now);
@@ -107,7 +78,7 @@ impl Call {
         let mut bytes = [0; 1500];
         header.write_to(&mut bytes).unwrap();
         bytes[12..12 + payload.len()].copy_from_slice(payload);
-        let bytes = &bytes[..12 + payload.len()];
+        let bytes = &mut bytes[..12 + payload.len()];
         switch.handle_datagram(self.slots[side], Socket::Rtp, audio.remote_rtp, bytes, now);
     }
 }
@@ -148,18 +119,128 @@ fn relay_and_transcoding_allocate_nothing_per_packet() {
         Call::open(&mut switch, [Codec::Opus, Codec::Opus], 4200, start),
         Call::open(&mut switch, [Codec::L16 { rate: SampleRate::HZ_16000 }, Codec::Pcma], 4300, start),
         Call::open(&mut switch, [Codec::Pcmu, Codec::Pcmu], 4400, start),
+        Call::open(&mut switch, [Codec::G722, Codec::Opus], 4500, start),
+        Call::open(&mut switch, [Codec::Pcmu, Codec::Pcma], 4800, start),
+        Call::with_ptime(&mut switch, [Codec::Pcmu, Codec::G722], [30, 50], 4600, start),
+        Call::with_ptime(&mut switch, [Codec::Opus, Codec::Pcma], [60, 10], 4700, start),
     ];
     let (writer, mut reader) = tap(16);
     switch.tap(LegId(4400), writer, start);
     let voice = vec![1_000; 24_000 * 20].into_boxed_slice();
     switch.play(LegId(4402), 1, SampleRate::HZ_24000, voice, true, start);
     run(&mut switch, &calls, 0, 100, start);
-    let before = CALLS.load(Ordering::Relaxed);
+    let before = counting::calls();
     let sent = run(&mut switch, &calls, 100, 500, start);
-    let allocations = CALLS.load(Ordering::Relaxed) - before;
-    assert!(sent > 4_800, "{sent} datagrams");
+    let allocations = counting::calls() - before;
+    assert!(sent > 7_000, "{sent} datagrams");
     let counters = switch.counters();
     assert!(counters.packets_relayed > 2_000 && counters.frames > 2_500, "{counters:?}");
     assert!(reader.pop().is_some());
+    assert_eq!(allocations, 0, "allocations and frees in {sent} datagrams");
+}
+
+#[test]
+fn conferences_allocate_nothing_per_packet() {
+    let start = Instant::now();
+    let mut switch = Switch::new(3, Vec::new(), start, UNIX_EPOCH);
+    let wide = |rate| Codec::L16 { rate };
+    let calls = [
+        Call::open(&mut switch, [Codec::Pcmu, Codec::Opus], 4000, start),
+        Call::open(&mut switch, [wide(SampleRate::HZ_16000), Codec::Opus], 4100, start),
+        Call::open(&mut switch, [Codec::Pcma, wide(SampleRate::HZ_24000)], 4200, start),
+        Call::open(&mut switch, [Codec::Pcmu, Codec::Pcmu], 4300, start),
+    ];
+    let role = |leg| match leg {
+        4300 => ConferenceRole::Monitor,
+        4302 => ConferenceRole::Whisper(LegId(4100)),
+        _ => ConferenceRole::Participant,
+    };
+    for leg in calls.iter().flat_map(|call| call.audio).map(|audio| u64::from(audio.remote_rtp.port())) {
+        switch.conference_join(ConferenceId(1), LegId(leg), role(leg), start);
+    }
+    switch.conference_gain(LegId(4000), LegId(4202), Some(0.3));
+    run(&mut switch, &calls, 0, 100, start);
+    // Gains on their way and a voice that breaks off: they end while it is counted.
+    switch.conference_gain(LegId(4000), LegId(4202), Some(0.6));
+    switch.conference_gain(LegId(4102), LegId(4200), Some(0.6));
+    switch.mute(LegId(4200), true, start + TICK * 100);
+    switch.leg_close(LegId(4302), start + TICK * 100);
+    while switch.poll_output().is_some() {}
+    let before = counting::calls();
+    let sent = run(&mut switch, &calls, 100, 500, start);
+    let allocations = counting::calls() - before;
+    assert!(sent >= 3_500, "{sent} datagrams");
+    assert_eq!((switch.census().mixed, switch.counters().packets_relayed), (7, 0));
+    assert_eq!(allocations, 0, "allocations and frees in {sent} datagrams");
+}
+
+/// Carries what the switch and the browsers have to say to each other.
+fn carry(switch: &mut Switch, browsers: &mut [(WebRtcPeer, SocketAddr)], shared: SocketAddr, now: Instant) {
+    loop {
+        let mut carried = false;
+        for (peer, here) in browsers.iter_mut() {
+            if peer.poll_timeout() <= now {
+                peer.handle_timeout(now);
+            }
+            while let Some(output) = peer.poll_output() {
+                if let PeerOutput::Transmit { mut bytes, .. } = output {
+                    carried = true;
+                    switch.handle_shared_datagram(0, *here, &mut bytes, now);
+                }
+            }
+        }
+        while let Some(output) = switch.poll_output() {
+            if let Output::Transmit { to, bytes, .. } = output {
+                carried = true;
+                let (peer, _) = browsers.iter_mut().find(|(_, here)| *here == to).unwrap();
+                peer.handle_datagram(shared, to, bytes, now);
+            }
+        }
+        if !carried {
+            return;
+        }
+    }
+}
+
+#[test]
+fn relayed_browser_packets_allocate_nothing() {
+    let start = Instant::now();
+    let address = |port| SocketAddr::from(([192, 0, 2, 1], port));
+    let (shared, certificate) = (address(5000), DtlsCert::generate().unwrap());
+    let mut switch = Switch::new(3, vec![shared], start, UNIX_EPOCH);
+    let mut browsers: Vec<_> = (0..2_u16)
+        .map(|n| {
+            let (mut peer, offer) = WebRtcPeer::offer(&[address(6000 + n)], &certificate, start).unwrap();
+            let (leg, answer) = WebRtcPeer::accept_offer(&offer, &[shared], &certificate, start).unwrap();
+            switch.leg_open_webrtc(LegId(u64::from(n)), leg, start);
+            peer.handle_answer(&answer).unwrap();
+            (peer, address(6000 + n))
+        })
+        .collect();
+    switch.bridge(LegId(0), LegId(1), start);
+    let (mut sent, mut allocations) = (0, 0);
+    for ms in 0..12_000 {
+        let now = start + Duration::from_millis(ms);
+        if switch.poll_timeout().is_some_and(|at| at <= now) {
+            switch.handle_timeout(now);
+        }
+        carry(&mut switch, &mut browsers, shared, now);
+        if ms < 2_000 || ms % 20 != 7 {
+            continue;
+        }
+        for (peer, here) in &mut browsers {
+            peer.write_rtp(111, ms / 20, ms as u32 * 48, false, &[0xa5; 60], now).unwrap();
+            while let Some(output) = peer.poll_output() {
+                let PeerOutput::Transmit { mut bytes, .. } = output else { continue };
+                let before = counting::calls();
+                switch.handle_shared_datagram(0, *here, &mut bytes, now);
+                while let Some(output) = switch.poll_output() {
+                    sent += u64::from(matches!(output, Output::Transmit { .. }));
+                }
+                allocations += counting::calls() - before;
+            }
+        }
+    }
+    assert!(sent >= 900 && switch.counters().packets_relayed >= 900, "{sent}: {:?}", switch.counters());
     assert_eq!(allocations, 0, "allocations and frees in {sent} datagrams");
 }

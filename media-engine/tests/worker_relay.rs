@@ -12,12 +12,15 @@ use codecs::opus::{OpusDecoder, OpusEncoder, OpusSettings};
 use codecs::tones::{Sine, goertzel_dbfs};
 use codecs::{Decoder, Encoder};
 use media_engine::audio::tap::{FrameKind, tap};
-use media_engine::config::MediaConfig;
+use media_engine::config::{MediaConfig, Profile};
 use media_engine::net::ports::PortRange;
 use media_engine::rtp::{RtpHeader, RtpPacket};
-use media_engine::sdp::{Audio, Codec, Direction};
-use media_engine::units::{LegId, Ptime, SampleRate};
+use media_engine::sdp::{Audio, Codec, Direction, TelephoneEventFormat};
+use media_engine::units::{LegId, SampleRate};
+use media_engine::worker::capture::replay;
 use media_engine::worker::{App, Census, LegMedia, Pool, Worker, WorkerCommand, WorkerEvent, WorkerEventKind};
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 use tokio::sync::{mpsc, oneshot};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -37,6 +40,7 @@ struct Phone {
     rtcp: UdpSocket,
     leg: LegId,
     leg_rtp: SocketAddr,
+    audio: Audio,
     events: mpsc::Receiver<WorkerEvent>,
     sequence: u16,
     timestamp: u32,
@@ -45,7 +49,11 @@ struct Phone {
 
 impl Bench {
     fn new(low: u16) -> Bench {
-        let media = MediaConfig { addresses: vec![LOOPBACK], ports: (low + 100, low + 199), workers: 1, cpus: vec![] };
+        Bench::with(low, MediaConfig::default())
+    }
+
+    fn with(low: u16, media: MediaConfig) -> Bench {
+        let media = MediaConfig { addresses: vec![LOOPBACK], ports: (low + 100, low + 199), ..media };
         let pool = Pool::start(&media).unwrap();
         let worker = pool.place();
         Bench { pool, worker, range: PortRange::new(LOOPBACK, (low, low + 99)), next: 1 }
@@ -61,21 +69,11 @@ impl Bench {
         self.next += 1;
         let (sender, events) = mpsc::channel(256);
         let payload_type = codec.static_payload_type().unwrap_or(111);
-        let audio = Audio {
-            codec,
-            payload_type,
-            receive_payload_type: payload_type,
-            telephone_event: None,
-            ptime: Ptime::MS_20,
-            remote_rtp: rtp.local_addr().unwrap(),
-            remote_rtcp: rtcp.local_addr().unwrap(),
-            rtcp_mux: false,
-            direction: Direction::SendRecv,
-        };
+        let audio = Audio { remote_rtcp: rtcp.local_addr().unwrap(), ..Audio::plain(codec, rtp.local_addr().unwrap()) };
         let media = LegMedia::Rtp { ports, audio: Some(audio), nat };
         self.send(WorkerCommand::LegOpen { leg, media, events: sender });
         let mut phone =
-            Phone { rtp, rtcp, leg, leg_rtp, events, sequence: 65_500, timestamp: 4_000_000_000, payload_type };
+            Phone { rtp, rtcp, leg, leg_rtp, audio, events, sequence: 65_500, timestamp: 4_000_000_000, payload_type };
         assert_eq!(phone.event(), WorkerEventKind::Connected);
         phone
     }
@@ -201,6 +199,32 @@ fn pcmu_is_relayed_bit_exact_both_ways_with_its_gaps() {
     relayed_exactly(&mut a, &b, 60, 20);
     relayed_exactly(&mut b, &a, 60, 41);
     bench.close(vec![a, b]);
+}
+
+#[test]
+fn packets_that_gather_are_read_by_a_beat_and_few_packets_without_one() {
+    let media = MediaConfig { profile: Profile::Throughput, ..MediaConfig::default() };
+    let mut bench = Bench::with(23_000, media);
+    let mut pairs: Vec<(Phone, Phone)> =
+        (0..8).map(|_| (bench.phone(Codec::Pcmu, false), bench.phone(Codec::Pcmu, false))).collect();
+    for (a, b) in &pairs {
+        bench.bridge(a, b);
+    }
+    // 800 packets a second for a second, then 50, then 800 again: each comes, and soon.
+    for (talking, ticks) in [(8, 50_u32), (1, 25), (8, 25)] {
+        let begun = Instant::now();
+        for n in 0..ticks {
+            for (a, b) in &mut pairs[..talking] {
+                let (there, back) = (payload(n), payload(n + 500));
+                a.send(&there, 160);
+                b.send(&back, 160);
+                while b.receive().1 != there {}
+                while a.receive().1 != back {}
+            }
+            std::thread::sleep((Duration::from_millis(20) * (n + 1)).saturating_sub(begun.elapsed()));
+        }
+    }
+    bench.close(pairs.into_iter().flat_map(|(a, b)| [a, b]).collect());
 }
 
 #[test]
@@ -426,4 +450,137 @@ fn has_bye(mut bytes: &[u8]) -> bool {
         bytes = bytes.get(length..).unwrap_or_default();
     }
     false
+}
+
+/// Flips a byte in the last datagram that left.
+fn falsified(capture: &str) -> String {
+    let at = capture.rfind("\"sent\"").unwrap();
+    let bytes = at + capture[at..].find("\"bytes\":\"").unwrap() + 9;
+    let other = if capture.as_bytes()[bytes + 30] == b'0' { "1" } else { "0" };
+    format!("{}{other}{}", &capture[..bytes + 30], &capture[bytes + 31..])
+}
+
+/// A capture with some of its digits changed, lines lost or cut short: whatever JSON still reads goes into the switch.
+fn mutated(capture: &str, rng: &mut SmallRng) -> String {
+    let mut lines: Vec<String> = capture.lines().map(str::to_owned).collect();
+    for _ in 0..rng.random_range(1..20) {
+        let at = rng.random_range(0..lines.len());
+        match rng.random_range(0..60) {
+            0 => drop(lines.remove(at)),
+            1 => {
+                let middle = lines.len() / 2;
+                lines.swap(at, middle);
+            }
+            2 => {
+                let half = lines[at].len() / 2;
+                lines[at].truncate(half);
+            }
+            _ => {
+                let digits: Vec<usize> =
+                    lines[at].match_indices(|c: char| c.is_ascii_digit()).map(|(n, _)| n).collect();
+                if let Some(&n) = digits.get(rng.random_range(0..digits.len().max(1))) {
+                    lines[at].replace_range(n..=n, &rng.random_range(0..10_u32).to_string());
+                }
+            }
+        }
+    }
+    lines.join("\n")
+}
+
+#[test]
+fn captured_call_with_loss_keys_hold_and_transcoding_replays_byte_for_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let media = MediaConfig { capture: Some(folder.path().to_owned()), ..MediaConfig::default() };
+    let mut bench = Bench::with(22_200, media);
+    let (mut a, mut b) = (bench.phone(Codec::Pcmu, false), bench.phone(Codec::Opus, false));
+    for phone in [&mut a, &mut b] {
+        let clock = phone.audio.codec.clock();
+        phone.audio.telephone_event =
+            Some(TelephoneEventFormat { payload_type: 101, receive_payload_type: 101, clock });
+        bench.send(WorkerCommand::RtpUpdate { leg: phone.leg, audio: phone.audio });
+    }
+    bench.bridge(&a, &b);
+    let mut encoder = OpusEncoder::new(SampleRate::HZ_48000, OpusSettings::default()).unwrap();
+    let (mut sine, mut pcm, mut opus) = (Sine::new(SampleRate::HZ_48000, 440.0, -12.0), [0; 960], [0; 1500]);
+    for n in 0..120_u32 {
+        let hold = match n {
+            50 => Some(Direction::RecvOnly),
+            70 => Some(Direction::SendRecv),
+            _ => None,
+        };
+        if let Some(direction) = hold {
+            bench.send(WorkerCommand::RtpUpdate { leg: a.leg, audio: Audio { direction, ..a.audio } });
+        }
+        match n {
+            20..26 => {
+                let ended = if n > 22 { 0x80 } else { 0 };
+                (a.payload_type, a.timestamp) = (101, 77_000);
+                a.send(&[5, 10 | ended, 0, 160], 0);
+                a.payload_type = 0;
+            }
+            _ if n % 9 == 4 => a.skip(160),
+            _ => a.send(&payload(n), 160),
+        }
+        sine.fill(&mut pcm);
+        let length = encoder.encode(&pcm, &mut opus).unwrap();
+        b.send(&opus[..length], 960);
+        // What comes out sets the pace: a frame every 20 ms.
+        b.receive();
+    }
+    bench.close(vec![a, b]);
+    let file = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+    let capture = std::fs::read_to_string(file).unwrap();
+    let report = replay(capture.as_bytes()).unwrap();
+    assert_eq!((&report.difference, report.missing_blocks, report.uncompared), (&None, 0, 0));
+    assert!(report.datagrams > 180 && report.events >= 5 && report.inputs > 240, "{report:?}");
+    assert!(capture.contains("Dtmf") && capture.contains("\"sends\":false"), "keys and hold are in it");
+    let difference = replay(falsified(&capture).as_bytes()).unwrap().difference;
+    assert!(difference.is_some_and(|found| found.line > 300), "a single digit is noticed");
+    let (mut read, mut refused) = (0, 0);
+    for seed in 0..60 {
+        println!("seed {seed}");
+        match replay(mutated(&capture, &mut SmallRng::seed_from_u64(seed)).as_bytes()) {
+            Ok(_) => read += 1,
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(read > 5 && refused > 5, "{read} read, {refused} refused");
+}
+
+#[test]
+fn capture_with_a_browser_compares_all_who_never_heard_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let media = MediaConfig { capture: Some(folder.path().to_owned()), ..MediaConfig::default() };
+    let mut bench = Bench::with(23_200, media);
+    let (mut a, b) = (bench.phone(Codec::Pcmu, false), bench.phone(Codec::Opus, false));
+    let browser = LegId(1_000);
+    let (reply, offer) = oneshot::channel();
+    let (sender, mut events) = mpsc::channel(64);
+    bench.send(WorkerCommand::LegOpen { leg: browser, media: LegMedia::WebRtcOffering { reply }, events: sender });
+    offer.blocking_recv().unwrap().unwrap();
+    let (mut c, d) = (bench.phone(Codec::Pcmu, false), bench.phone(Codec::G722, false));
+    bench.bridge(&a, &b);
+    bench.send(WorkerCommand::Bridge { a: browser, b: c.leg });
+    for n in 0..90 {
+        match n {
+            // Whom the browser spoke with goes on with another, who is then not compared either.
+            30 => bench.bridge(&c, &d),
+            60 => bench.send(WorkerCommand::LegClose { leg: browser }),
+            _ => {}
+        }
+        a.send(&payload(n), 160);
+        c.send(&payload(n + 200), 160);
+        b.receive();
+    }
+    while !matches!(events.blocking_recv().expect("it is told as closed").kind, WorkerEventKind::Closed(_)) {}
+    // The browser's place is free for the next.
+    let mut e = bench.phone(Codec::Pcmu, false);
+    bench.bridge(&a, &e);
+    relayed_exactly(&mut a, &e, 20, 7);
+    relayed_exactly(&mut e, &a, 20, 9);
+    bench.close(vec![a, b, c, d, e]);
+    let file = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+    let report = replay(std::fs::read(file).unwrap().as_slice()).unwrap();
+    assert_eq!((&report.difference, report.missing_blocks), (&None, 0));
+    assert!(report.datagrams > 110 && report.uncompared > 50, "{report:?}");
 }

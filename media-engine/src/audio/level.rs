@@ -22,7 +22,7 @@ pub const DUCK_RELEASE: Duration = Duration::from_millis(300);
 const GAIN_GLIDE: Duration = Duration::from_millis(10);
 
 /// From here on a mixed sample is bent towards full scale instead of being cut there: −2.5 dBFS.
-const KNEE: i32 = 24_576;
+pub(super) const KNEE: i32 = 24_576;
 
 /// A gain that glides to a new value within 10 ms, so that no change clicks.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,7 @@
 //! What the engine tells the control plane.
 
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
@@ -9,6 +9,7 @@ use crate::error::HangupCause;
 pub use crate::speech::{ProviderKind, ProviderState};
 use crate::translate::TranslationEvent;
 use crate::units::{CallId, LegId};
+pub use crate::worker::{Flow, LegQuality, Rating};
 
 /// Something that happened, with the wall-clock time at which it did.
 #[derive(Clone, Debug)]
@@ -143,18 +144,26 @@ pub enum EventKind {
         leg: LegId,
         /// Its part.
         role: LegRole,
-        /// Packets received.
-        packets_received: u64,
-        /// Packets sent.
-        packets_sent: u64,
-        /// Packets that never came.
-        packets_lost: u64,
-        /// Packets that came too late to be played.
-        packets_late: u64,
-        /// Interarrival jitter (RFC 3550).
-        jitter_ms: f32,
-        /// Round trip, when RTCP told one.
-        round_trip_ms: Option<f32>,
+        /// Numbers since it began, and what both directions are worth.
+        quality: LegQuality,
+    },
+    /// Whether sound flows on a leg, per direction: told when it changes.
+    LegFlow {
+        /// The leg.
+        leg: LegId,
+        /// Its part.
+        role: LegRole,
+        /// What comes, what goes, and why not.
+        flow: Flow,
+    },
+    /// A leg is dead: nothing came from it for the time-out. Its call ends with cause `MediaTimeout`.
+    MediaTimeout {
+        /// The leg.
+        leg: LegId,
+        /// Its part.
+        role: LegRole,
+        /// The time-out.
+        after: Duration,
     },
     /// A speech provider's state changed.
     Provider {

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{LegRole, Shared};
 use crate::leg::LegError;
 use crate::net::ports::PortLease;
-use crate::sdp::{self, Audio, Codec, Direction, Local};
+use crate::sdp::{self, Audio, Codec, Direction, Local, LocalSrtp, Srtp};
 use crate::sip::DialogId;
 use crate::units::LegId;
 use crate::worker::{LegMedia, Worker, WorkerCommand, WorkerEvent};
@@ -16,8 +16,11 @@ use crate::worker::{LegMedia, Worker, WorkerCommand, WorkerEvent};
 /// How long a worker may take to make or take an SDP of a browser leg.
 const WORKER_REPLY: Duration = Duration::from_secs(1);
 
-/// Codecs of a plain leg, in the order we offer them.
-const PLAIN_CODECS: [Codec; 3] = [Codec::Pcmu, Codec::Pcma, Codec::Opus];
+/// Codecs of a plain leg, in the order we offer them behind the caller's own: the widest band first.
+const PLAIN_CODECS: [Codec; 4] = [Codec::Opus, Codec::G722, Codec::Pcmu, Codec::Pcma];
+
+/// Encryption of plain legs: answered when it is offered.
+const SRTP: Srtp = Srtp::Optional;
 
 /// Why a leg has no media; the text goes to the log.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +51,8 @@ pub(super) struct Leg {
     closed: bool,
     /// Whether a recording listens already.
     pub(super) recorded: bool,
+    /// Whether the other leg has comfort noise, or may have: then it can be relayed.
+    pub(super) noise: bool,
 }
 
 impl Leg {
@@ -68,12 +73,22 @@ impl Leg {
             nat: false,
             closed: false,
             recorded: false,
+            noise: false,
         }
     }
 
     /// The leg's name at the worker, once its media is open.
     pub(super) fn media(&self) -> Option<LegId> {
         self.browser.or(self.plain)
+    }
+
+    /// Whether the leg has comfort noise, or has offered it.
+    pub(super) fn has_noise(&self) -> bool {
+        let offered = || sdp::Session::parse(self.offer.as_ref()?.as_bytes()).ok();
+        match &self.audio {
+            Some(audio) => audio.comfort_noise.is_some(),
+            None => offered().is_some_and(|session| session.offers_comfort_noise()),
+        }
     }
 
     /// Whether this worker event belongs to the leg.
@@ -98,6 +113,7 @@ impl Leg {
         let media = LegMedia::Rtp { ports, audio: None, nat: self.nat };
         send(worker, WorkerCommand::LegOpen { leg: self.id, media, events: events.clone() })?;
         self.plain = Some(self.id);
+        watch(shared, worker, self.id)?;
         if !may_be_browser {
             return Ok((offer, None));
         }
@@ -107,6 +123,7 @@ impl Leg {
         send(worker, WorkerCommand::LegOpen { leg: browser, media, events: events.clone() })?;
         self.browser = Some(browser);
         let webrtc = within(answer).await?;
+        watch(shared, worker, browser)?;
         Ok((offer, Some(webrtc)))
     }
 
@@ -122,8 +139,9 @@ impl Leg {
             close(worker, self.plain.take());
             return Ok(());
         }
-        let local = self.local.as_ref().ok_or_else(|| NoMedia("no offer was made".into()))?;
+        let local = self.local.as_mut().ok_or_else(|| NoMedia("no offer was made".into()))?;
         let audio = local.accept(&session).map_err(sdp_error)?;
+        local.srtp.agreed = audio.srtp;
         self.codec = Some(audio.codec.name());
         let leg = self.plain.ok_or_else(|| NoMedia("the plain leg is closed".into()))?;
         send(worker, WorkerCommand::RtpUpdate { leg, audio })?;
@@ -149,6 +167,7 @@ impl Leg {
             send(worker, WorkerCommand::LegOpen { leg: self.id, media, events: events.clone() })?;
             self.browser = Some(self.id);
             let answer = within(answer).await?;
+            watch(shared, worker, self.id)?;
             self.codec = sdp::Session::parse(answer.as_bytes()).ok().as_ref().and_then(webrtc_codec);
             return Ok(answer);
         }
@@ -160,16 +179,21 @@ impl Leg {
         };
         let all = std::mem::take(&mut local.codecs);
         local.codecs = prefer.copied().into_iter().collect();
+        // Packets of the same codec are relayed: comfort noise only if the other leg knows it.
+        local.comfort_noise = self.noise;
         let same_codec = if local.codecs.is_empty() { None } else { local.answer(&session, self.sdp_version).ok() };
         local.codecs = all;
+        local.comfort_noise = true;
         let (answer, audio) = match same_codec {
             Some(found) => found,
             None => local.answer(&session, self.sdp_version).map_err(sdp_error)?,
         };
+        local.srtp.agreed = audio.srtp;
         self.codec = Some(audio.codec.name());
         let media = LegMedia::Rtp { ports, audio: Some(audio), nat: self.nat };
         send(worker, WorkerCommand::LegOpen { leg: self.id, media, events: events.clone() })?;
         self.plain = Some(self.id);
+        watch(shared, worker, self.id)?;
         self.audio = Some(audio);
         Ok(answer)
     }
@@ -182,11 +206,12 @@ impl Leg {
             return within(answer).await;
         }
         let session = sdp::Session::parse(offer.as_bytes()).map_err(sdp_error)?;
-        let (Some(local), Some(leg)) = (&self.local, self.plain) else {
+        let (Some(local), Some(leg)) = (&mut self.local, self.plain) else {
             return Err(NoMedia("the leg has no media yet".into()));
         };
         let (answer, audio) = local.answer(&session, self.sdp_version + 1).map_err(sdp_error)?;
         self.sdp_version += 1;
+        local.srtp.agreed = audio.srtp;
         send(worker, WorkerCommand::RtpUpdate { leg, audio })?;
         self.codec = Some(audio.codec.name());
         self.audio = Some(audio);
@@ -197,6 +222,8 @@ impl Leg {
     pub(super) fn reserve(&mut self, shared: &Shared, prefer: Option<&Codec>) -> Result<(), NoMedia> {
         let range = self.port_range(shared)?;
         let lease = range.lease().map_err(|error| NoMedia(error.to_string()))?;
+        let mut secret = [0; 32];
+        aws_lc_rs::rand::fill(&mut secret).map_err(|_| NoMedia("the system's random source failed".into()))?;
         let mut codecs: Vec<Codec> = prefer.into_iter().copied().collect();
         codecs.extend(PLAIN_CODECS.into_iter().filter(|codec| Some(codec) != prefer));
         self.local = Some(Local {
@@ -205,6 +232,8 @@ impl Leg {
             rtcp_port: lease.rtcp_port(),
             session_id: u64::from(lease.rtp_port()) << 32 | self.id.0 & 0xffff_ffff,
             codecs,
+            srtp: LocalSrtp::new(SRTP, secret),
+            comfort_noise: self.noise,
         });
         self.lease = Some(lease);
         Ok(())
@@ -244,6 +273,11 @@ impl Leg {
 
 fn webrtc_codec(session: &sdp::Session) -> Option<&'static str> {
     session.first_audio_codec().map(|codec| codec.name())
+}
+
+/// Tells the worker when the leg is to be held for dead.
+fn watch(shared: &Shared, worker: &Worker, leg: LegId) -> Result<(), NoMedia> {
+    send(worker, WorkerCommand::MediaTimeout { leg, after: shared.config.media_timeout })
 }
 
 fn close(worker: &Worker, leg: Option<LegId>) {

@@ -29,7 +29,8 @@ use tokio::sync::mpsc;
 pub use crate::translate::{LagMs, TranslationEvent};
 pub use command::{CallMode, CallSettings, Command, CommandError, Engine, Envelope, Reply};
 pub use event::{
-    CallStatus, Direction, Event, EventKind, LegRole, LegState, ProviderKind, ProviderState, RecordingState,
+    CallStatus, Direction, Event, EventKind, Flow, LegQuality, LegRole, LegState, ProviderKind, ProviderState, Rating,
+    RecordingState,
 };
 
 use crate::config::Config;

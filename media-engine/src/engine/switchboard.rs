@@ -19,6 +19,8 @@ use crate::units::{CallId, mask};
 
 /// How long ended calls may take to seal their files at shutdown.
 const SHUTDOWN: Duration = Duration::from_secs(5);
+/// Why a call is refused when every media thread is full, in log, metric and SIP answer: `tandem_media_load` says how full.
+const NO_CAPACITY: &str = "No media capacity";
 
 pub(super) async fn run(
     shared: Arc<Shared>,
@@ -113,6 +115,11 @@ impl Switchboard {
         if self.draining {
             return Err(CommandError::Busy("the server is draining"));
         }
+        if !self.shared.pool.has_room() {
+            tracing::warn!(reason = NO_CAPACITY, "outbound call refused");
+            metrics::counter!("calls_refused_total", "why" => NO_CAPACITY).increment(1);
+            return Err(CommandError::Busy("the media threads have no room for another call; try again later"));
+        }
         let outgoing = dial::outgoing(&self.shared, command)?;
         if self.shared.calls.contains_key(&outgoing.id) {
             return Err(CommandError::Conflict(format!("call {} exists", outgoing.id)));
@@ -150,9 +157,9 @@ impl Switchboard {
 
     fn on_incoming(&mut self, dialog: DialogId, event: SipEvent) {
         let SipEvent::Incoming { from, from_user, to_user, sdp, .. } = event else { return };
-        let refuse = |status: u16, reason: &str| {
+        let refuse = |status: u16, reason: &'static str| {
             tracing::info!(from = %mask(&from_user), to = %mask(&to_user), status, reason, "call refused");
-            metrics::counter!("calls_refused_total").increment(1);
+            metrics::counter!("calls_refused_total", "why" => reason).increment(1);
             let reason = Some(reason.to_owned());
             if self.shared.sip.send(SipCommand::Reject { dialog, status, reason }).is_err() {
                 tracing::error!("the SIP stack is overloaded: a refusal was lost");
@@ -160,6 +167,9 @@ impl Switchboard {
         };
         if self.draining {
             return refuse(503, "Draining");
+        }
+        if !self.shared.pool.has_room() {
+            return refuse(503, NO_CAPACITY);
         }
         let Some(offer) = sdp else { return refuse(488, "An offer is needed in the INVITE") };
         let plan = match call::route(&self.shared.config.routes, &to_user) {

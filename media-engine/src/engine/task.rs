@@ -21,7 +21,7 @@ use crate::record_io::Recording;
 use crate::sdp::Codec;
 use crate::sip::{DialogId, SipCommand, SipEvent};
 use crate::units::{CallId, mask};
-use crate::worker::{Worker, WorkerCommand, WorkerEvent, WorkerEventKind};
+use crate::worker::{LegQuality, Worker, WorkerCommand, WorkerEvent, WorkerEventKind};
 
 /// How long the control plane may take to decide on an announced call.
 const DECISION: Duration = Duration::from_secs(2);
@@ -61,8 +61,8 @@ pub(super) struct CallTask {
     /// When the ring clock, or the control plane's time to decide, runs out.
     deadline: Option<Instant>,
     announced: bool,
-    /// A leg whose media is gone, and when it is given up unless its BYE comes.
-    lost: Option<(Side, Instant)>,
+    /// A leg's media is gone: when the call is given up unless the leg's BYE comes.
+    lost: Option<Instant>,
     recording: Option<Recording>,
     record_app: bool,
     translation: Option<Translation>,
@@ -152,16 +152,15 @@ impl CallTask {
         self.carry_out(effects).await;
         while self.over.is_none() {
             let deadline = self.deadline.map(tokio::time::Instant::from_std);
-            let lost = self.lost.map(|(_, until)| tokio::time::Instant::from_std(until));
+            let lost = self.lost.map(tokio::time::Instant::from_std);
             tokio::select! {
                 Some(input) = self.inbox.recv() => self.on_input(input).await,
                 Some(event) = self.media.recv() => self.on_media(event).await,
                 Some(next) = next_translation(&mut self.translation) => self.on_translation(next),
                 () = sleep_until(deadline), if deadline.is_some() => self.on_deadline().await,
                 () = sleep_until(lost), if lost.is_some() => {
-                    if let Some((side, _)) = self.lost.take() {
-                        self.transition(Input::Gone(side, HangupCause::MediaTimeout)).await;
-                    }
+                    self.lost = None;
+                    self.transition(Input::Hangup(HangupCause::MediaTimeout)).await;
                 }
             }
         }
@@ -278,34 +277,41 @@ impl CallTask {
                     translation.play_started(role, segment, at);
                 }
             }
-            WorkerEventKind::Quality(quality) | WorkerEventKind::Closed(quality) => self.tell_quality(side, &quality),
-            WorkerEventKind::MediaTimeout => self.transition(Input::Gone(side, HangupCause::MediaTimeout)).await,
+            WorkerEventKind::Quality(quality) => {
+                for (direction, rating) in [("in", quality.incoming), ("out", quality.outgoing)] {
+                    if let Some(mos) = rating.mos {
+                        metrics::histogram!("tandem_media_mos", "direction" => direction).record(f64::from(mos));
+                    }
+                }
+                self.tell_quality(side, quality);
+            }
+            // Its last stretch has been counted, or was too short to count.
+            WorkerEventKind::Closed(quality) => self.tell_quality(side, quality),
+            WorkerEventKind::Flow(flow) => self.shared.tell(Some(self.id), EventKind::LegFlow { leg, role, flow }),
+            WorkerEventKind::MediaTimeout => {
+                let after = self.shared.config.media_timeout.unwrap_or_default();
+                tracing::warn!(call = %self.id, %leg, ?role, ?after, "no media from a leg: it is dead, and its call ends");
+                self.shared.tell(Some(self.id), EventKind::MediaTimeout { leg, role, after });
+                // Not `Gone`: the leg's signalling may be alive, and is ended with the others.
+                self.transition(Input::Hangup(HangupCause::MediaTimeout)).await;
+            }
             WorkerEventKind::Failed(why) => {
                 // Until the answer says which media it takes, a browser's half that fails is not the leg's end.
                 tracing::warn!(call = %self.id, %leg, why, "media failed");
                 if self.leg(side).codec.is_some() {
-                    self.lost.get_or_insert((side, clock::now() + BYE_AFTER_MEDIA));
+                    self.lost.get_or_insert(clock::now() + BYE_AFTER_MEDIA);
                 }
             }
-            WorkerEventKind::Connected | WorkerEventKind::FirstPacket | WorkerEventKind::PlayDone { .. } => {}
+            WorkerEventKind::Connected
+            | WorkerEventKind::FirstPacket
+            | WorkerEventKind::ActiveSpeaker { .. }
+            | WorkerEventKind::PlayDone { .. } => {}
         }
     }
 
-    fn tell_quality(&self, side: Side, quality: &crate::worker::LegQuality) {
-        let leg = self.leg(side);
-        self.shared.tell(
-            Some(self.id),
-            EventKind::LegQuality {
-                leg: leg.id,
-                role: leg.role,
-                packets_received: quality.packets_received,
-                packets_sent: quality.packets_sent,
-                packets_lost: quality.packets_lost,
-                packets_late: quality.packets_late,
-                jitter_ms: quality.jitter_ms,
-                round_trip_ms: quality.round_trip_ms,
-            },
-        );
+    fn tell_quality(&self, side: Side, quality: LegQuality) {
+        let Leg { id, role, .. } = *self.leg(side);
+        self.shared.tell(Some(self.id), EventKind::LegQuality { leg: id, role, quality });
     }
 
     fn on_translation(&mut self, next: FromTranslation) {
@@ -399,6 +405,7 @@ impl CallTask {
         let prefer = self.first_offered_codec(side);
         let may_be_browser = matches!(destination, Destination::Agent(_));
         let (shared, worker, media_in) = (self.shared.clone(), self.worker.clone(), self.media_in.clone());
+        self.leg_mut(side).noise = self.leg(side.other()).has_noise();
         let offers = self.leg_mut(side).make_offers(&shared, &worker, &media_in, prefer.as_ref(), may_be_browser).await;
         let (sdp, webrtc_sdp) = match offers {
             Ok(offers) => offers,
@@ -436,6 +443,7 @@ impl CallTask {
         let prefer = self.leg(side.other()).audio.as_ref().map(|audio| audio.codec);
         let (shared, worker, media_in) = (self.shared.clone(), self.worker.clone(), self.media_in.clone());
         let Some(dialog) = self.leg(side).dialog else { return };
+        self.leg_mut(side).noise = self.leg(side.other()).has_noise();
         match self.leg_mut(side).make_answer(&shared, &worker, &media_in, prefer.as_ref()).await {
             Ok(sdp) => {
                 self.sip(SipCommand::Accept { dialog, sdp });
@@ -538,7 +546,7 @@ impl CallTask {
                     open -= 1;
                     let side = [Side::First, Side::Second].into_iter().find(|&side| self.leg(side).owns(leg));
                     if let Some(side) = side {
-                        self.tell_quality(side, &quality);
+                        self.tell_quality(side, quality);
                     }
                 }
                 Ok(Some(_)) => {}

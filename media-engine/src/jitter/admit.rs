@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::playout::{Course, Inserted, Playout, State, Stream};
-use super::slots::SLOTS;
+use super::slots::{Content, SLOTS};
 
 /// Sequence numbers further apart than this are not one stream's (RFC 3550 appendix A.1 allows 3000 forwards and 100
 /// backwards; 1000 are 20 s).
@@ -12,6 +12,13 @@ const SEQUENCE_JUMP: i64 = 1_000;
 const USUAL_PACKET_MS: u32 = 20;
 /// Extended numbers begin here, so that what was sent before the first packet has numbers too.
 const ORIGIN: i64 = 1 << 33;
+
+/// A packet but for its place in the stream.
+struct Arrived<'a> {
+    content: Content,
+    payload: &'a [u8],
+    arrival_us: i64,
+}
 
 impl Playout {
     /// Takes a packet. Copies the payload; never allocates.
@@ -27,9 +34,46 @@ impl Playout {
         payload: &[u8],
         arrival: Instant,
     ) -> Inserted {
+        self.insert_content(sequence, timestamp, ssrc, Content::Voice, payload, arrival)
+    }
+
+    /// Takes a comfort noise packet (RFC 3389) of the stream: from its time on nothing is sent, and the noise that it
+    /// describes fills the pause.
+    pub fn insert_noise(
+        &mut self,
+        sequence: u16,
+        timestamp: u32,
+        ssrc: u32,
+        payload: &[u8],
+        arrival: Instant,
+    ) -> Inserted {
+        self.insert_content(sequence, timestamp, ssrc, Content::Noise, payload, arrival)
+    }
+
+    /// Notes that a number of the stream was used by something that is no audio (a telephone-event): it is not lost.
+    pub fn skip(&mut self, sequence: u16, ssrc: u32) {
+        let Some(stream) = self.stream.as_mut().filter(|stream| stream.ssrc == ssrc) else { return };
+        let sequence = extend16(stream.highest_sequence, sequence);
+        if (sequence - stream.highest_sequence).abs() <= SEQUENCE_JUMP
+            && let Some(bit) = stream.note(sequence)
+        {
+            stream.other |= bit;
+        }
+    }
+
+    fn insert_content(
+        &mut self,
+        sequence: u16,
+        timestamp: u32,
+        ssrc: u32,
+        content: Content,
+        payload: &[u8],
+        arrival: Instant,
+    ) -> Inserted {
         self.counters.packets += 1;
         self.epoch.get_or_insert(arrival);
-        let outcome = self.admit(sequence, timestamp, ssrc, payload, self.micros(arrival));
+        let arrived = Arrived { content, payload, arrival_us: self.micros(arrival) };
+        let outcome = self.admit(sequence, timestamp, ssrc, &arrived);
         match outcome {
             Inserted::Accepted => {}
             Inserted::Late => self.counters.late += 1,
@@ -39,19 +83,20 @@ impl Playout {
         outcome
     }
 
-    fn admit(&mut self, sequence: u16, timestamp: u32, ssrc: u32, payload: &[u8], arrival_us: i64) -> Inserted {
-        if !self.slots.fits(payload) {
+    fn admit(&mut self, sequence: u16, timestamp: u32, ssrc: u32, packet: &Arrived<'_>) -> Inserted {
+        let arrival_us = packet.arrival_us;
+        if !self.slots.fits(packet.payload) {
             return Inserted::Overflow;
         }
         let Some(stream) = self.stream else {
-            return self.begin(sequence, timestamp, ssrc, payload, arrival_us);
+            return self.begin(sequence, timestamp, ssrc, packet);
         };
         if stream.ssrc != ssrc {
             if self.previous_ssrc == Some(ssrc) && !self.confirms(ssrc, sequence) {
                 return Inserted::Overflow;
             }
             self.previous_ssrc = Some(stream.ssrc);
-            return self.begin(sequence, timestamp, ssrc, payload, arrival_us);
+            return self.begin(sequence, timestamp, ssrc, packet);
         }
         let sequence_ext = extend16(stream.highest_sequence, sequence);
         let timestamp_ext = extend32(stream.highest_timestamp, timestamp);
@@ -62,11 +107,11 @@ impl Playout {
             || self.delay.is_foreign(transit_us, newer);
         if jumped {
             if self.confirms(ssrc, sequence) {
-                return self.begin(sequence, timestamp, ssrc, payload, arrival_us);
+                return self.begin(sequence, timestamp, ssrc, packet);
             }
             return Inserted::Overflow;
         }
-        self.accept(sequence_ext, timestamp_ext, payload, arrival_us)
+        self.accept(sequence_ext, timestamp_ext, packet)
     }
 
     /// Whether this is the second packet in a row that is out of line (RFC 3550 appendix A.1): one alone may be a
@@ -78,7 +123,7 @@ impl Playout {
     }
 
     /// A first packet, another SSRC, or a jump that no network makes.
-    fn begin(&mut self, sequence: u16, timestamp: u32, ssrc: u32, payload: &[u8], arrival_us: i64) -> Inserted {
+    fn begin(&mut self, sequence: u16, timestamp: u32, ssrc: u32, packet: &Arrived<'_>) -> Inserted {
         if self.stream.is_some() {
             self.counters.resyncs += 1;
         }
@@ -91,37 +136,45 @@ impl Playout {
             highest_sequence: sequence - 1,
             highest_timestamp: timestamp,
             seen: 0,
+            other: 0,
             done: sequence - 1,
             state: State::Fresh,
             decoded_to: self.position(timestamp),
             packet: self.config.sample_rate.samples_in_ms(USUAL_PACKET_MS),
             owed: 0,
             bridged: false,
+            noise: None,
             course: Course::Steady,
             roomy_since_us: None,
+            copies_begin: -1,
             impatience: 0,
         });
-        self.accept(sequence, timestamp, payload, arrival_us)
+        self.accept(sequence, timestamp, packet)
     }
 
-    fn accept(&mut self, sequence: i64, timestamp: i64, payload: &[u8], arrival_us: i64) -> Inserted {
+    fn accept(&mut self, sequence: i64, timestamp: i64, packet: &Arrived<'_>) -> Inserted {
         self.suspect = None;
-        let position = self.position(timestamp);
+        let (position, arrival_us) = (self.position(timestamp), packet.arrival_us);
         let transit_us = arrival_us - self.media_us(position);
         let Some(stream) = &mut self.stream else { return Inserted::Overflow };
-        if sequence > stream.highest_sequence {
-            let ahead = (sequence - stream.highest_sequence).min(128) as u32;
-            stream.seen = stream.seen.checked_shl(ahead).unwrap_or(0) | 1;
-            stream.highest_sequence = sequence;
-            stream.highest_timestamp = timestamp;
-        } else {
-            let bit = 1u128.checked_shl((stream.highest_sequence - sequence).min(128) as u32).unwrap_or(0);
-            if stream.seen & bit != 0 {
-                return Inserted::Duplicate;
-            }
-            stream.seen |= bit;
+        let step = sequence - stream.highest_sequence;
+        if stream.note(sequence).is_none() {
+            return Inserted::Duplicate;
         }
+        if step > 0 {
+            stream.highest_timestamp = timestamp;
+        }
+        let lost_before = step > 1 && stream.seen & 2 == 0;
+        let packet_samples = stream.packet as i64;
         self.delay.on_packet(transit_us, arrival_us);
+        let mut copies_begin = false;
+        if lost_before && packet.content == Content::Voice && self.decoder.has_copy(packet.payload) {
+            copies_begin = self.delay.on_copy(self.media_us(packet_samples), arrival_us);
+        }
+        let Some(stream) = &mut self.stream else { return Inserted::Overflow };
+        if copies_begin {
+            stream.copies_begin = sequence;
+        }
         if sequence <= stream.done {
             // Overtaken by its successors before playout began: begin with it.
             if stream.state != State::Fresh || stream.highest_sequence - sequence >= SLOTS {
@@ -131,8 +184,22 @@ impl Playout {
             stream.decoded_to = stream.decoded_to.min(position);
         }
         self.make_room(sequence);
-        self.slots.put(sequence, position, payload);
+        while !self.slots.put(sequence, position, packet.content, packet.payload) {
+            if !self.drop_oldest_before(sequence) {
+                return Inserted::Overflow;
+            }
+        }
         Inserted::Accepted
+    }
+
+    /// Too many bytes wait: the first packet gives way to one behind it. `false`: none waits before that.
+    fn drop_oldest_before(&mut self, sequence: i64) -> bool {
+        let Some(stream) = &mut self.stream else { return false };
+        let mut waiting = (stream.done + 1..sequence).take(SLOTS as usize);
+        let Some(oldest) = waiting.find(|&sequence| self.slots.remove(sequence)) else { return false };
+        stream.done = oldest;
+        self.counters.overflow += 1;
+        true
     }
 
     /// The oldest give way where a packet is further ahead than there are slots; what plays then is long past.
@@ -155,10 +222,27 @@ impl Playout {
     }
 }
 
+impl Stream {
+    /// Notes a number as seen; gives its bit, or `None` if it was seen before. What is too old for a bit counts as new.
+    fn note(&mut self, sequence: i64) -> Option<u128> {
+        if sequence > self.highest_sequence {
+            let ahead = (sequence - self.highest_sequence).min(128) as u32;
+            self.seen = self.seen.checked_shl(ahead).unwrap_or(0) | 1;
+            self.other = self.other.checked_shl(ahead).unwrap_or(0);
+            self.highest_sequence = sequence;
+            return Some(1);
+        }
+        let bit = 1u128.checked_shl((self.highest_sequence - sequence).min(128) as u32).unwrap_or(0);
+        let new = self.seen & bit == 0;
+        self.seen |= bit;
+        new.then_some(bit)
+    }
+}
+
 fn extend16(highest: i64, low: u16) -> i64 {
     highest + i64::from(low.wrapping_sub(highest as u16) as i16)
 }
 
-fn extend32(highest: i64, low: u32) -> i64 {
+pub(super) fn extend32(highest: i64, low: u32) -> i64 {
     highest + i64::from(low.wrapping_sub(highest as u32) as i32)
 }

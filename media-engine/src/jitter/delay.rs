@@ -8,6 +8,7 @@
 //! - the *baseline*: the least transit, slew-limited, by which capture times are told.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// How long a transit counts, and how many are kept at most (10 ms packets: 5 s).
 const MEMORY_US: i64 = 6_000_000;
@@ -18,6 +19,12 @@ const KEPT_AT_LEAST: usize = 50;
 const PERCENT_LATE_US: i64 = 10_000;
 /// At most one packet in this many may be planned to be late: a burst of 300 ms (15 packets of 300) is.
 const LATE_ONE_IN: usize = 16;
+/// Once a lost packet's copy came in the next one, further copies are waited for this long. They cost a packet's length of
+/// delay, and spare concealment that is heard: at one percent of loss PESQ gives Opus 3.81 this way, and 3.65 when three
+/// copies within this time are needed first.
+const COPY_MEMORY_US: i64 = 20_000_000;
+/// No more than this is expected of a network before it has shown it.
+const MOST_EXPECTED_US: i64 = 60_000;
 /// Added to what packets need: timer and scheduling noise of both ends.
 const MARGIN_US: i64 = 3_000;
 /// The baseline follows the least transit at 500 ppm, above any real clock's skew,
@@ -33,17 +40,36 @@ const EARLY_US: i64 = 500_000;
 /// and one that comes this much after all others belongs to a new time line.
 const LATE_US: i64 = 2_000_000;
 
-/// All times in microseconds.
+/// All times in microseconds, but for what is kept of each packet.
 #[derive(Debug)]
 pub(super) struct DelayEstimate {
-    /// (arrival, transit), oldest first. Never longer than [`CAPACITY`], which is reserved.
-    recent: VecDeque<(i64, i64)>,
-    /// The same transits, least first.
-    sorted: Vec<i64>,
+    /// Oldest first. Never longer than [`CAPACITY`], which is reserved.
+    recent: VecDeque<Seen>,
+    /// The same transits, least first, relative to `origin_us`.
+    sorted: Vec<i32>,
+    /// The first transit.
+    origin_us: i64,
     baseline_us: i64,
     slewed_at_us: i64,
     began_us: i64,
     bound_us: i64,
+    /// So much later packets are expected for the sake of copies, and until when.
+    copy_us: i64,
+    copies_until_us: i64,
+    /// What is known of the spread of transits from elsewhere; holds while few packets have come.
+    expected_us: i64,
+}
+
+/// What is kept of a packet: half the size of two full times, for there are hundreds of them in every leg.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    /// In units of 1,024 µs, wrapping after 50 days.
+    arrival: u32,
+    transit: i32,
+}
+
+fn coarse(arrival_us: i64) -> u32 {
+    (arrival_us >> 10) as u32
 }
 
 impl DelayEstimate {
@@ -52,52 +78,112 @@ impl DelayEstimate {
         DelayEstimate {
             recent: VecDeque::with_capacity(CAPACITY),
             sorted: Vec::with_capacity(CAPACITY),
+            origin_us: 0,
             baseline_us: 0,
             slewed_at_us: 0,
             began_us: 0,
             bound_us: 0,
+            copy_us: 0,
+            copies_until_us: 0,
+            expected_us: 0,
         }
+    }
+
+    /// Transits will differ by so much, as far as is known before the first packet.
+    pub(super) fn expect(&mut self, spread: Duration) {
+        self.expected_us = i64::try_from(spread.as_micros()).unwrap_or(LATE_US).min(MOST_EXPECTED_US);
+    }
+
+    /// How long the first packet has to wait.
+    pub(super) fn first_wait(&self) -> Duration {
+        Duration::from_micros((MARGIN_US + self.expected_us) as u64)
     }
 
     /// Forgets everything: a new stream with unrelated time stamps.
     pub(super) fn clear(&mut self) {
         self.recent.clear();
         self.sorted.clear();
+        (self.copy_us, self.copies_until_us) = (0, 0);
     }
 
     /// Takes one packet.
     pub(super) fn on_packet(&mut self, transit_us: i64, arrival_us: i64) {
-        while self.recent.len() >= CAPACITY || self.oldest_is_over(arrival_us) {
-            let Some((_, transit)) = self.recent.pop_front() else { break };
-            let at = self.sorted.partition_point(|&other| other < transit);
-            self.sorted.remove(at);
-        }
-        let at = self.sorted.partition_point(|&other| other < transit_us);
-        self.sorted.insert(at, transit_us);
-        self.recent.push_back((arrival_us, transit_us));
-        self.bound_us = self.cheapest() + MARGIN_US;
-        if self.recent.len() == 1 {
+        let first = self.recent.is_empty();
+        if first {
+            self.origin_us = transit_us;
             self.baseline_us = transit_us;
             self.slewed_at_us = arrival_us;
             self.began_us = arrival_us;
-        } else {
+        }
+        self.take(transit_us, arrival_us);
+        if arrival_us > self.copies_until_us {
+            self.copy_us = 0;
+        }
+        self.bound_us = self.cheapest() + MARGIN_US + self.copy_us;
+        if self.recent.len() < KEPT_AT_LEAST {
+            self.bound_us = self.bound_us.max(self.least_us() + MARGIN_US + self.expected_us);
+        }
+        if !first {
             self.slew(arrival_us);
         }
     }
 
-    fn oldest_is_over(&self, arrival_us: i64) -> bool {
-        self.recent.len() >= KEPT_AT_LEAST
-            && self.recent.front().is_some_and(|&(oldest, _)| arrival_us - oldest > MEMORY_US)
+    /// A packet was lost and the next one, taken just now, holds a copy of it. For a while packets are expected `packet_us`
+    /// later, so that copies are here in time. `true`: they were not until now.
+    pub(super) fn on_copy(&mut self, packet_us: i64, arrival_us: i64) -> bool {
+        self.copies_until_us = arrival_us + COPY_MEMORY_US;
+        let before_us = std::mem::replace(&mut self.copy_us, packet_us);
+        self.bound_us += packet_us - before_us;
+        before_us == 0
+    }
+
+    fn take(&mut self, transit_us: i64, arrival_us: i64) {
+        let arrival = coarse(arrival_us);
+        // 35 minutes either way: clocks that drift by 200 ppm need months for that.
+        let transit = (transit_us - self.origin_us).clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32;
+        while self.second_is_over(arrival) {
+            let Some(seen) = self.recent.pop_front() else { break };
+            let at = self.sorted.partition_point(|&other| other < seen.transit);
+            self.sorted.remove(at);
+        }
+        match self.recent.front().copied().filter(|_| self.recent.len() == CAPACITY || self.oldest_is_over(arrival)) {
+            // One goes and one comes: only what lies between their places moves.
+            Some(oldest) => {
+                self.recent.pop_front();
+                let from = self.sorted.partition_point(|&other| other < oldest.transit);
+                let to = self.sorted.partition_point(|&other| other < transit);
+                if from < to {
+                    self.sorted.copy_within(from + 1..to, from);
+                    self.sorted[to - 1] = transit;
+                } else {
+                    self.sorted.copy_within(to..from, to + 1);
+                    self.sorted[to] = transit;
+                }
+            }
+            None => {
+                let at = self.sorted.partition_point(|&other| other < transit);
+                self.sorted.insert(at, transit);
+            }
+        }
+        self.recent.push_back(Seen { arrival, transit });
+    }
+
+    fn oldest_is_over(&self, arrival: u32) -> bool {
+        self.recent.len() >= KEPT_AT_LEAST && self.recent.front().is_some_and(|seen| is_over(seen, arrival))
+    }
+
+    fn second_is_over(&self, arrival: u32) -> bool {
+        self.recent.len() > KEPT_AT_LEAST && self.recent.get(1).is_some_and(|seen| is_over(seen, arrival))
     }
 
     /// The transit at which delay and late packets together cost least.
     fn cheapest(&self) -> i64 {
         let count = self.sorted.len();
-        let cost = |late: usize| late as i64 * 100 * PERCENT_LATE_US / count as i64;
-        (0..=count / LATE_ONE_IN)
-            .filter_map(|late| Some((self.sorted.get(count - 1 - late)?, late)))
-            .min_by_key(|&(&transit, late)| transit + cost(late))
-            .map_or(0, |(&transit, _)| transit)
+        // Both costs times `count`, which spares a division for each.
+        let cost = |transit: i32, late: usize| i64::from(transit) * count as i64 + late as i64 * 100 * PERCENT_LATE_US;
+        let dearest_first = self.sorted.iter().rev().zip(0..=count / LATE_ONE_IN);
+        dearest_first.min_by_key(|&(&transit, late)| cost(transit, late)).map_or(0, |(&transit, _)| transit.into())
+            + self.origin_us
     }
 
     fn slew(&mut self, arrival_us: i64) {
@@ -113,12 +199,13 @@ impl DelayEstimate {
     /// Whether a transit cannot belong to the stream that is known. `newer`: no later packet came before.
     pub(super) fn is_foreign(&self, transit_us: i64, newer: bool) -> bool {
         let (Some(&least), Some(&most)) = (self.sorted.first(), self.sorted.last()) else { return false };
-        transit_us < least - EARLY_US || newer && transit_us > most + LATE_US
+        let transit_us = transit_us - self.origin_us;
+        transit_us < i64::from(least) - EARLY_US || newer && transit_us > i64::from(most) + LATE_US
     }
 
     /// Least transit of the last seconds.
     pub(super) fn least_us(&self) -> i64 {
-        self.sorted.first().copied().unwrap_or(0)
+        self.sorted.first().map_or(0, |&least| self.origin_us + i64::from(least))
     }
 
     /// The same without steps.
@@ -130,6 +217,12 @@ impl DelayEstimate {
     pub(super) fn bound_us(&self) -> i64 {
         self.bound_us
     }
+}
+
+fn is_over(seen: &Seen, arrival: u32) -> bool {
+    // An arrival that was stamped before this one has not aged.
+    let age = arrival.wrapping_sub(seen.arrival) as i32;
+    i64::from(age) << 10 > MEMORY_US
 }
 
 #[cfg(test)]
@@ -149,6 +242,18 @@ mod tests {
         let delay = after((0..300).map(|index| index * 7 % 51));
         assert_eq!(delay.bound_us(), 50_000 + MARGIN_US);
         assert_eq!(delay.least_us(), 0);
+    }
+
+    #[test]
+    fn what_is_expected_holds_until_packets_tell() {
+        let mut delay = DelayEstimate::new();
+        delay.expect(Duration::from_millis(15));
+        assert_eq!(delay.first_wait(), Duration::from_micros(15_000 + MARGIN_US as u64));
+        for index in 0..100 {
+            delay.on_packet(0, index * 20_000);
+            let bound_us = if index < KEPT_AT_LEAST as i64 - 1 { 15_000 + MARGIN_US } else { MARGIN_US };
+            assert_eq!(delay.bound_us(), bound_us, "packet {index}");
+        }
     }
 
     #[test]

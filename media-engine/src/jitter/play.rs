@@ -11,13 +11,19 @@ use std::time::{Duration, Instant};
 use codecs::splice;
 
 use super::fifo::fade_to_zero;
-use super::playout::{Course, LONGEST_MS, Playout, Pulled, PulledKind, State, Stream};
-use super::slots::{SLOTS, SlotHead};
+use super::playout::{Course, LONGEST_MS, Noise, Playout, Pulled, PulledKind, State, Stream};
+use super::slots::{Content, SLOTS, SlotHead};
 
+/// A payload no longer than this that stands for at least so much sound says that the sender pauses (RFC 7587 section
+/// 3.1.3).
+const DTX_MAX_PAYLOAD: usize = 2;
+const DTX_LEAST_US: i64 = 2_500;
 /// Concealment lasts this long; then it is a pause.
 const CONCEAL_MS: u32 = 100;
 /// What lies further than this behind its time is given up, however well it would be kept.
 const BACKLOG_US: i64 = 500_000;
+/// By so much less than the bound is still in time, because the bound has a margin: a tick may be moved instead of a splice.
+const TIGHT_US: i64 = 500;
 /// More room than a hop and this is used at once,
 const ROOM_AT_ONCE_US: i64 = 20_000;
 /// less when it has lasted for this long.
@@ -38,6 +44,7 @@ impl Playout {
         let (frame, beyond) = out.split_at_mut(out.len().min(longest));
         beyond.fill(0);
         let now_us = self.micros(now);
+        (self.room_us, self.needed_nothing) = (None, false);
         let Some(mut stream) = self.stream else {
             frame.fill(0);
             return Pulled { kind: PulledKind::Silence, captured_at: None };
@@ -45,7 +52,7 @@ impl Playout {
         let kind = if stream.state == State::Playing || self.start(&mut stream, now_us, frame.len()) {
             self.play(&mut stream, now_us, frame)
         } else {
-            self.fade_out(frame);
+            self.rest(&stream, frame);
             PulledKind::Silence
         };
         self.stream = Some(stream);
@@ -58,8 +65,10 @@ impl Playout {
 
     fn play(&mut self, stream: &mut Stream, now_us: i64, frame: &mut [i16]) -> PulledKind {
         let Filled { kind, needed } = self.fill(stream, frame.len());
+        self.needed_nothing = kind == PulledKind::Voice && needed.is_none();
         let first = stream.decoded_to + stream.owed as i64 - self.fifo.len() as i64;
         let played_us = now_us - self.media_us(first);
+        self.played_us = Some(played_us);
         self.captured_ago_us = Some(played_us - self.delay.baseline_us());
         let current_us = played_us - self.delay.least_us();
         self.counters.current_delay = Duration::from_micros(u64::try_from(current_us).unwrap_or(0));
@@ -90,6 +99,10 @@ impl Playout {
             if slack_us < bound_us {
                 return false;
             }
+            if head.content == Content::Noise {
+                self.begin_pause(stream, head);
+                continue;
+            }
             if slack_us <= bound_us + BACKLOG_US || head.sequence == stream.highest_sequence {
                 if stream.owed > 0 {
                     self.settle(stream, head);
@@ -113,8 +126,7 @@ impl Playout {
         while self.fifo.len() < frame {
             let missing = frame - self.fifo.len();
             let Some(head) = self.next_packet(stream) else {
-                self.run_dry(stream, missing);
-                filled.kind = PulledKind::Concealed;
+                filled.kind = self.run_dry(stream, missing, frame);
                 break;
             };
             if stream.owed > 0 {
@@ -122,7 +134,9 @@ impl Playout {
             }
             let gap = head.position - stream.decoded_to;
             let lost = lost_before(stream, head);
-            if gap <= 0 {
+            if gap <= 0 && head.content == Content::Noise {
+                self.begin_pause(stream, head);
+            } else if gap <= 0 {
                 filled.needed = Some(head.position);
                 if !self.decode(stream, head) {
                     filled.kind = PulledKind::Concealed;
@@ -130,7 +144,9 @@ impl Playout {
             } else if gap > lost + stream.packet.max(frame) as i64 {
                 // More time than the missing packets held: a pause. It may be played shorter or longer.
                 self.conceal(missing);
-                self.fifo.fade_end(missing);
+                if stream.noise.is_none() {
+                    self.fifo.fade_end(missing);
+                }
                 stream.decoded_to += missing as i64;
                 stream.state = State::Waiting;
                 if missing == frame {
@@ -144,15 +160,26 @@ impl Playout {
     }
 
     /// The first waiting packet that is not over yet; what is over is given up.
-    fn next_packet(&mut self, stream: &mut Stream) -> Option<SlotHead> {
+    pub(super) fn next_packet(&mut self, stream: &mut Stream) -> Option<SlotHead> {
         for sequence in (stream.done + 1..=stream.highest_sequence).take(SLOTS as usize) {
             let Some(head) = self.slots.head(sequence) else { continue };
-            if head.position + stream.packet as i64 > stream.decoded_to {
+            let over = head.position + stream.packet as i64 <= stream.decoded_to;
+            if !over || head.content == Content::Noise {
                 return Some(head);
             }
             self.give_up(stream, head);
         }
         None
+    }
+
+    /// The sender says that it pauses, and how its background sounds.
+    fn begin_pause(&mut self, stream: &mut Stream, head: SlotHead) {
+        if self.noise.update(self.slots.payload(head)).is_err() {
+            self.counters.malformed += 1;
+        }
+        stream.noise = Some(Noise::Described);
+        self.slots.remove(head.sequence);
+        stream.done = head.sequence;
     }
 
     fn give_up(&mut self, stream: &mut Stream, head: SlotHead) {
@@ -162,7 +189,7 @@ impl Playout {
     }
 
     /// `false`: nothing could be decoded, and the time of a packet was concealed.
-    fn decode(&mut self, stream: &mut Stream, head: SlotHead) -> bool {
+    pub(super) fn decode(&mut self, stream: &mut Stream, head: SlotHead) -> bool {
         let over = usize::try_from(stream.decoded_to - head.position).unwrap_or(0);
         if over > 0 {
             // Its beginning was concealed already: the rest is faded in from concealment that goes on.
@@ -170,7 +197,9 @@ impl Playout {
             self.counters.late += u64::from(stream.bridged);
         }
         stream.bridged = false;
-        let decoded = self.decoder.decode(self.slots.payload(head), &mut self.scratch);
+        let payload = self.slots.payload(head);
+        let bytes = payload.len();
+        let decoded = self.decoder.decode(payload, &mut self.scratch);
         self.slots.remove(head.sequence);
         stream.done = head.sequence;
         let good = decoded.is_ok();
@@ -184,14 +213,21 @@ impl Playout {
                 samples
             }
         };
+        // Opus says so in a payload that holds next to nothing: its decoder then makes noise of its own.
+        let pauses = good && bytes <= DTX_MAX_PAYLOAD && samples >= self.samples_in_us(DTX_LEAST_US);
+        stream.noise = pauses.then_some(Noise::Decoder);
         let fresh = &mut self.scratch[over.min(samples)..samples];
         if over > 0 {
             splice::fade(&self.under, self.config.sample_rate, fresh);
         }
-        if !self.sounding {
+        let goes_on = std::mem::take(&mut self.goes_on);
+        if std::mem::take(&mut self.noising) {
+            self.noise.generate(&mut self.under);
+            splice::fade(&self.under, self.config.sample_rate, fresh);
+        } else if !self.sounding && !goes_on {
             fade_in(fresh, self.under.len());
-            self.sounding = true;
         }
+        self.sounding = true;
         self.fifo.push(fresh);
         if samples > 0 {
             stream.packet = samples;
@@ -203,12 +239,20 @@ impl Playout {
     /// Fills at most `missing` samples of a gap before `head`. `true`: with what `head` tells of it (FEC).
     fn bridge(&mut self, stream: &mut Stream, head: SlotHead, gap: usize, missing: usize) -> bool {
         let packet = stream.packet;
-        if gap == packet {
+        if gap <= packet && head.content == Content::Voice && lost_before(stream, head) > 0 {
+            // Its beginning may have been concealed already: the rest is faded in from concealment that goes on.
+            if gap < packet {
+                self.decoder.conceal(&mut self.under);
+            }
             let lost = &mut self.scratch[..packet];
             if self.decoder.recover(self.slots.payload(head), lost) {
+                let fresh = &mut lost[packet - gap..];
+                if gap < packet {
+                    splice::fade(&self.under, self.config.sample_rate, fresh);
+                }
                 self.counters.recovered_packets += 1;
-                self.fifo.push(lost);
-                stream.decoded_to += packet as i64;
+                self.fifo.push(fresh);
+                stream.decoded_to += gap as i64;
                 return true;
             }
         }
@@ -223,14 +267,25 @@ impl Playout {
         false
     }
 
-    /// Nothing waits: conceals, and after a while stops. Which of loss, delay and pause it was, the next packet tells.
-    fn run_dry(&mut self, stream: &mut Stream, missing: usize) {
+    /// Nothing waits. A pause that was told of begins; else conceals, and after a while stops: which of loss, delay and
+    /// pause it was, the next packet tells.
+    fn run_dry(&mut self, stream: &mut Stream, missing: usize, frame: usize) -> PulledKind {
+        if stream.noise.is_some() {
+            let mut noise = std::mem::take(&mut self.scratch);
+            let samples = missing.min(noise.len());
+            self.rest(stream, &mut noise[..samples]);
+            self.fifo.push(&noise[..samples]);
+            self.scratch = noise;
+            stream.state = State::Waiting;
+            return if missing == frame { PulledKind::Silence } else { PulledKind::Voice };
+        }
         self.conceal(missing);
         self.concealed_samples += missing as u64;
         stream.owed += missing;
         if stream.owed >= self.config.sample_rate.samples_in_ms(CONCEAL_MS) {
             stream.state = State::Waiting;
         }
+        PulledKind::Concealed
     }
 
     fn conceal(&mut self, samples: usize) {
@@ -241,6 +296,8 @@ impl Playout {
 
     /// The first packet after a dry spell tells what was concealed: lost packets, a pause (which is no loss), and the
     /// rest was packets after their time. These are played all the same, and playout lies further behind for a while.
+    ///
+    /// So is the first copy of a lost packet: from then on packets are to be played later for the sake of copies.
     fn settle(&mut self, stream: &mut Stream, head: SlotHead) {
         let owed = stream.owed as i64;
         let gap = (head.position - stream.decoded_to).max(0);
@@ -249,7 +306,9 @@ impl Playout {
         let late = owed - lost - paused;
         self.concealed_samples = self.concealed_samples.saturating_sub(paused as u64);
         self.counters.late += (late as u64).div_ceil(stream.packet.max(1) as u64);
-        stream.decoded_to += lost + paused;
+        let packet = stream.packet as i64;
+        let plays_copy = lost >= packet && head.sequence == stream.copies_begin;
+        stream.decoded_to += lost + paused - if plays_copy { packet } else { 0 };
         stream.owed = 0;
     }
 
@@ -262,13 +321,14 @@ impl Playout {
         // Decoded before it is needed, and so of no use.
         let early = (self.fifo.len() - frame.len().min(self.fifo.len())) % hop;
         let room_us = slack_us - self.delay.bound_us();
-        if room_us < 0 {
+        if room_us < -TIGHT_US {
             stream.course = Course::Back;
         }
         if stream.course == Course::Back {
             stream.roomy_since_us = None;
-            if room_us >= 0 && early == 0 {
+            if room_us >= -TIGHT_US && early == 0 {
                 stream.course = Course::Steady;
+                self.room_us = Some(room_us);
                 return false;
             }
             return self.fall_back(stream, hop - early, -room_us > URGENT_US, frame);
@@ -283,6 +343,7 @@ impl Playout {
         if stream.course == Course::Steady || excess < self.splice_range().0 {
             stream.course = Course::Steady;
             stream.impatience = 0;
+            self.room_us = Some(room_us);
             return false;
         }
         self.catch_up(stream, excess, room_us > URGENT_US, frame)
@@ -308,7 +369,9 @@ impl Playout {
         let most = most.min(excess);
         while self.fifo.len() < frame.len() + most {
             match self.next_packet(stream) {
-                Some(head) if head.position == stream.decoded_to => self.decode(stream, head),
+                Some(head) if head.position == stream.decoded_to && head.content == Content::Voice => {
+                    self.decode(stream, head)
+                }
                 _ => break,
             };
         }
@@ -343,9 +406,20 @@ impl Playout {
         (self.samples_in_us(SPLICE_LEAST_US), self.samples_in_us(SPLICE_MOST_US))
     }
 
-    /// After the last frame that sounded, one that fades; then zeros.
-    fn fade_out(&mut self, frame: &mut [i16]) {
-        if self.sounding {
+    /// Between stretches of sound: noise where the sender told of a pause; else, after the last frame that sounded, one
+    /// that fades, then zeros.
+    fn rest(&mut self, stream: &Stream, frame: &mut [i16]) {
+        if stream.noise == Some(Noise::Decoder) {
+            self.decoder.conceal(frame);
+            self.sounding = true;
+        } else if stream.noise == Some(Noise::Described) {
+            self.noise.generate(frame);
+            if std::mem::take(&mut self.sounding) {
+                self.decoder.conceal(&mut self.under);
+                splice::fade(&self.under, self.config.sample_rate, frame);
+            }
+            self.noising = true;
+        } else if self.sounding {
             self.decoder.conceal(frame);
             fade_to_zero(frame);
             self.sounding = false;
@@ -372,9 +446,14 @@ struct Filled {
     needed: Option<i64>,
 }
 
-/// Samples that the packets missing before `head` held, as far as the last packet tells.
+/// Samples that the packets missing before `head` held, as far as the last packet tells. Numbers of what is no audio are
+/// not missing.
 fn lost_before(stream: &Stream, head: SlotHead) -> i64 {
-    (head.sequence - stream.done - 1).max(0) * stream.packet as i64
+    let missing = (head.sequence - stream.done - 1).max(0);
+    let from = (stream.highest_sequence - head.sequence + 1).clamp(0, 128) as u32;
+    let mask = 1u128.checked_shl(missing.min(128) as u32).map_or(u128::MAX, |bit| bit - 1);
+    let other = stream.other.checked_shr(from).unwrap_or(0) & mask;
+    (missing - i64::from(other.count_ones())) * stream.packet as i64
 }
 
 fn fade_in(samples: &mut [i16], length: usize) {

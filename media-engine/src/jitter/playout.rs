@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use codecs::Decoder;
+use codecs::cng::NoiseGenerator;
 
 use super::delay::DelayEstimate;
 use super::fifo::Fifo;
@@ -21,8 +22,10 @@ pub struct PlayoutConfig {
     pub sample_rate: SampleRate,
     /// What one pull gives; at most 120 ms.
     pub frame: Duration,
-    /// Longest payload that is kept, bytes. 64 of them are set aside.
+    /// Longest payload that is kept, bytes.
     pub max_payload: usize,
+    /// Bytes set aside for all payloads that wait; at most 64 packets do.
+    pub room: usize,
 }
 
 /// What became of a packet.
@@ -45,7 +48,8 @@ pub enum PulledKind {
     Voice,
     /// Wholly or partly made up for lost packets.
     Concealed,
-    /// Nothing was sent for this time; samples are zero but for the fade-out of what was before.
+    /// Nothing was sent for this time: zeros behind the fade-out of what was before, or the noise of the sender's background
+    /// where it told of that.
     Silence,
 }
 
@@ -109,8 +113,18 @@ pub struct Playout {
     pub(super) epoch: Option<Instant>,
     /// Engine time minus capture time at the last frame that was played, microseconds.
     pub(super) captured_ago_us: Option<i64>,
+    /// Engine time minus media time at the last frame that was played, microseconds.
+    pub(super) played_us: Option<i64>,
     /// Something audible was given out last, which must fade.
     pub(super) sounding: bool,
+    /// What is decoded next follows sound all the same.
+    pub(super) goes_on: bool,
+    /// See [`Playout::room_us`] and [`Playout::needed_nothing`].
+    pub(super) room_us: Option<i64>,
+    pub(super) needed_nothing: bool,
+    /// What comfort noise packets describe, and whether it was given out last.
+    pub(super) noise: NoiseGenerator,
+    pub(super) noising: bool,
     pub(super) concealed_samples: u64,
     pub(super) counters: PlayoutCounters,
 }
@@ -124,6 +138,8 @@ pub(super) struct Stream {
     pub(super) highest_timestamp: i64,
     /// Bit n: the packet n before the highest came.
     pub(super) seen: u128,
+    /// The same for packets that are no audio.
+    pub(super) other: u128,
     /// Last packet that was decoded or given up.
     pub(super) done: i64,
     pub(super) state: State,
@@ -136,10 +152,14 @@ pub(super) struct Stream {
     pub(super) owed: usize,
     /// What was concealed last is a gap before a packet that waits.
     pub(super) bridged: bool,
+    /// The sender has told that it pauses: what follows the last packet is noise.
+    pub(super) noise: Option<Noise>,
     /// Where the playout point is being moved.
     pub(super) course: Course,
     /// Since when less delay would have done.
     pub(super) roomy_since_us: Option<i64>,
+    /// The packet with whose copy packets began to be played later, so that copies are here in time.
+    pub(super) copies_begin: i64,
     /// Frames for which a splice was wanted and no good place found.
     pub(super) impatience: u32,
 }
@@ -152,6 +172,15 @@ pub(super) enum State {
     Waiting,
     /// One frame follows another.
     Playing,
+}
+
+/// Where the noise of a pause comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Noise {
+    /// The codec's own: Opus.
+    Decoder,
+    /// Comfort noise packets.
+    Described,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,9 +199,10 @@ impl Playout {
         Playout {
             config,
             decoder,
-            slots: Slots::new(config.max_payload),
+            slots: Slots::new(config.max_payload, config.room),
             delay: DelayEstimate::new(),
-            fifo: Fifo::new(longest * 3),
+            // What is left of a frame and a splice, and the longest packet behind it.
+            fifo: Fifo::new(longest * 2),
             scratch: vec![0; longest].into_boxed_slice(),
             under: vec![0; codecs::splice::overlap(config.sample_rate)].into_boxed_slice(),
             stream: None,
@@ -180,7 +210,13 @@ impl Playout {
             suspect: None,
             epoch: None,
             captured_ago_us: None,
+            played_us: None,
             sounding: false,
+            goes_on: false,
+            room_us: None,
+            needed_nothing: false,
+            noise: NoiseGenerator::new(),
+            noising: false,
             concealed_samples: 0,
             counters: PlayoutCounters::default(),
         }
@@ -195,6 +231,22 @@ impl Playout {
             concealed_frames: self.concealed_samples / frame.max(1),
             ..self.counters
         }
+    }
+
+    /// For how many microseconds longer than planned the last packet of the latest frame had been here: by so much the next
+    /// pull could come earlier. Negative: later. `None`: the frame needed no packet, or the playout point was moved.
+    pub fn room_us(&self) -> Option<i64> {
+        self.room_us
+    }
+
+    /// Whether the latest frame was there already, with nothing decoded for it.
+    pub fn needed_nothing(&self) -> bool {
+        self.needed_nothing
+    }
+
+    /// How long after its first packet a stream's first frame is ripe; `None`: that packet has come.
+    pub fn first_wait(&self) -> Option<Duration> {
+        self.stream.is_none().then(|| self.delay.first_wait())
     }
 
     /// Rate of the samples given out.
@@ -216,6 +268,14 @@ impl Playout {
     pub(super) fn position(&self, timestamp: i64) -> i64 {
         let (rate, clock) = (i64::from(self.config.sample_rate.hz()), i64::from(self.config.clock.0.max(1)));
         (timestamp * rate).div_euclid(clock)
+    }
+
+    /// The time stamp of a position.
+    pub(super) fn timestamp(&self, position: i64) -> u32 {
+        let (rate, clock) = (i64::from(self.config.sample_rate.hz()), i64::from(self.config.clock.0.max(1)));
+        // Whole seconds apart, so that the product fits for any position.
+        let (seconds, rest) = (position.div_euclid(rate), position.rem_euclid(rate));
+        (seconds.wrapping_mul(clock).wrapping_add(rest * clock / rate)) as u32
     }
 
     /// Media time of a position, microseconds.

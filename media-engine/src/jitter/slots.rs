@@ -1,44 +1,75 @@
 //! Packets that wait for their time, by sequence number, in memory taken once.
+//!
+//! Payloads lie one behind the other in one arena. Where it is full to its end, those that still wait are moved together;
+//! an orderly stream never has more than a few and stays at the arena's beginning.
 
 /// Packets that can wait: 640 ms at 10 ms a packet.
 pub(super) const SLOTS: i64 = 64;
+
+/// What a packet is to the playout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    /// A payload of the codec.
+    Voice,
+    /// The sender pauses; the payload describes its background noise (RFC 3389).
+    Noise,
+}
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SlotHead {
     pub(super) sequence: i64,
     /// Media time of the first sample, in samples.
     pub(super) position: i64,
-    len: usize,
+    pub(super) content: Content,
+    at: u32,
+    length: u32,
 }
 
 #[derive(Debug)]
 pub(super) struct Slots {
     heads: [Option<SlotHead>; SLOTS as usize],
-    bytes: Box<[u8]>,
-    slot_bytes: usize,
+    arena: Box<[u8]>,
+    /// Where the next payload goes, unless none waits.
+    end: usize,
+    waiting: usize,
+    longest: usize,
 }
 
 impl Slots {
-    pub(super) fn new(slot_bytes: usize) -> Slots {
-        let bytes = vec![0; slot_bytes * SLOTS as usize].into_boxed_slice();
-        Slots { heads: [None; SLOTS as usize], bytes, slot_bytes }
+    /// Payloads of up to `longest` bytes, `room` bytes in all.
+    pub(super) fn new(longest: usize, room: usize) -> Slots {
+        let arena = vec![0; room.max(longest).max(1)].into_boxed_slice();
+        Slots { heads: [None; SLOTS as usize], arena, end: 0, waiting: 0, longest }
     }
 
     pub(super) fn clear(&mut self) {
         self.heads.fill(None);
+        (self.end, self.waiting) = (0, 0);
     }
 
-    /// Whether the packet fits into a slot.
+    /// Whether the packet is short enough to wait here.
     pub(super) fn fits(&self, payload: &[u8]) -> bool {
-        payload.len() <= self.slot_bytes
+        payload.len() <= self.longest
     }
 
-    /// The caller sees to it that the slot is free: numbers that wait lie within [`SLOTS`] of each other.
-    pub(super) fn put(&mut self, sequence: i64, position: i64, payload: &[u8]) {
-        let index = index(sequence);
-        let at = index * self.slot_bytes;
-        self.bytes[at..at + payload.len()].copy_from_slice(payload);
-        self.heads[index] = Some(SlotHead { sequence, position, len: payload.len() });
+    /// `false`: too much waits already. The caller sees to it that the slot is free: numbers that wait lie within
+    /// [`SLOTS`] of each other.
+    pub(super) fn put(&mut self, sequence: i64, position: i64, content: Content, payload: &[u8]) -> bool {
+        if self.waiting == 0 {
+            self.end = 0;
+        } else if self.arena.len() - self.end < payload.len().max(1) {
+            self.move_together();
+        }
+        let at = self.end;
+        // An empty payload takes a byte, so that no two lie at the same place.
+        let Some(room) = self.arena.get_mut(at..at + payload.len().max(1)) else { return false };
+        room[..payload.len()].copy_from_slice(payload);
+        self.end += room.len();
+        self.waiting += 1;
+        let (at, length) = (at as u32, payload.len() as u32);
+        let before = self.heads[index(sequence)].replace(SlotHead { sequence, position, content, at, length });
+        self.waiting -= usize::from(before.is_some());
+        true
     }
 
     pub(super) fn head(&self, sequence: i64) -> Option<SlotHead> {
@@ -46,8 +77,7 @@ impl Slots {
     }
 
     pub(super) fn payload(&self, head: SlotHead) -> &[u8] {
-        let at = index(head.sequence) * self.slot_bytes;
-        &self.bytes[at..at + head.len]
+        &self.arena[head.at as usize..(head.at + head.length) as usize]
     }
 
     /// Whether the packet was there.
@@ -55,11 +85,66 @@ impl Slots {
         let was_there = self.head(sequence).is_some();
         if was_there {
             self.heads[index(sequence)] = None;
+            self.waiting -= 1;
         }
         was_there
+    }
+
+    /// Closes the holes between payloads.
+    fn move_together(&mut self) {
+        let mut end = 0;
+        // By place in the arena; at most 64 of them, and only when as much has passed through as the arena holds.
+        let mut from = 0;
+        while let Some(head) = self.heads.iter_mut().flatten().filter(|head| head.at >= from).min_by_key(|head| head.at)
+        {
+            from = head.at + head.length.max(1);
+            self.arena.copy_within(head.at as usize..(head.at + head.length) as usize, end);
+            head.at = end as u32;
+            end += head.length.max(1) as usize;
+        }
+        self.end = end;
     }
 }
 
 fn index(sequence: i64) -> usize {
     sequence.rem_euclid(SLOTS) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Against a plain map: whatever is put and removed, what waits is what was put.
+    #[test]
+    fn payloads_survive_being_moved_together() {
+        for seed in 0..200u64 {
+            let mut random = seed;
+            let mut next = |below: u64| {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (random >> 33) % below
+            };
+            let (mut slots, mut kept) = (Slots::new(100, 400), std::collections::BTreeMap::new());
+            for number in 0..1_000i64 {
+                let payload: Vec<u8> = (0..next(101)).map(|_| next(256) as u8).collect();
+                while kept.keys().next().is_some_and(|&oldest| oldest + SLOTS <= number) {
+                    let (oldest, _) = kept.pop_first().unwrap();
+                    assert!(slots.remove(oldest));
+                }
+                while !slots.put(number, number * 160, Content::Voice, &payload) {
+                    let (oldest, _) = kept.pop_first().expect("one payload fits into an empty arena");
+                    assert!(slots.remove(oldest), "seed {seed}");
+                }
+                kept.insert(number, payload);
+                if next(3) == 0 {
+                    let gone = *kept.keys().nth(next(kept.len() as u64) as usize).unwrap();
+                    kept.remove(&gone);
+                    assert!(slots.remove(gone) && !slots.remove(gone));
+                }
+                for (&number, payload) in &kept {
+                    let head = slots.head(number).unwrap();
+                    assert_eq!((slots.payload(head), head.position), (&payload[..], number * 160), "seed {seed}");
+                }
+            }
+        }
+    }
 }

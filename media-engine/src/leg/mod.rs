@@ -1,6 +1,7 @@
-//! One media leg: plain RTP or WebRTC. Never two legs: what joins them is elsewhere.
+//! One media leg: RTP, plain or with SDES keys, or WebRTC. Never two legs: what joins them is elsewhere.
 
 use codecs::g711::{AlawCodec, UlawCodec};
+use codecs::g722::{G722Decoder, G722Encoder};
 use codecs::l16::L16Codec;
 use codecs::opus::{OpusDecoder, OpusEncoder, OpusSettings};
 use codecs::{CodecError, Decoder, Encoder};
@@ -8,6 +9,7 @@ use codecs::{CodecError, Decoder, Encoder};
 use crate::sdp::Codec;
 use crate::units::SampleRate;
 
+pub mod flow;
 pub mod rtp;
 pub mod webrtc;
 
@@ -21,20 +23,23 @@ pub fn make_decoder(codec: Codec, rate: SampleRate) -> Result<Box<dyn Decoder>, 
     Ok(match codec {
         Codec::Pcmu => Box::new(UlawCodec::new()),
         Codec::Pcma => Box::new(AlawCodec::new()),
+        Codec::G722 => Box::new(G722Decoder::new()),
         Codec::L16 { rate } => Box::new(L16Codec::new(rate)),
         Codec::Opus => Box::new(OpusDecoder::new(rate)?),
     })
 }
 
 /// An encoder that takes samples at `rate`; only Opus can choose (8 kHz: narrowband, at half the cost), the others take their own.
+/// `opus` is for Opus alone.
 ///
 /// # Errors
 /// The codec library has no memory.
-pub fn make_encoder(codec: Codec, rate: SampleRate) -> Result<Box<dyn Encoder>, CodecError> {
+pub fn make_encoder(codec: Codec, rate: SampleRate, opus: OpusSettings) -> Result<Box<dyn Encoder>, CodecError> {
     Ok(match codec {
         Codec::Pcmu => Box::new(UlawCodec::new()),
         Codec::Pcma => Box::new(AlawCodec::new()),
+        Codec::G722 => Box::new(G722Encoder::new()),
         Codec::L16 { rate } => Box::new(L16Codec::new(rate)),
-        Codec::Opus => Box::new(OpusEncoder::new(rate, OpusSettings::default())?),
+        Codec::Opus => Box::new(OpusEncoder::new(rate, opus)?),
     })
 }

@@ -1,24 +1,27 @@
-//! A plain RTP leg: who may send to it, where its packets go, what RTCP tells.
+//! An RTP leg of a phone or trunk, plain or with SDES keys: who may send to it, where its packets go, what RTCP tells.
 //!
 //! ```text
-//! datagram ─▶ source check ─▶ RTCP? ─▶ reports read
-//!                           └▶ RTP: version, payload type, (first packet: latch) ─▶ Received::Rtp
-//! write_rtp, poll_report, write_bye ─▶ datagram and its destination
+//! datagram ─▶ source check ─▶ (SRTP opened) ─▶ RTCP? ─▶ reports read
+//!                                            └▶ RTP: version, payload type, (first packet: latch) ─▶ Received::Rtp
+//! write_rtp, write_report, write_bye ─▶ (SRTP protected) ─▶ datagram and its destination
 //! ```
 //!
 //! Invariants: packets are taken from the SDP's addresses only; with `nat`, from the first source that sends a valid packet and never from
-//! another until the SDP names a new address. A refused packet changes nothing but the caller's counter. Nothing allocates per packet.
+//! another until the SDP names a new address. A refused packet changes nothing but a counter; with keys, one that is not authentic is
+//! refused before anything is learned from it. As long as a key stays, its roll-over counter and replay windows stay, whatever is
+//! negotiated. Nothing allocates per packet.
 //!
 //! Not here: sockets, playout, codecs, numbering of what is sent.
 //!
-//! Sources: RFC 3550 (RTP, RTCP), RFC 5761 (rtcp-mux), RFC 7362 (latching), RFC 4961 (symmetric RTP).
+//! Sources: RFC 3550 (RTP, RTCP), RFC 3711 (SRTP), RFC 4568 (SDES), RFC 5761 (rtcp-mux), RFC 7362 (latching), RFC 4961 (symmetric RTP).
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::rtcp;
 use crate::rtp::{ReceiveStats, RtpHeader, RtpPacket, SendStats, is_rtcp};
-use crate::sdp::Audio;
+use crate::sdp::{Audio, SrtpKeys};
+use crate::srtp::{Protect, SrtpError, Unprotect};
 use crate::units::ClockRate;
 
 /// Which of a leg's two flows (the word is ICE's).
@@ -41,6 +44,20 @@ pub enum Received<'a> {
     Foreign,
     /// Not a packet that was negotiated. Drop and count.
     Malformed,
+    /// Not protected by the far end's key: forged, damaged, plain, or by a key that we do not know. Drop and count.
+    Unauthentic,
+    /// Its number has come before, or far too late; whether it is authentic was not asked. Drop and count.
+    Replayed,
+}
+
+impl From<SrtpError> for Received<'_> {
+    fn from(error: SrtpError) -> Self {
+        match error {
+            SrtpError::Malformed => Received::Malformed,
+            SrtpError::Unauthentic => Received::Unauthentic,
+            SrtpError::Replayed => Received::Replayed,
+        }
+    }
 }
 
 /// Numbers of the leg's media since it began.
@@ -54,9 +71,18 @@ pub struct RtpQuality {
     pub jitter: Duration,
     /// Round trip, when RTCP told one.
     pub round_trip: Option<Duration>,
+    /// Packets, reports among them, that the far end's key did not open.
+    pub packets_unauthentic: u64,
 }
 
-/// One plain RTP leg. See the module head.
+/// Contexts of an encrypted leg, with the keys that they belong to.
+struct Secure {
+    keys: SrtpKeys,
+    protect: Protect,
+    unprotect: Unprotect,
+}
+
+/// One RTP leg. See the module head.
 pub struct RtpLeg {
     ssrc: u32,
     nat: bool,
@@ -68,6 +94,8 @@ pub struct RtpLeg {
     reports: rtcp::Session,
     received_before: u64,
     lost_before: u64,
+    secure: Option<Box<Secure>>,
+    unauthentic: u64,
 }
 
 impl RtpLeg {
@@ -85,6 +113,8 @@ impl RtpLeg {
             reports: rtcp::Session::new(ssrc, cname, now, wall, u64::from(ssrc)),
             received_before: 0,
             lost_before: 0,
+            secure: None,
+            unauthentic: 0,
         }
     }
 
@@ -95,11 +125,35 @@ impl RtpLeg {
         }
         let clock = audio.codec.clock();
         if self.audio.is_none_or(|before| before.codec.clock() != clock) {
-            self.lost_before += self.lost();
+            self.lost_before += self.received.lost();
             self.received_before += self.received.packets();
             (self.received, self.sent) = (ReceiveStats::new(clock), SendStats::new(clock));
         }
+        self.rekey(audio.srtp);
         self.audio = Some(audio);
+    }
+
+    /// Begins a new context for every key that is new.
+    fn rekey(&mut self, keys: Option<SrtpKeys>) {
+        let Some(keys) = keys else {
+            self.secure = None;
+            return;
+        };
+        match &mut self.secure {
+            None => {
+                let (protect, unprotect) = (Protect::new(&keys.send), Unprotect::new(&keys.receive));
+                self.secure = Some(Box::new(Secure { keys, protect, unprotect }));
+            }
+            Some(secure) => {
+                if secure.keys.send != keys.send {
+                    secure.protect = Protect::new(&keys.send);
+                }
+                if secure.keys.receive != keys.receive {
+                    secure.unprotect = Unprotect::new(&keys.receive);
+                }
+                secure.keys = keys;
+            }
+        }
     }
 
     /// SSRC of what we send.
@@ -107,12 +161,12 @@ impl RtpLeg {
         self.ssrc
     }
 
-    /// Takes a datagram that came to `component`'s port.
+    /// Takes a datagram that came to `component`'s port; with keys it is opened in place.
     pub fn handle_datagram<'a>(
         &mut self,
         component: Component,
         from: SocketAddr,
-        bytes: &'a [u8],
+        bytes: &'a mut [u8],
         now: Instant,
     ) -> Received<'a> {
         let Some(audio) = self.audio else { return Received::Foreign };
@@ -123,20 +177,26 @@ impl RtpLeg {
         if !self.accepts(audio, from) {
             return Received::Foreign;
         }
-        let Ok(packet) = RtpPacket::parse(bytes) else { return Received::Malformed };
+        let opened = match &mut self.secure {
+            Some(secure) => secure.unprotect.rtp(bytes),
+            None => Ok(bytes.len()),
+        };
+        let length = match opened {
+            Ok(length) => length,
+            Err(error) => return self.refuse(error),
+        };
+        let Ok(packet) = RtpPacket::parse(&bytes[..length]) else { return Received::Malformed };
         let payload_type = packet.payload_type();
         let event = audio.telephone_event.as_ref().map(|event| event.receive_payload_type);
-        if payload_type != audio.receive_payload_type && event != Some(payload_type) {
+        let noise = audio.comfort_noise.as_ref().map(|noise| noise.receive_payload_type);
+        if payload_type != audio.receive_payload_type && ![event, noise].contains(&Some(payload_type)) {
             return Received::Malformed;
         }
         if self.nat {
             self.latched = Some(from);
         }
-        if self.received.ssrc().is_some_and(|before| before != packet.ssrc()) {
-            self.lost_before += self.lost();
-        }
         if event == Some(payload_type) {
-            self.received.on_untimed_packet(packet.sequence(), now);
+            self.received.on_untimed_rtp(&packet, now);
         } else {
             self.received.on_rtp(&packet, now);
         }
@@ -163,8 +223,12 @@ impl RtpLeg {
         }
         let length = header.write_to(out).ok()?;
         out.get_mut(length..length + payload.len())?.copy_from_slice(payload);
+        let mut length = length + payload.len();
+        if let Some(secure) = &mut self.secure {
+            length = secure.protect.rtp(out, length)?;
+        }
         self.sent.on_packet(payload.len(), header.timestamp, now);
-        Some((to, length + payload.len()))
+        Some((to, length))
     }
 
     /// Whether `write_report` has something to write.
@@ -176,28 +240,51 @@ impl RtpLeg {
     pub fn write_report(&mut self, now: Instant, out: &mut [u8]) -> Option<(Component, SocketAddr, usize)> {
         let written = self.reports.poll_report(now, &self.sent, &mut self.received, out);
         let (component, to) = self.report_target()?;
-        Some((component, to, written?.ok()?))
+        let length = self.protect_report(written?.ok()?, out)?;
+        Some((component, to, length))
     }
 
     /// Writes the goodbye. `None`: nobody to say it to.
     pub fn write_bye(&mut self, now: Instant, out: &mut [u8]) -> Option<(Component, SocketAddr, usize)> {
         let (component, to) = self.report_target()?;
         let length = self.reports.write_bye(now, &self.sent, &mut self.received, out).ok()?;
+        let length = self.protect_report(length, out)?;
         Some((component, to, length))
+    }
+
+    fn protect_report(&mut self, length: usize, out: &mut [u8]) -> Option<usize> {
+        match &mut self.secure {
+            Some(secure) => secure.protect.rtcp(out, length),
+            None => Some(length),
+        }
+    }
+
+    /// Counts a datagram that was not opened.
+    fn refuse<'a>(&mut self, error: SrtpError) -> Received<'a> {
+        self.unauthentic += u64::from(error == SrtpError::Unauthentic);
+        error.into()
     }
 
     /// Numbers since the leg began.
     pub fn quality(&self) -> RtpQuality {
         RtpQuality {
             packets_received: self.received_before + self.received.packets(),
-            packets_lost: self.lost_before + self.lost(),
+            packets_lost: self.lost_before + self.received.lost(),
             jitter: self.received.jitter(),
             round_trip: self.reports.round_trip(),
+            packets_unauthentic: self.unauthentic,
         }
     }
 
-    fn lost(&self) -> u64 {
-        self.received.peek().cumulative_lost.max(0) as u64
+    /// What the far end told of the stream that we send.
+    pub fn far_end(&self) -> rtcp::FarEnd {
+        self.reports.far_end(self.audio.map_or(ClockRate::HZ_8000, |audio| audio.codec.clock()))
+    }
+
+    /// Where valid packets come from; `None` where the first valid packet will tell, or nothing was agreed.
+    pub fn source(&self) -> Option<SocketAddr> {
+        let described = self.audio.filter(|_| !self.nat).map(|audio| audio.remote_rtp);
+        described.or(self.latched)
     }
 
     fn accepts(&self, audio: Audio, from: SocketAddr) -> bool {
@@ -212,11 +299,13 @@ impl RtpLeg {
         &mut self,
         component: Component,
         from: SocketAddr,
-        bytes: &[u8],
+        bytes: &mut [u8],
         now: Instant,
     ) -> Received<'a> {
         let Some(audio) = self.audio else { return Received::Foreign };
         let expected = match (component, self.nat) {
+            // A report tells nobody's place: before media does, only its keys can speak for it.
+            (Component::Rtp, true) if self.secure.is_none() => self.latched == Some(from),
             (Component::Rtp, _) => self.accepts(audio, from),
             (Component::Rtcp, false) => from == audio.remote_rtcp,
             // Reports come from the host that media was learnt from; their port is learnt from the first.
@@ -230,7 +319,15 @@ impl RtpLeg {
         if !is_rtcp(bytes) {
             return Received::Malformed;
         }
-        self.reports.handle_datagram(bytes, now);
+        let opened = match &mut self.secure {
+            Some(secure) => secure.unprotect.rtcp(bytes),
+            None => Ok(bytes.len()),
+        };
+        let length = match opened {
+            Ok(length) => length,
+            Err(error) => return self.refuse(error),
+        };
+        self.reports.handle_datagram(&bytes[..length], now);
         if self.nat && component == Component::Rtcp {
             self.latched_rtcp = Some(from);
         }
@@ -258,8 +355,8 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use super::*;
-    use crate::sdp::{Codec, Direction};
-    use crate::units::{Ptime, test_epoch};
+    use crate::sdp::Codec;
+    use crate::units::test_epoch;
 
     fn at(host: u8, port: u16) -> SocketAddr {
         SocketAddr::from(([192, 0, 2, host], port))
@@ -267,15 +364,9 @@ mod tests {
 
     fn audio(remote: SocketAddr, rtcp_mux: bool) -> Audio {
         Audio {
-            codec: Codec::Pcmu,
-            payload_type: 0,
-            receive_payload_type: 0,
-            telephone_event: None,
-            ptime: Ptime::MS_20,
-            remote_rtp: remote,
             remote_rtcp: if rtcp_mux { remote } else { SocketAddr::new(remote.ip(), remote.port() + 1) },
             rtcp_mux,
-            direction: Direction::SendRecv,
+            ..Audio::plain(Codec::Pcmu, remote)
         }
     }
 
@@ -296,11 +387,13 @@ mod tests {
     const REPORT: [u8; 8] = [0x80, 201, 0, 1, 0, 0, 0, 9];
 
     fn verdict(leg: &mut RtpLeg, component: Component, from: SocketAddr, bytes: &[u8]) -> &'static str {
-        match leg.handle_datagram(component, from, bytes, test_epoch()) {
+        match leg.handle_datagram(component, from, &mut bytes.to_vec(), test_epoch()) {
             Received::Rtp(_) => "rtp",
             Received::Rtcp => "rtcp",
             Received::Foreign => "foreign",
             Received::Malformed => "malformed",
+            Received::Unauthentic => "unauthentic",
+            Received::Replayed => "replayed",
         }
     }
 
@@ -357,6 +450,17 @@ mod tests {
         let (component, to, length) = leg.write_bye(test_epoch(), &mut out).unwrap();
         assert_eq!((component, to), (Component::Rtp, at(1, 4000)));
         assert!(is_rtcp(&out[..length]));
+    }
+
+    #[test]
+    fn a_stranger_s_report_keeps_no_leg_alive_that_has_had_no_media() {
+        let mut leg = leg(true, true);
+        let (mine, stranger) = (at(9, 555), at(8, 666));
+        assert_eq!(verdict(&mut leg, Component::Rtp, stranger, &REPORT), "foreign");
+        assert_eq!(leg.far_end().heard_at, None);
+        assert_eq!(verdict(&mut leg, Component::Rtp, mine, &packet()), "rtp");
+        assert_eq!(verdict(&mut leg, Component::Rtp, mine, &REPORT), "rtcp");
+        assert_eq!(verdict(&mut leg, Component::Rtp, stranger, &REPORT), "foreign");
     }
 
     #[test]

@@ -5,7 +5,13 @@
 //!  datagram ─▶ handle_datagram ─┐                       ┌─▶ Transmit (to the worker's socket)
 //!  RTP ──────▶ write_rtp ───────┼─▶ str0m ─▶ poll_output┼─▶ Rtp (to the jitter buffer or relay)
 //!  time ─────▶ handle_timeout ──┘                       └─▶ Connected, Closed(reason)
+//!
+//!  once connected, past str0m:  datagram ─▶ handle_media ─▶ RtpPacket      RTP ─▶ write_media ─▶ datagram
 //! ```
+//!
+//! str0m's packet path costs about 20 µs a packet and allocates. Once DTLS is through, media is opened and protected by our own
+//! rooms with the keys that `capture` overhears; STUN, DTLS and timers stay str0m's. A profile that we do not know, or another
+//! crypto provider, leaves media to str0m.
 //!
 //! The driver's duty: after every call drain `poll_output` until `None`, then ask `poll_timeout`. A deadline
 //! in the past means at once.
@@ -16,28 +22,37 @@
 //! Not here: sockets, the demultiplexing table (see `stun_username_ufrag`), jitter buffer, codecs.
 //! Sources: RFC 8445 (ICE), RFC 7675 (consent), RFC 5764 (DTLS-SRTP), RFC 8834 (RTP in WebRTC), RFC 7587.
 
+mod capture;
+mod carrier;
 mod formats;
+mod media;
 mod remote;
 mod stun;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::config::CryptoProvider;
 use str0m::format::{CodecConfig, PayloadParams};
 use str0m::media::{Direction as MediaDirection, Frequency, MediaKind, Mid};
 use str0m::net::{Protocol, Receive};
-use str0m::rtp::{Extension, ExtensionMap, RtpWrite};
+use str0m::rtp::{Extension, ExtensionMap};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig, RtcError};
 
-use crate::sdp::{Codec, Direction};
+use crate::rtcp::FarEnd;
+use crate::sdp::Codec;
 
+use capture::{Link, QUESTION};
+pub use carrier::Media;
+use carrier::{Carrier, Route};
 pub use formats::PeerAudio;
 use formats::{clock_of, event_format, voice_format};
+use media::{is_rtp_or_rtcp, rtp_output};
 use remote::{Choice, ChosenCodec, Origin, Remote, compose};
 pub use stun::stun_username_ufrag;
 
@@ -100,7 +115,17 @@ impl DtlsCert {
     /// # Errors
     /// `LegError::Closed` when the crypto library has no randomness; browser legs are then impossible.
     pub fn generate() -> Result<DtlsCert, LegError> {
-        let crypto = Arc::new(str0m::crypto::from_feature_flags());
+        DtlsCert::with(capture::provider())
+    }
+
+    /// For legs whose media str0m carries itself: the oracle and the yardstick of ours.
+    #[cfg(test)]
+    pub(crate) fn of_str0m_alone() -> DtlsCert {
+        DtlsCert::with(str0m::crypto::from_feature_flags()).expect("the crypto library makes a certificate")
+    }
+
+    fn with(crypto: CryptoProvider) -> Result<DtlsCert, LegError> {
+        let crypto = Arc::new(crypto);
         match crypto.dtls_provider.generate_certificate() {
             Some(certificate) => Ok(DtlsCert { certificate, crypto }),
             None => Err(LegError::Closed("the crypto library cannot make a certificate".into())),
@@ -119,10 +144,8 @@ pub struct PeerQuality {
     pub datagrams_ignored: u64,
     /// Round trip of the latest connectivity check or RTCP report.
     pub round_trip: Option<Duration>,
-    /// Packets of ours that the browser missed.
-    pub remote_lost: u64,
-    /// Interarrival jitter that the browser sees.
-    pub remote_jitter: Option<Duration>,
+    /// What the browser told of the stream that we send.
+    pub far_end: FarEnd,
 }
 
 /// What the driver must do or know.
@@ -190,6 +213,14 @@ pub struct WebRtcPeer {
     last_now: Instant,
     timeout: Instant,
     quality: PeerQuality,
+    /// The time of day at an instant, for sender reports.
+    wall: (Instant, SystemTime),
+    link: Option<Arc<Link>>,
+    carrier: Option<Box<Carrier>>,
+    /// What was made or came past str0m and waits for `poll_output`.
+    queue: VecDeque<PeerOutput>,
+    /// Highest sequence number in the browser's latest report.
+    remote_highest: Option<u64>,
 }
 
 impl WebRtcPeer {
@@ -294,6 +325,11 @@ impl WebRtcPeer {
         self.quality
     }
 
+    /// Whether a check with the right password has come from there lately.
+    pub fn has_verified(&self, from: SocketAddr) -> bool {
+        self.verified.contains(&from)
+    }
+
     /// One datagram that came for this leg: STUN by its fragment, the rest by source address.
     ///
     /// `to`: the local address it came to. One that is no candidate (a wildcard bind, 1:1 NAT) stands for the
@@ -303,6 +339,14 @@ impl WebRtcPeer {
             return;
         }
         let now = self.advance(now);
+        if self.is_media(bytes) {
+            let mut bytes = bytes.to_vec();
+            if let Media::Rtp(packet) = self.handle_media(from, &mut bytes, now) {
+                let output = rtp_output(&packet, now);
+                self.queue.push_back(output);
+            }
+            return;
+        }
         let to = self.candidate_for(to);
         let Ok(receive) = Receive::new(Protocol::Udp, from, to, bytes) else {
             self.quality.datagrams_ignored += 1;
@@ -310,7 +354,7 @@ impl WebRtcPeer {
         };
         let input = Input::Receive(now, receive);
         let accepted = self.rtc.accepts(&input);
-        if accepted && !self.connected && stun_username_ufrag(bytes).is_some() {
+        if accepted && stun_username_ufrag(bytes).is_some() {
             self.remember(from);
         }
         // Browsers send their ClientHello with the first answer to a check, some 20 ms before str0m takes the pair
@@ -321,6 +365,8 @@ impl WebRtcPeer {
         if !(accepted || early_handshake) || self.rtc.handle_input(input).is_err() {
             self.quality.datagrams_ignored += 1;
         }
+        // A check may have nominated another pair.
+        self.ask_for_route();
         if !self.rtc.is_alive() {
             self.fail("the browser closed the media connection".into());
         }
@@ -338,7 +384,12 @@ impl WebRtcPeer {
         } else if self.lost_since.is_some_and(|since| since + LOST_GRACE <= now) {
             self.fail("the browser stopped answering".into());
         } else {
-            self.feed_time(now);
+            if self.timeout <= now {
+                self.feed_time(now);
+                self.ask_for_route();
+            }
+            let report = self.carrier.as_mut().and_then(|carrier| carrier.report(now));
+            self.enqueue(report);
         }
     }
 
@@ -349,7 +400,8 @@ impl WebRtcPeer {
             Life::Closed => self.last_now + Duration::from_secs(3_600),
             Life::Open | Life::Closing => {
                 let lost = self.lost_since.map(|since| since + LOST_GRACE);
-                [self.connect_by, lost].into_iter().flatten().fold(self.timeout, Instant::min)
+                let report = self.carrier.as_ref().map(|carrier| carrier.report_at());
+                [self.connect_by, lost, report].into_iter().flatten().fold(self.timeout, Instant::min)
             }
         }
     }
@@ -366,6 +418,9 @@ impl WebRtcPeer {
                 }
                 Life::Closed => return None,
             }
+            if let Some(output) = self.queue.pop_front() {
+                return Some(output);
+            }
             match self.rtc.poll_output() {
                 Ok(Output::Timeout(at)) => {
                     self.timeout = at;
@@ -374,6 +429,13 @@ impl WebRtcPeer {
                     }
                     return None;
                 }
+                Ok(Output::Transmit(datagram)) if *datagram.contents == QUESTION => {
+                    if let Some(carrier) = &mut self.carrier {
+                        carrier.route = Some(Route { to: datagram.destination, from: datagram.source });
+                    }
+                }
+                // The carrier alone uses the keys: str0m's reports would repeat its SRTCP indices.
+                Ok(Output::Transmit(datagram)) if self.carrier.is_some() && is_rtp_or_rtcp(&datagram.contents) => {}
                 Ok(Output::Transmit(datagram)) => {
                     return Some(PeerOutput::Transmit {
                         to: datagram.destination,
@@ -391,49 +453,12 @@ impl WebRtcPeer {
         }
     }
 
-    /// Sends one RTP packet under this leg's own SSRC.
-    ///
-    /// `seq`: sequence number extended by the roll-over count, so that relays keep gaps and reordering; the
-    /// first one must lie below 65,536. Costs one allocation for the payload and str0m's own.
-    ///
-    /// # Errors
-    /// `NotSending` and `BadPacket`: drop the packet and count it.
-    pub fn write_rtp(
-        &mut self,
-        payload_type: u8,
-        seq: u64,
-        timestamp: u32,
-        marker: bool,
-        payload: &[u8],
-        now: Instant,
-    ) -> Result<(), LegError> {
-        self.check_open()?;
-        let (Some(audio), Some(mid)) = (self.audio, self.mid) else {
-            return Err(LegError::NotSending("nothing is negotiated yet"));
-        };
-        if !self.connected {
-            return Err(LegError::NotSending("not connected yet"));
-        }
-        if !matches!(audio.direction, Direction::SendRecv | Direction::SendOnly) {
-            return Err(LegError::NotSending("held by the other side"));
-        }
-        let event = audio.telephone_event.map(|event| event.payload_type);
-        if (payload_type != audio.payload_type && Some(payload_type) != event) || payload.len() > MAX_PAYLOAD {
-            return Err(LegError::BadPacket(payload_type));
-        }
-        let now = self.advance(now);
-        let mut direct = self.rtc.direct_api();
-        let stream = direct.stream_tx_by_mid(mid, None).ok_or(LegError::NotSending("no stream is declared"))?;
-        stream.write_rtp(RtpWrite::new(payload_type.into(), seq.into(), timestamp, now, payload).marker(marker));
-        self.quality.packets_sent += 1;
-        // Without this the packet waits for the next timer, up to 25 ms.
-        self.feed_time(now);
-        Ok(())
-    }
-
     /// Says goodbye to the browser (DTLS close_notify); drain `poll_output` once more afterwards.
     pub fn close(&mut self) {
         if matches!(self.life, Life::Open) {
+            let now = self.last_now;
+            let goodbye = self.carrier.as_mut().and_then(|carrier| carrier.goodbye(now));
+            self.enqueue(goodbye);
             self.life = if self.rtc.close().is_ok() { Life::Closing } else { Life::Closed };
         }
     }
@@ -454,6 +479,7 @@ impl WebRtcPeer {
             .set_stats_interval(Some(STATS_INTERVAL));
         *config.codec_config() = CodecConfig::new_from_payload_params(formats);
         let mut rtc = config.build(now);
+        let link = capture::take_link();
         let mut addresses = Vec::with_capacity(candidates.len());
         for address in candidates {
             let candidate = Candidate::host(*address, "udp").map_err(unusable)?;
@@ -485,6 +511,11 @@ impl WebRtcPeer {
             last_now: now,
             timeout: now,
             quality: PeerQuality::default(),
+            wall: (now, UNIX_EPOCH),
+            link,
+            carrier: None,
+            queue: VecDeque::new(),
+            remote_highest: None,
         })
     }
 
@@ -503,7 +534,11 @@ impl WebRtcPeer {
         self.mid = Some(Mid::from(remote.mid()));
         let direction =
             self.mid.and_then(|mid| self.rtc.media(mid)).map_or(MediaDirection::Inactive, |m| m.direction());
-        self.audio = Some(PeerAudio::new(&remote, direction));
+        let audio = PeerAudio::new(&remote, direction);
+        self.audio = Some(audio);
+        if let Some(carrier) = &mut self.carrier {
+            carrier.set_clock(audio.clock());
+        }
         self.remote = Some(remote);
         if !self.connected {
             self.connect_by = Some(self.last_now + CONNECT_DEADLINE);
@@ -530,6 +565,7 @@ impl WebRtcPeer {
             Event::Connected => {
                 self.connect_by = None;
                 let first = !std::mem::replace(&mut self.connected, true);
+                self.take_over();
                 first.then_some(PeerOutput::Connected)
             }
             Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
@@ -547,12 +583,18 @@ impl WebRtcPeer {
                 self.quality.round_trip = stats.rtt.or(pair).or(self.quality.round_trip);
                 None
             }
-            Event::MediaEgressStats(stats) => {
+            Event::MediaEgressStats(stats) if self.carrier.is_none() => {
                 if let (Some(remote), Some(audio)) = (stats.remote, self.audio) {
-                    let hz = audio.clock().0;
-                    self.quality.remote_lost = remote.packets_lost;
-                    self.quality.remote_jitter =
-                        Some(Duration::from_secs_f64(f64::from(remote.jitter) / f64::from(hz)));
+                    let highest = *remote.maximum_sequence_number;
+                    if self.remote_highest.replace(highest) != Some(highest) {
+                        let told = &mut self.quality.far_end;
+                        told.jitter = Duration::from_secs_f64(f64::from(remote.jitter) / f64::from(audio.clock().0));
+                        (told.reported_at, told.heard_at) = (Some(stats.timestamp), Some(stats.timestamp));
+                        // The mean share of the reports since the event before; the first report alone gives none.
+                        if let Some(loss) = stats.loss.map(|loss| f64::from(loss).clamp(0.0, 1.0)) {
+                            (told.reports, told.loss_sum, told.loss) = (told.reports + 1, told.loss_sum + loss, loss);
+                        }
+                    }
                 }
                 None
             }

@@ -1,6 +1,6 @@
 //! The only reader of the clock: pure rooms are passed what these functions return.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Monotonic time, for everything that is measured or scheduled.
 #[allow(clippy::disallowed_methods)]
@@ -12,4 +12,13 @@ pub fn now() -> Instant {
 #[allow(clippy::disallowed_methods)]
 pub fn system_now() -> SystemTime {
     SystemTime::now()
+}
+
+/// How long the calling thread has run on a CPU.
+#[allow(unsafe_code, reason = "clock_gettime is a syscall")]
+pub(crate) fn thread_run_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is writable for the call, which cannot fail for this clock.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    Duration::new(time.tv_sec.max(0) as u64, time.tv_nsec.clamp(0, 999_999_999) as u32)
 }

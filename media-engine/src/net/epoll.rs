@@ -1,13 +1,15 @@
-//! Readiness of a worker's sockets, and the wake-up from other threads (epoll, eventfd).
+//! Readiness of a worker's sockets, the wake-up from other threads, the alarm and the beat (epoll, eventfd, timerfd).
 //!
-//! Not here: what is read. Level-triggered: a socket that is not emptied is reported again.
+//! Not here: what is read. A socket that is not emptied is reported again.
 
-#![allow(unsafe_code, reason = "epoll and eventfd are syscalls")]
+#![allow(unsafe_code, reason = "epoll, eventfd and timerfd are syscalls")]
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use super::clock;
 
 /// An epoll instance.
 #[derive(Debug)]
@@ -51,7 +53,16 @@ impl Epoll {
 
     /// Report `fd` with `token` whenever it can be read. It leaves by being closed.
     pub(crate) fn add(&self, fd: &impl AsFd, token: u64) -> io::Result<()> {
-        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: token };
+        self.add_for(libc::EPOLLIN, fd, token)
+    }
+
+    /// Report `alarm` with `token` once each time it rings.
+    pub(crate) fn add_alarm(&self, alarm: &Alarm, token: u64) -> io::Result<()> {
+        self.add_for(libc::EPOLLIN | libc::EPOLLET, alarm, token)
+    }
+
+    fn add_for(&self, events: libc::c_int, fd: &impl AsFd, token: u64) -> io::Result<()> {
+        let mut event = libc::epoll_event { events: events as u32, u64: token };
         // SAFETY: both descriptors are open for the call, `event` outlives it.
         let result = unsafe {
             libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_fd().as_raw_fd(), &raw mut event)
@@ -59,25 +70,22 @@ impl Epoll {
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
-    /// Waits for readable sockets, at most `timeout` (`None`: for ever). An interrupted wait reports nothing.
-    pub(crate) fn wait(&self, ready: &mut Ready, timeout: Option<Duration>) -> io::Result<()> {
+    /// Waits until something can be read: a socket, a wake-up or an alarm. An interrupted wait reports nothing.
+    pub(crate) fn wait(&self, ready: &mut Ready) -> io::Result<()> {
+        self.report(ready, -1)
+    }
+
+    /// What can be read now.
+    pub(crate) fn look(&self, ready: &mut Ready) -> io::Result<()> {
+        self.report(ready, 0)
+    }
+
+    /// `timeout_ms`: −1 waits for ever.
+    fn report(&self, ready: &mut Ready, timeout_ms: libc::c_int) -> io::Result<()> {
         ready.events.clear();
         let room = ready.events.capacity().min(i32::MAX as usize) as i32;
-        let span = timeout.map(|t| libc::timespec { tv_sec: t.as_secs() as i64, tv_nsec: i64::from(t.subsec_nanos()) });
-        let span_ptr = span.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-        // SAFETY: `events` has room for `room` entries, of which the kernel writes the first `count`; `span` lives
-        // through the call; the signal mask is null, of which the size is ignored.
-        let count = unsafe {
-            libc::syscall(
-                libc::SYS_epoll_pwait2,
-                self.fd.as_raw_fd(),
-                ready.events.as_mut_ptr(),
-                room,
-                span_ptr,
-                std::ptr::null::<libc::sigset_t>(),
-                0_usize,
-            )
-        };
+        // SAFETY: `events` has room for `room` entries, of which the kernel writes the first `count`.
+        let count = unsafe { libc::epoll_wait(self.fd.as_raw_fd(), ready.events.as_mut_ptr(), room, timeout_ms) };
         if count < 0 {
             let error = io::Error::last_os_error();
             return if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) };
@@ -85,6 +93,113 @@ impl Epoll {
         // SAFETY: the kernel has written `count` entries, which is at most the capacity.
         unsafe { ready.events.set_len(count as usize) };
         Ok(())
+    }
+}
+
+/// Makes a wait return at a time. It stays set while packets come and go: a time-out given to each wait would have the
+/// kernel set and take back a timer per packet, which costs more than what else the relay does with it.
+#[derive(Debug)]
+pub(crate) struct Alarm {
+    fd: OwnedFd,
+    set_for: Option<Instant>,
+}
+
+impl Alarm {
+    /// A new timer, not set.
+    pub(crate) fn new() -> io::Result<Alarm> {
+        Ok(Alarm { fd: timer(libc::TFD_NONBLOCK)?, set_for: None })
+    }
+
+    /// Lets the alarm be reported at `at` at the latest. One that is set for earlier stays.
+    pub(crate) fn set(&mut self, at: Instant) -> io::Result<()> {
+        if self.set_for.is_some_and(|set_for| set_for <= at) {
+            return Ok(());
+        }
+        // Setting forgets that it rang.
+        set_timer(&self.fd, at, Duration::ZERO)?;
+        self.set_for = Some(at);
+        Ok(())
+    }
+
+    /// It was reported: the next `set` sets it anew.
+    pub(crate) fn rang(&mut self) {
+        self.set_for = None;
+    }
+}
+
+/// A steady beat to work by, for who would set an alarm for nearly every millisecond anyway: the kernel goes on by itself.
+#[derive(Debug)]
+pub(crate) struct Beat {
+    fd: OwnedFd,
+    beats: bool,
+}
+
+impl Beat {
+    /// It does not beat yet.
+    pub(crate) fn new() -> io::Result<Beat> {
+        Ok(Beat { fd: timer(0)?, beats: false })
+    }
+
+    /// Starts, with the first beat at `first`, or goes on; see [`Beat::stop`].
+    pub(crate) fn start(&mut self, first: impl FnOnce() -> Instant, every: Duration) -> io::Result<()> {
+        if !self.beats {
+            set_timer(&self.fd, first(), every)?;
+            self.beats = true;
+        }
+        Ok(())
+    }
+
+    /// Beats no more.
+    pub(crate) fn stop(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.beats) {
+            set_timespec(&self.fd, Duration::ZERO, Duration::ZERO)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the next beat, if none was missed since the last one. Only between `start` and `stop`.
+    pub(crate) fn wait(&self) -> io::Result<()> {
+        let mut count = [0_u8; 8];
+        // SAFETY: reads into eight live bytes.
+        let read = unsafe { libc::read(self.fd.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+        if read >= 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) }
+    }
+}
+
+fn timer(flags: libc::c_int) -> io::Result<OwnedFd> {
+    // SAFETY: takes no pointers; the result is checked.
+    let fd = unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC | flags) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: `fd` is open and owned by nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A time that has passed is now; an interval of zero: once.
+fn set_timer(fd: &OwnedFd, at: Instant, every: Duration) -> io::Result<()> {
+    // Zero would unset it.
+    set_timespec(fd, at.saturating_duration_since(clock::now()).max(Duration::from_nanos(1)), every)
+}
+
+fn set_timespec(fd: &OwnedFd, first: Duration, every: Duration) -> io::Result<()> {
+    let spec = |span: Duration| libc::timespec {
+        tv_sec: i64::try_from(span.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(span.subsec_nanos()),
+    };
+    let value = libc::itimerspec { it_interval: spec(every), it_value: spec(first) };
+    // SAFETY: `value` outlives the call; the old value is not asked for.
+    let result = unsafe { libc::timerfd_settime(fd.as_raw_fd(), 0, &raw const value, std::ptr::null_mut()) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+impl AsFd for Alarm {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
 
@@ -131,6 +246,14 @@ impl AsFd for Wake {
     }
 }
 
+/// Lets the calling thread run before all others that did not ask for it (SCHED_RR).
+pub(crate) fn run_before_others() -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: 1 };
+    // SAFETY: `parameters` outlives the call; 0 names the calling thread.
+    let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_RR, &raw const parameters) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Pins the calling thread to `cpu`.
 pub(crate) fn pin_to_cpu(cpu: usize) -> io::Result<()> {
     if cpu >= libc::CPU_SETSIZE as usize {
@@ -153,17 +276,52 @@ mod tests {
     fn wake_is_reported_once_until_acknowledged() {
         let (epoll, wake, mut ready) = (Epoll::new().unwrap(), Wake::new().unwrap(), Ready::with_capacity(4));
         epoll.add(&wake, 7).unwrap();
-        epoll.wait(&mut ready, Some(Duration::ZERO)).unwrap();
+        epoll.look(&mut ready).unwrap();
         assert_eq!(ready.len(), 0);
         wake.wake();
         wake.wake();
-        epoll.wait(&mut ready, None).unwrap();
+        epoll.wait(&mut ready).unwrap();
         assert_eq!((ready.len(), ready.token(0)), (1, 7));
         wake.acknowledge();
-        epoll.wait(&mut ready, Some(Duration::ZERO)).unwrap();
+        epoll.look(&mut ready).unwrap();
         assert_eq!(ready.len(), 0);
         wake.wake();
-        epoll.wait(&mut ready, None).unwrap();
+        epoll.wait(&mut ready).unwrap();
         assert_eq!(ready.len(), 1, "a wake after the acknowledgement is not lost");
+    }
+
+    #[test]
+    fn alarm_rings_at_its_earliest_time_and_once() {
+        let (epoll, mut alarm, mut ready) = (Epoll::new().unwrap(), Alarm::new().unwrap(), Ready::with_capacity(4));
+        epoll.add_alarm(&alarm, 7).unwrap();
+        let start = clock::now();
+        for ms in [3_600_000, 5, 60_000] {
+            alarm.set(start + Duration::from_millis(ms)).unwrap();
+        }
+        epoll.wait(&mut ready).unwrap();
+        assert_eq!((ready.len(), ready.token(0)), (1, 7));
+        assert!(clock::now() - start >= Duration::from_millis(5));
+        epoll.look(&mut ready).unwrap();
+        assert_eq!(ready.len(), 0, "told once");
+        alarm.rang();
+        alarm.set(start + Duration::from_secs(3_600)).unwrap();
+        epoll.look(&mut ready).unwrap();
+        assert_eq!(ready.len(), 0);
+        alarm.set(start).unwrap();
+        epoll.wait(&mut ready).unwrap();
+        assert_eq!(ready.len(), 1, "a time that has passed");
+    }
+
+    #[test]
+    fn beat_goes_on_by_itself_until_it_is_stopped() {
+        let (mut beat, every, start) = (Beat::new().unwrap(), Duration::from_millis(2), clock::now());
+        for count in 1..=20 {
+            beat.start(|| start + every, every).unwrap();
+            beat.wait().unwrap();
+            assert!(clock::now() >= start + every * count, "not before its time");
+        }
+        beat.stop().unwrap();
+        beat.start(clock::now, Duration::from_secs(3_600)).unwrap();
+        beat.wait().unwrap();
     }
 }

@@ -88,6 +88,8 @@ impl PortRange {
 
     fn bind_pair(&self, rtp_port: u16) -> io::Result<(UdpSocket, UdpSocket)> {
         let rtp = bind_media(self.address, rtp_port)?;
+        // Room for what a flood brings while the thread is held up; a refusal leaves the system's default.
+        let _ = socket2::SockRef::from(&rtp).set_recv_buffer_size(LEG_BUFFER);
         let rtcp = bind_media(self.address, rtp_port + 1)?;
         Ok((rtp, rtcp))
     }
@@ -116,6 +118,10 @@ impl PortLease {
         self.rtp_port + 1
     }
 }
+
+/// Receive buffer of a leg's RTP socket, bytes: at 10,000 small packets a second it lasts for some 100 ms, where the usual
+/// default lasts for 20 ms (measured: `tests/worker_flood.rs` on a machine loaded sevenfold lost 3 % with the default).
+const LEG_BUFFER: usize = 1 << 20;
 
 /// Counts one lease down when dropped.
 #[derive(Debug)]

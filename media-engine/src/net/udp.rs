@@ -43,15 +43,16 @@ impl ReceiveBatch {
         ReceiveBatch { buffers, names, _vectors: vectors, headers }
     }
 
-    /// Receives what is there, without waiting: the number of datagrams. An error that an earlier send caused (ICMP) is no
-    /// error of this socket: nothing is reported for it.
-    pub(crate) fn receive(&mut self, socket: &impl AsRawFd) -> io::Result<usize> {
+    /// Receives what is there, at most `most`, without waiting: the number of datagrams. To look for one more than there are
+    /// costs the kernel a part of what receiving one does. An error that an earlier send caused (ICMP) is no error of this
+    /// socket: nothing is reported for it.
+    pub(crate) fn receive(&mut self, socket: &impl AsRawFd, most: usize) -> io::Result<usize> {
         // SAFETY: the headers point at buffers, names and vectors that this struct owns and does not move.
         let count = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
                 self.headers.as_mut_ptr(),
-                self.headers.len() as u32,
+                most.min(self.headers.len()) as u32,
                 libc::MSG_DONTWAIT,
                 std::ptr::null_mut(),
             )
@@ -67,14 +68,15 @@ impl ReceiveBatch {
     }
 
     /// Datagram `index` of the last `receive`, which counted more than `index`. `None`: cut short or of no known family.
-    pub(crate) fn datagram(&mut self, index: usize) -> Option<(SocketAddr, &[u8])> {
+    /// The bytes may be worked on in place; the next `receive` overwrites them.
+    pub(crate) fn datagram(&mut self, index: usize) -> Option<(SocketAddr, &mut [u8])> {
         let header = &mut self.headers[index];
         header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
         if header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0 {
             return None;
         }
         let length = (header.msg_len as usize).min(MAX_DATAGRAM);
-        Some((address_of(&self.names[index])?, &self.buffers[index][..length]))
+        Some((address_of(&self.names[index])?, &mut self.buffers[index][..length]))
     }
 }
 
@@ -222,13 +224,13 @@ mod tests {
             assert!(out.is_full() && !out.push(there.local_addr().unwrap(), b"beyond"));
             assert_eq!(out.flush(&here), 0);
             let (mut batch, mut got) = (ReceiveBatch::new(8), Vec::new());
-            for index in 0..batch.receive(&there).unwrap() {
+            for index in 0..batch.receive(&there, 8).unwrap() {
                 let (from, bytes) = batch.datagram(index).unwrap();
                 assert_eq!(from, here.local_addr().unwrap());
                 got.push(bytes.to_vec());
             }
             assert_eq!(got, [[0; 5], [1; 5], [2; 5], [3; 5]]);
-            assert_eq!(batch.receive(&there).unwrap(), 0);
+            assert_eq!(batch.receive(&there, 8).unwrap(), 0);
         }
     }
 
@@ -237,7 +239,7 @@ mod tests {
         let (here, there) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
         here.send_to(&[0; MAX_DATAGRAM + 1], there.local_addr().unwrap()).unwrap();
         let mut batch = ReceiveBatch::new(2);
-        assert_eq!(batch.receive(&there).unwrap(), 1);
+        assert_eq!(batch.receive(&there, 8).unwrap(), 1);
         assert_eq!(batch.datagram(0), None);
     }
 

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use crate::audio::tap::{self, TapReader};
 use crate::config::{MediaConfig, SipConfig, TrunkConfig};
 use crate::net::ports::PortRange;
-use crate::sdp::{self, Codec, Direction, Local};
+use crate::sdp::{self, Codec, Direction, Local, LocalSrtp, Srtp};
 use crate::sip::{DialogId, SipCommand, SipEvent, Target};
 use crate::sip_io::{SipHandle, SipStack};
 use crate::units::LegId;
@@ -73,9 +73,12 @@ pub struct Party {
     worker: Worker,
     ports: PortRange,
     codecs: Vec<Codec>,
+    srtp: Srtp,
     dialog: Option<DialogId>,
     offer: Option<String>,
     local: Option<Local>,
+    /// Of our latest description.
+    sdp_version: u64,
     open: bool,
 }
 
@@ -90,7 +93,7 @@ impl Party {
         let trunks = [TrunkConfig { name: TRUNK.into(), hosts: vec![tandem.to_string()], nat: false }];
         let (sip, events) = SipStack::start(&config, &trunks).await.map_err(err)?;
         let range = (40_000, 49_999);
-        let media = MediaConfig { addresses: vec![address], ports: range, workers: 1, cpus: Vec::new() };
+        let media = MediaConfig { addresses: vec![address], ports: range, ..MediaConfig::default() };
         let pool = Pool::start(&media).map_err(err)?;
         let worker = pool.place();
         let (media_in, media) = mpsc::channel(64);
@@ -104,11 +107,18 @@ impl Party {
             worker,
             ports,
             codecs,
+            srtp: Srtp::Optional,
             dialog: None,
             offer: None,
             local: None,
+            sdp_version: 1,
             open: false,
         })
+    }
+
+    /// Whether calls made and taken from now on are encrypted.
+    pub fn set_srtp(&mut self, srtp: Srtp) {
+        self.srtp = srtp;
     }
 
     /// Registers at Tandem as `user`; [`Noticed::Registered`] tells the outcome.
@@ -151,8 +161,9 @@ impl Party {
         };
         let session = sdp::Session::parse(offer.as_bytes()).map_err(err)?;
         let lease = self.ports.lease().map_err(err)?;
-        let local = self.local_for(lease.rtp_port(), lease.rtcp_port());
+        let mut local = self.local_for(lease.rtp_port(), lease.rtcp_port())?;
         let (sdp, audio) = local.answer(&session, 1).map_err(err)?;
+        local.srtp.agreed = audio.srtp;
         let media = LegMedia::Rtp { ports: lease, audio: Some(audio), nat: false };
         self.media_command(WorkerCommand::LegOpen { leg: LEG, media, events: self.media_in.clone() })?;
         self.open = true;
@@ -274,14 +285,18 @@ impl Party {
 
     fn take_answer(&mut self, answer: &str) -> Result<(), PartyError> {
         let session = sdp::Session::parse(answer.as_bytes()).map_err(err)?;
-        let audio = self.local.as_ref().ok_or_else(|| err("no offer was made"))?.accept(&session).map_err(err)?;
+        let local = self.local.as_mut().ok_or_else(|| err("no offer was made"))?;
+        let audio = local.accept(&session).map_err(err)?;
+        local.srtp.agreed = audio.srtp;
         self.media_command(WorkerCommand::RtpUpdate { leg: LEG, audio })
     }
 
-    fn answer_reoffer(&self, offer: &str) -> Result<String, PartyError> {
+    fn answer_reoffer(&mut self, offer: &str) -> Result<String, PartyError> {
         let session = sdp::Session::parse(offer.as_bytes()).map_err(err)?;
-        let local = self.local.as_ref().ok_or_else(|| err("no media"))?;
-        let (sdp, audio) = local.answer(&session, 2).map_err(err)?;
+        let local = self.local.as_mut().ok_or_else(|| err("no media"))?;
+        self.sdp_version += 1;
+        let (sdp, audio) = local.answer(&session, self.sdp_version).map_err(err)?;
+        local.srtp.agreed = audio.srtp;
         self.media_command(WorkerCommand::RtpUpdate { leg: LEG, audio })?;
         Ok(sdp)
     }
@@ -289,16 +304,26 @@ impl Party {
     fn open_media(&mut self, audio: Option<sdp::Audio>) -> Result<Local, PartyError> {
         self.close_media();
         let ports = self.ports.lease().map_err(err)?;
-        let local = self.local_for(ports.rtp_port(), ports.rtcp_port());
+        let local = self.local_for(ports.rtp_port(), ports.rtcp_port())?;
         let media = LegMedia::Rtp { ports, audio, nat: false };
         self.media_command(WorkerCommand::LegOpen { leg: LEG, media, events: self.media_in.clone() })?;
         self.open = true;
         Ok(local)
     }
 
-    fn local_for(&self, rtp_port: u16, rtcp_port: u16) -> Local {
+    fn local_for(&self, rtp_port: u16, rtcp_port: u16) -> Result<Local, PartyError> {
         let session_id = u64::from(rtp_port);
-        Local { address: self.ports.address(), rtp_port, rtcp_port, session_id, codecs: self.codecs.clone() }
+        let mut secret = [0; 32];
+        aws_lc_rs::rand::fill(&mut secret).map_err(|_| err("the system's random source failed"))?;
+        Ok(Local {
+            address: self.ports.address(),
+            rtp_port,
+            rtcp_port,
+            session_id,
+            codecs: self.codecs.clone(),
+            comfort_noise: false,
+            srtp: LocalSrtp::new(self.srtp, secret),
+        })
     }
 
     fn close_media(&mut self) {

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::packet::{Packet, ReportBlock, SenderReport, parse};
 use super::write::{Compound, RtcpError, write_compound};
 use crate::rtp::{ReceiveStats, SendStats};
+use crate::units::ClockRate;
 
 /// Time between reports (RFC 3550 section 6.2).
 pub const INTERVAL: Duration = Duration::from_secs(5);
@@ -41,6 +42,23 @@ pub struct RemoteReport {
     pub at: Instant,
 }
 
+/// What the far end told of the stream that we send, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct FarEnd {
+    /// Reports about our stream.
+    pub reports: u64,
+    /// Sum of the lost shares that they told, each 0 to 1: differences give the mean over any span.
+    pub loss_sum: f64,
+    /// The latest lost share, 0 to 1.
+    pub loss: f64,
+    /// Jitter that the far end sees.
+    pub jitter: Duration,
+    /// When the latest report about our stream came.
+    pub reported_at: Option<Instant>,
+    /// When the latest RTCP of any kind came.
+    pub heard_at: Option<Instant>,
+}
+
 /// RTCP of one leg.
 #[derive(Clone, Debug)]
 pub struct Session {
@@ -52,6 +70,10 @@ pub struct Session {
     last_sender_report: Option<(u32, u32, Instant)>,
     round_trip: Option<Duration>,
     remote: Option<RemoteReport>,
+    /// Reports about our stream, the sum of their lost shares in 1/256, and the latest RTCP of any kind.
+    reports: u64,
+    lost_sum: u64,
+    heard_at: Option<Instant>,
     bye: bool,
     malformed: u64,
 }
@@ -76,6 +98,9 @@ impl Session {
             last_sender_report: None,
             round_trip: None,
             remote: None,
+            reports: 0,
+            lost_sum: 0,
+            heard_at: None,
             bye: false,
             malformed: 0,
         }
@@ -85,6 +110,7 @@ impl Session {
     pub fn handle_datagram(&mut self, bytes: &[u8], now: Instant) {
         let mut packets = parse(bytes);
         for packet in packets.by_ref() {
+            self.heard_at = Some(now);
             match packet {
                 Packet::SenderReport { report, blocks } => {
                     self.last_sender_report = Some((report.ssrc, (report.ntp >> 16) as u32, now));
@@ -103,6 +129,8 @@ impl Session {
         if block.ssrc != self.ssrc {
             return;
         }
+        self.reports += 1;
+        self.lost_sum += u64::from(block.fraction_lost);
         self.remote = Some(RemoteReport {
             fraction_lost: block.fraction_lost,
             cumulative_lost: block.cumulative_lost,
@@ -215,6 +243,18 @@ impl Session {
     /// What the far end last said of our stream.
     pub fn remote(&self) -> Option<RemoteReport> {
         self.remote
+    }
+
+    /// What the far end told of our stream, whose clock is `clock`.
+    pub fn far_end(&self, clock: ClockRate) -> FarEnd {
+        let share = |lost: u64| lost as f64 / 256.0;
+        let (loss, ticks, reported_at) = match self.remote {
+            Some(remote) => (share(u64::from(remote.fraction_lost)), remote.jitter, Some(remote.at)),
+            None => (0.0, 0, None),
+        };
+        let jitter = Duration::from_nanos(u64::from(ticks) * 1_000_000_000 / u64::from(clock.0.max(1)));
+        let (reports, loss_sum) = (self.reports, share(self.lost_sum));
+        FarEnd { reports, loss_sum, loss, jitter, reported_at, heard_at: self.heard_at }
     }
 
     /// Whether the far end said goodbye. It ends no leg: signalling does.

@@ -3,7 +3,7 @@
 //! ```text
 //! datagram ─ is_rtcp? ─┬─▶ rtcp
 //!                      └─▶ RtpPacket::parse ─┬─▶ ReceiveStats
-//!                                            ├─▶ RelayMap ─▶ RtpHeader::write_to   (same codec)
+//!                                            ├─▶ RelayMap ─▶ RtpHeader::write_to   (relayed)
 //!                                            └─▶ jitter                            (decoded path)
 //! ```
 //!

@@ -1,4 +1,4 @@
-//! Same-codec relay: one incoming stream's numbers mapped onto one outgoing stream.
+//! Relay: one incoming stream's numbers mapped onto one outgoing stream.
 //!
 //! ```text
 //! incoming  SSRC A: 7 8 10 9 ┊ SSRC B: 500 501 ┊ (played locally) ┊ B: 640 641
@@ -28,6 +28,11 @@ use crate::units::ClockRate;
 /// How far behind the newest packet a late one may be (RFC 3550 appendix A.1, MAX_MISORDER).
 const MAX_MISORDER: u64 = 100;
 
+/// A jump this far ahead of what was sent last has to be proven by a second packet, and then closes up: where the far end, or
+/// SRTP's roll-over counter, takes half of all numbers for the past, nothing would be heard for the other half. Beyond any loss
+/// that a call outlives.
+const MAX_AHEAD: u64 = 0x6000;
+
 /// Longest packet whose duration is believed when learnt from two timestamps.
 const MAX_PACKET: Duration = Duration::from_millis(120);
 
@@ -54,6 +59,8 @@ enum Place {
     BelowFloor,
     /// Too far behind: the source restarted, or a stray.
     TooOld,
+    /// Too far ahead, likewise.
+    TooFar,
 }
 
 impl Stretch {
@@ -97,6 +104,8 @@ pub struct RelayMap {
     clock: ClockRate,
     /// Extended number of the next packet beyond all sent.
     next_sequence: u64,
+    /// The same beyond all that really left; see [`RelayMap::has_left`].
+    sent_to: u64,
     /// Timestamp at which the next packet would start if the stream went on without a pause.
     next_timestamp: u32,
     last_timestamp: u32,
@@ -120,6 +129,7 @@ impl RelayMap {
             ssrc,
             clock,
             next_sequence: u64::from(sequence),
+            sent_to: u64::from(sequence),
             next_timestamp: timestamp,
             last_timestamp: timestamp,
             last_at: None,
@@ -150,12 +160,70 @@ impl RelayMap {
         self.relay(packet, Some(now))
     }
 
+    /// Says that the packet whose header was made last has left.
+    pub fn has_left(&mut self) {
+        self.sent_to = self.next_sequence;
+    }
+
+    /// Says how long the packet that was mapped last is, where its payload tells: no need to learn it from timestamps, which
+    /// a pause between two packets would belie.
+    pub fn last_lasts(&mut self, timestamp: u32, ticks: u32) {
+        let newest = self.current.is_some_and(|stretch| stretch.newest_timestamp == timestamp);
+        if newest {
+            self.packet_ticks = ticks;
+            self.next_timestamp = self.last_timestamp.wrapping_add(ticks);
+        }
+    }
+
+    /// How far the current source has been relayed: its SSRC, and its timestamp behind the newest packet; and when that was.
+    pub fn relayed_to(&self) -> Option<(u32, u32, Instant)> {
+        let stretch = self.current?;
+        let ahead = self.next_timestamp.wrapping_sub(self.last_timestamp);
+        Some((stretch.ssrc, stretch.newest_timestamp.wrapping_add(ahead), self.last_at?))
+    }
+
+    /// Begins a stretch with a source whose next packet will be `sequence` at `timestamp`, and follows without a gap what
+    /// was sent before: that packet gets the next number and timestamp, and the ones behind it theirs, in whatever order
+    /// they come.
+    pub fn resume(&mut self, ssrc: u32, sequence: u16, timestamp: u32) {
+        if let Some(stretch) = self.current.take() {
+            self.previous = Some(stretch);
+        }
+        self.restart = None;
+        let mut incoming = SeqExtender::new();
+        let base_in = incoming.extend(sequence.wrapping_sub(1)) + 1;
+        self.current = Some(Stretch {
+            ssrc,
+            incoming,
+            base_in,
+            base_out: self.next_sequence,
+            floor_out: self.next_sequence,
+            timestamp_offset: self.next_timestamp.wrapping_sub(timestamp),
+            newest_timestamp: timestamp.wrapping_sub(self.packet_ticks),
+        });
+    }
+
+    /// Goes on at another clock, and with packets of another usual length.
+    pub fn set_clock(&mut self, clock: ClockRate, packet: Duration) {
+        self.previous = None;
+        if self.current.take().is_some() {
+            self.restart = None;
+        }
+        self.clock = clock;
+        self.packet_ticks = clock.ticks(packet).min(u64::from(u32::MAX)) as u32;
+    }
+
     fn relay(&mut self, packet: &RtpPacket<'_>, now: Option<Instant>) -> Option<RtpHeader> {
         let mut same_source = false;
         if let Some(stretch) = self.current.as_mut().filter(|stretch| stretch.ssrc == packet.ssrc()) {
             same_source = true;
-            let place = stretch.place(packet);
+            let before = *stretch;
+            let mut place = stretch.place(packet);
             let offset = stretch.timestamp_offset;
+            if matches!(place, Place::At(out, true) if out >= self.sent_to + MAX_AHEAD) {
+                *stretch = before;
+                place = Place::TooFar;
+            }
             match place {
                 Place::At(out, newest) => {
                     self.restart = None;
@@ -166,9 +234,11 @@ impl RelayMap {
                     return Some(self.header(packet, packet.marker(), out, timestamp));
                 }
                 Place::BelowFloor => {}
-                Place::TooOld => {
+                Place::TooOld | Place::TooFar => {
                     let proof = (packet.ssrc(), packet.sequence());
                     if self.restart == Some(proof) {
+                        // Numbers that never left are free.
+                        self.next_sequence = self.sent_to;
                         return Some(self.rebase(packet, now));
                     }
                     self.restart = Some((packet.ssrc(), packet.sequence().wrapping_add(1)));
@@ -177,6 +247,7 @@ impl RelayMap {
         }
         if let Some(stretch) = self.previous.filter(|stretch| stretch.ssrc == packet.ssrc())
             && let Some(out) = stretch.late(packet)
+            && self.current.is_none_or(|current| out < current.floor_out)
         {
             let timestamp = packet.timestamp().wrapping_add(stretch.timestamp_offset);
             return Some(self.header(packet, packet.marker(), out, timestamp));
@@ -210,6 +281,7 @@ impl RelayMap {
         self.restart = None;
         let (out, timestamp) = (self.next_sequence, self.next_timestamp);
         self.advance(out, timestamp, now);
+        self.has_left();
         self.next_timestamp = timestamp.wrapping_add(ticks);
         RtpHeader { payload_type, marker, sequence: out as u16, timestamp, ssrc: self.ssrc }
     }

@@ -73,6 +73,10 @@ impl Source {
     fn expected(&self) -> u64 {
         u64::from(self.extended_highest().wrapping_sub(u32::from(self.base))) + 1
     }
+
+    fn lost(&self) -> u64 {
+        self.expected().saturating_sub(self.received)
+    }
 }
 
 /// Reception of one stream.
@@ -83,19 +87,22 @@ pub struct ReceiveStats {
     source: Option<Source>,
     packets: u64,
     octets: u64,
+    /// Of sources before this one.
+    lost_before: u64,
     last_arrival: Option<Instant>,
 }
 
 impl ReceiveStats {
     /// Nothing received; `clock` is the stream's RTP clock.
     pub fn new(clock: ClockRate) -> ReceiveStats {
-        ReceiveStats { clock, ssrc: None, source: None, packets: 0, octets: 0, last_arrival: None }
+        ReceiveStats { clock, ssrc: None, source: None, packets: 0, octets: 0, lost_before: 0, last_arrival: None }
     }
 
     /// Takes a packet; another SSRC than before begins anew.
     pub fn on_rtp(&mut self, packet: &RtpPacket<'_>, arrival: Instant) {
         if self.ssrc != Some(packet.ssrc()) {
             self.ssrc = Some(packet.ssrc());
+            self.lost_before = self.lost();
             self.source = None;
         }
         self.octets += packet.payload().len() as u64;
@@ -110,9 +117,15 @@ impl ReceiveStats {
     }
 
     /// Takes a packet whose timestamp says nothing of its sending time, such as a telephone-event:
-    /// counted, but without weight in the jitter.
-    pub fn on_untimed_packet(&mut self, sequence: u16, arrival: Instant) {
-        self.count(sequence, arrival);
+    /// counted, but without weight in the jitter. One of another SSRC says nothing of this stream: gateways send keys under one
+    /// of their own.
+    pub fn on_untimed_rtp(&mut self, packet: &RtpPacket<'_>, arrival: Instant) {
+        if *self.ssrc.get_or_insert(packet.ssrc()) == packet.ssrc() {
+            self.count(packet.sequence(), arrival);
+        } else {
+            self.packets += 1;
+            self.last_arrival = Some(arrival);
+        }
     }
 
     /// RFC 3550 appendix A.1, without probation: the leg decides which sources are valid.
@@ -132,6 +145,7 @@ impl ReceiveStats {
                 source.restart = Some(sequence.wrapping_add(1));
                 return false;
             }
+            self.lost_before += source.lost();
             *source = Source::new(sequence);
         }
         source.received += 1;
@@ -190,6 +204,11 @@ impl ReceiveStats {
     /// Payload bytes received by [`ReceiveStats::on_rtp`], over all sources.
     pub fn octets(&self) -> u64 {
         self.octets
+    }
+
+    /// Packets lost since the start, over all sources.
+    pub fn lost(&self) -> u64 {
+        self.lost_before + self.source.as_ref().map_or(0, Source::lost)
     }
 
     /// Packets that the current source should have sent so far.
@@ -383,11 +402,38 @@ mod tests {
     fn untimed_packets_count_without_jitter() {
         let base = test_epoch();
         let mut stats = ReceiveStats::new(CLOCK);
-        stats.on_packet(1, 0, base);
+        on(&mut stats, 9, 1, false, base);
         for n in 2..10_u16 {
-            stats.on_untimed_packet(n, base + Duration::from_millis(u64::from(n) * 20));
+            on(&mut stats, 9, n, true, base + Duration::from_millis(u64::from(n) * 20));
         }
         assert_eq!((stats.peek().jitter, stats.peek().cumulative_lost), (0, 0));
+    }
+
+    fn on(stats: &mut ReceiveStats, ssrc: u32, sequence: u16, untimed: bool, at: Instant) {
+        let header = super::super::RtpHeader { payload_type: 0, marker: false, sequence, timestamp: 0, ssrc };
+        let mut bytes = [0; 12];
+        header.write_to(&mut bytes).unwrap();
+        let packet = RtpPacket::parse(&bytes).unwrap();
+        if untimed { stats.on_untimed_rtp(&packet, at) } else { stats.on_rtp(&packet, at) }
+    }
+
+    #[test]
+    fn losses_add_up_over_sources_and_keys_of_another_source_say_nothing_of_them() {
+        let (base, mut stats) = (test_epoch(), ReceiveStats::new(CLOCK));
+        for n in [1, 2, 5, 6] {
+            on(&mut stats, 9, n, false, base);
+        }
+        assert_eq!(stats.lost(), 2);
+        for n in 7_000..7_008 {
+            on(&mut stats, 77, n, true, base);
+        }
+        on(&mut stats, 9, 8, false, base);
+        assert_eq!((stats.lost(), stats.packets(), stats.ssrc()), (3, 13, Some(9)));
+        // Another stream, and one that restarts under its own name.
+        for (ssrc, n) in [(10, 100), (10, 103), (10, 40_000), (10, 40_001), (10, 40_003)] {
+            on(&mut stats, ssrc, n, false, base);
+        }
+        assert_eq!(stats.lost(), 3 + 2 + 1);
     }
 
     #[test]

@@ -80,18 +80,21 @@ pub fn event_of(digit: char) -> Option<u8> {
     (0..16).find(|&event| digit_of(event) == Some(upper))
 }
 
-/// A key press that has ended.
+/// A key press: one that has ended, or what is known of it so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digit {
     /// `0`–`9`, `*`, `#`, `A`–`D`.
     pub digit: char,
     /// Its length in ticks of the RTP clock.
     pub duration_ticks: u32,
+    /// Timestamp at which it began.
+    pub began: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Press {
     event: u8,
+    began: u32,
     /// Timestamp of the current segment; equal to the press's own until 65535 ticks have passed.
     timestamp: u32,
     /// Ticks of the segments before the current one (RFC 4733 section 2.5.1.3).
@@ -103,7 +106,7 @@ struct Press {
 impl Press {
     fn digit(&self) -> Option<Digit> {
         let duration_ticks = self.before.saturating_add(u32::from(self.duration));
-        digit_of(self.event).map(|digit| Digit { digit, duration_ticks })
+        digit_of(self.event).map(|digit| Digit { digit, duration_ticks, began: self.began })
     }
 }
 
@@ -149,6 +152,7 @@ impl EventReceiver {
         let lost = self.finish();
         self.pressed = Some(Press {
             event: event.event,
+            began: timestamp,
             timestamp,
             before: 0,
             duration: event.duration,
@@ -164,6 +168,11 @@ impl EventReceiver {
                 lost
             }
         }
+    }
+
+    /// The key that is being pressed, with its length so far.
+    pub fn pressed(&self) -> Option<Digit> {
+        self.pressed.as_ref().and_then(Press::digit)
     }
 
     /// Ends a key press whose end packets were lost.
@@ -209,17 +218,25 @@ pub struct EventPacket {
     pub event: TelephoneEvent,
     /// Set on the first packet only.
     pub marker: bool,
+    /// Ticks by which the timestamp moves for this packet and those behind it: a new segment (RFC 4733 section 2.5.1.3).
+    pub advance: u32,
     /// The last of the three end packets.
     pub last: bool,
 }
 
 /// Makes the packets of one key press, one per packet interval.
+///
+/// Its length may be known from the start ([`EventSender::new`]) or become known while it lasts ([`EventSender::open`]).
 #[derive(Clone, Debug)]
 pub struct EventSender {
     event: u8,
-    step: u16,
-    total: u16,
-    sent: u16,
+    step: u32,
+    /// Length as far as it is known.
+    total: u32,
+    open: bool,
+    sent: u32,
+    /// Ticks of the segments before the current one.
+    before: u32,
     first: bool,
     ends_left: u8,
 }
@@ -227,37 +244,63 @@ pub struct EventSender {
 impl EventSender {
     /// Level of the keys we send, in −dBm0: a usual telephone's.
     const VOLUME: u8 = 10;
+    /// Longest segment.
+    const SEGMENT: u32 = u16::MAX as u32;
 
-    /// A press of `digit` for `duration`, packets every `interval`; `None` when it is not a key.
-    ///
-    /// The length is kept between one interval and 65535 ticks (8.1 s at 8 kHz, 1.3 s at 48 kHz): one
-    /// segment of RFC 4733.
+    /// A press of `digit` for `duration`, at least one interval, packets every `interval`; `None` when it is not a key.
     pub fn new(digit: char, duration: Duration, interval: Duration, clock: ClockRate) -> Option<EventSender> {
-        let event = event_of(digit)?;
-        let step = clock.ticks(interval).clamp(1, u64::from(u16::MAX)) as u16;
-        let total = clock.ticks(duration).clamp(u64::from(step), u64::from(u16::MAX)) as u16;
-        Some(EventSender { event, step, total, sent: 0, first: true, ends_left: 3 })
+        let mut sender = EventSender::open(digit, interval, clock)?;
+        sender.close(clock.ticks(duration).min(u64::from(u32::MAX)) as u32);
+        Some(sender)
     }
 
-    /// The next packet; all share one timestamp. `None` after the third end packet.
+    /// A press of `digit` that lasts until it is closed.
+    pub fn open(digit: char, interval: Duration, clock: ClockRate) -> Option<EventSender> {
+        let event = event_of(digit)?;
+        let step = clock.ticks(interval).clamp(1, u64::from(u16::MAX)) as u32;
+        Some(EventSender { event, step, total: step, open: true, sent: 0, before: 0, first: true, ends_left: 3 })
+    }
+
+    /// So long it has lasted, at least. What is sent never says more, but for one interval at its beginning.
+    pub fn lasts(&mut self, ticks: u32) {
+        if self.open {
+            self.total = self.total.max(ticks);
+        }
+    }
+
+    /// So long it lasted.
+    pub fn close(&mut self, ticks: u32) {
+        self.lasts(ticks);
+        self.open = false;
+    }
+
+    /// The next packet; those of one segment share a timestamp. `None` after the third end packet.
     pub fn next_packet(&mut self) -> Option<EventPacket> {
         if self.ends_left == 0 {
             return None;
         }
-        self.sent = self.sent.saturating_add(self.step).min(self.total);
-        let end = self.sent == self.total;
+        let mut advance = 0;
+        let full = self.before.saturating_add(Self::SEGMENT);
+        if self.sent == full && self.total > full {
+            self.before = full;
+            advance = Self::SEGMENT;
+        }
+        let most = self.total.min(self.before.saturating_add(Self::SEGMENT));
+        self.sent = self.sent.saturating_add(self.step).min(most);
+        let end = !self.open && self.sent == self.total;
         if end {
             self.ends_left -= 1;
         }
-        let event = TelephoneEvent { event: self.event, end, volume: Self::VOLUME, duration: self.sent };
+        let duration = (self.sent - self.before) as u16;
+        let event = TelephoneEvent { event: self.event, end, volume: Self::VOLUME, duration };
         let marker = std::mem::replace(&mut self.first, false);
-        Some(EventPacket { event, marker, last: self.ends_left == 0 })
+        Some(EventPacket { event, marker, advance, last: self.ends_left == 0 })
     }
 
-    /// Length of the whole press in ticks: how far the audio's timestamp has moved at its end, not
+    /// Length of the whole press in ticks, as far as it is known: how far the audio's timestamp has moved at its end, not
     /// counting the two repeated end packets.
     pub fn total_ticks(&self) -> u32 {
-        u32::from(self.total)
+        self.total
     }
 }
 

@@ -4,6 +4,9 @@ use super::RtpMap;
 use crate::units::{ClockRate, Ptime, SampleRate};
 use std::time::Duration;
 
+/// What is left of an Ethernet frame for a payload.
+const MAX_PAYLOAD: usize = 1_440;
+
 /// A codec of the live path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Codec {
@@ -11,6 +14,8 @@ pub enum Codec {
     Pcmu,
     /// G.711 A-law.
     Pcma,
+    /// G.722 at 64 kbit/s: samples at 16 kHz, an RTP clock of 8 kHz (RFC 3551 section 4.5.2).
+    G722,
     /// Opus (RFC 7587), mono.
     Opus,
     /// Linear PCM of 16 bits, network byte order, mono (RFC 3551 section 4.5.11).
@@ -24,7 +29,7 @@ impl Codec {
     /// The codec that a peer's line means, if Tandem knows it.
     pub fn of(map: &RtpMap<'_>) -> Option<Codec> {
         let l16 = SampleRate::from_hz(map.clock).map(|rate| Codec::L16 { rate });
-        [Codec::Pcmu, Codec::Pcma, Codec::Opus].into_iter().chain(l16).find(|codec| codec.matches(map))
+        [Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::Opus].into_iter().chain(l16).find(|codec| codec.matches(map))
     }
 
     /// Encoding name of `rtpmap`.
@@ -32,6 +37,7 @@ impl Codec {
         match self {
             Codec::Pcmu => "PCMU",
             Codec::Pcma => "PCMA",
+            Codec::G722 => "G722",
             Codec::Opus => "opus",
             Codec::L16 { .. } => "L16",
         }
@@ -40,7 +46,7 @@ impl Codec {
     /// RTP clock.
     pub fn clock(self) -> ClockRate {
         match self {
-            Codec::Pcmu | Codec::Pcma => ClockRate::HZ_8000,
+            Codec::Pcmu | Codec::Pcma | Codec::G722 => ClockRate::HZ_8000,
             Codec::Opus => ClockRate::HZ_48000,
             Codec::L16 { rate } => ClockRate(rate.hz()),
         }
@@ -50,6 +56,7 @@ impl Codec {
     pub fn sample_rate(self) -> SampleRate {
         match self {
             Codec::Pcmu | Codec::Pcma => SampleRate::HZ_8000,
+            Codec::G722 => SampleRate::HZ_16000,
             Codec::Opus => SampleRate::HZ_48000,
             Codec::L16 { rate } => rate,
         }
@@ -60,6 +67,7 @@ impl Codec {
         match self {
             Codec::Pcmu => Some(0),
             Codec::Pcma => Some(8),
+            Codec::G722 => Some(9),
             Codec::Opus | Codec::L16 { .. } => None,
         }
     }
@@ -81,12 +89,18 @@ impl Codec {
         map.name.eq_ignore_ascii_case(self.name()) && map.clock == self.clock().0 && map.channels == channels
     }
 
-    /// The longest packet not above `asked` that the codec can make: Opus has frames of 10, 20, 40 and 60 ms.
+    /// The longest packet not above `asked` that the codec can make and a datagram can carry: Opus has frames of 10, 20, 40 and
+    /// 60 ms, L16 may have many bytes.
     pub(super) fn packet_length(self, asked: Ptime) -> Ptime {
-        match (self, asked.0.as_millis()) {
-            (Codec::Opus, 30..=39) => Ptime::MS_20,
-            (Codec::Opus, 50..=59) => Ptime(Duration::from_millis(40)),
-            _ => asked,
-        }
+        let ms = match (self, asked.0.as_millis() as u64) {
+            (Codec::Opus, 30..=39) => 20,
+            (Codec::Opus, 50..=59) => 40,
+            (Codec::L16 { rate }, asked) => {
+                let fits = MAX_PAYLOAD / (rate.samples_in_ms(10) * 2) * 10;
+                asked.min((fits as u64).max(10))
+            }
+            (_, asked) => asked,
+        };
+        Ptime(Duration::from_millis(ms))
     }
 }

@@ -1,6 +1,6 @@
 //! Fuzz target of the description parser: a plain function over bytes.
 
-use super::{Codec, Direction, Local, Session, is_webrtc};
+use super::{Codec, Direction, Local, LocalSrtp, Session, Srtp, is_webrtc};
 
 /// Parses bytes as a description, answers it and accepts it; our own texts always parse.
 pub fn fuzz_session(bytes: &[u8]) {
@@ -12,6 +12,8 @@ pub fn fuzz_session(bytes: &[u8]) {
         rtcp_port: 20_001,
         session_id: 1,
         codecs: vec![Codec::Pcmu, Codec::Pcma, Codec::Opus],
+        srtp: LocalSrtp::new(Srtp::Optional, [7; 32]),
+        comfort_noise: true,
     };
     let _ = local.accept(&session);
     if let Ok((text, audio)) = local.answer(&session, 1) {

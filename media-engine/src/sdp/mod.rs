@@ -1,4 +1,4 @@
-//! Session descriptions (RFC 8866) and offer/answer for plain RTP legs (RFC 3264).
+//! Session descriptions (RFC 8866) and offer/answer for RTP legs (RFC 3264), plain or with keys (RFC 4568).
 //!
 //! ```text
 //!  text ─▶ Session::parse ─▶ Local::answer ─▶ (answer text, Audio)
@@ -10,12 +10,14 @@
 //! ([`is_webrtc`]); `leg::webrtc` answers them.
 
 mod codec;
+mod crypto;
 #[doc(hidden)]
 pub mod fuzz;
 mod offer;
 
 pub use codec::Codec;
-pub use offer::{Audio, Local, TelephoneEventFormat};
+pub use crypto::{LocalSrtp, Srtp, SrtpKeys};
+pub use offer::{Audio, ComfortNoiseFormat, Local, TelephoneEventFormat};
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -49,6 +51,9 @@ pub enum SdpError {
     /// None of our codecs.
     #[error("no codec in common")]
     NoCommonCodec,
+    /// Keys offered where none may be, none where some must be, or none that we can follow.
+    #[error("no agreement on SRTP keys")]
+    Keys,
     /// A media address that is missing, a name, or not unicast.
     #[error("no usable media address")]
     Address,
@@ -163,6 +168,11 @@ impl Media {
         self.protocol.eq_ignore_ascii_case("RTP/AVP") || self.protocol.eq_ignore_ascii_case("RTP/AVPF")
     }
 
+    /// Whether the section is RTP encrypted by keys in the description: `RTP/SAVP` or `RTP/SAVPF`.
+    pub fn is_srtp(&self) -> bool {
+        self.protocol.eq_ignore_ascii_case("RTP/SAVP") || self.protocol.eq_ignore_ascii_case("RTP/SAVPF")
+    }
+
     /// Payload types in order of preference.
     pub fn payload_types(&self) -> impl Iterator<Item = u8> {
         self.formats.iter().filter_map(|format| format.parse().ok()).filter(|pt| *pt < 128)
@@ -186,6 +196,8 @@ impl Media {
         match payload_type {
             0 => Some(RtpMap { name: "PCMU", clock: 8000, channels: 1 }),
             8 => Some(RtpMap { name: "PCMA", clock: 8000, channels: 1 }),
+            9 => Some(RtpMap { name: "G722", clock: 8000, channels: 1 }),
+            13 => Some(RtpMap { name: "CN", clock: 8000, channels: 1 }),
             _ => None,
         }
     }
@@ -196,6 +208,16 @@ impl Media {
         let longest = number("maxptime").map_or(60, |max| (max / 10 * 10).clamp(10, 60));
         let asked = number("ptime").filter(|ms| (10..=60).contains(ms)).unwrap_or(20) / 10 * 10;
         Ptime(Duration::from_millis(u64::from(asked.min(longest))))
+    }
+
+    /// Whether the section's describer asks of an Opus format that silence is not sent (RFC 7587 section 6.1).
+    pub fn wants_dtx(&self, payload_type: u8) -> bool {
+        let lines = self.attributes.iter().filter(|attribute| attribute.name == "fmtp");
+        lines.filter_map(|attribute| attribute.value.as_deref()?.trim().split_once([' ', '\t'])).any(
+            |(number, values)| {
+                number.parse() == Ok(payload_type) && values.split(';').any(|value| value.trim() == "usedtx=1")
+            },
+        )
     }
 
     fn direction(&self) -> Option<Direction> {
@@ -283,6 +305,12 @@ impl Session {
     pub fn first_audio_codec(&self) -> Option<Codec> {
         let audio = self.audio()?;
         audio.payload_types().find_map(|payload_type| audio.rtpmap(payload_type).as_ref().and_then(Codec::of))
+    }
+
+    /// Whether the first audio section knows comfort noise (RFC 3389).
+    pub fn offers_comfort_noise(&self) -> bool {
+        let is_noise = |map: RtpMap<'_>| map.name.eq_ignore_ascii_case("CN");
+        self.audio().is_some_and(|audio| audio.payload_types().any(|number| audio.rtpmap(number).is_some_and(is_noise)))
     }
 
     /// Where the audio, or else the session, is to be sent; `None` when that is no address.

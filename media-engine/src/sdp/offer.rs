@@ -1,8 +1,9 @@
-//! Offers and answers for plain RTP legs: one audio section, everything else refused (RFC 3264).
+//! Offers and answers for RTP legs: one audio section, everything else refused (RFC 3264).
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
+use super::crypto::{Crypto, LocalSrtp, SrtpKeys};
 use super::{Codec, Direction, Media, SdpError, Session};
 use crate::units::{ClockRate, Ptime};
 
@@ -19,6 +20,19 @@ pub struct Local {
     pub session_id: u64,
     /// Codecs that we carry; in offers the first is preferred.
     pub codecs: Vec<Codec>,
+    /// Whether and with which keys media is encrypted.
+    pub srtp: LocalSrtp,
+    /// Whether to offer comfort noise, and to agree to it: where the other leg of the call has it, so that it can be relayed.
+    pub comfort_noise: bool,
+}
+
+/// Comfort noise as agreed (RFC 3389): who has nothing to say may send this instead of audio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ComfortNoiseFormat {
+    /// Payload type to send.
+    pub payload_type: u8,
+    /// Payload type that the peer sends.
+    pub receive_payload_type: u8,
 }
 
 /// Telephone-events as agreed (RFC 4733).
@@ -43,6 +57,10 @@ pub struct Audio {
     pub receive_payload_type: u8,
     /// Keys, when agreed.
     pub telephone_event: Option<TelephoneEventFormat>,
+    /// Comfort noise of the codec's clock, when agreed.
+    pub comfort_noise: Option<ComfortNoiseFormat>,
+    /// The peer would rather not be sent silence (Opus).
+    pub dtx: bool,
     /// Length of the packets that we send.
     pub ptime: Ptime,
     /// Where RTP goes; unspecified (`0.0.0.0`) while the peer holds in the old way.
@@ -53,6 +71,30 @@ pub struct Audio {
     pub rtcp_mux: bool,
     /// Our direction.
     pub direction: Direction,
+    /// Keys of both directions; `None`: plain.
+    pub srtp: Option<SrtpKeys>,
+}
+
+impl Audio {
+    /// The least that can be agreed with a far end at `remote`: packets of 20 ms both ways, under the codec's static payload type or
+    /// 111, RTCP to the port above; no keys, no pauses, nothing encrypted. A base for what differs.
+    pub fn plain(codec: Codec, remote: SocketAddr) -> Audio {
+        let payload_type = codec.static_payload_type().unwrap_or(111);
+        Audio {
+            codec,
+            payload_type,
+            receive_payload_type: payload_type,
+            telephone_event: None,
+            comfort_noise: None,
+            dtx: false,
+            ptime: Ptime::MS_20,
+            remote_rtp: remote,
+            remote_rtcp: SocketAddr::new(remote.ip(), remote.port().saturating_add(1)),
+            rtcp_mux: false,
+            direction: Direction::SendRecv,
+            srtp: None,
+        }
+    }
 }
 
 impl Local {
@@ -60,7 +102,9 @@ impl Local {
     pub fn offer(&self, version: u64, direction: Direction) -> String {
         let mut out = self.head(version, "0 0");
         let formats = self.formats();
-        let _ = write!(out, "m=audio {} RTP/AVP", self.rtp_port);
+        let keys = if self.srtp.is_offered() { self.srtp.offered() } else { Vec::new() };
+        let protocol = if keys.is_empty() { "RTP/AVP" } else { "RTP/SAVP" };
+        let _ = write!(out, "m=audio {} {protocol}", self.rtp_port);
         for (payload_type, _) in &formats {
             let _ = write!(out, " {payload_type}");
         }
@@ -68,6 +112,7 @@ impl Local {
         for (payload_type, format) in &formats {
             write_format(&mut out, *payload_type, *format);
         }
+        keys.iter().for_each(|crypto| out.push_str(&crypto.line()));
         self.write_tail(&mut out, Ptime::MS_20, false, direction);
         out
     }
@@ -77,20 +122,20 @@ impl Local {
         let mut refused = SdpError::NoAudio;
         let mut accepted = None;
         for (index, media) in offer.media.iter().enumerate() {
-            match self.accept_offered(offer, media) {
-                Ok(audio) => {
-                    accepted = Some((index, audio));
+            match self.accept_offered(offer, media, version) {
+                Ok(found) => {
+                    accepted = Some((index, found));
                     break;
                 }
                 Err(SdpError::NoAudio) => {}
                 Err(error) => refused = error,
             }
         }
-        let (accepted_index, audio) = accepted.ok_or(refused)?;
+        let (accepted_index, (audio, crypto)) = accepted.ok_or(refused)?;
         let mut out = self.head(version, offer.time.as_deref().unwrap_or("0 0"));
         for (index, media) in offer.media.iter().enumerate() {
             if index == accepted_index {
-                self.write_accepted(&mut out, media, &audio);
+                self.write_accepted(&mut out, media, &audio, crypto);
             } else {
                 let formats = if media.formats.is_empty() { "0".to_owned() } else { media.formats.join(" ") };
                 let _ = write!(out, "m={} 0 {} {formats}\r\n", media.kind, media.protocol);
@@ -101,10 +146,12 @@ impl Local {
 
     /// What is agreed by the answer to our offer.
     pub fn accept(&self, answer: &Session) -> Result<Audio, SdpError> {
-        let media = answer.audio().filter(|media| media.is_plain_rtp()).ok_or(SdpError::NoAudio)?;
+        let ours = |media: &&Media| if self.srtp.is_offered() { media.is_srtp() } else { media.is_plain_rtp() };
+        let media = answer.audio().filter(ours).ok_or(SdpError::NoAudio)?;
         if media.port == 0 {
             return Err(SdpError::Rejected);
         }
+        let srtp = if self.srtp.is_offered() { Some(self.srtp.accept(media)?) } else { None };
         let ours = self.formats();
         // A peer that repeats our dynamic number without rtpmap means what we said it is.
         let meant = |payload_type: u8, format: Format| match media.rtpmap(payload_type) {
@@ -124,8 +171,10 @@ impl Local {
             .or_else(|| find(&|format| matches!(format, Format::TelephoneEvent(_))));
         let telephone_event = events.and_then(|(payload_type, receive_payload_type, format)| match format {
             Format::TelephoneEvent(clock) => Some(TelephoneEventFormat { payload_type, receive_payload_type, clock }),
-            Format::Codec(_) => None,
+            Format::Codec(_) | Format::ComfortNoise(_) => None,
         });
+        let comfort_noise = find(&|format| format == Format::ComfortNoise(codec.clock()))
+            .map(|(payload_type, receive_payload_type, _)| ComfortNoiseFormat { payload_type, receive_payload_type });
         // We never offer rtcp-mux on plain legs, so an answer cannot agree to it.
         let (remote_rtp, remote_rtcp) = remote_addresses(answer, media, false)?;
         Ok(Audio {
@@ -133,19 +182,28 @@ impl Local {
             payload_type,
             receive_payload_type,
             telephone_event,
+            comfort_noise,
+            dtx: codec == Codec::Opus && media.wants_dtx(payload_type),
             ptime: codec.packet_length(media.ptime()),
             remote_rtp,
             remote_rtcp,
             rtcp_mux: false,
             direction: our_direction(answer, media, remote_rtp),
+            srtp,
         })
     }
 
-    /// Agreement on one offered section; `NoAudio` when it is not for us at all.
-    fn accept_offered(&self, offer: &Session, media: &Media) -> Result<Audio, SdpError> {
-        if media.kind != "audio" || media.port == 0 || !media.is_plain_rtp() {
+    /// Agreement on one offered section, and our line of keys; `NoAudio` when it is not for us at all.
+    fn accept_offered(
+        &self,
+        offer: &Session,
+        media: &Media,
+        version: u64,
+    ) -> Result<(Audio, Option<Crypto>), SdpError> {
+        if media.kind != "audio" || media.port == 0 || !(media.is_plain_rtp() || media.is_srtp()) {
             return Err(SdpError::NoAudio);
         }
+        let keys = self.srtp.answer(media, version)?;
         let ours = |payload_type| {
             let map = media.rtpmap(payload_type)?;
             self.codecs.iter().find(|codec| codec.matches(&map)).map(|codec| (payload_type, *codec))
@@ -153,29 +211,40 @@ impl Local {
         let (payload_type, codec) = media.payload_types().find_map(ours).ok_or(SdpError::NoCommonCodec)?;
         let rtcp_mux = media.attribute("rtcp-mux").is_some();
         let (remote_rtp, remote_rtcp) = remote_addresses(offer, media, rtcp_mux)?;
-        Ok(Audio {
+        let audio = Audio {
             codec,
             payload_type,
             receive_payload_type: payload_type,
             telephone_event: offered_events(media, codec.clock()),
+            comfort_noise: offered_noise(media, codec).filter(|_| self.comfort_noise),
+            dtx: codec == Codec::Opus && media.wants_dtx(payload_type),
             ptime: codec.packet_length(media.ptime()),
             remote_rtp,
             remote_rtcp,
             rtcp_mux,
             direction: our_direction(offer, media, remote_rtp),
-        })
+            srtp: keys.map(|(_, keys)| keys),
+        };
+        Ok((audio, keys.map(|(tag, keys)| Crypto { tag, key: keys.send })))
     }
 
-    fn write_accepted(&self, out: &mut String, media: &Media, audio: &Audio) {
+    fn write_accepted(&self, out: &mut String, media: &Media, audio: &Audio, crypto: Option<Crypto>) {
         let _ = write!(out, "m=audio {} {} {}", self.rtp_port, media.protocol, audio.receive_payload_type);
         if let Some(event) = audio.telephone_event {
             let _ = write!(out, " {}", event.receive_payload_type);
+        }
+        if let Some(noise) = audio.comfort_noise {
+            let _ = write!(out, " {}", noise.receive_payload_type);
         }
         out.push_str("\r\n");
         write_format(out, audio.receive_payload_type, Format::Codec(audio.codec));
         if let Some(event) = audio.telephone_event {
             write_format(out, event.receive_payload_type, Format::TelephoneEvent(event.clock));
         }
+        if let Some(noise) = audio.comfort_noise {
+            write_format(out, noise.receive_payload_type, Format::ComfortNoise(audio.codec.clock()));
+        }
+        out.extend(crypto.map(|crypto| crypto.line()));
         self.write_tail(out, audio.ptime, audio.rtcp_mux, audio.direction);
     }
 
@@ -200,6 +269,15 @@ impl Local {
                 _ => dynamic.next(),
             };
             formats.extend(fixed.map(|payload_type| (payload_type, Format::TelephoneEvent(clock))));
+        }
+        // One for each clock but that of Opus, which has its own way to say nothing.
+        for clock in self.codecs.iter().filter(|codec| **codec != Codec::Opus).map(|codec| codec.clock()) {
+            let format = Format::ComfortNoise(clock);
+            if !self.comfort_noise || formats.iter().any(|(_, known)| *known == format) {
+                continue;
+            }
+            let fixed = if clock == ClockRate::HZ_8000 { Some(NOISE_8000) } else { dynamic.next() };
+            formats.extend(fixed.map(|payload_type| (payload_type, format)));
         }
         formats
     }
@@ -229,13 +307,18 @@ impl Local {
 enum Format {
     Codec(Codec),
     TelephoneEvent(ClockRate),
+    ComfortNoise(ClockRate),
 }
+
+/// Payload type of comfort noise at 8 kHz (RFC 3551 section 6).
+const NOISE_8000: u8 = 13;
 
 impl Format {
     fn matches(self, map: &super::RtpMap<'_>) -> bool {
         match self {
             Format::Codec(codec) => codec.matches(map),
             Format::TelephoneEvent(clock) => is_telephone_event(map) && map.clock == clock.0,
+            Format::ComfortNoise(clock) => map.name.eq_ignore_ascii_case("CN") && map.clock == clock.0,
         }
     }
 }
@@ -256,6 +339,9 @@ fn write_format(out: &mut String, payload_type: u8, format: Format) {
             let _ = write!(out, "a=rtpmap:{payload_type} telephone-event/{}\r\n", clock.0);
             let _ = write!(out, "a=fmtp:{payload_type} 0-16\r\n");
         }
+        Format::ComfortNoise(clock) => {
+            let _ = write!(out, "a=rtpmap:{payload_type} CN/{}\r\n", clock.0);
+        }
     }
 }
 
@@ -269,6 +355,14 @@ fn offered_events(media: &Media, clock: ClockRate) -> Option<TelephoneEventForma
         })
     };
     events().find(|event| event.clock == clock).or_else(|| events().next())
+}
+
+/// The offered comfort noise with the codec's clock. Opus has its own.
+fn offered_noise(media: &Media, codec: Codec) -> Option<ComfortNoiseFormat> {
+    let wanted = Format::ComfortNoise(codec.clock());
+    let is_noise = |payload_type: &u8| media.rtpmap(*payload_type).is_some_and(|map| wanted.matches(&map));
+    let found = media.payload_types().find(is_noise).filter(|_| codec != Codec::Opus)?;
+    Some(ComfortNoiseFormat { payload_type: found, receive_payload_type: found })
 }
 
 fn remote_addresses(session: &Session, media: &Media, rtcp_mux: bool) -> Result<(SocketAddr, SocketAddr), SdpError> {

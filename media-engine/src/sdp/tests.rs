@@ -8,6 +8,8 @@ fn local() -> Local {
         rtcp_port: 20_001,
         session_id: 77,
         codecs: vec![Codec::Opus, Codec::Pcmu, Codec::Pcma],
+        srtp: LocalSrtp::new(Srtp::Optional, [1; 32]),
+        comfort_noise: false,
     }
 }
 
@@ -178,7 +180,7 @@ fn redefined_static_numbers_mean_what_their_rtpmap_says() {
 fn unusable_offers_are_refused_by_name() {
     for (text, error) in [
         (SIPP.replace("m=audio 6000", "m=audio 0"), SdpError::NoAudio),
-        (SIPP.replace("RTP/AVP", "RTP/SAVP"), SdpError::NoAudio),
+        (SIPP.replace("RTP/AVP", "RTP/SAVP"), SdpError::Keys),
         ("v=0\r\n".to_owned(), SdpError::NoAudio),
         (SIPP.replace("RTP/AVP 0", "RTP/AVP 18"), SdpError::NoCommonCodec),
         (SIPP.replace("c=IN IP4 127.0.0.1\r\n", ""), SdpError::Address),
@@ -224,7 +226,8 @@ fn ipv6_and_l16_and_odd_rtcp_ports_are_written() {
 
 #[test]
 fn mutated_descriptions_never_break_parser_or_answer() {
-    let corpus = [SIPP, BARESIP, CHROMIUM];
+    let secure = SIPP.replace("RTP/AVP", "RTP/SAVP") + &crypto(KEY_A);
+    let corpus = [SIPP, BARESIP, CHROMIUM, &secure];
     let mut state = 0x5d_5d5d_u64;
     let mut below = |limit: usize| {
         state ^= state << 13;
@@ -248,5 +251,216 @@ fn mutated_descriptions_never_break_parser_or_answer() {
         }
         let result = std::panic::catch_unwind(|| fuzz::fuzz_session(&bytes));
         assert!(result.is_ok(), "round {round}: {}", bytes.escape_ascii());
+    }
+}
+
+// ---- keys ----
+
+const KEY_A: &str = "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
+const KEY_B: &str = "PS1uQCVeeCFCanVmcjkpPywjNWhcYD0mXXtxaVBR";
+
+fn with_policy(policy: Srtp) -> Local {
+    Local { srtp: LocalSrtp::new(policy, [3; 32]), ..local() }
+}
+
+/// As a telephone offers it (RFC 4568 section 4 and what is seen in the wild).
+fn secure_offer(lines: &str) -> Session {
+    Session::parse(SIPP.replace("RTP/AVP", "RTP/SAVP") + lines).unwrap()
+}
+
+fn crypto(key: &str) -> String {
+    format!("a=crypto:3 AES_CM_128_HMAC_SHA1_80 inline:{key}|2^31\r\n")
+}
+
+#[test]
+fn offered_keys_are_answered_under_the_same_number_with_our_own() {
+    let offer = format!("a=crypto:2 F8_128_HMAC_SHA1_80 inline:{KEY_B}\r\n{}", crypto(KEY_A));
+    let (text, audio) = local().answer(&secure_offer(&offer), 1).unwrap();
+    let keys = audio.srtp.unwrap();
+    assert!(text.contains("m=audio 20000 RTP/SAVP 0\r\n"), "{text}");
+    assert_eq!(text.matches("a=crypto:").count(), 1);
+    assert!(text.contains("a=crypto:3 AES_CM_128_HMAC_SHA1_80 inline:"), "{text}");
+    assert!(!text.contains(KEY_A) && keys.send != keys.receive);
+    // The far end reads our key out of the answer.
+    let answer = Session::parse(&text).unwrap();
+    let line = answer.audio().unwrap().attribute("crypto").flatten().unwrap();
+    assert_eq!(crypto::Crypto::parse(line).unwrap().key, keys.send);
+    let (_, avpf) = local().answer(&Session::parse(SIPP.replace("AVP", "SAVPF") + &crypto(KEY_A)).unwrap(), 1).unwrap();
+    assert!(avpf.srtp.is_some());
+}
+
+#[test]
+fn our_key_stays_while_theirs_stays_and_never_comes_back() {
+    let mut local = with_policy(Srtp::Optional);
+    let mut agreed = |key: &str, version| {
+        let (_, audio) = local.answer(&secure_offer(&crypto(key)), version).unwrap();
+        local.srtp.agreed = audio.srtp;
+        audio.srtp.unwrap()
+    };
+    let first = agreed(KEY_A, 1);
+    assert_eq!(agreed(KEY_A, 2), first, "a refresh");
+    let other = agreed(KEY_B, 3);
+    assert_ne!((other.send, other.receive), (first.send, first.receive));
+    assert_ne!(other.send, first.send, "another device knows no roll-over counter");
+    let again = agreed(KEY_A, 4);
+    assert_eq!(again.receive, first.receive);
+    assert_ne!(again.send, first.send, "a context that begins anew never meets an old key");
+}
+
+#[test]
+fn policy_decides_who_may_speak_plainly() {
+    let plain = Session::parse(SIPP).unwrap();
+    let (secure, opportunistic) =
+        (secure_offer(&crypto(KEY_A)), Session::parse(SIPP.to_owned() + &crypto(KEY_A)).unwrap());
+    let outcome = |policy, offer: &Session| with_policy(policy).answer(offer, 1).map(|(_, audio)| audio.srtp.is_some());
+    for (policy, expected) in [
+        (Srtp::Off, [Ok(false), Err(SdpError::Keys), Ok(false)]),
+        (Srtp::Optional, [Ok(false), Ok(true), Ok(true)]),
+        (Srtp::Required, [Err(SdpError::Keys), Ok(true), Ok(true)]),
+    ] {
+        assert_eq!([&plain, &secure, &opportunistic].map(|offer| outcome(policy, offer)), expected, "{policy:?}");
+    }
+    assert_eq!(SdpError::Keys.sip_status(), 488);
+    assert_eq!(outcome(Srtp::Optional, &secure_offer("")), Err(SdpError::Keys));
+    for (policy, protocol) in [(Srtp::Off, "RTP/AVP"), (Srtp::Optional, "RTP/AVP"), (Srtp::Required, "RTP/SAVP")] {
+        let text = with_policy(policy).offer(1, Direction::SendRecv);
+        assert!(text.contains(&format!(" {protocol} ")), "{policy:?}: {text}");
+        assert_eq!(text.contains("a=crypto"), policy == Srtp::Required);
+    }
+}
+
+#[test]
+fn both_sides_of_an_offer_end_up_with_the_same_keys() {
+    let caller = with_policy(Srtp::Required);
+    let mut callee = local();
+    callee.srtp = LocalSrtp::new(Srtp::Optional, [9; 32]);
+    let offer = caller.offer(1, Direction::SendRecv);
+    let (answer, theirs) = callee.answer(&Session::parse(&offer).unwrap(), 1).unwrap();
+    let ours = caller.accept(&Session::parse(&answer).unwrap()).unwrap().srtp.unwrap();
+    let theirs = theirs.srtp.unwrap();
+    assert_eq!((ours.send, ours.receive), (theirs.receive, theirs.send));
+    for wrong in [
+        answer.replace("RTP/SAVP", "RTP/AVP"),
+        answer.replace("a=crypto:1", "a=crypto:2"),
+        answer.replace("a=crypto", "a=x"),
+    ] {
+        assert!(caller.accept(&Session::parse(&wrong).unwrap()).is_err(), "{wrong}");
+    }
+    // A later offer of either side goes on with what is agreed.
+    let mut again = callee;
+    again.srtp.agreed = Some(theirs);
+    let text = again.offer(2, Direction::SendRecv);
+    assert!(text.contains("RTP/SAVP") && text.matches("a=crypto").count() == 1, "{text}");
+}
+
+#[test]
+fn lines_that_would_change_the_packets_are_not_followed() {
+    let short = &KEY_A[..38];
+    let gcm = "MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3OA==";
+    for (line, followed) in [
+        (format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY_A}"), true),
+        (format!("1 aes_cm_128_hmac_sha1_32 INLINE:{KEY_A}|2^20"), true),
+        (format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY_A}|1048576 WSH=128 -NEW=1"), true),
+        (format!("999999999 AES_CM_128_HMAC_SHA1_80 inline:{KEY_A}"), true),
+        (format!("1 AEAD_AES_128_GCM inline:{gcm}"), true),
+        (format!("1 AEAD_AES_128_GCM inline:{}", gcm.trim_end_matches('=')), true),
+        (format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY_A}|2^20|1:4"), false),
+        (format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY_A}|1:4"), false),
+        (format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY_A};inline:{KEY_B}"), false),
+        (format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY_A} KDR=1"), false),
+        (format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY_A} UNENCRYPTED_SRTP"), false),
+        (format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY_A} UNAUTHENTICATED_SRTP"), false),
+        (format!("1 AES_CM_128_HMAC_SHA1_80 inline:{short}"), false),
+        (format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY_A}AAAA"), false),
+        (format!("1 AEAD_AES_128_GCM inline:{KEY_A}"), false),
+        (format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY_A}{KEY_A}{KEY_A}"), false),
+        (format!("x AES_CM_128_HMAC_SHA1_80 inline:{KEY_A}"), false),
+        (format!("1 AES_256_CM_HMAC_SHA1_80 inline:{KEY_A}"), false),
+        ("1 AES_CM_128_HMAC_SHA1_80 uri:example".to_owned(), false),
+        ("1 AES_CM_128_HMAC_SHA1_80".to_owned(), false),
+        (String::new(), false),
+    ] {
+        assert_eq!(crypto::Crypto::parse(&line).is_some(), followed, "{line}");
+    }
+}
+
+#[test]
+fn keys_show_in_no_debug_text() {
+    let (_, audio) = local().answer(&secure_offer(&crypto(KEY_A)), 1).unwrap();
+    let text = format!("{audio:?} {:?} {:?}", local(), audio.srtp.unwrap().send);
+    assert!(text.contains("AesCm128HmacSha1_80"));
+    assert!(!text.contains("89, 83"), "the first bytes of the key: {text}");
+    let line = crypto::Crypto::parse(&format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY_A}")).unwrap();
+    let shown = format!("{line:?}");
+    assert!(!shown.contains("89, 83"), "{shown}");
+}
+
+#[test]
+fn g722_is_payload_type_9_with_or_without_a_line_and_clocks_at_8_khz() {
+    for line in ["", "a=rtpmap:9 G722/8000\r\n"] {
+        let text = format!("v=0\r\nc=IN IP4 192.0.2.7\r\nm=audio 4000 RTP/AVP 9 0\r\n{line}a=ptime:30\r\n");
+        let wide = Local { codecs: vec![Codec::G722, Codec::Pcmu], ..local() };
+        let (answer, audio) = wide.answer(&Session::parse(&text).unwrap(), 1).unwrap();
+        assert_eq!((audio.codec, audio.payload_type, audio.ptime.0.as_millis()), (Codec::G722, 9, 30));
+        assert_eq!(audio.codec.clock().0, 8_000);
+        assert_eq!(audio.codec.sample_rate(), SampleRate::HZ_16000);
+        assert!(answer.contains("a=rtpmap:9 G722/8000\r\n"), "{answer}");
+    }
+}
+
+#[test]
+fn comfort_noise_is_agreed_to_at_the_codec_s_clock_where_we_want_it() {
+    let offer = "v=0\r\nc=IN IP4 192.0.2.7\r\nm=audio 4000 RTP/AVP 0 13 98\r\na=rtpmap:98 CN/16000\r\n";
+    for (wanted, codec) in [(true, Codec::Pcmu), (false, Codec::Pcmu)] {
+        let local = Local { codecs: vec![codec], comfort_noise: wanted, ..local() };
+        let (answer, audio) = local.answer(&Session::parse(offer).unwrap(), 1).unwrap();
+        assert_eq!(audio.comfort_noise.map(|noise| noise.payload_type), wanted.then_some(13));
+        assert_eq!(answer.contains("a=rtpmap:13 CN/8000\r\n"), wanted, "{answer}");
+    }
+    // Ours, and what the other end makes of it.
+    let here = Local { codecs: vec![Codec::Opus, Codec::G722, Codec::Pcma], comfort_noise: true, ..local() };
+    let offered = here.offer(1, Direction::SendRecv);
+    assert!(offered.contains(" 13\r\n") && offered.matches("CN/").count() == 1, "{offered}");
+    let there = Local { codecs: vec![Codec::Pcma], ..here.clone() };
+    let (answer, _) = there.answer(&Session::parse(&offered).unwrap(), 1).unwrap();
+    let agreed = here.accept(&Session::parse(&answer).unwrap()).unwrap();
+    assert_eq!((agreed.codec, agreed.comfort_noise.map(|noise| noise.receive_payload_type)), (Codec::Pcma, Some(13)));
+    let there = Local { codecs: vec![Codec::Opus], ..here.clone() };
+    let (answer, audio) = there.answer(&Session::parse(&offered).unwrap(), 1).unwrap();
+    assert!(audio.comfort_noise.is_none() && !answer.contains("CN/"), "Opus has its own way: {answer}");
+}
+
+#[test]
+fn wish_for_no_silence_is_read_from_the_format_s_parameters() {
+    for (parameters, wished) in [("minptime=10; usedtx=1", true), ("usedtx=0", false), ("xusedtx=1", false)] {
+        let offer = format!(
+            "v=0\r\nc=IN IP4 192.0.2.7\r\nm=audio 4000 RTP/AVP 96\r\na=rtpmap:96 opus/48000/2\r\na=fmtp:96 {parameters}\r\n"
+        );
+        let local = Local { codecs: vec![Codec::Opus], ..local() };
+        let (_, audio) = local.answer(&Session::parse(&offer).unwrap(), 1).unwrap();
+        assert_eq!(audio.dtx, wished, "{parameters}");
+    }
+}
+
+#[test]
+fn packets_are_as_long_as_was_asked_where_the_codec_and_a_datagram_allow() {
+    let rate = SampleRate::HZ_48000;
+    for (codec, asked, longest, given) in [
+        (Codec::Pcmu, 50, None, 50),
+        (Codec::Opus, 50, None, 40),
+        (Codec::Opus, 30, None, 20),
+        (Codec::Opus, 60, Some(45), 40),
+        (Codec::G722, 60, Some(30), 30),
+        (Codec::L16 { rate }, 20, None, 10),
+        (Codec::L16 { rate: SampleRate::HZ_16000 }, 60, None, 40),
+    ] {
+        let longest = longest.map_or(String::new(), |ms: u32| format!("a=maxptime:{ms}\r\n"));
+        let offer = format!(
+            "v=0\r\nc=IN IP4 192.0.2.7\r\nm=audio 4000 RTP/AVP 96\r\na=rtpmap:96 {}\r\na=ptime:{asked}\r\n{longest}",
+            codec.rtpmap()
+        );
+        let local = Local { codecs: vec![codec], ..local() };
+        let (_, audio) = local.answer(&Session::parse(&offer).unwrap(), 1).unwrap();
+        assert_eq!(audio.ptime.0.as_millis(), given, "{codec:?} {asked} ms");
     }
 }

@@ -1,15 +1,17 @@
 //! What a worker is asked, and what it tells.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
 use crate::audio::tap::TapWriter;
 use crate::config::App;
 use crate::leg::LegError;
+use crate::leg::flow::{Flow, Incoming, Outgoing};
 use crate::net::ports::PortLease;
+use crate::rtcp::mos::Rating;
 use crate::sdp;
-use crate::units::{LegId, SampleRate};
+use crate::units::{ConferenceId, LegId, SampleRate};
 
 /// What a worker may be asked. Commands that name a leg it does not have are counted and do nothing.
 pub enum WorkerCommand {
@@ -47,7 +49,7 @@ pub enum WorkerCommand {
         /// Our answer.
         reply: oneshot::Sender<Result<String, LegError>>,
     },
-    /// Let two legs hear each other; each leaves the bridge it was in.
+    /// Let two legs hear each other; each leaves the bridge and the conference it was in.
     Bridge {
         /// One.
         a: LegId,
@@ -57,6 +59,31 @@ pub enum WorkerCommand {
     /// Part the leg from its peer; both hear silence.
     Unbridge {
         /// Either of the two.
+        leg: LegId,
+    },
+    /// Take the leg into a conference, or change its role there. The first leg opens the conference, the last one to leave or
+    /// close gives it back. A leg is in one conference at most: it leaves the one it was in. Its bridge rests meanwhile; a
+    /// bridged peer that is not in the conference hears silence.
+    ConferenceJoin {
+        /// The conference.
+        conference: ConferenceId,
+        /// The leg.
+        leg: LegId,
+        /// Who hears it there.
+        role: ConferenceRole,
+    },
+    /// Change how loud one leg of a conference hears another: from one tick to the next, without a click.
+    ConferenceGain {
+        /// Who is heard.
+        from: LegId,
+        /// Who hears.
+        to: LegId,
+        /// 0 not at all, 1 as it is, at most 4 (+12 dB); `None`: as the role of `from` has it. Others do nothing and are counted.
+        gain: Option<f32>,
+    },
+    /// Take the leg out of its conference; its bridge, if it has one, is as before.
+    ConferenceLeave {
+        /// The leg.
         leg: LegId,
     },
     /// Give the leg an application, or take it away. While it has one, it hears nothing else (but `Play`).
@@ -103,6 +130,13 @@ pub enum WorkerCommand {
         /// On or off.
         muted: bool,
     },
+    /// After how long without media the leg is dead, which is told once (`MediaTimeout`): 60 s unless this says otherwise.
+    MediaTimeout {
+        /// The leg.
+        leg: LegId,
+        /// `None`: never.
+        after: Option<Duration>,
+    },
     /// Press a key towards the leg (telephone-event). Without a negotiated telephone-event it does nothing and is counted.
     SendDtmf {
         /// The leg that hears it.
@@ -124,7 +158,19 @@ pub enum WorkerCommand {
     },
 }
 
+/// Who hears a leg of a conference. All legs of a conference hear all that is heard by all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConferenceRole {
+    /// Heard by all others; also what a supervisor becomes who barges in.
+    Participant,
+    /// Heard by nobody.
+    Monitor,
+    /// Heard by this leg only, now or as soon as it joins.
+    Whisper(LegId),
+}
+
 /// Where a leg's media goes.
+#[expect(clippy::large_enum_variant, reason = "moved once when a leg opens")]
 pub enum LegMedia {
     /// Plain RTP on a leased pair of ports.
     Rtp {
@@ -172,6 +218,13 @@ pub enum WorkerEventKind {
         /// How long it was held.
         duration_ms: u32,
     },
+    /// The leg has become the one who speaks in its conference, or is it no more. Not told of a leg that left.
+    ActiveSpeaker {
+        /// The conference.
+        conference: ConferenceId,
+        /// Became, or is no more.
+        active: bool,
+    },
     /// The first sample of a segment left.
     PlayStarted {
         /// The segment.
@@ -188,7 +241,10 @@ pub enum WorkerEventKind {
     Quality(LegQuality),
     /// The leg ended by itself; the text says why. `Closed` follows.
     Failed(String),
-    /// No packet for 60 s on a leg that should send. Told once per silence; the leg goes on.
+    /// Whether sound flows, per direction, when that changed; judged once a second.
+    Flow(Flow),
+    /// Neither media nor reports for the leg's time-out, though its far end should send. Told once per silence; ending the leg is
+    /// for its owner.
     MediaTimeout,
     /// The leg is gone, its ports are free. Always the last event.
     Closed(LegQuality),
@@ -211,6 +267,10 @@ pub struct LegQuality {
     pub jitter_ms: f32,
     /// Round trip, when RTCP told one.
     pub round_trip_ms: Option<f32>,
+    /// What comes from the far end is worth, by our own reception.
+    pub incoming: Rating,
+    /// What goes to the far end is worth, by its reports.
+    pub outgoing: Rating,
 }
 
 /// What a worker holds now.
@@ -222,10 +282,18 @@ pub struct Census {
     pub browser_legs: usize,
     /// Legs that are bridged (two per bridge).
     pub bridged: usize,
+    /// Conferences.
+    pub conferences: usize,
+    /// Legs in conferences.
+    pub mixed: usize,
     /// Leased pairs of ports.
     pub ports: usize,
     /// Taps.
     pub taps: usize,
+    /// Legs by the state of what comes, in the order of [`Incoming::WORDS`].
+    pub incoming: [usize; Incoming::WORDS.len()],
+    /// Legs by the state of what goes out, in the order of [`Outgoing::WORDS`].
+    pub outgoing: [usize; Outgoing::WORDS.len()],
     /// Commands that wait.
     pub mailbox: usize,
 }

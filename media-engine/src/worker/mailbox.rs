@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use crossbeam_queue::ArrayQueue;
 
@@ -21,6 +21,9 @@ pub(crate) struct Mailbox {
     pub(crate) refused: AtomicU64,
     /// Legs that were sent here and are not gone yet: what placement goes by.
     pub(crate) legs: AtomicUsize,
+    /// The worker's load as it measured it last, in thousandths of a CPU, and the legs it had then.
+    load: AtomicU32,
+    legs_measured: AtomicUsize,
 }
 
 impl Mailbox {
@@ -31,6 +34,8 @@ impl Mailbox {
             stopping: AtomicBool::new(false),
             refused: AtomicU64::new(0),
             legs: AtomicUsize::new(0),
+            load: AtomicU32::new(0),
+            legs_measured: AtomicUsize::new(0),
         }))
     }
 
@@ -56,6 +61,19 @@ impl Mailbox {
     /// Commands that wait.
     pub(crate) fn len(&self) -> usize {
         self.queue.len()
+    }
+
+    /// The worker tells its load: share of one CPU, 0 to 1.
+    pub(crate) fn tell_load(&self, load: f32) {
+        self.load.store((load * 1e3) as u32, Ordering::Relaxed);
+        self.legs_measured.store(self.legs.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// The load to reckon with: as measured, and for legs that came since then what the others cost on average.
+    pub(crate) fn expected_load(&self) -> f32 {
+        let (legs, measured) = (self.legs.load(Ordering::Relaxed), self.legs_measured.load(Ordering::Relaxed));
+        let growth = if measured == 0 { 1.0 } else { (legs as f32 / measured as f32).max(1.0) };
+        self.load.load(Ordering::Relaxed) as f32 / 1e3 * growth
     }
 
     /// Asks the worker to close its legs and end.
@@ -84,5 +102,18 @@ mod tests {
         assert_eq!(mailbox.send(WorkerCommand::LegClose { leg: LegId(0) }), Err(Overloaded));
         assert_eq!(mailbox.refused.load(Ordering::Relaxed), 1);
         assert!(matches!(mailbox.next(), Some(WorkerCommand::LegClose { leg: LegId(0) })));
+    }
+
+    #[test]
+    fn legs_that_came_since_the_measurement_count_at_the_average_cost() {
+        let mailbox = Mailbox::new().unwrap();
+        assert_eq!(mailbox.expected_load(), 0.0);
+        mailbox.legs.store(100, Ordering::Relaxed);
+        mailbox.tell_load(0.5);
+        assert_eq!(mailbox.expected_load(), 0.5);
+        mailbox.legs.store(180, Ordering::Relaxed);
+        assert!((mailbox.expected_load() - 0.9).abs() < 1e-3);
+        mailbox.legs.store(10, Ordering::Relaxed);
+        assert_eq!(mailbox.expected_load(), 0.5, "the measurement stands until the next");
     }
 }

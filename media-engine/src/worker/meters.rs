@@ -3,7 +3,9 @@
 use std::sync::atomic::Ordering;
 
 use super::mailbox::Mailbox;
+use super::pace::Pace;
 use super::switch::{Counters, Switch};
+use crate::leg::flow::{Incoming, Outgoing};
 
 /// What was told before, to tell the difference.
 pub(crate) struct Meters {
@@ -28,7 +30,7 @@ impl Meters {
     }
 
     /// Tells what was counted since the last time.
-    pub(crate) fn tell(&mut self, switch: &Switch, mailbox: &Mailbox) {
+    pub(crate) fn tell(&mut self, switch: &Switch, mailbox: &Mailbox, pace: &Pace) {
         let (now, was) = (switch.counters(), self.told);
         let add = |name: &'static str, count: u64| {
             metrics::counter!(name, "worker" => self.worker.clone()).increment(count);
@@ -38,6 +40,8 @@ impl Meters {
         add("tandem_media_packets_relayed_total", now.packets_relayed - was.packets_relayed);
         add("tandem_media_packets_foreign_total", now.foreign - was.foreign);
         add("tandem_media_packets_malformed_total", now.malformed - was.malformed);
+        add("tandem_media_packets_unauthentic_total", now.unauthentic - was.unauthentic);
+        add("tandem_media_packets_replayed_total", now.replayed - was.replayed);
         add("tandem_media_packets_unroutable_total", now.unroutable - was.unroutable);
         add("tandem_media_datagrams_strange_total", now.strangers - was.strangers);
         add("tandem_media_frames_total", now.frames - was.frames);
@@ -45,6 +49,7 @@ impl Meters {
         add("tandem_media_ticks_skipped_total", now.ticks_skipped - was.ticks_skipped);
         add("tandem_media_play_overflow_total", now.play_overflow - was.play_overflow);
         add("tandem_media_commands_void_total", now.commands_void - was.commands_void);
+        add("tandem_media_timeouts_total", now.media_timeouts - was.media_timeouts);
         add("tandem_media_panics_total", now.panics - was.panics);
         add("tandem_media_outbox_overflow_total", switch.outbox_overflow() - self.told_overflow);
         add("tandem_media_send_refused_total", std::mem::take(&mut self.send_refused));
@@ -58,7 +63,20 @@ impl Meters {
         set("tandem_media_legs", census.legs);
         set("tandem_media_browser_legs", census.browser_legs);
         set("tandem_media_bridged_legs", census.bridged);
+        set("tandem_media_conferences", census.conferences);
+        set("tandem_media_mixed_legs", census.mixed);
         set("tandem_media_taps", census.taps);
         set("tandem_media_mailbox", mailbox.len());
+        set("tandem_media_gathering", usize::from(pace.is_gathering()));
+        metrics::gauge!("tandem_media_load", "worker" => self.worker.clone()).set(f64::from(pace.load()));
+        self.tell_flows("in", &Incoming::WORDS, &census.incoming);
+        self.tell_flows("out", &Outgoing::WORDS, &census.outgoing);
+    }
+
+    fn tell_flows(&self, direction: &'static str, states: &[&'static str], counts: &[usize]) {
+        for (&state, &count) in states.iter().zip(counts) {
+            let labels = [("worker", self.worker.clone()), ("direction", direction.into()), ("state", state.into())];
+            metrics::gauge!("tandem_media_legs_by_flow", &labels).set(count as f64);
+        }
     }
 }

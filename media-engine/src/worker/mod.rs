@@ -14,6 +14,7 @@
 //!
 //! Not here: signalling, negotiation (`sdp`), what is done with events (`call`).
 
+pub mod capture;
 mod command;
 mod mailbox;
 mod meters;
@@ -25,6 +26,10 @@ pub mod switch;
 mod thread;
 
 pub use crate::config::App;
-pub use command::{Census, LegMedia, LegQuality, Overloaded, WorkerCommand, WorkerEvent, WorkerEventKind};
+pub use crate::leg::flow::{Flow, Incoming, Outgoing};
+pub use crate::rtcp::mos::Rating;
+pub use command::{
+    Census, ConferenceRole, LegMedia, LegQuality, Overloaded, WorkerCommand, WorkerEvent, WorkerEventKind,
+};
 pub use outbox::Output;
 pub use pool::{Pool, Worker};

@@ -103,9 +103,6 @@ impl PlayQueue {
 
     /// Prepares for frames at `rate`, off the packet path: the next `mix` allocates nothing.
     pub(crate) fn prepare(&mut self, rate: SampleRate) {
-        if self.staged.is_empty() {
-            self.staged = vec![0; BLOCK * 8].into_boxed_slice();
-        }
         if let Some(chunk) = self.chunks.front() {
             self.resampler_for(chunk.rate, rate);
         }
@@ -184,7 +181,7 @@ impl PlayQueue {
             self.resampler = Some((from, to, Resampler::new(from, to)));
         }
         if self.staged.is_empty() {
-            self.staged = vec![0; BLOCK * 8].into_boxed_slice();
+            self.staged = vec![0; BLOCK * 2].into_boxed_slice();
         }
     }
 

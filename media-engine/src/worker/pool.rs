@@ -10,11 +10,14 @@ use crossbeam_queue::ArrayQueue;
 
 use super::command::{Overloaded, WorkerCommand};
 use super::mailbox::Mailbox;
-use super::thread::Thread;
+use super::thread::{Schedule, Thread, broken};
 use crate::config::MediaConfig;
 use crate::error::StartError;
 use crate::leg::webrtc::DtlsCert;
 use crate::net::ports::bind_shared;
+
+/// Load of a worker from which on it gets no new calls: a share of one CPU. Media is whole up to 90 %.
+const FULL: f32 = 0.85;
 
 /// All media workers. Dropping it closes every leg and joins the threads.
 pub struct Pool {
@@ -41,28 +44,49 @@ impl Pool {
         let mut pool = Pool { workers: Vec::new(), threads: ArrayQueue::new(count), next: AtomicUsize::new(0) };
         for index in 0..count {
             let shared = bind_all(media)?;
-            let mailbox = Mailbox::new().map_err(|error| broken("media.workers", &error))?;
-            let thread = Thread::new(index, Arc::clone(&mailbox), shared, certificate.clone(), seed()?)
-                .map_err(|error| broken("media.workers", &error))?;
+            let mailbox = Mailbox::new().map_err(|error| broken(&error))?;
             let cpu = (!media.cpus.is_empty()).then(|| media.cpus[index % media.cpus.len()]);
+            let schedule = Schedule { profile: media.profile, opus: media.opus, cpu, realtime: media.realtime };
+            let thread = Thread::new(
+                index,
+                Arc::clone(&mailbox),
+                shared,
+                certificate.clone(),
+                seed()?,
+                schedule,
+                media.capture.as_deref(),
+            )?;
             let handle = std::thread::Builder::new()
                 .name(format!("media-{index}"))
-                .spawn(move || thread.run(cpu))
-                .map_err(|error| broken("media.workers", &error))?;
+                .spawn(move || thread.run())
+                .map_err(|error| broken(&error))?;
             pool.workers.push(Worker { index, mailbox });
             let _ = pool.threads.push(handle);
         }
         Ok(pool)
     }
 
-    /// The worker with the fewest legs, for a new call.
+    /// Whether a new call may come: some worker has room for it. Otherwise refuse it (503), before running calls suffer.
+    pub fn has_room(&self) -> bool {
+        self.workers.iter().any(|worker| worker.mailbox.expected_load() < FULL && !worker.mailbox.is_stopping())
+    }
+
+    /// The least loaded worker, for a new call; among equals the one with the fewest legs.
     pub fn place(&self) -> Worker {
         // Equally loaded workers take turns.
         let start = self.next.fetch_add(1, Ordering::Relaxed);
         let count = self.workers.len();
         (0..count)
             .map(|step| &self.workers[start.wrapping_add(step) % count])
-            .min_by_key(|worker| worker.mailbox.legs.load(Ordering::Relaxed))
+            .min_by_key(|worker| {
+                let load = worker.mailbox.expected_load();
+                (
+                    worker.mailbox.is_stopping(),
+                    load >= FULL,
+                    (load * 10.0) as u32,
+                    worker.mailbox.legs.load(Ordering::Relaxed),
+                )
+            })
             .expect("a pool has at least one worker")
             .clone()
     }
@@ -127,10 +151,6 @@ fn bind_all(media: &MediaConfig) -> Result<Vec<(UdpSocket, SocketAddr)>, StartEr
     media.addresses.iter().map(bind).collect()
 }
 
-fn broken(key: &str, error: &std::io::Error) -> StartError {
-    StartError::Config { key: key.into(), problem: format!("a media thread could not be started: {error}") }
-}
-
 fn seed() -> Result<u64, StartError> {
     let mut bytes = [0; 8];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| StartError::Config {
@@ -138,4 +158,21 @@ fn seed() -> Result<u64, StartError> {
         problem: "the system gives no random numbers".into(),
     })?;
     Ok(u64::from_ne_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_workers_take_no_new_call_until_one_has_room_again() {
+        let worker = |index| Worker { index, mailbox: Mailbox::new().unwrap() };
+        let pool = Pool { workers: vec![worker(0), worker(1)], threads: ArrayQueue::new(1), next: AtomicUsize::new(0) };
+        let told = |loads: [f32; 2]| pool.workers.iter().zip(loads).for_each(|(w, load)| w.mailbox.tell_load(load));
+        told([0.86, 0.86]);
+        assert!(!pool.has_room());
+        told([0.86, 0.84]);
+        assert!(pool.has_room());
+        assert_eq!(pool.place().index(), 1, "the one with room");
+    }
 }

@@ -3,8 +3,8 @@
 //! ```text
 //!            ┌──────────────── one loop ─────────────────┐
 //! epoll ──▶ sockets ─ recvmmsg ─▶ Switch::handle_datagram │
-//!        └▶ mailbox ─ commands ─▶ Switch::…               ├─▶ poll_output ─▶ send / event channel
-//! deadline ────────────────────▶ Switch::handle_timeout   │
+//!        ├▶ mailbox ─ commands ─▶ Switch::…               ├─▶ poll_output ─▶ send / event channel
+//!   alarm or beat ─────────────▶ Switch::handle_timeout   │
 //!            └────────────────────────────────────────────┘
 //! ```
 //!
@@ -13,27 +13,35 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use codecs::opus::OpusSettings;
 use tokio::sync::mpsc;
 
+use super::capture::{Capture, Entry, Start};
 use super::command::{Census, LegMedia, WorkerCommand, WorkerEvent, WorkerEventKind};
 use super::mailbox::Mailbox;
 use super::meters::Meters;
 use super::outbox::Output;
-use super::pace::Pace;
-use super::switch::{Slot, Socket, Switch};
-use crate::leg::webrtc::{DtlsCert, WebRtcPeer};
+use super::pace::{GATHER, Pace};
+use super::switch::{Slot, Socket, Switch, contained};
+use crate::config::Profile;
+use crate::error::StartError;
+use crate::leg::webrtc::{DtlsCert, LegError, WebRtcPeer};
 use crate::net::clock;
-use crate::net::epoll::{Epoll, Ready, pin_to_cpu};
+use crate::net::epoll::{Alarm, Beat, Epoll, Ready, pin_to_cpu, run_before_others};
 use crate::net::ports::PortLease;
 use crate::net::udp::{self, ReceiveBatch, SendBatch};
 use crate::units::LegId;
 
-/// Packets taken from one leg's socket per look: more than a 20 ms stream brings unless the thread was held up.
+/// Packets taken from one leg's socket per syscall: more than a 20 ms stream brings unless the thread was held up.
 const LEG_BATCH: usize = 8;
+/// Syscalls on one leg's socket per look. With a look each millisecond that is 32,000 packets a second: a flood of junk at the
+/// leg's port is read away before it fills the socket's buffer and takes the leg's own packets with it.
+const LEG_ROUNDS: usize = 4;
 /// Packets taken from a shared socket per syscall.
 const SHARED_BATCH: usize = 64;
 /// Syscalls on a shared socket per look, so that browsers do not starve plain legs.
@@ -46,12 +54,26 @@ const COMMANDS: usize = 64;
 const METER_PERIOD: Duration = Duration::from_secs(1);
 
 const TOKEN_WAKE: u64 = u64::MAX;
+const TOKEN_ALARM: u64 = u64::MAX - 1;
 const TOKEN_SHARED: u64 = 1 << 62;
 
 /// What the thread keeps for a leg: the switch knows only its slot.
 struct Attached {
     events: mpsc::Sender<WorkerEvent>,
     ports: Option<PortLease>,
+    /// The look at which its sockets had something last.
+    looked: u64,
+}
+
+/// How the thread is to run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Schedule {
+    pub(crate) profile: Profile,
+    pub(crate) opus: OpusSettings,
+    /// CPU to be pinned to.
+    pub(crate) cpu: Option<usize>,
+    /// Before all others of the machine.
+    pub(crate) realtime: bool,
 }
 
 /// A worker before and while it runs.
@@ -59,6 +81,8 @@ pub(crate) struct Thread {
     index: usize,
     mailbox: Arc<Mailbox>,
     epoll: Epoll,
+    alarm: Alarm,
+    beat: Beat,
     switch: Switch,
     attached: Vec<Option<Attached>>,
     shared: Vec<(UdpSocket, SocketAddr)>,
@@ -69,6 +93,26 @@ pub(crate) struct Thread {
     send_socket: usize,
     meters: Meters,
     packets: u64,
+    looks: u64,
+    schedule: Schedule,
+    capture: Option<Capture>,
+}
+
+/// What a thread waits by: the mailbox, its shared sockets, an alarm; and the beat.
+fn wait_for(mailbox: &Mailbox, shared: &[(UdpSocket, SocketAddr)]) -> io::Result<(Epoll, Alarm, Beat)> {
+    let (epoll, alarm) = (Epoll::new()?, Alarm::new()?);
+    epoll.add(&mailbox.wake, TOKEN_WAKE)?;
+    epoll.add_alarm(&alarm, TOKEN_ALARM)?;
+    for (at, (socket, _)) in shared.iter().enumerate() {
+        epoll.add(socket, TOKEN_SHARED | at as u64)?;
+    }
+    Ok((epoll, alarm, Beat::new()?))
+}
+
+/// Why no thread could be started.
+pub(super) fn broken(error: &io::Error) -> StartError {
+    let problem = format!("a media thread could not be started: {error}");
+    StartError::Config { key: "media.workers".into(), problem }
 }
 
 impl Thread {
@@ -79,18 +123,33 @@ impl Thread {
         shared: Vec<(UdpSocket, SocketAddr)>,
         certificate: DtlsCert,
         seed: u64,
-    ) -> io::Result<Thread> {
-        let epoll = Epoll::new()?;
-        epoll.add(&mailbox.wake, TOKEN_WAKE)?;
-        for (at, (socket, _)) in shared.iter().enumerate() {
-            epoll.add(socket, TOKEN_SHARED | at as u64)?;
-        }
-        let candidates = shared.iter().map(|(_, address)| *address).collect();
+        schedule: Schedule,
+        capture: Option<&Path>,
+    ) -> Result<Thread, StartError> {
+        let (now, wall) = (clock::now(), clock::system_now());
+        let (epoll, alarm, beat) = wait_for(&mailbox, &shared).map_err(|error| broken(&error))?;
+        let candidates: Vec<SocketAddr> = shared.iter().map(|(_, address)| *address).collect();
+        let start = || Start { seed, wall, shared: candidates.clone(), opus: schedule.opus };
+        let capture = capture.map(|folder| {
+            Capture::start(folder, index, start(), now).map_err(|error| StartError::Config {
+                key: "debug.capture".into(),
+                problem: format!("{}: {error}; name a folder that this user may write", folder.display()),
+            })
+        });
+        let capture = capture.transpose()?;
+        let capture = capture.map(|(capture, file)| {
+            tracing::warn!(worker = index, file = %file.display(), "everything that is said is written into a capture");
+            capture
+        });
+        let mut switch = Switch::new(seed, candidates, now, wall);
+        switch.set_opus(schedule.opus);
         Ok(Thread {
             index,
             mailbox,
             epoll,
-            switch: Switch::new(seed, candidates, clock::now(), clock::system_now()),
+            alarm,
+            beat,
+            switch,
             attached: Vec::new(),
             shared,
             certificate,
@@ -100,50 +159,87 @@ impl Thread {
             send_socket: 0,
             meters: Meters::new(index),
             packets: 0,
+            looks: 1,
+            schedule,
+            capture,
         })
     }
 
     /// Runs until the mailbox is stopped; then closes every leg.
-    pub(crate) fn run(mut self, cpu: Option<usize>) {
-        if let Some(cpu) = cpu
-            && let Err(error) = pin_to_cpu(cpu)
-        {
-            tracing::warn!(worker = self.index, cpu, %error, "the media thread could not be pinned; check `media.cpus`");
-        }
+    pub(crate) fn run(mut self) {
+        self.take_place();
         let mut ready = Ready::with_capacity(READY);
         let mut now = clock::now();
-        let mut pace = Pace::new(now);
+        let mut pace = Pace::new(self.schedule.profile, self.schedule.opus.complexity, now, clock::thread_run_time());
         let mut meter_at = now + METER_PERIOD;
         while !self.mailbox.is_stopping() {
             let deadline = self.switch.poll_timeout().map_or(meter_at, |at| at.min(meter_at));
-            if let Err(error) = self.epoll.wait(&mut ready, Some(deadline.saturating_duration_since(clock::now()))) {
+            if let Err(error) = self.wait(pace.is_beating(), deadline, &mut ready) {
                 tracing::error!(worker = self.index, %error, "waiting for sockets failed; the media thread ends");
                 break;
             }
             now = clock::now();
             self.look(&ready, now);
             while self.switch.poll_timeout().is_some_and(|at| at <= now) {
+                note(&mut self.capture, now, || Entry::Timeout);
                 self.switch.handle_timeout(now);
-                self.drain();
+                self.drain(now);
             }
             if now >= meter_at {
                 meter_at = now + METER_PERIOD;
-                self.meters.tell(&self.switch, &self.mailbox);
+                self.meters.tell(&self.switch, &self.mailbox, &pace);
             }
-            pace.on_look(std::mem::take(&mut self.packets), self.switch.counters().packets_relayed, now);
-            if let Some(until) = pace.rest_until(now) {
+            pace.on_packets(std::mem::take(&mut self.packets));
+            if pace.is_due(now) {
+                pace.on_window(now, clock::thread_run_time(), self.switch.counters().packets_relayed);
+                self.mailbox.tell_load(pace.load());
+                if let Some(complexity) = pace.new_effort() {
+                    note(&mut self.capture, now, || Entry::Effort { complexity });
+                    self.switch.set_effort(complexity);
+                }
+            }
+            if let Some(until) = pace.rest_until(now).filter(|_| !pace.is_beating()) {
                 let until = self.switch.poll_timeout().map_or(until, |at| at.min(until));
                 std::thread::sleep(until.saturating_duration_since(clock::now()));
             }
         }
         self.close_all(now);
+        self.meters.tell(&self.switch, &self.mailbox, &pace);
+    }
+
+    /// Waits for the next beat, or for the first packet, command or deadline.
+    fn wait(&mut self, beats: bool, deadline: Instant, ready: &mut Ready) -> io::Result<()> {
+        if beats {
+            self.beat.start(|| self.switch.next_tick_after(clock::now()), GATHER)?;
+            self.beat.wait()?;
+            self.epoll.look(ready)
+        } else {
+            self.beat.stop()?;
+            self.alarm.set(deadline)?;
+            self.epoll.wait(ready)
+        }
+    }
+
+    /// Goes to its CPU and its priority. What the system refuses is told, and the thread runs all the same.
+    fn take_place(&self) {
+        let Schedule { cpu, realtime, .. } = self.schedule;
+        if let Some(cpu) = cpu
+            && let Err(error) = pin_to_cpu(cpu)
+        {
+            tracing::warn!(worker = self.index, cpu, %error, "the media thread could not be pinned; check `media.cpus`");
+        }
+        if realtime && let Err(error) = run_before_others() {
+            tracing::warn!(worker = self.index, %error, "`media.realtime` was refused; run as root or with CAP_SYS_NICE");
+        }
     }
 
     fn look(&mut self, ready: &Ready, now: Instant) {
         let mut woken = false;
+        self.looks += 1;
         for index in 0..ready.len() {
             match ready.token(index) {
                 TOKEN_WAKE => woken = true,
+                TOKEN_ALARM => self.alarm.rang(),
                 token if token & TOKEN_SHARED != 0 => self.receive_shared((token & !TOKEN_SHARED) as usize, now),
                 token => {
                     let socket = if token & 1 == 0 { Socket::Rtp } else { Socket::Rtcp };
@@ -156,7 +252,7 @@ impl Thread {
             for _ in 0..COMMANDS {
                 let Some(command) = self.mailbox.next() else { break };
                 self.handle_command(command, now);
-                self.drain();
+                self.drain(now);
             }
             if self.mailbox.len() > 0 {
                 self.mailbox.wake.wake();
@@ -165,29 +261,39 @@ impl Thread {
     }
 
     fn receive_leg(&mut self, slot: Slot, socket: Socket, now: Instant) {
-        let Some(ports) = self.attached.get(slot.index()).and_then(|a| a.as_ref()?.ports.as_ref()) else { return };
-        let from_socket = if socket == Socket::Rtp { &ports.rtp } else { &ports.rtcp };
-        let Ok(count) = self.leg_batch.receive(from_socket) else { return };
-        self.packets += count as u64;
-        for index in 0..count {
-            if let Some((from, bytes)) = self.leg_batch.datagram(index) {
-                self.switch.handle_datagram(slot, socket, from, bytes, now);
+        let Some(Some(place)) = self.attached.get_mut(slot.index()) else { return };
+        // A stream brings a packet now and then; who brought one at the look before has more of them, or is a flood.
+        let again = std::mem::replace(&mut place.looked, self.looks) + 1 >= self.looks;
+        let most = if again { LEG_BATCH } else { 1 };
+        for _ in 0..LEG_ROUNDS {
+            let Some(ports) = self.attached.get(slot.index()).and_then(|a| a.as_ref()?.ports.as_ref()) else { return };
+            let from_socket = if socket == Socket::Rtp { &ports.rtp } else { &ports.rtcp };
+            let Ok(count) = self.leg_batch.receive(from_socket, most) else { return };
+            self.packets += count as u64;
+            for index in 0..count {
+                if let Some((from, bytes)) = self.leg_batch.datagram(index) {
+                    note(&mut self.capture, now, || Entry::datagram(slot, socket, from, bytes));
+                    self.switch.handle_datagram(slot, socket, from, bytes, now);
+                }
+            }
+            self.drain(now);
+            if count < LEG_BATCH {
+                return;
             }
         }
-        self.drain();
     }
 
     fn receive_shared(&mut self, at: usize, now: Instant) {
         for _ in 0..SHARED_ROUNDS {
             let Some((socket, _)) = self.shared.get(at) else { return };
-            let Ok(count) = self.shared_batch.receive(socket) else { return };
+            let Ok(count) = self.shared_batch.receive(socket, SHARED_BATCH) else { return };
             self.packets += count as u64;
             for index in 0..count {
                 if let Some((from, bytes)) = self.shared_batch.datagram(index) {
                     self.switch.handle_shared_datagram(at, from, bytes, now);
                 }
             }
-            self.drain();
+            self.drain(now);
             if count < SHARED_BATCH {
                 return;
             }
@@ -195,8 +301,8 @@ impl Thread {
     }
 
     /// Does what the switch wants.
-    fn drain(&mut self) {
-        let Thread { switch, attached, shared, send_batch, send_socket, meters, mailbox, .. } = self;
+    fn drain(&mut self, now: Instant) {
+        let Thread { switch, attached, shared, send_batch, send_socket, meters, mailbox, capture, .. } = self;
         while let Some(output) = switch.poll_output() {
             match output {
                 Output::Transmit { socket: Socket::Shared(at), to, bytes, .. } => {
@@ -208,6 +314,7 @@ impl Thread {
                 }
                 Output::Transmit { slot, socket, to, bytes } => {
                     let ports = attached.get(slot.index()).and_then(|a| a.as_ref()?.ports.as_ref());
+                    note(capture, now, || Entry::sent(slot, socket, to, bytes));
                     let Some(ports) = ports else { continue };
                     let through = if socket == Socket::Rtp { &ports.rtp } else { &ports.rtcp };
                     if !udp::send(through, to, bytes) {
@@ -215,6 +322,7 @@ impl Thread {
                     }
                 }
                 Output::Event(slot, event) => {
+                    note(capture, now, || Entry::told(&event));
                     let closed = matches!(event.kind, WorkerEventKind::Closed(_));
                     if let WorkerEventKind::Failed(why) = &event.kind {
                         tracing::warn!(leg = %event.leg, why, "a media leg failed");
@@ -235,6 +343,11 @@ impl Thread {
     }
 
     fn handle_command(&mut self, command: WorkerCommand, now: Instant) {
+        if let Some(capture) = &mut self.capture
+            && let Some(entry) = Entry::command(&command)
+        {
+            capture.note(now, entry);
+        }
         match command {
             WorkerCommand::LegOpen { leg, media, events } => self.open(leg, media, events, now),
             WorkerCommand::RtpUpdate { leg, audio } => self.switch.rtp_update(leg, audio, now),
@@ -247,14 +360,24 @@ impl Thread {
             }
             WorkerCommand::Bridge { a, b } => self.switch.bridge(a, b, now),
             WorkerCommand::Unbridge { leg } => self.switch.unbridge(leg, now),
+            WorkerCommand::ConferenceJoin { conference, leg, role } => {
+                self.switch.conference_join(conference, leg, role, now);
+            }
+            WorkerCommand::ConferenceGain { from, to, gain } => self.switch.conference_gain(from, to, gain),
+            WorkerCommand::ConferenceLeave { leg } => self.switch.conference_leave(leg, now),
             WorkerCommand::App { leg, app } => self.switch.app(leg, app, now),
             WorkerCommand::Tap { leg, tap } => self.switch.tap(leg, tap, now),
-            WorkerCommand::Untap { leg } => self.switch.untap(leg, now),
+            WorkerCommand::Untap { leg } => {
+                self.switch.untap(leg, now);
+                let kept = self.switch.taps(leg);
+                note(&mut self.capture, now, || Entry::Untap { leg: leg.0, kept });
+            }
             WorkerCommand::Play { leg, segment, rate, samples, last } => {
                 self.switch.play(leg, segment, rate, samples, last, now);
             }
             WorkerCommand::StopPlay { leg } => self.switch.stop_play(leg, now),
             WorkerCommand::Mute { leg, muted } => self.switch.mute(leg, muted, now),
+            WorkerCommand::MediaTimeout { leg, after } => self.switch.media_timeout(leg, after, now),
             WorkerCommand::SendDtmf { leg, digit, duration_ms } => self.switch.send_dtmf(leg, digit, duration_ms, now),
             WorkerCommand::LegClose { leg } => self.switch.leg_close(leg, now),
             WorkerCommand::Census { reply } => {
@@ -271,16 +394,20 @@ impl Thread {
                 let slot = self.switch.leg_open_rtp(leg, audio, nat, now);
                 let token = u64::from(slot.0) << 1;
                 let added = self.epoll.add(&ports.rtp, token).and_then(|()| self.epoll.add(&ports.rtcp, token | 1));
-                self.attach(slot, Attached { events, ports: Some(ports) });
+                self.attach(slot, Attached { events, ports: Some(ports), looked: 0 });
                 if let Err(error) = added {
-                    self.switch.leg_fail(leg, format!("its sockets cannot be watched: {error}"), now);
+                    let why = format!("its sockets cannot be watched: {error}");
+                    note(&mut self.capture, now, || Entry::Fail { leg: leg.0, why: why.clone() });
+                    self.switch.leg_fail(leg, why, now);
                 }
             }
             LegMedia::WebRtcOffered { offer, reply } => {
-                match WebRtcPeer::accept_offer(&offer, &candidates, &self.certificate, now) {
+                let opened = contained(|| WebRtcPeer::accept_offer(&offer, &candidates, &self.certificate, now));
+                match opened.unwrap_or_else(|why| Err(LegError::Media(why))) {
                     Ok((peer, answer)) => {
+                        note(&mut self.capture, now, || Entry::OpenBrowser { leg: leg.0 });
                         let slot = self.switch.leg_open_webrtc(leg, peer, now);
-                        self.attach(slot, Attached { events, ports: None });
+                        self.attach(slot, Attached { events, ports: None, looked: 0 });
                         let _ = reply.send(Ok(answer));
                     }
                     Err(error) => self.not_opened(reply.send(Err(error)).is_ok()),
@@ -288,8 +415,9 @@ impl Thread {
             }
             LegMedia::WebRtcOffering { reply } => match WebRtcPeer::offer(&candidates, &self.certificate, now) {
                 Ok((peer, offer)) => {
+                    note(&mut self.capture, now, || Entry::OpenBrowser { leg: leg.0 });
                     let slot = self.switch.leg_open_webrtc(leg, peer, now);
-                    self.attach(slot, Attached { events, ports: None });
+                    self.attach(slot, Attached { events, ports: None, looked: 0 });
                     let _ = reply.send(Ok(offer));
                 }
                 Err(error) => self.not_opened(reply.send(Err(error)).is_ok()),
@@ -313,13 +441,13 @@ impl Thread {
         // What was asked before the stop is done first, so that every leg that was opened is also told as closed.
         while let Some(command) = self.mailbox.next() {
             self.handle_command(command, now);
-            self.drain();
+            self.drain(now);
         }
         while let Some(leg) = self.switch.any_leg() {
+            note(&mut self.capture, now, || Entry::Close { leg: leg.0 });
             self.switch.leg_close(leg, now);
-            self.drain();
+            self.drain(now);
         }
-        self.meters.tell(&self.switch, &self.mailbox);
     }
 }
 
@@ -328,6 +456,13 @@ impl Drop for Thread {
         // Also when the thread ends by a fault: commands are refused from now on instead of piling up.
         self.mailbox.stop();
         while self.mailbox.next().is_some() {}
+    }
+}
+
+/// Writes a line into the capture, if there is one.
+fn note(capture: &mut Option<Capture>, now: Instant, entry: impl FnOnce() -> Entry) {
+    if let Some(capture) = capture {
+        capture.note(now, entry());
     }
 }
 

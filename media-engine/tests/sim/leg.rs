@@ -39,7 +39,7 @@ pub(crate) fn playout(
     max_payload: usize,
     decoder: Box<dyn Decoder>,
 ) -> Playout {
-    let config = PlayoutConfig { clock, sample_rate, frame: Duration::from_millis(20), max_payload };
+    let config = PlayoutConfig { clock, sample_rate, frame: Duration::from_millis(20), max_payload, room: 25_600 };
     Playout::new(config, decoder)
 }
 

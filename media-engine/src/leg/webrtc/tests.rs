@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::*;
+use crate::sdp::Direction;
 use crate::units::{ClockRate, test_epoch};
 
 /// As Chromium offers a voice call: mDNS and TCP candidates beside a usable one, both event clocks, a video line.
@@ -89,6 +90,8 @@ struct Pair {
     wire: VecDeque<(Instant, usize, SocketAddr, SocketAddr, Vec<u8>)>,
     now: Instant,
     cut: bool,
+    /// Where side 0 seems to be now; nothing reaches it by its old address.
+    moved: Option<SocketAddr>,
 }
 
 fn address(port: u16) -> SocketAddr {
@@ -105,9 +108,14 @@ impl Pair {
         Pair::negotiate_with(|answer| answer)
     }
 
+    /// Side 0 is str0m whole, as far away from our own media path as a browser.
     fn negotiate_with(change: impl FnOnce(String) -> String) -> Pair {
+        Pair::negotiate_between(&DtlsCert::of_str0m_alone(), change)
+    }
+
+    fn negotiate_between(offerer: &DtlsCert, change: impl FnOnce(String) -> String) -> Pair {
         let now = test_epoch();
-        let (mut offerer, offer) = WebRtcPeer::offer(&[address(1000)], &certificate(), now).unwrap();
+        let (mut offerer, offer) = WebRtcPeer::offer(&[address(1000)], offerer, now).unwrap();
         let (answerer, answer) = WebRtcPeer::accept_offer(&offer, &[address(2000)], &certificate(), now).unwrap();
         offerer.handle_answer(&change(answer)).unwrap();
         Pair::of(offerer, answerer, now)
@@ -115,7 +123,7 @@ impl Pair {
 
     fn of(a: WebRtcPeer, b: WebRtcPeer, now: Instant) -> Pair {
         let side = |peer| Side { peer, connected: 0, closed: None, received: Vec::new(), sent: 0 };
-        Pair { sides: [side(a), side(b)], wire: VecDeque::new(), now, cut: false }
+        Pair { sides: [side(a), side(b)], wire: VecDeque::new(), now, cut: false, moved: None }
     }
 
     fn drain(&mut self, index: usize) {
@@ -125,7 +133,13 @@ impl Pair {
             match output {
                 PeerOutput::Transmit { to, from, bytes } => {
                     side.sent += 1;
-                    if !self.cut {
+                    let reached = self.moved.is_none_or(|moved| index == 0 || to == moved);
+                    let (from, to) = match self.moved {
+                        Some(moved) if index == 0 => (moved, to),
+                        Some(_) => (from, address(1000)),
+                        None => (from, to),
+                    };
+                    if reached && !self.cut {
                         self.wire.push_back((self.now + LATENCY, 1 - index, from, to, bytes));
                     }
                 }
@@ -230,6 +244,81 @@ fn two_legs_connect_and_carry_rtp_both_ways_unaltered() {
 #[test]
 fn media_survives_the_roll_over_of_the_sequence_number() {
     assert_eq!(Pair::negotiate().connect().exchange(65_530), [10, 10]);
+}
+
+#[test]
+fn media_goes_past_str0m_as_soon_as_it_is_connected() {
+    let mut pair = Pair::negotiate_between(&certificate(), |answer| answer).connect();
+    assert_eq!(
+        [0, 1].map(|side| pair.sides[side].peer.route()),
+        [Some((address(2000), address(1000))), Some((address(1000), address(2000)))]
+    );
+    assert_eq!(pair.exchange(65_530), [10, 10]);
+    let plain = Pair::negotiate().connect();
+    assert_eq!([0, 1].map(|side| plain.sides[side].peer.route().is_some()), [false, true]);
+}
+
+#[test]
+fn reports_cross_with_str0m_and_tell_round_trip_and_loss() {
+    let mut pair = Pair::negotiate().connect();
+    for n in 0..60 {
+        // Every tenth number is lost before it is sent: the browser's reports say so.
+        pair.exchange(1 + n * 11);
+    }
+    let quality = pair.sides[1].peer.quality();
+    let round_trip = quality.round_trip.expect("reports crossed");
+    assert!(round_trip.abs_diff(LATENCY * 2) < Duration::from_millis(15), "{round_trip:?}");
+    assert_eq!(quality.datagrams_ignored, 0);
+    for (name, side) in [("we read str0m's", &pair.sides[1]), ("str0m reads ours", &pair.sides[0])] {
+        let told = side.peer.quality().far_end;
+        let mean = told.loss_sum / told.reports.max(1) as f64;
+        assert!(told.reports >= 2 && (0.05..0.13).contains(&mean), "{name}: {told:?}");
+    }
+}
+
+#[test]
+fn media_is_neither_taken_from_strangers_nor_sent_to_them() {
+    let mut pair = Pair::negotiate().connect();
+    assert_eq!(pair.exchange(1), [10, 10]);
+    let now = pair.now;
+    pair.sides[0].peer.write_rtp(111, 50, 4_800, false, &[1, 2, 3], now).unwrap();
+    pair.drain(0);
+    let (_, _, from, to, bytes) = pair.wire.pop_back().expect("one packet is on its way");
+    let peer = &mut pair.sides[1].peer;
+    let ignored = peer.quality().datagrams_ignored;
+    let mut forged = bytes.clone();
+    forged[20] ^= 1;
+    let mut refused = vec![(address(6666), bytes.clone()), (from, forged), (from, bytes[..20].to_vec())];
+    refused.push((from, [bytes.as_slice(), &[0; 1_000]].concat()));
+    let attempts = refused.len() as u64;
+    for (source, bytes) in refused {
+        assert!(peer.is_media(&bytes));
+        let mut bytes = bytes;
+        let media = peer.handle_media(source, &mut bytes, now);
+        assert!(!matches!(media, Media::Rtp(_) | Media::Rtcp), "{source}: {media:?}");
+    }
+    assert_eq!(peer.quality().datagrams_ignored, ignored + attempts);
+    assert_eq!(peer.route(), Some((from, to)), "nothing goes to the stranger");
+    let media = |peer: &mut WebRtcPeer| match peer.handle_media(from, &mut bytes.clone(), now) {
+        Media::Rtp(packet) => Ok(packet.payload().len()),
+        other => Err(format!("{other:?}")),
+    };
+    assert_eq!(media(peer), Ok(3), "nothing was learned from the forged ones");
+    assert_eq!(media(peer), Err("Replayed".into()));
+}
+
+#[test]
+fn media_follows_the_browser_to_another_address() {
+    let mut pair = Pair::negotiate().connect();
+    assert_eq!(pair.exchange(1), [10, 10]);
+    let moved = address(1777);
+    pair.moved = Some(moved);
+    browser_reoffers(&mut pair, |changes, _| {
+        changes.ice_restart(true);
+    });
+    pair.run(Duration::from_secs(5));
+    assert_eq!(pair.sides[1].peer.route().map(|(to, _)| to), Some(moved));
+    assert_eq!(pair.exchange(40), [10, 10]);
 }
 
 #[test]

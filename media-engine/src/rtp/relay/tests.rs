@@ -17,6 +17,7 @@ fn bytes(ssrc: u32, sequence: u16, timestamp: u32, marker: bool) -> [u8; 16] {
 fn relay(map: &mut RelayMap, ssrc: u32, sequence: u16, timestamp: u32) -> Option<(i32, i32)> {
     let bytes = bytes(ssrc, sequence, timestamp, false);
     map.map(&RtpPacket::parse(&bytes).unwrap()).map(|header| {
+        map.has_left();
         assert_eq!((header.ssrc, header.payload_type), (0xaaaa, 8));
         (i32::from(header.sequence) - 1000, header.timestamp.wrapping_sub(50_000) as i32)
     })
@@ -185,6 +186,21 @@ fn long_loss_stays_a_gap() {
 }
 
 #[test]
+fn numbers_that_never_left_do_not_lead_beyond_half_of_all_numbers() {
+    let mut map = map();
+    relay(&mut map, 1, 10, 0);
+    // Not sent on: a key to a leg that knows none.
+    for jump in [20_010, 24_000] {
+        let unsent = bytes(1, jump, 0, false);
+        map.map(&RtpPacket::parse(&unsent).unwrap()).unwrap();
+    }
+    assert_eq!(relay(&mut map, 1, 40_000, 3_200_000), None, "one packet proves nothing");
+    let (number, _) = relay(&mut map, 1, 40_001, 3_200_160).unwrap();
+    assert_eq!(number, 1, "the next number");
+    assert_eq!(relay(&mut map, 1, 40_002, 3_200_320).unwrap().0, 2);
+}
+
+#[test]
 fn alternating_sources_never_repeat_a_number() {
     let mut map = map();
     let mut seen = std::collections::HashSet::new();
@@ -208,4 +224,32 @@ fn outgoing_numbers_extend_over_the_wrap_from_zero() {
         .collect();
     assert_eq!(numbers, [65_534, 65_535, 65_536, 65_537]);
     assert_eq!(map.extend_outgoing(65_535), 65_535, "a late one");
+}
+
+#[test]
+fn resumed_source_follows_what_was_sent_and_keeps_its_gaps() {
+    let mut map = map();
+    relay(&mut map, 1, 10, 1600);
+    map.generate(8, false, 160);
+    // 13 is on its way, 14 overtakes it.
+    map.resume(1, 13, 2_080);
+    assert_eq!(relay(&mut map, 1, 14, 2_240), Some((3, 480)));
+    assert_eq!(relay(&mut map, 1, 13, 2_080), Some((2, 320)));
+    assert_eq!(relay(&mut map, 1, 16, 2_560), Some((5, 800)));
+    assert_eq!(relay(&mut map, 1, 12, 1_920), None, "that was heard already");
+    assert_eq!(map.generate(8, false, 160).sequence, 1006);
+}
+
+#[test]
+fn length_of_a_packet_is_taken_from_its_payload_when_that_is_told() {
+    let mut map = map();
+    relay(&mut map, 1, 10, 1_600);
+    map.last_lasts(1_600, 240);
+    let now = test_epoch();
+    let bytes = bytes(1, 11, 1_600 + 900, false);
+    map.map_at(&RtpPacket::parse(&bytes).unwrap(), now);
+    assert_eq!(map.relayed_to(), Some((1, 1_600 + 900 + 900, now)), "learnt, wrongly");
+    map.last_lasts(2_500, 240);
+    assert_eq!(map.relayed_to(), Some((1, 2_500 + 240, now)));
+    assert_eq!(map.generate(8, false, 160).timestamp, 50_000 + 900 + 240);
 }

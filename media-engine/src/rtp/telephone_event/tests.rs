@@ -51,15 +51,6 @@ fn sent_press_has_a_marker_growing_durations_and_three_ends() {
 }
 
 #[test]
-fn press_longer_than_a_segment_is_cut_to_one() {
-    let clock = ClockRate::HZ_48000;
-    let mut sender = EventSender::new('1', Duration::from_secs(60), MS_20, clock).unwrap();
-    let packets: Vec<_> = std::iter::from_fn(|| sender.next_packet()).collect();
-    assert_eq!(packets.last().unwrap().event.duration, u16::MAX);
-    assert_eq!(packets.len(), 69 + 2);
-}
-
-#[test]
 fn press_is_reported_once_whatever_is_lost_doubled_or_reordered() {
     let base = test_epoch();
     let mut sender = EventSender::new('7', Duration::from_millis(80), MS_20, CLOCK).unwrap();
@@ -79,7 +70,7 @@ fn press_is_reported_once_whatever_is_lost_doubled_or_reordered() {
             digits.extend(receiver.on_timeout(base + Duration::from_millis(250)));
             assert_eq!(digits.len(), 1, "mask {mask:b} order {order}");
             let longest = kept.iter().map(|p| u32::from(p.duration)).max().unwrap();
-            assert!(order == 1 || digits[0] == Digit { digit: '7', duration_ticks: longest });
+            assert!(order == 1 || digits[0] == Digit { digit: '7', duration_ticks: longest, began: 9 });
             assert_eq!(receiver.poll_timeout(), None);
         }
     }
@@ -94,7 +85,7 @@ fn lost_end_is_made_up_after_250_ms_of_silence() {
     assert_eq!(receiver.on_packet(100, &event(1, false, 1760), later), None);
     assert_eq!(receiver.on_timeout(base + Duration::from_millis(449)), None);
     assert_eq!(receiver.poll_timeout(), Some(base + Duration::from_millis(450)));
-    let digit = Some(Digit { digit: '1', duration_ticks: 1760 });
+    let digit = Some(Digit { digit: '1', duration_ticks: 1760, began: 100 });
     assert_eq!(receiver.on_timeout(base + Duration::from_millis(450)), digit);
     assert_eq!(receiver.on_packet(100, &event(1, true, 2000), base + Duration::from_secs(1)), None);
 }
@@ -114,7 +105,7 @@ fn next_press_ends_one_whose_end_was_lost() {
     receiver.on_packet(100, &event(1, false, 160), base);
     assert_eq!(receiver.on_packet(1700, &event(2, true, 400), base).unwrap().digit, '1');
     assert_eq!(receiver.poll_timeout(), Some(base), "the second is due at once");
-    assert_eq!(receiver.on_timeout(base).unwrap(), Digit { digit: '2', duration_ticks: 400 });
+    assert_eq!(receiver.on_timeout(base).unwrap(), Digit { digit: '2', duration_ticks: 400, began: 1700 });
     assert_eq!(receiver.on_timeout(base), None);
 }
 
@@ -135,7 +126,7 @@ fn press_of_several_segments_is_one_digit() {
     assert_eq!(receiver.on_packet(7, &event(3, false, u16::MAX), base), None);
     assert_eq!(receiver.on_packet(7 + 65_535, &event(3, false, 160), base), None);
     let digit = receiver.on_packet(7 + 65_535, &event(3, true, 320), base).unwrap();
-    assert_eq!(digit, Digit { digit: '3', duration_ticks: 65_535 + 320 });
+    assert_eq!(digit, Digit { digit: '3', duration_ticks: 65_535 + 320, began: 7 });
 }
 
 #[test]
@@ -152,4 +143,37 @@ fn new_stream_may_start_at_an_earlier_timestamp() {
     assert!(receiver.on_packet(10_000, &event(1, true, 400), base).is_some());
     assert_eq!(receiver.restart(), None);
     assert!(receiver.on_packet(9_000, &event(1, true, 400), base).is_some());
+}
+
+#[test]
+fn press_that_becomes_known_while_it_lasts_never_says_more_than_that() {
+    let mut sender = EventSender::open('4', MS_20, CLOCK).unwrap();
+    let mut said = Vec::new();
+    for known in [160, 160, 320, 640, 640] {
+        sender.lasts(known);
+        let packet = sender.next_packet().unwrap();
+        assert!(!packet.event.end && !packet.last);
+        said.push(packet.event.duration);
+    }
+    assert_eq!(said, [160, 160, 320, 480, 640]);
+    sender.close(800);
+    sender.lasts(9_000);
+    let ends: Vec<_> = std::iter::from_fn(|| sender.next_packet()).collect();
+    assert_eq!(ends.len(), 3);
+    assert!(ends.iter().all(|packet| packet.event.end && packet.event.duration == 800 && packet.advance == 0));
+}
+
+#[test]
+fn long_press_of_a_fast_clock_is_sent_in_segments_that_make_one_digit() {
+    let clock = ClockRate::HZ_48000;
+    let mut sender = EventSender::new('#', Duration::from_secs(4), MS_20, clock).unwrap();
+    let mut receiver = EventReceiver::new(clock);
+    let (mut timestamp, mut digits, mut now) = (u32::MAX - 70_000, Vec::new(), test_epoch());
+    while let Some(packet) = sender.next_packet() {
+        timestamp = timestamp.wrapping_add(packet.advance);
+        digits.extend(receiver.on_packet(timestamp, &packet.event, now));
+        now += MS_20;
+    }
+    let digit = Digit { digit: '#', duration_ticks: 192_000, began: u32::MAX - 70_000 };
+    assert_eq!((digits, sender.total_ticks()), (vec![digit], 192_000));
 }

@@ -2,17 +2,23 @@
 //!
 //! ```text
 //! phase due ─▶ every leg of the phase: Playout::pull ─▶ frame ─▶ taps
-//!           ─▶ every leg of the phase: source's frame | tone | silence ─▶ duck ─▶ + Play ─▶ encode ─▶ send
-//!           ─▶ every leg of the phase: RTCP, time-outs, reports
+//!           ─▶ every conference of the phase: mix
+//!           ─▶ who hears it, and every leg that hears no other: frame | mix | tone | silence ─▶ duck ─▶ + Play ─▶ encode ─▶ send
+//!           ─▶ every leg of the phase: RTCP, time-outs, reports; its tick moves nearer to its packets
 //! ```
 
 use std::time::Instant;
 
-use super::leg::{Leg, Path, Source, play_event};
-use super::{MAX_LAG, Slot, Switch, TICK};
+use super::align::Step;
+use super::leg::{Format, Leg, Path, Source, play_event};
+use super::{MAX_LAG, PHASES, REST_ROUNDS, Slot, Switch, TICK};
+use crate::audio::tap::FrameKind;
+
+/// Ticks between relayed packets and frames that count as loss.
+const LONGEST_GAP: i32 = 10;
 
 impl Switch {
-    /// Runs every phase that is due.
+    /// Runs every phase that is due, or as many as fit the outbox: then `poll_timeout` is due still.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.handle_connecting(now);
         for index in 0..self.phases.len() {
@@ -29,15 +35,28 @@ impl Switch {
             let due = self.phases[index].due;
             self.phases[index].due += TICK;
             self.tick(index, due);
+            if self.outbox.is_half_full() {
+                return;
+            }
         }
     }
 
     fn tick(&mut self, index: usize, now: Instant) {
         let mut at = 0;
+        let round = self.phases[index].round.wrapping_add(1);
+        self.phases[index].round = round;
         // A leg that fails in a pass leaves the list: the next one then stands in its place.
-        let passes: [fn(&mut Switch, Slot, Instant); 3] = [Switch::tick_in, Switch::tick_out, Switch::tick_upkeep];
-        for pass in passes {
+        let passes: [fn(&mut Switch, Slot, Instant); 4] =
+            [Switch::tick_in, Switch::tick_out, Switch::tick_upkeep, Switch::tick_align];
+        for (number, pass) in passes.into_iter().enumerate() {
+            if number == 1 {
+                self.mix_phase(index, now);
+            }
             while let Some(&slot) = self.phases[index].slots.get(at) {
+                if self.rests[slot.index()] && !round.wrapping_add(slot.0).is_multiple_of(REST_ROUNDS) {
+                    at += 1;
+                    continue;
+                }
                 pass(self, slot, now);
                 if self.phases[index].slots.get(at) == Some(&slot) {
                     at += 1;
@@ -50,15 +69,35 @@ impl Switch {
     /// First pass: what the leg says now.
     fn tick_in(&mut self, slot: Slot, now: Instant) {
         self.guarded(slot, now, |switch, leg| {
+            if leg.skips_tick {
+                return;
+            }
             leg.pull(now);
             if let (Some(format), Some(digit)) = (leg.format, leg.events_in.on_timeout(now)) {
-                switch.on_digit(leg, &format, digit);
+                switch.on_digit(leg, &format, digit, now);
             }
         });
     }
 
-    /// Second pass: what the leg hears now.
+    /// Second pass: what is heard now, of the leg by its peer and by the leg of nobody.
     fn tick_out(&mut self, slot: Slot, now: Instant) {
+        let Some(Some(leg)) = self.legs.get(slot.index()) else { return };
+        if leg.skips_tick {
+            return;
+        }
+        let speaks_to = leg.peer;
+        if !leg.path.is_driven_by_another(slot) {
+            self.generate_for(slot, now);
+        }
+        let hears = |other: &Leg| other.path == Path::Generate(Source::Leg(slot));
+        if let Some(peer) = speaks_to
+            && self.legs[peer.index()].as_deref().is_some_and(hears)
+        {
+            self.generate_for(peer, now);
+        }
+    }
+
+    fn generate_for(&mut self, slot: Slot, now: Instant) {
         self.guarded(slot, now, |switch, leg| {
             if let Path::Generate(source) = leg.path {
                 switch.generate(leg, source, now);
@@ -66,30 +105,63 @@ impl Switch {
         });
     }
 
+    /// Last pass: the tick moves towards the leg's packets.
+    fn tick_align(&mut self, slot: Slot, now: Instant) {
+        self.guarded(slot, now, |switch, leg| {
+            if std::mem::take(&mut leg.skips_tick) {
+                return;
+            }
+            // Conferences tick as one.
+            let step = if leg.seat.is_some() { Step::Stay } else { leg.aligned() };
+            leg.skips_tick = step == Step::Later;
+            let phase = match step {
+                Step::Stay => leg.phase,
+                Step::Earlier => (leg.phase + PHASES - 1) % PHASES,
+                Step::Later => (leg.phase + 1) % PHASES,
+            };
+            switch.rephase(leg, phase, now);
+        });
+    }
+
     fn generate(&mut self, leg: &mut Leg, source: Source, now: Instant) {
         let Some(format) = leg.format else { return };
-        if leg.keys.is_busy() {
+        if leg.keys.are_due(now) {
+            leg.break_off();
             self.send_key(leg, &format, now);
-            leg.talking = false;
             return;
         }
         if !leg.can_send() {
+            if leg.connected {
+                // On hold: a voice that waited would be stale, and everything later would wait behind it.
+                let (slot, id, outbox) = (leg.slot, leg.id, &mut self.outbox);
+                leg.play.stop(&mut |notice| outbox.event(slot, id, play_event(notice, now)));
+            }
+            leg.break_off();
             leg.outgoing.skip(format.tick());
-            leg.talking = false;
             return;
         }
+        // Whom it hears has changed, and with it the tick that serves it: a frame right behind another would be one too many.
+        let before = leg.served.replace((source, now));
+        if before.is_some_and(|(other, at)| other != source && now.saturating_duration_since(at) < TICK / 2) {
+            leg.served = before;
+            return;
+        }
+        let follows = leg.talking;
+        let Some(heard_before) = self.enter(leg, &format, source, now) else { return };
         let Some(send) = leg.send.as_mut() else { return };
         let rate = send.rate();
         let pcm = &mut self.scratch.pcm[..rate.samples_in_ms(20)];
         match source {
             Source::Tone => send.tone(pcm),
             Source::Silence => pcm.fill(0),
+            Source::Mix => self.conferences.hear(leg.seat, pcm),
             Source::Leg(from) if from == leg.slot => send.fit(&leg.frame, pcm),
             Source::Leg(from) => match self.legs.get(from.index()) {
                 Some(Some(other)) => send.fit(&other.frame, pcm),
                 _ => pcm.fill(0),
             },
         }
+        leg.seam.close(source, follows, pcm, rate);
         let active = leg.play.is_active();
         leg.ducker.process(active, pcm, rate);
         if !leg.play.is_idle() {
@@ -98,6 +170,63 @@ impl Switch {
             leg.played_at = Some(now);
         }
         self.counters.frames += 1;
-        self.encode(leg, &format, rate.samples_in_ms(20), now);
+        let frame = rate.samples_in_ms(20);
+        if let (Some(exit), 0) = (leg.exit, heard_before)
+            && self.leave(leg, &format, exit.from, frame, now)
+        {
+            leg.exit = None;
+            return;
+        }
+        if !(format.noise.is_some() && self.is_quiet(leg, source)) {
+            leg.break_silence();
+        } else if self.pause(leg, &format, frame, now) {
+            return;
+        }
+        let heard_before = frame * heard_before / TICK.as_micros() as usize;
+        self.encode(leg, &format, heard_before..frame, now);
+    }
+
+    /// Whether the leg would be sent nothing but the pause of another.
+    fn is_quiet(&self, leg: &Leg, source: Source) -> bool {
+        let Source::Leg(from) = source else { return false };
+        let frame = if from == leg.slot {
+            Some(&leg.frame)
+        } else {
+            self.legs.get(from.index()).and_then(Option::as_ref).map(|source| &source.frame)
+        };
+        let pauses = frame.is_some_and(|frame| frame.kind == FrameKind::Silence && !frame.samples.is_empty());
+        pauses && leg.play.is_idle()
+    }
+
+    /// A leg that heard relayed packets until now gets frames from where those ended: how much of this frame it has heard
+    /// already, microseconds. `None`: all of it, or playout has not come so far.
+    fn enter(&self, leg: &mut Leg, format: &Format, source: Source, now: Instant) -> Option<usize> {
+        let (Some(entry), Source::Leg(from)) = (leg.entry, source) else { return Some(0) };
+        let played_to = if from == leg.slot {
+            leg.played_to()
+        } else {
+            self.legs.get(from.index()).and_then(Option::as_ref).and_then(|source| source.played_to())
+        };
+        let fresh = match played_to {
+            Some((ssrc, timestamp)) if ssrc == entry.ssrc => timestamp.wrapping_sub(entry.timestamp) as i32,
+            Some(_) => i32::MAX,
+            None => 0,
+        };
+        let tick = format.tick() as i32;
+        if fresh <= 0 && now < entry.until {
+            return None;
+        }
+        leg.entry = None;
+        // What lies between, and was lost, shows in the time stamps; a source that came to rest or was replaced shows as time.
+        let gap = fresh.saturating_sub(tick);
+        if fresh <= 0 || gap > LONGEST_GAP * tick {
+            return Some(0);
+        }
+        (leg.seamless, leg.talking) = (true, true);
+        if gap >= 0 {
+            leg.outgoing.skip(gap as u32);
+            return Some(0);
+        }
+        Some((-gap) as usize * TICK.as_micros() as usize / tick.max(1) as usize)
     }
 }

@@ -3,21 +3,29 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use codecs::cng::NoiseEncoder;
+use codecs::g711::{ALAW_TO_ULAW, ULAW_TO_ALAW};
+use codecs::opus::OpusSettings;
 use codecs::resample::Resampler;
 use codecs::tones::Sine;
 use codecs::{CodecError, Encoder};
 
+use super::align::{Align, Step};
+use super::keys::Keys;
+use super::mix::{Seam, Seat};
+use super::report::Reporting;
 use super::{Slot, TICK};
 use crate::audio::Ducker;
 use crate::audio::tap::{FrameKind, TapWriter};
 use crate::config::App;
-use crate::jitter::{Playout, PlayoutConfig, PulledKind};
+use crate::jitter::{Next, Playout, PlayoutConfig, PlayoutCounters, PulledKind};
+use crate::leg::flow::is_silent;
 use crate::leg::rtp::RtpLeg;
 use crate::leg::webrtc::{PeerOutput, WebRtcPeer};
 use crate::leg::{make_decoder, make_encoder};
-use crate::rtp::telephone_event::{EventReceiver, EventSender, event_of};
+use crate::rtp::telephone_event::EventReceiver;
 use crate::rtp::{ReceiveStats, RelayMap, RtpHeader, RtpPacket};
-use crate::sdp::{Audio, Codec, TelephoneEventFormat};
+use crate::sdp::{Audio, Codec, ComfortNoiseFormat, TelephoneEventFormat};
 use crate::units::{ClockRate, LegId, Ptime, SampleRate};
 use crate::worker::command::{LegQuality, WorkerEventKind};
 use crate::worker::outbox::Outbox;
@@ -25,16 +33,13 @@ use crate::worker::play::{PlayNotice, PlayQueue};
 
 /// After the last sample of queued voice the path stays as it is until the original is up again (release of the ducker).
 const PLAY_TAIL: Duration = Duration::from_millis(500);
-/// A leg that should send and does not for so long is told.
-const MEDIA_TIMEOUT: Duration = Duration::from_secs(60);
-/// How often a leg's numbers are told.
-const REPORT_PERIOD: Duration = Duration::from_secs(5);
 /// Longest payload that is played out: 60 ms of Opus at its highest rate in one packet of the usual MTU.
 const MAX_PAYLOAD: usize = 1_460;
-/// Keys that may wait.
-const MAX_KEYS: usize = 32;
-/// Silence between two keys, in ticks: 60 ms.
-const KEY_PAUSE: u32 = 3;
+/// Where delays are evenly spread, neighbours differ by a third of the spread on average; of a bell it covers all but the tail.
+const SPREAD_OF_JITTER: u32 = 3;
+
+/// Coefficients by which the background of a pause is described.
+const NOISE_ORDER: usize = 8;
 
 /// How media comes and goes.
 pub(super) enum Transport {
@@ -49,6 +54,9 @@ pub(super) struct Format {
     pub(super) payload_type: u8,
     pub(super) receive_payload_type: u8,
     pub(super) event: Option<TelephoneEventFormat>,
+    pub(super) noise: Option<ComfortNoiseFormat>,
+    /// The far end would rather not be sent silence.
+    pub(super) dtx: bool,
     pub(super) ptime: Ptime,
     /// We may send.
     pub(super) sends: bool,
@@ -76,12 +84,24 @@ impl Format {
         self.clock().0 / 50
     }
 
-    /// Bytes of one packet, where the codec has as many for every sample.
-    pub(super) fn packet_bytes(&self) -> Option<usize> {
+    /// Longest payload that can wait for its time, and bytes for all that wait.
+    fn waiting_bytes(&self) -> (usize, usize) {
         match self.codec {
-            Codec::Pcmu | Codec::Pcma => Some(self.ptime.samples(SampleRate::HZ_8000)),
-            Codec::L16 { rate } => Some(self.ptime.samples(rate) * 2),
-            Codec::Opus => None,
+            // 64 kbit/s: packets of 120 ms, 1.28 s in all.
+            Codec::Pcmu | Codec::Pcma | Codec::G722 => (960, 10_240),
+            // 640 ms of whole packets.
+            Codec::L16 { rate } => (MAX_PAYLOAD, rate.samples_in_ms(640) * 2),
+            // 3 s at 64 kbit/s, 400 ms at the highest rate there is.
+            Codec::Opus => (MAX_PAYLOAD, 25_600),
+        }
+    }
+
+    /// RTP clock ticks of a payload.
+    pub(super) fn ticks_of(&self, payload: &[u8]) -> Option<u32> {
+        match self.codec {
+            Codec::Pcmu | Codec::Pcma | Codec::G722 => u32::try_from(payload.len()).ok(),
+            Codec::L16 { .. } => u32::try_from(payload.len() / 2).ok(),
+            Codec::Opus => opus_ticks(payload),
         }
     }
 }
@@ -95,20 +115,29 @@ pub(super) enum Path {
     Generate(Source),
 }
 
+impl Path {
+    /// Whether the frames of a leg at `slot` are made in the tick of the leg that it hears.
+    pub(super) fn is_driven_by_another(self, slot: Slot) -> bool {
+        matches!(self, Path::Generate(Source::Leg(from)) if from != slot)
+    }
+}
+
 /// What generated frames begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     Leg(Slot),
+    /// The others of its conference.
+    Mix,
     Tone,
     Silence,
 }
 
 /// 20 ms of what a leg said.
 pub(super) struct Frame {
-    pub(super) samples: [i16; 960],
-    /// 0: nobody needs samples of this leg.
-    pub(super) length: usize,
+    /// Empty: nobody needs samples of this leg.
+    pub(super) samples: Box<[i16]>,
     pub(super) rate: SampleRate,
+    pub(super) kind: FrameKind,
 }
 
 /// Decoding of what a leg says, while somebody needs samples of it.
@@ -118,25 +147,46 @@ pub(super) struct Receive {
     codec: Codec,
 }
 
+impl Receive {
+    /// What was counted since it was made.
+    pub(super) fn counters(&self) -> PlayoutCounters {
+        self.playout.counters()
+    }
+
+    /// What the buffer adds now.
+    pub(super) fn delay(&self) -> Duration {
+        self.playout.counters().current_delay
+    }
+}
+
 /// Encoding of what a leg hears.
 pub(super) struct Send {
     encoder: Box<dyn Encoder>,
     codec: Codec,
     resampler: Option<Resampler>,
     tone: Option<Sine>,
-    /// Encoded samples that do not fill a packet yet (ptime other than 20 ms).
-    pub(super) pending: Vec<u8>,
+    /// Samples that do not fill a packet yet. Room for a packet and a frame.
+    pub(super) pending: Vec<i16>,
+    /// What the background of a pause sounds like, and how many frames it has lasted.
+    pub(super) noise: NoiseEncoder,
+    pub(super) quiet: u32,
 }
 
-/// Keys to press towards the leg.
-pub(super) struct Keys {
-    waiting: VecDeque<(char, u32)>,
-    pub(super) sender: Option<EventSender>,
-    pause: u32,
-    /// RTP clock ticks since the key that is being sent began.
-    pub(super) ticks: u32,
-    /// Keys were pressed and their end was not noticed yet.
-    pressed: bool,
+/// A leg's way from relayed packets to frames: until playout has come to where the relay ended, nothing is sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    /// Stream and time stamp behind the last relayed packet.
+    pub(super) ssrc: u32,
+    pub(super) timestamp: u32,
+    /// The source seems to have paused: frames are sent, come what may.
+    pub(super) until: Instant,
+}
+
+/// A leg's way from frames back to relayed packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Exit {
+    /// Whose packets are relayed after the next frame.
+    pub(super) from: Slot,
 }
 
 /// One leg.
@@ -144,6 +194,9 @@ pub(super) struct Leg {
     pub(super) id: LegId,
     pub(super) slot: Slot,
     pub(super) phase: usize,
+    pub(super) align: Align,
+    /// The leg has moved to a later phase, whose next tick would come too soon.
+    pub(super) skips_tick: bool,
     pub(super) transport: Transport,
     pub(super) format: Option<Format>,
     pub(super) connected: bool,
@@ -163,24 +216,31 @@ pub(super) struct Leg {
     pub(super) received: ReceiveStats,
     pub(super) heard: bool,
     pub(super) heard_at: Instant,
-    timeout_told: bool,
+    pub(super) reporting: Reporting,
     // what it hears
     pub(super) peer: Option<Slot>,
+    pub(super) seat: Option<Seat>,
     pub(super) app: Option<App>,
     pub(super) path: Path,
+    pub(super) entry: Option<Entry>,
+    pub(super) exit: Option<Exit>,
     pub(super) send: Option<Send>,
     /// Numbering of the one stream that is sent to the leg, whatever feeds it.
     pub(super) outgoing: RelayMap,
     /// The latest packet to the leg was generated: the next one is no new talkspurt.
     pub(super) talking: bool,
+    /// The next generated packet follows the latest relayed one without a pause, though time has passed.
+    pub(super) seamless: bool,
     pub(super) keys: Keys,
     pub(super) play: PlayQueue,
     pub(super) ducker: Ducker,
+    pub(super) seam: Seam,
     pub(super) played_at: Option<Instant>,
-    report_at: Instant,
+    /// What the latest frame began with, and when it was made.
+    pub(super) served: Option<(Source, Instant)>,
     pub(super) packets_sent: u64,
-    late_before: u64,
-    concealed_before: u64,
+    pub(super) late_before: u64,
+    pub(super) concealed_before: u64,
 }
 
 impl Leg {
@@ -196,13 +256,15 @@ impl Leg {
             id,
             slot,
             phase,
+            align: Align::new(),
+            skips_tick: false,
             transport,
             format: None,
             connected: false,
             over: None,
             deferred: VecDeque::new(),
             timer_at: now,
-            frame: Frame { samples: [0; 960], length: 0, rate: SampleRate::HZ_8000 },
+            frame: Frame { samples: Box::default(), rate: SampleRate::HZ_8000, kind: FrameKind::Silence },
             receive: None,
             events_in: EventReceiver::new(ClockRate::HZ_8000),
             muted: false,
@@ -210,18 +272,23 @@ impl Leg {
             received: ReceiveStats::new(ClockRate::HZ_48000),
             heard: false,
             heard_at: now,
-            timeout_told: false,
+            reporting: Reporting::new(now),
             peer: None,
+            seat: None,
             app: None,
             path: Path::Generate(Source::Silence),
+            entry: None,
+            exit: None,
             send: None,
             outgoing: RelayMap::new(ssrc, sequence, timestamp, ClockRate::HZ_8000, TICK),
             talking: false,
-            keys: Keys { waiting: VecDeque::with_capacity(MAX_KEYS), sender: None, pause: 0, ticks: 0, pressed: false },
+            seamless: false,
+            keys: Keys::new(),
             play: PlayQueue::new(),
             ducker: Ducker::new(),
+            seam: Seam::new(),
             played_at: None,
-            report_at: now + REPORT_PERIOD,
+            served: None,
             packets_sent: 0,
             late_before: 0,
             concealed_before: 0,
@@ -238,6 +305,8 @@ impl Leg {
             payload_type: audio.payload_type,
             receive_payload_type: audio.receive_payload_type,
             event: audio.telephone_event,
+            noise: audio.comfort_noise,
+            dtx: audio.dtx,
             ptime: audio.ptime,
             sends: audio.direction.sends() && !audio.remote_rtp.ip().is_unspecified() && audio.remote_rtp.port() != 0,
             receives: audio.direction.receives(),
@@ -257,6 +326,8 @@ impl Leg {
             payload_type: audio.payload_type,
             receive_payload_type: audio.payload_type,
             event: audio.telephone_event,
+            noise: None,
+            dtx: false,
             ptime: Ptime::MS_20,
             sends: audio.direction.sends(),
             receives: audio.direction.receives(),
@@ -274,8 +345,7 @@ impl Leg {
         if before.is_none_or(|before| before.clock() != format.clock()) {
             self.received = ReceiveStats::new(format.clock());
             // The same stream at another clock: the next numbers, and from here on the new pace.
-            let next = self.outgoing.generate(0, false, 0);
-            self.outgoing = RelayMap::new(next.ssrc, next.sequence, next.timestamp, format.clock(), TICK);
+            self.outgoing.set_clock(format.clock(), TICK);
         }
         let clock = format.event.map_or(format.clock(), |event| event.clock);
         if before.is_none_or(|before| before.event != format.event) {
@@ -285,23 +355,37 @@ impl Leg {
 
     // ---- what it says ----
 
-    /// Sees to it that what the leg says comes as samples at `rate`.
-    pub(super) fn want_samples(&mut self, rate: SampleRate) -> Result<(), CodecError> {
+    /// Sees to it that what the leg says comes as samples at `rate`. `goes_on`: its listener has heard packets of it just now.
+    pub(super) fn want_samples(&mut self, rate: SampleRate, goes_on: bool) -> Result<(), CodecError> {
         let Some(format) = self.format else { return Ok(()) };
         if self.receive.as_ref().is_some_and(|receive| receive.rate == rate && receive.codec == format.codec) {
             return Ok(());
         }
         self.count_playout();
-        let config = PlayoutConfig { clock: format.clock(), sample_rate: rate, frame: TICK, max_payload: MAX_PAYLOAD };
-        let playout = Playout::new(config, make_decoder(format.codec, rate)?);
+        let (max_payload, room) = format.waiting_bytes();
+        let config = PlayoutConfig { clock: format.clock(), sample_rate: rate, frame: TICK, max_payload, room };
+        let mut playout = Playout::new(config, make_decoder(format.codec, rate)?);
+        if goes_on {
+            playout.goes_on(self.jitter() * SPREAD_OF_JITTER);
+        }
         self.receive = Some(Receive { playout, rate, codec: format.codec });
+        self.frame = Frame { samples: vec![0; rate.samples_in_ms(20)].into(), rate, kind: FrameKind::Silence };
         Ok(())
+    }
+
+    /// Inter-arrival jitter of what the leg says (RFC 3550 section 6.4.1).
+    fn jitter(&self) -> Duration {
+        match &self.transport {
+            Transport::Rtp(rtp) => rtp.quality().jitter,
+            Transport::WebRtc(_) => self.received.jitter(),
+        }
     }
 
     /// Nobody needs samples any more.
     pub(super) fn drop_samples(&mut self) {
         self.count_playout();
         self.receive = None;
+        self.frame.samples = Box::default();
     }
 
     /// Takes one audio packet into the playout buffer, if there is one.
@@ -312,28 +396,88 @@ impl Leg {
         }
     }
 
+    /// Takes a comfort noise packet into the playout buffer, if there is one.
+    pub(super) fn insert_noise(&mut self, packet: &RtpPacket<'_>, now: Instant) {
+        if let Some(receive) = &mut self.receive {
+            let RtpHeader { sequence, timestamp, ssrc, .. } = packet.header();
+            receive.playout.insert_noise(sequence, timestamp, ssrc, packet.payload(), now);
+        }
+    }
+
     /// The tick's frame out of the playout buffer, copied to the taps.
     pub(super) fn pull(&mut self, now: Instant) {
-        let Some(receive) = &mut self.receive else {
-            self.frame.length = 0;
-            return;
-        };
-        let length = receive.rate.samples_in_ms(20);
-        let samples = &mut self.frame.samples[..length];
+        let Some(receive) = &mut self.receive else { return };
+        let Frame { samples, kind, rate } = &mut self.frame;
         let pulled = receive.playout.pull(now, samples);
-        let mut kind = match pulled.kind {
+        *kind = match pulled.kind {
             PulledKind::Voice => FrameKind::Voice,
             PulledKind::Concealed => FrameKind::Concealed,
             PulledKind::Silence => FrameKind::Silence,
         };
+        let flow = &mut self.reporting.flow;
+        if *kind == FrameKind::Voice && flow.wants_look(now) && !is_silent(samples) {
+            flow.on_sound(now);
+        }
         if self.muted {
             samples.fill(0);
-            kind = FrameKind::Silence;
+            *kind = FrameKind::Silence;
         }
-        (self.frame.length, self.frame.rate) = (length, receive.rate);
         for tap in &mut self.taps {
-            tap.push(now, pulled.captured_at, kind, receive.rate, samples);
+            tap.push(now, pulled.captured_at, *kind, *rate, samples);
         }
+    }
+
+    /// A number of the stream was no audio.
+    pub(super) fn skip(&mut self, packet: &RtpPacket<'_>) {
+        if let Some(receive) = &mut self.receive {
+            receive.playout.skip(packet.sequence(), packet.ssrc());
+        }
+    }
+
+    /// Where playout stands; see [`Playout::played_to`].
+    pub(super) fn played_to(&self) -> Option<(u32, u32)> {
+        self.receive.as_ref()?.playout.played_to()
+    }
+
+    /// See [`Playout::decode_ahead`].
+    pub(super) fn decode_ahead(&mut self) -> Option<Next> {
+        self.receive.as_mut()?.playout.decode_ahead()
+    }
+
+    /// See [`Playout::ahead`].
+    pub(super) fn ahead(&self) -> &[i16] {
+        self.receive.as_ref().map_or(&[], |receive| receive.playout.ahead())
+    }
+
+    /// See [`Playout::waiting`].
+    pub(super) fn waiting(&self) -> impl Iterator<Item = (Next, &[u8])> {
+        self.receive.iter().flat_map(|receive| receive.playout.waiting())
+    }
+
+    /// When the sound beside a key of the leg's is played; `None`: it is not, or not known.
+    pub(super) fn plays_at(&self, format: &Format, timestamp: u32, now: Instant) -> Option<Instant> {
+        let playout = &self.receive.as_ref()?.playout;
+        if format.event.is_some_and(|event| event.clock == format.clock()) {
+            playout.plays_at(timestamp, now)
+        } else {
+            // Timestamps of another clock say nothing: as long as a packet of audio waits.
+            Some(now + playout.counters().current_delay)
+        }
+    }
+
+    /// Where the tick should go, after the frame that was pulled.
+    pub(super) fn aligned(&mut self) -> Step {
+        match &self.receive {
+            // Long packets: this frame was decoded with the one before.
+            Some(receive) if receive.playout.needed_nothing() => Step::Stay,
+            Some(receive) => self.align.on_tick(receive.playout.room_us()),
+            None => Step::Stay,
+        }
+    }
+
+    /// See [`Playout::first_wait`]; `None` also while no samples are wanted.
+    pub(super) fn first_wait(&self) -> Option<Duration> {
+        self.receive.as_ref()?.playout.first_wait()
     }
 
     fn count_playout(&mut self) {
@@ -354,89 +498,65 @@ impl Leg {
     /// Whether the leg has nothing to hear but its source.
     pub(super) fn may_be_relayed_to(&self, now: Instant) -> bool {
         let played = self.played_at.is_some_and(|at| now.saturating_duration_since(at) < PLAY_TAIL);
-        self.can_send() && self.play.is_idle() && !played && !self.keys.is_busy()
+        self.can_send() && self.play.is_idle() && !played && !self.keys.are_there()
     }
 
     /// Sees to it that samples at `rate` can be encoded.
-    pub(super) fn want_encoder(&mut self, rate: SampleRate) -> Result<(), CodecError> {
+    pub(super) fn want_encoder(&mut self, rate: SampleRate, opus: OpusSettings) -> Result<(), CodecError> {
         let Some(format) = self.format else { return Ok(()) };
-        if self.send.as_ref().is_some_and(|send| send.rate() == rate && send.codec == format.codec) {
-            return Ok(());
+        let room = (format.ptime.samples(rate) + rate.samples_in_ms(20)).max(rate.samples_in_ms(40));
+        let fits = |send: &Send| send.rate() == rate && send.codec == format.codec && send.pending.capacity() >= room;
+        if !self.send.as_ref().is_some_and(fits) {
+            self.send = Some(Send::with_encoder(make_encoder(format.codec, rate, opus)?, format.codec, room));
         }
-        self.send = Some(Send::with_encoder(make_encoder(format.codec, rate)?, format.codec));
         Ok(())
+    }
+
+    /// Whether nothing is decoded of it, encoded for it, or timed by its tick.
+    pub(super) fn rests(&self) -> bool {
+        let relayed = matches!(self.path, Path::Relay(_)) && matches!(self.transport, Transport::Rtp(_));
+        relayed && self.receive.is_none() && self.exit.is_none() && !self.keys.are_there()
+    }
+
+    /// How hard its encoder works, if it has a choice.
+    pub(super) fn set_effort(&mut self, effort: u8) {
+        if let Some(send) = &mut self.send {
+            send.encoder.set_complexity(effort);
+        }
+    }
+
+    /// Nothing is generated for the leg any more.
+    pub(super) fn drop_encoder(&mut self) {
+        self.send = None;
+    }
+
+    /// Sound is generated, no pause.
+    pub(super) fn break_silence(&mut self) {
+        if let Some(send) = self.send.as_mut().filter(|send| send.quiet > 0) {
+            send.quiet = 0;
+            send.noise.reset();
+        }
+    }
+
+    /// The run of generated audio ends here: what fills no packet is not sent.
+    pub(super) fn break_off(&mut self) {
+        self.talking = false;
+        self.entry = None;
+        self.seamless = false;
+        let clock = self.format.map_or(ClockRate::HZ_8000, |format| format.clock());
+        if let Some(send) = &mut self.send {
+            let span_ticks = send.pending.len() as u64 * u64::from(clock.0) / u64::from(send.rate().hz());
+            send.pending.clear();
+            self.outgoing.skip(span_ticks as u32);
+        }
     }
 
     /// Queues a key. `false`: the leg has no telephone-event, the character is no key, or too many wait.
     pub(super) fn press(&mut self, digit: char, duration_ms: u32) -> bool {
-        let known = event_of(digit).is_some() && self.format.and_then(|format| format.event).is_some();
-        if !known || self.keys.waiting.len() == MAX_KEYS {
-            return false;
-        }
-        self.keys.waiting.push_back((digit, duration_ms.clamp(40, 6_000)));
-        self.keys.pressed = true;
-        true
+        self.format.is_some_and(|format| format.event.is_some()) && self.keys.press(digit, duration_ms)
     }
 
-    // ---- upkeep ----
-
-    /// Tells what is due: reports, silence for too long.
-    pub(super) fn report(&mut self, outbox: &mut Outbox, now: Instant) {
-        if self.connected && now >= self.report_at {
-            self.report_at = now + REPORT_PERIOD;
-            outbox.event(self.slot, self.id, WorkerEventKind::Quality(self.quality()));
-        }
-        let expects = self.connected && self.format.is_some_and(|format| format.receives);
-        if !expects {
-            self.heard_at = now;
-        } else if !self.timeout_told && now.saturating_duration_since(self.heard_at) >= MEDIA_TIMEOUT {
-            self.timeout_told = true;
-            outbox.event(self.slot, self.id, WorkerEventKind::MediaTimeout);
-        }
-    }
-
-    /// A valid packet came.
-    pub(super) fn on_heard(&mut self, outbox: &mut Outbox, now: Instant) {
-        (self.heard_at, self.timeout_told) = (now, false);
-        if !std::mem::replace(&mut self.heard, true) {
-            outbox.event(self.slot, self.id, WorkerEventKind::FirstPacket);
-        }
-    }
-
-    /// Numbers since the leg began.
-    pub(super) fn quality(&self) -> LegQuality {
-        let mut quality = match &self.transport {
-            Transport::Rtp(rtp) => {
-                let told = rtp.quality();
-                LegQuality {
-                    packets_received: told.packets_received,
-                    packets_lost: told.packets_lost,
-                    jitter_ms: told.jitter.as_secs_f32() * 1e3,
-                    round_trip_ms: told.round_trip.map(|span| span.as_secs_f32() * 1e3),
-                    ..LegQuality::default()
-                }
-            }
-            Transport::WebRtc(peer) => {
-                let told = peer.quality();
-                LegQuality {
-                    packets_received: told.packets_received,
-                    packets_lost: self.received.peek().cumulative_lost.max(0) as u64,
-                    jitter_ms: self.received.jitter().as_secs_f32() * 1e3,
-                    round_trip_ms: told.round_trip.map(|span| span.as_secs_f32() * 1e3),
-                    ..LegQuality::default()
-                }
-            }
-        };
-        quality.packets_sent = self.packets_sent;
-        quality.packets_late = self.late_before;
-        quality.frames_concealed = self.concealed_before;
-        if let Some(receive) = &self.receive {
-            let counters = receive.playout.counters();
-            quality.packets_late += counters.late;
-            quality.frames_concealed += counters.concealed_frames;
-        }
-        quality
-    }
+    // ---- its end ----
 
     /// The leg ends: says so to the far end.
     pub(super) fn goodbye(&mut self, outbox: &mut Outbox, now: Instant) -> LegQuality {
@@ -446,17 +566,15 @@ impl Leg {
             Transport::Rtp(rtp) => outbox.transmit_report(slot, |out| rtp.write_bye(now, out)),
             Transport::WebRtc(peer) => peer.close(),
         }
-        self.quality()
+        self.last_quality(now)
     }
 }
 
-/// Encoded samples that may wait for their packet: 200 ms of L16 at 48 kHz.
-const PENDING: usize = 19_200;
-
 impl Send {
-    /// Sends what `encoder` makes, a `codec`.
-    pub(super) fn with_encoder(encoder: Box<dyn Encoder>, codec: Codec) -> Send {
-        Send { encoder, codec, resampler: None, tone: None, pending: Vec::with_capacity(PENDING) }
+    /// Sends what `encoder` makes, a `codec`; `room` samples may wait for their packet.
+    pub(super) fn with_encoder(encoder: Box<dyn Encoder>, codec: Codec, room: usize) -> Send {
+        let noise = NoiseEncoder::new(NOISE_ORDER);
+        Send { encoder, codec, resampler: None, tone: None, pending: Vec::with_capacity(room), noise, quiet: 0 }
     }
 
     /// Rate of the frames that it takes.
@@ -467,7 +585,7 @@ impl Send {
     /// Brings a leg's frame to this rate; nothing there is silence.
     pub(super) fn fit(&mut self, frame: &Frame, pcm: &mut [i16]) {
         let rate = self.rate();
-        let samples = &frame.samples[..frame.length];
+        let samples = &frame.samples[..];
         if samples.is_empty() {
             pcm.fill(0);
         } else if frame.rate == rate {
@@ -489,50 +607,40 @@ impl Send {
         self.tone.get_or_insert_with(|| Sine::new(rate, 1_000.0, -16.0)).fill(pcm);
     }
 
+    /// What share of packets is lost, percent.
+    pub(super) fn expect_loss(&mut self, percent: u8) {
+        self.encoder.expect_loss(percent);
+    }
+
     /// Encodes one frame into `out`.
     pub(super) fn encode(&mut self, pcm: &[i16], out: &mut [u8]) -> Result<usize, CodecError> {
         self.encoder.encode(pcm, out)
     }
 }
 
-impl Keys {
-    /// Whether keys are being sent or wait: audio pauses meanwhile.
-    pub(super) fn is_busy(&self) -> bool {
-        self.sender.is_some() || !self.waiting.is_empty() || self.pause > 0
+/// The table by which payloads of `from` become such of `to`, where two codecs differ by no more than that.
+pub(super) fn table_between(from: Codec, to: Codec) -> Option<&'static [u8; 256]> {
+    match (from, to) {
+        (Codec::Pcmu, Codec::Pcma) => Some(&ULAW_TO_ALAW),
+        (Codec::Pcma, Codec::Pcmu) => Some(&ALAW_TO_ULAW),
+        _ => None,
     }
+}
 
-    /// Brings the next key up, unless one is being sent or the pause after it lasts. `true`: there is a key to go on with.
-    pub(super) fn advance(&mut self, clock: ClockRate) -> bool {
-        if self.sender.is_some() {
-            return true;
-        }
-        if self.pause > 0 {
-            self.pause -= 1;
-            return false;
-        }
-        let Some((digit, duration_ms)) = self.waiting.pop_front() else { return false };
-        self.sender = EventSender::new(digit, Duration::from_millis(u64::from(duration_ms)), TICK, clock);
-        self.sender.is_some()
-    }
-
-    /// There is no way to send keys any more.
-    pub(super) fn forget(&mut self) {
-        self.waiting.clear();
-        (self.sender, self.pause) = (None, 0);
-    }
-
-    /// `true` once after the last key: audio may take its former path again.
-    pub(super) fn ended(&mut self) -> bool {
-        !self.is_busy() && std::mem::take(&mut self.pressed)
-    }
-
-    /// The key's last packet is out, or the key cannot be sent: the ticks that it took.
-    pub(super) fn released(&mut self, paused: bool) -> u32 {
-        if self.sender.take().is_some() && paused {
-            self.pause = KEY_PAUSE;
-        }
-        std::mem::take(&mut self.ticks)
-    }
+/// RTP clock ticks of an Opus packet: its frames times their length (RFC 6716 section 3.1).
+fn opus_ticks(payload: &[u8]) -> Option<u32> {
+    let &head = payload.first()?;
+    let frame = match head >> 3 {
+        config @ 0..12 => [480, 960, 1_920, 2_880][usize::from(config & 3)],
+        config @ 12..16 => [480, 960][usize::from(config & 1)],
+        config => [120, 240, 480, 960][usize::from(config & 3)],
+    };
+    let frames = match head & 3 {
+        0 => 1,
+        1 | 2 => 2,
+        _ => u32::from(payload.get(1)? & 0x3f),
+    };
+    Some(frame * frames).filter(|ticks| (1..=5_760).contains(ticks))
 }
 
 /// What the leg's owner is told of a play queue's notice.

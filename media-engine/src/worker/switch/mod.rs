@@ -2,35 +2,44 @@
 //!
 //! ```text
 //!            source leg                                              listening leg
-//! datagram ─▶ checked, parsed ─┬─ same codec, nobody in between ─▶ header mapped ─────────────▶ datagram
+//! datagram ─▶ checked, parsed ─┬─ relayed: same codec, or PCMU and PCMA ─▶ header mapped ─────▶ datagram
 //!                              └─▶ Playout ─(tick)─▶ frame ─┬─▶ taps
-//!                                                          └─▶ resample ─▶ duck ─▶ + Play ─▶ encode ─▶ datagram
+//!                                                          └─▶ resample, or mix with others ─▶ duck ─▶ + Play ─▶ encode
+//!                                                                                                           └─▶ datagram
 //! ```
 //!
 //! The driver's duty: after every `handle_*` and every command, empty `poll_output`; call `handle_timeout` when `poll_timeout`
 //! is due.
 //!
 //! Invariants:
-//! - Every leg ticks each 20 ms in one of twenty phases 1 ms apart; bridged legs share a phase, so that what one said is heard
-//!   by the other in the same tick.
+//! - Every leg ticks each 20 ms in one of twenty phases 1 ms apart. The phase follows the arrival of the leg's packets (`align`);
+//!   what a leg said is heard by its peer in the speaker's tick, what nobody said (tone, silence) in the listener's.
 //! - A leg's outgoing stream has one SSRC with unbroken numbering over relay, decoded path, tones and silence.
-//! - What a listener hears is relayed or generated, decided per direction; a tap changes nothing but that.
-//! - No allocation per packet or frame (`tests/no_alloc_worker.rs`), browser legs apart: str0m allocates.
-//! - A panic while a leg is worked on ends that leg and its bridged peer, counted; all others go on.
+//! - What a listener hears is relayed or generated, decided per direction; a tap changes nothing of it.
+//! - No allocation per packet or frame (`tests/no_alloc_worker.rs`), browser legs apart until they are connected, and at
+//!   their timers: str0m allocates.
+//! - A panic while a leg is worked on ends that leg and its bridged peer, counted; all others go on. In a conference it ends
+//!   that leg alone.
 //!
 //! Not here: sockets and event channels (`thread`), who is to hear whom and why (`call`).
 //!
 //! Sources: RFC 3550, RFC 4733, RFC 7362 (latching).
 
+mod align;
 mod frame;
+mod keys;
 mod leg;
+mod mix;
 mod packet;
 mod paths;
+mod report;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant, SystemTime};
+
+use codecs::opus::OpusSettings;
 
 use super::command::{Census, LegQuality, WorkerEventKind};
 use super::outbox::{Outbox, Output};
@@ -48,6 +57,8 @@ use leg::{Leg, Transport};
 pub const TICK: Duration = Duration::from_millis(20);
 /// Phases of ticks, 1 ms apart: the work of a tick is spread over its length.
 const PHASES: usize = 20;
+/// A leg whose packets are relayed both ways ticks once in so many rounds, for its upkeep: 200 ms.
+const REST_ROUNDS: u32 = 10;
 /// A worker that was held up longer than this does not make up for the ticks it missed.
 const MAX_LAG: Duration = Duration::from_millis(200);
 /// Source addresses a browser leg may be known by at once.
@@ -82,12 +93,16 @@ pub struct Counters {
     pub datagrams: u64,
     /// RTP packets sent, by any path.
     pub packets_sent: u64,
-    /// Of these, by header mapping.
+    /// Of these, relayed: header mapped, between PCMU and PCMA each byte too.
     pub packets_relayed: u64,
     /// Datagrams from an address that is not the leg's.
     pub foreign: u64,
     /// Datagrams that were no valid packet of the leg's.
     pub malformed: u64,
+    /// Encrypted datagrams that the leg's key did not open.
+    pub unauthentic: u64,
+    /// Datagrams whose numbers had come before, or came far too late.
+    pub replayed: u64,
     /// Valid packets that had nowhere to go: held, no common telephone-event, before a new base.
     pub unroutable: u64,
     /// Datagrams on the shared port of no leg.
@@ -102,6 +117,8 @@ pub struct Counters {
     pub play_overflow: u64,
     /// Commands that named no leg or did not fit it.
     pub commands_void: u64,
+    /// Legs that were found dead: nothing came for their time-out.
+    pub media_timeouts: u64,
     /// Panics caught.
     pub panics: u64,
 }
@@ -114,6 +131,8 @@ pub struct Switch {
     by_ufrag: HashMap<String, Slot>,
     by_source: HashMap<SocketAddr, Slot>,
     phases: [Phase; PHASES],
+    /// By slot: nothing but upkeep is to be done at the leg's tick.
+    rests: Vec<bool>,
     shared: Vec<SocketAddr>,
     outbox: Outbox,
     counters: Counters,
@@ -121,6 +140,11 @@ pub struct Switch {
     scratch: Scratch,
     /// Legs whose paths are to be chosen anew.
     stale: Vec<Slot>,
+    /// How Opus is encoded while there is CPU to spare.
+    opus: OpusSettings,
+    /// Effort of encoders that have a choice, now.
+    effort: u8,
+    conferences: mix::Conferences,
     /// Browser legs on their way to be connected: their timers are kept to the millisecond, later they wait for the tick.
     connecting: Vec<Slot>,
     born: (Instant, SystemTime),
@@ -129,12 +153,16 @@ pub struct Switch {
 /// Legs that tick together.
 struct Phase {
     due: Instant,
+    /// Ticks so far.
+    round: u32,
     slots: Vec<Slot>,
 }
 
 /// Buffers of the work in hand.
 struct Scratch {
-    pcm: [i16; 960],
+    /// A frame; or a run of samples that is cut into packets and the packets behind it: 60 ms that wait, a frame, 240 ms that a
+    /// playout may have decoded ahead, and a splice, at 48 kHz, twice.
+    pcm: Box<[i16]>,
     payload: [u8; 2048],
 }
 
@@ -155,20 +183,25 @@ impl Switch {
     /// An empty switch. `seed` is random; `shared` are the addresses of the worker's ports for browser legs, in order; `wall` is the
     /// time of day at `now`.
     pub fn new(seed: u64, shared: Vec<SocketAddr>, now: Instant, wall: SystemTime) -> Switch {
-        let phase = |index: usize| Phase { due: now + Duration::from_millis(index as u64), slots: Vec::new() };
+        let phase =
+            |index: usize| Phase { due: now + Duration::from_millis(index as u64), round: 0, slots: Vec::new() };
         Switch {
             legs: Vec::new(),
             free: Vec::new(),
             by_id: HashMap::new(),
             by_ufrag: HashMap::new(),
             by_source: HashMap::new(),
+            rests: Vec::new(),
             phases: std::array::from_fn(phase),
             shared,
             outbox: Outbox::new(),
             counters: Counters::default(),
             random: Random(seed),
-            scratch: Scratch { pcm: [0; 960], payload: [0; 2048] },
+            scratch: Scratch { pcm: vec![0; 2 * 48 * (60 + 20 + 240 + 10)].into(), payload: [0; 2048] },
             stale: Vec::with_capacity(64),
+            opus: OpusSettings::default(),
+            effort: OpusSettings::default().complexity,
+            conferences: mix::Conferences::default(),
             connecting: Vec::new(),
             born: (now, wall),
         }
@@ -187,8 +220,15 @@ impl Switch {
         slot
     }
 
+    /// Takes a leg in place of a browser's, in a replay: it has its number and its bridges, and no media.
+    pub(super) fn leg_open_absent(&mut self, id: LegId, now: Instant) -> Slot {
+        let rtp = RtpLeg::new(0, "absent", false, now, self.wall_at(now));
+        self.insert(id, Transport::Rtp(Box::new(rtp)), now)
+    }
+
     /// Takes a browser leg.
-    pub fn leg_open_webrtc(&mut self, id: LegId, peer: WebRtcPeer, now: Instant) -> Slot {
+    pub fn leg_open_webrtc(&mut self, id: LegId, mut peer: WebRtcPeer, now: Instant) -> Slot {
+        peer.set_wall(now, self.wall_at(now));
         let slot = self.insert(id, Transport::WebRtc(Box::new(peer)), now);
         self.connecting.push(slot);
         self.on_webrtc_negotiated(slot, now);
@@ -207,7 +247,7 @@ impl Switch {
     /// Applies the browser's answer.
     pub fn webrtc_answer(&mut self, id: LegId, sdp: &str, now: Instant) -> Result<(), LegError> {
         let slot = self.webrtc_slot(id)?;
-        let result = self.with_peer(slot, |peer| {
+        let result = self.with_peer(slot, now, |peer| {
             let result = peer.handle_answer(sdp);
             peer.handle_timeout(now);
             result
@@ -219,7 +259,7 @@ impl Switch {
     /// Answers the browser's new offer.
     pub fn webrtc_reoffer(&mut self, id: LegId, sdp: &str, now: Instant) -> Result<String, LegError> {
         let slot = self.webrtc_slot(id)?;
-        let result = self.with_peer(slot, |peer| {
+        let result = self.with_peer(slot, now, |peer| {
             let result = peer.handle_reoffer(sdp);
             peer.handle_timeout(now);
             result
@@ -260,12 +300,12 @@ impl Switch {
             self.counters.commands_void += 1;
             return;
         }
-        self.part(a, now);
-        self.part(b, now);
+        for slot in [a, b] {
+            self.part(slot, now);
+            self.unseat(slot, now);
+        }
         self.leg_mut(a).peer = Some(b);
         self.leg_mut(b).peer = Some(a);
-        let phase = self.leg_mut(a).phase;
-        self.move_to_phase(b, phase);
         self.refresh(a, now);
     }
 
@@ -290,6 +330,24 @@ impl Switch {
     /// Drops taps that nobody reads.
     pub fn untap(&mut self, id: LegId, now: Instant) {
         self.with_leg(id, now, |_, leg| leg.taps.retain(|tap| !tap.is_reader_gone()));
+    }
+
+    /// Taps on what the leg says.
+    pub(super) fn taps(&self, id: LegId) -> usize {
+        self.by_id.get(&id).and_then(|slot| self.legs[slot.index()].as_ref()).map_or(0, |leg| leg.taps.len())
+    }
+
+    /// How Opus is encoded from the next leg on; `dtx` goes by what each far end asks for.
+    pub fn set_opus(&mut self, opus: OpusSettings) {
+        (self.opus, self.effort) = (opus, opus.complexity);
+    }
+
+    /// How hard encoders work that have a choice, now and from now on: 0 to 10.
+    pub(super) fn set_effort(&mut self, effort: u8) {
+        self.effort = effort;
+        for leg in self.legs.iter_mut().flatten() {
+            leg.set_effort(self.effort);
+        }
     }
 
     /// Queues voice for the leg to hear.
@@ -317,6 +375,11 @@ impl Switch {
         self.with_leg(id, now, |_, leg| leg.muted = muted);
     }
 
+    /// After how long without media the leg is dead; `None`: never.
+    pub fn media_timeout(&mut self, id: LegId, after: Option<Duration>, now: Instant) {
+        self.with_leg(id, now, |_, leg| leg.reporting.timeout = after);
+    }
+
     /// Presses a key towards the leg.
     pub fn send_dtmf(&mut self, id: LegId, digit: char, duration_ms: u32, now: Instant) {
         self.with_leg(id, now, |switch, leg| {
@@ -333,6 +396,12 @@ impl Switch {
         let ticks = self.phases.iter().filter(|phase| !phase.slots.is_empty()).map(|phase| phase.due);
         let timers = self.connecting.iter().filter_map(|slot| Some(self.legs.get(slot.index())?.as_ref()?.timer_at));
         ticks.chain(timers).min()
+    }
+
+    /// The next time at or after `at` at which ticks may be due.
+    pub(super) fn next_tick_after(&self, at: Instant) -> Instant {
+        let since = at.saturating_duration_since(self.born.0).as_micros().div_ceil(1_000);
+        self.born.0 + Duration::from_millis(u64::try_from(since).unwrap_or(u64::MAX))
     }
 
     /// The next thing to do.
@@ -357,8 +426,14 @@ impl Switch {
             census.legs += 1;
             census.browser_legs += usize::from(matches!(leg.transport, Transport::WebRtc(_)));
             census.bridged += usize::from(leg.peer.is_some());
+            census.mixed += usize::from(leg.seat.is_some());
             census.taps += leg.taps.len();
+            if let Some(flow) = leg.reporting.flow.flow() {
+                census.incoming[flow.incoming.index()] += 1;
+                census.outgoing[flow.outgoing.index()] += 1;
+            }
         }
+        census.conferences = self.conferences.count();
         census
     }
 
@@ -372,9 +447,16 @@ impl Switch {
         let slot = self.free.pop().unwrap_or(Slot(self.legs.len() as u32));
         if slot.index() == self.legs.len() {
             self.legs.push(None);
+            self.rests.push(false);
+            // Ticks move from phase to phase on the packet path, where nothing allocates.
+            for phase in &mut self.phases {
+                phase.slots.reserve(self.legs.len() - phase.slots.len());
+            }
         }
-        let phase = (0..PHASES).min_by_key(|&index| self.phases[index].slots.len()).unwrap_or(0);
+        // Spread, and the same whatever other legs have done since: a replay has no browsers.
+        let phase = slot.index() * 7 % PHASES;
         let leg = Leg::new(id, slot, phase, transport, self.random.next(), now);
+        self.rests[slot.index()] = false;
         self.legs[slot.index()] = Some(Box::new(leg));
         self.enter_phase(slot, phase, now);
         self.by_id.insert(id, slot);
@@ -394,12 +476,19 @@ impl Switch {
         phase.slots.push(slot);
     }
 
-    fn move_to_phase(&mut self, slot: Slot, index: usize) {
-        let before = std::mem::replace(&mut self.leg_mut(slot).phase, index);
+    /// Moves a leg that is being worked on to another phase.
+    fn rephase(&mut self, leg: &mut Leg, index: usize, now: Instant) {
+        let before = std::mem::replace(&mut leg.phase, index);
         if before != index {
-            self.phases[before].slots.retain(|&other| other != slot);
-            self.phases[index].slots.push(slot);
+            self.phases[before].slots.retain(|&other| other != leg.slot);
+            self.enter_phase(leg.slot, index, now);
         }
+    }
+
+    /// The phase whose tick is the first at or after `at`.
+    fn phase_at(&self, at: Instant) -> usize {
+        let since = at.saturating_duration_since(self.born.0).as_micros();
+        (since.div_ceil(1_000) % PHASES as u128) as usize
     }
 
     /// Only for slots that were just found to be filled.
@@ -420,7 +509,7 @@ impl Switch {
     /// Takes a leg out, works on it, puts it back; a panic ends the leg and the one it is bridged to.
     fn guarded(&mut self, slot: Slot, now: Instant, work: impl FnOnce(&mut Switch, &mut Leg)) {
         let Some(mut leg) = self.legs.get_mut(slot.index()).and_then(Option::take) else { return };
-        let (id, peer, phase) = (leg.id, leg.peer, leg.phase);
+        let (id, peer, phase, seat) = (leg.id, leg.peer, leg.phase, leg.seat);
         // The leg and what the work changed of the switch are whole again: the leg is dropped, the switch's parts are
         // changed by single assignments.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -432,17 +521,23 @@ impl Switch {
             Err(panic) => {
                 self.counters.panics += 1;
                 self.forget(slot, id, phase);
+                if let Some(seat) = seat {
+                    self.vacate(slot, seat, now);
+                }
                 let why = format!("a fault in the media path: {}", panic_text(panic.as_ref()));
                 self.outbox.event(slot, id, WorkerEventKind::Failed(why.clone()));
                 self.outbox.event(slot, id, WorkerEventKind::Closed(LegQuality::default()));
-                if let Some(peer) = peer {
-                    self.remove(peer, Some(why), now);
+                match (peer, seat) {
+                    (Some(peer), None) => self.remove(peer, Some(why), now),
+                    (Some(peer), Some(_)) => self.unlink(peer, now),
+                    (None, _) => {}
                 }
             }
         }
     }
 
     fn remove(&mut self, slot: Slot, why: Option<String>, now: Instant) {
+        self.unseat(slot, now);
         self.part(slot, now);
         let Some(mut leg) = self.legs.get_mut(slot.index()).and_then(Option::take) else { return };
         let (id, phase) = (leg.id, leg.phase);
@@ -472,26 +567,37 @@ impl Switch {
     fn part(&mut self, slot: Slot, now: Instant) {
         let Some(Some(leg)) = self.legs.get_mut(slot.index()) else { return };
         let Some(peer) = leg.peer.take() else { return };
-        if let Some(Some(other)) = self.legs.get_mut(peer.index()) {
-            other.peer = None;
-            self.refresh(peer, now);
-        }
+        self.unlink(peer, now);
         self.refresh(slot, now);
+    }
+
+    fn unlink(&mut self, slot: Slot, now: Instant) {
+        if let Some(Some(leg)) = self.legs.get_mut(slot.index()) {
+            leg.peer = None;
+            self.refresh(slot, now);
+        }
     }
 
     fn webrtc_slot(&self, id: LegId) -> Result<Slot, LegError> {
         self.by_id.get(&id).copied().ok_or(LegError::OutOfOrder("the leg is gone"))
     }
 
+    /// Negotiates with a browser leg; a panic ends it.
     fn with_peer<R>(
         &mut self,
         slot: Slot,
+        now: Instant,
         work: impl FnOnce(&mut WebRtcPeer) -> Result<R, LegError>,
     ) -> Option<Result<R, LegError>> {
-        match &mut self.legs.get_mut(slot.index())?.as_mut()?.transport {
-            Transport::WebRtc(peer) => Some(work(peer)),
-            Transport::Rtp(_) => Some(Err(LegError::OutOfOrder("the leg is plain RTP"))),
-        }
+        let worked = match &mut self.legs.get_mut(slot.index())?.as_mut()?.transport {
+            Transport::WebRtc(peer) => contained(|| work(peer)),
+            Transport::Rtp(_) => Ok(Err(LegError::OutOfOrder("the leg is plain RTP"))),
+        };
+        Some(worked.unwrap_or_else(|why| {
+            self.counters.panics += 1;
+            self.remove(slot, Some(why.clone()), now);
+            Err(LegError::Closed(why))
+        }))
     }
 
     /// After any offer or answer of a browser leg: names to demultiplex by, codec, first checks.
@@ -512,6 +618,12 @@ impl Switch {
     }
 }
 
+/// Runs what outside bytes may bring to a fault; the error says which, and what was worked on is not to be used again.
+pub(super) fn contained<R>(work: impl FnOnce() -> R) -> Result<R, String> {
+    catch_unwind(AssertUnwindSafe(work))
+        .map_err(|panic| format!("a fault in the media path: {}", panic_text(panic.as_ref())))
+}
+
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
@@ -522,5 +634,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_srtp;
 #[cfg(test)]
 mod tests_webrtc;

@@ -1,22 +1,52 @@
 //! Which way a listener's audio takes: relayed or generated, decided anew whenever something around the leg changes.
 //!
 //! ```text
-//! relay, when   same codec and ptime on both sides, the source unmuted and untapped, both directions open,
-//!               and the listener has nothing else to hear (Play, keys, tone)
-//! generate      in every other case in which the listener may be sent to: from the source's frames, a tone, or silence
+//! relay, when   same codec (PCMU and PCMA: changed by a table) and ptime on both sides (Opus: any ptime), comfort noise of the
+//!               source's known to the listener, the source unmuted, both directions open, and the listener has nothing else
+//!               to hear (Play, keys, tone)
+//! generate      in every other case in which the listener may be sent to: from the source's frames, a conference, a tone, or
+//!               silence
 //! ```
+//!
+//! A tap changes nothing: it listens to a playout beside the relay, and the listener hears no more delay for it.
+//!
+//! ptime: `a=ptime` is what the far end would like to receive (RFC 3264 section 5.1, RFC 8866 section 6.4), and it has to take
+//! any length. Samples are cut anew for little, so a G.711, G.722 or L16 listener gets what it asked for; Opus packets say
+//! their own length, and cutting them anew would cost quality and an encoder, so they are relayed as they are.
+//!
+//! ```text
+//! relay → generate   nothing is sent until playout has come to where the relay ended, then frames from there: the
+//!                    listener misses nothing and hears nothing twice; its own buffer sees packets come later
+//! generate → relay   what playout has not played goes out at once, cut to whole packets by one cross-fade of at most
+//!                    10 ms; then packets as they come
+//! ```
+//!
+//! With G.711 and L16 the seam is not to be heard. Decoders of G.722 and Opus follow one encoder by what came before, and ours
+//! is another: they take some milliseconds to settle.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::leg::{Format, Leg, Path, Source};
+use codecs::opus::OpusSettings;
+
+use super::leg::{Entry, Exit, Format, Leg, Path, Source, table_between};
 use super::{Slot, Switch};
 use crate::config::App;
+use crate::sdp::Codec;
 use crate::units::SampleRate;
+
+/// A source that was relayed within this time is expected to go on: packets of 60 ms and their jitter.
+const RELAYED_LATELY: Duration = Duration::from_millis(120);
+/// So long the listener of a source that does not go on is sent nothing.
+const ENTRY_WAITS: Duration = Duration::from_millis(200);
 
 impl Switch {
     /// Brings the leg and its peer up to date. Off the packet path: may make codecs.
     pub(super) fn refresh(&mut self, slot: Slot, now: Instant) {
-        let peer = self.legs.get(slot.index()).and_then(|leg| leg.as_ref()?.peer);
+        let leg = self.legs.get(slot.index()).and_then(Option::as_ref);
+        let (peer, seat) = leg.map_or((None, None), |leg| (leg.peer, leg.seat));
+        if let Some(seat) = seat {
+            self.fit_conference(seat.conference(), Some(slot), now);
+        }
         for listener in [Some(slot), peer].into_iter().flatten() {
             self.choose_path(listener, now);
         }
@@ -25,13 +55,16 @@ impl Switch {
         }
     }
 
-    fn choose_path(&mut self, listener: Slot, now: Instant) {
+    pub(super) fn choose_path(&mut self, listener: Slot, now: Instant) {
         let Some(Some(leg)) = self.legs.get(listener.index()) else { return };
+        // What a leg of a conference says is for those who are in it: its bridge rests.
+        let seated = |slot: &Slot| self.legs[slot.index()].as_ref().is_some_and(|other| other.seat.is_some());
         let source = match (leg.app, leg.peer) {
             (Some(App::Echo), _) => Source::Leg(listener),
             (Some(App::Tone), _) => Source::Tone,
-            (Some(App::Record), _) | (None, None) => Source::Silence,
-            (None, Some(peer)) => Source::Leg(peer),
+            (Some(App::Record), _) => Source::Silence,
+            (None, _) if leg.seat.is_some() => Source::Mix,
+            (None, peer) => peer.filter(|peer| !seated(peer)).map_or(Source::Silence, Source::Leg),
         };
         let path = match source {
             Source::Leg(from) if leg.may_be_relayed_to(now) => match self.legs[from.index()].as_deref() {
@@ -40,46 +73,86 @@ impl Switch {
             },
             _ => Path::Generate(source),
         };
-        self.leg_mut(listener).path = path;
+        let ready = leg.send.as_ref().map(|send| send.rate());
+        let drains = |from: Slot| {
+            let source = self.legs[from.index()].as_deref();
+            from != listener
+                && source.is_some_and(|source| source.receive.is_some() && ready == Some(source.frame.rate))
+        };
+        let exit = match (leg.path, path) {
+            (Path::Generate(Source::Leg(before)), Path::Relay(from)) if before == from && drains(from) => {
+                Some(Exit { from })
+            }
+            _ => None,
+        };
+        let leg = self.leg_mut(listener);
+        leg.exit = exit;
+        if exit.is_none() && leg.path != path {
+            leg.entry = match (leg.path, path) {
+                (Path::Relay(before), Path::Generate(Source::Leg(from))) if before == from => entry(leg, now),
+                _ => None,
+            };
+            leg.path = path;
+        }
+        if !matches!(source, Source::Leg(from) if from != listener) {
+            leg.keys.let_go();
+        }
     }
 
     /// Gives the leg the decoder and encoder that its part in the paths needs.
-    fn fit_codecs(&mut self, slot: Slot, now: Instant) {
+    pub(super) fn fit_codecs(&mut self, slot: Slot, now: Instant) {
         let Some(Some(leg)) = self.legs.get(slot.index()) else { return };
-        let heard = leg.path == Path::Generate(Source::Leg(slot))
+        let mixed = leg.seat.and_then(|seat| seat.rate());
+        let heard = mixed.is_some()
+            || leg.path == Path::Generate(Source::Leg(slot))
             || leg.peer.is_some_and(|peer| {
                 self.legs[peer.index()].as_ref().is_some_and(|other| other.path == Path::Generate(Source::Leg(slot)))
             });
-        let other = leg.peer.and_then(|peer| self.legs[peer.index()].as_ref()?.format);
-        self.guarded(slot, now, |_, leg| {
+        let peer = leg.peer.and_then(|peer| self.legs[peer.index()].as_ref());
+        let other = peer.and_then(|peer| peer.format);
+        let goes_on = peer.is_some_and(|peer| peer.entry.is_some());
+        self.guarded(slot, now, |switch, leg| {
             let Some(format) = leg.format else { return };
             let taps = !leg.taps.is_empty();
             let mut made = Ok(());
             if heard || taps {
-                made = leg.want_samples(decoded_rate(&format, other.as_ref(), taps));
+                let rate = mixed.unwrap_or_else(|| decoded_rate(&format, other.as_ref(), taps));
+                made = leg.want_samples(rate, goes_on);
             } else {
                 leg.drop_samples();
             }
-            let rate = encoded_rate(&format, other.as_ref());
+            let rate = mixed.unwrap_or_else(|| encoded_rate(&format, other.as_ref()));
             if matches!(leg.path, Path::Generate(_)) {
-                made = made.and_then(|()| leg.want_encoder(rate));
+                leg.reporting.loss.at_least = switch.opus.expected_loss_percent;
+                let expected_loss_percent = switch.opus.expected_loss_percent.max(leg.reporting.expected_loss());
+                let opus =
+                    OpusSettings { complexity: switch.effort, dtx: format.dtx, expected_loss_percent, ..switch.opus };
+                made = made.and_then(|()| leg.want_encoder(rate, opus));
+            } else {
+                leg.drop_encoder();
             }
             leg.play.prepare(rate);
             if let Err(error) = made {
                 leg.over = Some(format!("its codec could not be made: {error}"));
             }
+            switch.rests[slot.index()] = leg.rests();
         });
     }
 }
 
 fn relays(source: &Leg, listener: &Leg) -> bool {
     let (Some(from), Some(to)) = (&source.format, &listener.format) else { return false };
-    from.codec == to.codec
-        && from.ptime == to.ptime
-        && from.receives
-        && to.sends
-        && !source.muted
-        && source.taps.is_empty()
+    let lengths_suit = from.ptime == to.ptime || from.codec == Codec::Opus;
+    let pauses_suit = from.noise.is_none() || to.noise.is_some();
+    let codecs_suit = from.codec == to.codec || table_between(from.codec, to.codec).is_some();
+    codecs_suit && lengths_suit && pauses_suit && from.receives && to.sends && !source.muted
+}
+
+/// From where a leg that was relayed to goes on with frames; `None` when nothing came lately.
+fn entry(leg: &Leg, now: Instant) -> Option<Entry> {
+    let (ssrc, timestamp, at) = leg.outgoing.relayed_to()?;
+    let lately = now.saturating_duration_since(at) <= RELAYED_LATELY;
+    lately.then(|| Entry { ssrc, timestamp, until: now + ENTRY_WAITS })
 }
 
 /// Rate at which a leg's audio is decoded: what its listener sends, so that Opus does the conversion itself; at least 16 kHz

@@ -1,0 +1,26 @@
+//! Captures: a worker's inputs and outputs as they happen, and their replay to the same outputs, byte for byte.
+//!
+//! ```text
+//! thread ── Entry ─▶ Capture ── blocks of JSON lines, bounded ─▶ writer's thread ─▶ media-0-….jsonl
+//!                                                                                       │
+//!                                        Report ◀── compare ◀── Switch ◀── replay ◀────┘
+//! ```
+//!
+//! A line is one [`Line`]: nanoseconds since the start, then what came in (datagram, command, timeout) or what left (datagram, event).
+//! The switch is sans-IO and seeded, so the same inputs give the same outputs. Datagrams and events are compared as two
+//! streams, because the thread empties the outbox after several datagrams at once.
+//!
+//! Invariants: the media thread never waits for the disk: a block that finds the writer busy is dropped and counted, and the
+//! capture says where it is broken. Not captured: browser legs, whose keys nobody can know beforehand; the legs that they were
+//! bridged to, or in a conference with, are replayed but not compared from then on.
+//!
+//! A capture holds what was said and, for SRTP legs, the keys: its file is readable by its owner only.
+
+mod entry;
+mod replay;
+mod writer;
+
+pub use replay::{Difference, ReplayError, Report, replay};
+
+pub(crate) use entry::Entry;
+pub(crate) use writer::{Capture, Start};

@@ -1,0 +1,130 @@
+//! The writing side: lines gathered into blocks, blocks handed to a thread that owns the file.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, SyncSender, TrySendError};
+use std::thread::JoinHandle;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use codecs::opus::OpusSettings;
+
+use super::entry::{Entry, Line, VERSION};
+
+/// A block is handed over at this size.
+const BLOCK: usize = 256 * 1024;
+/// Blocks that may wait for the disk: 16 MiB.
+const BLOCKS: usize = 64;
+
+/// What a switch was made from.
+pub(crate) struct Start {
+    pub(crate) seed: u64,
+    pub(crate) wall: SystemTime,
+    pub(crate) shared: Vec<std::net::SocketAddr>,
+    pub(crate) opus: OpusSettings,
+}
+
+/// A capture that is being written. Dropping it writes what is left and closes the file.
+pub(crate) struct Capture {
+    started: Instant,
+    block: Vec<u8>,
+    blocks: Option<SyncSender<Vec<u8>>>,
+    writer: Option<JoinHandle<()>>,
+    lost: u64,
+}
+
+impl Capture {
+    /// Begins a capture of worker `index` in `folder`, which is made when it does not exist.
+    pub(crate) fn start(folder: &Path, index: usize, start: Start, now: Instant) -> io::Result<(Capture, PathBuf)> {
+        std::fs::create_dir_all(folder)?;
+        let Start { seed, wall, shared, opus } = start;
+        let wall = wall.duration_since(UNIX_EPOCH).map_or(0, |span| span.as_nanos() as u64);
+        let path = folder.join(format!("media-{index}-{}.jsonl", wall / 1_000_000));
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        let (blocks, waiting) = mpsc::sync_channel::<Vec<u8>>(BLOCKS);
+        let name = path.display().to_string();
+        let writer = std::thread::Builder::new().name(format!("capture-{index}")).spawn(move || {
+            for block in waiting {
+                if let Err(error) = file.write_all(&block) {
+                    tracing::error!(file = name, %error, "a capture cannot be written; it ends here");
+                    return;
+                }
+            }
+        })?;
+        let mut capture = Capture {
+            started: now,
+            block: Vec::with_capacity(BLOCK * 2),
+            blocks: Some(blocks),
+            writer: Some(writer),
+            lost: 0,
+        };
+        capture.note(now, Entry::Start { version: VERSION, seed, wall, shared, opus: opus.into() });
+        Ok((capture, path))
+    }
+
+    /// Takes one line; none any more when the writer has ended.
+    pub(crate) fn note(&mut self, now: Instant, entry: Entry) {
+        if self.blocks.is_none() {
+            return;
+        }
+        let at = now.saturating_duration_since(self.started).as_nanos() as u64;
+        // Writing into a Vec cannot fail, and every entry has a JSON form.
+        if serde_json::to_writer(&mut self.block, &Line { at, entry }).is_ok() {
+            self.block.push(b'\n');
+        }
+        if self.block.len() >= BLOCK {
+            self.hand_over(at);
+        }
+    }
+
+    fn hand_over(&mut self, at: u64) {
+        let Some(blocks) = &self.blocks else { return };
+        let block = std::mem::replace(&mut self.block, Vec::with_capacity(BLOCK * 2));
+        match blocks.try_send(block) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => {
+                self.lost += 1;
+                metrics::counter!("tandem_capture_blocks_dropped_total").increment(1);
+                let broken = Line { at, entry: Entry::Broken { blocks: self.lost } };
+                if serde_json::to_writer(&mut self.block, &broken).is_ok() {
+                    self.block.push(b'\n');
+                }
+            }
+            // The writer has told why it ended.
+            Err(TrySendError::Disconnected(_)) => self.blocks = None,
+        }
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        if let Some(blocks) = self.blocks.take() {
+            // The thread is at its end: now it may wait for the disk. A writer that is gone has told why.
+            let _ = blocks.send(std::mem::take(&mut self.block));
+        }
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the capture's writer had ended by a fault");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::test_epoch;
+
+    #[test]
+    fn capture_whose_writer_has_ended_holds_nothing_more() {
+        let (blocks, waiting) = mpsc::sync_channel(BLOCKS);
+        let mut capture =
+            Capture { started: test_epoch(), block: Vec::new(), blocks: Some(blocks), writer: None, lost: 0 };
+        drop(waiting);
+        for _ in 0..BLOCK {
+            capture.note(test_epoch(), Entry::Timeout);
+        }
+        assert!(capture.block.capacity() <= BLOCK * 2, "{} bytes", capture.block.capacity());
+    }
+}

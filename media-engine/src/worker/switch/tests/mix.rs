@@ -1,0 +1,407 @@
+//! Conferences.
+
+use codecs::tones::level_dbfs;
+
+use super::*;
+use crate::audio::tap::tap;
+use crate::units::ConferenceId;
+use crate::worker::ConferenceRole::{Monitor, Participant, Whisper};
+
+const ROOM: ConferenceId = ConferenceId(1);
+const WIDE: Codec = Codec::L16 { rate: SampleRate::HZ_16000 };
+const SUPER_WIDE: Codec = Codec::L16 { rate: SampleRate::HZ_24000 };
+
+impl Lab {
+    /// A phone that says a tone of −15 dBFS.
+    fn singer(&mut self, codec: Codec, port: u16, hz: f32) -> Phone {
+        let mut phone = self.phone(codec, port);
+        phone.sine = Sine::new(codec.sample_rate(), hz, -15.0);
+        phone
+    }
+
+    fn join(&mut self, phones: &[&Phone]) {
+        for phone in phones {
+            self.switch.conference_join(ROOM, phone.id, Participant, self.now);
+        }
+    }
+
+    /// All of the phones say their tones for `ticks` × 20 ms.
+    fn sing(&mut self, phones: &mut [&mut Phone], ticks: u32) {
+        for _ in 0..ticks {
+            for phone in &mut *phones {
+                let mut pcm = vec![0; phone.audio.codec.sample_rate().samples_in_ms(20)];
+                phone.sine.fill(&mut pcm);
+                let payload: Vec<u8> = match phone.audio.codec {
+                    Codec::Pcmu => pcm.iter().map(|&sample| ulaw_encode(sample)).collect(),
+                    _ => pcm.iter().flat_map(|sample| sample.to_be_bytes()).collect(),
+                };
+                self.send_packet(phone, phone.audio.payload_type, false, &payload);
+                let ticks = phone.audio.codec.clock().0 / 50;
+                (phone.sequence, phone.timestamp) =
+                    (phone.sequence.wrapping_add(1), phone.timestamp.wrapping_add(ticks));
+            }
+            self.advance(MS * 20);
+        }
+    }
+
+    /// Audio that the phone was sent since the last call.
+    fn ears(&mut self, phone: &Phone) -> Vec<i16> {
+        let mut pcm = Vec::new();
+        for (header, payload) in self.heard(phone) {
+            match phone.audio.codec {
+                _ if header.payload_type != phone.audio.payload_type => {}
+                Codec::Pcmu => pcm.extend(payload.iter().map(|&code| ulaw_decode(code))),
+                _ => pcm.extend(payload.as_chunks().0.iter().map(|&bytes| i16::from_be_bytes(bytes))),
+            }
+        }
+        pcm
+    }
+
+    /// All sing; how loud `listener` then hears each of `tones`, over half a second.
+    fn levels(&mut self, phones: &mut [&mut Phone], listener: usize, tones: &[f32]) -> Vec<f32> {
+        self.sing(phones, 15);
+        self.ears(phones[listener]);
+        self.sing(phones, 25);
+        let (heard, rate) = (self.ears(phones[listener]), phones[listener].audio.codec.sample_rate());
+        assert_eq!(heard.len(), rate.samples_in_ms(500));
+        tones.iter().map(|&hz| goertzel_dbfs(&heard, rate, hz)).collect()
+    }
+}
+
+/// A tone of −15 dBFS is there, or is not (µ-law of the others' tones leaves some noise).
+#[track_caller]
+fn assert_levels(levels: &[f32], audible: &[bool]) {
+    let right = levels
+        .iter()
+        .zip(audible)
+        .all(|(level, audible)| if *audible { (level + 15.0).abs() < 0.6 } else { *level < -55.0 });
+    assert!(right, "{levels:?}, expected {audible:?}");
+}
+
+#[test]
+fn each_leg_of_a_conference_hears_all_but_itself() {
+    let mut lab = Lab::new();
+    let tones = [500.0, 700.0, 900.0, 1_100.0];
+    let mut phones: Vec<Phone> = (0..4).map(|n| lab.singer(Codec::Pcmu, 4000 + 2 * n, tones[usize::from(n)])).collect();
+    lab.join(&phones.iter().collect::<Vec<_>>());
+    let mut phones: Vec<&mut Phone> = phones.iter_mut().collect();
+    for listener in 0..4 {
+        let levels = lab.levels(&mut phones, listener, &tones);
+        assert_levels(&levels, &[0, 1, 2, 3].map(|speaker| speaker != listener));
+    }
+    assert_eq!(lab.switch.counters().packets_relayed, 0);
+    let census = lab.switch.census();
+    assert_eq!((census.conferences, census.mixed), (1, 4));
+}
+
+#[test]
+fn wide_legs_keep_their_band_beside_a_narrow_one() {
+    let mut lab = Lab::new();
+    let (mut narrow, mut wide) = (lab.singer(Codec::Pcmu, 4000, 500.0), lab.singer(WIDE, 4002, 6_000.0));
+    let mut wider = lab.singer(SUPER_WIDE, 4004, 10_000.0);
+    lab.join(&[&narrow, &wide, &wider]);
+    let mut phones = [&mut narrow, &mut wide, &mut wider];
+    assert_levels(&lab.levels(&mut phones, 2, &[500.0, 6_000.0, 10_000.0]), &[true, true, false]);
+    assert_levels(&lab.levels(&mut phones, 1, &[500.0, 6_000.0]), &[true, false]);
+    lab.sing(&mut phones, 10);
+    lab.ears(phones[0]);
+    lab.sing(&mut phones, 10);
+    assert!(level_dbfs(&lab.ears(phones[0])) < -55.0, "what the narrow leg cannot carry does not fold into it");
+}
+
+#[test]
+fn supervisor_monitors_whispers_barges_in_and_leaves_the_call_as_it_was() {
+    let mut lab = Lab::new();
+    let (mut agent, mut customer) = (lab.singer(Codec::Pcmu, 4000, 500.0), lab.singer(Codec::Pcmu, 4002, 700.0));
+    let mut supervisor = lab.singer(WIDE, 4004, 900.0);
+    lab.switch.bridge(agent.id, customer.id, lab.now);
+    let mut phones = [&mut agent, &mut customer, &mut supervisor];
+    lab.sing(&mut phones, 20);
+    let relayed = lab.switch.counters().packets_relayed;
+    assert_eq!(relayed, 40);
+    lab.join(&[phones[0], phones[1]]);
+    let to_agent = Whisper(phones[0].id);
+    for (role, to_agent, to_customer) in
+        [(Monitor, false, false), (to_agent, true, false), (Participant, true, true), (Monitor, false, false)]
+    {
+        lab.switch.conference_join(ROOM, phones[2].id, role, lab.now);
+        assert_levels(&lab.levels(&mut phones, 0, &[500.0, 700.0, 900.0]), &[false, true, to_agent]);
+        assert_levels(&lab.levels(&mut phones, 1, &[500.0, 700.0, 900.0]), &[true, false, to_customer]);
+        assert_levels(&lab.levels(&mut phones, 2, &[500.0, 700.0, 900.0]), &[true, true, false]);
+    }
+    assert_eq!(lab.switch.counters().packets_relayed, relayed);
+    for phone in &phones {
+        lab.switch.conference_leave(phone.id, lab.now);
+    }
+    lab.sing(&mut phones, 20);
+    assert_eq!(lab.switch.counters().packets_relayed, relayed + 40, "agent and customer are relayed again");
+    lab.ears(phones[2]);
+    lab.sing(&mut phones, 5);
+    assert_eq!(level_dbfs(&lab.ears(phones[2])), codecs::tones::SILENCE_DBFS);
+    let census = lab.switch.census();
+    assert_eq!((census.conferences, census.mixed, census.bridged), (0, 0, 2));
+}
+
+#[test]
+fn gain_lowers_one_leg_for_one_listener_and_survives_a_change_of_rate() {
+    let mut lab = Lab::new();
+    let (mut a, mut b) = (lab.singer(Codec::Pcmu, 4000, 500.0), lab.singer(WIDE, 4002, 700.0));
+    let mut c = lab.singer(WIDE, 4004, 900.0);
+    lab.join(&[&a, &b, &c]);
+    lab.switch.conference_gain(a.id, b.id, Some(0.1));
+    let mut phones = [&mut a, &mut b, &mut c];
+    let ducked = lab.levels(&mut phones, 1, &[500.0, 900.0]);
+    assert!((ducked[0] + 35.0).abs() < 0.6 && (ducked[1] + 15.0).abs() < 0.6, "{ducked:?}");
+    assert_levels(&lab.levels(&mut phones, 2, &[500.0, 700.0]), &[true, true]);
+    // The listener's codec changes, and with it the rate at which it is mixed.
+    phones[1].audio = Audio { remote_rtp: phones[1].audio.remote_rtp, ..audio_of(Codec::Pcmu, 4002) };
+    phones[1].sine = Sine::new(NARROW, 700.0, -15.0);
+    lab.switch.rtp_update(phones[1].id, phones[1].audio, lab.now);
+    let ducked = lab.levels(&mut phones, 1, &[500.0, 900.0]);
+    assert!((ducked[0] + 35.0).abs() < 0.6 && (ducked[1] + 15.0).abs() < 0.6, "{ducked:?}");
+    lab.switch.conference_gain(phones[0].id, phones[1].id, None);
+    assert_levels(&lab.levels(&mut phones, 1, &[500.0, 900.0]), &[true, true]);
+}
+
+#[test]
+fn whisper_waits_for_its_listener() {
+    let mut lab = Lab::new();
+    let (mut agent, mut customer) = (lab.singer(Codec::Pcmu, 4000, 500.0), lab.singer(Codec::Pcmu, 4002, 700.0));
+    let mut supervisor = lab.singer(Codec::Pcmu, 4004, 900.0);
+    lab.switch.conference_join(ROOM, supervisor.id, Whisper(agent.id), lab.now);
+    lab.join(&[&customer]);
+    let mut phones = [&mut agent, &mut customer, &mut supervisor];
+    assert_levels(&lab.levels(&mut phones, 1, &[900.0]), &[false]);
+    lab.join(&[phones[0]]);
+    assert_levels(&lab.levels(&mut phones, 0, &[700.0, 900.0]), &[true, true]);
+    assert_levels(&lab.levels(&mut phones, 1, &[500.0, 900.0]), &[true, false]);
+}
+
+#[test]
+fn muted_leg_is_silent_in_its_conference() {
+    let mut lab = Lab::new();
+    let (mut a, mut b) = (lab.singer(WIDE, 4000, 500.0), lab.singer(WIDE, 4002, 700.0));
+    lab.join(&[&a, &b]);
+    lab.switch.mute(a.id, true, lab.now);
+    assert_levels(&lab.levels(&mut [&mut a, &mut b], 1, &[500.0]), &[false]);
+    lab.switch.mute(a.id, false, lab.now);
+    assert_levels(&lab.levels(&mut [&mut a, &mut b], 1, &[500.0]), &[true]);
+}
+
+#[test]
+fn keys_are_told_and_not_mixed() {
+    let mut lab = Lab::new();
+    let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
+    let outside = lab.phone(Codec::Pcmu, 4004);
+    lab.switch.bridge(a.id, outside.id, lab.now);
+    lab.join(&[&a, &b]);
+    for payload in [[5, 10, 0, 160], [5, 10, 1, 64], [5, 0x8a, 1, 224]] {
+        lab.send_packet(&a, 101, false, &payload);
+        a.sequence = a.sequence.wrapping_add(1);
+        lab.advance(MS * 20);
+    }
+    lab.advance(MS * 400);
+    assert!(lab.events_of(a.id).contains(&WorkerEventKind::Dtmf { digit: '5', duration_ms: 60 }));
+    for other in [&b, &outside] {
+        assert!(lab.heard(other).iter().all(|(header, _)| header.payload_type == 0), "{:?} got a key", other.id);
+    }
+}
+
+#[test]
+fn bridged_peer_outside_hears_nothing_of_a_conference() {
+    let mut lab = Lab::new();
+    let (mut agent, mut expert) = (lab.singer(Codec::Pcmu, 4000, 500.0), lab.singer(Codec::Pcmu, 4002, 700.0));
+    let mut customer = lab.singer(Codec::Pcmu, 4004, 900.0);
+    lab.switch.bridge(agent.id, customer.id, lab.now);
+    lab.join(&[&agent, &expert]);
+    let mut phones = [&mut agent, &mut expert, &mut customer];
+    assert_levels(&lab.levels(&mut phones, 2, &[500.0, 700.0]), &[false, false]);
+    assert_levels(&lab.levels(&mut phones, 0, &[700.0, 900.0]), &[true, false]);
+    // A new bridge takes the leg out of the conference.
+    lab.switch.bridge(phones[0].id, phones[2].id, lab.now);
+    assert_levels(&lab.levels(&mut phones, 2, &[500.0, 700.0]), &[true, false]);
+    assert_eq!(lab.switch.census().mixed, 1);
+}
+
+#[test]
+fn active_speaker_is_told_on_the_legs_concerned() {
+    let mut lab = Lab::new();
+    let (mut a, mut b) = (lab.singer(Codec::Pcmu, 4000, 500.0), lab.singer(WIDE, 4002, 700.0));
+    lab.join(&[&a, &b]);
+    let told = |lab: &mut Lab, id| {
+        let speaker = |kind| match kind {
+            WorkerEventKind::ActiveSpeaker { conference, active } => {
+                assert_eq!(conference, ROOM);
+                Some(active)
+            }
+            _ => None,
+        };
+        lab.events_of(id).into_iter().filter_map(speaker).collect::<Vec<_>>()
+    };
+    lab.sing(&mut [&mut a], 40);
+    assert_eq!((told(&mut lab, a.id), told(&mut lab, b.id)), (vec![true], vec![]));
+    lab.sing(&mut [&mut a, &mut b], 100);
+    assert_eq!((told(&mut lab, a.id), told(&mut lab, b.id)), (vec![], vec![]), "as loud is not louder");
+    lab.sing(&mut [&mut b], 60);
+    assert_eq!((told(&mut lab, a.id), told(&mut lab, b.id)), (vec![false], vec![true]));
+    lab.advance(Duration::from_secs(3));
+    assert_eq!((told(&mut lab, a.id), told(&mut lab, b.id)), (vec![], vec![false]));
+}
+
+#[test]
+fn legs_that_close_or_fail_leave_the_conference_whole_and_the_last_gives_it_back() {
+    struct Faulty;
+    impl Encoder for Faulty {
+        fn sample_rate(&self) -> SampleRate {
+            NARROW
+        }
+        fn encode(&mut self, _: &[i16], _: &mut [u8]) -> Result<usize, CodecError> {
+            panic!("a fault of ours")
+        }
+    }
+    let mut lab = Lab::new();
+    let (mut a, mut b) = (lab.singer(Codec::Pcmu, 4000, 500.0), lab.singer(Codec::Pcmu, 4002, 700.0));
+    let (c, d) = (lab.phone(Codec::Pcmu, 4004), lab.phone(Codec::Pcmu, 4006));
+    lab.switch.bridge(a.id, c.id, lab.now);
+    lab.join(&[&a, &b, &c, &d]);
+    lab.sing(&mut [&mut a, &mut b], 5);
+    lab.switch.leg_mut(c.slot).send = Some(leg::Send::with_encoder(Box::new(Faulty), Codec::Pcmu, 0));
+    lab.sing(&mut [&mut a, &mut b], 5);
+    assert!(matches!(lab.events_of(c.id).last(), Some(WorkerEventKind::Closed(_))));
+    lab.switch.leg_close(d.id, lab.now);
+    let census = lab.switch.census();
+    assert_eq!((census.legs, census.mixed, census.bridged, census.conferences), (2, 2, 0, 1));
+    assert_levels(&lab.levels(&mut [&mut a, &mut b], 1, &[500.0, 700.0]), &[true, false]);
+    assert_levels(&lab.levels(&mut [&mut a, &mut b], 0, &[500.0, 700.0]), &[false, true]);
+    // A leg that takes the failed one's place has nothing of it.
+    let mut e = lab.singer(Codec::Pcmu, 4008, 900.0);
+    assert!([c.slot, d.slot].contains(&e.slot));
+    assert_levels(&lab.levels(&mut [&mut a, &mut b, &mut e], 1, &[500.0, 900.0]), &[true, false]);
+    lab.switch.leg_close(a.id, lab.now);
+    lab.switch.conference_leave(b.id, lab.now);
+    assert_eq!(lab.switch.counters().panics, 1);
+    let census = lab.switch.census();
+    assert_eq!((census.legs, census.mixed, census.conferences), (2, 0, 0));
+    lab.sing(&mut [&mut b, &mut e], 5);
+}
+
+#[test]
+fn fault_while_mixing_ends_the_legs_of_that_conference_only() {
+    let mut lab = Lab::new();
+    let (a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
+    let (mut c, mut d) = (lab.singer(Codec::Pcmu, 4004, 500.0), lab.singer(Codec::Pcmu, 4006, 700.0));
+    lab.join(&[&a, &b]);
+    for phone in [&c, &d] {
+        lab.switch.conference_join(ConferenceId(2), phone.id, Participant, lab.now);
+    }
+    lab.advance(MS * 40);
+    lab.switch.conferences.spoil(ROOM);
+    lab.advance(MS * 20);
+    for phone in [&a, &b] {
+        let told = lab.events_of(phone.id);
+        assert!(told.iter().any(|kind| matches!(kind, WorkerEventKind::Failed(why) if why.contains("conference"))));
+        assert!(matches!(told.last(), Some(WorkerEventKind::Closed(_))));
+    }
+    let census = lab.switch.census();
+    assert_eq!((census.legs, census.mixed, census.conferences, lab.switch.counters().panics), (2, 2, 1, 1));
+    assert_levels(&lab.levels(&mut [&mut c, &mut d], 1, &[500.0, 700.0]), &[true, false]);
+}
+
+#[test]
+fn joining_and_leaving_neither_clicks_nor_breaks_the_numbering() {
+    let mut lab = Lab::new();
+    let (mut a, mut b) = (lab.singer(SUPER_WIDE, 4000, 200.0), lab.singer(SUPER_WIDE, 4002, 230.0));
+    let mut c = lab.singer(SUPER_WIDE, 4004, 260.0);
+    // Untouched samples: as little as a tap makes a bridge decode.
+    let (writer, _reader) = tap(4);
+    lab.switch.bridge(a.id, b.id, lab.now);
+    lab.switch.tap(a.id, writer, lab.now);
+    lab.sing(&mut [&mut a, &mut b, &mut c], 30);
+    lab.heard(&b);
+    for step in 0..6 {
+        match step {
+            0 => lab.join(&[&a, &b]),
+            1 => lab.join(&[&c]),
+            2 => lab.switch.conference_gain(a.id, b.id, Some(0.2)),
+            3 => lab.switch.mute(a.id, true, lab.now),
+            4 => lab.switch.conference_leave(c.id, lab.now),
+            _ => lab.switch.conference_leave(b.id, lab.now),
+        }
+        lab.sing(&mut [&mut a, &mut b, &mut c], 10);
+    }
+    let heard = lab.heard(&b);
+    for pair in heard.windows(2) {
+        assert_eq!(pair[1].0.sequence, pair[0].0.sequence.wrapping_add(1));
+        assert_eq!(pair[1].0.timestamp, pair[0].0.timestamp.wrapping_add(480));
+    }
+    let pcm: Vec<i32> = heard
+        .iter()
+        .flat_map(|(_, p)| p.as_chunks().0.iter().map(|&bytes| i32::from(i16::from_be_bytes(bytes))))
+        .collect();
+    assert!(pcm.iter().any(|&sample| sample > 8_000), "two voices together");
+    let bend = pcm.windows(3).map(|w| (w[0] - 2 * w[1] + w[2]).abs()).max().unwrap();
+    // The tones themselves bend by 52 at most; a step at their peak would be 5,800.
+    assert!(bend < 250, "{bend}");
+}
+
+#[test]
+fn opus_is_mixed_as_wide_as_another_leg_speaks_and_never_narrower_again() {
+    let mut lab = Lab::new();
+    let (narrow, opus) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Opus, 4002));
+    let rate = |lab: &mut Lab, phone: &Phone| lab.switch.leg_mut(phone.slot).seat.and_then(|seat| seat.rate());
+    lab.join(&[&opus, &narrow]);
+    assert_eq!(rate(&mut lab, &opus), Some(NARROW));
+    let wide = lab.phone(WIDE, 4004);
+    lab.join(&[&wide]);
+    assert_eq!(rate(&mut lab, &opus), Some(SampleRate::HZ_16000));
+    let other = lab.phone(Codec::Opus, 4006);
+    lab.join(&[&other]);
+    assert_eq!(
+        (rate(&mut lab, &opus), rate(&mut lab, &other)),
+        (Some(SampleRate::HZ_48000), Some(SampleRate::HZ_48000))
+    );
+    for phone in [&opus, &other] {
+        let encoder = lab.switch.leg_mut(phone.slot).send.as_ref().unwrap().rate();
+        assert_eq!(encoder, SampleRate::HZ_48000);
+    }
+    lab.switch.conference_leave(other.id, lab.now);
+    lab.switch.conference_leave(wide.id, lab.now);
+    assert_eq!(rate(&mut lab, &opus), Some(SampleRate::HZ_48000));
+    assert_eq!(rate(&mut lab, &narrow), Some(NARROW));
+    lab.advance(MS * 100);
+    assert_eq!(lab.switch.counters().frames_failed, 0);
+}
+
+#[test]
+fn leg_without_a_codec_yet_is_mixed_as_soon_as_it_has_one() {
+    let mut lab = Lab::new();
+    let mut a = lab.singer(Codec::Pcmu, 4000, 500.0);
+    let mut b = lab.singer(Codec::Pcmu, 4002, 700.0);
+    lab.switch.leg_close(b.id, lab.now);
+    b.slot = lab.switch.leg_open_rtp(b.id, None, false, lab.now);
+    lab.join(&[&a, &b]);
+    lab.sing(&mut [&mut a], 5);
+    lab.switch.rtp_update(b.id, b.audio, lab.now);
+    assert_levels(&lab.levels(&mut [&mut a, &mut b], 1, &[500.0, 700.0]), &[true, false]);
+    assert_levels(&lab.levels(&mut [&mut a, &mut b], 0, &[500.0, 700.0]), &[false, true]);
+}
+
+#[test]
+fn commands_about_no_conference_do_nothing_but_count() {
+    let mut lab = Lab::new();
+    let (a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
+    lab.switch.conference_join(ROOM, LegId(9), Participant, lab.now);
+    lab.switch.conference_join(ROOM, a.id, Whisper(a.id), lab.now);
+    lab.switch.conference_leave(a.id, lab.now);
+    lab.switch.conference_leave(LegId(9), lab.now);
+    lab.switch.conference_gain(a.id, b.id, Some(0.5));
+    assert_eq!((lab.switch.counters().commands_void, lab.switch.census().conferences), (5, 0));
+    lab.join(&[&a, &b]);
+    for gain in [f32::NAN, -1.0, 5.0] {
+        lab.switch.conference_gain(a.id, b.id, Some(gain));
+    }
+    lab.switch.conference_gain(a.id, a.id, Some(0.5));
+    lab.switch.conference_join(ConferenceId(2), b.id, Participant, lab.now);
+    lab.switch.conference_gain(a.id, b.id, Some(0.5));
+    assert_eq!((lab.switch.counters().commands_void, lab.switch.census().conferences), (10, 2));
+}

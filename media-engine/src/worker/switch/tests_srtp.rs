@@ -1,0 +1,240 @@
+//! Encrypted legs in the switch: what they carry, and what strangers can do to them.
+
+use std::time::UNIX_EPOCH;
+
+use super::*;
+use crate::rtp::{RtpHeader, RtpPacket, is_rtcp};
+use crate::sdp::{Audio, Codec, Direction, SrtpKeys};
+use crate::srtp::{MAX_OVERHEAD, MasterKey, Protect, Suite, Unprotect};
+use crate::units::test_epoch;
+use crate::worker::WorkerEvent;
+
+const STRANGER: ([u8; 4], u16) = ([192, 0, 2, 66], 6666);
+
+/// A telephone with keys, bridged to a plain one.
+struct Lab {
+    switch: Switch,
+    now: Instant,
+    keys: SrtpKeys,
+    audio: Audio,
+    slots: [Slot; 2],
+    protect: Protect,
+    unprotect: Unprotect,
+    sequence: u16,
+    /// Payloads that either side heard, and all addresses that were sent to.
+    heard: [Vec<Vec<u8>>; 2],
+    reports: usize,
+    reached: Vec<SocketAddr>,
+    events: Vec<WorkerEvent>,
+}
+
+fn keys(suite: Suite, seed: u8) -> SrtpKeys {
+    let key = |byte: u8| MasterKey::new(suite, &[byte; 44][..suite.key_and_salt_len()]).unwrap();
+    SrtpKeys { send: key(seed), receive: key(seed + 1) }
+}
+
+fn address(port: u16) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 1], port))
+}
+
+fn audio(port: u16, srtp: Option<SrtpKeys>) -> Audio {
+    Audio { srtp, ..Audio::plain(Codec::Pcmu, address(port)) }
+}
+
+impl Lab {
+    fn new(suite: Suite, nat: bool) -> Lab {
+        let (now, keys) = (test_epoch(), keys(suite, 1));
+        let mut switch = Switch::new(5, Vec::new(), now, UNIX_EPOCH);
+        let (secure, plain) = (audio(4000, Some(keys)), audio(4002, None));
+        let slots = [
+            switch.leg_open_rtp(LegId(1), Some(secure), nat, now),
+            switch.leg_open_rtp(LegId(2), Some(plain), false, now),
+        ];
+        switch.bridge(LegId(1), LegId(2), now);
+        Lab {
+            switch,
+            now,
+            keys,
+            audio: secure,
+            slots,
+            protect: Protect::new(&keys.receive),
+            unprotect: Unprotect::new(&keys.send),
+            sequence: 65_500,
+            heard: [Vec::new(), Vec::new()],
+            reports: 0,
+            reached: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    fn packet(&mut self) -> Vec<u8> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let mut bytes = vec![self.sequence as u8; 172];
+        let timestamp = u32::from(self.sequence) * 160;
+        let header = RtpHeader { payload_type: 0, marker: false, sequence: self.sequence, timestamp, ssrc: 9 };
+        header.write_to(&mut bytes).unwrap();
+        bytes
+    }
+
+    fn sealed(&mut self) -> Vec<u8> {
+        let mut bytes = [self.packet(), vec![0; MAX_OVERHEAD]].concat();
+        let length = self.protect.rtp(&mut bytes, 172).unwrap();
+        bytes.truncate(length);
+        bytes
+    }
+
+    fn receive(&mut self, side: usize, socket: Socket, from: SocketAddr, bytes: &[u8]) {
+        self.switch.handle_datagram(self.slots[side], socket, from, &mut bytes.to_vec(), self.now);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.switch.poll_output() {
+            let (slot, to, bytes) = match output {
+                Output::Transmit { slot, to, bytes, .. } => (slot, to, bytes),
+                Output::Event(_, event) => {
+                    self.events.push(event);
+                    continue;
+                }
+            };
+            self.reached.push(to);
+            if slot == self.slots[1] {
+                if !is_rtcp(bytes) {
+                    self.heard[1].push(RtpPacket::parse(bytes).unwrap().payload().to_vec());
+                }
+                continue;
+            }
+            let mut bytes = bytes.to_vec();
+            if is_rtcp(&bytes) {
+                let length = self.unprotect.rtcp(&mut bytes).expect("the telephone opens our reports");
+                assert!(crate::rtcp::parse(&bytes[..length]).count() >= 2, "a report and a name");
+                self.reports += 1;
+            } else {
+                let length = self.unprotect.rtp(&mut bytes).expect("the telephone opens our packets");
+                self.heard[0].push(RtpPacket::parse(&bytes[..length]).unwrap().payload().to_vec());
+            }
+        }
+    }
+
+    /// 20 ms of both telephones, with `meanwhile` in between.
+    fn talk(&mut self, ticks: usize, mut meanwhile: impl FnMut(&mut Lab)) {
+        for _ in 0..ticks {
+            let clear = self.sealed();
+            self.receive(0, Socket::Rtp, address(4000), &clear);
+            meanwhile(self);
+            let clear = self.packet();
+            self.receive(1, Socket::Rtp, address(4002), &clear);
+            for _ in 0..20 {
+                self.now += Duration::from_millis(1);
+                while self.switch.poll_timeout().is_some_and(|at| at <= self.now) {
+                    self.switch.handle_timeout(self.now);
+                    self.drain();
+                }
+            }
+        }
+    }
+
+    fn counts(&mut self) -> [usize; 2] {
+        let counts = [self.heard[0].len(), self.heard[1].len()];
+        self.heard = [Vec::new(), Vec::new()];
+        counts
+    }
+}
+
+#[test]
+fn encrypted_and_plain_telephone_hear_each_other_across_the_roll_over() {
+    for suite in Suite::ALL {
+        let mut lab = Lab::new(suite, false);
+        lab.talk(400, |_| {});
+        assert_eq!(lab.counts(), [400, 400], "{suite:?}");
+        assert!(lab.reports > 0, "{suite:?}");
+        let counters = lab.switch.counters();
+        assert_eq!((counters.unauthentic, counters.replayed, counters.malformed), (0, 0, 0), "{suite:?}");
+    }
+}
+
+#[test]
+fn forged_replayed_cut_huge_and_plain_packets_change_nothing() {
+    for suite in Suite::ALL {
+        let mut lab = Lab::new(suite, false);
+        lab.talk(50, |_| {});
+        assert_eq!(lab.counts(), [50, 50]);
+        let (mut n, mut last) = (0_usize, Vec::new());
+        lab.talk(200, |lab| {
+            n += 1;
+            let own = lab.sealed();
+            let mut forged = own.clone();
+            forged[2 + n % (own.len() - 2)] ^= 0x40;
+            let from = address(4000);
+            for bytes in [&forged[..], &own[..n % own.len()], &[own.as_slice(), &[7; 1_800]].concat(), &last] {
+                lab.receive(0, Socket::Rtp, from, bytes);
+                lab.receive(0, Socket::Rtp, SocketAddr::from(STRANGER), bytes);
+            }
+            let plain = lab.packet();
+            lab.receive(0, Socket::Rtp, from, &plain);
+            let goodbye = [0x81, 203, 0, 1, 0, 0, 0, 9];
+            lab.receive(0, Socket::Rtcp, SocketAddr::from(STRANGER), &goodbye);
+            lab.receive(0, Socket::Rtcp, address(4001), &goodbye);
+            lab.receive(0, Socket::Rtp, from, &own);
+            last = own;
+        });
+        let [to_secure, to_plain] = lab.counts();
+        assert_eq!((to_secure, to_plain), (200, 400), "{suite:?}: every authentic packet, and no other");
+        assert!(!lab.reached.contains(&SocketAddr::from(STRANGER)));
+        let counters = lab.switch.counters();
+        assert!(counters.unauthentic >= 400 && counters.replayed >= 199 && counters.foreign >= 1_000, "{counters:?}");
+        assert_eq!(counters.panics, 0);
+        assert!(!lab.events.iter().any(|event| matches!(event.kind, WorkerEventKind::Failed(_))));
+    }
+}
+
+#[test]
+fn source_is_learned_from_an_authentic_packet_only() {
+    for suite in Suite::ALL {
+        let mut lab = Lab::new(suite, true);
+        let stranger = SocketAddr::from(STRANGER);
+        let mut forged = lab.sealed();
+        forged[100] ^= 1;
+        for bytes in [forged, lab.packet()] {
+            lab.receive(0, Socket::Rtp, stranger, &bytes);
+        }
+        let behind_nat = address(41_000);
+        let first = lab.sealed();
+        lab.receive(0, Socket::Rtp, behind_nat, &first);
+        lab.receive(0, Socket::Rtp, stranger, &first);
+        lab.reached.clear();
+        let clear = lab.packet();
+        lab.receive(1, Socket::Rtp, address(4002), &clear);
+        assert_eq!(lab.reached, [behind_nat], "{suite:?}");
+    }
+}
+
+#[test]
+fn roll_over_and_replay_windows_outlive_a_re_invite_that_keeps_the_keys() {
+    for suite in Suite::ALL {
+        let mut lab = Lab::new(suite, false);
+        lab.talk(60, |_| {});
+        assert!(lab.sequence < 100, "the sequence number has rolled over");
+        let old = lab.sealed();
+        lab.receive(0, Socket::Rtp, address(4000), &old);
+        lab.counts();
+        for direction in [Direction::RecvOnly, Direction::SendRecv] {
+            let (audio, now) = (Audio { direction, ..lab.audio }, lab.now);
+            lab.switch.rtp_update(LegId(1), audio, now);
+        }
+        lab.receive(0, Socket::Rtp, address(4000), &old);
+        assert_eq!(lab.switch.counters().replayed, 1, "{suite:?}");
+        lab.talk(50, |_| {});
+        assert_eq!(lab.counts(), [50, 50], "{suite:?}");
+
+        // New keys: new contexts on both sides, old packets are worth nothing.
+        lab.keys = keys(suite, 71);
+        (lab.protect, lab.unprotect) = (Protect::new(&lab.keys.receive), Unprotect::new(&lab.keys.send));
+        let (audio, now) = (Audio { srtp: Some(lab.keys), ..lab.audio }, lab.now);
+        lab.switch.rtp_update(LegId(1), audio, now);
+        lab.receive(0, Socket::Rtp, address(4000), &old);
+        assert_eq!(lab.switch.counters().unauthentic, 1, "{suite:?}");
+        lab.talk(50, |_| {});
+        assert_eq!(lab.counts(), [50, 50], "{suite:?}");
+    }
+}

@@ -1,0 +1,16 @@
+//! The jitter buffer under virtual time: delay, loss, drift and odd senders.
+//!
+//! Every network is seeded; a failure names its seed.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+#[path = "../sim/leg.rs"]
+mod leg;
+#[path = "../sim/network.rs"]
+mod network;
+
+mod delay;
+mod hostile;
+mod hours;
+mod senders;
+mod soak;
