@@ -14,17 +14,20 @@ use uuid::Uuid;
 
 pub use codecs::SampleRate;
 pub use media_engine::audio::tap::TapReader;
-pub use media_engine::config::{App, Config as EngineConfig, RouteTarget, SpeechProvider};
+pub use media_engine::config::{App, Config as EngineConfig, Profile, RouteTarget, SpeechProvider};
 pub use media_engine::engine::{
-    CallMode, CallSettings, CallStatus, Command, CommandError, Engine, Envelope, Event, EventKind, LagMs, LegRole,
-    LegState, ProviderKind, ProviderState, RecordingState, Reply, Started, TranslationEvent,
+    CallMode, CallSettings, CallStatus, Command, CommandError, Engine, Envelope, Event, EventKind, Flow, LagMs,
+    LegQuality, LegRole, LegState, ProviderKind, ProviderState, Rating, RecordingState, Reply, Started,
+    TranslationEvent,
 };
 pub use media_engine::error::{HangupCause, StartError};
+pub use media_engine::leg::flow::{Incoming, Outgoing};
 pub use media_engine::party::{Noticed, Party};
 pub use media_engine::sdp::Codec;
 pub use media_engine::sip_io::{Listener, WsConnection};
 pub use media_engine::speech::Providers;
 pub use media_engine::units::{CallId, LegId, mask};
+pub use media_engine::worker::capture::{Difference, replay};
 
 use crate::config::Config;
 use crate::voice_config::VoiceConfig;
@@ -64,6 +67,10 @@ pub fn settings(config: &Config, record_dir: &Path) -> EngineConfig {
             ports: config.media.ports,
             workers: config.media.workers,
             cpus: config.media.cpus.clone(),
+            profile: config.media.profile,
+            realtime: config.media.realtime,
+            opus: media_engine::config::opus(config.media.opus_bitrate, config.media.opus_complexity),
+            capture: config.debug.capture.clone(),
         },
         trunks: config
             .trunks
@@ -78,6 +85,7 @@ pub fn settings(config: &Config, record_dir: &Path) -> EngineConfig {
         speech: speech_config(&config.speech),
         record_dir: record_dir.to_owned(),
         ring_timeout: RING_TIMEOUT,
+        media_timeout: (config.media.timeout_s > 0).then(|| Duration::from_secs(config.media.timeout_s.into())),
     }
 }
 

@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use control_api::admin::{self, Reply, Request};
 use control_api::config::Config;
 use control_api::demo::{self, DemoArgs};
+use control_api::engine::{self, Difference};
 use control_api::serve::{self, Running};
 use control_api::store::Role;
 use tokio::signal::unix::{SignalKind, signal};
@@ -31,6 +32,11 @@ enum Command {
     /// API keys of organizations.
     #[command(subcommand)]
     Apikey(ApikeyCommand),
+    /// Run a capture through a fresh switch and compare what leaves it, byte for byte.
+    Replay {
+        /// Written by `[debug] capture = "DIR"`.
+        file: PathBuf,
+    },
     /// People who may log in.
     #[command(subcommand)]
     User(UserCommand),
@@ -120,6 +126,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve(place) => serve(&place).await,
         Command::Demo(args) => demo::run(args).await,
+        Command::Replay { file } => replay(&file),
         Command::Apikey(ApikeyCommand::Create { org, name, place }) => {
             ask(&place, Request::ApikeyCreate { organization: org, name }).await
         }
@@ -168,6 +175,36 @@ async fn greet(running: &Running, data: &Path) {
     // One line for programs that started us: where everything really is.
     let metrics = running.metrics.map(|address| format!("http://{address}"));
     println!("ready {}", serde_json::json!({ "http": running.url(), "sip": sip, "metrics": metrics }));
+}
+
+/// Tells what a replay showed; a difference is a failure.
+fn replay(file: &Path) -> anyhow::Result<()> {
+    let open = std::fs::File::open(file).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?;
+    let report = engine::replay(std::io::BufReader::new(open))
+        .map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?;
+    println!("span        {:.3} s", report.span.as_secs_f64());
+    println!("inputs      {}", report.inputs);
+    println!("datagrams   {} the same, byte for byte", report.datagrams);
+    println!("events      {} the same", report.events);
+    if report.uncompared > 0 {
+        println!(
+            "left out    {} outputs: browser legs cannot be replayed, nor what lies behind a gap",
+            report.uncompared
+        );
+    }
+    if report.missing_blocks > 0 {
+        println!(
+            "gap         {} blocks of the capture are missing; nothing was compared behind the first",
+            report.missing_blocks
+        );
+    }
+    match report.difference {
+        None => Ok(()),
+        Some(Difference { line, written, replayed }) => {
+            let place = if line == 0 { "what follows the last line".into() } else { format!("line {line}") };
+            anyhow::bail!("{place} differs\n  written:  {written}\n  replayed: {replayed}")
+        }
+    }
 }
 
 /// Asks the running server, or the store, and prints the secret alone on standard output.

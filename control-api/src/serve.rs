@@ -19,7 +19,7 @@ use axum_server::Handle;
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use hyper_util::rt::TokioTimer;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -47,6 +47,9 @@ const SESSION_SWEEP: Duration = Duration::from_secs(3600);
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 /// Buckets of durations, in seconds.
 const SECONDS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
+
+/// Buckets of mean opinion scores: the grades of ITU-T G.109, and halves below.
+const MOS: [f64; 8] = [1.5, 2.0, 2.58, 3.1, 3.6, 4.03, 4.34, 4.5];
 
 /// Why the server did not start. Each text is one sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -304,7 +307,11 @@ fn exporter() -> PrometheusHandle {
     static EXPORTER: OnceLock<PrometheusHandle> = OnceLock::new();
     EXPORTER
         .get_or_init(|| {
-            let builder = PrometheusBuilder::new().set_buckets(&SECONDS).expect("the list of buckets is not empty");
+            let mos = Matcher::Full("tandem_media_mos".into());
+            let builder = PrometheusBuilder::new()
+                .set_buckets(&SECONDS)
+                .and_then(|builder| builder.set_buckets_for_metric(mos, &MOS))
+                .expect("the lists of buckets are not empty");
             let recorder = builder.build_recorder();
             let handle = recorder.handle();
             if metrics::set_global_recorder(recorder).is_err() {

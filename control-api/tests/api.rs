@@ -7,8 +7,8 @@ mod support;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
 use control_api::engine::{
-    CallStatus, Command, CommandError, EventKind, HangupCause, LegId, LegRole, LegState, ProviderKind, ProviderState,
-    RecordingState, call_id,
+    CallStatus, Command, CommandError, EventKind, Flow, HangupCause, Incoming, LegId, LegQuality, LegRole, LegState,
+    Outgoing, ProviderKind, ProviderState, Rating, RecordingState, call_id,
 };
 use serde_json::{Value, json};
 use support::{PASSWORD, SseReader, World, words, world};
@@ -249,15 +249,18 @@ async fn a_call_is_shown_with_legs_events_and_recording() {
     let recording = |state, duration_ms| EventKind::Recording { path: path.clone(), state, duration_ms };
     world.tell(call, recording(RecordingState::Started, 0)).await;
     world.tell(call, EventKind::Dtmf { leg: LegId(7), digit: '5', duration_ms: 100 }).await;
+    let rating = |mos| Rating { mos: Some(mos), mos_call: Some(4.2), loss: Some(0.004), ..Rating::default() };
     let quality = EventKind::LegQuality {
         leg: LegId(7),
         role: LegRole::Customer,
-        packets_received: 250,
-        packets_sent: 251,
-        packets_lost: 1,
-        packets_late: 0,
-        jitter_ms: 1.5,
-        round_trip_ms: None,
+        quality: LegQuality {
+            packets_received: 250,
+            packets_sent: 251,
+            packets_lost: 1,
+            jitter_ms: 1.5,
+            incoming: rating(4.41),
+            ..LegQuality::default()
+        },
     };
     world.tell(call, quality).await;
     world.tell(call, recording(RecordingState::Interrupted("the disk is full".into()), 5000)).await;
@@ -268,7 +271,10 @@ async fn a_call_is_shown_with_legs_events_and_recording() {
     assert!(shown["answered_at"].is_string() && shown["ended_at"].is_string());
     assert_eq!(shown["legs"].as_array().unwrap().len(), 1);
     assert_eq!(shown["legs"][0]["codec"], "PCMU");
-    assert_eq!(shown["legs"][0]["quality"]["packets_lost"], 1);
+    let quality = &shown["legs"][0]["quality"];
+    assert_eq!((&quality["packets_lost"], &quality["jitter_ms"]), (&json!(1), &json!(1.5)));
+    assert_eq!((&quality["incoming"]["mos"], &quality["incoming"]["loss_percent"]), (&json!(4.41), &json!(0.4)));
+    assert_eq!(quality["outgoing"]["mos"], Value::Null, "nobody told");
     let kinds: Vec<&str> = shown["events"].as_array().unwrap().iter().map(|e| e["type"].as_str().unwrap()).collect();
     assert_eq!(
         kinds,
@@ -293,6 +299,61 @@ async fn a_call_is_shown_with_legs_events_and_recording() {
     let said = world.post(&format!("/api/calls/{call}/say"), r#"{"text": "hola"}"#).await;
     assert_eq!(said.problem().0, 409);
     assert!(world.commands.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn whether_a_leg_s_sound_flows_is_shown_and_told_and_so_are_its_score_and_its_death() {
+    let mut world = world("").await;
+    let call = world.call().await;
+    let request = world.request(Method::GET, "/api/events").body(Body::empty()).unwrap();
+    let mut stream = SseReader::new(world.send(request).await);
+    let theirs = Request::get("/api/events").header(header::AUTHORIZATION, format!("Bearer {}", world.other_key));
+    let mut theirs = SseReader::new(world.send(theirs.body(Body::empty()).unwrap()).await);
+    let (from, expected) = ("192.0.2.7:4000".parse().unwrap(), Some("192.0.2.1:4000".parse().unwrap()));
+    let flow = Flow {
+        incoming: Incoming::WrongAddress { from, expected },
+        outgoing: Outgoing::NothingReported { rtcp: false },
+    };
+    let (leg, role) = (LegId(7), LegRole::Customer);
+    let answered = EventKind::Leg { leg, role, state: LegState::Answered, peer: "x".into(), codec: Some("PCMU") };
+    world.tell(call, answered).await;
+    world.tell(call, EventKind::LegFlow { leg, role, flow }).await;
+    let mut quality = LegQuality { packets_sent: 251, ..LegQuality::default() };
+    quality.outgoing.mos = Some(3.456);
+    world.tell(call, EventKind::LegQuality { leg, role, quality }).await;
+    world.tell(call, EventKind::MediaTimeout { leg, role, after: std::time::Duration::from_secs(60) }).await;
+    let mut seen = std::collections::BTreeMap::new();
+    while !["call.flow", "call.quality", "call.media_timeout"].iter().all(|kind| seen.contains_key(*kind)) {
+        let event = stream.next().await.unwrap();
+        seen.insert(event.event, serde_json::from_str::<Value>(&event.data).unwrap());
+    }
+    let shown = world.get(&format!("/api/calls/{call}")).await.json();
+    let why = "packets come from 192.0.2.7:4000, not from 192.0.2.1:4000";
+    let told = &shown["legs"][0]["flow"];
+    assert_eq!(told["incoming"], json!({"state": "wrong_address", "detail": why}));
+    assert_eq!(told["outgoing"]["state"], "far_end_reports_nothing");
+    assert_eq!(shown["legs"][0]["quality"]["outgoing"]["mos"], 3.46);
+    let of = |kind: &str, pointer: &str| seen[kind].pointer(pointer).cloned().unwrap_or_default();
+    for kind in ["call.flow", "call.quality", "call.media_timeout"] {
+        assert_eq!((of(kind, "/call_id"), of(kind, "/leg")), (json!(call), json!(7)), "{kind}");
+        assert_eq!(of(kind, "/role"), "customer", "{kind}");
+    }
+    assert_eq!(of("call.flow", "/flow/incoming/detail"), why);
+    assert_eq!(of("call.quality", "/quality/outgoing/mos"), 3.46);
+    assert_eq!(of("call.media_timeout", "/after_s"), 60);
+    // Another organization hears of none of it: the first that comes to its reader is what is told to all.
+    let provider = EventKind::Provider { kind: ProviderKind::Stt, name: "local".into(), state: ProviderState::Up };
+    world.tell(Uuid::nil(), provider).await;
+    loop {
+        let event = theirs.next().await.unwrap();
+        match event.event.as_str() {
+            "provider" => break,
+            kind => assert!(!kind.starts_with("call."), "{kind}: {}", event.data),
+        }
+    }
+    // What happened is kept; numbers that are told every 5 s are not.
+    let kinds: Vec<_> = shown["events"].as_array().unwrap().iter().map(|e| e["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["call.created", "call.leg", "call.flow", "call.media_timeout"]);
 }
 
 #[tokio::test]
@@ -339,6 +400,21 @@ async fn events_of_calls_that_nobody_knows_are_dropped_and_hold_up_nothing() {
     world.tell(Uuid::now_v7(), EventKind::CallStatus { status: CallStatus::Ringing, cause: None }).await;
     world.tell(call, EventKind::CallStatus { status: CallStatus::Ringing, cause: None }).await;
     world.until(async || world.get(&format!("/api/calls/{call}")).await.json()["status"] == "ringing").await;
+}
+
+#[tokio::test]
+async fn of_many_events_the_latest_are_shown_in_their_order() {
+    let mut world = world("").await;
+    let call = world.call().await;
+    for (digit, duration_ms) in [('1', 100), ('2', 100), ('3', 100)] {
+        world.tell(call, EventKind::Dtmf { leg: LegId(1), digit, duration_ms }).await;
+    }
+    world.tell(call, EventKind::CallStatus { status: CallStatus::Ringing, cause: None }).await;
+    world.until(async || world.get(&format!("/api/calls/{call}")).await.json()["status"] == "ringing").await;
+    let organization = world.state.store.organization_by_name("acme").await.unwrap().unwrap().id;
+    let latest = world.state.store.call_event_list(organization, call, 2).await.unwrap();
+    let kinds: Vec<_> = latest.iter().map(|(_, body)| (&body["type"], &body["digit"])).collect();
+    assert_eq!(kinds, [(&json!("call.dtmf"), &json!("3")), (&json!("call.status"), &Value::Null)]);
 }
 
 #[tokio::test]

@@ -135,13 +135,13 @@ async fn a_listener_who_is_too_slow_gets_a_gap_marker_and_then_what_is_new() {
     // The reader subscribes when its first byte is wanted; one event shows that it has.
     world.state.bus.pass(Passing::Registration { organization, agent: "first".into(), contacts: 1 });
     assert!(stream.next().await.unwrap().data.contains("first"));
-    for n in 0..1_000 {
+    for n in 0..2_000 {
         world.state.bus.pass(Passing::Registration { organization, agent: format!("a{n}"), contacts: 1 });
     }
     let gap = stream.next().await.unwrap();
     assert_eq!((gap.id, gap.event.as_str()), (None, "gap"));
-    assert!(gap.data.contains("744"), "{}", gap.data);
-    assert!(stream.next().await.unwrap().data.contains("\"a744\""));
+    assert!(gap.data.contains("976"), "{}", gap.data);
+    assert!(stream.next().await.unwrap().data.contains("\"a976\""));
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use serde::Deserialize;
 
-use crate::engine::{RouteTarget, SpeechProvider};
+use crate::engine::{Profile, RouteTarget, SpeechProvider};
 
 pub use problem::ConfigError;
 pub use value::{Network, PublicUrl, Tls};
@@ -38,6 +38,8 @@ pub struct Config {
     pub routes: Vec<RouteConfig>,
     /// Speech providers.
     pub speech: SpeechConfig,
+    /// Finding faults.
+    pub debug: DebugConfig,
 }
 
 /// `[http]`: pages and API.
@@ -111,6 +113,17 @@ pub struct MediaConfig {
     /// CPUs to pin workers to, in order; empty: no pinning.
     #[serde(deserialize_with = "value::list")]
     pub cpus: Vec<usize>,
+    /// `auto`, `throughput` or `low-delay`.
+    #[serde(deserialize_with = "value::parsed")]
+    pub profile: Profile,
+    /// Media threads run before all others (SCHED_RR).
+    pub realtime: bool,
+    /// Bits per second of Opus as we send it.
+    pub opus_bitrate: u32,
+    /// Effort of its encoder, 0 to 10.
+    pub opus_complexity: u8,
+    /// Seconds without media after which a leg is dead and its call ends; 0: never.
+    pub timeout_s: u32,
 }
 
 impl Default for MediaConfig {
@@ -120,6 +133,11 @@ impl Default for MediaConfig {
             ports: (20_000, 39_999),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             cpus: Vec::new(),
+            profile: Profile::Auto,
+            realtime: false,
+            opus_bitrate: 24_000,
+            opus_complexity: 5,
+            timeout_s: 60,
         }
     }
 }
@@ -191,6 +209,14 @@ impl Default for SpeechConfig {
     }
 }
 
+/// `[debug]`: finding faults.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DebugConfig {
+    /// Folder for captures of all that media threads take in and send out: `tandem replay FILE`.
+    pub capture: Option<PathBuf>,
+}
+
 /// Environment variables that are not keys of a section but of the root.
 const ROOT_LISTS: [&str; 2] = ["trunks", "routes"];
 
@@ -240,6 +266,12 @@ impl Config {
         }
         if self.media.workers == 0 || self.media.workers > 1024 {
             return wrong("media.workers".into(), "expected 1 to 1024 threads".into());
+        }
+        if !(6_000..=510_000).contains(&self.media.opus_bitrate) {
+            return wrong("media.opus_bitrate".into(), "expected 6000 to 510000 bits per second".into());
+        }
+        if self.media.opus_complexity > 10 {
+            return wrong("media.opus_complexity".into(), "expected 0 to 10".into());
         }
         for (n, trunk) in self.trunks.iter().enumerate() {
             if trunk.name.is_empty() {

@@ -82,6 +82,7 @@ fn bad_values_name_their_key_and_what_was_expected() {
         ("[media]\nports = \"39999-20000\"", "media.ports", "20000-39999"),
         ("[media]\nworkers = 0", "media.workers", "1 to 1024"),
         ("[media]\nworkers = -1", "media.workers", "expected"),
+        ("[media]\ntimeout_s = -1", "media.timeout_s", "expected"),
         ("[[trunks]]\nname = \"a\"", "trunks.0.hosts", "missing"),
         ("[[trunks]]\nname = \"a\"\nhosts = []", "trunks[0].hosts", "at least one"),
         ("[[routes]]\nmatch = \"*\"\nto = \"nowhere\"", "routes.0.to", "agent:NAME"),
@@ -171,4 +172,15 @@ fn every_key_is_also_an_environment_variable() {
         assert!(error.contains("did you mean `http.listen`?") && error.contains("TANDEM_HTTP__LISTN"), "{error}");
         Ok(())
     });
+}
+
+#[test]
+fn media_time_out_of_nought_is_none() {
+    let timeout = |text: &str| {
+        let config = Config::from_toml(text).unwrap();
+        crate::engine::settings(&config, Path::new("/tmp")).media_timeout.map(|span| span.as_secs())
+    };
+    assert_eq!(timeout(""), Some(60));
+    assert_eq!(timeout("[media]\ntimeout_s = 5"), Some(5));
+    assert_eq!(timeout("[media]\ntimeout_s = 0"), None);
 }

@@ -7,12 +7,12 @@ use serde::Serialize;
 use tokio::sync::{broadcast, watch};
 use utoipa::ToSchema;
 
-use crate::store::{Change, OrganizationId, Store, StoreError, StoredEvent, StreamFilter};
+use crate::store::{Change, LegReport, OrganizationId, Store, StoreError, StoredEvent, StreamFilter};
 
 /// Events kept in memory for readers that are not far behind; older ones come from the store.
 const RING: usize = 4_096;
 /// Passing events that wait for a slow reader before it gets a gap marker.
-const PASSING: usize = 256;
+const PASSING: usize = 1_024;
 
 /// Writes, keeps and tells; clones share it.
 #[derive(Clone, Debug)]
@@ -66,6 +66,8 @@ pub enum Passing {
         /// Devices registered now.
         contacts: usize,
     },
+    /// How a leg's media does.
+    LegReport(LegReport),
 }
 
 impl Bus {
@@ -89,11 +91,12 @@ impl Bus {
         let bus = self.clone();
         let work = tokio::spawn(async move {
             let _order = bus.shared.order.lock().await;
-            let (events, unknown) = bus.store.changes_record(&changes).await?;
-            if unknown > 0 {
-                metrics::counter!("tandem_events_of_unknown_calls_total").increment(unknown as u64);
+            let written = bus.store.changes_record(&changes).await?;
+            if written.unknown > 0 {
+                metrics::counter!("tandem_events_of_unknown_calls_total").increment(written.unknown as u64);
             }
-            bus.publish(events);
+            bus.publish(written.events);
+            written.reports.into_iter().for_each(|report| bus.pass(Passing::LegReport(report)));
             Ok(())
         });
         work.await.unwrap_or_else(|error| Err(StoreError::Migrate(format!("writing an event failed: {error}"))))

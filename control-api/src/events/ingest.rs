@@ -6,7 +6,6 @@
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use serde_json::json;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -170,27 +169,13 @@ fn change(kind: EventKind, call: Uuid, at: Timestamp) -> Option<Change> {
             Change::Recording { call, path: path.to_string_lossy().into_owned(), state, note, duration_ms, at }
         }
         EventKind::Dtmf { leg, digit, duration_ms } => Change::Dtmf { call, leg: leg.0, digit, duration_ms, at },
-        EventKind::LegQuality {
-            leg,
-            role: _,
-            packets_received,
-            packets_sent,
-            packets_lost,
-            packets_late,
-            jitter_ms,
-            round_trip_ms,
-        } => Change::LegQuality {
-            call,
-            leg: leg.0,
-            quality: json!({
-                "packets_received": packets_received,
-                "packets_sent": packets_sent,
-                "packets_lost": packets_lost,
-                "packets_late": packets_late,
-                "jitter_ms": jitter_ms,
-                "round_trip_ms": round_trip_ms,
-            }),
-        },
+        EventKind::LegQuality { leg, role, quality } => {
+            Change::LegQuality { call, leg: leg.0, role, quality: (&quality).into(), at }
+        }
+        EventKind::LegFlow { leg, role, flow } => Change::LegFlow { call, leg: leg.0, role, flow: (&flow).into(), at },
+        EventKind::MediaTimeout { leg, role, after } => {
+            Change::MediaTimeout { call, leg: leg.0, role, after_s: after.as_secs(), at }
+        }
         EventKind::CallIncoming { .. } | EventKind::Provider { .. } | EventKind::Registration { .. } => return None,
     })
 }

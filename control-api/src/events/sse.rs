@@ -86,8 +86,7 @@ impl Reader {
     /// Also tells what is not kept: first the state of the providers as it is, then each change.
     pub fn with_passing(mut self) -> Reader {
         self.passing = Some(self.bus.passing());
-        self.first
-            .extend(self.bus.providers().into_iter().map(|provider| provider_event(&Passing::Provider(provider))));
+        self.first.extend(self.bus.providers().into_iter().map(|provider| passing_event(&Passing::Provider(provider))));
         self
     }
 
@@ -205,7 +204,8 @@ async fn next_passing(passing: &mut Option<broadcast::Receiver<Passing>>, organi
     loop {
         match receiver.recv().await {
             Ok(Passing::Registration { organization: theirs, .. }) if theirs != organization => {}
-            Ok(passing) => return provider_event(&passing),
+            Ok(Passing::LegReport(report)) if report.organization != organization => {}
+            Ok(passing) => return passing_event(&passing),
             Err(broadcast::error::RecvError::Lagged(missed)) => {
                 metrics::counter!("tandem_sse_gaps_total").increment(1);
                 return gap(Some(missed));
@@ -221,14 +221,18 @@ fn gap(missed: Option<u64>) -> Event {
     Event::default().event("gap").data(json!({"type": "gap", "missed": missed}).to_string())
 }
 
-fn provider_event(passing: &Passing) -> Event {
-    let (name, body) = match passing {
-        Passing::Provider(provider) => ("provider", json!({"type": "provider", "provider": provider})),
-        Passing::Registration { agent, contacts, .. } => {
-            ("registration", json!({"type": "registration", "agent": agent, "contacts": contacts}))
+fn passing_event(passing: &Passing) -> Event {
+    match passing {
+        Passing::Provider(provider) => {
+            let body = json!({"type": "provider", "provider": provider});
+            Event::default().event("provider").data(body.to_string())
         }
-    };
-    Event::default().event(name).data(body.to_string())
+        Passing::Registration { agent, contacts, .. } => {
+            let body = json!({"type": "registration", "agent": agent, "contacts": contacts});
+            Event::default().event("registration").data(body.to_string())
+        }
+        Passing::LegReport(report) => Event::default().event("call.quality").data(&*report.body),
+    }
 }
 
 /// The HTTP response that carries a reader.

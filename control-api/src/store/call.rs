@@ -7,7 +7,9 @@ use sqlx::{Row, SqliteConnection};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{OrganizationId, Store, StoreError, json_column, time_column, time_column_opt, uuid_column};
+use super::{
+    LegFlow, OrganizationId, Quality, Store, StoreError, json_column, time_column, time_column_opt, uuid_column,
+};
 use crate::voice_config::VoiceConfig;
 
 /// One call.
@@ -64,9 +66,10 @@ pub struct Leg {
     /// When it was over.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub ended_at: Option<Timestamp>,
-    /// Latest media report: packets received, sent, lost and late, jitter and round trip.
-    #[schema(value_type = Option<Object>)]
-    pub quality: Option<serde_json::Value>,
+    /// Whether its sound flows, per direction, and why not.
+    pub flow: Option<LegFlow>,
+    /// Latest media report.
+    pub quality: Option<Quality>,
 }
 
 /// Which calls are listed.
@@ -96,7 +99,6 @@ pub(super) fn call(row: &SqliteRow) -> Result<Call, StoreError> {
 }
 
 fn leg(row: &SqliteRow) -> Result<Leg, StoreError> {
-    let quality: Option<&str> = row.try_get("quality")?;
     Ok(Leg {
         leg: row.try_get::<i64, _>("leg")?.cast_unsigned(),
         role: row.try_get("role")?,
@@ -106,11 +108,14 @@ fn leg(row: &SqliteRow) -> Result<Leg, StoreError> {
         created_at: time_column(row, "created_at")?,
         answered_at: time_column_opt(row, "answered_at")?,
         ended_at: time_column_opt(row, "ended_at")?,
-        quality: quality
-            .map(serde_json::from_str)
-            .transpose()
-            .map_err(|_| StoreError::Corrupt { column: "quality" })?,
+        flow: json_opt(row, "flow")?,
+        quality: json_opt(row, "quality")?,
     })
+}
+
+fn json_opt<T: serde::de::DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Result<Option<T>, StoreError> {
+    let text: Option<&str> = row.try_get(column)?;
+    text.map(serde_json::from_str).transpose().map_err(|_| StoreError::Corrupt { column })
 }
 
 /// One call of a tenant, read on a given connection.
@@ -169,7 +174,7 @@ impl Store {
     /// The legs of a tenant's call, in the order in which they began.
     pub async fn leg_list(&self, organization: OrganizationId, call: Uuid) -> Result<Vec<Leg>, StoreError> {
         let rows = sqlx::query(
-            "SELECT leg, role, state, peer, codec, created_at, answered_at, ended_at, quality FROM legs \
+            "SELECT leg, role, state, peer, codec, created_at, answered_at, ended_at, flow, quality FROM legs \
              WHERE organization_id = ? AND call_id = ? ORDER BY created_at, leg",
         )
         .bind(organization.to_string())
@@ -179,7 +184,7 @@ impl Store {
         rows.iter().map(leg).collect()
     }
 
-    /// What happened to a tenant's call, without its words: at most `limit` events, oldest first.
+    /// What happened to a tenant's call, without its words, oldest first: at most the latest `limit` events.
     pub async fn call_event_list(
         &self,
         organization: OrganizationId,
@@ -187,8 +192,8 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<(i64, serde_json::Value)>, StoreError> {
         let rows = sqlx::query(
-            "SELECT id, body FROM call_events WHERE organization_id = ? AND call_id = ? \
-             AND kind NOT GLOB 'translation.*' ORDER BY id LIMIT ?",
+            "SELECT id, body FROM (SELECT id, body FROM call_events WHERE organization_id = ? AND call_id = ? \
+             AND kind NOT GLOB 'translation.*' ORDER BY id DESC LIMIT ?) ORDER BY id",
         )
         .bind(organization.to_string())
         .bind(call.to_string())

@@ -8,12 +8,14 @@
 //! Invariants: one writer, so event ids grow in the order of commits. A call that is over never changes its
 //! status again. The tenant is the call's; a change for an unknown call is dropped by the caller's leave.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sqlx::Row;
 use uuid::Uuid;
 
-use super::{Connection, OrganizationId, Store, StoreError, StoredEvent, call, now, uuid_column};
+use super::{Connection, LegFlow, OrganizationId, Quality, Store, StoreError, StoredEvent, call, now, uuid_column};
 use crate::engine::{CallStatus, LegRole, LegState, TranslationEvent, word};
 use crate::voice_config::VoiceConfig;
 
@@ -76,14 +78,44 @@ pub enum Change {
         /// When.
         at: Timestamp,
     },
-    /// A leg's media report: replaces the one before, makes no event.
+    /// A leg's media report: replaces the one before; told, but not kept as an event.
     LegQuality {
         /// The call.
         call: Uuid,
         /// The leg's number.
         leg: u64,
+        /// Its part.
+        role: LegRole,
         /// The report.
-        quality: Value,
+        quality: Quality,
+        /// When.
+        at: Timestamp,
+    },
+    /// Whether a leg's sound flows has changed.
+    LegFlow {
+        /// The call.
+        call: Uuid,
+        /// The leg's number.
+        leg: u64,
+        /// Its part.
+        role: LegRole,
+        /// Both directions.
+        flow: LegFlow,
+        /// When.
+        at: Timestamp,
+    },
+    /// A leg was found dead.
+    MediaTimeout {
+        /// The call.
+        call: Uuid,
+        /// The leg's number.
+        leg: u64,
+        /// Its part.
+        role: LegRole,
+        /// For how long nothing came.
+        after_s: u64,
+        /// When.
+        at: Timestamp,
     },
     /// A recording's state changed.
     Recording {
@@ -124,6 +156,26 @@ pub enum Change {
     },
 }
 
+/// A leg's media report, to be told to those who listen now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LegReport {
+    /// Whose.
+    pub organization: OrganizationId,
+    /// JSON text, ready to be sent.
+    pub body: Arc<str>,
+}
+
+/// What became of changes.
+#[derive(Clone, Debug, Default)]
+pub struct Written {
+    /// The events that they made, in order.
+    pub events: Vec<StoredEvent>,
+    /// Media reports among them.
+    pub reports: Vec<LegReport>,
+    /// How many belonged to calls that are not known, and were skipped.
+    pub unknown: usize,
+}
+
 /// An event about to be appended.
 struct Draft {
     organization: OrganizationId,
@@ -134,28 +186,28 @@ struct Draft {
 }
 
 impl Store {
-    /// Writes the changes down, all or none, and returns the events that they made, in order.
-    ///
-    /// Changes of unknown calls are skipped; their number is the second value.
-    pub async fn changes_record(&self, changes: &[Change]) -> Result<(Vec<StoredEvent>, usize), StoreError> {
+    /// Writes the changes down, all or none. Changes of unknown calls are skipped.
+    pub async fn changes_record(&self, changes: &[Change]) -> Result<Written, StoreError> {
         let mut tx = self.writer.begin().await?;
-        let mut events = Vec::with_capacity(changes.len());
-        let mut unknown = 0;
+        let mut written = Written::default();
         for change in changes {
             let organization = match change {
                 Change::CallCreated { call, .. } => Some(call.organization),
                 other => organization_of(&mut tx, other.call()).await?,
             };
             let Some(organization) = organization else {
-                unknown += 1;
+                written.unknown += 1;
                 continue;
             };
+            if let Some(report) = leg_report(organization, change) {
+                written.reports.push(report);
+            }
             if let Some(draft) = apply(&mut tx, organization, change).await? {
-                events.push(append(&mut tx, draft).await?);
+                written.events.push(append(&mut tx, draft).await?);
             }
         }
         tx.commit().await?;
-        Ok((events, unknown))
+        Ok(written)
     }
 
     /// Closes what a run that ended without a word left open: calls with cause `crash`, their legs and
@@ -207,6 +259,8 @@ impl Change {
             Change::CallStatus { call, .. }
             | Change::Leg { call, .. }
             | Change::LegQuality { call, .. }
+            | Change::LegFlow { call, .. }
+            | Change::MediaTimeout { call, .. }
             | Change::Recording { call, .. }
             | Change::Dtmf { call, .. }
             | Change::Translation { call, .. } => *call,
@@ -279,14 +333,19 @@ async fn apply(
             Ok(draft("call.leg", body, *at))
         }
         Change::LegQuality { leg, quality, .. } => {
-            sqlx::query("UPDATE legs SET quality = ? WHERE organization_id = ? AND call_id = ? AND leg = ?")
-                .bind(quality.to_string())
-                .bind(organization.to_string())
-                .bind(call.to_string())
-                .bind(leg.cast_signed())
-                .execute(tx)
-                .await?;
+            let text = json!(quality).to_string();
+            leg_media_update(tx, organization, call, *leg, LegColumn::Quality, &text).await?;
             Ok(None)
+        }
+        Change::LegFlow { leg, role, flow, at, .. } => {
+            leg_media_update(tx, organization, call, *leg, LegColumn::Flow, &json!(flow).to_string()).await?;
+            let body = json!({"type": "call.flow", "call_id": call, "at": at, "leg": leg, "role": role, "flow": flow});
+            Ok(draft("call.flow", body, *at))
+        }
+        Change::MediaTimeout { leg, role, after_s, at, .. } => {
+            let body = json!({"type": "call.media_timeout", "call_id": call, "at": at, "leg": leg, "role": role,
+                "after_s": after_s});
+            Ok(draft("call.media_timeout", body, *at))
         }
         Change::Recording { state, note, duration_ms, at, .. } => {
             recording_upsert(tx, organization, change).await?;
@@ -376,6 +435,43 @@ async fn leg_upsert(tx: &mut Connection, organization: OrganizationId, change: &
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// What of a leg's media is kept beside its state.
+#[derive(Clone, Copy)]
+enum LegColumn {
+    Quality,
+    Flow,
+}
+
+async fn leg_media_update(
+    tx: &mut Connection,
+    organization: OrganizationId,
+    call: Uuid,
+    leg: u64,
+    column: LegColumn,
+    text: &str,
+) -> Result<(), StoreError> {
+    let statement = match column {
+        LegColumn::Quality => "UPDATE legs SET quality = ? WHERE organization_id = ? AND call_id = ? AND leg = ?",
+        LegColumn::Flow => "UPDATE legs SET flow = ? WHERE organization_id = ? AND call_id = ? AND leg = ?",
+    };
+    sqlx::query(statement)
+        .bind(text)
+        .bind(organization.to_string())
+        .bind(call.to_string())
+        .bind(leg.cast_signed())
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// What is told of a media report to those who listen now.
+fn leg_report(organization: OrganizationId, change: &Change) -> Option<LegReport> {
+    let Change::LegQuality { call, leg, role, quality, at } = change else { return None };
+    let body = json!({"type": "call.quality", "call_id": call, "at": at, "leg": leg, "role": role,
+        "quality": quality});
+    Some(LegReport { organization, body: body.to_string().into() })
 }
 
 async fn recording_upsert(

@@ -14,6 +14,7 @@
 mod api_key;
 mod call;
 mod change;
+mod media;
 mod membership;
 mod organization;
 mod recording;
@@ -32,7 +33,8 @@ use uuid::Uuid;
 
 pub use api_key::ApiKey;
 pub use call::{Call, CallFilter, Leg};
-pub use change::{Change, NewCall};
+pub use change::{Change, LegReport, NewCall, Written};
+pub use media::{FlowState, LegFlow, Quality, Score};
 pub use membership::{Membership, Role};
 pub use organization::Organization;
 pub use recording::Recording;

@@ -24,6 +24,19 @@ const SAID = [
   ["customer", "Thank you very much for your help.", "Muchas gracias por su ayuda."],
 ];
 
+const SCORE = { mos: 4.38, mos_call: 4.35, loss_percent: 0, loss_percent_call: 0.1, jitter_ms: 1.2, delay_ms: 46 };
+const NO_SCORE = { mos: null, mos_call: null, loss_percent: null, loss_percent_call: null, jitter_ms: null, delay_ms: null };
+const leg = (number, role, codec, flow, outgoing = SCORE) => ({
+  leg: number, role, state: "answered", peer: role, codec, flow,
+  quality: { packets_received: 4000, packets_sent: 4000, packets_lost: 4, packets_late: 0, jitter_ms: 1.2, round_trip_ms: 24, incoming: flow.incoming.state === "flowing" ? SCORE : NO_SCORE, outgoing },
+});
+const FLOWS = { incoming: { state: "flowing", detail: null }, outgoing: { state: "sending", detail: null } };
+const DEAF = { incoming: { state: "wrong_address", detail: "packets come from 192.0.2.7:4000, not from 192.0.2.1:4000" }, outgoing: { state: "far_end_reports_nothing", detail: "the far end sends no RTCP: whether it hears us cannot be told" } };
+const LEGS = {
+  [CALL_A]: [leg(1, "customer", "PCMU", FLOWS), leg(2, "agent", "opus", { ...FLOWS, outgoing: { state: "far_end_reports_loss", detail: "the far end misses 9 % of what is sent to it" } }, { ...SCORE, mos: 3.48, loss_percent: 9 })],
+  [CALL_B]: [leg(3, "customer", "PCMA", DEAF, NO_SCORE), leg(4, "agent", "opus", FLOWS)],
+};
+
 const RINGING_ONLY = {
   offer: async () => SDP,
   accept: async () => SDP,
@@ -168,7 +181,7 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
         emit("call.status", { type: "call.status", call_id: found.id, status: "ended", cause: "requested", call: found });
         return json(response, 202, {});
       }
-      return json(response, 200, found);
+      return json(response, 200, { ...found, legs: LEGS[found.id] ?? [], events: [], recording: null });
     }
     const name = path === "/" ? "/index.html" : extname(path) ? path : `${path}.html`;
     try {

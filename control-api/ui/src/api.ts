@@ -1,5 +1,6 @@
 /** The server's REST interface, as far as the pages use it. */
 import type { Call } from "./calls.js";
+import { applyLegs, type Legs } from "./legs.js";
 import { parseProvider, type ProviderState } from "./providers.js";
 import type { Token } from "./token.js";
 import { parseTranslation, type TranslationEvent } from "./translations.js";
@@ -89,6 +90,12 @@ export async function callList(): Promise<Call[]> {
 
 export async function callShow(id: string): Promise<Call> {
   return (await request("GET", `/calls/${encodeURIComponent(id)}`)) as Call;
+}
+
+/** A call's legs as they stand. */
+export async function legList(call: string): Promise<Legs> {
+  const value = (await request("GET", `/calls/${encodeURIComponent(call)}`)) as { legs?: unknown[] };
+  return applyLegs(value?.legs ?? []);
 }
 
 export async function translationList(call: string): Promise<TranslationEvent[]> {

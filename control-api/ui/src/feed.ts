@@ -1,8 +1,8 @@
 /**
- * Everything that both pages follow, from one stream: calls, words, providers.
+ * Everything that both pages follow, from one stream: calls, their legs, words, providers.
  *
- *   /api/events?translations=true ─▶ calls, sentences, providers ─▶ onChange
- *   /api/calls, /api/providers, /api/calls/{id}/translations ─▶ the state before the stream began
+ *   /api/events?translations=true ─▶ calls, legs, sentences, providers ─▶ onChange
+ *   /api/calls, /api/calls/{id}, /api/providers, /api/calls/{id}/translations ─▶ the state before the stream began
  *
  * The stream is opened first, the state is fetched once it is live: what happens in between arrives twice, and the
  * reducers are indifferent to that.
@@ -10,6 +10,7 @@
 import * as api from "./api.js";
 import { applyCallEvent, applyList, NO_CALLS, type Call, type CallEvent, type Calls } from "./calls.js";
 import { Latest } from "./latest.js";
+import { applyLegEvent, NO_LEGS, type Legs } from "./legs.js";
 import { applyProvider, NO_PROVIDERS, parseProvider, type Providers } from "./providers.js";
 import type { SseMessage } from "./sse.js";
 import { openStream, type StreamState } from "./stream.js";
@@ -20,7 +21,11 @@ export class Feed {
   providers: Providers = NO_PROVIDERS;
   state: StreamState = "connecting";
   private readonly words = new Map<string, Sentences>();
+  private readonly media = new Map<string, Legs>();
+  /** Events of each call's legs so far: what a fetched list may have missed. */
+  private readonly mediaHeard = new Map<string, number>();
   private readonly snapshots = new Map<string, Latest>();
+  private readonly legLists = new Map<string, Latest>();
   private readonly lists = new Latest();
   private arrivals = 0;
   private providersHeard = 0;
@@ -44,12 +49,34 @@ export class Feed {
     return this.words.get(call) ?? NO_SENTENCES;
   }
 
-  /** Fetches the words of a call as they stand; wanted once per call and again after a gap. */
+  legs(call: string): Legs {
+    return this.media.get(call) ?? NO_LEGS;
+  }
+
+  /** Fetches the words and legs of a call as they stand; wanted once per call and again after a gap. */
   follow(call: string): void {
     if (this.snapshots.has(call)) return;
     const latest = new Latest();
     this.snapshots.set(call, latest);
     void this.snapshot(call, latest);
+    void this.fetchLegs(call);
+  }
+
+  private async fetchLegs(call: string): Promise<void> {
+    let latest = this.legLists.get(call);
+    if (!latest) this.legLists.set(call, (latest = new Latest()));
+    const wanted = latest.begin();
+    const heard = this.mediaHeard.get(call);
+    try {
+      const legs = await api.legList(call);
+      if (!wanted()) return;
+      // An event that came meanwhile is newer than this answer: ask again.
+      if (heard !== this.mediaHeard.get(call)) return void this.fetchLegs(call);
+      this.media.set(call, legs);
+      this.changed();
+    } catch {
+      // Events bring them all the same, and the next gap or reconnection asks again.
+    }
   }
 
   /** Brings in a call that the list does not have, such as one from a link. */
@@ -89,7 +116,10 @@ export class Feed {
       },
     );
     this.refreshProviders(wanted);
-    for (const [call, latest] of this.snapshots) void this.snapshot(call, latest);
+    for (const [call, latest] of this.snapshots) {
+      void this.snapshot(call, latest);
+      void this.fetchLegs(call);
+    }
   }
 
   private refreshProviders(wanted: () => boolean): void {
@@ -120,8 +150,16 @@ export class Feed {
       this.providersHeard += 1;
     } else if (message.event === "gap") this.refresh();
     else if (/^call(\.(created|status))?$/.test(message.event)) this.handleCall(data as CallEvent);
+    else if (/^call\.(leg|flow|quality)$/.test(message.event)) this.handleLeg(message.event, data);
     else return;
     this.changed();
+  }
+
+  private handleLeg(kind: string, data: unknown): void {
+    const call = (data as { call_id?: unknown } | null)?.call_id;
+    if (typeof call !== "string") return;
+    this.media.set(call, applyLegEvent(this.legs(call), kind, data));
+    this.mediaHeard.set(call, (this.mediaHeard.get(call) ?? 0) + 1);
   }
 
   private handleWords(message: SseMessage, data: unknown): void {

@@ -3,6 +3,8 @@ import * as api from "../api.js";
 import { isRunning, translationNotice, visibleCalls, type Call } from "../calls.js";
 import { arrange, h, icon, ICON, setText } from "../dom.js";
 import { Feed } from "../feed.js";
+import type { Legs } from "../legs.js";
+import { LegView } from "../legview.js";
 import { ProviderBar } from "../providerbar.js";
 import { SentenceList } from "../sentences.js";
 import { shell, type Shell } from "../shell.js";
@@ -83,6 +85,7 @@ class LivePage {
     }
     this.feed.follow(call.id);
     card.draw(call, this.pinned.has(call.id), call.id === this.linked);
+    card.drawLegs(this.feed.legs(call.id));
     card.words.draw(this.feed.sentences(call.id));
     card.drawEmpty(this.feed.sentences(call.id).size === 0);
     return card;
@@ -105,6 +108,7 @@ class CallCard {
   private readonly pinButton: HTMLButtonElement;
   private readonly endButton: HTMLButtonElement;
   private readonly notice = h("p", { class: "note", "data-role": "notice", hidden: true });
+  private readonly legs = new LegView();
   private readonly empty = h("p", { class: "empty" }, "Nothing has been said yet.");
   private readonly columns: HTMLElement;
   private call: Call;
@@ -120,7 +124,7 @@ class CallCard {
     this.words = new SentenceList(list, (leg) => (leg === "agent" ? "Agent" : "Customer"));
     this.element = h("article", { class: "card call", "data-call": call.id, tabindex: -1 },
       h("div", { class: "head" }, this.title, this.status, this.time, h("span", { class: "tools" }, this.pinButton, link, this.endButton)),
-      this.detail, this.notice, this.columns, this.empty, list);
+      this.detail, this.legs.element, this.notice, this.columns, this.empty, list);
   }
 
   draw(call: Call, pinned: boolean, linked: boolean): void {
@@ -148,6 +152,10 @@ class CallCard {
     setText(this.notice, notice ?? "");
     this.columns.hidden = notice !== undefined;
     this.tick();
+  }
+
+  drawLegs(legs: Legs): void {
+    this.legs.draw(legs);
   }
 
   drawEmpty(none: boolean): void {

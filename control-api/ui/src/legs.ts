@@ -1,0 +1,159 @@
+/**
+ * The legs of a call and their media: whether sound flows in both directions, why not, and how good it is.
+ *
+ * Fed by a fetched call (whole legs) and by events (`call.leg`, `call.flow`, `call.quality`: single changes).
+ */
+
+/** One direction's state and, unless all is well, a sentence about it. */
+export interface FlowState {
+  state: string;
+  detail: string | null;
+}
+
+export interface LegFlow {
+  incoming: FlowState;
+  outgoing: FlowState;
+}
+
+/** What one direction is worth; null where nobody told. */
+export interface Score {
+  mos: number | null;
+  mos_call: number | null;
+  loss_percent: number | null;
+  jitter_ms: number | null;
+  delay_ms: number | null;
+}
+
+export interface Quality {
+  round_trip_ms: number | null;
+  incoming: Score;
+  outgoing: Score;
+}
+
+/** As the API sends it. */
+export interface Leg {
+  leg: number;
+  role: string;
+  state: string;
+  peer: string;
+  codec: string | null;
+  flow: LegFlow | null;
+  quality: Quality | null;
+}
+
+export type Legs = ReadonlyMap<number, Leg>;
+export type Direction = "incoming" | "outgoing";
+export type Tone = "good" | "warn" | "bad" | "idle";
+
+export const NO_LEGS: Legs = new Map();
+
+/** A fetched list, which is the whole truth. */
+export function applyLegs(list: readonly unknown[]): Legs {
+  return new Map(list.flatMap((one) => parseLeg(one) ?? []).map((leg) => [leg.leg, leg]));
+}
+
+/** One event of the stream; others give the same legs back. */
+export function applyLegEvent(legs: Legs, kind: string, data: unknown): Legs {
+  const event = record(data);
+  const number = event["leg"];
+  if (typeof number !== "number") return legs;
+  const before = legs.get(number) ?? { leg: number, role: "", state: "answered", peer: "", codec: null, flow: null, quality: null };
+  const role = text(event["role"]) ?? before.role;
+  let after: Leg;
+  if (kind === "call.leg") {
+    after = { ...before, role, state: text(event["state"]) ?? before.state, peer: text(event["peer"]) ?? before.peer, codec: text(event["codec"]) ?? before.codec };
+  } else if (kind === "call.flow") after = { ...before, role, flow: parseFlow(event["flow"]) ?? before.flow };
+  else if (kind === "call.quality") after = { ...before, role, quality: parseQuality(event["quality"]) ?? before.quality };
+  else return legs;
+  return new Map(legs).set(number, after);
+}
+
+/** Legs of which there is something to show: the customer first. */
+export function shownLegs(legs: Legs): Leg[] {
+  return [...legs.values()]
+    .filter((leg) => leg.flow !== null || leg.quality !== null)
+    .sort((a, b) => b.role.localeCompare(a.role) || a.leg - b.leg);
+}
+
+export function roleName(role: string): string {
+  return role === "agent" ? "Agent" : role === "customer" ? "Customer" : "Leg";
+}
+
+const STATES: Record<Direction, Record<string, readonly [Tone, string]>> = {
+  incoming: {
+    flowing: ["good", "Sound comes in"],
+    silence: ["warn", "Silence comes in"],
+    no_packets_yet: ["warn", "Nothing has come in"],
+    stopped: ["bad", "Sound has stopped"],
+    wrong_address: ["bad", "Wrong source address"],
+    undecryptable: ["bad", "Cannot be decrypted"],
+    wrong_payload_type: ["bad", "Wrong audio format"],
+    on_hold: ["idle", "On hold"],
+  },
+  outgoing: {
+    sending: ["good", "Sound goes out"],
+    far_end_reports_loss: ["bad", "Much is lost on the way"],
+    far_end_reports_nothing: ["idle", "Goes out, unconfirmed"],
+    nothing_to_send: ["idle", "Nothing to send"],
+    on_hold: ["idle", "On hold"],
+  },
+};
+
+/** States that need no explanation. */
+const PLAIN = new Set(["flowing", "sending", "on_hold", "nothing_to_send"]);
+
+/** What the page says of one direction. */
+export function describe(direction: Direction, flow: FlowState): { tone: Tone; label: string; why: string | null } {
+  const [tone, label] = STATES[direction][flow.state] ?? ["idle", flow.state.replaceAll("_", " ")];
+  return { tone, label, why: PLAIN.has(flow.state) ? null : flow.detail };
+}
+
+/** `MOS 4.3, 0.4 % lost, 48 ms`: what is known of the last seconds, or of the whole call when it is over. */
+export function scoreText(score: Score, ended = false): string {
+  if (ended) return score.mos_call === null ? "" : `MOS ${score.mos_call.toFixed(1)} over the call`;
+  const parts = [
+    score.mos !== null ? `MOS ${score.mos.toFixed(1)}` : score.mos_call !== null ? `MOS ${score.mos_call.toFixed(1)} so far` : "",
+    score.loss_percent !== null && score.loss_percent >= 0.05 ? `${score.loss_percent.toFixed(1)} % lost` : "",
+    score.mos !== null && score.delay_ms !== null ? `${Math.round(score.delay_ms)} ms` : "",
+  ];
+  return parts.filter(Boolean).join(", ");
+}
+
+function parseLeg(value: unknown): Leg | undefined {
+  const leg = record(value);
+  const { leg: number, role, state } = leg;
+  if (typeof number !== "number" || typeof role !== "string" || typeof state !== "string") return undefined;
+  return { leg: number, role, state, peer: text(leg["peer"]) ?? "", codec: text(leg["codec"]), flow: parseFlow(leg["flow"]), quality: parseQuality(leg["quality"]) };
+}
+
+function parseFlow(value: unknown): LegFlow | null {
+  const flow = record(value);
+  const state = (one: unknown): FlowState | null => {
+    const word = text(record(one)["state"]);
+    return word === null ? null : { state: word, detail: text(record(one)["detail"]) };
+  };
+  const [incoming, outgoing] = [state(flow["incoming"]), state(flow["outgoing"])];
+  return incoming && outgoing ? { incoming, outgoing } : null;
+}
+
+function parseQuality(value: unknown): Quality | null {
+  if (typeof value !== "object" || value === null) return null;
+  const quality = record(value);
+  const score = (one: unknown): Score => {
+    const of = (name: string): number | null => number(record(one)[name]);
+    return { mos: of("mos"), mos_call: of("mos_call"), loss_percent: of("loss_percent"), jitter_ms: of("jitter_ms"), delay_ms: of("delay_ms") };
+  };
+  return { round_trip_ms: number(quality["round_trip_ms"]), incoming: score(quality["incoming"]), outgoing: score(quality["outgoing"]) };
+}
+
+function record(value: unknown): Record<string, unknown> {
+  return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+}
+
+function text(value: unknown): string | null {
+  return typeof value === "string" ? value : null;
+}
+
+function number(value: unknown): number | null {
+  return typeof value === "number" && Number.isFinite(value) ? value : null;
+}

@@ -1,0 +1,77 @@
+/** Draws a call's legs: per direction whether sound flows, how good it is, and why it does not. */
+import { arrange, h, setText } from "./dom.js";
+import { describe, roleName, scoreText, shownLegs, type Direction, type Leg, type Legs } from "./legs.js";
+
+const DIRECTIONS: readonly Direction[] = ["incoming", "outgoing"];
+const HEADINGS: Record<Direction, string> = { incoming: "From them", outgoing: "To them" };
+
+export class LegView {
+  readonly element = h("div", { class: "legs", hidden: true });
+  private readonly rows = new Map<number, LegRow>();
+  private last: Legs | undefined;
+
+  draw(legs: Legs): void {
+    if (legs === this.last) return;
+    this.last = legs;
+    const shown = shownLegs(legs);
+    this.element.hidden = shown.length === 0;
+    arrange(this.element, shown.map((leg) => this.row(leg).element));
+  }
+
+  private row(leg: Leg): LegRow {
+    let row = this.rows.get(leg.leg);
+    if (!row) this.rows.set(leg.leg, (row = new LegRow(leg.leg)));
+    row.draw(leg);
+    return row;
+  }
+}
+
+class LegRow {
+  readonly element: HTMLElement;
+  private readonly who = h("h3", {});
+  private readonly codec = h("span", { class: "muted" });
+  private readonly cells: Record<Direction, DirectionCell> = { incoming: new DirectionCell("incoming"), outgoing: new DirectionCell("outgoing") };
+
+  constructor(leg: number) {
+    this.element = h("div", { class: "leg", "data-media-leg": leg },
+      h("div", { class: "leg-who" }, this.who, this.codec), ...DIRECTIONS.map((direction) => this.cells[direction].element));
+  }
+
+  draw(leg: Leg): void {
+    setText(this.who, roleName(leg.role));
+    setText(this.codec, leg.state === "ended" ? "ended" : (leg.codec ?? ""));
+    this.element.dataset["role"] = leg.role;
+    this.element.dataset["ended"] = String(leg.state === "ended");
+    for (const direction of DIRECTIONS) this.cells[direction].draw(leg);
+  }
+}
+
+class DirectionCell {
+  readonly element: HTMLElement;
+  private readonly pill = h("span", { class: "pill" });
+  private readonly score = h("span", { class: "score" });
+  private readonly why = h("p", { class: "why", role: "status", hidden: true });
+
+  constructor(private readonly direction: Direction) {
+    this.element = h("div", { class: "direction", "data-flow": direction, role: "group" },
+      h("span", { class: "heading" }, HEADINGS[direction]), this.pill, this.score, this.why);
+  }
+
+  draw(leg: Leg): void {
+    const flow = leg.flow?.[this.direction];
+    const ended = leg.state === "ended";
+    const { tone, label, why } = ended
+      ? { tone: "idle", label: "Over", why: null }
+      : flow ? describe(this.direction, flow) : { tone: "idle", label: "Not known yet", why: null };
+    this.element.setAttribute("aria-label", `${roleName(leg.role)}: ${HEADINGS[this.direction]}`);
+    this.element.dataset["state"] = flow?.state ?? "";
+    this.pill.dataset["tone"] = tone;
+    setText(this.pill, label);
+    const score = leg.quality?.[this.direction];
+    setText(this.score, score ? scoreText(score, ended) : "");
+    this.why.hidden = why === null;
+    this.why.dataset["tone"] = tone;
+    // The server's sentences begin small, as log lines do.
+    setText(this.why, why === null ? "" : `${why.charAt(0).toUpperCase()}${why.slice(1)}.`);
+  }
+}

@@ -1,0 +1,55 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { applyLegEvent, applyLegs, describe, NO_LEGS, scoreText, shownLegs, type Score } from "../src/legs.js";
+
+const FLOW = { incoming: { state: "flowing", detail: null }, outgoing: { state: "sending", detail: null } };
+const SCORE = { mos: 4.3, mos_call: 4.2, loss_percent: 0.4, loss_percent_call: 0.1, jitter_ms: 2, delay_ms: 47.6 };
+
+function fetched(leg: number, role: string, change = {}): object {
+  return { leg, role, state: "answered", peer: "+15555550142", codec: "PCMU", flow: FLOW, quality: null, ...change };
+}
+
+test("events change what was fetched, each its own part", () => {
+  let legs = applyLegs([fetched(1, "customer"), fetched(2, "agent")]);
+  const flow = { ...FLOW, incoming: { state: "wrong_address", detail: "packets come from 192.0.2.7:4000, not from 192.0.2.1:4000" } };
+  legs = applyLegEvent(legs, "call.flow", { leg: 1, role: "customer", flow });
+  legs = applyLegEvent(legs, "call.quality", { leg: 1, role: "customer", quality: { round_trip_ms: 30, incoming: SCORE, outgoing: {} } });
+  assert.equal(legs.get(1)?.flow?.incoming.state, "wrong_address");
+  assert.equal(legs.get(1)?.quality?.incoming.mos, 4.3);
+  assert.equal(legs.get(1)?.quality?.outgoing.mos, null);
+  assert.equal(legs.get(1)?.codec, "PCMU");
+  assert.equal(legs.get(2)?.flow?.incoming.state, "flowing");
+  legs = applyLegEvent(legs, "call.leg", { leg: 1, role: "customer", state: "ended", peer: "x", codec: null });
+  assert.deepEqual([legs.get(1)?.state, legs.get(1)?.codec], ["ended", "PCMU"]);
+});
+
+test("events of a leg that was not fetched make it; others change nothing", () => {
+  const legs = applyLegEvent(NO_LEGS, "call.flow", { leg: 7, role: "agent", flow: FLOW });
+  assert.equal(legs.get(7)?.role, "agent");
+  for (const [kind, data] of [["call.flow", null], ["call.flow", { leg: "7" }], ["call.dtmf", { leg: 7 }], ["call.flow", 3]] as const) {
+    assert.equal(applyLegEvent(legs, kind, data), legs);
+  }
+  assert.equal(applyLegEvent(legs, "call.flow", { leg: 7, flow: { incoming: 1 } }).get(7)?.flow?.incoming.state, "flowing");
+});
+
+test("the customer stands first, and what nothing is known of is not shown", () => {
+  const legs = applyLegs([fetched(1, "agent"), fetched(2, "customer"), fetched(3, "customer", { flow: null }), "junk", { leg: 1 }]);
+  assert.deepEqual(shownLegs(legs).map((leg) => leg.leg), [2, 1]);
+});
+
+test("a fault is explained, what is in order is not", () => {
+  const why = "packets come from 192.0.2.7:4000, not from 192.0.2.1:4000";
+  assert.deepEqual(describe("incoming", { state: "wrong_address", detail: why }), { tone: "bad", label: "Wrong source address", why });
+  assert.deepEqual(describe("outgoing", { state: "on_hold", detail: "held" }), { tone: "idle", label: "On hold", why: null });
+  assert.deepEqual(describe("incoming", { state: "some_new_state", detail: "x" }), { tone: "idle", label: "some new state", why: "x" });
+});
+
+test("a score says what is known", () => {
+  const none: Score = { mos: null, mos_call: null, loss_percent: null, jitter_ms: null, delay_ms: null };
+  assert.equal(scoreText({ ...none, ...SCORE }), "MOS 4.3, 0.4 % lost, 48 ms");
+  assert.equal(scoreText({ ...none, mos: 4.41, loss_percent: 0, delay_ms: 20 }), "MOS 4.4, 20 ms");
+  assert.equal(scoreText({ ...none, mos_call: 3.9 }), "MOS 3.9 so far");
+  assert.equal(scoreText(none), "");
+  assert.equal(scoreText({ ...none, ...SCORE }, true), "MOS 4.2 over the call");
+  assert.equal(scoreText({ ...none, mos: 4.1 }, true), "");
+});
