@@ -11,7 +11,10 @@ export TANDEM_SHARED ?= $(abspath $(CURDIR)/../shared)
 UI := control-api/ui
 BROWSER := tests/browser
 
-.PHONY: help run build setup setup-test ui test soak bench fmt lint
+# Judge of how calls sound (tests/sound): PESQ in a Python of its own.
+export TANDEM_PESQ ?= $(HOME)/.cache/tandem/pesq
+
+.PHONY: help run build setup setup-test setup-bench ui pesq test soak bench fmt lint
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -47,7 +50,15 @@ $(BROWSER)/node_modules/.installed: $(BROWSER)/package.json $(BROWSER)/package-l
 	@cd $(BROWSER) && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-test: setup-test ui $(BROWSER)/node_modules/.installed ## All tests, real peers included
+pesq: setup-test $(TANDEM_PESQ)/requirements.txt ## Install the judge of sound (Python packages, pinned)
+# Made again only when a pinned version changed.
+$(TANDEM_PESQ)/requirements.txt: tests/sound/requirements.txt
+	@echo "pesq: installing the judge of sound"
+	@python3 -m venv "$(TANDEM_PESQ)"
+	@"$(TANDEM_PESQ)/bin/python" -m pip install --quiet --disable-pip-version-check -r $<
+	@cp $< $@
+
+test: setup-test pesq ui $(BROWSER)/node_modules/.installed ## All tests, real peers included
 	@echo "test: pages"
 	@cd $(UI) && npm test --silent
 	@echo "test: binaries for the end-to-end tests"
@@ -56,13 +67,20 @@ test: setup-test ui $(BROWSER)/node_modules/.installed ## All tests, real peers 
 	@cargo nextest run --locked --workspace --no-fail-fast
 	@cargo test --locked --workspace --doc --quiet
 
-soak: setup-test ui $(BROWSER)/node_modules/.installed ## Every check that takes longer than 30 s, at full length
+soak: setup-test pesq ui $(BROWSER)/node_modules/.installed ## Every check that takes longer than 30 s, at full length
 	@cargo build --locked -p control-api -p tandem-local-speech --bins
 	@TANDEM_SOAK=1 cargo nextest run --locked --workspace --profile soak --run-ignored all
 
-bench: build ## Measure the packet path; writes benches/RESULTS.md and benches/results.json
+setup-bench: ## Install what measuring needs
+	@scripts/setup.sh bench
+
+bench: setup-bench $(TANDEM_PESQ)/requirements.txt ## Measure Tandem beside rtpengine (some 20 min); writes benches/RESULTS.md and benches/results.json
+	@echo "bench: building (the first time takes some minutes)"
 	@cargo build --release --locked -p benches
-	@"$(CARGO_TARGET_DIR)/release/benches" --out benches
+	@cargo build --release --locked -p tests --bin sound-table
+	@"$(CARGO_TARGET_DIR)/release/benches" --out benches $(ARGS)
+	@echo "bench: how calls sound"
+	@"$(CARGO_TARGET_DIR)/release/sound-table" | tee -a benches/RESULTS.md
 
 fmt: ## Format the Rust sources
 	@cargo fmt

@@ -15,7 +15,7 @@ use media_engine::{Command, Config, EventKind};
 async fn main() -> Result<()> {
     let config = Config {
         sip: SipConfig { listen: vec!["udp:127.0.0.1:5060".into()], domain: "127.0.0.1".into() },
-        media: MediaConfig { addresses: vec!["127.0.0.1".parse()?], ports: (20_000, 20_999), workers: 1, cpus: vec![] },
+        media: MediaConfig { ports: (20_000, 20_999), ..MediaConfig::default() },
         trunks: vec![TrunkConfig { name: "local".into(), hosts: vec!["127.0.0.1".into()], nat: false }],
         routes: vec![RouteConfig { pattern: "*".into(), to: RouteTarget::App(App::Echo) }],
         speech: SpeechConfig {
@@ -25,6 +25,7 @@ async fn main() -> Result<()> {
         },
         record_dir: std::env::temp_dir().join("tandem-echo"),
         ring_timeout: Duration::from_secs(60),
+        media_timeout: Some(Duration::from_secs(60)),
     };
     let media_engine::engine::Started { engine, mut events, .. } = media_engine::engine::start(config).await?;
     println!("call sip:anything@127.0.0.1:5060; Ctrl-C ends");

@@ -2,15 +2,18 @@
 # Installs what Tandem needs on Debian 12 and prints what it does. Safe to repeat.
 #   scripts/setup.sh run    what building and running needs
 #   scripts/setup.sh test   that, and what the tests need
+#   scripts/setup.sh bench  that of run, and the peer that `make bench` measures beside Tandem
 set -euo pipefail
 
 for_run=(build-essential cmake pkg-config libpocketsphinx-dev pocketsphinx-en-us espeak-ng apertium-eng-spa)
-for_test=(sip-tester baresip chromium flac sox openssl)
+for_test=(sip-tester baresip chromium flac sox openssl python3-dev python3-venv)
+for_bench=(rtpengine-daemon sox python3-dev python3-venv)
 
 case "${1:-run}" in
     run) wanted=("${for_run[@]}") ;;
     test) wanted=("${for_run[@]}" "${for_test[@]}") ;;
-    *) echo "usage: scripts/setup.sh run|test" >&2; exit 2 ;;
+    bench) wanted=("${for_run[@]}" "${for_bench[@]}") ;;
+    *) echo "usage: scripts/setup.sh run|test|bench" >&2; exit 2 ;;
 esac
 
 for tool in cargo node npm python3; do
@@ -35,12 +38,23 @@ else
     echo "setup: installing ${missing[*]}"
     export DEBIAN_FRONTEND=noninteractive
     log=$(mktemp)
+    # A daemon among the packages is wanted as a program only: nothing is started while they are installed.
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+        trap 'rm -f "$policy"' EXIT
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+    fi
     if ! { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
         tail -n 20 "$log" >&2
         echo "setup: the packages could not be installed; the lines above say why." >&2
         exit 1
     fi
     rm -f "$log"
+    # Nor does it start with the machine.
+    if [[ " ${missing[*]} " == *" rtpengine-daemon "* ]] && command -v systemctl >/dev/null; then
+        systemctl disable --quiet rtpengine-daemon 2>/dev/null || true
+    fi
 fi
 
 if [ "${1:-run}" = test ] && ! cargo nextest --version >/dev/null 2>&1; then

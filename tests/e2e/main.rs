@@ -6,6 +6,7 @@
 mod api;
 mod browser;
 mod demo;
+mod media;
 mod phone;
 mod recording;
 mod relay;

@@ -12,9 +12,18 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Calls `echo`, listens for three seconds, and finds its own tone there.
 async fn echo(codec: &str, decoder: &str, tolerance_db: f32) {
+    echo_for(|| Baresip::start(codec, HERTZ as u32), codec, decoder, tolerance_db).await;
+}
+
+async fn echo_for<F: Future<Output = Baresip>>(
+    start: impl FnOnce() -> F,
+    codec: &str,
+    decoder: &str,
+    tolerance_db: f32,
+) {
     let tandem = Tandem::start(&Setup::default()).await;
     let before = tandem.holdings().await;
-    let mut phone = Baresip::start(codec, HERTZ as u32).await;
+    let mut phone = start().await;
     phone.dial(&format!("sip:echo@{}", tandem.sip()), PATIENCE).await;
     phone.hears(Duration::from_secs(3), PATIENCE).await;
     phone.hang_up(PATIENCE).await;
@@ -45,4 +54,9 @@ async fn baresip_hears_its_echo_in_pcmu() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn baresip_hears_its_echo_in_opus() {
     echo("opus/48000/2", "opus 48000Hz", 1.5).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn baresip_hears_its_echo_encrypted() {
+    echo_for(|| Baresip::start_encrypted("PCMU", HERTZ as u32), "PCMU over SRTP", "PCMU 8000Hz", 0.5).await;
 }

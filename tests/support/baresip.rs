@@ -21,6 +21,15 @@ pub struct Baresip {
 impl Baresip {
     /// Starts a phone that offers only `codec` (as baresip names it) and whose microphone is a tone of `hertz`.
     pub async fn start(codec: &str, hertz: u32) -> Baresip {
+        Baresip::start_with(codec, hertz, "").await
+    }
+
+    /// The same whose calls are encrypted by keys in the SDP (RFC 4568), and refused otherwise.
+    pub async fn start_encrypted(codec: &str, hertz: u32) -> Baresip {
+        Baresip::start_with(codec, hertz, ";mediaenc=srtp-mand").await
+    }
+
+    async fn start_with(codec: &str, hertz: u32, account: &str) -> Baresip {
         let folder = tempfile::tempdir().expect("a folder for baresip");
         let (sip, media) = (ports::free(), ports::free());
         let path = folder.path().display();
@@ -28,7 +37,7 @@ impl Baresip {
         let config = format!(
             "poll_method epoll\nsip_listen 127.0.0.1:{sip}\nnet_interface 127.0.0.1\nrtp_ports {media}-{}\n\
              module_path /usr/lib/baresip/modules\n\
-             module stdio.so\nmodule g711.so\nmodule opus.so\nmodule ausine.so\nmodule aubridge.so\nmodule sndfile.so\n\
+             module stdio.so\nmodule g711.so\nmodule opus.so\nmodule ausine.so\nmodule aubridge.so\nmodule sndfile.so\nmodule srtp.so\n\
              module_app account.so\nmodule_app menu.so\n\
              audio_player aubridge,nowhere\naudio_source ausine,{hertz}\naudio_alert aubridge,nowhere\n\
              ausrc_srate 48000\nausrc_channels 2\nauplay_srate 48000\n\
@@ -39,7 +48,7 @@ impl Baresip {
         let write =
             |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("a file of baresip's");
         write("config", &config);
-        write("accounts", &format!("<sip:phone@127.0.0.1>;regint=0;audio_codecs={codec}\n"));
+        write("accounts", &format!("<sip:phone@127.0.0.1>;regint=0;audio_codecs={codec}{account}\n"));
         write("contacts", "\n");
         let mut command = Command::new("baresip");
         command.arg("-f").arg(folder.path()).current_dir(folder.path());

@@ -15,12 +15,15 @@ pub mod api;
 pub mod baresip;
 pub mod browser;
 pub mod ears;
+pub mod impair;
 pub mod ports;
 pub mod process;
+pub mod quality;
 pub mod rtp;
 pub mod sip;
 pub mod sipp;
 pub mod sound;
+pub mod speech;
 pub mod tandem;
 
 use std::path::PathBuf;

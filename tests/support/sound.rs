@@ -58,6 +58,12 @@ pub fn write_wav(path: &Path, rate: SampleRate, samples: &[i16]) {
     wav.finalize().expect("the WAV file closed");
 }
 
+/// Writes bare samples, least significant byte first.
+pub fn write_raw(path: &Path, samples: &[i16]) {
+    let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+    std::fs::write(path, bytes).expect("a file in the test's folder");
+}
+
 /// Reads a WAV file: its rate and one vector of samples for each channel.
 ///
 /// # Errors

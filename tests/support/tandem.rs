@@ -35,6 +35,8 @@ pub struct Setup {
     pub trunks: Vec<(&'static str, Vec<String>)>,
     /// Pattern and target.
     pub routes: Vec<(&'static str, &'static str)>,
+    /// Seconds without media after which a leg is dead.
+    pub media_timeout_s: u32,
     /// Speech providers run; else their address leads nowhere, so that no test waits for their start.
     pub speech: bool,
 }
@@ -46,6 +48,7 @@ impl Default for Setup {
             sip: vec!["udp:127.0.0.1:0"],
             trunks: vec![("local", vec!["127.0.0.1".into()])],
             routes: vec![("echo", "app:echo"), ("tone", "app:tone"), ("record", "app:record"), ("*", "agent:anna")],
+            media_timeout_s: 60,
             speech: false,
         }
     }
@@ -57,10 +60,11 @@ impl Setup {
         let listen: Vec<String> = self.sip.iter().map(ToString::to_string).collect();
         let mut text = format!(
             "[http]\nlisten = \"127.0.0.1:0\"\ntls = {:?}\n[metrics]\nlisten = \"127.0.0.1:0\"\n[sip]\nlisten = [{}]\n\
-             [media]\naddress = [\"127.0.0.1\"]\nports = {:?}\nworkers = 2\n",
+             [media]\naddress = [\"127.0.0.1\"]\nports = {:?}\nworkers = 2\ntimeout_s = {}\n",
             self.tls,
             quoted(&listen),
             ports::MEDIA,
+            self.media_timeout_s,
         );
         if !self.speech {
             // Port 9 (discard): refused at once.

@@ -1,0 +1,18 @@
+//! How calls sound when packets are lost: the promises of the project, judged by PESQ on synthesised speech.
+//!
+//! Needs espeak-ng, sox and the judge (`make pesq`). Under `TANDEM_SOAK` every prompt is spoken three times with other
+//! losses.
+
+use tests::quality::{broken_promises, measure_promised, table};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_sound_as_promised_at_every_loss() {
+    let judged = measure_promised(if tests::soak() { 3 } else { 1 }).await;
+    println!("{}", table(&judged));
+    for judged in &judged {
+        let (name, loss) = (judged.condition.spoken.name(), judged.condition.loss_percent);
+        println!("{name} {loss} %: {:.2?}, codec alone {:.2?}", judged.each, judged.bare_each);
+    }
+    let broken = broken_promises(&judged);
+    assert!(broken.is_empty(), "{}\n{}", table(&judged), broken.join("\n"));
+}
