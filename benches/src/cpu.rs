@@ -1,22 +1,23 @@
-//! CPUs of threads: pinning, and the time they ran.
+//! What a process costs: the time its threads ran, and the memory it holds. And where threads run.
 
-#![allow(unsafe_code, reason = "sched_setaffinity is a syscall")]
+#![allow(unsafe_code, reason = "scheduling calls are syscalls")]
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 /// CPUs that this process may use.
 pub(crate) fn count() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Pins the calling thread. A CPU that is not there leaves the thread where it is.
+/// Pins the calling thread and those it starts. A CPU that is not there leaves the thread where it is.
 pub(crate) fn pin(cpu: usize) {
-    if cpu >= count() {
+    if cpu >= libc::CPU_SETSIZE as usize {
         return;
     }
-    // SAFETY: an all-zero set is valid, `cpu` was checked to be small, and the set outlives the call.
+    // SAFETY: an all-zero set is valid, `cpu` was checked to be in it, and the set outlives the call.
     unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
         libc::CPU_SET(cpu, &mut set);
@@ -24,7 +25,7 @@ pub(crate) fn pin(cpu: usize) {
     }
 }
 
-/// Lets the calling thread and those it starts run before all others that did not ask for it.
+/// Lets the calling thread, and the threads and processes it starts, run before all others that did not ask for it.
 pub(crate) fn run_before_others() -> Result<()> {
     let parameters = libc::sched_param { sched_priority: 1 };
     // SAFETY: `parameters` outlives the call; 0 names the calling thread.
@@ -32,16 +33,57 @@ pub(crate) fn run_before_others() -> Result<()> {
     if refused { Err(std::io::Error::last_os_error().into()) } else { Ok(()) }
 }
 
-/// Nanoseconds on a CPU of this process's thread `name` (`/proc/self/task/*/schedstat`, first field).
-pub(crate) fn run_time_ns(name: &str) -> Result<u64> {
-    for task in fs::read_dir("/proc/self/task")? {
-        let path = task?.path();
-        // A thread may end between listing and reading.
-        let Ok(comm) = fs::read_to_string(path.join("comm")) else { continue };
-        if comm.trim() == name {
-            let text = fs::read_to_string(path.join("schedstat")).context("the kernel gives no schedstat")?;
-            return text.split_whitespace().next().and_then(|field| field.parse().ok()).context("unknown schedstat");
+/// Whether this process may run before others.
+pub(crate) fn may_run_before_others() -> bool {
+    // A thread of its own: the caller's scheduling stays as it is.
+    std::thread::spawn(run_before_others).join().is_ok_and(|tried| tried.is_ok())
+}
+
+/// Nanoseconds that the calling thread ran.
+pub(crate) fn own_run_time_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` outlives the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// Reads how long all threads of a process ran: the sum of the first fields of `/proc/PID/task/*/schedstat`.
+pub(crate) struct RunTime {
+    threads: Vec<File>,
+}
+
+impl RunTime {
+    /// Opens the files of the threads that there are now, so that a reading costs some microseconds only.
+    pub(crate) fn of(pid: u32) -> Result<RunTime> {
+        let mut threads = Vec::new();
+        for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+            // A thread may end between listing and opening.
+            if let Ok(file) = File::open(task?.path().join("schedstat")) {
+                threads.push(file);
+            }
         }
+        ensure!(!threads.is_empty(), "process {pid} has no threads");
+        Ok(RunTime { threads })
     }
-    anyhow::bail!("no thread is named {name}")
+
+    /// Nanoseconds since the threads began.
+    pub(crate) fn read_ns(&self) -> Result<u64> {
+        let mut sum = 0;
+        for thread in &self.threads {
+            let mut bytes = [0; 96];
+            // A thread that ended is read as an error: what it ran is lost, and nothing here ends threads.
+            let Ok(length) = thread.read_at(&mut bytes, 0) else { continue };
+            let text = std::str::from_utf8(&bytes[..length])?;
+            let field = text.split_whitespace().next().context("the kernel gives no schedstat")?;
+            sum += field.parse::<u64>().context("unknown schedstat")?;
+        }
+        Ok(sum)
+    }
+}
+
+/// Resident memory of a process in kB.
+pub(crate) fn resident_kb(pid: u32) -> Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("the kernel tells no VmRSS")?;
+    Ok(line.trim().trim_end_matches("kB").trim().parse()?)
 }

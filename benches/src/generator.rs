@@ -1,318 +1,417 @@
-//! Sends every leg's stream and measures what comes back, in one spinning thread with one socket.
+//! Sends every leg's stream and records what comes back, in one thread.
 //!
 //! ```text
-//! warm-up: silence ──▶ onset: speech-like sound (finds which output packet carries which input packet) ──▶ measured window
+//! due ─▶ stamp ─▶ send ─▶ peer under test ─▶ queued here, stamped by the kernel ─▶ taken in batches ─▶ recorded
+//! |◀── warm-up: 2.4 s ──▶|◀────────── window: what is measured ──────────▶|◀── 0.5 s: followers of the last ──▶|
 //! ```
 //!
-//! Delay, relayed: an output packet carries its input's payload, in which stream and number are written; its delay is the time from
-//! that send to this receipt. Delay, transcoded: the first output packet that is loud carries the first input packet that was; from
-//! there on, both count by RTP timestamp, so an output's delay is the time since the send of the input of equal distance from the
-//! onset. It includes the jitter buffer's wait. The generator tells legs apart by the peer's port.
+//! Between packets the generator sleeps where there is time to: the kernel takes 50 ms of every second from a thread that never
+//! rests, real-time scheduling or not, if others wait for its CPU. A thread that leaves them a twentieth is left alone.
+//!
+//! Streams are spread evenly over 20 ms. Every packet is stamped right before its own send call, so lateness of the generator
+//! is never taken for delay of the peer; it is told beside the results all the same, since packets sent late come in bursts.
+//! Nothing is decoded while packets flow: see `score` for what is made of the record.
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
-use codecs::g711::{ulaw_decode, ulaw_encode};
-use codecs::opus::{OpusDecoder, OpusEncoder, OpusSettings};
-use codecs::tones::{Sine, level_dbfs};
-use codecs::{Decoder, Encoder, SampleRate};
+use anyhow::{Context, Result, bail, ensure};
+use media_engine::leg::webrtc::DtlsCert;
 use media_engine::rtp::{RtpHeader, RtpPacket};
 use media_engine::sdp::Codec;
 
-use crate::cpu;
+use crate::cpu::{self, RunTime};
+use crate::far::{Browser, Sdes};
+use crate::peer::{FarEnd, Setup};
+use crate::plan::{Entry, Link};
+use crate::sound::{self, PHRASE, Recordings};
+use crate::wire::{self, Batch, Watch};
 
-const TICK: Duration = Duration::from_millis(20);
-/// Packets of silence before the onset, and then of sound before the window opens.
-const SILENT: u32 = 60;
-const SETTLE: u32 = 60;
+/// Time between a leg's packets.
+const TICK_NS: u64 = 20_000_000;
+/// Packets before the window.
+const WARM_UP: usize = 120;
+/// Packets after it.
+const FOLLOWERS: usize = 25;
+/// A wait longer than this is slept through but for the end, which is spun through.
+const SLEEP_NS: u64 = 40_000;
+/// How much of a wait is spun through: what waking up takes.
+const SPIN_NS: u64 = 15_000;
+/// Where waits are shorter, every so often ...
+const REST_EVERY_NS: u64 = 1_000_000;
+/// ... the generator rests so long all the same: at least a twentieth of the time.
+const REST: Duration = Duration::from_micros(60);
+/// How often browsers are asked what is due.
+const BROWSER_TICK_NS: u64 = 2_000_000;
+/// How long browsers may take to connect.
+const CONNECT: Duration = Duration::from_secs(20);
 /// How long the generator listens after its last packet.
-const DRAIN: Duration = Duration::from_millis(400);
-/// An output frame above this is the onset.
-const LOUD_DBFS: f32 = -40.0;
-/// Distinct packets of sound, played round: one second.
-const CYCLE: usize = 50;
+const DRAIN_NS: u64 = 300_000_000;
+/// Most bytes of one datagram that is sent.
+const ROOM: usize = 512;
+/// Bytes at the end of a relayed payload that say which packet of which leg it is.
+const MARK: usize = 8;
 
-/// One leg of the peer under test.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct LegEnd {
-    /// The leg's RTP port.
-    pub(crate) address: SocketAddr,
-    /// What it speaks.
+/// One leg's far end: what it says and what it hears.
+pub(crate) struct Leg {
     pub(crate) codec: Codec,
-    /// Index of the leg that hears it.
-    pub(crate) listener: usize,
-    /// Whether the listener gets the payload unaltered.
-    pub(crate) relayed: bool,
+    far: Far,
+    payload_type: u8,
+    /// Where in the recording its stream begins.
+    pub(crate) shift: usize,
+    /// When each packet was sent.
+    pub(crate) sent_at: Vec<u64>,
+    pub(crate) ear: Ear,
 }
 
-/// What one repetition gave.
+/// What a far end got of the other.
+pub(crate) struct Ear {
+    /// Relayed: when each packet came; 0: not.
+    pub(crate) arrived_at: Vec<u64>,
+    /// Transcoded: all that came.
+    pub(crate) heard: Vec<Heard>,
+    /// The payloads of `heard`, one after another.
+    payloads: Vec<u8>,
+}
+
+/// How a far end reaches its leg.
+enum Far {
+    /// Plain RTP to this address.
+    Plain(SocketAddr),
+    /// SRTP.
+    Sdes(Box<Sdes>),
+    /// A browser on its own socket.
+    Browser(Box<Browser>),
+}
+
+/// A packet that a far end got.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Measured {
-    pub(crate) calls: usize,
-    pub(crate) cpu_ms_per_call_s: f64,
-    pub(crate) p50_us: f64,
-    pub(crate) p99_us: f64,
-    pub(crate) loss_pct: f64,
+pub(crate) struct Heard {
+    /// When the kernel queued it.
+    pub(crate) at: u64,
+    /// RTP timestamp.
+    pub(crate) timestamp: u32,
+    /// Where its payload begins among all.
+    begin: usize,
+    /// And its length.
+    length: usize,
 }
 
-/// One direction: what is sent into a leg, and what its listener gives out of it.
-pub(crate) struct Stream {
-    leg: LegEnd,
-    sent: u32,
-    sent_at: Vec<Instant>,
-    got: u64,
-    onset: Option<(u32, u32)>,
-    decoder: Option<OpusDecoder>,
+/// All that one run gave.
+pub(crate) struct Record {
+    pub(crate) entry: Entry,
+    pub(crate) legs: Vec<Leg>,
+    pub(crate) recordings: Arc<Recordings>,
+    /// First packet of the window, and the first after it.
+    pub(crate) window: (usize, usize),
+    /// Run time of the peer's threads, and the time of the reading, at the window's begin and end.
+    pub(crate) run_time: [(u64, u64); 2],
+    /// How late each packet of the window was sent.
+    pub(crate) lags_ns: Vec<u64>,
 }
 
-impl Stream {
-    pub(crate) fn new(leg: LegEnd) -> Stream {
-        Stream { leg, sent: 0, sent_at: Vec::new(), got: 0, onset: None, decoder: None }
-    }
-}
-
-/// Payloads of one codec.
-struct Sound {
-    silent: Vec<u8>,
-    loud: Vec<Vec<u8>>,
-}
-
-/// The generator's socket.
-pub(crate) fn open() -> Result<UdpSocket> {
-    let socket = UdpSocket::bind("127.0.0.1:0")?;
-    let reference = socket2::SockRef::from(&socket);
-    reference.set_recv_buffer_size(8 << 20)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket)
-}
-
-/// Runs one measurement; `thread` names the thread of the peer whose CPU time counts.
-pub(crate) fn run(
+/// The far ends of all calls of one measurement.
+pub(crate) struct Generator {
+    entry: Entry,
     socket: UdpSocket,
-    streams: Vec<Stream>,
-    span: Duration,
-    cpu: usize,
-    thread: &'static str,
-) -> Result<Measured> {
-    let worker = std::thread::Builder::new().name("generator".into()).spawn(move || {
-        cpu::pin(cpu);
-        Run::new(socket, streams, span)?.measure(thread)
-    })?;
-    worker.join().map_err(|_| anyhow::anyhow!("the generator thread ended by a fault"))?
-}
-
-struct Run {
-    socket: UdpSocket,
-    streams: Vec<Stream>,
-    /// Which stream comes out of a leg's port.
+    /// Takes RTCP and is not read.
+    rtcp: UdpSocket,
+    /// Browsers until their legs are known, and what they offer.
+    browsers: Vec<Option<(Browser, String)>>,
+    watch: Watch,
+    legs: Vec<Leg>,
+    recordings: Arc<Recordings>,
+    packets: usize,
+    window: (usize, usize),
     by_port: HashMap<u16, usize>,
-    pcmu: Sound,
-    opus: Sound,
-    packets: u32,
-    window: (u32, u32),
-    delays_ns: Vec<u64>,
-    in_window: u64,
+    lags_ns: Vec<u64>,
 }
 
-impl Run {
-    fn new(socket: UdpSocket, mut streams: Vec<Stream>, span: Duration) -> Result<Run> {
-        let measured = (span.as_millis() / TICK.as_millis()) as u32;
-        let window = (SILENT + SETTLE, SILENT + SETTLE + measured);
-        // Beyond the window streams go on for a while: its last packets still need followers to be played out.
-        let packets = window.1 + 25;
-        for stream in &mut streams {
-            stream.sent_at.reserve(packets as usize);
+/// First packet of the window, and the first after it.
+fn window(span: Duration) -> (usize, usize) {
+    (WARM_UP, WARM_UP + (span.as_nanos() as u64 / TICK_NS) as usize)
+}
+
+/// Packets of sound that a run of `span` takes.
+pub(crate) fn recorded_packets(span: Duration) -> usize {
+    window(span).1 + FOLLOWERS + PHRASE
+}
+
+impl Generator {
+    /// Sockets and room for `span` of measured time; `recordings` are of at least [`recorded_packets`].
+    pub(crate) fn new(entry: Entry, span: Duration, recordings: Arc<Recordings>) -> Result<Generator> {
+        let window = window(span);
+        let packets = window.1 + FOLLOWERS;
+        let count = entry.calls * 2;
+        let links = entry.case.links(entry.peer);
+        let certificate = DtlsCert::generate()?;
+        let mut browsers = Vec::with_capacity(count);
+        for index in 0..count {
+            let browser = links[index % 2] == Link::Browser;
+            browsers.push(if browser { Some(Browser::new(&certificate)?) } else { None });
         }
-        let by_port = streams
-            .iter()
-            .enumerate()
-            .map(|(index, stream)| (streams[stream.leg.listener].leg.address.port(), index))
-            .collect();
-        let capacity = streams.len() * measured as usize * 2;
-        Ok(Run {
-            socket,
-            by_port,
-            pcmu: pcmu_sound(),
-            opus: opus_sound()?,
+        Ok(Generator {
+            entry,
+            socket: wire::open()?,
+            rtcp: UdpSocket::bind("127.0.0.1:0")?,
+            browsers,
+            watch: Watch::new()?,
+            legs: Vec::with_capacity(count),
+            recordings,
             packets,
             window,
-            delays_ns: Vec::with_capacity(capacity),
-            in_window: 0,
-            streams,
+            by_port: HashMap::with_capacity(count),
+            lags_ns: Vec::with_capacity(count * (window.1 - window.0)),
         })
     }
 
-    fn measure(mut self, thread: &str) -> Result<Measured> {
-        let start = Instant::now() + Duration::from_millis(20);
-        let count = self.streams.len() as u32;
-        let step = TICK / count.max(1);
-        let (mut next, mut packet) = (0_u32, 0_u32);
-        let mut cpu_at = [(0_u64, start); 2];
-        while packet < self.packets {
-            let due = start + TICK * packet + step * next;
-            let now = Instant::now();
-            if now < due {
-                self.receive();
-                std::hint::spin_loop();
-                continue;
-            }
-            if next == 0 && packet == self.window.0 {
-                cpu_at[0] = (cpu::run_time_ns(thread)?, now);
-            } else if next == 0 && packet == self.window.1 {
-                cpu_at[1] = (cpu::run_time_ns(thread)?, now);
-            }
-            self.send(next as usize, packet);
-            next += 1;
-            if next == count {
-                (next, packet) = (0, packet + 1);
-            }
-        }
-        let end = Instant::now() + DRAIN;
-        while Instant::now() < end {
-            self.receive();
-        }
-        self.result(cpu_at)
-    }
-
-    fn result(mut self, cpu_at: [(u64, Instant); 2]) -> Result<Measured> {
-        let lost_onsets = self.streams.iter().filter(|stream| !stream.leg.relayed && stream.onset.is_none()).count();
-        ensure!(lost_onsets == 0, "{lost_onsets} streams never came through");
-        ensure!(!self.delays_ns.is_empty(), "nothing came through");
-        self.delays_ns.sort_unstable();
-        let at = |share: f64| self.delays_ns[((self.delays_ns.len() - 1) as f64 * share).round() as usize] as f64 / 1e3;
-        let calls = self.streams.len() / 2;
-        let seconds = cpu_at[1].1.duration_since(cpu_at[0].1).as_secs_f64();
-        let cpu_ms = (cpu_at[1].0 - cpu_at[0].0) as f64 / 1e6;
-        let expected = u64::from(self.window.1 - self.window.0) * self.streams.len() as u64;
-        Ok(Measured {
-            calls,
-            cpu_ms_per_call_s: cpu_ms / seconds / calls as f64,
-            p50_us: at(0.5),
-            p99_us: at(0.99),
-            loss_pct: 100.0 * (1.0 - self.in_window as f64 / expected as f64).max(0.0),
+    /// What the peer is to set up.
+    pub(crate) fn setup(&self) -> Result<Setup> {
+        Ok(Setup {
+            case: self.entry.case,
+            generator: self.socket.local_addr()?,
+            rtcp: self.rtcp.local_addr()?,
+            offers: self.browsers.iter().map(|browser| browser.as_ref().map(|(_, offer)| offer.clone())).collect(),
         })
     }
 
-    fn send(&mut self, index: usize, packet: u32) {
-        let stream = &mut self.streams[index];
-        let (payload_type, ticks, sound) = match stream.leg.codec {
-            Codec::Opus => (111, 960, &self.opus),
-            _ => (0, 160, &self.pcmu),
-        };
-        let mut bytes = [0; 512];
+    /// Takes what the peer answered.
+    pub(crate) fn connect(&mut self, ends: &[FarEnd]) -> Result<()> {
+        ensure!(ends.len() == self.entry.calls * 2, "the peer set up {} legs", ends.len());
+        let relayed = self.entry.case.relayed();
+        for (index, end) in ends.iter().enumerate() {
+            let codec = self.entry.case.codecs()[index % 2];
+            let far = match (self.browsers[index].take(), &end.answer) {
+                (Some((mut browser, _)), Some(answer)) => {
+                    browser.answer(answer)?;
+                    self.watch.add(&browser.socket, index)?;
+                    Far::Browser(Box::new(browser))
+                }
+                (None, None) => {
+                    self.by_port.insert(end.address.port(), index);
+                    match &end.keys {
+                        Some(keys) => Far::Sdes(Box::new(Sdes::new(end.address, keys)?)),
+                        None => Far::Plain(end.address),
+                    }
+                }
+                _ => bail!("leg {index} is a browser's on one side only"),
+            };
+            let transcoded = if relayed { 0 } else { self.packets + 50 };
+            self.legs.push(Leg {
+                codec,
+                far,
+                payload_type: end.payload_type,
+                shift: index * 37 % PHRASE,
+                sent_at: Vec::with_capacity(self.packets),
+                ear: Ear {
+                    arrived_at: vec![0; if relayed { self.packets } else { 0 }],
+                    heard: Vec::with_capacity(transcoded),
+                    payloads: Vec::with_capacity(transcoded * 172),
+                },
+            });
+        }
+        Ok(())
+    }
+
+    /// Runs the measurement on `cpu`; the CPU time of process `pid` is what counts.
+    pub(crate) fn run(self, pid: u32, cpu: usize, realtime: bool) -> Result<Record> {
+        let worker = std::thread::Builder::new().name("generator".into()).spawn(move || {
+            cpu::pin(cpu);
+            if realtime {
+                cpu::run_before_others()?;
+            }
+            self.measure(&RunTime::of(pid)?)
+        })?;
+        worker.join().map_err(|_| anyhow::anyhow!("the generator ended by a fault"))?
+    }
+
+    fn measure(mut self, run_time: &RunTime) -> Result<Record> {
+        let (mut batch, mut readings) = (Batch::new(), [(0, 0); 2]);
+        self.connect_browsers(&mut batch)?;
+        let browsers = self.legs.iter().any(|leg| matches!(leg.far, Far::Browser(_)));
+        let start = wire::now_ns() + TICK_NS;
+        let (mut tick_at, mut rested_at) = (start, start);
+        let count = self.legs.len();
+        let step = TICK_NS / count as u64;
+        for packet in 0..self.packets {
+            if packet == self.window.0 || packet == self.window.1 {
+                readings[usize::from(packet == self.window.1)] = (run_time.read_ns()?, wire::now_ns());
+            }
+            for index in 0..count {
+                let due = start + TICK_NS * packet as u64 + step * index as u64;
+                let now = loop {
+                    let now = wire::now_ns();
+                    if now >= due {
+                        break now;
+                    }
+                    self.receive(&mut batch);
+                    if browsers && now >= tick_at {
+                        tick_at = now + BROWSER_TICK_NS;
+                        self.tick_browsers();
+                    }
+                    let left = due.saturating_sub(wire::now_ns());
+                    if left > SLEEP_NS {
+                        std::thread::sleep(Duration::from_nanos(left - SPIN_NS));
+                        rested_at = due;
+                    } else if now >= rested_at + REST_EVERY_NS {
+                        std::thread::sleep(REST);
+                        rested_at = now;
+                    }
+                };
+                if (self.window.0..self.window.1).contains(&packet) {
+                    self.lags_ns.push(now - due);
+                }
+                self.send(index, packet)?;
+            }
+        }
+        let end = wire::now_ns() + DRAIN_NS;
+        while wire::now_ns() < end {
+            self.receive(&mut batch);
+        }
+        let Generator { entry, legs, recordings, window, lags_ns, .. } = self;
+        Ok(Record { entry, legs, recordings, window, run_time: readings, lags_ns })
+    }
+
+    fn send(&mut self, index: usize, packet: usize) -> Result<()> {
+        let leg = &mut self.legs[index];
+        let payload = &self.recordings.of(leg.codec).payloads[packet + leg.shift];
         let header = RtpHeader {
-            payload_type,
+            payload_type: leg.payload_type,
             marker: packet == 0,
             sequence: packet as u16,
-            timestamp: packet * ticks,
+            timestamp: packet as u32 * sound::packet_ticks(leg.codec),
             ssrc: 0x7000_0000 + index as u32,
         };
-        let begin = header.write_to(&mut bytes).unwrap_or(0);
-        let payload =
-            if packet < SILENT { &sound.silent } else { &sound.loud[(packet - SILENT) as usize % sound.loud.len()] };
+        let mut bytes = [0; ROOM];
+        let begin = header.write_to(&mut bytes)?;
         let length = begin + payload.len();
-        bytes[begin..length].copy_from_slice(payload);
-        if stream.leg.relayed {
-            bytes[begin..begin + 4].copy_from_slice(&(index as u32).to_be_bytes());
-            bytes[begin + 4..begin + 8].copy_from_slice(&packet.to_be_bytes());
+        bytes.get_mut(begin..length).context("a payload is too long")?.copy_from_slice(payload);
+        if self.entry.case.relayed() {
+            mark(&mut bytes[begin..length], index as u32, packet as u32);
         }
-        stream.sent_at.push(Instant::now());
-        stream.sent += 1;
-        // A full socket buffer shows as loss, which is what it is.
-        let _ = self.socket.send_to(&bytes[..length], stream.leg.address);
-    }
-
-    fn receive(&mut self) {
-        let mut bytes = [0; 2048];
-        for _ in 0..32 {
-            let Ok((length, from)) = self.socket.recv_from(&mut bytes) else { return };
-            let now = Instant::now();
-            let Ok(packet) = RtpPacket::parse(&bytes[..length]) else { continue };
-            let Some(&index) = self.by_port.get(&from.port()) else { continue };
-            let stream = &mut self.streams[index];
-            let number = if stream.leg.relayed {
-                relayed_number(packet.payload(), index)
-            } else {
-                transcoded_number(stream, &packet)
-            };
-            let Some(number) = number else { continue };
-            stream.got += 1;
-            if (self.window.0..self.window.1).contains(&number)
-                && let Some(sent_at) = stream.sent_at.get(number as usize)
-            {
-                self.in_window += 1;
-                self.delays_ns.push(now.saturating_duration_since(*sent_at).as_nanos() as u64);
+        let sent_at = match &mut leg.far {
+            Far::Plain(to) => {
+                let now = wire::now_ns();
+                wire::send(&self.socket, *to, &bytes[..length]);
+                now
             }
-        }
-    }
-}
-
-/// Which input packet this output is: written in its payload. `None`: silence from before the bridge.
-fn relayed_number(payload: &[u8], index: usize) -> Option<u32> {
-    let words = payload.first_chunk::<8>()?;
-    let (stream, packet) = words.split_at(4);
-    (u32::from_be_bytes(stream.try_into().ok()?) == index as u32)
-        .then(|| packet.try_into().ok().map(u32::from_be_bytes))?
-}
-
-/// Which input packet this output carries: by distance from the onset. `None`: before it.
-fn transcoded_number(stream: &mut Stream, packet: &RtpPacket<'_>) -> Option<u32> {
-    // A PCMU leg hears an Opus one and the other way round.
-    let (out_ticks, hears_opus) = if stream.leg.codec == Codec::Opus { (160, false) } else { (960, true) };
-    if stream.onset.is_none() {
-        let mut pcm = [0; 960];
-        let count = if hears_opus {
-            if stream.decoder.is_none() {
-                stream.decoder = OpusDecoder::new(SampleRate::HZ_8000).ok();
-            }
-            stream.decoder.as_mut()?.decode(packet.payload(), &mut pcm).ok()?
-        } else {
-            packet.payload().iter().zip(&mut pcm).map(|(&code, sample)| *sample = ulaw_decode(code)).count()
+            Far::Sdes(sdes) => sdes.say(&self.socket, &mut bytes, length)?,
+            Far::Browser(browser) => browser.say(header, packet, &bytes[begin..length])?,
         };
-        if stream.sent > SILENT && level_dbfs(&pcm[..count]) > LOUD_DBFS {
-            stream.onset = Some((packet.timestamp(), SILENT));
-            stream.decoder = None;
+        leg.sent_at.push(sent_at);
+        Ok(())
+    }
+
+    /// Lets all browsers connect.
+    fn connect_browsers(&mut self, batch: &mut Batch) -> Result<()> {
+        let end = Instant::now() + CONNECT;
+        loop {
+            let mut waiting = 0;
+            for leg in &self.legs {
+                if let Far::Browser(browser) = &leg.far {
+                    waiting += usize::from(!browser.is_connected()?);
+                }
+            }
+            if waiting == 0 {
+                return Ok(());
+            }
+            ensure!(Instant::now() < end, "{waiting} browsers did not connect within {CONNECT:?}");
+            self.tick_browsers();
+            self.receive(batch);
         }
     }
-    let (timestamp, number) = stream.onset?;
-    Some(number + packet.timestamp().wrapping_sub(timestamp) / out_ticks)
-}
 
-/// A second of something like a voice: a gliding tone with overtones, loud and soft.
-fn voice(rate: SampleRate) -> Vec<i16> {
-    let mut sum = vec![0_i32; rate.hz() as usize];
-    for (hz, dbfs) in [(140.0, -16.0), (280.0, -20.0), (560.0, -22.0), (1_120.0, -26.0), (2_240.0, -32.0)] {
-        let mut one = vec![0; sum.len()];
-        Sine::new(rate, hz, dbfs).fill(&mut one);
-        for (index, (total, sample)) in sum.iter_mut().zip(&one).enumerate() {
-            let syllable = 0.55 + 0.45 * (index as f32 / rate.hz() as f32 * 4.0 * std::f32::consts::TAU).cos();
-            *total += (f32::from(*sample) * syllable) as i32;
+    /// Lets time pass for browsers.
+    fn tick_browsers(&mut self) {
+        let now = Instant::now();
+        for leg in &mut self.legs {
+            if let Far::Browser(browser) = &mut leg.far {
+                browser.tick(now);
+            }
         }
     }
-    sum.into_iter().map(|sample| sample.clamp(-32_768, 32_767) as i16).collect()
+
+    /// Takes a batch of what has come.
+    fn receive(&mut self, batch: &mut Batch) {
+        let relayed = self.entry.case.relayed();
+        for index in 0..batch.receive(&self.socket) {
+            let (port, at, bytes) = batch.datagram(index);
+            let Some(&listener) = self.by_port.get(&port) else { continue };
+            let Leg { far, ear, .. } = &mut self.legs[listener];
+            let bytes = match far {
+                Far::Sdes(sdes) => sdes.open(bytes),
+                _ => Some(&*bytes),
+            };
+            let Some(Ok(packet)) = bytes.map(RtpPacket::parse) else { continue };
+            ear.hear(packet.timestamp(), packet.payload(), at, relayed, listener ^ 1);
+        }
+        if self.by_port.len() == self.legs.len() {
+            return;
+        }
+        for ready in 0..self.watch.look() {
+            let listener = self.watch.token(ready);
+            let Leg { far: Far::Browser(browser), ear, .. } = &mut self.legs[listener] else { continue };
+            for index in 0..batch.receive(&browser.socket) {
+                let (port, at, bytes) = batch.datagram(index);
+                browser.take(port, bytes, |timestamp, payload| ear.hear(timestamp, payload, at, relayed, listener ^ 1));
+            }
+        }
+    }
 }
 
-fn pcmu_sound() -> Sound {
-    let samples = voice(SampleRate::HZ_8000);
-    let loud = samples.chunks(160).map(|frame| frame.iter().map(|&s| ulaw_encode(s)).collect()).collect();
-    Sound { silent: vec![ulaw_encode(0); 160], loud }
+impl Ear {
+    /// Notes what came from leg `speaker`.
+    fn hear(&mut self, timestamp: u32, payload: &[u8], at: u64, relayed: bool, speaker: usize) {
+        if relayed {
+            // Silence from before the bridge carries no mark. Of copies the first counts.
+            let place = marked(payload, speaker as u32).and_then(|number| self.arrived_at.get_mut(number as usize));
+            if let Some(place) = place
+                && *place == 0
+            {
+                *place = at;
+            }
+        } else if self.heard.len() < self.heard.capacity() {
+            let begin = self.payloads.len();
+            self.payloads.extend_from_slice(payload);
+            self.heard.push(Heard { at, timestamp, begin, length: payload.len() });
+        }
+    }
+
+    /// Payload of one of `heard`.
+    pub(crate) fn payload(&self, heard: &Heard) -> &[u8] {
+        &self.payloads[heard.begin..heard.begin + heard.length]
+    }
 }
 
-fn opus_sound() -> Result<Sound> {
-    let mut encoder = OpusEncoder::new(SampleRate::HZ_48000, OpusSettings::default())?;
-    let mut out = [0; 1500];
-    let mut silent = Vec::new();
-    for _ in 0..10 {
-        let length = encoder.encode(&[0; 960], &mut out)?;
-        silent = out[..length].to_vec();
+/// Writes leg and packet number over the payload's end: the codec's first byte stays what it is.
+fn mark(payload: &mut [u8], leg: u32, packet: u32) {
+    if let Some(at) = payload.len().checked_sub(MARK) {
+        payload[at..at + 4].copy_from_slice(&leg.to_be_bytes());
+        payload[at + 4..].copy_from_slice(&packet.to_be_bytes());
     }
-    let samples = voice(SampleRate::HZ_48000);
-    let mut loud = Vec::with_capacity(CYCLE);
-    for frame in samples.chunks(960) {
-        let length = encoder.encode(frame, &mut out)?;
-        loud.push(out[..length].to_vec());
+}
+
+/// The packet number in a payload that leg `leg` marked.
+fn marked(payload: &[u8], leg: u32) -> Option<u32> {
+    let words = payload.last_chunk::<MARK>()?;
+    let [leg_word, packet_word] = [words[..4].try_into().ok()?, words[4..].try_into().ok()?];
+    (u32::from_be_bytes(leg_word) == leg).then(|| u32::from_be_bytes(packet_word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mark_tells_packet_and_leg() {
+        let mut payload = [0xff; 160];
+        mark(&mut payload, 5, 321);
+        assert_eq!((marked(&payload, 5), marked(&payload, 4)), (Some(321), None));
+        assert_eq!(payload[..152], [0xff; 152]);
+        let mut short = [1; MARK - 1];
+        mark(&mut short, 5, 1);
+        assert_eq!((short, marked(&short, 5)), ([1; MARK - 1], None));
     }
-    Ok(Sound { silent, loud })
 }

@@ -1,65 +1,73 @@
 //! Load generator and meter of the packet path: `make bench`.
 //!
 //! ```text
-//! generator (one CPU, one socket, spinning) ── 50 packets/s per leg ─▶ peer under test (the other CPU)
-//!           ◀──────────────────────────────────────────────────────── relayed or transcoded
+//! generator (a CPU of its own) ── 50 packets/s per leg ─▶ peer under test (a process on the other CPU)
+//!           ◀───────────────────────────────────────────── relayed or transcoded
 //! ```
 //!
-//! Peers: `tandem`, the engine's worker pool in this process; `floor`, a bare forwarder that only receives and sends, as the least
-//! that any relay on sockets costs. Every repetition starts its peer anew; cases take turns, so that a disturbance of the machine
-//! does not fall on one of them alone.
+//! plan: cases and peers. peer: Tandem's worker, rtpengine (spoken to by `ng`), a bare forwarder. generator, far, wire, sound:
+//! far ends of all legs. score: what a record amounts to. floors: bare codecs. report, page: what is kept and shown.
+//!
+//! Every measurement starts its peer anew. Repetitions run the whole plan in turn, so that a disturbance of the machine does
+//! not fall on one peer alone.
 
 mod cpu;
-mod floor;
+mod far;
+mod floors;
 mod generator;
+mod ng;
+mod page;
+mod peer;
+mod plan;
 mod report;
-mod tandem;
+mod score;
+mod sound;
+mod wire;
 
+use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
-use generator::{Measured, Stream};
+use floors::Floors;
+use generator::Generator;
+use peer::{Place, Running};
+use plan::{Entry, Peer};
 use report::Row;
+use score::Measured;
+use sound::Recordings;
 
-/// What is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Case {
-    /// Both legs PCMU: headers mapped.
-    PcmuPcmu,
-    /// One leg PCMU, the other Opus: decoded and encoded.
-    PcmuOpus,
-}
+/// A measurement whose generator was later than this at its 99.9th percentile says more about the machine: it is done again.
+const TOLERATED_LAG_US: f64 = 2_000.0;
+/// At most so often.
+const ATTEMPTS: usize = 3;
 
-impl Case {
-    fn name(self) -> &'static str {
-        match self {
-            Case::PcmuPcmu => "pcmu-pcmu",
-            Case::PcmuOpus => "pcmu-opus",
-        }
-    }
-}
-
-/// Measures CPU, delay and loss of the media path.
+/// Measures CPU, delay, loss and memory of the media path.
 #[derive(Parser, Debug)]
 struct Arguments {
-    /// Folder for results.json and RESULTS.md.
-    #[arg(long, default_value = "benches")]
-    out: PathBuf,
+    #[command(subcommand)]
+    process: Option<Process>,
+    /// Folder for results.json and RESULTS.md; without it results are printed only.
+    #[arg(long)]
+    out: Option<PathBuf>,
     /// How often each case is measured.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 5)]
     repetitions: usize,
     /// Length of one measurement.
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 6)]
     seconds: u64,
-    /// Only cases whose `case peer calls` contains this.
-    #[arg(long, default_value = "")]
-    only: String,
-    /// Run generator and peer before everything else on the machine (SCHED_RR; needs root), when it is shared.
+    /// Only what is listed as `case peer calls` and contains one of these (several with commas).
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// One repetition of 3 s.
     #[arg(long)]
-    realtime: bool,
+    quick: bool,
+    /// Run generator and peer before everything else on the machine (SCHED_RR); by default where the system permits it.
+    #[arg(long)]
+    realtime: Option<bool>,
     /// CPU of the peer under test.
     #[arg(long, default_value_t = 0)]
     peer_cpu: usize,
@@ -68,60 +76,122 @@ struct Arguments {
     generator_cpu: usize,
 }
 
-/// Case, peer, calls.
-const PLAN: [(Case, &str, usize); 6] = [
-    (Case::PcmuPcmu, "floor", 50),
-    (Case::PcmuPcmu, "tandem", 50),
-    (Case::PcmuPcmu, "floor", 200),
-    (Case::PcmuPcmu, "tandem", 200),
-    (Case::PcmuOpus, "tandem", 18),
-    (Case::PcmuOpus, "tandem", 50),
-];
+#[derive(Subcommand, Debug)]
+enum Process {
+    /// The process of a peer under test; the meter starts it.
+    #[command(hide = true)]
+    Peer {
+        /// Which.
+        name: String,
+        /// What for.
+        case: String,
+    },
+}
 
 fn main() -> Result<()> {
-    let arguments = Arguments::parse();
+    let mut arguments = Arguments::parse();
+    if let Some(Process::Peer { name, case }) = &arguments.process {
+        let mut plan = plan::plan().into_iter();
+        let known = plan.find(|entry| entry.peer.name() == name && entry.case.name() == case);
+        let Entry { peer, case, .. } = known.context("no such peer and case")?;
+        return peer::run(peer, case);
+    }
+    if arguments.quick {
+        (arguments.repetitions, arguments.seconds) = (1, 3);
+    }
     if cpu::count() < 2 {
         eprintln!("only one CPU: generator and peer share it, and the numbers say little");
     }
-    if arguments.realtime {
-        cpu::run_before_others().context("--realtime was refused; run as root or leave it out")?;
+    let realtime = arguments.realtime.unwrap_or_else(cpu::may_run_before_others);
+    if !realtime {
+        eprintln!("without real-time scheduling: other work on this machine shows in the figures");
     }
-    let label = |(case, peer, calls): &(Case, &str, usize)| format!("{} {peer} {calls}", case.name());
-    let plan: Vec<_> = PLAN.into_iter().filter(|entry| label(entry).contains(&arguments.only)).collect();
-    if plan.is_empty() {
-        bail!("no case matches `{}`", arguments.only);
-    }
+    let plan = chosen(&arguments.only)?;
+    let _alone = alone()?;
+    let sounds = Arc::new(Recordings::new(generator::recorded_packets(arguments.span()))?);
     let mut rows = Vec::new();
-    for repetition in 1..=arguments.repetitions.max(1) {
-        for &(case, peer, calls) in &plan {
-            let measured = measure(case, peer, calls, &arguments)
-                .with_context(|| format!("{} with {peer} at {calls} calls", case.name()))?;
-            let row = Row::new(case.name(), peer, calls, &measured);
-            println!("{repetition}/{}: {row}", arguments.repetitions);
+    for run in 1..=arguments.repetitions.max(1) {
+        for &entry in &plan {
+            let (measured, memory_kb, floors) =
+                measure_calmly(entry, &arguments, realtime, &sounds).with_context(|| entry.to_string())?;
+            let row = Row::new(entry, run, &measured, memory_kb, floors);
+            println!("{run}/{}: {row}", arguments.repetitions);
             rows.push(row);
         }
     }
-    report::write(&arguments.out, &rows, arguments.seconds)
+    report::write(&arguments, realtime, &rows)
 }
 
-fn measure(case: Case, peer: &str, calls: usize, arguments: &Arguments) -> Result<Measured> {
-    let span = Duration::from_secs(arguments.seconds.max(1));
-    let socket = generator::open()?;
-    match peer {
-        "tandem" => {
-            let (running, legs) = tandem::start(case, calls, socket.local_addr()?, arguments.peer_cpu)?;
-            let streams = legs.into_iter().map(Stream::new).collect();
-            let measured = generator::run(socket, streams, span, arguments.generator_cpu, "media-0");
-            running.stop()?;
-            measured
-        }
-        "floor" => {
-            let (running, legs) = floor::start(calls, socket.local_addr()?, arguments.peer_cpu)?;
-            let streams = legs.into_iter().map(Stream::new).collect();
-            let measured = generator::run(socket, streams, span, arguments.generator_cpu, "floor-0");
-            running.stop()?;
-            measured
-        }
-        other => bail!("no such peer: {other}"),
+impl Arguments {
+    /// Length of one measurement.
+    fn span(&self) -> Duration {
+        Duration::from_secs(self.seconds.max(1))
     }
+}
+
+/// Waits until no other run measures on this machine: two would take turns on the same CPUs, and neither would be right.
+fn alone() -> Result<File> {
+    let path = std::env::temp_dir().join("tandem-benches.lock");
+    let file = File::create(&path).with_context(|| format!("{} cannot be made", path.display()))?;
+    if file.try_lock().is_err() {
+        eprintln!("another run measures on this machine; waiting for its end");
+        file.lock()?;
+    }
+    Ok(file)
+}
+
+/// What of the plan is asked for and can be done here.
+fn chosen(only: &[String]) -> Result<Vec<Entry>> {
+    let mut plan = plan::plan();
+    plan.retain(|entry| only.is_empty() || only.iter().any(|part| entry.to_string().contains(part.as_str())));
+    if plan.is_empty() {
+        bail!("nothing of the plan matches {only:?}; it is:\n{}", listed(&plan::plan()));
+    }
+    if plan.iter().any(|entry| entry.peer == Peer::Rtpengine) && peer::rtpengine_version().is_none() {
+        bail!("rtpengine is missing: run `scripts/setup.sh bench`, or leave it out by --only");
+    }
+    Ok(plan)
+}
+
+fn listed(plan: &[Entry]) -> String {
+    plan.iter().map(|entry| format!("  {entry}")).collect::<Vec<_>>().join("\n")
+}
+
+/// Measures until the generator kept its times, a few times at most; what the last attempt gave counts.
+fn measure_calmly(
+    entry: Entry,
+    arguments: &Arguments,
+    realtime: bool,
+    sounds: &Arc<Recordings>,
+) -> Result<(Measured, f64, Floors)> {
+    let mut attempt = 1;
+    loop {
+        let mut result = measure(entry, arguments, realtime, sounds)?;
+        result.0.attempts = attempt;
+        if result.0.lag_p999_us <= TOLERATED_LAG_US || attempt == ATTEMPTS {
+            return Ok(result);
+        }
+        println!("{entry}: the generator was {:.0} µs late at p99.9; once more", result.0.lag_p999_us);
+        attempt += 1;
+    }
+}
+
+/// One measurement: what was scored, kB per call, bare codec work.
+fn measure(
+    entry: Entry,
+    arguments: &Arguments,
+    realtime: bool,
+    sounds: &Arc<Recordings>,
+) -> Result<(Measured, f64, Floors)> {
+    let place = Place { cpu: arguments.peer_cpu, realtime };
+    let floors = floors::codec_floors(entry, place, sounds)?;
+    let mut generator = Generator::new(entry, arguments.span(), Arc::clone(sounds))?;
+    let mut peer = Running::start(entry, place)?;
+    let idle_kb = cpu::resident_kb(peer.pid())?;
+    generator.connect(&peer.open(&generator.setup()?)?)?;
+    let mut record = generator.run(peer.pid(), arguments.generator_cpu, realtime)?;
+    let loaded_kb = cpu::resident_kb(peer.pid())?;
+    peer.stop()?;
+    let memory_kb = loaded_kb.saturating_sub(idle_kb) as f64 / entry.calls as f64;
+    Ok((score::score(&mut record)?, memory_kb, floors))
 }

@@ -1,0 +1,191 @@
+//! What a record amounts to: CPU, delays, loss.
+//!
+//! Relayed: an output packet carries its input packet's mark, and its delay is the time from that packet's send to its receipt.
+//!
+//! Transcoded, by onsets:
+//! ```text
+//! input   |── packet m, sent at S ──o────|            o: onset in the input, by the bare codec of what is sent
+//! output              |── packet n, received at R ────O──|     O: the same onset in the output, decoded bare
+//! audio delay = (R + offset of O) − (S + offset of o)
+//! ```
+//! A transcoder that takes no time gives 0: the 20 ms that it takes to fill a packet are not in it. Between two onsets, packets
+//! are matched by RTP timestamp, so every output packet has a delay, of which the percentiles are taken.
+
+use anyhow::{Result, ensure};
+
+use crate::generator::{Leg, Record};
+use crate::sound::{self, Onset, OnsetFinder};
+
+/// An output onset is looked for from so much before its input's send on (clocks and thresholds are not exact) ...
+const EARLIEST_NS: i64 = -5_000_000;
+/// ... to so much after it.
+const LATEST_NS: i64 = 500_000_000;
+/// After the window's first packet was sent, its output is there within this time.
+const SETTLED_NS: u64 = 150_000_000;
+
+/// What one measurement gave.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Measured {
+    pub(crate) cpu_ms_per_call_s: f64,
+    pub(crate) p50_us: f64,
+    pub(crate) p99_us: f64,
+    pub(crate) p999_us: f64,
+    /// Transcoded cases: of the slower direction.
+    pub(crate) audio_delay_us: Option<f64>,
+    /// From leg A to B, and from B to A.
+    pub(crate) audio_delays_us: Option<[f64; 2]>,
+    pub(crate) loss_pct: f64,
+    pub(crate) lag_p99_us: f64,
+    pub(crate) lag_p999_us: f64,
+    /// How often it was measured until the generator kept its times, or was given up on.
+    pub(crate) attempts: usize,
+}
+
+/// Scores a record.
+pub(crate) fn score(record: &mut Record) -> Result<Measured> {
+    let heard = if record.entry.case.relayed() { relayed(record) } else { transcoded(record)? };
+    let Heard { mut delays_ns, mut audio_ns, expected, got } = heard;
+    ensure!(!delays_ns.is_empty(), "nothing came through");
+    delays_ns.sort_unstable();
+    record.lags_ns.sort_unstable();
+    let [(ran_before, from), (ran_after, to)] = record.run_time;
+    let seconds = (to - from) as f64 / 1e9;
+    let medians = audio_ns.each_mut().map(|direction| {
+        direction.sort_unstable();
+        at(direction, 0.5)
+    });
+    let audio = !record.entry.case.relayed();
+    Ok(Measured {
+        cpu_ms_per_call_s: (ran_after - ran_before) as f64 / 1e6 / seconds / record.entry.calls as f64,
+        p50_us: at(&delays_ns, 0.5),
+        p99_us: at(&delays_ns, 0.99),
+        p999_us: at(&delays_ns, 0.999),
+        audio_delay_us: audio.then(|| medians[0].max(medians[1])),
+        audio_delays_us: audio.then_some(medians),
+        loss_pct: 100.0 * (1.0 - got as f64 / expected as f64).max(0.0),
+        lag_p99_us: at(&record.lags_ns, 0.99),
+        lag_p999_us: at(&record.lags_ns, 0.999),
+        attempts: 1,
+    })
+}
+
+/// Microseconds at a share of sorted nanoseconds.
+fn at<T: Copy + Into<i128>>(sorted: &[T], share: f64) -> f64 {
+    let index = (sorted.len().max(1) - 1) as f64 * share;
+    sorted.get(index.round() as usize).map_or(f64::NAN, |&value| value.into() as f64 / 1e3)
+}
+
+/// What the listeners got of the window.
+struct Heard {
+    delays_ns: Vec<i64>,
+    /// Delays of onsets, by direction: A to B, B to A.
+    audio_ns: [Vec<i64>; 2],
+    expected: u64,
+    got: u64,
+}
+
+fn relayed(record: &Record) -> Heard {
+    let mut heard = Heard { delays_ns: Vec::new(), audio_ns: Default::default(), expected: 0, got: 0 };
+    for (index, speaker) in record.legs.iter().enumerate() {
+        let listener = &record.legs[index ^ 1];
+        for packet in record.window.0..record.window.1 {
+            heard.expected += 1;
+            let arrived = listener.ear.arrived_at[packet];
+            if arrived != 0 {
+                heard.got += 1;
+                heard.delays_ns.push(arrived as i64 - speaker.sent_at[packet] as i64);
+            }
+        }
+    }
+    heard
+}
+
+fn transcoded(record: &Record) -> Result<Heard> {
+    let mut heard = Heard { delays_ns: Vec::new(), audio_ns: Default::default(), expected: 0, got: 0 };
+    let mut silent = 0;
+    for (index, speaker) in record.legs.iter().enumerate() {
+        let listener = &record.legs[index ^ 1];
+        let onsets = &record.recordings.of(speaker.codec).onsets;
+        let before = heard.delays_ns.len();
+        direction(speaker, listener, onsets, record.window, &mut heard.delays_ns, &mut heard.audio_ns[index % 2])?;
+        silent += usize::from(heard.delays_ns.len() == before);
+        let (expected, got) = throughput(speaker, listener, record.window);
+        heard.expected += expected;
+        heard.got += got;
+    }
+    ensure!(silent == 0, "{silent} of {} streams never came through", record.legs.len());
+    Ok(heard)
+}
+
+/// Delays of one stream: of its packets and of its onsets.
+fn direction(
+    speaker: &Leg,
+    listener: &Leg,
+    onsets: &[Onset],
+    window: (usize, usize),
+    delays_ns: &mut Vec<i64>,
+    audio_ns: &mut Vec<i64>,
+) -> Result<()> {
+    // Recordings begin elsewhere in every stream.
+    let said: Vec<Onset> = onsets
+        .iter()
+        .filter_map(|onset| Some(Onset { packet: onset.packet.checked_sub(speaker.shift)?, ..*onset }))
+        .filter(|onset| onset.packet < speaker.sent_at.len())
+        .collect();
+    let ticks = sound::packet_ticks(listener.codec);
+    let mut finder = OnsetFinder::new(listener.codec)?;
+    // The latest onset's: output timestamp, input packet, offsets' difference.
+    let mut anchor: Option<(u32, usize, i64)> = None;
+    for heard in &listener.ear.heard {
+        if let Some(offset) = finder.look(listener.ear.payload(heard)) {
+            let came = (heard.at + offset) as i64;
+            let delay_of = |onset: &Onset| came - (speaker.sent_at[onset.packet] + onset.offset_ns) as i64;
+            let matching = said.iter().find(|onset| (EARLIEST_NS..LATEST_NS).contains(&delay_of(onset)));
+            if let Some(onset) = matching {
+                anchor = Some((heard.timestamp, onset.packet, offset as i64 - onset.offset_ns as i64));
+                if (window.0..window.1).contains(&onset.packet) {
+                    audio_ns.push(delay_of(onset));
+                }
+            }
+        }
+        let Some((timestamp, packet, offsets)) = anchor else { continue };
+        let distance = heard.timestamp.wrapping_sub(timestamp) / ticks;
+        let packet = packet + distance as usize;
+        if (window.0..window.1).contains(&packet)
+            && let Some(&sent_at) = speaker.sent_at.get(packet)
+        {
+            delays_ns.push(heard.at as i64 - sent_at as i64 + offsets);
+        }
+    }
+    Ok(())
+}
+
+/// Packets that a listener should have got in the window's time, and those it got.
+fn throughput(speaker: &Leg, listener: &Leg, window: (usize, usize)) -> (u64, u64) {
+    let (from, to) = (speaker.sent_at[window.0] + SETTLED_NS, speaker.sent_at[window.1] + SETTLED_NS);
+    let came: Vec<u64> = listener.ear.heard.iter().map(|heard| heard.at).filter(|at| (from..to).contains(at)).collect();
+    let (Some(first), Some(last)) = (came.first(), came.last()) else { return ((window.1 - window.0) as u64, 0) };
+    let expected = expected(first - from, last - first, to - last);
+    (expected, (came.len() as u64).min(expected))
+}
+
+/// Packets that there should be, one every 20 ms, where the first comes `before` ns after the window's begin, the last
+/// `between` after it, and `after` before its end.
+fn expected(before: u64, between: u64, after: u64) -> u64 {
+    let periods = |span: u64| (span + 10_000_000) / 20_000_000;
+    periods(between) + 1 + periods(before).saturating_sub(1) + periods(after).saturating_sub(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_begins_late_or_ends_early_has_lost_packets() {
+        const MS: u64 = 1_000_000;
+        assert_eq!(expected(5 * MS, 980 * MS, 15 * MS), 50);
+        assert_eq!(expected(19 * MS, 960 * MS, 21 * MS), 49, "49 or 50 fit");
+        assert_eq!(expected(5 * MS, 480 * MS, 515 * MS), 50);
+        assert_eq!(expected(505 * MS, 480 * MS, 15 * MS), 49);
+    }
+}

@@ -1,0 +1,208 @@
+//! The generator's sockets: datagrams in batches with the time at which the kernel queued them.
+//!
+//! A datagram sent over the loopback interface is queued at its receiver while the sender's call runs. The kernel's stamp
+//! (`SO_TIMESTAMPNS`) is that moment, so how often the generator looks does not show in any delay.
+
+#![allow(unsafe_code, reason = "recvmmsg, setsockopt and clock_gettime are syscalls")]
+
+use std::io;
+use std::mem::{size_of, zeroed};
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use anyhow::{Result, ensure};
+
+/// Datagrams per look.
+const BATCH: usize = 32;
+/// Room for one datagram.
+const ROOM: usize = 2048;
+/// Room for the ancillary data of one datagram: one time stamp and its header, twice over.
+const CONTROL: usize = 64;
+/// Packets that may wait here while the generator sends.
+const RECEIVE_BUFFER: usize = 8 << 20;
+
+/// Nanoseconds since 1970: the clock of the kernel's stamps.
+pub(crate) fn now_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` outlives the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut time) };
+    nanoseconds(time)
+}
+
+fn nanoseconds(time: libc::timespec) -> u64 {
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// A non-blocking socket on a free loopback port, whose datagrams are stamped.
+pub(crate) fn open() -> Result<UdpSocket> {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    let reference = socket2::SockRef::from(&socket);
+    reference.set_recv_buffer_size(RECEIVE_BUFFER)?;
+    socket.set_nonblocking(true)?;
+    let on: libc::c_int = 1;
+    // SAFETY: `on` outlives the call and its size is given.
+    let refused = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_TIMESTAMPNS,
+            (&raw const on).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    } < 0;
+    ensure!(!refused, "the kernel stamps no datagrams: {}", io::Error::last_os_error());
+    Ok(socket)
+}
+
+/// Ancillary data, aligned as its header asks.
+#[repr(align(8))]
+#[derive(Clone, Copy)]
+struct Control([u8; CONTROL]);
+
+/// Buffers of one look.
+pub(crate) struct Batch {
+    buffers: Box<[[u8; ROOM]; BATCH]>,
+    controls: Box<[Control; BATCH]>,
+    names: Box<[libc::sockaddr_in; BATCH]>,
+    vectors: Box<[libc::iovec; BATCH]>,
+    headers: Box<[libc::mmsghdr; BATCH]>,
+}
+
+impl Batch {
+    pub(crate) fn new() -> Batch {
+        // SAFETY: all zeros is valid in all three structs: no address, no buffer, no name.
+        let (name, vector, header) = unsafe { (zeroed(), zeroed(), zeroed()) };
+        Batch {
+            buffers: Box::new([[0; ROOM]; BATCH]),
+            controls: Box::new([Control([0; CONTROL]); BATCH]),
+            names: Box::new([name; BATCH]),
+            vectors: Box::new([vector; BATCH]),
+            headers: Box::new([header; BATCH]),
+        }
+    }
+
+    /// Takes what waits in `socket`, at most a batch; returns how many datagrams.
+    pub(crate) fn receive(&mut self, socket: &UdpSocket) -> usize {
+        for index in 0..BATCH {
+            self.vectors[index] = libc::iovec { iov_base: self.buffers[index].as_mut_ptr().cast(), iov_len: ROOM };
+            let header = &mut self.headers[index].msg_hdr;
+            header.msg_name = (&raw mut self.names[index]).cast();
+            header.msg_namelen = size_of::<libc::sockaddr_in>() as libc::socklen_t;
+            header.msg_iov = &raw mut self.vectors[index];
+            header.msg_iovlen = 1;
+            header.msg_control = self.controls[index].0.as_mut_ptr().cast();
+            header.msg_controllen = CONTROL as _;
+        }
+        // SAFETY: every header points at a name, a vector, a buffer and control room that this struct owns.
+        let count = unsafe {
+            libc::recvmmsg(
+                socket.as_raw_fd(),
+                self.headers.as_mut_ptr(),
+                BATCH as u32,
+                libc::MSG_DONTWAIT,
+                std::ptr::null_mut(),
+            )
+        };
+        count.max(0) as usize
+    }
+
+    /// The datagram `index` of the last look: port of its sender, when the kernel queued it, and its bytes, which may be
+    /// altered in place.
+    pub(crate) fn datagram(&mut self, index: usize) -> (u16, u64, &mut [u8]) {
+        let header = &self.headers[index];
+        let at = stamp(&header.msg_hdr).unwrap_or_else(now_ns);
+        let length = (header.msg_len as usize).min(ROOM);
+        (u16::from_be(self.names[index].sin_port), at, &mut self.buffers[index][..length])
+    }
+}
+
+/// The kernel's stamp in the ancillary data.
+fn stamp(header: &libc::msghdr) -> Option<u64> {
+    // SAFETY: the kernel filled the control room that `header` names; CMSG_* stay within its length.
+    unsafe {
+        let mut control = libc::CMSG_FIRSTHDR(header);
+        while let Some(found) = control.as_ref() {
+            if found.cmsg_level == libc::SOL_SOCKET && found.cmsg_type == libc::SCM_TIMESTAMPNS {
+                return Some(nanoseconds(libc::CMSG_DATA(control).cast::<libc::timespec>().read_unaligned()));
+            }
+            control = libc::CMSG_NXTHDR(header, control);
+        }
+    }
+    None
+}
+
+/// Tells which of many sockets have something.
+pub(crate) struct Watch {
+    epoll: OwnedFd,
+    events: Vec<libc::epoll_event>,
+}
+
+impl Watch {
+    pub(crate) fn new() -> Result<Watch> {
+        // SAFETY: takes no pointers.
+        let raw = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+        ensure!(raw >= 0, "epoll: {}", io::Error::last_os_error());
+        // SAFETY: `raw` is open and owned by nobody else.
+        let epoll = unsafe { OwnedFd::from_raw_fd(raw) };
+        Ok(Watch { epoll, events: vec![libc::epoll_event { events: 0, u64: 0 }; 64] })
+    }
+
+    pub(crate) fn add(&self, socket: &UdpSocket, token: usize) -> Result<()> {
+        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: token as u64 };
+        let (epoll, socket) = (self.epoll.as_raw_fd(), socket.as_raw_fd());
+        // SAFETY: both descriptors are open, `event` outlives the call.
+        let refused = unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, socket, &raw mut event) } < 0;
+        ensure!(!refused, "epoll: {}", io::Error::last_os_error());
+        Ok(())
+    }
+
+    /// How many sockets have something now; `token` names them.
+    pub(crate) fn look(&mut self) -> usize {
+        let room = self.events.len() as libc::c_int;
+        // SAFETY: `events` has room for the number given; no time is waited.
+        let count = unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), self.events.as_mut_ptr(), room, 0) };
+        count.max(0) as usize
+    }
+
+    /// Token of the `index`th socket of the last look.
+    pub(crate) fn token(&self, index: usize) -> usize {
+        self.events[index].u64 as usize
+    }
+}
+
+/// Sends one datagram. A full queue shows as loss, which is what it is; an error left behind by ICMP is taken off the
+/// socket first.
+pub(crate) fn send(socket: &UdpSocket, to: SocketAddr, bytes: &[u8]) {
+    if let Err(error) = socket.send_to(bytes, to)
+        && error.kind() == io::ErrorKind::ConnectionRefused
+    {
+        let _ = socket.send_to(bytes, to);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn datagrams_carry_the_time_of_their_sending_not_of_the_look() {
+        let (here, there) = (open().unwrap(), open().unwrap());
+        let before = now_ns();
+        for n in 0..3_u8 {
+            send(&here, there.local_addr().unwrap(), &[n; 9]);
+        }
+        let after = now_ns();
+        // The look comes later than the sending by more than the sending took.
+        while now_ns() < after + (after - before) * 2 {
+            std::hint::spin_loop();
+        }
+        let mut batch = Batch::new();
+        assert_eq!(batch.receive(&there), 3);
+        for n in 0..3 {
+            let (port, at, bytes) = batch.datagram(n);
+            assert_eq!((port, &*bytes), (here.local_addr().unwrap().port(), &[n as u8; 9][..]));
+            assert!((before..=after).contains(&at), "{before} {at} {after}");
+        }
+        assert_eq!(batch.receive(&there), 0);
+    }
+}
