@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use media_engine::sip::digest::{Algorithm, Challenge, answer};
+use media_engine::sip::trunk::Destination;
 use media_engine::sip::{
     DialogId, Endpoint, EndpointConfig, Flow, FlowId, Message, Name, SipCommand, SipEvent, SipOutput, Sizes, Target,
     Transport, Trunk,
@@ -68,7 +69,7 @@ impl World {
             let trunk = |other: usize| Trunk {
                 name: format!("side{other}"),
                 addresses: vec![address(other).ip()],
-                target: address(other),
+                destinations: vec![Destination::udp(address(other))],
             };
             let trunks = (0..sides).filter(|other| *other != own).map(trunk).collect();
             let config = EndpointConfig { trunks, ..EndpointConfig::new("example.com", [own as u8; 32]) };

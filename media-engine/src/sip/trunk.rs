@@ -7,7 +7,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::sip::endpoint::Flow;
+use crate::sip::endpoint::{Flow, Transport};
 
 /// A carrier's SIP connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +16,39 @@ pub struct Trunk {
     pub name: String,
     /// Addresses from which calls are taken.
     pub addresses: Vec<IpAddr>,
-    /// Where calls go, over UDP.
-    pub target: SocketAddr,
+    /// Where calls go.
+    pub destinations: Vec<Destination>,
+}
+
+/// One place to which a trunk's calls can go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destination {
+    /// Host as it was configured: in Request-URIs, and the name that a TLS certificate must be for.
+    pub host: String,
+    /// Port as it was configured.
+    pub port: Option<u16>,
+    /// What carries requests there.
+    pub transport: Transport,
+    /// Its addresses as they were last resolved, in the order to be tried.
+    pub addresses: Vec<SocketAddr>,
+    /// Lower is tried first (RFC 2782).
+    pub priority: u16,
+    /// Share of calls among destinations of the same priority (RFC 2782).
+    pub weight: u16,
+}
+
+impl Destination {
+    /// A destination by its address over UDP, as good as any other.
+    pub fn udp(address: SocketAddr) -> Destination {
+        Destination {
+            host: address.ip().to_string(),
+            port: Some(address.port()),
+            transport: Transport::Udp,
+            addresses: vec![address],
+            priority: 0,
+            weight: 1,
+        }
+    }
 }
 
 /// The trunk that a message on `flow` comes from, if any.
@@ -32,7 +63,7 @@ pub(crate) fn trunk_of<'t>(trunks: &'t [Trunk], flow: &Flow) -> Option<&'t Trunk
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sip::endpoint::{FlowId, Transport};
+    use crate::sip::endpoint::FlowId;
 
     fn flow(transport: Transport, peer: &str) -> Flow {
         Flow { id: FlowId(1), transport, local: "192.0.2.1:5060".parse().unwrap(), peer: peer.parse().unwrap() }
@@ -43,7 +74,7 @@ mod tests {
         let trunks = [Trunk {
             name: "carrier".into(),
             addresses: vec!["198.51.100.7".parse().unwrap()],
-            target: "198.51.100.7:5060".parse().unwrap(),
+            destinations: vec![Destination::udp("198.51.100.7:5060".parse().unwrap())],
         }];
         for (transport, peer, found) in [
             (Transport::Udp, "198.51.100.7:5060", true),

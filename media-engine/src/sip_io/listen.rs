@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use super::Listener;
 use crate::config::TrunkConfig;
 use crate::error::StartError;
+use crate::sip::trunk::Destination;
 use crate::sip::{Transport, Trunk};
 
 /// Port of SIP where none is written.
@@ -124,7 +125,11 @@ pub(super) async fn resolve_trunk(trunk: &TrunkConfig) -> Result<Trunk, StartErr
         }
     }
     let target = *addresses.first().ok_or_else(|| fail("expected at least one address".into()))?;
-    Ok(Trunk { name: trunk.name.clone(), addresses: addresses.iter().map(SocketAddr::ip).collect(), target })
+    Ok(Trunk {
+        name: trunk.name.clone(),
+        addresses: addresses.iter().map(SocketAddr::ip).collect(),
+        destinations: vec![Destination::udp(target)],
+    })
 }
 
 /// `address`, `address:port`, `[v6]:port`.

@@ -102,12 +102,14 @@ impl Endpoint {
             Target::Trunk { name, user } => {
                 let trunk =
                     self.config.trunks.iter().find(|trunk| trunk.name == *name).ok_or((404, "No Such Trunk"))?;
-                let host = match trunk.target.port() {
-                    5060 if trunk.target.is_ipv4() => trunk.target.ip().to_string(),
-                    _ => trunk.target.to_string(),
+                let address = trunk.destinations.iter().find_map(|destination| destination.addresses.first().copied());
+                let address = address.ok_or((503, "No Address"))?;
+                let host = match address.port() {
+                    5060 if address.is_ipv4() => address.ip().to_string(),
+                    _ => address.to_string(),
                 };
                 let uri = format!("sip:{}@{host}", escape_user(user));
-                let flow = self.listener_towards(trunk.target).ok_or((503, "No UDP Listener"))?;
+                let flow = self.listener_towards(address).ok_or((503, "No UDP Listener"))?;
                 Ok(vec![Destination { to: format!("<{uri}>"), uri, flow, routes: Vec::new() }])
             }
             Target::User(user) => {

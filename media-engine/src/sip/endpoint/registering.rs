@@ -45,7 +45,8 @@ pub(super) struct OwnRegistration {
 impl Endpoint {
     /// Registers `user` at a trunk, in place of an earlier registration of the same user there.
     pub(super) fn register(&mut self, trunk: String, user: String, password: String, expires: Duration, now: Instant) {
-        let target = self.config.trunks.iter().find(|known| known.name == trunk).map(|known| known.target);
+        let target = self.config.trunks.iter().find(|known| known.name == trunk);
+        let target = target.and_then(|known| known.destinations.first()?.addresses.first().copied());
         let Some((target, flow)) = target.and_then(|target| Some((target, self.listener_towards(target)?))) else {
             return self.event(SipEvent::RegistrationState { trunk, user, ok: false, status: 503 });
         };

@@ -45,7 +45,7 @@ pub(super) fn config() -> EndpointConfig {
         trunks: vec![Trunk {
             name: "carrier".into(),
             addresses: vec!["198.51.100.7".parse().unwrap()],
-            target: "198.51.100.7:5060".parse().unwrap(),
+            destinations: vec![crate::sip::trunk::Destination::udp("198.51.100.7:5060".parse().unwrap())],
         }],
         ..EndpointConfig::new("example.com", [9; 32])
     }
