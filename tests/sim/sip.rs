@@ -70,6 +70,7 @@ impl World {
                 name: format!("side{other}"),
                 addresses: vec![address(other).ip()],
                 destinations: vec![Destination::udp(address(other))],
+                ..Trunk::default()
             };
             let trunks = (0..sides).filter(|other| *other != own).map(trunk).collect();
             let config = EndpointConfig { trunks, ..EndpointConfig::new("example.com", [own as u8; 32]) };
@@ -199,6 +200,7 @@ fn invite_of(target: Target) -> SipCommand {
         target,
         from_user: "+15550100".into(),
         from_display: None,
+        anonymous: false,
         headers: vec![],
         sdp: OFFER.into(),
         webrtc_sdp: None,
@@ -691,6 +693,7 @@ fn finished_calls(count: u64) -> Duration {
             target,
             from_user,
             from_display: None,
+            anonymous: false,
             headers: vec![],
             sdp,
             webrtc_sdp: None,

@@ -422,6 +422,7 @@ impl CallTask {
             target,
             from_user,
             from_display: None,
+            anonymous: false,
             headers: Vec::new(),
             sdp,
             webrtc_sdp,

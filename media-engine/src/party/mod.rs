@@ -145,6 +145,7 @@ impl Party {
             target: Target::Trunk { name: TRUNK.into(), user: to.into() },
             from_user: from.into(),
             from_display: None,
+            anonymous: false,
             headers: Vec::new(),
             sdp,
             webrtc_sdp: None,

@@ -13,7 +13,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::sip::endpoint::Flow;
+use crate::sip::endpoint::{Flow, TrunkIndex};
 use crate::sip::header::Name;
 use crate::sip::message::Message;
 use crate::sip::uri::Uri;
@@ -41,6 +41,8 @@ pub(crate) struct Dialog {
     pub(crate) flow: Flow,
     /// Our Contact value.
     pub(crate) contact: Box<str>,
+    /// The trunk whose challenges are answered, by its place in the configuration.
+    pub(crate) trunk: Option<TrunkIndex>,
 }
 
 impl Dialog {
@@ -60,6 +62,7 @@ impl Dialog {
             routes: invite.headers(Name::RecordRoute).map(Box::from).collect(),
             flow,
             contact: contact.into(),
+            trunk: None,
         }
     }
 
@@ -81,6 +84,7 @@ impl Dialog {
             routes: routes.into(),
             flow,
             contact: contact.into(),
+            trunk: None,
         }
     }
 

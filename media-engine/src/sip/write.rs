@@ -56,6 +56,23 @@ impl RequestBuilder {
     }
 }
 
+/// A request of ours once more: with another Via, number and proof of who we are, all else as it was.
+pub fn again(request: &Message<'_>, via: &str, cseq: u32, proof: Name, value: &str) -> Vec<u8> {
+    let method = request.method().map_or("", |method| method.as_str());
+    let mut written = RequestBuilder::new(method, request.request_uri().map_or("", |uri| uri.as_str()));
+    written = written.header("Via", via);
+    for (name, value) in request.all_headers() {
+        written = match Name::parse(name) {
+            Name::Via | Name::ContentLength => written,
+            Name::CSeq => written.header(name, format_args!("{cseq} {method}")),
+            known if known == proof => written,
+            _ => written.header(name, value),
+        };
+    }
+    written = written.header(proof.as_str(), value);
+    finish(written.head, request.body().to_vec())
+}
+
 /// Writes one response.
 #[derive(Clone, Debug)]
 pub struct ResponseBuilder {

@@ -11,7 +11,6 @@ use super::flow::Flow;
 use crate::sip::digest::{Algorithm, Credentials, NonceStore, Verdict, ha1};
 use crate::sip::header::Name;
 use crate::sip::message::Message;
-use crate::sip::trunk::trunk_of;
 
 /// How long a nonce can be used before it is called stale. Its counts are remembered, so age is no danger.
 const NONCE_LIFE: Duration = Duration::from_secs(3600);
@@ -27,8 +26,8 @@ pub(super) enum Admission<T> {
 impl Endpoint {
     /// Whether an INVITE may start a call, and whose it is.
     pub(super) fn admit_call(&mut self, flow: &Flow, request: &Message<'_>, now: Instant) -> Admission<Source> {
-        if let Some(trunk) = trunk_of(&self.config.trunks, flow) {
-            return Admission::Admitted(Source::Trunk(trunk.name.clone()));
+        if let Some(state) = self.trunks.iter().find(|state| state.trunk.owns(flow)) {
+            return Admission::Admitted(Source::Trunk(state.trunk.name.clone()));
         }
         let from = request.from().ok().and_then(|from| from.uri.user_decoded()).unwrap_or_default().into_owned();
         match self.authenticate(request, now) {

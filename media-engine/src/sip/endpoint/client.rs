@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::flow::Flow;
-use super::tables::{Client, ClientId, ClientState, ClientUser, client_key};
+use super::tables::{Client, ClientId, ClientState, ClientUser, Original, client_key};
+use super::trunking::TrunkIndex;
 use super::{Endpoint, Timeout};
 use crate::sip::dialog::Dialog;
 use crate::sip::header::Name;
@@ -22,6 +23,21 @@ impl Endpoint {
         user: ClientUser,
         now: Instant,
     ) -> ClientId {
+        self.start_client_of(None, flow, branch, method, bytes, user, now)
+    }
+
+    /// As [`start_client`](Self::start_client), for a request that a trunk may challenge.
+    #[expect(clippy::too_many_arguments, reason = "a transaction is what it is")]
+    pub(super) fn start_client_of(
+        &mut self,
+        trunk: Option<TrunkIndex>,
+        flow: Flow,
+        branch: &str,
+        method: Method<'_>,
+        bytes: Vec<u8>,
+        user: ClientUser,
+        now: Instant,
+    ) -> ClientId {
         let pace = self.pace(&flow);
         let state = match method {
             Method::Invite => ClientState::Invite(ClientInvite::start(now, &pace)),
@@ -29,10 +45,13 @@ impl Endpoint {
         };
         let id = self.tables.client_id();
         self.transmit(flow, bytes.clone());
+        let original = trunk
+            .filter(|trunk| self.trunk(*trunk).settings.credentials.is_some())
+            .map(|trunk| Box::new(Original { trunk, bytes: bytes.clone(), answered: 0 }));
         // Over a reliable transport only INVITE is needed again, for its ACK and CANCEL.
         let bytes = if pace.reliable && method != Method::Invite { Vec::new() } else { bytes };
         let key = client_key(branch, method.as_str()).into();
-        let client = Client { id, key, state, flow, bytes, user, timer: None, forget_at: None };
+        let client = Client { id, key, state, flow, bytes, user, timer: None, forget_at: None, original };
         self.tables.client_insert(Box::new(client));
         if let Some(client) = self.tables.client_take(id) {
             self.settle_client(client, Some(state), now);
@@ -53,7 +72,7 @@ impl Endpoint {
         let request = dialog.request(method.as_str(), cseq, &self.via(&flow, &branch));
         let request = request.header("User-Agent", &self.config.user_agent);
         let bytes = finish(request, dialog).build();
-        self.start_client(flow, &branch, method, bytes, user, now)
+        self.start_client_of(dialog.trunk, flow, &branch, method, bytes, user, now)
     }
 
     /// Gives up a request after `limit`, also when provisional answers have come.
@@ -99,7 +118,7 @@ impl Endpoint {
         if effects.transmit || effects.acknowledge {
             self.transmit(client.flow, client.bytes.clone());
         }
-        if effects.deliver {
+        if effects.deliver && !self.answer_challenge(&mut client, response, status, now) {
             self.deliver(&mut client, flow, response, status, now);
         }
         self.settle_client(client, state, now);
@@ -137,7 +156,22 @@ impl Endpoint {
 
     fn deliver(&mut self, client: &mut Client, flow: &Flow, response: &Message<'_>, status: u16, now: Instant) {
         match &client.user {
-            ClientUser::Fork(_) => self.fork_answer(client, flow, response, status, now),
+            ClientUser::Fork(fork) => {
+                let (place, dialog, abandoned) = (fork.place.clone(), fork.dialog, fork.abandoned);
+                if let Some(place) = place {
+                    self.place_answered(&place, response, status, now);
+                    if !abandoned {
+                        self.attempt_answered(dialog);
+                    }
+                }
+                self.fork_answer(client, flow, response, status, now);
+            }
+            ClientUser::Probe(place) => {
+                if StatusClass::of(status) != StatusClass::Provisional {
+                    let place = place.clone();
+                    self.place_answered(&place, response, status, now);
+                }
+            }
             ClientUser::Reinvite(dialog) => self.reinvite_answer(*dialog, flow, response, status, now),
             ClientUser::Refresh(dialog) => self.refresh_answer(*dialog, flow, response, status, now),
             ClientUser::Register(index) => self.register_answer(*index, response, status, now),
@@ -153,11 +187,20 @@ impl Endpoint {
 
     fn deliver_time_out(&mut self, client: &mut Client, now: Instant) {
         match &client.user {
-            ClientUser::Fork(_) => self.fork_failed(client, 408, "Request Timeout".into(), now),
+            ClientUser::Fork(fork) => {
+                if let Some(place) = fork.place.clone() {
+                    self.place_failed(&place, "no answer", None, now);
+                }
+                self.fork_failed(client, 408, "Request Timeout".into(), now);
+            }
+            ClientUser::Probe(place) => {
+                let place = place.clone();
+                self.place_failed(&place, "OPTIONS is not answered", None, now);
+            }
             ClientUser::Reinvite(dialog) | ClientUser::Refresh(dialog) => {
                 self.dialog_is_dead(*dialog, "no answer", now);
             }
-            ClientUser::Register(index) => self.register_failed(*index, 408),
+            ClientUser::Register(index) => self.register_failed(*index, 408, None, now),
             ClientUser::Nobody => {}
         }
     }

@@ -25,7 +25,7 @@ impl DialogId {
 /// Where an outgoing call goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// Through a trunk from the configuration, from a UDP listener.
+    /// Through a trunk from the configuration: its destinations are tried in turn.
     Trunk {
         /// The trunk's name.
         name: String,
@@ -56,6 +56,8 @@ pub enum SipCommand {
         from_user: String,
         /// Display name of From.
         from_display: Option<String>,
+        /// The caller is not to be shown to the callee (RFC 3323).
+        anonymous: bool,
         /// Extra headers. Names that the endpoint writes itself and values with control characters are left out.
         headers: Vec<(String, String)>,
         /// The offer.
@@ -154,7 +156,9 @@ pub enum SipCommand {
         /// The time to ask for.
         expires: Duration,
     },
-    /// Refuses new calls from now on with 503; running ones go on.
+    /// Starts what trunks do by themselves: registrations, and probes of their health.
+    TrunksStart,
+    /// Refuses new calls from now on with 503 and unregisters; running ones go on.
     Drain,
 }
 
@@ -174,6 +178,7 @@ impl std::fmt::Debug for SipCommand {
             SipCommand::CredentialSet { .. } => ("CredentialSet", None),
             SipCommand::Info { dialog, .. } => ("Info", Some(dialog)),
             SipCommand::Register { .. } => ("Register", None),
+            SipCommand::TrunksStart => ("TrunksStart", None),
             SipCommand::Drain => ("Drain", None),
         };
         match dialog {

@@ -151,11 +151,17 @@ impl Endpoint {
             self.wheel.cancel(key);
         }
         self.detach(&mut leg);
+        if let Some(trunk) = leg.trunk.take() {
+            self.trunks[trunk.0].calls -= 1;
+        }
         match leg.state {
             LegState::Ringing(ringing) => self.forget_tag(&ringing.dialog.local_tag, leg.id),
             LegState::Calling(calling) => {
                 for (client, _) in calling.forks {
                     self.abandon_fork(client, now);
+                }
+                if let Some(patience) = calling.attempts.and_then(|attempts| attempts.patience) {
+                    self.wheel.cancel(patience);
                 }
             }
             LegState::Talking(talking) => {

@@ -26,10 +26,14 @@ pub enum SipEvent {
         dialog: DialogId,
         /// Who calls.
         from: Source,
-        /// User part of From.
+        /// User part of From, or of P-Asserted-Identity where the trunk's word is taken; a number as `+` and digits.
         from_user: String,
         /// Display name of From.
         from_display: Option<String>,
+        /// The caller wants not to be shown (RFC 3323).
+        anonymous: bool,
+        /// The headers that its trunk's `pass_headers` names.
+        headers: Vec<(String, String)>,
         /// User part of the Request-URI: the number that was called.
         to_user: String,
         /// Call-ID.
@@ -120,6 +124,17 @@ pub enum SipEvent {
         /// Final status; 408 when nobody answered, 503 when nothing could be sent.
         status: u16,
     },
+    /// An address of a trunk stopped answering, or answers again.
+    TrunkHealth {
+        /// The trunk's name.
+        trunk: String,
+        /// The address.
+        address: SocketAddr,
+        /// Calls go there again; else it is set aside.
+        healthy: bool,
+        /// In words.
+        why: String,
+    },
     /// A stranger or a message was refused; for counters and logs.
     Refused {
         /// Who sent it.
@@ -142,7 +157,10 @@ impl SipEvent {
             | SipEvent::ReinviteFailed { dialog, .. }
             | SipEvent::Info { dialog, .. }
             | SipEvent::Ended { dialog, .. } => Some(*dialog),
-            SipEvent::Registered { .. } | SipEvent::RegistrationState { .. } | SipEvent::Refused { .. } => None,
+            SipEvent::Registered { .. }
+            | SipEvent::RegistrationState { .. }
+            | SipEvent::TrunkHealth { .. }
+            | SipEvent::Refused { .. } => None,
         }
     }
 }

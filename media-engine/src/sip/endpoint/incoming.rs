@@ -11,9 +11,10 @@ use super::session::{Proposal, add_session};
 use super::tables::ServerId;
 use super::{ALLOW, Endpoint, SDP, SUPPORTED, TagOwner, Timeout};
 use crate::sip::dialog::Dialog;
-use crate::sip::header::Name;
+use crate::sip::header::{Name, NameAddr, SplitOutside};
 use crate::sip::message::Message;
 use crate::sip::transaction::{Pace, Resend};
+use crate::sip::trunk::TrunkSettings;
 use crate::sip::write::ResponseBuilder;
 
 /// A 2xx for an INVITE or re-INVITE.
@@ -51,6 +52,13 @@ impl Endpoint {
             Proposal::Agreed(session) => Some(session),
             Proposal::TooSmall => return self.refuse(flow, invite, 422, "session_interval"),
         };
+        let trunk = match &source {
+            Source::Trunk(name) => self.trunk_named(name),
+            Source::User(_) => None,
+        };
+        if trunk.is_some_and(|trunk| !self.has_channel(trunk, now)) {
+            return self.refuse(flow, invite, 503, "trunk_full");
+        }
         if !self.has_room_for_leg() || !self.has_room() {
             return self.refuse(flow, invite, 503, "full");
         }
@@ -59,7 +67,8 @@ impl Endpoint {
         let tag = self.tokens.fresh();
         let to_user = invite.request_uri().ok().and_then(|uri| uri.user_decoded()).unwrap_or_default().into_owned();
         let server = self.open_invite(flow, invite, bytes, &tag, id);
-        let dialog = Dialog::uas(invite, &tag, *flow, self.contact(flow, &to_user));
+        let mut dialog = Dialog::uas(invite, &tag, *flow, self.contact(flow, &to_user));
+        dialog.trunk = trunk;
         self.tags.insert(dialog.local_tag.clone(), TagOwner::Leg(id));
         let wants_offer = sdp.is_none();
         let peer = PeerAbilities::of(invite);
@@ -67,16 +76,30 @@ impl Endpoint {
         let ringing = Ringing { invite: server, cseq, dialog, wants_offer, session, peer };
         let mut leg = Leg::new(id, LegState::Ringing(Box::new(ringing)));
         self.attach(&mut leg, flow);
+        if let Some(trunk) = trunk {
+            self.belongs_to(&mut leg, trunk);
+        }
         self.rearm_after(&mut leg.timer, self.config.unanswered, now, Timeout::Leg(id));
         self.legs.insert(id, leg);
-        let from = invite.from().ok();
+        let settings = trunk.map(|trunk| &self.trunk(trunk).settings);
+        let (from_user, from_display) = caller(invite, settings);
+        let call_id = invite.call_id().unwrap_or_default().to_owned();
+        let anonymous = invite.extension("Privacy").is_some_and(|privacy| {
+            privacy.split([';', ',']).any(|word| matches!(word.trim(), "id" | "user" | "header" | "full"))
+        });
+        let passes = |name: &str| settings.is_some_and(|trunk| trunk.passes(name));
+        let headers = invite.all_headers().filter(|(name, _)| passes(name));
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let to_user = settings.map_or(to_user.clone(), |trunk| trunk.numbers.from_trunk(&to_user));
         self.event(SipEvent::Incoming {
             dialog: id,
             from: source,
-            from_user: from.and_then(|from| from.uri.user_decoded()).unwrap_or_default().into_owned(),
-            from_display: from.and_then(|from| from.display_name()).map(|name| name.into_owned()),
+            from_user,
+            from_display,
+            anonymous,
+            headers,
             to_user,
-            call_id: invite.call_id().unwrap_or_default().to_owned(),
+            call_id,
             sdp,
         });
     }
@@ -191,6 +214,18 @@ impl Endpoint {
             _ => {}
         }
     }
+}
+
+/// User part and display name of who calls: by P-Asserted-Identity where the trunk's word is taken, else by From.
+fn caller(invite: &Message<'_>, trunk: Option<&TrunkSettings>) -> (String, Option<String>) {
+    let asserted = invite.extension("P-Asserted-Identity").filter(|_| trunk.is_some_and(|trunk| trunk.assert_identity));
+    let asserted = asserted
+        .and_then(|list| SplitOutside::new(list, b',').find_map(|value| NameAddr::parse(value).ok()))
+        .filter(|address| address.uri.user.is_some());
+    let Some(address) = asserted.or(invite.from().ok()) else { return (String::new(), None) };
+    let user = address.uri.user_decoded().unwrap_or_default();
+    let user = trunk.map_or_else(|| user.to_string(), |trunk| trunk.numbers.from_trunk(&user));
+    (user, address.display_name().map(|name| name.into_owned()))
 }
 
 /// All values of a header, as one line.

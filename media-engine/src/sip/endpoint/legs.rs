@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::command::DialogId;
 use super::flow::{Flow, FlowId};
 use super::tables::{ClientId, ServerId};
+use super::trunking::{Attempts, TrunkIndex};
 use crate::sip::dialog::Dialog;
 use crate::sip::transaction::Resend;
 use crate::sip::wheel::TimerKey;
@@ -25,6 +26,8 @@ pub(super) struct Leg {
     pub(super) session_timer: Option<TimerKey>,
     /// Connections that it hangs on.
     pub(super) flows: Vec<FlowId>,
+    /// The trunk whose call it is.
+    pub(super) trunk: Option<TrunkIndex>,
 }
 
 pub(super) enum LegState {
@@ -55,6 +58,8 @@ pub(super) struct Calling {
     pub(super) failure: Option<(u16, String)>,
     /// The last progress told, so that forks that ring together are told once.
     pub(super) progress: u16,
+    /// A trunk's call: what further places would be called with.
+    pub(super) attempts: Option<Box<Attempts>>,
 }
 
 pub(super) struct Talking {
@@ -118,7 +123,7 @@ impl SessionTimer {
 
 impl Leg {
     pub(super) fn new(id: DialogId, state: LegState) -> Box<Leg> {
-        Box::new(Leg { id, state, timer: None, session_timer: None, flows: Vec::new() })
+        Box::new(Leg { id, state, timer: None, session_timer: None, flows: Vec::new(), trunk: None })
     }
 
     /// Whether the engine still knows this leg.

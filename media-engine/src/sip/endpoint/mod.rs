@@ -19,9 +19,11 @@
 //! Sources: RFC 3261, 3262 (refused), 3311, 3326, 3327, 3581, 4028, 4320, 5626, 6026, 7118.
 
 mod admission;
+mod challenging;
 mod client;
 mod command;
 mod config;
+mod connecting;
 mod ending;
 mod event;
 mod flow;
@@ -38,6 +40,7 @@ mod session;
 mod status;
 mod tables;
 mod tokens;
+mod trunking;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -49,6 +52,9 @@ pub use flow::{Flow, FlowId, Transport};
 use legs::Leg;
 use tables::{ClientId, ServerId, Tables};
 use tokens::Tokens;
+pub(crate) use trunking::TrunkIndex;
+use trunking::TrunkState;
+pub use trunking::{PlaceStatus, TrunkStatus};
 
 use crate::sip::digest::NonceStore;
 use crate::sip::registrar::Registrar;
@@ -68,6 +74,7 @@ pub struct Endpoint {
     config: EndpointConfig,
     tokens: Tokens,
     listeners: Vec<Flow>,
+    trunks: Vec<TrunkState>,
     tables: Tables,
     legs: HashMap<DialogId, Box<Leg>>,
     /// Our tags of calls in progress.
@@ -101,12 +108,17 @@ enum Timeout {
     Session(DialogId),
     /// A registration of our own, by its place.
     Register(usize),
+    /// The place of a trunk that a call tries has been silent.
+    Attempt(DialogId),
+    /// A trunk is to be asked whether it lives.
+    Probe(TrunkIndex),
 }
 
 impl Endpoint {
     /// An endpoint without listeners or users.
-    pub fn new(config: EndpointConfig) -> Endpoint {
+    pub fn new(mut config: EndpointConfig) -> Endpoint {
         Endpoint {
+            trunks: std::mem::take(&mut config.trunks).into_iter().map(TrunkState::new).collect(),
             tokens: Tokens::new(&config.seed),
             registrar: Registrar::new(config.limits),
             registrations: Vec::new(),
@@ -152,8 +164,8 @@ impl Endpoint {
     /// Takes an order of the engine.
     pub fn handle_command(&mut self, command: SipCommand, now: Instant) {
         match command {
-            SipCommand::Invite { dialog, target, from_user, from_display, headers, sdp, webrtc_sdp } => {
-                let call = outgoing::Call { dialog, from_user, from_display, headers, sdp, webrtc_sdp };
+            SipCommand::Invite { dialog, target, from_user, from_display, anonymous, headers, sdp, webrtc_sdp } => {
+                let call = outgoing::Call { dialog, from_user, from_display, anonymous, headers, sdp, webrtc_sdp };
                 self.invite(call, &target, now);
             }
             SipCommand::Progress { dialog, status, sdp } => self.progress(dialog, status, sdp, now),
@@ -173,7 +185,11 @@ impl Endpoint {
             SipCommand::Register { trunk, user, password, expires } => {
                 self.register(trunk, user, password, expires, now);
             }
-            SipCommand::Drain => self.draining = true,
+            SipCommand::TrunksStart => self.start_trunks(now),
+            SipCommand::Drain => {
+                self.draining = true;
+                self.unregister(now);
+            }
         }
     }
 
@@ -186,6 +202,8 @@ impl Endpoint {
                 Timeout::Leg(dialog) => self.leg_timer(dialog, now),
                 Timeout::Session(dialog) => self.session_timer(dialog, now),
                 Timeout::Register(index) => self.registration_timer(index, now),
+                Timeout::Attempt(dialog) => self.attempt_timer(dialog, now),
+                Timeout::Probe(trunk) => self.probe(trunk, now),
             }
         }
         for change in self.registrar.expire(now) {

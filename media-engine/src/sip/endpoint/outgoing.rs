@@ -21,7 +21,9 @@ use super::{ALLOW, Endpoint, SDP, TagOwner, Timeout};
 use crate::sip::dialog::Dialog;
 use crate::sip::header::{Name, quote};
 use crate::sip::message::{Message, Method, Start};
+use super::trunking::Place;
 use crate::sip::transaction::{ClientInvite, StatusClass};
+use crate::sip::trunk::TrunkSettings;
 use crate::sip::uri::{Uri, escape_user};
 use crate::sip::write::RequestBuilder;
 
@@ -30,6 +32,8 @@ pub(super) struct Call {
     pub(super) dialog: DialogId,
     pub(super) from_user: String,
     pub(super) from_display: Option<String>,
+    /// The caller is not to be shown (RFC 3323): only asserted to the trunk.
+    pub(super) anonymous: bool,
     pub(super) headers: Vec<(String, String)>,
     pub(super) sdp: String,
     /// For contacts behind a WebSocket: browsers.
@@ -37,11 +41,21 @@ pub(super) struct Call {
 }
 
 /// One place to call.
-struct Destination {
-    uri: String,
-    to: String,
-    flow: Flow,
-    routes: Vec<String>,
+pub(super) struct Goal {
+    pub(super) uri: String,
+    pub(super) to: String,
+    pub(super) flow: Flow,
+    pub(super) routes: Vec<String>,
+    /// Of a trunk.
+    pub(super) place: Option<Place>,
+}
+
+/// Who calls.
+struct Identity {
+    /// From, with our tag.
+    local: String,
+    /// P-Asserted-Identity.
+    asserted: Option<String>,
 }
 
 /// Headers that the endpoint writes itself.
@@ -74,64 +88,56 @@ impl Endpoint {
         if self.legs.contains_key(&id) {
             return;
         }
-        let destinations = match self.destinations(target) {
+        let goals = match self.goals(target) {
             _ if self.draining => Err((503, "Shutting Down")),
-            Ok(_) if !self.has_room_for_leg() || !self.has_room() => Err((503, "Too Many Calls")),
+            _ if !self.has_room_for_leg() || !self.has_room() => Err((503, "Too Many Calls")),
             found => found,
         };
-        let destinations = match destinations {
-            Ok(destinations) => destinations,
-            Err((status, reason)) => {
+        let goals = match (goals, target) {
+            (Err((status, reason)), _) => {
                 return self.event(SipEvent::Failed { dialog: id, status, reason: reason.into() });
             }
+            (Ok(_), Target::Trunk { name, user }) => return self.invite_trunk(call, name, user, now),
+            (Ok(goals), _) => goals,
         };
         let mut leg = Leg::new(id, LegState::Calling(Calling::default()));
-        for destination in destinations {
-            let client = self.start_fork(&call, &destination, now);
-            self.attach(&mut leg, &destination.flow);
+        for goal in goals {
+            let flow = goal.flow;
+            let client = self.start_fork(&call, goal, now);
+            self.attach(&mut leg, &flow);
             if let LegState::Calling(calling) = &mut leg.state {
-                calling.forks.push((client, destination.flow));
+                calling.forks.push((client, flow));
             }
         }
         self.rearm_after(&mut leg.timer, self.config.unanswered, now, Timeout::Leg(id));
         self.legs.insert(id, leg);
     }
 
-    fn destinations(&self, target: &Target) -> Result<Vec<Destination>, (u16, &'static str)> {
+    /// Where to call at once; a trunk's places are tried one after the other (`trunking`).
+    fn goals(&self, target: &Target) -> Result<Vec<Goal>, (u16, &'static str)> {
         match target {
-            Target::Trunk { name, user } => {
-                let trunk =
-                    self.config.trunks.iter().find(|trunk| trunk.name == *name).ok_or((404, "No Such Trunk"))?;
-                let address = trunk.destinations.iter().find_map(|destination| destination.addresses.first().copied());
-                let address = address.ok_or((503, "No Address"))?;
-                let host = match address.port() {
-                    5060 if address.is_ipv4() => address.ip().to_string(),
-                    _ => address.to_string(),
-                };
-                let uri = format!("sip:{}@{host}", escape_user(user));
-                let flow = self.listener_towards(address).ok_or((503, "No UDP Listener"))?;
-                Ok(vec![Destination { to: format!("<{uri}>"), uri, flow, routes: Vec::new() }])
-            }
+            Target::Trunk { .. } => Ok(Vec::new()),
             Target::User(user) => {
                 let to = format!("<sip:{}@{}>", escape_user(user), self.config.domain);
                 let bindings = self.registrar.bindings(user);
                 if bindings.is_empty() {
                     return Err((480, "Not Registered"));
                 }
-                let destination = |binding: &crate::sip::registrar::Binding| Destination {
+                let goal = |binding: &crate::sip::registrar::Binding| Goal {
                     uri: binding.uri.clone(),
                     to: to.clone(),
                     flow: binding.flow,
                     routes: binding.path.clone(),
+                    place: None,
                 };
-                Ok(bindings.iter().map(destination).collect())
+                Ok(bindings.iter().map(goal).collect())
             }
             Target::Uri { uri, addr } => {
                 if !Uri::parse(uri).is_ok_and(|uri| uri.scheme.is_sip()) {
                     return Err((416, "Unsupported URI Scheme"));
                 }
                 let flow = self.listener_towards(*addr).ok_or((503, "No UDP Listener"))?;
-                Ok(vec![Destination { uri: uri.clone(), to: format!("<{uri}>"), flow, routes: Vec::new() }])
+                Ok(vec![Goal { uri: uri.clone(), to: format!("<{uri}>"), flow, routes: Vec::new(), place: None }])
             }
         }
     }
@@ -142,27 +148,27 @@ impl Endpoint {
         self.listeners.iter().find(fits).map(|flow| flow.towards(peer))
     }
 
-    fn start_fork(&mut self, call: &Call, destination: &Destination, now: Instant) -> ClientId {
+    pub(super) fn start_fork(&mut self, call: &Call, goal: Goal, now: Instant) -> ClientId {
         let (branch, call_id) = (self.tokens.branch(), self.tokens.fresh());
         let local_tag = self.tokens.invite_tag(&call_id);
-        let address = format!("<sip:{}@{}>;tag={local_tag}", escape_user(&call.from_user), self.config.domain);
-        let local = match &call.from_display {
-            Some(display) => format!("{} {address}", quote(display)),
-            None => address,
-        };
-        let contact = self.contact(&destination.flow, &call.from_user);
-        let mut request =
-            RequestBuilder::new("INVITE", &destination.uri).header("Via", self.via(&destination.flow, &branch));
-        for route in &destination.routes {
+        let Goal { uri, to, flow, routes, place } = goal;
+        let Identity { local, asserted } = self.identity(call, place.as_ref(), &local_tag);
+        let trunk = place.as_ref().map(|place| place.trunk);
+        let account = trunk.and_then(|trunk| self.trunk(trunk).settings.credentials.as_ref());
+        let contact = self.contact(&flow, account.map_or(&call.from_user, |account| &account.user));
+        let mut request = RequestBuilder::new("INVITE", &uri).header("Via", self.via(&flow, &branch));
+        for route in &routes {
             request = request.header("Route", route);
         }
         request = request
             .header("Max-Forwards", 70)
             .header("From", &local)
-            .header("To", &destination.to)
+            .header("To", &to)
             .header("Call-ID", &call_id)
             .header("CSeq", "1 INVITE")
             .header("Contact", &contact)
+            .header_opt("P-Asserted-Identity", asserted)
+            .header_opt("Privacy", call.anonymous.then_some("id"))
             .header("Allow", ALLOW)
             .header("User-Agent", &self.config.user_agent);
         for (name, value) in &call.headers {
@@ -170,7 +176,7 @@ impl Endpoint {
                 request = request.header(name, value);
             }
         }
-        let browser = call.webrtc_sdp.as_ref().filter(|_| destination.flow.transport.is_websocket());
+        let browser = call.webrtc_sdp.as_ref().filter(|_| flow.transport.is_websocket());
         let bytes = request.body(SDP, browser.unwrap_or(&call.sdp).clone()).build();
         let fork = Box::new(Fork {
             dialog: call.dialog,
@@ -181,11 +187,31 @@ impl Endpoint {
             provisional: false,
             cancelled: false,
             winner: None,
+            place,
             early: None,
         });
-        let client = self.start_client(destination.flow, &branch, Method::Invite, bytes, ClientUser::Fork(fork), now);
+        let client = self.start_client_of(trunk, flow, &branch, Method::Invite, bytes, ClientUser::Fork(fork), now);
         self.tags.insert(local_tag.into(), TagOwner::Fork(client));
         client
+    }
+
+    /// Who calls, as a destination is to see it (RFC 3261 section 8.1.1.3, RFC 3323, RFC 3325).
+    fn identity(&self, call: &Call, place: Option<&Place>, local_tag: &str) -> Identity {
+        let trunk = place.map(|place| (place, &self.trunk(place.trunk).settings));
+        let number = trunk.map_or_else(|| call.from_user.clone(), |(_, trunk)| trunk.numbers.to_trunk(&call.from_user));
+        let host = match trunk {
+            Some((_, TrunkSettings { from_host: Some(host), .. })) => host,
+            Some((place, TrunkSettings { credentials: Some(_), .. })) => &place.authority,
+            _ => &self.config.domain,
+        };
+        let display = call.from_display.as_ref().map(|display| format!("{} ", quote(display))).unwrap_or_default();
+        let address = format!("{display}<sip:{}@{host}>", escape_user(&number));
+        let local = match call.anonymous {
+            true => format!("\"Anonymous\" <sip:anonymous@anonymous.invalid>;tag={local_tag}"),
+            false => format!("{address};tag={local_tag}"),
+        };
+        let asserted = trunk.is_some_and(|(_, trunk)| trunk.assert_identity).then_some(address);
+        Identity { local, asserted }
     }
 
     /// An answer to the INVITE of a fork.
@@ -262,6 +288,7 @@ impl Endpoint {
         self.leave_forks(&mut leg, client.id, now);
         // The offer is still in the INVITE.
         let offer = Message::parse(&client.bytes).map(|invite| String::from_utf8_lossy(invite.body()).into_owned());
+        dialog.trunk = fork.place.as_ref().map(|place| place.trunk);
         let peer = PeerAbilities::of(response);
         let session = self.session_of_answer(response, peer);
         self.tags.insert(dialog.local_tag.clone(), TagOwner::Leg(leg.id));
@@ -297,19 +324,39 @@ impl Endpoint {
         if calling.failure.as_ref().is_none_or(|(best, _)| rank(status) < rank(*best)) {
             calling.failure = Some((status, reason));
         }
-        if calling.forks.is_empty() || status >= 600 {
-            let (status, reason) = calling.failure.take().unwrap_or((status, phrase(status).into()));
-            self.dismantle(leg, now);
-            self.event(SipEvent::Failed { dialog: fork.dialog, status, reason });
-        } else {
-            self.legs.insert(leg.id, leg);
+        let over = calling.forks.is_empty() || status >= 600;
+        let id = leg.id;
+        let elsewhere = over && is_worth_another_place(status);
+        self.legs.insert(id, leg);
+        if over && !(elsewhere && self.try_next_place(id, now)) {
+            self.call_failed(id, now);
         }
+    }
+
+    /// A call has failed everywhere.
+    pub(super) fn call_failed(&mut self, id: DialogId, now: Instant) {
+        let Some(mut leg) = self.legs.remove(&id) else { return };
+        let failure = match &mut leg.state {
+            LegState::Calling(calling) => calling.failure.take(),
+            _ => None,
+        };
+        if let Some(trunk) = leg.trunk
+            && let Some((status, reason)) = &failure
+        {
+            self.trunk_failed(trunk, &format!("{status} {reason}"));
+        }
+        let (status, reason) = failure.unwrap_or((408, phrase(408).into()));
+        self.dismantle(leg, now);
+        self.event(SipEvent::Failed { dialog: id, status, reason });
     }
 
     /// Gives up all forks of a call but `kept`, which is being dealt with.
     pub(super) fn leave_forks(&mut self, leg: &mut Leg, kept: ClientId, now: Instant) {
         let LegState::Calling(calling) = &mut leg.state else { return };
         let forks = std::mem::take(&mut calling.forks);
+        if let Some(patience) = calling.attempts.take().and_then(|attempts| attempts.patience) {
+            self.wheel.cancel(patience);
+        }
         self.detach(leg);
         for (id, _) in forks {
             if id != kept {
@@ -371,6 +418,12 @@ impl Endpoint {
         let bytes = ack.header("User-Agent", &self.config.user_agent).build();
         self.transmit(flow, bytes);
     }
+}
+
+/// Whether another place of the trunk may do what this one did not: it was not there, or had no room. What it said of
+/// the callee holds everywhere.
+fn is_worth_another_place(status: u16) -> bool {
+    matches!(status, 408 | 480 | 503 | 504)
 }
 
 /// Which of several failures tells the caller most (RFC 3261 section 16.7 step 6): lower is better.

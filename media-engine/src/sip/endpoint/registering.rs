@@ -6,63 +6,70 @@
 //!                  └────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! A refusal is told and not tried again: what to change is the operator's affair. Not here: registrations of
-//! others at us (`registration`).
+//! A refusal is told, and tried again after half a minute, at the trunk's next place; the pause doubles up to half an hour.
+//! Not here: registrations of others at us (`registration`).
 
 use std::time::{Duration, Instant};
 
 use super::event::SipEvent;
+use super::challenging::Proof;
 use super::flow::Flow;
 use super::tables::ClientUser;
+use super::trunking::{Place, TrunkIndex};
 use super::{Endpoint, Timeout};
-use crate::sip::digest::{self, Challenge};
 use crate::sip::header::{Contact, Name, NameAddr};
 use crate::sip::message::{Message, Method, parse_delta_seconds};
 use crate::sip::transaction::StatusClass;
-use crate::sip::uri::escape_user;
 use crate::sip::wheel::TimerKey;
 use crate::sip::write::RequestBuilder;
 
 /// Shortest pause before a refresh.
 const REFRESH_MIN: Duration = Duration::from_secs(5);
 
+/// Pause after the first refusal; it doubles with each further one.
+const RETRY_FIRST: Duration = Duration::from_secs(30);
+/// Longest pause between attempts.
+const RETRY_MOST: Duration = Duration::from_secs(1800);
+
 /// One registration of ours.
 pub(super) struct OwnRegistration {
-    trunk: String,
+    trunk: TrunkIndex,
     user: String,
     password: String,
     expires: Duration,
-    flow: Flow,
-    uri: String,
+    /// Where the last REGISTER went, and how.
+    to: Option<(Place, Flow)>,
     call_id: String,
     tag: String,
     cseq: u32,
     /// Challenges answered since the last grant: one, and two more when a nonce was stale.
     answered: u8,
+    /// Refusals in a row.
+    refusals: u32,
+    granted: bool,
     timer: Option<TimerKey>,
 }
 
 impl Endpoint {
     /// Registers `user` at a trunk, in place of an earlier registration of the same user there.
     pub(super) fn register(&mut self, trunk: String, user: String, password: String, expires: Duration, now: Instant) {
-        let target = self.config.trunks.iter().find(|known| known.name == trunk);
-        let target = target.and_then(|known| known.destinations.first()?.addresses.first().copied());
-        let Some((target, flow)) = target.and_then(|target| Some((target, self.listener_towards(target)?))) else {
-            return self.event(SipEvent::RegistrationState { trunk, user, ok: false, status: 503 });
+        let Some(index) = self.trunk_named(&trunk) else {
+            return self.event(SipEvent::RegistrationState { trunk, user, ok: false, status: 404 });
         };
-        let old = self.registrations.iter().position(|known| known.trunk == trunk && known.user == user);
+        let old = self.registrations.iter().position(|known| known.trunk == index && known.user == user);
         let timer = old.and_then(|index| self.registrations[index].timer.take());
         let registration = OwnRegistration {
-            trunk,
+            trunk: index,
             user,
             password,
             expires,
-            flow,
-            uri: format!("sip:{target}"),
+            to: None,
             call_id: self.tokens.fresh(),
             tag: self.tokens.fresh(),
             cseq: 0,
             answered: 0,
+            refusals: 0,
+            granted: false,
             timer,
         };
         let index = match old {
@@ -78,6 +85,27 @@ impl Endpoint {
         self.send_register(index, None, now);
     }
 
+    /// Whether every registration at a trunk is granted; `None` without any.
+    pub(super) fn is_registered(&self, trunk: TrunkIndex) -> Option<bool> {
+        let mut of_trunk = self.registrations.iter().filter(|known| known.trunk == trunk).peekable();
+        of_trunk.peek()?;
+        Some(of_trunk.all(|registration| registration.granted))
+    }
+
+    /// Takes all registrations of ours back; nothing waits for the answers.
+    pub(super) fn unregister(&mut self, now: Instant) {
+        for index in 0..self.registrations.len() {
+            let registration = &mut self.registrations[index];
+            registration.expires = Duration::ZERO;
+            if let Some(timer) = registration.timer.take() {
+                self.wheel.cancel(timer);
+            }
+            if self.registrations[index].granted {
+                self.send_register(index, None, now);
+            }
+        }
+    }
+
     pub(super) fn registration_timer(&mut self, index: usize, now: Instant) {
         if let Some(registration) = self.registrations.get_mut(index) {
             registration.timer = None;
@@ -86,15 +114,21 @@ impl Endpoint {
         }
     }
 
-    /// `proof`: header and value that answer a challenge.
-    fn send_register(&mut self, index: usize, proof: Option<(Name, String)>, now: Instant) {
+    fn send_register(&mut self, index: usize, proof: Option<Proof>, now: Instant) {
+        let to = match &proof {
+            Some(_) => self.registrations.get(index).and_then(|registration| registration.to.clone()),
+            None => self.register_place(index, now),
+        };
+        let Some((place, flow)) = to.filter(|_| self.has_room()) else {
+            return self.register_failed(index, 503, None, now);
+        };
         let branch = self.tokens.branch();
-        let Some(registration) = self.registrations.get_mut(index) else { return };
+        let registration = &mut self.registrations[index];
         registration.cseq += 1;
+        registration.to = Some((place.clone(), flow));
         let registration = &self.registrations[index];
-        let flow = registration.flow;
-        let address = format!("<sip:{}@{}>", escape_user(&registration.user), flow.peer);
-        let mut request = RequestBuilder::new("REGISTER", &registration.uri)
+        let address = format!("<{}>", place.uri(&registration.user));
+        let mut request = RequestBuilder::new("REGISTER", &place.uri(""))
             .header("Via", self.via(&flow, &branch))
             .header("Max-Forwards", 70)
             .header("From", format_args!("{address};tag={}", registration.tag))
@@ -104,62 +138,97 @@ impl Endpoint {
             .header("Contact", self.contact(&flow, &registration.user))
             .header("Expires", registration.expires.as_secs())
             .header("User-Agent", &self.config.user_agent);
-        if let Some((name, value)) = proof {
-            request = request.header(name.as_str(), value);
+        if let Some(Proof { header, value }) = proof {
+            request = request.header(header.as_str(), value);
         }
-        let bytes = request.build();
-        self.start_client(flow, &branch, Method::Register, bytes, ClientUser::Register(index), now);
+        let user = ClientUser::Register(index);
+        self.start_client(flow, &branch, Method::Register, request.build(), user, now);
+    }
+
+    /// Where to register: where it was granted, or else somewhere further at each refusal.
+    fn register_place(&mut self, index: usize, now: Instant) -> Option<(Place, Flow)> {
+        let registration = self.registrations.get(index)?;
+        let (trunk, refusals) = (registration.trunk, registration.refusals as usize);
+        let known = registration.to.as_ref().filter(|_| registration.granted).map(|(place, _)| place.clone());
+        let places = self.places(trunk, now);
+        let place = match known.filter(|known| places.contains(known)) {
+            Some(known) => known,
+            None => places.get(refusals % places.len().max(1))?.clone(),
+        };
+        let flow = self.flow_of(&place)?;
+        Some((place, flow))
     }
 
     pub(super) fn register_answer(&mut self, index: usize, response: &Message<'_>, status: u16, now: Instant) {
         match StatusClass::of(status) {
             StatusClass::Provisional => {}
             StatusClass::Success => self.register_granted(index, response, status, now),
-            StatusClass::Failure => match self.proof(index, response, status) {
-                Some(proof) => self.send_register(index, Some(proof), now),
-                None => self.register_failed(index, status),
-            },
+            StatusClass::Failure => {
+                if self.register_again(index, response, status, now) {
+                    return;
+                }
+                let after = response.header(Name::RetryAfter).and_then(parse_delta_seconds);
+                self.register_failed(index, status, after.map(|seconds| Duration::from_secs(u64::from(seconds))), now);
+            }
         }
     }
 
-    pub(super) fn register_failed(&mut self, index: usize, status: u16) {
-        let Some(registration) = self.registrations.get(index) else { return };
-        let (trunk, user) = (registration.trunk.clone(), registration.user.clone());
+    /// What can be made good at once: a challenge, or too short a time.
+    fn register_again(&mut self, index: usize, response: &Message<'_>, status: u16, now: Instant) -> bool {
+        let Some(registration) = self.registrations.get_mut(index) else { return true };
+        let least = response.header(Name::MinExpires).and_then(parse_delta_seconds).map(u64::from);
+        if let (423, Some(least)) = (status, least.map(Duration::from_secs))
+            && least > registration.expires
+            && !registration.expires.is_zero()
+        {
+            registration.expires = least;
+            self.send_register(index, None, now);
+            return true;
+        }
+        let OwnRegistration { user, password, answered, to, .. } = registration;
+        let (user, password, answered) = (user.clone(), password.clone(), *answered);
+        // The digest covers the URI of the REGISTER.
+        let uri = to.as_ref().map(|(place, _)| place.uri("")).unwrap_or_default();
+        let account = (user.as_str(), password.as_str());
+        let Some(proof) = self.proof(response, status, answered, account, ("REGISTER", &uri)) else { return false };
+        self.registrations[index].answered += 1;
+        self.send_register(index, Some(proof), now);
+        true
+    }
+
+    pub(super) fn register_failed(&mut self, index: usize, status: u16, after: Option<Duration>, now: Instant) {
+        let Some(registration) = self.registrations.get_mut(index) else { return };
+        let pause = RETRY_FIRST.saturating_mul(1 << registration.refusals.min(6)).min(RETRY_MOST);
+        registration.refusals = registration.refusals.saturating_add(1);
+        registration.granted = false;
+        let (trunk, user) = (registration.trunk, registration.user.clone());
+        if !registration.expires.is_zero() {
+            // Half of it to all of it, so that many who lost the same registrar do not come back at once.
+            let pause = after.unwrap_or(pause / 2 + pause * self.tokens.below(50) / 100).min(RETRY_MOST);
+            self.register_after(index, pause, now);
+        }
+        self.trunk_failed(trunk, &format!("registration refused with {status}"));
+        let trunk = self.trunk(trunk).name.clone();
         self.event(SipEvent::RegistrationState { trunk, user, ok: false, status });
+    }
+
+    fn register_after(&mut self, index: usize, pause: Duration, now: Instant) {
+        let mut timer = self.registrations[index].timer.take();
+        self.rearm_after(&mut timer, pause, now, Timeout::Register(index));
+        self.registrations[index].timer = timer;
     }
 
     fn register_granted(&mut self, index: usize, response: &Message<'_>, status: u16, now: Instant) {
         let Some(registration) = self.registrations.get_mut(index) else { return };
-        registration.answered = 0;
-        let ours = registration.user.clone();
-        let granted = granted(response, &ours).unwrap_or(registration.expires);
-        let mut timer = registration.timer.take();
-        let (trunk, user) = (registration.trunk.clone(), registration.user.clone());
-        let refresh = (granted * 4 / 5).max(REFRESH_MIN);
-        self.rearm_after(&mut timer, refresh, now, Timeout::Register(index));
-        if let Some(registration) = self.registrations.get_mut(index) {
-            registration.timer = timer;
+        (registration.answered, registration.refusals) = (0, 0);
+        registration.granted = !registration.expires.is_zero();
+        let (trunk, user) = (registration.trunk, registration.user.clone());
+        let granted = granted(response, &user).unwrap_or(registration.expires);
+        if registration.granted {
+            self.register_after(index, (granted * 4 / 5).max(REFRESH_MIN), now);
         }
-        self.event(SipEvent::RegistrationState { trunk, user, ok: true, status });
-    }
-
-    /// The answer to the first challenge that we understand; nothing when our proof was refused.
-    fn proof(&mut self, index: usize, response: &Message<'_>, status: u16) -> Option<(Name, String)> {
-        let (asked, given) = match status {
-            401 => (Name::WwwAuthenticate, Name::Authorization),
-            407 => (Name::ProxyAuthenticate, Name::ProxyAuthorization),
-            _ => return None,
-        };
-        let challenge = response.lines(asked).find_map(|line| Challenge::parse(line).ok())?;
-        let cnonce = self.tokens.fresh();
-        let registration = self.registrations.get_mut(index)?;
-        let most = if challenge.stale { 3 } else { 1 };
-        if registration.answered >= most {
-            return None;
-        }
-        registration.answered += 1;
-        let OwnRegistration { user, password, uri, .. } = registration;
-        Some((given, digest::answer(&challenge, user, password, "REGISTER", uri, &cnonce, 1)))
+        let (trunk, ok) = (self.trunk(trunk).name.clone(), self.registrations[index].granted);
+        self.event(SipEvent::RegistrationState { trunk, user, ok, status });
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::command::DialogId;
 use super::flow::Flow;
+use super::trunking::{Place, TrunkIndex};
 use crate::sip::header::Name;
 use crate::sip::message::{Message, Method};
 use crate::sip::transaction::{ClientInvite, ClientNonInvite, ServerInvite, ServerNonInvite};
@@ -36,6 +37,16 @@ pub(super) struct Client {
     pub(super) timer: Option<TimerKey>,
     /// When a cancelled INVITE is forgotten, whatever its state (section 9.1).
     pub(super) forget_at: Option<Instant>,
+    /// The request as it was, for when a trunk challenges it.
+    pub(super) original: Option<Box<Original>>,
+}
+
+/// A request that may be sent again with a trunk's password.
+pub(super) struct Original {
+    pub(super) trunk: TrunkIndex,
+    pub(super) bytes: Vec<u8>,
+    /// Challenges answered so far.
+    pub(super) answered: u8,
 }
 
 /// Whom the answer concerns.
@@ -48,6 +59,8 @@ pub(super) enum ClientUser {
     Refresh(DialogId),
     /// A registration of our own, by its place.
     Register(usize),
+    /// An OPTIONS that asks a trunk whether it lives.
+    Probe(Box<Place>),
     /// BYE, CANCEL, INFO: nobody waits for the answer.
     Nobody,
 }
@@ -67,6 +80,8 @@ pub(super) struct Fork {
     pub(super) cancelled: bool,
     /// The To tag of the answer that made the call.
     pub(super) winner: Option<Box<str>>,
+    /// Where it was sent, for a trunk's call.
+    pub(super) place: Option<Place>,
     /// The latest session description in a provisional answer, with its To tag.
     pub(super) early: Option<(Box<str>, String)>,
 }
@@ -143,6 +158,10 @@ impl Tables {
             self.merged.insert(merge_key.clone(), server.id);
         }
         self.servers.insert(server.id, server);
+    }
+
+    pub(super) fn client(&self, id: ClientId) -> Option<&Client> {
+        self.clients.get(&id).map(|client| &**client)
     }
 
     /// Takes a client out while something happens to it; its keys stay.

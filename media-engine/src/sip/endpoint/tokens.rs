@@ -60,6 +60,22 @@ impl Tokens {
         hex::encode(&self.sign("reply", &[call_id.as_bytes(), from_tag.as_bytes()]).as_ref()[..10])
     }
 
+    /// A number below `most`, as good as any other.
+    pub(super) fn below(&mut self, most: u32) -> u32 {
+        self.counter += 1;
+        let tag = self.sign("number", &[&self.counter.to_be_bytes()]);
+        let bytes: [u8; 8] = std::array::from_fn(|at| tag.as_ref()[at]);
+        u32::try_from(u64::from_be_bytes(bytes) % u64::from(most.max(1))).unwrap_or_default()
+    }
+
+    /// A number by which to sort: among several, the lowest is one of weight w in proportion to w (RFC 2782).
+    pub(super) fn rank(&mut self, weight: u16) -> u64 {
+        let chance = f64::from(self.below(1 << 30) + 1) / f64::from(1 << 30);
+        // Weight 0 has a small chance where others have more.
+        let weight = f64::from(weight).max(0.01);
+        (-chance.ln() / weight * 1e9) as u64
+    }
+
     fn sign(&self, purpose: &str, parts: &[&[u8]]) -> hmac::Tag {
         let mut context = hmac::Context::with_key(&self.key);
         for part in std::iter::once(purpose.as_bytes()).chain(parts.iter().copied()) {
@@ -84,5 +100,13 @@ mod tests {
             assert!(!tokens.is_invite_tag("call", forged), "{forged}");
         }
         assert_ne!(tag, tokens.invite_tag("call"));
+    }
+
+    #[test]
+    fn the_lowest_rank_falls_to_each_in_proportion_to_its_weight() {
+        let mut tokens = Tokens::new(&[7; 32]);
+        let heavy = (0..4_000).filter(|_| tokens.rank(30) < tokens.rank(10)).count();
+        assert!((2_850..3_150).contains(&heavy), "3 of 4 expected: {heavy} of 4000");
+        assert!((0..200).all(|_| tokens.rank(1) < tokens.rank(0)) || tokens.rank(0) > 0);
     }
 }

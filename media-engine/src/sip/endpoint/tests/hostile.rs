@@ -152,6 +152,7 @@ fn order(seeded: &mut Seeded, dialogs: &[DialogId]) -> SipCommand {
                 target,
                 from_user,
                 from_display: None,
+                anonymous: false,
                 headers: vec![],
                 sdp: sdp(),
                 webrtc_sdp: None,

@@ -13,7 +13,7 @@ use super::*;
 use crate::sip::digest::{self, Challenge};
 use crate::sip::header::Name;
 use crate::sip::message::Message;
-use crate::sip::trunk::Trunk;
+use crate::sip::trunk::{Destination, Trunk};
 use crate::units::test_epoch;
 
 pub(super) const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\n\
@@ -45,7 +45,8 @@ pub(super) fn config() -> EndpointConfig {
         trunks: vec![Trunk {
             name: "carrier".into(),
             addresses: vec!["198.51.100.7".parse().unwrap()],
-            destinations: vec![crate::sip::trunk::Destination::udp("198.51.100.7:5060".parse().unwrap())],
+            destinations: vec![Destination::udp("198.51.100.7:5060".parse().unwrap())],
+            ..Trunk::default()
         }],
         ..EndpointConfig::new("example.com", [9; 32])
     }

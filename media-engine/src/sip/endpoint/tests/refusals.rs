@@ -151,6 +151,7 @@ fn what_is_full_says_503_and_counts() {
         target,
         from_user,
         from_display: None,
+        anonymous: false,
         headers: vec![],
         sdp,
         webrtc_sdp: None,

@@ -186,6 +186,7 @@ fn paths_are_echoed_and_followed() {
         target,
         from_user,
         from_display: None,
+        anonymous: false,
         headers: vec![],
         sdp,
         webrtc_sdp: None,

@@ -1,0 +1,117 @@
+//! Challenges of trunks: a request that gets 401 or 407 is sent again with the trunk's password (RFC 3261 section 22).
+//!
+//! Same Call-ID and tags, the next CSeq, a branch of its own. A password is used for the trunk that it belongs to alone,
+//! once for each request, and twice more when only the nonce was stale.
+
+use std::time::Instant;
+
+use super::legs::LegState;
+use super::tables::{Client, ClientId, ClientUser};
+use super::{Endpoint, TagOwner};
+use crate::sip::digest::{self, Challenge};
+use crate::sip::header::Name;
+use crate::sip::message::Message;
+use crate::sip::write::again;
+
+/// Stale nonces of one request that are made good.
+const STALE: u8 = 3;
+
+/// What proves us: a header and its value.
+pub(super) struct Proof {
+    pub(super) header: Name,
+    pub(super) value: String,
+}
+
+impl Endpoint {
+    /// The answer to the first challenge that we understand; `None` also when our proof was refused before.
+    pub(super) fn proof(
+        &mut self,
+        response: &Message<'_>,
+        status: u16,
+        answered: u8,
+        account: (&str, &str),
+        (method, uri): (&str, &str),
+    ) -> Option<Proof> {
+        let (asked, header) = match status {
+            401 => (Name::WwwAuthenticate, Name::Authorization),
+            407 => (Name::ProxyAuthenticate, Name::ProxyAuthorization),
+            _ => return None,
+        };
+        let challenge = response.lines(asked).find_map(|line| Challenge::parse(line).ok())?;
+        let most = if challenge.stale { STALE } else { 1 };
+        if answered >= most {
+            return None;
+        }
+        let (user, password) = account;
+        let value = digest::answer(&challenge, user, password, method, uri, &self.tokens.fresh(), 1);
+        Some(Proof { header, value })
+    }
+
+    /// Sends a challenged request again with the trunk's password; whether it did. The old transaction then has no user
+    /// any more.
+    pub(super) fn answer_challenge(
+        &mut self,
+        client: &mut Client,
+        response: &Message<'_>,
+        status: u16,
+        now: Instant,
+    ) -> bool {
+        if !matches!(status, 401 | 407) || self.is_given_up(&client.user) || !self.has_room() {
+            return false;
+        }
+        let Some(original) = client.original.take() else { return false };
+        let Ok(request) = Message::parse(&original.bytes) else { return false };
+        let (Some(method), Ok(cseq)) = (request.method(), request.cseq().map(|cseq| cseq.number + 1)) else {
+            return false;
+        };
+        let Some(account) = self.trunk(original.trunk).settings.credentials.clone() else { return false };
+        let uri = request.request_uri().map_or("", |uri| uri.as_str());
+        let account = (account.user.as_str(), account.password.as_str());
+        let Some(proof) = self.proof(response, status, original.answered, account, (method.as_str(), uri)) else {
+            self.trunk_failed(original.trunk, &format!("{status}: the trunk refuses our password"));
+            return false;
+        };
+        let branch = self.tokens.branch();
+        let bytes = again(&request, &self.via(&client.flow, &branch), cseq, proof.header, &proof.value);
+        let user = std::mem::replace(&mut client.user, ClientUser::Nobody);
+        let next = self.start_client_of(Some(original.trunk), client.flow, &branch, method, bytes, user, now);
+        self.takes_over(client.id, next, original.answered + 1, now);
+        true
+    }
+
+    /// Whether nobody waits for the answer any more.
+    fn is_given_up(&self, user: &ClientUser) -> bool {
+        matches!(user, ClientUser::Fork(fork) if fork.abandoned)
+    }
+
+    /// Whoever knew the old transaction knows the new one.
+    fn takes_over(&mut self, old: ClientId, next: ClientId, answered: u8, now: Instant) {
+        let Some(mut client) = self.tables.client_take(next) else { return };
+        if let Some(original) = &mut client.original {
+            original.answered = answered;
+        }
+        match &mut client.user {
+            ClientUser::Fork(fork) => {
+                self.tags.insert(fork.local_tag.clone(), TagOwner::Fork(next));
+                if let Some(LegState::Calling(calling)) = self.legs.get_mut(&fork.dialog).map(|leg| &mut leg.state) {
+                    for (id, _) in calling.forks.iter_mut().filter(|(id, _)| *id == old) {
+                        *id = next;
+                    }
+                }
+                fork.provisional = false;
+            }
+            ClientUser::Reinvite(dialog) | ClientUser::Refresh(dialog) => {
+                if let Some(LegState::Talking(talking)) = self.legs.get_mut(dialog).map(|leg| &mut leg.state) {
+                    talking.dialog.local_cseq += 1;
+                    if let Some((id, _)) = talking.our_offer.as_mut().filter(|(id, _)| *id == old) {
+                        *id = next;
+                        client.forget_at = Some(now + self.config.unanswered);
+                    }
+                }
+            }
+            ClientUser::Register(_) | ClientUser::Probe(_) | ClientUser::Nobody => {}
+        }
+        let state = client.state;
+        self.settle_client(client, Some(state), now);
+    }
+}

@@ -1,0 +1,446 @@
+//! Trunks at work: which destination a call tries, what their health is, what a trunk may carry.
+//!
+//! ```text
+//!   Invite ─▶ places: healthy first, then by priority, then by weight
+//!     ├─ 408, 480, 503, 504, connection failed ──▶ next place at once
+//!     ├─ silence for 2 s (4 s when only doubtful places are left) ──▶ next place; this one is cancelled
+//!     └─ anything else ends the call
+//!   OPTIONS every `probe` ─▶ health: three failures ─▶ set aside until it answers, or for half a minute
+//! ```
+//!
+//! Not here: challenges (`challenging`), registrations (`registering`), names (`sip_io`).
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::command::DialogId;
+use super::event::SipEvent;
+use super::flow::{Flow, Transport};
+use super::legs::{Calling, Leg, LegState};
+use super::outgoing::{Call, Goal};
+use super::tables::{ClientId, ClientUser};
+use super::{ALLOW, Endpoint, Timeout};
+use crate::sip::header::Name;
+use crate::sip::message::{Message, Method, parse_delta_seconds};
+use crate::sip::trunk::{Destination, Trunk};
+use crate::sip::uri::escape_user;
+use crate::sip::wheel::TimerKey;
+use crate::sip::write::RequestBuilder;
+
+/// Failures in a row after which a place is set aside.
+const FAILURES: u8 = 3;
+/// How long it is set aside when nothing is heard of it.
+const ASIDE: Duration = Duration::from_secs(30);
+/// Longest time that a place can ask for with Retry-After.
+const ASIDE_MOST: Duration = Duration::from_secs(300);
+/// How long a place may be silent while a healthy one waits.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a place may be silent while only doubtful ones wait.
+const PATIENCE_WITHOUT_CHOICE: Duration = Duration::from_secs(4);
+/// Most places that one call tries.
+const MOST_PLACES: usize = 8;
+
+/// A trunk, by its place in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct TrunkIndex(pub(super) usize);
+
+/// A trunk and how it fares.
+pub(super) struct TrunkState {
+    pub(super) trunk: Trunk,
+    health: Vec<Health>,
+    probing: Option<TimerKey>,
+    /// Legs of this trunk.
+    pub(super) calls: u32,
+    /// Calls that may start now, in thousandths, as of `refilled`.
+    allowance: u64,
+    refilled: Option<Instant>,
+    last_error: Option<String>,
+}
+
+/// How one address of a trunk fares.
+struct Health {
+    transport: Transport,
+    address: SocketAddr,
+    /// In a row.
+    failures: u8,
+    aside_until: Option<Instant>,
+    /// What was told last.
+    told_down: bool,
+}
+
+/// One address of one destination of a trunk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) trunk: TrunkIndex,
+    pub(super) transport: Transport,
+    pub(super) address: SocketAddr,
+    /// The destination's host: the name of its certificate.
+    host: String,
+    /// As it stands in a Request-URI.
+    pub(super) authority: String,
+}
+
+/// A call that may try further places of its trunk.
+pub(super) struct Attempts {
+    call: Call,
+    user: String,
+    /// The next one last.
+    left: Vec<Place>,
+    /// How long the place that is being tried may be silent.
+    pub(super) patience: Option<TimerKey>,
+}
+
+/// How a trunk fares, for operators.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrunkStatus {
+    /// Its name.
+    pub name: String,
+    /// Calls that it carries now, both directions together.
+    pub calls: u32,
+    /// Whether we are registered there; `None`: not asked to.
+    pub registered: Option<bool>,
+    /// Its addresses.
+    pub places: Vec<PlaceStatus>,
+    /// What failed last, in words.
+    pub last_error: Option<String>,
+}
+
+/// How one address of a trunk fares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlaceStatus {
+    /// Host as configured.
+    pub host: String,
+    /// What carries requests there.
+    pub transport: Transport,
+    /// Its address.
+    pub address: SocketAddr,
+    /// Calls go there; else it is set aside until it answers.
+    pub healthy: bool,
+}
+
+impl TrunkState {
+    pub(super) fn new(trunk: Trunk) -> TrunkState {
+        TrunkState {
+            trunk,
+            health: Vec::new(),
+            probing: None,
+            calls: 0,
+            allowance: 0,
+            refilled: None,
+            last_error: None,
+        }
+    }
+
+    fn health(&self, transport: Transport, address: SocketAddr) -> Option<&Health> {
+        self.health.iter().find(|health| health.transport == transport && health.address == address)
+    }
+
+    fn is_healthy(&self, transport: Transport, address: SocketAddr, now: Instant) -> bool {
+        self.health(transport, address).and_then(|health| health.aside_until).is_none_or(|until| until <= now)
+    }
+
+    fn health_mut(&mut self, transport: Transport, address: SocketAddr) -> &mut Health {
+        let known = self.health.iter().position(|health| health.transport == transport && health.address == address);
+        let at = known.unwrap_or_else(|| {
+            self.health.push(Health { transport, address, failures: 0, aside_until: None, told_down: false });
+            self.health.len() - 1
+        });
+        &mut self.health[at]
+    }
+
+    /// Whether one more call fits; takes its share of the calls a second when it does and goes out.
+    fn has_room(&mut self, goes_out: bool, now: Instant) -> bool {
+        if self.trunk.settings.channels.is_some_and(|most| self.calls >= most) {
+            return false;
+        }
+        let Some(rate) = self.trunk.settings.calls_per_second.map(u64::from).filter(|_| goes_out) else { return true };
+        let full = rate * 1000;
+        let since = self.refilled.map_or(full, |at| {
+            let millis = u64::try_from(now.saturating_duration_since(at).as_millis()).unwrap_or(u64::MAX);
+            millis.saturating_mul(rate)
+        });
+        self.allowance = self.allowance.saturating_add(since).min(full);
+        self.refilled = Some(now);
+        let fits = self.allowance >= 1000;
+        if fits {
+            self.allowance -= 1000;
+        }
+        fits
+    }
+}
+
+impl Place {
+    /// The address of `user` there.
+    pub(super) fn uri(&self, user: &str) -> String {
+        let transport = match self.transport.uri_parameter() {
+            Some(name) => format!(";transport={name}"),
+            None => String::new(),
+        };
+        match user {
+            "" => format!("sip:{}{transport}", self.authority),
+            user => format!("sip:{}@{}{transport}", escape_user(user), self.authority),
+        }
+    }
+}
+
+impl Endpoint {
+    pub(super) fn trunk_named(&self, name: &str) -> Option<TrunkIndex> {
+        self.trunks.iter().position(|state| state.trunk.name == name).map(TrunkIndex)
+    }
+
+    pub(super) fn trunk(&self, index: TrunkIndex) -> &Trunk {
+        &self.trunks[index.0].trunk
+    }
+
+    /// How every trunk fares.
+    pub fn trunk_status(&self, now: Instant) -> Vec<TrunkStatus> {
+        let place = |state: &TrunkState, destination: &Destination, address: SocketAddr| PlaceStatus {
+            host: destination.host.clone(),
+            transport: destination.transport,
+            address,
+            healthy: state.is_healthy(destination.transport, address, now),
+        };
+        let status = |(index, state): (usize, &TrunkState)| TrunkStatus {
+            name: state.trunk.name.clone(),
+            calls: state.calls,
+            registered: self.is_registered(TrunkIndex(index)),
+            places: state
+                .trunk
+                .destinations
+                .iter()
+                .flat_map(|to| to.addresses.iter().map(move |address| place(state, to, *address)))
+                .collect(),
+            last_error: state.last_error.clone(),
+        };
+        self.trunks.iter().enumerate().map(status).collect()
+    }
+
+    /// Starts what trunks do by themselves: registrations and probes.
+    pub(super) fn start_trunks(&mut self, now: Instant) {
+        for index in (0..self.trunks.len()).map(TrunkIndex) {
+            let settings = &self.trunk(index).settings;
+            if let (Some(expires), Some(credentials)) = (settings.register, settings.credentials.clone()) {
+                let name = self.trunk(index).name.clone();
+                self.register(name, credentials.user, credentials.password, expires, now);
+            }
+            self.probe(index, now);
+        }
+    }
+
+    /// Calls a number through a trunk.
+    pub(super) fn invite_trunk(&mut self, call: Call, name: &str, user: &str, now: Instant) {
+        let id = call.dialog;
+        let fail = |status, reason: &str| SipEvent::Failed { dialog: id, status, reason: reason.into() };
+        let Some(index) = self.trunk_named(name) else { return self.event(fail(404, "No Such Trunk")) };
+        let mut left = self.places(index, now);
+        if left.is_empty() {
+            self.trunk_failed(index, "no address is known: its name does not resolve");
+            return self.event(fail(503, "Trunk Without Address"));
+        }
+        if !self.trunks[index.0].has_room(true, now) {
+            self.trunk_failed(index, "its limit of calls was reached");
+            return self.event(fail(503, "Trunk Full"));
+        }
+        left.reverse();
+        let user = self.trunk(index).settings.numbers.to_trunk(user);
+        let attempts = Attempts { call, user, left, patience: None };
+        let mut leg = Leg::new(id, LegState::Calling(Calling { attempts: Some(Box::new(attempts)), ..Calling::default() }));
+        self.belongs_to(&mut leg, index);
+        self.rearm_after(&mut leg.timer, self.config.unanswered, now, Timeout::Leg(id));
+        self.legs.insert(id, leg);
+        if !self.try_next_place(id, now) {
+            self.drop_leg(id, now);
+            self.trunk_failed(index, "no listener of ours leads there");
+            self.event(fail(503, "No Listener"));
+        }
+    }
+
+    /// Counts a leg among its trunk's calls until it is dismantled.
+    pub(super) fn belongs_to(&mut self, leg: &mut Leg, index: TrunkIndex) {
+        leg.trunk = Some(index);
+        self.trunks[index.0].calls += 1;
+    }
+
+    /// Whether a call of the trunk fits into its channels.
+    pub(super) fn has_channel(&mut self, index: TrunkIndex, now: Instant) -> bool {
+        self.trunks[index.0].has_room(false, now)
+    }
+
+    /// The next place of a call's trunk is tried; `false` when none is left.
+    pub(super) fn try_next_place(&mut self, id: DialogId, now: Instant) -> bool {
+        let Some(mut leg) = self.legs.remove(&id) else { return false };
+        let tried = self.start_attempt(&mut leg, now);
+        self.legs.insert(id, leg);
+        tried
+    }
+
+    fn start_attempt(&mut self, leg: &mut Leg, now: Instant) -> bool {
+        let id = leg.id;
+        let LegState::Calling(calling) = &mut leg.state else { return false };
+        let Some(mut attempts) = calling.attempts.take() else { return false };
+        self.rearm(&mut attempts.patience, None, now, Timeout::Attempt(id));
+        let mut tried = None;
+        while let Some(place) = attempts.left.pop() {
+            if !self.has_room() {
+                break;
+            }
+            if let Some(flow) = self.flow_of(&place) {
+                let uri = place.uri(&attempts.user);
+                let goal = Goal { to: format!("<{uri}>"), uri, flow, routes: Vec::new(), place: Some(place) };
+                tried = Some((self.start_fork(&attempts.call, goal, now), flow));
+                break;
+            }
+            self.place_failed(&place, "no listener of ours leads there", None, now);
+        }
+        if let (Some(_), Some(next)) = (&tried, attempts.left.last()) {
+            let healthy = self.trunks[next.trunk.0].is_healthy(next.transport, next.address, now);
+            let patience = if healthy { PATIENCE } else { PATIENCE_WITHOUT_CHOICE };
+            self.rearm_after(&mut attempts.patience, patience, now, Timeout::Attempt(id));
+        }
+        calling.attempts = Some(attempts);
+        if let Some((client, flow)) = tried {
+            calling.forks.push((client, flow));
+            self.attach(leg, &flow);
+        }
+        tried.is_some()
+    }
+
+    /// A place has been silent for too long: the next one is tried, and this one cancelled should it still answer.
+    pub(super) fn attempt_timer(&mut self, id: DialogId, now: Instant) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let LegState::Calling(calling) = &mut leg.state else { return };
+        let Some(attempts) = &mut calling.attempts else { return };
+        attempts.patience = None;
+        calling.failure.get_or_insert((408, "Request Timeout".into()));
+        for (client, _) in std::mem::take(&mut calling.forks) {
+            let place = self.place_of(client);
+            self.abandon_fork(client, now);
+            if let Some(place) = place {
+                self.place_failed(&place, "no answer, not even a provisional one", None, now);
+            }
+        }
+        if !self.try_next_place(id, now) {
+            self.call_failed(id, now);
+        }
+    }
+
+    /// The place lives: nobody is impatient with it any more.
+    pub(super) fn attempt_answered(&mut self, id: DialogId) {
+        let patience = match self.legs.get_mut(&id).map(|leg| &mut leg.state) {
+            Some(LegState::Calling(Calling { attempts: Some(attempts), .. })) => attempts.patience.take(),
+            _ => None,
+        };
+        if let Some(key) = patience {
+            self.wheel.cancel(key);
+        }
+    }
+
+    /// The way to a place.
+    pub(super) fn flow_of(&mut self, place: &Place) -> Option<Flow> {
+        self.flow_towards(place.transport, place.address, &place.host)
+    }
+
+    /// Every address of a trunk in the order to be tried.
+    pub(super) fn places(&mut self, index: TrunkIndex, now: Instant) -> Vec<Place> {
+        let state = &self.trunks[index.0];
+        let mut places = Vec::new();
+        for destination in &state.trunk.destinations {
+            for &address in &destination.addresses {
+                let doubtful = !state.is_healthy(destination.transport, address, now);
+                let order = (doubtful, destination.priority, self.tokens.rank(destination.weight));
+                let place = Place {
+                    trunk: index,
+                    transport: destination.transport,
+                    address,
+                    host: destination.host.clone(),
+                    authority: destination.authority(),
+                };
+                places.push((order, place));
+            }
+        }
+        places.sort_by_key(|(order, _)| *order);
+        places.into_iter().map(|(_, place)| place).take(MOST_PLACES).collect()
+    }
+
+    fn place_of(&mut self, client: ClientId) -> Option<Place> {
+        let client = self.tables.client(client)?;
+        match &client.user {
+            ClientUser::Fork(fork) => fork.place.clone(),
+            _ => None,
+        }
+    }
+
+    /// What an answer to a request says of the place that gave it.
+    pub(super) fn place_answered(&mut self, place: &Place, response: &Message<'_>, status: u16, now: Instant) {
+        if matches!(status, 408 | 503 | 504) {
+            let after = response.header(Name::RetryAfter).map(|value| value.split([';', '(', ' ']).next().unwrap_or(value));
+            let after = after.and_then(parse_delta_seconds).map(|seconds| Duration::from_secs(u64::from(seconds)));
+            return self.place_failed(place, &format!("{status}"), after, now);
+        }
+        let health = self.trunks[place.trunk.0].health_mut(place.transport, place.address);
+        (health.failures, health.aside_until) = (0, None);
+        if std::mem::take(&mut health.told_down) {
+            self.tell_health(place, true, "answers again");
+        }
+    }
+
+    /// A place did not do its work. `aside`: how long it asked to be left alone.
+    pub(super) fn place_failed(&mut self, place: &Place, why: &str, aside: Option<Duration>, now: Instant) {
+        self.trunk_failed(place.trunk, &format!("{}: {why}", place.address));
+        let health = self.trunks[place.trunk.0].health_mut(place.transport, place.address);
+        health.failures = health.failures.saturating_add(1);
+        let aside = match aside {
+            Some(asked) => Some(asked.min(ASIDE_MOST)),
+            None => (health.failures >= FAILURES).then_some(ASIDE),
+        };
+        if let Some(aside) = aside {
+            health.aside_until = Some(now + aside);
+        }
+        if health.failures >= FAILURES && !std::mem::replace(&mut health.told_down, true) {
+            self.tell_health(place, false, why);
+        }
+    }
+
+    fn tell_health(&mut self, place: &Place, healthy: bool, why: &str) {
+        let trunk = self.trunk(place.trunk).name.clone();
+        self.event(SipEvent::TrunkHealth { trunk, address: place.address, healthy, why: why.to_owned() });
+    }
+
+    pub(super) fn trunk_failed(&mut self, index: TrunkIndex, why: &str) {
+        self.trunks[index.0].last_error = Some(why.to_owned());
+    }
+
+    /// Asks every address of a trunk whether it lives, and comes back when it is time again.
+    pub(super) fn probe(&mut self, index: TrunkIndex, now: Instant) {
+        let Some(every) = self.trunk(index).settings.probe else { return };
+        for place in self.places(index, now) {
+            if let Some(flow) = self.flow_of(&place)
+                && self.has_room()
+            {
+                let (branch, call_id, tag) = (self.tokens.branch(), self.tokens.fresh(), self.tokens.fresh());
+                let uri = place.uri("");
+                let from = format!("<sip:{}>;tag={tag}", self.config.domain);
+                let options = RequestBuilder::new("OPTIONS", &uri)
+                    .header("Via", self.via(&flow, &branch))
+                    .header("Max-Forwards", 70)
+                    .header("From", from)
+                    .header("To", format_args!("<{uri}>"))
+                    .header("Call-ID", call_id)
+                    .header("CSeq", "1 OPTIONS")
+                    .header("Contact", self.contact(&flow, ""))
+                    .header("Allow", ALLOW)
+                    .header("User-Agent", &self.config.user_agent);
+                let user = ClientUser::Probe(Box::new(place));
+                self.start_client(flow, &branch, Method::Options, options.build(), user, now);
+            }
+        }
+        let mut timer = self.trunks[index.0].probing.take();
+        if self.draining {
+            return self.rearm(&mut timer, None, now, Timeout::Probe(index));
+        }
+        // A tenth earlier or later, so that trunks are not asked in step.
+        let pause = every * 9 / 10 + every * u32::from(self.tokens.below(20)) / 100;
+        self.rearm_after(&mut timer, pause, now, Timeout::Probe(index));
+        self.trunks[index.0].probing = timer;
+    }
+}
