@@ -229,8 +229,9 @@ fn another_codec_on_one_side_goes_on_in_the_same_stream() {
             assert!(joined.windows(2).all(|p| p[1].header.timestamp.wrapping_sub(p[0].header.timestamp) == 160));
             let gap = joined.windows(2).map(|pair| pair[1].at - pair[0].at).max().unwrap();
             assert!(gap <= MS * 45, "seed {seed}, {codec:?}: nothing for {gap:?}");
-            let samples = b.listen(&now);
-            let (step, most) = (largest_step(&samples), step_of(codec.sample_rate()));
+            // An encoder of G.722 that begins within a tone needs some milliseconds to follow it.
+            let samples = &b.listen(&now)[codec.sample_rate().samples_in_ms(10)..];
+            let (step, most) = (largest_step(samples), step_of(codec.sample_rate()));
             assert!(step <= most, "seed {seed}, {codec:?}: {step} of {most}");
             lab.sent.extend(now);
         }
@@ -520,7 +521,9 @@ fn who_is_joined_and_parted_many_times_is_sent_no_more_than_time_has_passed() {
         let sent_ms = i64::from(last.header.timestamp.wrapping_sub(begun.header.timestamp)) / 8;
         let passed_ms = (last.at - begun.at).as_millis() as i64;
         println!("seed {seed}: {sent_ms} ms sent in {passed_ms} ms");
-        assert!((sent_ms - passed_ms).abs() <= 40, "seed {seed}: {sent_ms} ms sent in {passed_ms} ms");
+        assert!(sent_ms <= passed_ms + 20, "seed {seed}: {sent_ms} ms sent in {passed_ms} ms");
+        // A pause counts in whole packets: a splice forgets less than one.
+        assert!(passed_ms - sent_ms <= 20 * 20, "seed {seed}: {sent_ms} ms sent in {passed_ms} ms");
     }
 }
 

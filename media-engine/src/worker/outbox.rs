@@ -178,11 +178,11 @@ mod tests {
         (0..7).for_each(|n| assert_eq!(pop(&mut outbox), Some(n)));
         outbox.reserve(2 * DATAGRAMS / DATAGRAMS_PER_LEG + 1);
         assert!(!outbox.is_half_full());
-        (10..DATAGRAMS + 7).for_each(|n| assert!(push(&mut outbox, n)));
+        (10..DATAGRAMS + 8).for_each(|n| assert!(push(&mut outbox, n)));
         assert!(outbox.is_half_full());
         while push(&mut outbox, 5_000) {}
         assert_eq!(outbox.overflow, 1);
-        (7..DATAGRAMS + 7).for_each(|n| assert_eq!(pop(&mut outbox), Some(n)));
+        (7..DATAGRAMS + 8).for_each(|n| assert_eq!(pop(&mut outbox), Some(n)));
     }
 
     #[test]
