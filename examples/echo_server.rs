@@ -16,7 +16,7 @@ async fn main() -> Result<()> {
     let config = Config {
         sip: SipConfig { listen: vec!["udp:127.0.0.1:5060".into()], domain: "127.0.0.1".into() },
         media: MediaConfig { ports: (20_000, 20_999), ..MediaConfig::default() },
-        trunks: vec![TrunkConfig { name: "local".into(), hosts: vec!["127.0.0.1".into()], nat: false }],
+        trunks: vec![TrunkConfig { name: "local".into(), hosts: vec!["127.0.0.1".into()], ..TrunkConfig::default() }],
         routes: vec![RouteConfig { pattern: "*".into(), to: RouteTarget::App(App::Echo) }],
         speech: SpeechConfig {
             stt: SpeechProvider::Local(None),

@@ -75,7 +75,12 @@ pub fn settings(config: &Config, record_dir: &Path) -> EngineConfig {
         trunks: config
             .trunks
             .iter()
-            .map(|trunk| TrunkConfig { name: trunk.name.clone(), hosts: trunk.hosts.clone(), nat: trunk.nat })
+            .map(|trunk| TrunkConfig {
+                name: trunk.name.clone(),
+                hosts: trunk.hosts.clone(),
+                nat: trunk.nat,
+                ..TrunkConfig::default()
+            })
             .collect(),
         routes: config
             .routes

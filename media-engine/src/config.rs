@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use codecs::opus::OpusSettings;
 
+use crate::sdp::{Codec, Srtp};
+use crate::sip::trunk::TrunkSettings;
+
 /// The engine's whole configuration, assembled from its rooms'.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -105,7 +108,7 @@ impl Default for MediaConfig {
 }
 
 /// A carrier's trunk: addresses from which calls are taken and to which calls go.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct TrunkConfig {
     /// Name used in routes.
     pub name: String,
@@ -113,6 +116,12 @@ pub struct TrunkConfig {
     pub hosts: Vec<String>,
     /// Media from behind NAT: learn the source of the first valid packet.
     pub nat: bool,
+    /// Codecs of its legs, in the order in which they are offered; empty: all, the widest band first.
+    pub codecs: Vec<Codec>,
+    /// Whether its media is encrypted.
+    pub srtp: Srtp,
+    /// How its signalling goes.
+    pub sip: TrunkSettings,
 }
 
 /// One rule: which user parts go where.

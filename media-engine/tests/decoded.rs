@@ -517,6 +517,7 @@ fn who_is_joined_and_parted_many_times_is_sent_no_more_than_time_has_passed() {
             lab.talk(&mut a, 10);
         }
         let heard = lab.heard(&b);
+        assert!(heard.windows(2).all(|pair| pair[1].at - pair[0].at >= MS * 10), "seed {seed}: two frames at once");
         let last = heard.last().unwrap();
         let sent_ms = i64::from(last.header.timestamp.wrapping_sub(begun.header.timestamp)) / 8;
         let passed_ms = (last.at - begun.at).as_millis() as i64;

@@ -396,7 +396,7 @@ async fn one_websocket_too_many_is_closed_and_the_others_stay() {
 async fn events_that_the_engine_does_not_take_wait_in_order() {
     // More than the engine's channel holds.
     const CALLS: usize = 1500;
-    let trunk = TrunkConfig { name: "here".into(), hosts: vec!["127.0.0.1:9".into()], nat: false };
+    let trunk = TrunkConfig { name: "here".into(), hosts: vec!["127.0.0.1:9".into()], ..TrunkConfig::default() };
     let mut stack = Stack::start_with_trunks(&[trunk], ConnectionLimits::default()).await;
     let mut peer = stack.udp().await;
     for call in 0..CALLS {

@@ -90,7 +90,7 @@ impl Party {
     pub async fn start(address: IpAddr, tandem: SocketAddr, codecs: Vec<Codec>) -> Result<Party, PartyError> {
         let listen = vec![format!("udp:{}", SocketAddr::new(address, 0))];
         let config = SipConfig { listen, domain: address.to_string() };
-        let trunks = [TrunkConfig { name: TRUNK.into(), hosts: vec![tandem.to_string()], nat: false }];
+        let trunks = [TrunkConfig { name: TRUNK.into(), hosts: vec![tandem.to_string()], ..TrunkConfig::default() }];
         let (sip, events) = SipStack::start(&config, &trunks).await.map_err(err)?;
         let range = (40_000, 49_999);
         let media = MediaConfig { addresses: vec![address], ports: range, ..MediaConfig::default() };

@@ -204,10 +204,8 @@ mod tests {
 
     #[test]
     fn numbers_are_written_as_the_trunk_wants_and_read_back() {
-        let national = |country: &str, prefix: &str| NumberFormat::National {
-            country: country.into(),
-            prefix: prefix.into(),
-        };
+        let national =
+            |country: &str, prefix: &str| NumberFormat::National { country: country.into(), prefix: prefix.into() };
         for (format, ours, theirs) in [
             (NumberFormat::AsIs, "+34911222333", "+34911222333"),
             (NumberFormat::PlusE164, "+34911222333", "+34911222333"),

@@ -129,6 +129,7 @@ pub(super) async fn resolve_trunk(trunk: &TrunkConfig) -> Result<Trunk, StartErr
         name: trunk.name.clone(),
         addresses: addresses.iter().map(SocketAddr::ip).collect(),
         destinations: vec![Destination::udp(target)],
+        settings: trunk.sip.clone(),
     })
 }
 

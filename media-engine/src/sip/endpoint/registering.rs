@@ -11,8 +11,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::event::SipEvent;
 use super::challenging::Proof;
+use super::event::SipEvent;
 use super::flow::Flow;
 use super::tables::ClientUser;
 use super::trunking::{Place, TrunkIndex};
@@ -203,8 +203,12 @@ impl Endpoint {
         registration.granted = false;
         let (trunk, user) = (registration.trunk, registration.user.clone());
         if !registration.expires.is_zero() {
-            // Half of it to all of it, so that many who lost the same registrar do not come back at once.
-            let pause = after.unwrap_or(pause / 2 + pause * self.tokens.below(50) / 100).min(RETRY_MOST);
+            let pause = match status {
+                // Somebody must change something: until then every attempt is one more towards being locked out.
+                401 | 403 | 404 | 407 => RETRY_MOST,
+                // Half of it to all of it, so that many who lost the same registrar do not come back at once.
+                _ => after.unwrap_or(pause / 2 + pause * self.tokens.below(50) / 100).min(RETRY_MOST),
+            };
             self.register_after(index, pause, now);
         }
         self.trunk_failed(trunk, &format!("registration refused with {status}"));

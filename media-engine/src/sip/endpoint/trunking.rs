@@ -244,7 +244,8 @@ impl Endpoint {
         left.reverse();
         let user = self.trunk(index).settings.numbers.to_trunk(user);
         let attempts = Attempts { call, user, left, patience: None };
-        let mut leg = Leg::new(id, LegState::Calling(Calling { attempts: Some(Box::new(attempts)), ..Calling::default() }));
+        let mut leg =
+            Leg::new(id, LegState::Calling(Calling { attempts: Some(Box::new(attempts)), ..Calling::default() }));
         self.belongs_to(&mut leg, index);
         self.rearm_after(&mut leg.timer, self.config.unanswered, now, Timeout::Leg(id));
         self.legs.insert(id, leg);
@@ -373,7 +374,8 @@ impl Endpoint {
     /// What an answer to a request says of the place that gave it.
     pub(super) fn place_answered(&mut self, place: &Place, response: &Message<'_>, status: u16, now: Instant) {
         if matches!(status, 408 | 503 | 504) {
-            let after = response.header(Name::RetryAfter).map(|value| value.split([';', '(', ' ']).next().unwrap_or(value));
+            let after =
+                response.header(Name::RetryAfter).map(|value| value.split([';', '(', ' ']).next().unwrap_or(value));
             let after = after.and_then(parse_delta_seconds).map(|seconds| Duration::from_secs(u64::from(seconds)));
             return self.place_failed(place, &format!("{status}"), after, now);
         }

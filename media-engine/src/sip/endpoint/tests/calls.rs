@@ -13,7 +13,16 @@ fn call(target: Target) -> (DialogId, SipCommand) {
     let (from_user, from_display) = ("+15550100".into(), Some("Tan \"dem\"".into()));
     (
         dialog,
-        SipCommand::Invite { dialog, target, from_user, from_display, anonymous: false, headers, sdp: OFFER.into(), webrtc_sdp: None },
+        SipCommand::Invite {
+            dialog,
+            target,
+            from_user,
+            from_display,
+            anonymous: false,
+            headers,
+            sdp: OFFER.into(),
+            webrtc_sdp: None,
+        },
     )
 }
 
@@ -26,7 +35,8 @@ fn an_incoming_call_is_tried_rung_answered_and_hung_up() {
     let mut bench = Bench::new();
     bench.receive(&trunk(), &invite(1));
     assert_eq!(bench.lines(), ["SIP/2.0 100 Trying"]);
-    let SipEvent::Incoming { dialog, from, from_user, from_display, to_user, call_id, sdp, .. } = bench.events.remove(0)
+    let SipEvent::Incoming { dialog, from, from_user, from_display, to_user, call_id, sdp, .. } =
+        bench.events.remove(0)
     else {
         panic!()
     };

@@ -239,7 +239,10 @@ fn note(events: &[SipEvent], open: &mut Vec<DialogId>, ended: &mut Vec<DialogId>
             | SipEvent::ReinviteAnswered { dialog, .. }
             | SipEvent::ReinviteFailed { dialog, .. }
             | SipEvent::Info { dialog, .. } => dialog,
-            SipEvent::Registered { .. } | SipEvent::RegistrationState { .. } | SipEvent::Refused { .. } => continue,
+            SipEvent::Registered { .. }
+            | SipEvent::RegistrationState { .. }
+            | SipEvent::TrunkHealth { .. }
+            | SipEvent::Refused { .. } => continue,
         };
         assert!(open.contains(dialog), "round {round}: {event:?} after the end");
     }

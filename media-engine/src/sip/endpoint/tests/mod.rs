@@ -6,6 +6,7 @@ mod refusals;
 mod registering;
 mod registration;
 mod sessions;
+mod trunking;
 
 use std::time::Duration;
 
