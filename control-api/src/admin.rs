@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{AccountError, NewAccount, Passwords, account_create, api_key_create, password_reset};
 use crate::config::Config;
+use crate::engine::{self, Command, Engine, PlaceStatus, TrunkStatus};
 use crate::store::{Role, Store, StoreError};
 
 /// Longest line read from the socket.
@@ -47,6 +48,9 @@ pub enum AdminError {
     /// There is neither a server nor a store.
     #[error("{}: there is no tandem data here; name with --data the folder that `tandem serve` uses", .0.display())]
     NoData(PathBuf),
+    /// Only a running server can answer.
+    #[error("{}: no server is running on this data folder; start it with `tandem serve`, or name another with --data", .0.display())]
+    NotRunning(PathBuf),
     /// The server refused.
     #[error("{0}")]
     Refused(String),
@@ -87,6 +91,8 @@ pub enum Request {
         /// Log-in name.
         email: String,
     },
+    /// How trunks fare: only a running server knows.
+    Trunks,
 }
 
 /// What the operator is told.
@@ -109,11 +115,49 @@ pub enum Reply {
         /// The password.
         password: String,
     },
+    /// How trunks fare.
+    Trunks {
+        /// Each, in the order of the configuration.
+        trunks: Vec<Trunk>,
+    },
     /// Why not.
     Refused {
         /// One sentence.
         why: String,
     },
+}
+
+/// How a trunk fares.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Trunk {
+    /// Its name.
+    pub name: String,
+    /// Calls that it carries now.
+    pub calls: u32,
+    /// Whether we are registered there; nothing: not asked to.
+    pub registered: Option<bool>,
+    /// Its addresses, such as `udp 192.0.2.1:5060 (sip.example.com)`, and whether calls go there.
+    pub places: Vec<(String, bool)>,
+    /// What failed last.
+    pub last_error: Option<String>,
+}
+
+impl From<TrunkStatus> for Trunk {
+    fn from(status: TrunkStatus) -> Trunk {
+        let place = |place: PlaceStatus| {
+            let transport = place.transport.via_token().to_ascii_lowercase();
+            let host =
+                if place.host == place.address.ip().to_string() { String::new() } else { format!(" ({})", place.host) };
+            (format!("{transport} {}{host}", place.address), place.healthy)
+        };
+        Trunk {
+            name: status.name,
+            calls: status.calls,
+            registered: status.registered,
+            places: status.places.into_iter().map(place).collect(),
+            last_error: status.last_error,
+        }
+    }
 }
 
 /// Asks the server that runs on this data folder; when none does, does it on the store itself.
@@ -124,6 +168,9 @@ pub async fn ask(config: &Config, data: &Path, request: Request) -> Result<Reply
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
             if !data.is_dir() {
                 return Err(AdminError::NoData(data.to_owned()));
+            }
+            if matches!(request, Request::Trunks) {
+                return Err(AdminError::NotRunning(data.to_owned()));
             }
             let store = Store::open(&config.store.url, data).await?;
             let reply = answer(&store, &Passwords::new(), request).await;
@@ -177,6 +224,7 @@ async fn answer(store: &Store, passwords: &Passwords, request: Request) -> Resul
             let password = password_reset(store, passwords, &email).await?;
             Reply::Password { email, password: password.reveal().to_owned() }
         }
+        Request::Trunks => Reply::Refused { why: "no server is running".into() },
     })
 }
 
@@ -208,7 +256,7 @@ impl Listener {
     }
 
     /// Answers until `stopping`.
-    pub(crate) fn serve(&mut self, store: Store, passwords: Passwords, stopping: CancellationToken) {
+    pub(crate) fn serve(&mut self, store: Store, passwords: Passwords, engine: Engine, stopping: CancellationToken) {
         let Some(socket) = self.socket.take() else { return };
         self.task = Some(tokio::spawn(async move {
             loop {
@@ -218,9 +266,9 @@ impl Listener {
                 };
                 match stream {
                     Ok((stream, _)) => {
-                        let (store, passwords) = (store.clone(), passwords.clone());
+                        let (store, passwords, engine) = (store.clone(), passwords.clone(), engine.clone());
                         tokio::spawn(async move {
-                            let served = timeout(TURN, one(stream, &store, &passwords)).await;
+                            let served = timeout(TURN, one(stream, &store, &passwords, &engine)).await;
                             if !matches!(served, Ok(Ok(()))) {
                                 tracing::warn!("an operator's command was not finished");
                             }
@@ -251,11 +299,18 @@ impl Drop for Listener {
     }
 }
 
-async fn one(stream: UnixStream, store: &Store, passwords: &Passwords) -> std::io::Result<()> {
+async fn one(stream: UnixStream, store: &Store, passwords: &Passwords, engine: &Engine) -> std::io::Result<()> {
     let mut stream = BufReader::new(stream.take_limit());
     let mut line = String::new();
     stream.read_line(&mut line).await?;
     let reply = match serde_json::from_str(&line) {
+        Ok(Request::Trunks) => match engine.command(Command::Trunks).await {
+            Ok(engine::Reply::Trunks(trunks)) => {
+                Reply::Trunks { trunks: trunks.into_iter().map(Trunk::from).collect() }
+            }
+            Ok(engine::Reply::Done) => Reply::Refused { why: "the engine knows of no trunks".into() },
+            Err(error) => Reply::Refused { why: error.to_string() },
+        },
         Ok(request) => {
             answer(store, passwords, request).await.unwrap_or_else(|error| Reply::Refused { why: error.to_string() })
         }

@@ -23,7 +23,9 @@ pub use media_engine::engine::{
 pub use media_engine::error::{HangupCause, StartError};
 pub use media_engine::leg::flow::{Incoming, Outgoing};
 pub use media_engine::party::{Noticed, Party};
-pub use media_engine::sdp::Codec;
+pub use media_engine::sdp::{Codec, Srtp};
+pub use media_engine::sip::trunk::{NumberFormat, TrunkCredentials, TrunkSettings};
+pub use media_engine::sip::{PlaceStatus, TrunkStatus};
 pub use media_engine::sip_io::{Listener, WsConnection};
 pub use media_engine::speech::Providers;
 pub use media_engine::units::{CallId, LegId, mask};
@@ -79,7 +81,9 @@ pub fn settings(config: &Config, record_dir: &Path) -> EngineConfig {
                 name: trunk.name.clone(),
                 hosts: trunk.hosts.clone(),
                 nat: trunk.nat,
-                ..TrunkConfig::default()
+                codecs: trunk.codecs.clone(),
+                srtp: trunk.srtp,
+                sip: trunk_settings(trunk),
             })
             .collect(),
         routes: config
@@ -91,6 +95,26 @@ pub fn settings(config: &Config, record_dir: &Path) -> EngineConfig {
         record_dir: record_dir.to_owned(),
         ring_timeout: RING_TIMEOUT,
         media_timeout: (config.media.timeout_s > 0).then(|| Duration::from_secs(config.media.timeout_s.into())),
+    }
+}
+
+/// Time that a registration at a trunk asks for: short enough to keep a NAT's mapping known.
+const REGISTER: Duration = Duration::from_secs(600);
+
+fn trunk_settings(trunk: &crate::config::TrunkConfig) -> TrunkSettings {
+    let limit = |most: u32| (most > 0).then_some(most);
+    let credentials = trunk.user.clone().zip(trunk.password.as_ref());
+    TrunkSettings {
+        credentials: credentials
+            .map(|(user, password)| TrunkCredentials { user, password: password.reveal().to_owned() }),
+        register: trunk.register.then_some(REGISTER),
+        probe: limit(trunk.options_s).map(|seconds| Duration::from_secs(seconds.into())),
+        numbers: trunk.numbers.clone(),
+        from_host: trunk.from_host.clone(),
+        assert_identity: trunk.assert_identity,
+        pass_headers: trunk.pass_headers.clone(),
+        channels: limit(trunk.channels),
+        calls_per_second: limit(trunk.calls_per_second),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use control_api::admin::{self, Reply, Request};
+use control_api::admin::{self, Reply, Request, Trunk};
 use control_api::config::Config;
 use control_api::demo::{self, DemoArgs};
 use control_api::engine::{self, Difference};
@@ -36,6 +36,11 @@ enum Command {
     Replay {
         /// Written by `[debug] capture = "DIR"`.
         file: PathBuf,
+    },
+    /// How the trunks of the running server fare: health, registration, calls, last error.
+    Trunks {
+        #[command(flatten)]
+        place: Place,
     },
     /// People who may log in.
     #[command(subcommand)]
@@ -135,6 +140,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
             let name = name.unwrap_or_else(|| email.clone());
             ask(&place, Request::UserCreate { organization: org, email, name, role, sip_name }).await
         }
+        Command::Trunks { place } => ask(&place, Request::Trunks).await,
         Command::User(UserCommand::Password { email, place }) => ask(&place, Request::UserPassword { email }).await,
     }
 }
@@ -147,9 +153,17 @@ async fn serve(place: &Place) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let running = serve::serve(config, &place.data).await?;
     greet(&running, &place.data).await;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let drain = tokio::select! {
+        _ = terminate.recv() => true,
+        _ = interrupt.recv() => false,
+    };
+    if drain {
+        tracing::info!(drain_s = running.state.config.sip.drain_s, "draining: no new calls, running ones may end");
+        tokio::select! {
+            () = running.drain() => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
     }
     tracing::info!("stopping: calls are ended, files closed");
     tokio::select! {
@@ -207,6 +221,29 @@ fn replay(file: &Path) -> anyhow::Result<()> {
     }
 }
 
+fn print_trunks(trunks: &[Trunk]) {
+    if trunks.is_empty() {
+        println!("no trunk is configured: add one under [[trunks]]");
+    }
+    for Trunk { name, calls, registered, places, last_error } in trunks {
+        let registered = match registered {
+            Some(true) => ", registered",
+            Some(false) => ", NOT registered",
+            None => "",
+        };
+        println!("{name}  {calls} calls{registered}");
+        for (place, healthy) in places {
+            println!("  {}  {place}", if *healthy { "up  " } else { "DOWN" });
+        }
+        if places.is_empty() {
+            println!("  DOWN  no address: its name does not resolve");
+        }
+        if let Some(error) = last_error {
+            println!("  last error: {error}");
+        }
+    }
+}
+
 /// Asks the running server, or the store, and prints the secret alone on standard output.
 async fn ask(place: &Place, request: Request) -> anyhow::Result<()> {
     let config = Config::load(place.config.as_deref())?;
@@ -222,6 +259,7 @@ async fn ask(place: &Place, request: Request) -> anyhow::Result<()> {
             eprintln!("password of {email}, shown this once:");
             println!("{password}");
         }
+        Reply::Trunks { trunks } => print_trunks(&trunks),
         Reply::Refused { why } => anyhow::bail!(why),
     }
     Ok(())

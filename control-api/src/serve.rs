@@ -171,7 +171,7 @@ async fn launch(prepared: Prepared, config: Config, started: engine::Started) ->
     let mut state = AppState::new(config, store.clone(), engine.clone(), bus.clone());
     state.stopping = stopping.clone();
     let ingest = tokio::spawn(ingest(store.clone(), engine, bus, events));
-    admin.serve(store.clone(), state.passwords.clone(), stopping.clone());
+    admin.serve(store.clone(), state.passwords.clone(), state.engine.clone(), stopping.clone());
     let (handle, metrics_handle) = (Handle::new(), Handle::new());
     let mut tasks = vec![
         tokio::spawn(http_serve(http, tls, crate::app(state.clone()), handle.clone())),
@@ -207,6 +207,16 @@ impl Running {
         let host = if self.http.ip().is_unspecified() { "localhost".into() } else { self.http.ip().to_string() };
         let host = if self.http.is_ipv6() && host.contains(':') { format!("[{host}]") } else { host };
         format!("{scheme}://{host}:{}", self.http.port())
+    }
+
+    /// Takes no new calls, and waits until the running ones have ended, or the time of `sip.drain_s` is over.
+    pub async fn drain(&self) {
+        let limit = Duration::from_secs(self.state.config.sip.drain_s.into());
+        match timeout(limit, self.state.engine.command(Command::Drain)).await {
+            Ok(Ok(_)) => tracing::info!("no call is running any more"),
+            Ok(Err(error)) => tracing::warn!(%error, "the engine was not there to be drained"),
+            Err(_) => tracing::warn!(after = ?limit, "calls are still running: they are ended now"),
+        }
     }
 
     /// Ends every call, writes down what is left to write, closes everything.

@@ -12,3 +12,4 @@ mod recording;
 mod relay;
 mod slow_peer;
 mod torture;
+mod trunk;

@@ -33,6 +33,16 @@ impl Sipp {
         callee
     }
 
+    /// A carrier on `port` that wants the password `hush` of `account` for each of `calls` calls, and sends every RTP
+    /// packet back.
+    pub async fn carrier(port: u16, calls: usize) -> Sipp {
+        let media = ports::free().to_string();
+        let extra = ["-mi", "127.0.0.1", "-mp", &media, "-rtp_echo"].map(str::to_owned);
+        let carrier = Sipp::start("carrier.xml", port, calls, &extra);
+        ports::until_bound(port, READY).await;
+        carrier
+    }
+
     /// A callee that answers one call on `port` with the test's own RTP port `media` in its SDP.
     pub async fn callee(port: u16, media: u16) -> Sipp {
         let callee = Sipp::start("callee.xml", port, 1, &["-key", "media_end", &media.to_string()].map(str::to_owned));

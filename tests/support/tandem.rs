@@ -33,6 +33,10 @@ pub struct Setup {
     pub sip: Vec<&'static str>,
     /// Name and hosts.
     pub trunks: Vec<(&'static str, Vec<String>)>,
+    /// Further keys of every trunk, as TOML lines. Probes are off by default: most peers of tests are scripts of one call.
+    pub trunk_settings: &'static str,
+    /// Seconds that calls have to end by themselves when the server is asked to end.
+    pub drain_s: u32,
     /// Pattern and target.
     pub routes: Vec<(&'static str, &'static str)>,
     /// Seconds without media after which a leg is dead.
@@ -47,6 +51,8 @@ impl Default for Setup {
             tls: "off",
             sip: vec!["udp:127.0.0.1:0"],
             trunks: vec![("local", vec!["127.0.0.1".into()])],
+            trunk_settings: "options_s = 0\n",
+            drain_s: 0,
             routes: vec![("echo", "app:echo"), ("tone", "app:tone"), ("record", "app:record"), ("*", "agent:anna")],
             media_timeout_s: 60,
             speech: false,
@@ -59,10 +65,11 @@ impl Setup {
         let quoted = |list: &[String]| list.iter().map(|text| format!("{text:?}")).collect::<Vec<_>>().join(", ");
         let listen: Vec<String> = self.sip.iter().map(ToString::to_string).collect();
         let mut text = format!(
-            "[http]\nlisten = \"127.0.0.1:0\"\ntls = {:?}\n[metrics]\nlisten = \"127.0.0.1:0\"\n[sip]\nlisten = [{}]\n\
+            "[http]\nlisten = \"127.0.0.1:0\"\ntls = {:?}\n[metrics]\nlisten = \"127.0.0.1:0\"\n[sip]\nlisten = [{}]\ndrain_s = {}\n\
              [media]\naddress = [\"127.0.0.1\"]\nports = {:?}\nworkers = 2\ntimeout_s = {}\n",
             self.tls,
             quoted(&listen),
+            self.drain_s,
             ports::MEDIA,
             self.media_timeout_s,
         );
@@ -72,7 +79,7 @@ impl Setup {
             text += &format!("[speech]\nstt = {nowhere:?}\ntranslator = {nowhere:?}\ntts = {nowhere:?}\n");
         }
         for (name, hosts) in &self.trunks {
-            text += &format!("[[trunks]]\nname = {name:?}\nhosts = [{}]\n", quoted(hosts));
+            text += &format!("[[trunks]]\nname = {name:?}\nhosts = [{}]\n{}", quoted(hosts), self.trunk_settings);
         }
         for (pattern, to) in &self.routes {
             text += &format!("[[routes]]\nmatch = {pattern:?}\nto = {to:?}\n");
@@ -190,6 +197,14 @@ impl Tandem {
         Account { email, password }
     }
 
+    /// What an operator's command prints.
+    pub async fn told(&self, arguments: &[&str]) -> String {
+        let mut command = tokio::process::Command::new(binary("tandem"));
+        let output = command.args(arguments).arg("--data").arg(self.data()).output().await.expect("tandem runs");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     async fn operator(&self, arguments: &[&str]) -> String {
         let mut command = Command::new(binary("tandem"));
         command.args(arguments).arg("--data").arg(self.data());
@@ -270,6 +285,18 @@ impl Tandem {
         };
         let in_time = tokio::time::timeout(deadline, wait).await.is_ok();
         assert!(in_time, "{gauge} is still {value} after {deadline:?}");
+    }
+
+    /// Asks it to end, as a service manager does; [`Tandem::ends`] waits for that.
+    pub fn terminate(&self) {
+        self.process().signal(libc::SIGTERM);
+    }
+
+    /// Asserts that it ends in order by itself within `deadline`.
+    pub async fn ends(mut self, deadline: Duration) {
+        let mut process = self.process.take().expect("running");
+        let status = process.exited(deadline).await;
+        assert!(status.success(), "tandem did not end in order: {status}");
     }
 
     /// Ends it as an operator does, and asserts that it ended in order.

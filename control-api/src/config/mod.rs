@@ -13,10 +13,10 @@ use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use serde::Deserialize;
 
-use crate::engine::{Profile, RouteTarget, SpeechProvider};
+use crate::engine::{Codec, NumberFormat, Profile, RouteTarget, SpeechProvider, Srtp};
 
 pub use problem::ConfigError;
-pub use value::{Network, PublicUrl, Tls};
+pub use value::{Network, PublicUrl, Secret, Tls};
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -90,11 +90,13 @@ pub struct SipConfig {
     /// Listeners such as `udp:127.0.0.1:5060`, `tcp:[::1]:5060`.
     #[serde(deserialize_with = "value::list")]
     pub listen: Vec<String>,
+    /// Seconds that running calls have to end by themselves after SIGTERM.
+    pub drain_s: u32,
 }
 
 impl Default for SipConfig {
     fn default() -> Self {
-        SipConfig { listen: vec!["udp:127.0.0.1:5060".into()] }
+        SipConfig { listen: vec!["udp:127.0.0.1:5060".into()], drain_s: 30 }
     }
 }
 
@@ -170,6 +172,43 @@ pub struct TrunkConfig {
     /// Media comes from behind NAT.
     #[serde(default)]
     pub nat: bool,
+    /// User name at the carrier; with `password`.
+    pub user: Option<String>,
+    /// Password at the carrier.
+    pub password: Option<Secret>,
+    /// Register there, so that the carrier knows where we are.
+    #[serde(default)]
+    pub register: bool,
+    /// Seconds between probes of its hosts by OPTIONS; 0: none.
+    #[serde(default = "options_s")]
+    pub options_s: u32,
+    /// How it writes numbers.
+    #[serde(default, deserialize_with = "value::numbers")]
+    pub numbers: NumberFormat,
+    /// Host of From.
+    pub from_host: Option<String>,
+    /// P-Asserted-Identity is written and believed.
+    #[serde(default)]
+    pub assert_identity: bool,
+    /// Headers that pass to and from the leg that a call is joined with.
+    #[serde(default, deserialize_with = "value::list")]
+    pub pass_headers: Vec<String>,
+    /// Codecs in the order of the offer; empty: all.
+    #[serde(default, deserialize_with = "value::codecs")]
+    pub codecs: Vec<Codec>,
+    /// Encryption of its media.
+    #[serde(default, deserialize_with = "value::srtp")]
+    pub srtp: Srtp,
+    /// Most calls at once; 0: no limit.
+    #[serde(default)]
+    pub channels: u32,
+    /// Most calls a second that go out; 0: no limit.
+    #[serde(default)]
+    pub calls_per_second: u32,
+}
+
+fn options_s() -> u32 {
+    20
 }
 
 /// `[[routes]]`: one rule.
@@ -215,6 +254,29 @@ impl Default for SpeechConfig {
 pub struct DebugConfig {
     /// Folder for captures of all that media threads take in and send out: `tandem replay FILE`.
     pub capture: Option<PathBuf>,
+}
+
+impl TrunkConfig {
+    /// Values that cannot be used together: the key, and what is wrong with it.
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        match (&self.user, &self.password) {
+            (Some(_), None) => return Err(("password", "expected beside `user`".into())),
+            (None, Some(_)) => return Err(("user", "expected beside `password`".into())),
+            (None, None) if self.register => return Err(("user", "expected where `register = true`".into())),
+            _ => {}
+        }
+        if self.options_s != 0 && !(5..=3600).contains(&self.options_s) {
+            return Err(("options_s", format!("`{}`: expected 5 to 3600 seconds, or 0 for none", self.options_s)));
+        }
+        match self.pass_headers.iter().find(|name| !is_header_name(name)) {
+            Some(name) => Err(("pass_headers", format!("`{name}`: expected the name of a header such as X-Account"))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn is_header_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
 /// Environment variables that are not keys of a section but of the root.
@@ -279,6 +341,9 @@ impl Config {
             }
             if self.trunks[..n].iter().any(|other| other.name == trunk.name) {
                 return wrong(format!("trunks[{n}].name"), format!("`{}` is used twice", trunk.name));
+            }
+            if let Err((key, problem)) = trunk.check() {
+                return wrong(format!("trunks[{n}].{key}"), problem);
             }
             if trunk.hosts.is_empty() {
                 return wrong(format!("trunks[{n}].hosts"), "expected at least one `address` or `address:port`".into());

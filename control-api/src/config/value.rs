@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use crate::engine::{RouteTarget, SpeechProvider};
+use crate::engine::{Codec, NumberFormat, RouteTarget, SpeechProvider, Srtp};
 
 /// How the pages are protected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -241,6 +241,72 @@ pub(super) fn address_or_off<'de, D: Deserializer<'de>>(deserializer: D) -> Resu
 /// `agent:NAME`, `trunk:NAME`, `app:echo`, `app:tone`, `app:record`.
 pub(super) fn route_target<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RouteTarget, D::Error> {
     parsed(deserializer)
+}
+
+/// A secret from the configuration: never printed.
+#[derive(Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The secret itself, for whom it is meant.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// `as-is`, `+e164`, `e164`, or `national:COUNTRY:PREFIX`.
+pub(super) fn numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NumberFormat, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let expected = || {
+        de::Error::custom(format!(
+            "`{text}`: expected as-is, +e164, e164, or national:COUNTRY:PREFIX such as national:44:0 (the prefix may be empty)"
+        ))
+    };
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    Ok(match text.as_str() {
+        "as-is" => NumberFormat::AsIs,
+        "+e164" => NumberFormat::PlusE164,
+        "e164" => NumberFormat::E164,
+        other => {
+            let (country, prefix) =
+                other.strip_prefix("national:").and_then(|rest| rest.split_once(':')).ok_or_else(expected)?;
+            if country.is_empty() || !digits(country) || !digits(prefix) {
+                return Err(expected());
+            }
+            NumberFormat::National { country: country.to_owned(), prefix: prefix.to_owned() }
+        }
+    })
+}
+
+/// Names of codecs such as `pcmu`.
+pub(super) fn codecs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Codec>, D::Error> {
+    let names: Vec<String> = list(deserializer)?;
+    let codec = |name: &String| match name.to_ascii_lowercase().as_str() {
+        "pcmu" => Ok(Codec::Pcmu),
+        "pcma" => Ok(Codec::Pcma),
+        "g722" => Ok(Codec::G722),
+        "opus" => Ok(Codec::Opus),
+        _ => Err(de::Error::custom(format!("`{name}`: expected pcmu, pcma, g722 or opus"))),
+    };
+    names.iter().map(codec).collect()
+}
+
+/// `off`, `optional` or `required`.
+pub(super) fn srtp<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Srtp, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.as_str() {
+        "off" => Ok(Srtp::Off),
+        "optional" => Ok(Srtp::Optional),
+        "required" => Ok(Srtp::Required),
+        other => Err(de::Error::custom(format!("`{other}`: expected off, optional or required"))),
+    }
 }
 
 /// `local` or `wyoming://host:port`.

@@ -6,6 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::App;
 use crate::error::HangupCause;
+use crate::sip::TrunkStatus;
 use crate::units::CallId;
 
 /// Handle to the running engine; clones share it.
@@ -124,8 +125,10 @@ pub enum Command {
     },
     /// A WebSocket that was upgraded with subprotocol `sip` elsewhere (the HTTP server) hands its messages over.
     SipConnection(crate::sip_io::WsConnection),
-    /// No new calls; running ones go on.
+    /// No new calls from now on, and no registrations at trunks; answered when the last running call has ended.
     Drain,
+    /// How trunks fare; answered by [`Reply::Trunks`].
+    Trunks,
     /// End every call with this cause and stop; answered when all is closed.
     Shutdown,
 }
@@ -135,6 +138,8 @@ pub enum Command {
 pub enum Reply {
     /// Done, nothing to tell.
     Done,
+    /// How every trunk fares, in the order of the configuration.
+    Trunks(Vec<TrunkStatus>),
 }
 
 /// Why a command was refused.

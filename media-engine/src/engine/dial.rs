@@ -18,8 +18,12 @@ pub(super) struct Incoming {
     pub(super) call: Call,
     pub(super) dialog: DialogId,
     pub(super) from_user: String,
-    /// An authenticated agent calls, not a trunk.
-    pub(super) from_agent: bool,
+    /// The trunk that it comes from; `None`: an authenticated agent calls.
+    pub(super) trunk: Option<String>,
+    /// The caller wants not to be shown.
+    pub(super) anonymous: bool,
+    /// What the trunk lets pass.
+    pub(super) headers: Vec<(String, String)>,
     pub(super) offer: String,
 }
 

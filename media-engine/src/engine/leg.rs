@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{LegRole, Shared};
+use crate::config::TrunkConfig;
 use crate::leg::LegError;
 use crate::net::ports::PortLease;
 use crate::sdp::{self, Audio, Codec, Direction, Local, LocalSrtp, Srtp};
@@ -18,9 +19,6 @@ const WORKER_REPLY: Duration = Duration::from_secs(1);
 
 /// Codecs of a plain leg, in the order we offer them behind the caller's own: the widest band first.
 const PLAIN_CODECS: [Codec; 4] = [Codec::Opus, Codec::G722, Codec::Pcmu, Codec::Pcma];
-
-/// Encryption of plain legs: answered when it is offered.
-const SRTP: Srtp = Srtp::Optional;
 
 /// Why a leg has no media; the text goes to the log.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +46,11 @@ pub(super) struct Leg {
     sdp_version: u64,
     /// Media from behind NAT.
     pub(super) nat: bool,
+    /// The trunk that carries it.
+    pub(super) trunk: Option<String>,
+    /// Codecs offered behind the caller's own.
+    codecs: Vec<Codec>,
+    srtp: Srtp,
     closed: bool,
     /// Whether a recording listens already.
     pub(super) recorded: bool,
@@ -71,9 +74,21 @@ impl Leg {
             lease: None,
             sdp_version: 1,
             nat: false,
+            trunk: None,
+            codecs: PLAIN_CODECS.to_vec(),
+            srtp: Srtp::Optional,
             closed: false,
             recorded: false,
             noise: false,
+        }
+    }
+
+    /// Its media is as its trunk wants it.
+    pub(super) fn goes_through(&mut self, trunk: &TrunkConfig) {
+        self.trunk = Some(trunk.name.clone());
+        (self.nat, self.srtp) = (trunk.nat, trunk.srtp);
+        if !trunk.codecs.is_empty() {
+            self.codecs.clone_from(&trunk.codecs);
         }
     }
 
@@ -224,15 +239,17 @@ impl Leg {
         let lease = range.lease().map_err(|error| NoMedia(error.to_string()))?;
         let mut secret = [0; 32];
         aws_lc_rs::rand::fill(&mut secret).map_err(|_| NoMedia("the system's random source failed".into()))?;
+        // The caller's own first, so that both legs can be relayed; but nothing that the trunk does not want.
+        let prefer = prefer.filter(|codec| self.trunk.is_none() || self.codecs.contains(codec));
         let mut codecs: Vec<Codec> = prefer.into_iter().copied().collect();
-        codecs.extend(PLAIN_CODECS.into_iter().filter(|codec| Some(codec) != prefer));
+        codecs.extend(self.codecs.iter().filter(|codec| Some(*codec) != prefer));
         self.local = Some(Local {
             address: range.address(),
             rtp_port: lease.rtp_port(),
             rtcp_port: lease.rtcp_port(),
             session_id: u64::from(lease.rtp_port()) << 32 | self.id.0 & 0xffff_ffff,
             codecs,
-            srtp: LocalSrtp::new(SRTP, secret),
+            srtp: LocalSrtp::new(self.srtp, secret),
             comfort_noise: self.noise,
         });
         self.lease = Some(lease);

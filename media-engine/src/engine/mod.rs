@@ -26,6 +26,7 @@ use std::time::SystemTime;
 use dashmap::DashMap;
 use tokio::sync::mpsc;
 
+pub use crate::sip::{PlaceStatus, TrunkStatus};
 pub use crate::translate::{LagMs, TranslationEvent};
 pub use command::{CallMode, CallSettings, Command, CommandError, Engine, Envelope, Reply};
 pub use event::{
@@ -33,7 +34,7 @@ pub use event::{
     RecordingState,
 };
 
-use crate::config::Config;
+use crate::config::{Config, TrunkConfig};
 use crate::error::StartError;
 use crate::net::clock;
 use crate::net::ports::PortRange;
@@ -68,6 +69,11 @@ struct Shared {
 impl Shared {
     fn new_leg(&self) -> LegId {
         LegId(self.next_leg.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The configuration of a trunk.
+    fn trunk(&self, name: Option<&str>) -> Option<&TrunkConfig> {
+        self.config.trunks.iter().find(|known| Some(known.name.as_str()) == name)
     }
 
     /// Tells the control plane; a full queue is counted, never waited for.

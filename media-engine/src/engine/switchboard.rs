@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::command::{Command, CommandError, Envelope, Reply};
@@ -28,7 +28,7 @@ pub(super) async fn run(
     mut sip_events: mpsc::Receiver<SipEvent>,
     mut status: mpsc::Receiver<ProviderStatus>,
 ) {
-    let mut board = Switchboard { shared, tasks: JoinSet::new(), draining: false };
+    let mut board = Switchboard { shared, tasks: JoinSet::new(), draining: false, drained: Vec::new() };
     loop {
         tokio::select! {
             envelope = envelopes.recv() => match envelope {
@@ -52,6 +52,7 @@ pub(super) async fn run(
                 if let Err(error) = ended {
                     tracing::error!(%error, "a call's task could not be joined");
                 }
+                board.tell_drained();
             }
         }
     }
@@ -61,6 +62,8 @@ struct Switchboard {
     shared: Arc<Shared>,
     tasks: JoinSet<()>,
     draining: bool,
+    /// Who waits for the last call's end.
+    drained: Vec<oneshot::Sender<Result<Reply, CommandError>>>,
 }
 
 impl Switchboard {
@@ -91,12 +94,35 @@ impl Switchboard {
             }
             Command::Drain => {
                 self.draining = true;
-                self.sip(SipCommand::Drain)
+                if let Err(error) = self.sip(SipCommand::Drain) {
+                    tracing::error!(%error, "trunks could not be left");
+                }
+                self.drained.push(reply);
+                return self.tell_drained();
+            }
+            Command::Trunks => {
+                let sip = self.shared.sip.clone();
+                tokio::spawn(async move {
+                    let result = sip.trunks().await.map(Reply::Trunks).ok_or(CommandError::Stopped);
+                    // The asker may have given up.
+                    let _ = reply.send(result);
+                });
+                return;
             }
             Command::Shutdown => Ok(()),
         };
         // The asker may have given up; the command was carried out all the same.
         let _ = reply.send(result.map(|()| Reply::Done));
+    }
+
+    /// Tells those who wait for it that no call runs any more.
+    fn tell_drained(&mut self) {
+        if self.tasks.is_empty() {
+            for reply in self.drained.drain(..) {
+                // The asker may have given up.
+                let _ = reply.send(Ok(Reply::Done));
+            }
+        }
     }
 
     fn sip(&self, command: SipCommand) -> Result<(), CommandError> {
@@ -138,6 +164,18 @@ impl Switchboard {
                 SipEvent::Registered { user, contacts } => {
                     self.shared.tell(None, EventKind::Registration { user, contacts });
                 }
+                SipEvent::TrunkHealth { trunk, address, healthy: true, why } => {
+                    tracing::info!(trunk, %address, why, "trunk is well again");
+                }
+                SipEvent::TrunkHealth { trunk, address, healthy: false, why } => {
+                    metrics::counter!("tandem_trunk_set_aside_total", "trunk" => trunk.clone()).increment(1);
+                    tracing::warn!(trunk, %address, why, "trunk set aside: calls go elsewhere until it answers");
+                }
+                SipEvent::RegistrationState { trunk, user, ok, status } => match (ok, status) {
+                    (true, _) => tracing::info!(trunk, user = %mask(&user), "registered at the trunk"),
+                    (false, 200..300) => tracing::info!(trunk, user = %mask(&user), "registration taken back"),
+                    (false, _) => tracing::warn!(trunk, user = %mask(&user), status, "registration refused"),
+                },
                 other => tracing::debug!(event = ?other, "SIP event without a dialog"),
             }
             return;
@@ -156,7 +194,7 @@ impl Switchboard {
     }
 
     fn on_incoming(&mut self, dialog: DialogId, event: SipEvent) {
-        let SipEvent::Incoming { from, from_user, to_user, sdp, .. } = event else { return };
+        let SipEvent::Incoming { from, from_user, to_user, sdp, anonymous, headers, .. } = event else { return };
         let refuse = |status: u16, reason: &'static str| {
             tracing::info!(from = %mask(&from_user), to = %mask(&to_user), status, reason, "call refused");
             metrics::counter!("calls_refused_total", "why" => reason).increment(1);
@@ -194,8 +232,16 @@ impl Switchboard {
         self.shared.calls.insert(id, inbox_in.clone());
         self.shared.dialogs.insert(dialog, (id, inbox_in.clone()));
         let call = Call::incoming(self.shared.new_leg(), self.shared.new_leg(), plan);
-        let incoming =
-            dial::Incoming { id, call, dialog, from_user: from_user.clone(), from_agent: trunk.is_none(), offer };
+        let incoming = dial::Incoming {
+            id,
+            call,
+            dialog,
+            from_user: from_user.clone(),
+            trunk: trunk.clone(),
+            anonymous,
+            headers,
+            offer,
+        };
         let task = CallTask::incoming(self.shared.clone(), incoming, inbox_in, inbox);
         self.shared.tell(Some(id), EventKind::CallIncoming { from: from_user, to: to_user, trunk, agent });
         self.spawn(id, task);

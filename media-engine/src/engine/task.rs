@@ -52,6 +52,10 @@ pub(super) struct CallTask {
     second: Leg,
     /// Caller identity for legs that we dial.
     from: Option<String>,
+    /// The caller wants not to be shown to legs that we dial.
+    anonymous: bool,
+    /// Headers of the caller's that may pass to legs that we dial.
+    passed: Vec<(String, String)>,
     inbox_in: mpsc::Sender<TaskInput>,
     inbox: mpsc::Receiver<TaskInput>,
     media_in: mpsc::Sender<WorkerEvent>,
@@ -76,15 +80,21 @@ impl CallTask {
         inbox_in: mpsc::Sender<TaskInput>,
         inbox: mpsc::Receiver<TaskInput>,
     ) -> CallTask {
-        let Incoming { id, call, dialog, from_user, from_agent, offer } = incoming;
-        let (role, other) =
-            if from_agent { (LegRole::Agent, LegRole::Customer) } else { (LegRole::Customer, LegRole::Agent) };
+        let Incoming { id, call, dialog, from_user, trunk, anonymous, headers, offer } = incoming;
+        let (role, other) = match trunk {
+            None => (LegRole::Agent, LegRole::Customer),
+            Some(_) => (LegRole::Customer, LegRole::Agent),
+        };
         let mut first = Leg::new(call.leg_id(Side::First), role, from_user.clone());
         first.dialog = Some(dialog);
         first.offer = Some(offer);
+        if let Some(trunk) = shared.trunk(trunk.as_deref()) {
+            first.goes_through(trunk);
+        }
         let second = Leg::new(call.leg_id(Side::Second), other, String::new());
         let mut task = CallTask::new(shared, id, call, first, second, inbox_in, inbox);
         task.from = Some(from_user);
+        (task.anonymous, task.passed) = (anonymous, headers);
         task.announced = true;
         task.deadline = Some(clock::now() + DECISION);
         task
@@ -130,6 +140,8 @@ impl CallTask {
             first,
             second,
             from: None,
+            anonymous: false,
+            passed: Vec::new(),
             inbox_in,
             inbox,
             media_in,
@@ -212,7 +224,12 @@ impl CallTask {
             SipEvent::Progress { status, .. } if status > 100 => self.transition(Input::Ringing(side)).await,
             SipEvent::Answered { sdp, remote, .. } => self.on_answer(side, &sdp, remote).await,
             SipEvent::Failed { status, reason, .. } => {
-                tracing::info!(call = %self.id, leg = %self.leg(side).id, status, reason, "leg failed");
+                let trunk = self.leg(side).trunk.clone().unwrap_or_default();
+                if !trunk.is_empty() {
+                    let labels = [("trunk", trunk.clone()), ("status", status.to_string())];
+                    metrics::counter!("tandem_trunk_calls_failed_total", &labels).increment(1);
+                }
+                tracing::info!(call = %self.id, leg = %self.leg(side).id, trunk, status, reason, "leg failed");
                 self.transition(Input::Failed(side, HangupCause::from_sip_status(status))).await;
             }
             SipEvent::Reoffer { dialog, sdp } => {
@@ -394,17 +411,23 @@ impl CallTask {
             Destination::Agent(user) | Destination::Trunk { user, .. } => user.clone(),
             Destination::Uri(uri) => uri.clone(),
         };
-        if let Destination::Trunk { trunk, .. } = &destination {
-            let nat = self.shared.config.trunks.iter().any(|known| known.name == *trunk && known.nat);
-            self.leg_mut(side).nat = nat;
+        let shared = self.shared.clone();
+        let trunk = match &destination {
+            Destination::Trunk { trunk, .. } => shared.trunk(Some(trunk)),
+            _ => None,
+        };
+        if let Some(trunk) = trunk {
+            self.leg_mut(side).goes_through(trunk);
         }
+        let mut headers = self.passed.clone();
+        headers.retain(|(name, _)| trunk.is_none_or(|trunk| trunk.sip.passes(name)));
         let target = match dial::target(&destination).await {
             Ok(target) => target,
             Err(why) => return failed(why, self),
         };
         let prefer = self.first_offered_codec(side);
         let may_be_browser = matches!(destination, Destination::Agent(_));
-        let (shared, worker, media_in) = (self.shared.clone(), self.worker.clone(), self.media_in.clone());
+        let (worker, media_in) = (self.worker.clone(), self.media_in.clone());
         self.leg_mut(side).noise = self.leg(side.other()).has_noise();
         let offers = self.leg_mut(side).make_offers(&shared, &worker, &media_in, prefer.as_ref(), may_be_browser).await;
         let (sdp, webrtc_sdp) = match offers {
@@ -422,8 +445,8 @@ impl CallTask {
             target,
             from_user,
             from_display: None,
-            anonymous: false,
-            headers: Vec::new(),
+            anonymous: self.anonymous,
+            headers,
             sdp,
             webrtc_sdp,
         });

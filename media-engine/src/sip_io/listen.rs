@@ -124,11 +124,18 @@ pub(super) async fn resolve_trunk(trunk: &TrunkConfig) -> Result<Trunk, StartErr
             None => addresses.extend(resolve_name(host).await.map_err(&fail)?),
         }
     }
-    let target = *addresses.first().ok_or_else(|| fail("expected at least one address".into()))?;
+    if addresses.is_empty() {
+        return Err(fail("expected at least one address".into()));
+    }
+    // In the order of the configuration.
+    let destination = |(at, address): (usize, &SocketAddr)| Destination {
+        priority: u16::try_from(at).unwrap_or(u16::MAX),
+        ..Destination::udp(*address)
+    };
     Ok(Trunk {
         name: trunk.name.clone(),
         addresses: addresses.iter().map(SocketAddr::ip).collect(),
-        destinations: vec![Destination::udp(target)],
+        destinations: addresses.iter().enumerate().map(destination).collect(),
         settings: trunk.sip.clone(),
     })
 }

@@ -1,6 +1,6 @@
 //! Names of the stack's metrics, and their labels: few and fixed, whatever peers send.
 
-use crate::sip::{Sizes, Transport};
+use crate::sip::{Sizes, Transport, TrunkStatus};
 
 /// Requests by method, responses as `response`.
 pub(super) fn message(bytes: &[u8]) {
@@ -53,6 +53,19 @@ pub(super) fn connections(transport: Transport, change: f64) {
 /// A connection was closed for a reason of ours or its peer's.
 pub(super) fn closed(why: &'static str) {
     metrics::counter!("sip_connections_closed_total", "why" => why).increment(1);
+}
+
+/// How trunks fare.
+pub(super) fn trunks(trunks: &[TrunkStatus]) {
+    for trunk in trunks {
+        let healthy = trunk.places.iter().filter(|place| place.healthy).count();
+        metrics::gauge!("tandem_trunk_calls", "trunk" => trunk.name.clone()).set(trunk.calls);
+        metrics::gauge!("tandem_trunk_places_healthy", "trunk" => trunk.name.clone()).set(healthy as f64);
+        if let Some(registered) = trunk.registered {
+            metrics::gauge!("tandem_trunk_registered", "trunk" => trunk.name.clone())
+                .set(f64::from(u8::from(registered)));
+        }
+    }
 }
 
 /// What the endpoint holds.

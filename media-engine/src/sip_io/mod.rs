@@ -30,7 +30,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{SipConfig, TrunkConfig};
 use crate::error::StartError;
-use crate::sip::{EndpointConfig, SipCommand, SipEvent, Sizes, Transport};
+use crate::sip::{EndpointConfig, SipCommand, SipEvent, Sizes, Transport, TrunkStatus};
 
 /// A SIP-over-WebSocket connection (RFC 7118) whose HTTP upgrade was done elsewhere.
 ///
@@ -129,6 +129,7 @@ enum Control {
     Command(Box<SipCommand>),
     Attach(Box<WsConnection>),
     Census(oneshot::Sender<Census>),
+    Trunks(oneshot::Sender<Vec<TrunkStatus>>),
     Stop(oneshot::Sender<()>),
 }
 
@@ -159,6 +160,13 @@ impl SipHandle {
     /// Listeners in the order of the configuration, with their real ports.
     pub fn local_addresses(&self) -> &[Listener] {
         &self.listeners
+    }
+
+    /// How every trunk fares; `None` when the stack has stopped.
+    pub async fn trunks(&self) -> Option<Vec<TrunkStatus>> {
+        let (reply, answer) = oneshot::channel();
+        self.control.send(Control::Trunks(reply)).await.ok()?;
+        answer.await.ok()
     }
 
     /// How much the stack holds; `None` when it has stopped.
@@ -227,7 +235,10 @@ impl SipStack {
             tracing::info!(%listener, "SIP listens");
         }
         stack::spawn(config, sockets, limits, control_out, events_in);
-        Ok((SipHandle { control, listeners }, events))
+        let handle = SipHandle { control, listeners };
+        // The queue is empty yet.
+        let _ = handle.send(SipCommand::TrunksStart);
+        Ok((handle, events))
     }
 }
 

@@ -150,12 +150,17 @@ impl Stack {
                     // Without an engine there is nothing to do for SIP.
                     Err(_) => break None,
                 },
-                _ = telling.tick() => meters::sizes(&self.endpoint.sizes()),
+                _ = telling.tick() => {
+                    meters::sizes(&self.endpoint.sizes());
+                    meters::trunks(&self.endpoint.trunk_status(clock::now()));
+                }
                 () = until(self.endpoint.poll_timeout()) => self.endpoint.handle_timeout(clock::now()),
                 order = control.recv() => match order {
                     Some(Control::Command(command)) => self.endpoint.handle_command(*command, clock::now()),
                     Some(Control::Attach(connection)) => self.attach(*connection),
                     Some(Control::Census(reply)) => self.tell_census(reply),
+                    // Whoever asked may have given up waiting.
+                    Some(Control::Trunks(reply)) => drop(reply.send(self.endpoint.trunk_status(clock::now()))),
                     Some(Control::Stop(reply)) => break Some(reply),
                     None => break None,
                 },
