@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use media_engine::config::{
-    App, MediaConfig, RouteConfig, RouteTarget, SipConfig, SpeechConfig, SpeechProvider, TrunkConfig,
+    App, DialConfig, MediaConfig, RouteConfig, RouteTarget, SipConfig, SpeechConfig, SpeechProvider, TrunkConfig,
 };
 use media_engine::engine::CallSettings;
 use media_engine::{Command, Config, EventKind};
@@ -23,6 +23,7 @@ async fn main() -> Result<()> {
             translator: SpeechProvider::Local(None),
             tts: SpeechProvider::Local(None),
         },
+        dial: DialConfig::default(),
         record_dir: std::env::temp_dir().join("tandem-echo"),
         ring_timeout: Duration::from_secs(60),
         media_timeout: Some(Duration::from_secs(60)),

@@ -10,10 +10,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use media_engine::call::Guard;
+use media_engine::config::DialConfig;
 use uuid::Uuid;
 
 pub use codecs::SampleRate;
 pub use media_engine::audio::tap::TapReader;
+pub use media_engine::call::knows_country;
 pub use media_engine::config::{App, Config as EngineConfig, Profile, RouteTarget, SpeechProvider};
 pub use media_engine::engine::{
     CallMode, CallSettings, CallStatus, Command, CommandError, Engine, Envelope, Event, EventKind, Flow, LagMs,
@@ -91,11 +94,27 @@ pub fn settings(config: &Config, record_dir: &Path) -> EngineConfig {
             .iter()
             .map(|route| RouteConfig { pattern: route.pattern.clone(), to: route.to.clone() })
             .collect(),
+        dial: dial_config(config),
         speech: speech_config(&config.speech),
         record_dir: record_dir.to_owned(),
         ring_timeout: RING_TIMEOUT,
         media_timeout: (config.media.timeout_s > 0).then(|| Duration::from_secs(config.media.timeout_s.into())),
     }
+}
+
+fn dial_config(config: &Config) -> DialConfig {
+    DialConfig {
+        allow: config.dial.allow.clone(),
+        satellite: config.dial.satellite,
+        premium: config.dial.premium,
+        countries: config.dial.countries.clone(),
+        emergency_trunk: config.dial.emergency_trunk.clone(),
+    }
+}
+
+/// Whether somebody in need calls this number.
+pub fn is_emergency(config: &Config, number: &str) -> bool {
+    Guard::new(dial_config(config)).is_emergency(number)
 }
 
 /// Time that a registration at a trunk asks for: short enough to keep a NAT's mapping known.

@@ -140,6 +140,9 @@ impl From<CommandError> for Problem {
             CommandError::Conflict(why) => {
                 Problem::new(StatusCode::CONFLICT, "conflict", "The call's state does not allow this", why)
             }
+            CommandError::Forbidden(why) => {
+                Problem::new(StatusCode::FORBIDDEN, "destination-refused", "This number may not be called", why)
+            }
             CommandError::Invalid { field, problem } => Problem::field(field, problem),
             CommandError::Busy(why) => Problem {
                 retry_after: Some(1),

@@ -20,6 +20,8 @@ pub struct Config {
     pub trunks: Vec<TrunkConfig>,
     /// Where incoming numbers go; the first match wins.
     pub routes: Vec<RouteConfig>,
+    /// Which numbers may be called.
+    pub dial: DialConfig,
     /// Speech providers.
     pub speech: SpeechConfig,
     /// Folder of recordings.
@@ -122,6 +124,21 @@ pub struct TrunkConfig {
     pub srtp: Srtp,
     /// How its signalling goes.
     pub sip: TrunkSettings,
+}
+
+/// Which numbers may be called through trunks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DialConfig {
+    /// Prefixes of numbers that may be called, such as `+34`; empty: all but satellite and premium numbers.
+    pub allow: Vec<String>,
+    /// Satellite networks may be called, as far as `allow` goes.
+    pub satellite: bool,
+    /// Premium numbers may be called, as far as `allow` goes.
+    pub premium: bool,
+    /// Countries (ISO 3166-1, such as `ES`) whose emergency numbers are known, beside 112, 911 and 999.
+    pub countries: Vec<String>,
+    /// Trunk that carries emergency calls; `None`: they are refused at once, in words.
+    pub emergency_trunk: Option<String>,
 }
 
 /// One rule: which user parts go where.

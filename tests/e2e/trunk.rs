@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use media_engine::party::Noticed;
 use media_engine::sdp::Codec;
+use reqwest::{Method, StatusCode};
+use serde_json::json;
 use tests::ears::FarEnd;
 use tests::ports;
 use tests::sipp::Sipp;
@@ -84,4 +86,67 @@ async fn a_call_that_outlasts_the_time_to_drain_is_hung_up() {
     running.until(PATIENCE, |noticed| matches!(noticed, Noticed::Over)).await;
     tandem.ends(PATIENCE).await;
     running.party.stop().await;
+}
+
+/// Places a call from an agent's phone and returns how it was refused.
+async fn refused(tandem: &Tandem, number: &str) -> u16 {
+    let mut phone = FarEnd::start(tandem.sip(), vec![Codec::Pcmu]).await;
+    phone.party.call("+34910000001", number).expect("a call placed");
+    let status = tokio::time::timeout(PATIENCE, async {
+        loop {
+            if let Some(Noticed::Failed(status)) = phone.party.next().await {
+                return status;
+            }
+        }
+    });
+    let status = status.await.expect("an answer");
+    phone.party.stop().await;
+    status
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_that_cost_too_much_are_refused_and_emergency_calls_go_to_their_trunk() {
+    let carrier_port = ports::free();
+    let tandem = Tandem::start(&Setup {
+        trunks: vec![("carrier", vec![format!("127.0.0.1:{carrier_port}")])],
+        // No room for any call but an emergency.
+        trunk_settings: "options_s = 0\nchannels = 1\n",
+        routes: vec![("*", "trunk:carrier")],
+        further: "[dial]\nallow = [\"+34\"]\nemergency_trunk = \"carrier\"\n",
+        ..Setup::default()
+    })
+    .await;
+    for number in ["+15550100", "+870776123456", "+34803123456"] {
+        assert_eq!(refused(&tandem, number).await, 403, "{number}");
+    }
+    let api = tandem.api("acme").await;
+    let direct = |to: &str| Some(json!({ "mode": "direct", "to": to }));
+    let (status, problem) = api.ask(Method::POST, "/api/calls", direct("+870776123456")).await;
+    assert_eq!((status, &problem["detail"]), (StatusCode::FORBIDDEN, &json!("Satellite numbers are switched off")));
+    let carrier = Sipp::echo_callee(carrier_port, 2).await;
+    let (status, _) = api.ask(Method::POST, "/api/calls", direct("+34911222333")).await;
+    assert_eq!(status, StatusCode::CREATED);
+    let first = api.call_becomes("answered", PATIENCE).await;
+    assert_eq!(refused(&tandem, "+34911222334").await, 503, "the trunk's one channel is taken");
+    let (status, _) = api.ask(Method::POST, "/api/calls", direct("112")).await;
+    assert_eq!(status, StatusCode::CREATED);
+    let second = api.call_becomes("answered", PATIENCE).await;
+    assert_ne!(first["id"], second["id"]);
+    for call in [first, second] {
+        let path = format!("/api/calls/{}/hangup", call["id"].as_str().expect("an id"));
+        assert!(api.ask(Method::POST, &path, None).await.0.is_success());
+    }
+    carrier.succeeds(PATIENCE).await;
+    tandem.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_trunk_for_them_emergency_calls_are_refused_at_once_in_words() {
+    let tandem = Tandem::start(&Setup::default()).await;
+    let api = tandem.api("acme").await;
+    let body = json!({ "mode": "direct", "to": "911" });
+    let (status, problem) = api.ask(Method::POST, "/api/calls", Some(body)).await;
+    let sentence = "This system does not place emergency calls: use another phone";
+    assert_eq!((status, &problem["detail"]), (StatusCode::FORBIDDEN, &json!(sentence)));
+    tandem.stop().await;
 }

@@ -168,7 +168,10 @@ impl World {
     fn story(&self) -> Vec<Vec<String>> {
         let told = |event: &SipEvent| match event {
             SipEvent::Incoming { sdp, .. } => Some(format!("incoming {}", sdp.is_some())),
-            SipEvent::Progress { .. } | SipEvent::RegistrationState { .. } | SipEvent::Refused { .. } => None,
+            SipEvent::Progress { .. }
+            | SipEvent::RegistrationState { .. }
+            | SipEvent::TrunkHealth { .. }
+            | SipEvent::Refused { .. } => None,
             SipEvent::Answered { sdp, .. } => Some(format!("answered {}", sdp == ANSWER)),
             SipEvent::Failed { status, .. } => Some(format!("failed {status}")),
             SipEvent::Reoffer { .. } => Some("offered".into()),

@@ -39,6 +39,8 @@ pub struct Setup {
     pub drain_s: u32,
     /// Pattern and target.
     pub routes: Vec<(&'static str, &'static str)>,
+    /// Further sections, as TOML.
+    pub further: &'static str,
     /// Seconds without media after which a leg is dead.
     pub media_timeout_s: u32,
     /// Speech providers run; else their address leads nowhere, so that no test waits for their start.
@@ -54,6 +56,7 @@ impl Default for Setup {
             trunk_settings: "options_s = 0\n",
             drain_s: 0,
             routes: vec![("echo", "app:echo"), ("tone", "app:tone"), ("record", "app:record"), ("*", "agent:anna")],
+            further: "",
             media_timeout_s: 60,
             speech: false,
         }
@@ -78,6 +81,7 @@ impl Setup {
             let nowhere = "wyoming://127.0.0.1:9";
             text += &format!("[speech]\nstt = {nowhere:?}\ntranslator = {nowhere:?}\ntts = {nowhere:?}\n");
         }
+        text += self.further;
         for (name, hosts) in &self.trunks {
             text += &format!("[[trunks]]\nname = {name:?}\nhosts = [{}]\n{}", quoted(hosts), self.trunk_settings);
         }

@@ -13,7 +13,7 @@ use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use serde::Deserialize;
 
-use crate::engine::{Codec, NumberFormat, Profile, RouteTarget, SpeechProvider, Srtp};
+use crate::engine::{Codec, NumberFormat, Profile, RouteTarget, SpeechProvider, Srtp, knows_country};
 
 pub use problem::ConfigError;
 pub use value::{Network, PublicUrl, Secret, Tls};
@@ -32,6 +32,8 @@ pub struct Config {
     pub media: MediaConfig,
     /// Database and recordings.
     pub store: StoreConfig,
+    /// `[dial]`: which numbers may be called.
+    pub dial: DialConfig,
     /// Carriers' trunks.
     pub trunks: Vec<TrunkConfig>,
     /// Where incoming numbers go; the first match wins.
@@ -160,6 +162,24 @@ impl Default for StoreConfig {
     }
 }
 
+/// `[dial]`: which numbers may be called through trunks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DialConfig {
+    /// Prefixes of numbers that may be called; empty: all but satellite and premium numbers.
+    #[serde(deserialize_with = "value::list")]
+    pub allow: Vec<String>,
+    /// Satellite networks may be called.
+    pub satellite: bool,
+    /// Premium numbers may be called.
+    pub premium: bool,
+    /// Countries whose emergency numbers are known, beside 112, 911 and 999.
+    #[serde(deserialize_with = "value::list")]
+    pub countries: Vec<String>,
+    /// Trunk that carries emergency calls.
+    pub emergency_trunk: Option<String>,
+}
+
 /// `[[trunks]]`: a carrier's addresses.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -256,6 +276,29 @@ pub struct DebugConfig {
     pub capture: Option<PathBuf>,
 }
 
+impl DialConfig {
+    /// Values that cannot be used: the key, and what is wrong with it.
+    fn check(&self, trunks: &[TrunkConfig]) -> Result<(), (&'static str, String)> {
+        let is_prefix = |text: &String| {
+            let digits = text.strip_prefix('+').unwrap_or(text);
+            !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        if let Some(text) = self.allow.iter().find(|text| !is_prefix(text)) {
+            return Err(("allow", format!("`{text}`: expected the first digits of numbers, such as +34")));
+        }
+        if let Some(code) = self.countries.iter().find(|code| !knows_country(code)) {
+            let problem = "its emergency numbers are not known here; expected a code of ISO 3166-1 such as ES";
+            return Err(("countries", format!("`{code}`: {problem}")));
+        }
+        match &self.emergency_trunk {
+            Some(name) if !trunks.iter().any(|trunk| trunk.name == *name) => {
+                Err(("emergency_trunk", format!("there is no trunk `{name}`")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl TrunkConfig {
     /// Values that cannot be used together: the key, and what is wrong with it.
     fn check(&self) -> Result<(), (&'static str, String)> {
@@ -348,6 +391,9 @@ impl Config {
             if trunk.hosts.is_empty() {
                 return wrong(format!("trunks[{n}].hosts"), "expected at least one `address` or `address:port`".into());
             }
+        }
+        if let Err((key, problem)) = self.dial.check(&self.trunks) {
+            return wrong(format!("dial.{key}"), problem);
         }
         for (n, route) in self.routes.iter().enumerate() {
             if route.pattern.is_empty() {

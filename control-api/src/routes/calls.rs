@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::auth::Actor;
 use crate::body::{CallPath, JsonBody, QueryPairs};
-use crate::engine::{App, CallMode, CallStatus, Command, CommandError, call_id, mask};
+use crate::engine::{self, App, CallMode, CallStatus, Command, CommandError, call_id, mask};
 use crate::number;
 use crate::problem::Problem;
 use crate::state::AppState;
@@ -221,7 +221,7 @@ async fn call_start(state: AppState, call: NewCall, command: Command) -> Result<
 
 /// Checks all fields but `config`; the agent, if the call has one.
 async fn checked(state: &AppState, actor: &Actor, request: &CallRequest) -> Result<Option<String>, Problem> {
-    if !number::is_callable(&request.to) {
+    if !number::is_callable(&request.to) && !engine::is_emergency(&state.config, &request.to) {
         return Err(Problem::field("to", number::EXPECTED));
     }
     if request.from.as_deref().is_some_and(|from| !number::is_callable(from)) {

@@ -10,12 +10,14 @@
 //! an effect; after `Over` no input has an effect. Not here: SIP, RTP, sockets, tasks. Signalling and media
 //! reach this room as inputs, and leave it as effects that the engine carries out.
 
+mod guard;
 mod route;
 mod transition;
 
 #[cfg(test)]
 mod tests;
 
+pub use guard::{Guard, NO_EMERGENCY_CALLS, Verdict, knows_country};
 pub use route::{pattern_matches, route};
 
 use crate::config::App;
@@ -49,6 +51,13 @@ pub enum Destination {
     /// A number through a trunk.
     Trunk {
         /// Trunk's name.
+        trunk: String,
+        /// User part of the request.
+        user: String,
+    },
+    /// An emergency number, past every limit.
+    Emergency {
+        /// Name of the trunk that carries emergency calls.
         trunk: String,
         /// User part of the request.
         user: String,

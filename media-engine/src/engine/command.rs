@@ -151,6 +151,9 @@ pub enum CommandError {
     /// The command does not fit the call's state or settings; the text says why.
     #[error("{0}")]
     Conflict(String),
+    /// The number may not be called; the text says why.
+    #[error("{0}")]
+    Forbidden(String),
     /// A field has an unusable value.
     #[error("{field}: {problem}")]
     Invalid {

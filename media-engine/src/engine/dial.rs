@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::command::{CallMode, CallSettings, Command, CommandError};
 use super::{LegRole, Shared};
-use crate::call::{Call, Destination, Effect, Plan};
+use crate::call::{Call, Destination, Effect, Guard, Plan, Verdict};
 use crate::sip::{DialogId, Target};
 use crate::units::CallId;
 
@@ -78,16 +78,33 @@ fn destination(shared: &Shared, to: &str) -> Result<Destination, CommandError> {
         let host = host.split([';', '?']).next().unwrap_or(host);
         let served = shared.config.trunks.iter().find(|trunk| trunk.hosts.iter().any(|known| known == host));
         return Ok(match served {
-            Some(trunk) => Destination::Trunk { trunk: trunk.name.clone(), user: user.to_owned() },
+            Some(trunk) => through(&shared.guard, &trunk.name, user).map_err(forbidden)?,
             None if host == shared.config.sip.domain => Destination::Agent(user.to_owned()),
             None => Destination::Uri(to.to_owned()),
         });
+    }
+    // An emergency call is refused for what it is, not for what is not configured.
+    if let Verdict::Refused(why) = shared.guard.verdict(to) {
+        return Err(forbidden(why));
     }
     let trunk = shared.config.trunks.first().ok_or(CommandError::Invalid {
         field: "to",
         problem: "no trunk is configured: add one under [[trunks]], or give a sip: URI".into(),
     })?;
-    Ok(Destination::Trunk { trunk: trunk.name.clone(), user: to.to_owned() })
+    through(&shared.guard, &trunk.name, to).map_err(forbidden)
+}
+
+fn forbidden(why: &str) -> CommandError {
+    CommandError::Forbidden(why.to_owned())
+}
+
+/// A number through a trunk, if it may be called; an emergency number through the trunk named for it.
+pub(super) fn through(guard: &Guard, trunk: &str, number: &str) -> Result<Destination, &'static str> {
+    match guard.verdict(number) {
+        Verdict::Allowed => Ok(Destination::Trunk { trunk: trunk.to_owned(), user: number.to_owned() }),
+        Verdict::Emergency(trunk) => Ok(Destination::Emergency { trunk: trunk.to_owned(), user: number.to_owned() }),
+        Verdict::Refused(why) => Err(why),
+    }
 }
 
 /// The SIP core's target for a destination; names are resolved here.
@@ -95,6 +112,7 @@ pub(super) async fn target(destination: &Destination) -> Result<Target, String> 
     Ok(match destination {
         Destination::Agent(user) => Target::User(user.clone()),
         Destination::Trunk { trunk, user } => Target::Trunk { name: trunk.clone(), user: user.clone() },
+        Destination::Emergency { trunk, user } => Target::Emergency { name: trunk.clone(), user: user.clone() },
         Destination::Uri(uri) => Target::Uri { uri: uri.clone(), addr: resolve(uri).await? },
     })
 }

@@ -34,6 +34,7 @@ pub use event::{
     RecordingState,
 };
 
+use crate::call::Guard;
 use crate::config::{Config, TrunkConfig};
 use crate::error::StartError;
 use crate::net::clock;
@@ -60,6 +61,7 @@ struct Shared {
     ports: Vec<PortRange>,
     providers: Providers,
     recorder: Recorder,
+    guard: Guard,
     events: mpsc::Sender<Event>,
     calls: DashMap<CallId, mpsc::Sender<task::TaskInput>>,
     dialogs: DashMap<DialogId, (CallId, mpsc::Sender<task::TaskInput>)>,
@@ -117,8 +119,10 @@ pub async fn start(config: Config) -> Result<Started, StartError> {
     let (status_in, status) = mpsc::channel(64);
     let providers = Providers::start(&config.speech, status_in);
     let recorder = Recorder::start().map_err(|source| StartError::Folder { path: "recorder thread".into(), source })?;
+    let guard = Guard::new(config.dial.clone());
     let shared = Arc::new(Shared {
         config,
+        guard,
         sip,
         pool,
         ports,

@@ -141,7 +141,8 @@ impl Switchboard {
         if self.draining {
             return Err(CommandError::Busy("the server is draining"));
         }
-        if !self.shared.pool.has_room() {
+        let urgent = matches!(&command, Command::CallCreate { to, .. } if self.shared.guard.is_emergency(to));
+        if !self.shared.pool.has_room() && !urgent {
             tracing::warn!(reason = NO_CAPACITY, "outbound call refused");
             metrics::counter!("calls_refused_total", "why" => NO_CAPACITY).increment(1);
             return Err(CommandError::Busy("the media threads have no room for another call; try again later"));
@@ -203,20 +204,27 @@ impl Switchboard {
                 tracing::error!("the SIP stack is overloaded: a refusal was lost");
             }
         };
-        if self.draining {
+        // Somebody in need comes before every limit and every route.
+        let urgent = matches!(from, Source::User(_)) && self.shared.guard.is_emergency(&to_user);
+        if self.draining && !urgent {
             return refuse(503, "Draining");
         }
-        if !self.shared.pool.has_room() {
+        if !self.shared.pool.has_room() && !urgent {
             return refuse(503, NO_CAPACITY);
         }
         let Some(offer) = sdp else { return refuse(488, "An offer is needed in the INVITE") };
         let plan = match call::route(&self.shared.config.routes, &to_user) {
+            _ if urgent => match dial::through(&self.shared.guard, "", &to_user) {
+                Ok(destination) => Plan::Join(destination),
+                Err(why) => return refuse(403, why),
+            },
             None => return refuse(404, "No route for this number"),
             Some(RouteTarget::App(app)) => Plan::Application(*app),
             Some(RouteTarget::Agent(user)) => Plan::Join(Destination::Agent(user.clone())),
-            Some(RouteTarget::Trunk(trunk)) => {
-                Plan::Join(Destination::Trunk { trunk: trunk.clone(), user: to_user.clone() })
-            }
+            Some(RouteTarget::Trunk(trunk)) => match dial::through(&self.shared.guard, trunk, &to_user) {
+                Ok(destination) => Plan::Join(destination),
+                Err(why) => return refuse(403, why),
+            },
         };
         let agent = match (&from, &plan) {
             (Source::User(name), _) => Some(name.clone()),

@@ -408,12 +408,14 @@ impl CallTask {
             task.pending.push_back(Input::Failed(side, HangupCause::Unreachable));
         };
         self.leg_mut(side).peer = match &destination {
-            Destination::Agent(user) | Destination::Trunk { user, .. } => user.clone(),
+            Destination::Agent(user) | Destination::Trunk { user, .. } | Destination::Emergency { user, .. } => {
+                user.clone()
+            }
             Destination::Uri(uri) => uri.clone(),
         };
         let shared = self.shared.clone();
         let trunk = match &destination {
-            Destination::Trunk { trunk, .. } => shared.trunk(Some(trunk)),
+            Destination::Trunk { trunk, .. } | Destination::Emergency { trunk, .. } => shared.trunk(Some(trunk)),
             _ => None,
         };
         if let Some(trunk) = trunk {

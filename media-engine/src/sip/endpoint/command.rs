@@ -32,6 +32,13 @@ pub enum Target {
         /// User part of the Request-URI: the number.
         user: String,
     },
+    /// As `Trunk`, for somebody in need: no limit of the trunk and no draining stops it.
+    Emergency {
+        /// The trunk's name.
+        name: String,
+        /// User part of the Request-URI: the number.
+        user: String,
+    },
     /// All registered contacts of a user at once; the first that answers wins and the others are cancelled.
     User(String),
     /// A given address over UDP.

@@ -89,7 +89,7 @@ impl Endpoint {
             return;
         }
         let goals = match self.goals(target) {
-            _ if self.draining => Err((503, "Shutting Down")),
+            _ if self.draining && !matches!(target, Target::Emergency { .. }) => Err((503, "Shutting Down")),
             _ if !self.has_room_for_leg() || !self.has_room() => Err((503, "Too Many Calls")),
             found => found,
         };
@@ -97,7 +97,8 @@ impl Endpoint {
             (Err((status, reason)), _) => {
                 return self.event(SipEvent::Failed { dialog: id, status, reason: reason.into() });
             }
-            (Ok(_), Target::Trunk { name, user }) => return self.invite_trunk(call, name, user, now),
+            (Ok(_), Target::Trunk { name, user }) => return self.invite_trunk(call, name, user, false, now),
+            (Ok(_), Target::Emergency { name, user }) => return self.invite_trunk(call, name, user, true, now),
             (Ok(goals), _) => goals,
         };
         let mut leg = Leg::new(id, LegState::Calling(Calling::default()));
@@ -116,7 +117,7 @@ impl Endpoint {
     /// Where to call at once; a trunk's places are tried one after the other (`trunking`).
     fn goals(&self, target: &Target) -> Result<Vec<Goal>, (u16, &'static str)> {
         match target {
-            Target::Trunk { .. } => Ok(Vec::new()),
+            Target::Trunk { .. } | Target::Emergency { .. } => Ok(Vec::new()),
             Target::User(user) => {
                 let to = format!("<sip:{}@{}>", escape_user(user), self.config.domain);
                 let bindings = self.registrar.bindings(user);

@@ -227,8 +227,8 @@ impl Endpoint {
         }
     }
 
-    /// Calls a number through a trunk.
-    pub(super) fn invite_trunk(&mut self, call: Call, name: &str, user: &str, now: Instant) {
+    /// Calls a number through a trunk. `urgent`: past its limits.
+    pub(super) fn invite_trunk(&mut self, call: Call, name: &str, user: &str, urgent: bool, now: Instant) {
         let id = call.dialog;
         let fail = |status, reason: &str| SipEvent::Failed { dialog: id, status, reason: reason.into() };
         let Some(index) = self.trunk_named(name) else { return self.event(fail(404, "No Such Trunk")) };
@@ -237,7 +237,7 @@ impl Endpoint {
             self.trunk_failed(index, "no address is known: its name does not resolve");
             return self.event(fail(503, "Trunk Without Address"));
         }
-        if !self.trunks[index.0].has_room(true, now) {
+        if !self.trunks[index.0].has_room(true, now) && !urgent {
             self.trunk_failed(index, "its limit of calls was reached");
             return self.event(fail(503, "Trunk Full"));
         }
