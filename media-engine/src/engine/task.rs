@@ -398,7 +398,7 @@ impl CallTask {
             let nat = self.shared.config.trunks.iter().any(|known| known.name == *trunk && known.nat);
             self.leg_mut(side).nat = nat;
         }
-        let target = match dial::target(&destination).await {
+        let target = match dial::target(&destination, &self.shared.sip).await {
             Ok(target) => target,
             Err(why) => return failed(why, self),
         };

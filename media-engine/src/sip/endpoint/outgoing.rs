@@ -97,19 +97,20 @@ impl Endpoint {
         self.legs.insert(id, leg);
     }
 
-    fn destinations(&self, target: &Target) -> Result<Vec<Destination>, (u16, &'static str)> {
+    fn destinations(&mut self, target: &Target) -> Result<Vec<Destination>, (u16, &'static str)> {
         match target {
             Target::Trunk { name, user } => {
                 let trunk =
                     self.config.trunks.iter().find(|trunk| trunk.name == *name).ok_or((404, "No Such Trunk"))?;
-                let address = trunk.destinations.iter().find_map(|destination| destination.addresses.first().copied());
-                let address = address.ok_or((503, "No Address"))?;
+                let found = trunk.destinations.iter().find_map(|to| Some((*to.addresses.first()?, to.clone())));
+                let (address, destination) = found.ok_or((503, "No Address"))?;
                 let host = match address.port() {
                     5060 if address.is_ipv4() => address.ip().to_string(),
                     _ => address.to_string(),
                 };
                 let uri = format!("sip:{}@{host}", escape_user(user));
-                let flow = self.listener_towards(address).ok_or((503, "No UDP Listener"))?;
+                let flow = self.flow_towards(destination.transport, address, &destination.host);
+                let flow = flow.ok_or((503, "No Listener"))?;
                 Ok(vec![Destination { to: format!("<{uri}>"), uri, flow, routes: Vec::new() }])
             }
             Target::User(user) => {
@@ -126,11 +127,10 @@ impl Endpoint {
                 };
                 Ok(bindings.iter().map(destination).collect())
             }
-            Target::Uri { uri, addr } => {
-                if !Uri::parse(uri).is_ok_and(|uri| uri.scheme.is_sip()) {
-                    return Err((416, "Unsupported URI Scheme"));
-                }
-                let flow = self.listener_towards(*addr).ok_or((503, "No UDP Listener"))?;
+            Target::Uri { uri, addr, transport } => {
+                let parsed = Uri::parse(uri).ok().filter(|uri| uri.scheme.is_sip());
+                let host = parsed.ok_or((416, "Unsupported URI Scheme"))?.host.to_string();
+                let flow = self.flow_towards(*transport, *addr, &host).ok_or((503, "No Listener"))?;
                 Ok(vec![Destination { uri: uri.clone(), to: format!("<{uri}>"), flow, routes: Vec::new() }])
             }
         }

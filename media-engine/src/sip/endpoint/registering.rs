@@ -12,7 +12,7 @@
 use std::time::{Duration, Instant};
 
 use super::event::SipEvent;
-use super::flow::Flow;
+use super::flow::{Flow, FlowId};
 use super::tables::ClientUser;
 use super::{Endpoint, Timeout};
 use crate::sip::digest::{self, Challenge};
@@ -42,12 +42,20 @@ pub(super) struct OwnRegistration {
     timer: Option<TimerKey>,
 }
 
+impl OwnRegistration {
+    /// Whether its requests go by this connection.
+    pub(super) fn goes_by(&self, flow: FlowId) -> bool {
+        self.flow.id == flow
+    }
+}
+
 impl Endpoint {
     /// Registers `user` at a trunk, in place of an earlier registration of the same user there.
     pub(super) fn register(&mut self, trunk: String, user: String, password: String, expires: Duration, now: Instant) {
         let target = self.config.trunks.iter().find(|known| known.name == trunk);
-        let target = target.and_then(|known| known.destinations.first()?.addresses.first().copied());
-        let Some((target, flow)) = target.and_then(|target| Some((target, self.listener_towards(target)?))) else {
+        let found = target.and_then(|known| known.destinations.iter().find(|to| !to.addresses.is_empty()).cloned());
+        let flow = found.and_then(|to| self.flow_towards(to.transport, *to.addresses.first()?, &to.host));
+        let Some(flow) = flow else {
             return self.event(SipEvent::RegistrationState { trunk, user, ok: false, status: 503 });
         };
         let old = self.registrations.iter().position(|known| known.trunk == trunk && known.user == user);
@@ -58,7 +66,7 @@ impl Endpoint {
             password,
             expires,
             flow,
-            uri: format!("sip:{target}"),
+            uri: format!("sip:{}", flow.peer),
             call_id: self.tokens.fresh(),
             tag: self.tokens.fresh(),
             cseq: 0,
