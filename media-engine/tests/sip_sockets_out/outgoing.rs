@@ -60,15 +60,16 @@ async fn a_certificate_that_proves_nothing_fails_the_call_and_the_log_says_why()
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
-    let (authority, stranger) = (Authority::new(), Authority::new());
+    let authority = Authority::new();
     let other = Stack::start_with(authority.config("other.example"), &[], ConnectionLimits::default()).await;
-    let unknown = Stack::start(&stranger, &[], ConnectionLimits::default()).await;
-    let (other, unknown) = (other.host(Transport::Tls), unknown.host(Transport::Tls));
-    let trunks = [("other", &*other), ("unknown", &*unknown)];
-    let mut stack = Stack::start(&authority, &trunks, ConnectionLimits::default()).await;
-    for (trunk, why) in [("other", "not valid for name"), ("unknown", "UnknownIssuer")] {
-        let dialog = stack.invite(trunk);
-        assert_eq!(stack.failed().await, (dialog, 503), "{trunk}");
+    let right = Stack::start(&authority, &[], ConnectionLimits::default()).await;
+    let trusting = authority.config("127.0.0.1");
+    let trusting_nobody = SipConfig { tls_ca: None, ..trusting.clone() };
+    for (config, far, why) in [(trusting, &other, "not valid for name"), (trusting_nobody, &right, "UnknownIssuer")] {
+        let host = far.host(Transport::Tls);
+        let mut stack = Stack::start_with(config, &[("far", &host)], ConnectionLimits::default()).await;
+        let dialog = stack.invite("far");
+        assert_eq!(stack.failed().await, (dialog, 503), "{why}");
         let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
         assert!(text.contains(why), "{why} is not in the log:\n{text}");
     }

@@ -16,7 +16,7 @@ const TIME_OUT: (u16, &str) = (408, "Request Timeout");
 
 impl Client {
     /// Whether a final answer may still come.
-    fn is_unanswered(&self) -> bool {
+    pub(super) fn is_unanswered(&self) -> bool {
         matches!(
             self.state,
             ClientState::Invite(ClientInvite::Calling(_) | ClientInvite::Proceeding)

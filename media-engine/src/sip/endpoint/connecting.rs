@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::flow::{Flow, FlowId, Transport};
+use super::tables::Client;
 use super::{DialogId, Endpoint, SipOutput};
 
 /// Whom a connection is to. Over TLS the name is what the peer's certificate must be for.
@@ -74,7 +75,11 @@ impl Endpoint {
     /// ours that nothing has needed for long.
     pub fn is_flow_used(&self, id: FlowId) -> bool {
         self.attached.range((id, DialogId(0))..=(id, DialogId(u64::MAX))).next().is_some()
-            || !self.tables.clients_on(id).is_empty()
+            || self
+                .tables
+                .clients_on(id)
+                .iter()
+                .any(|client| self.tables.client(*client).is_some_and(Client::is_unanswered))
             || self.registrations.iter().any(|registration| registration.goes_by(id))
     }
 }

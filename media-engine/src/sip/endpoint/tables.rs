@@ -165,6 +165,10 @@ impl Tables {
         self.client_flows.remove(&(client.flow.id, client.id));
     }
 
+    pub(super) fn client(&self, id: ClientId) -> Option<&Client> {
+        self.clients.get(&id).map(|client| &**client)
+    }
+
     /// Our transactions on a connection.
     pub(super) fn clients_on(&self, flow: FlowId) -> Vec<ClientId> {
         let range = (flow, ClientId(0))..=(flow, ClientId(u64::MAX));
