@@ -8,16 +8,18 @@
 //! Not here: what is done with an event (`events`), what a request may ask (`routes`).
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use media_engine::call::Guard;
 use media_engine::config::DialConfig;
+use rustls::ServerConfig;
 use uuid::Uuid;
 
 pub use codecs::SampleRate;
 pub use media_engine::audio::tap::TapReader;
 pub use media_engine::call::knows_country;
-pub use media_engine::config::{App, Config as EngineConfig, Profile, RouteTarget, SpeechProvider};
+pub use media_engine::config::{App, Config as EngineConfig, NameServer, Profile, RouteTarget, SpeechProvider};
 pub use media_engine::engine::{
     CallMode, CallSettings, CallStatus, Command, CommandError, Engine, Envelope, Event, EventKind, Flow, LagMs,
     LegQuality, LegRole, LegState, ProviderKind, ProviderState, Rating, RecordingState, Reply, Started,
@@ -28,7 +30,7 @@ pub use media_engine::leg::flow::{Incoming, Outgoing};
 pub use media_engine::party::{Noticed, Party};
 pub use media_engine::sdp::{Codec, Srtp};
 pub use media_engine::sip::trunk::{NumberFormat, TrunkCredentials, TrunkSettings};
-pub use media_engine::sip::{PlaceStatus, TrunkStatus};
+pub use media_engine::sip::{Advertise, PlaceStatus, TrunkStatus};
 pub use media_engine::sip_io::{Listener, WsConnection};
 pub use media_engine::speech::Providers;
 pub use media_engine::units::{CallId, LegId, mask};
@@ -40,12 +42,18 @@ use crate::voice_config::VoiceConfig;
 /// How long a leg rings before the call fails.
 const RING_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Starts the engine that `config` describes. Recordings lie in `record_dir`.
+/// Starts the engine that `config` describes. Recordings lie in `record_dir`; `sip_tls` is for TLS listeners.
 ///
 /// # Errors
 /// [`StartError`] names the key and what to do.
-pub async fn start(config: &Config, record_dir: &Path) -> Result<Started, StartError> {
-    media_engine::engine::start(settings(config, record_dir)).await
+pub async fn start(
+    config: &Config,
+    record_dir: &Path,
+    sip_tls: Option<Arc<ServerConfig>>,
+) -> Result<Started, StartError> {
+    let mut settings = settings(config, record_dir);
+    settings.sip.tls = sip_tls;
+    media_engine::engine::start(settings).await
 }
 
 /// The speech providers' part of the engine's configuration.
@@ -66,9 +74,17 @@ pub fn level_dbfs(samples: &[i16]) -> f32 {
 pub fn settings(config: &Config, record_dir: &Path) -> EngineConfig {
     use media_engine::config::{MediaConfig, RouteConfig, SipConfig, TrunkConfig};
     EngineConfig {
-        sip: SipConfig { listen: config.sip.listen.clone(), domain: config.sip_domain() },
+        sip: SipConfig {
+            listen: config.sip.listen.clone(),
+            domain: config.sip_domain(),
+            tls: None,
+            tls_ca: config.sip.tls_ca.clone(),
+            resolver: config.sip.resolver,
+            advertise: config.sip.advertise.as_ref().map(ToString::to_string),
+        },
         media: MediaConfig {
             addresses: config.media.address.clone(),
+            advertise: config.media.advertise.clone(),
             ports: config.media.ports,
             workers: config.media.workers,
             cpus: config.media.cpus.clone(),

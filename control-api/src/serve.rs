@@ -31,7 +31,7 @@ use crate::engine::{self, Command, Engine, Event, Listener, StartError};
 use crate::events::{Bus, ingest};
 use crate::state::AppState;
 use crate::store::{Store, StoreError};
-use crate::tls::{self, TlsError};
+use crate::tls::{self, TlsError, TlsListeners};
 
 /// The engine ends its calls within this.
 const ENGINE_STOP: Duration = Duration::from_secs(10);
@@ -113,7 +113,7 @@ struct Prepared {
     bus: Bus,
     http: TcpListener,
     metrics: Option<TcpListener>,
-    tls: Option<RustlsConfig>,
+    tls: TlsListeners,
     admin: admin::Listener,
     /// Dropped before the launch, it ends what runs already.
     stopping: DropGuard,
@@ -123,7 +123,7 @@ struct Prepared {
 /// Starts the server that `config` describes, with its data in `data`.
 pub async fn serve(config: Config, data: &Path) -> Result<Running, ServeError> {
     let prepared = prepare(&config, data).await?;
-    let started = engine::start(&config, &config.record_dir(data)).await?;
+    let started = engine::start(&config, &config.record_dir(data), prepared.tls.sip.clone()).await?;
     launch(prepared, config, started).await
 }
 
@@ -150,7 +150,7 @@ async fn prepare(config: &Config, data: &Path) -> Result<Prepared, ServeError> {
     }
     let bus = Bus::start(store.clone()).await?;
     let stopping = CancellationToken::new().drop_guard();
-    let tls = tls::start(config, data, stopping.token().clone())?;
+    let tls = tls::start(config, data, stopping.token())?;
     let http = listen("http.listen", config.http.listen)?;
     let metrics = config.metrics.listen.map(|address| listen("metrics.listen", address)).transpose()?;
     let admin = admin::Listener::bind(data)?;
@@ -174,7 +174,7 @@ async fn launch(prepared: Prepared, config: Config, started: engine::Started) ->
     admin.serve(store.clone(), state.passwords.clone(), state.engine.clone(), stopping.clone());
     let (handle, metrics_handle) = (Handle::new(), Handle::new());
     let mut tasks = vec![
-        tokio::spawn(http_serve(http, tls, crate::app(state.clone()), handle.clone())),
+        tokio::spawn(http_serve(http, tls.http, crate::app(state.clone()), handle.clone())),
         tokio::spawn(sweep(store, stopping.clone())),
         tokio::spawn(upkeep(exporter.clone(), stopping)),
     ];

@@ -1,16 +1,18 @@
-//! TLS of the pages: files that are read again when they change, or a self-signed pair kept in the data folder.
+//! TLS of pages and SIP listeners: files that are read again when they change, or a self-signed pair kept in the data folder.
 //!
 //! Running connections keep what they agreed on; only new handshakes see new certificates.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use axum_server::tls_rustls::RustlsConfig;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -21,8 +23,12 @@ const WATCH_EVERY: Duration = Duration::from_secs(5);
 
 /// Why TLS cannot be set up. The text says what to do.
 #[derive(Debug, thiserror::Error)]
-#[error("http.tls: {0}")]
-pub struct TlsError(String);
+#[error("{key}: {problem}")]
+pub struct TlsError {
+    /// `http.tls` or `sip.tls`.
+    key: &'static str,
+    problem: String,
+}
 
 /// Certificate and key files.
 #[derive(Clone, Debug)]
@@ -37,28 +43,55 @@ pub(crate) fn install_provider() {
     let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
-/// The TLS settings of the pages, or none for plain HTTP. Certificate files are watched until `stopping`.
-pub(crate) fn start(
-    config: &Config,
-    data: &Path,
-    stopping: CancellationToken,
-) -> Result<Option<RustlsConfig>, TlsError> {
-    let pair = match &config.http.tls {
-        Tls::Off => return Ok(None),
-        Tls::SelfSigned => self_signed(config, data)?,
-        Tls::Files { cert, key } => Pair { cert: cert.clone(), key: key.clone() },
-    };
-    // Before the files are read: what changes while they are is then seen as a change.
-    let seen = changed_at(&pair);
-    let shared = RustlsConfig::from_config(Arc::new(load(&pair)?));
-    if matches!(config.http.tls, Tls::Files { .. }) {
-        tokio::spawn(watch(pair, seen, shared.clone(), stopping));
-    }
-    Ok(Some(shared))
+/// How listeners shake hands.
+pub(crate) struct TlsListeners {
+    /// Pages and API; none: plain HTTP.
+    pub(crate) http: Option<RustlsConfig>,
+    /// SIP; none without a TLS listener.
+    pub(crate) sip: Option<Arc<ServerConfig>>,
 }
 
-fn load(pair: &Pair) -> Result<ServerConfig, TlsError> {
-    let wrong = |path: &Path, problem: String| TlsError(format!("{}: {problem}", path.display()));
+/// Reads or makes the certificates that are needed. Files are watched until `stopping`.
+pub(crate) fn start(config: &Config, data: &Path, stopping: &CancellationToken) -> Result<TlsListeners, TlsError> {
+    let show = |key, tls: &Tls| -> Result<ServerConfig, TlsError> {
+        let wrong = |problem| TlsError { key, problem };
+        let pair = match tls {
+            Tls::Files { cert, key } => Pair { cert: cert.clone(), key: key.clone() },
+            Tls::SelfSigned | Tls::Off => self_signed(config, data).map_err(wrong)?,
+        };
+        // Before the files are read: what changes while they are is then seen as a change.
+        let seen = changed_at(&pair);
+        let shown = Arc::new(Shown(RwLock::new(load(&pair).map_err(wrong)?)));
+        if matches!(tls, Tls::Files { .. }) {
+            tokio::spawn(watch(pair, seen, Arc::clone(&shown), stopping.clone()));
+        }
+        Ok(ServerConfig::builder().with_no_client_auth().with_cert_resolver(shown))
+    };
+    let http = config.http.tls.is_on().then(|| {
+        let mut server = show("http.tls", &config.http.tls)?;
+        // HTTP/1.1 only: WebSockets and event streams need no more.
+        server.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(RustlsConfig::from_config(Arc::new(server)))
+    });
+    let sip = config.sip.has_tls().then(|| {
+        let (key, tls) = config.sip.tls.as_ref().map_or(("http.tls", &config.http.tls), |tls| ("sip.tls", tls));
+        show(key, tls).map(Arc::new)
+    });
+    Ok(TlsListeners { http: http.transpose()?, sip: sip.transpose()? })
+}
+
+/// What new handshakes are shown.
+#[derive(Debug)]
+struct Shown(RwLock<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+fn load(pair: &Pair) -> Result<Arc<CertifiedKey>, String> {
+    let wrong = |path: &Path, problem: String| format!("{}: {problem}", path.display());
     let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&pair.cert)
         .and_then(Iterator::collect)
         .map_err(|error| wrong(&pair.cert, format!("no PEM certificate can be read: {error}")))?;
@@ -67,17 +100,13 @@ fn load(pair: &Pair) -> Result<ServerConfig, TlsError> {
     }
     let key = PrivateKeyDer::from_pem_file(&pair.key)
         .map_err(|error| wrong(&pair.key, format!("no PEM private key can be read: {error}")))?;
-    let mut config = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(certificates, key)
-        .map_err(|error| wrong(&pair.key, format!("does not belong to {}: {error}", pair.cert.display())))?;
-    // HTTP/1.1 only: WebSockets and event streams need no more.
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
+    CertifiedKey::from_der(certificates, key, &rustls::crypto::aws_lc_rs::default_provider())
+        .map(Arc::new)
+        .map_err(|error| wrong(&pair.key, format!("does not belong to {}: {error}", pair.cert.display())))
 }
 
 /// The kept pair, or a new one for every name under which this server may be reached.
-fn self_signed(config: &Config, data: &Path) -> Result<Pair, TlsError> {
+fn self_signed(config: &Config, data: &Path) -> Result<Pair, String> {
     let folder = data.join("tls");
     let pair = Pair { cert: folder.join("self-signed.cert.pem"), key: folder.join("self-signed.key.pem") };
     if pair.cert.exists() && pair.key.exists() {
@@ -85,14 +114,16 @@ fn self_signed(config: &Config, data: &Path) -> Result<Pair, TlsError> {
     }
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".into(), "::1".into()];
     let addresses = config.media.address.iter().copied().chain([config.http.listen.ip()]);
+    let addresses = addresses.chain(config.media.advertise.iter().copied());
     names.extend(addresses.filter(|address| !address.is_unspecified()).map(|address: IpAddr| address.to_string()));
     if let Some(url) = &config.http.public_url {
         names.push(url.host().trim_matches(['[', ']']).to_owned());
     }
+    names.extend(config.sip.advertise.iter().map(|advertise| advertise.host.trim_matches(['[', ']']).to_owned()));
     names.sort();
     names.dedup();
-    let made = rcgen::generate_simple_self_signed(names).map_err(|error| TlsError(error.to_string()))?;
-    let unwritable = |error: std::io::Error| TlsError(format!("{}: {error}", folder.display()));
+    let made = rcgen::generate_simple_self_signed(names).map_err(|error| error.to_string())?;
+    let unwritable = |error: std::io::Error| format!("{}: {error}", folder.display());
     std::fs::create_dir_all(&folder).map_err(unwritable)?;
     write_private(&pair.key, &made.signing_key.serialize_pem()).map_err(unwritable)?;
     write_private(&pair.cert, &made.cert.pem()).map_err(unwritable)?;
@@ -107,7 +138,7 @@ fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
 }
 
 /// Reads the files again on SIGHUP and when they change. What cannot be used is told, and the old pair stays.
-async fn watch(pair: Pair, mut seen: Times, shared: RustlsConfig, stopping: CancellationToken) {
+async fn watch(pair: Pair, mut seen: Times, shown: Arc<Shown>, stopping: CancellationToken) {
     let mut hangup = match signal(SignalKind::hangup()) {
         Ok(hangup) => hangup,
         Err(error) => {
@@ -127,12 +158,12 @@ async fn watch(pair: Pair, mut seen: Times, shared: RustlsConfig, stopping: Canc
             continue;
         }
         match load(&pair) {
-            Ok(config) => {
-                shared.reload_from_config(Arc::new(config));
+            Ok(certificate) => {
+                *shown.0.write().unwrap_or_else(PoisonError::into_inner) = certificate;
                 tracing::info!(cert = %pair.cert.display(), "certificate read again");
             }
             // A half-written pair is looked at again when the other half changes.
-            Err(error) => tracing::error!(%error, "the certificate is not changed"),
+            Err(error) => tracing::error!(error, "the certificate is not changed"),
         }
         seen = now;
     }

@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command as Process, Output};
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use control_api::admin::{self, Reply as AdminReply, Request as AdminRequest};
 use control_api::config::Config;
 use control_api::engine::{Command, Engine, Event, WsConnection};
-use control_api::serve::{Running, ServeError, serve_with};
+use control_api::serve::{Running, ServeError, serve, serve_with};
 use control_api::store::Role;
 use futures_util::{SinkExt, StreamExt};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -227,7 +228,13 @@ impl ServerCertVerifier for AnyCertificate {
     }
 }
 
-async fn tls(server: &Server) -> (tokio_rustls::client::TlsStream<TcpStream>, Vec<u8>) {
+type TlsStream = tokio_rustls::client::TlsStream<TcpStream>;
+
+async fn tls(server: &Server) -> (TlsStream, Vec<u8>) {
+    tls_at(server.running.http).await
+}
+
+async fn tls_at(address: SocketAddr) -> (TlsStream, Vec<u8>) {
     let verifier = Arc::new(AnyCertificate::default());
     let config = rustls::ClientConfig::builder()
         .dangerous()
@@ -235,7 +242,8 @@ async fn tls(server: &Server) -> (tokio_rustls::client::TlsStream<TcpStream>, Ve
         .with_no_client_auth();
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
     let name = ServerName::try_from("localhost").unwrap();
-    let stream = timeout(SOON, connector.connect(name, server.connect().await)).await.unwrap().unwrap();
+    let stream =
+        timeout(SOON, connector.connect(name, TcpStream::connect(address).await.unwrap())).await.unwrap().unwrap();
     let certificate = verifier.0.lock().unwrap().clone();
     (stream, certificate)
 }
@@ -292,6 +300,49 @@ async fn certificate_files_are_read_again_without_dropping_a_connection() {
     assert!(get(renewed.await.expect("the files are watched"), "/health").await.starts_with("HTTP/1.1 200"));
     assert!(get(old_connection, "/health").await.starts_with("HTTP/1.1 200"), "the old connection lives");
     server.stop().await;
+}
+
+#[tokio::test]
+async fn the_certificate_of_sip_is_read_again_without_dropping_a_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cert, key) = (folder.path().join("c.pem"), folder.path().join("k.pem"));
+    let renew = || {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        std::fs::write(&cert, made.cert.pem()).unwrap();
+    };
+    renew();
+    let config = format!("{FREE}[sip]\nlisten = [\"tls:127.0.0.1:0\"]\ntls = {{ cert = {cert:?}, key = {key:?} }}\n");
+    let running = serve(Config::from_toml(&config).unwrap(), folder.path()).await.unwrap();
+    let address = running.sip[0].address;
+    let (mut old_connection, before) = tls_at(address).await;
+    sip_options(&mut old_connection).await;
+    renew();
+    let renewed = timeout(SOON * 2, async {
+        loop {
+            let (stream, now) = tls_at(address).await;
+            if now != before {
+                return stream;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    sip_options(&mut renewed.await.expect("the files are watched")).await;
+    sip_options(&mut old_connection).await;
+    running.stop().await;
+}
+
+/// Asks over SIP, and takes the answer.
+async fn sip_options(stream: &mut TlsStream) {
+    let request = "OPTIONS sip:localhost SIP/2.0\r\nVia: SIP/2.0/TLS x.invalid;branch=z9hG4bKx\r\nMax-Forwards: 70\r\n\
+        From: <sip:x@localhost>;tag=x\r\nTo: <sip:localhost>\r\nCall-ID: x\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        let byte = timeout(SOON, stream.read_u8()).await.expect("an answer").expect("the connection lives");
+        answer.push(byte);
+    }
+    assert!(answer.starts_with(b"SIP/2.0 200"), "{}", String::from_utf8_lossy(&answer));
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What the engine needs to know at start. The control plane fills it from file and environment.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -35,10 +35,40 @@ pub struct Config {
 /// SIP listeners and identity.
 #[derive(Clone, Debug, Default)]
 pub struct SipConfig {
-    /// Listeners such as `udp:127.0.0.1:5060`, `tcp:[::1]:5060`.
+    /// Listeners such as `udp:127.0.0.1:5060`, `tcp:[::1]:5060`, `tls:0.0.0.0:5061`.
     pub listen: Vec<String>,
     /// Digest realm and the domain of agents' addresses; the host of `public_url` by default.
     pub domain: String,
+    /// How TLS listeners shake hands, without ALPN. Its certificate resolver may change what it shows at any time.
+    #[cfg(feature = "io")]
+    pub tls: Option<std::sync::Arc<rustls::ServerConfig>>,
+    /// PEM file of an authority that is believed beside the system's, when we connect by TLS.
+    pub tls_ca: Option<PathBuf>,
+    /// Who is asked for names of hosts.
+    pub resolver: NameServer,
+    /// `ADDRESS` or `HOST[:PORT]` that peers are to know us by, when it is not the listeners' own.
+    pub advertise: Option<String>,
+}
+
+/// Who is asked for names of hosts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NameServer {
+    /// Those in `/etc/resolv.conf`, after `/etc/hosts`.
+    #[default]
+    System,
+    /// One server.
+    At(SocketAddr),
+}
+
+impl std::str::FromStr for NameServer {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "system" {
+            return Ok(NameServer::System);
+        }
+        text.parse().map(NameServer::At).map_err(|_| format!("`{text}`: expected system or ADDRESS:PORT"))
+    }
 }
 
 /// How media threads weigh delay against CPU.
@@ -71,6 +101,8 @@ impl std::str::FromStr for Profile {
 pub struct MediaConfig {
     /// Addresses where media is received: put into SDP and ICE candidates.
     pub addresses: Vec<IpAddr>,
+    /// Addresses that a 1:1 NAT maps to those, port by port: they stand in SDP instead, and are further ICE candidates.
+    pub advertise: Vec<IpAddr>,
     /// First and last UDP port for media, both inclusive.
     pub ports: (u16, u16),
     /// Number of media threads.
@@ -88,6 +120,13 @@ pub struct MediaConfig {
     pub capture: Option<PathBuf>,
 }
 
+impl MediaConfig {
+    /// What others are told instead of an address of ours: the advertised one of its family, if any.
+    pub fn told(&self, own: IpAddr) -> IpAddr {
+        self.advertise.iter().copied().find(|address| address.is_ipv4() == own.is_ipv4()).unwrap_or(own)
+    }
+}
+
 /// Settings of Opus that a configuration chooses; the rest is for voice over the internet.
 pub fn opus(bitrate: u32, complexity: u8) -> OpusSettings {
     OpusSettings { bitrate, complexity, expected_loss_percent: 0, ..OpusSettings::default() }
@@ -98,6 +137,7 @@ impl Default for MediaConfig {
     fn default() -> MediaConfig {
         MediaConfig {
             addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
+            advertise: Vec::new(),
             ports: (20_000, 39_999),
             workers: 1,
             cpus: Vec::new(),
@@ -114,7 +154,8 @@ impl Default for MediaConfig {
 pub struct TrunkConfig {
     /// Name used in routes.
     pub name: String,
-    /// Hosts as `address` or `address:port`; the first is where calls go (port 5060 by default).
+    /// Hosts as `host` or `host:port`, or one of these after `udp:`, `tcp:` or `tls:`. Calls are taken from all of them and go to
+    /// the first that can be reached. A name without port is looked up as RFC 3263 says.
     pub hosts: Vec<String>,
     /// Media from behind NAT: learn the source of the first valid packet.
     pub nat: bool,

@@ -32,7 +32,7 @@ impl Stack {
 
     async fn start_with_trunks(trunks: &[TrunkConfig], limits: ConnectionLimits) -> Stack {
         let listen = vec!["udp:127.0.0.1:0".to_owned(), "tcp:127.0.0.1:0".to_owned()];
-        let config = SipConfig { listen, domain: "example.com".into() };
+        let config = SipConfig { listen, domain: "example.com".into(), ..SipConfig::default() };
         let (handle, events) = SipStack::start_with(&config, trunks, limits).await.unwrap();
         Stack { handle, events }
     }

@@ -128,7 +128,7 @@ impl World {
                     }
                     self.sides[side].events.push(event);
                 }
-                SipOutput::CloseFlow(_) => panic!("nothing here deserves that"),
+                SipOutput::Connect { .. } | SipOutput::CloseFlow(_) => panic!("nothing here deserves that"),
             }
         }
     }
@@ -625,7 +625,7 @@ fn registration(fault: Fault) -> World {
             match output {
                 SipOutput::Transmit { bytes, .. } => link.push((false, bytes)),
                 SipOutput::Event(event) => world.sides[0].events.push(event),
-                SipOutput::CloseFlow(_) => panic!("nothing here deserves that"),
+                SipOutput::Connect { .. } | SipOutput::CloseFlow(_) => panic!("nothing here deserves that"),
             }
         }
         for (to_server, bytes) in link {

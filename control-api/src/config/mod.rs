@@ -13,7 +13,9 @@ use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use serde::Deserialize;
 
-use crate::engine::{Codec, NumberFormat, Profile, RouteTarget, SpeechProvider, Srtp, knows_country};
+use crate::engine::{
+    Advertise, Codec, NameServer, NumberFormat, Profile, RouteTarget, SpeechProvider, Srtp, knows_country,
+};
 
 pub use problem::ConfigError;
 pub use value::{Network, PublicUrl, Secret, Tls};
@@ -85,20 +87,44 @@ impl Default for MetricsConfig {
     }
 }
 
-/// `[sip]`: listeners.
+/// `[sip]`: listeners, and how peers and we find each other.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SipConfig {
-    /// Listeners such as `udp:127.0.0.1:5060`, `tcp:[::1]:5060`.
+    /// Listeners such as `udp:127.0.0.1:5060`, `tcp:[::1]:5060`, `tls:0.0.0.0:5061`.
     #[serde(deserialize_with = "value::list")]
     pub listen: Vec<String>,
     /// Seconds that running calls have to end by themselves after SIGTERM.
     pub drain_s: u32,
+    /// Certificate of TLS listeners; nothing: that of the pages, or a self-signed one when they have none.
+    pub tls: Option<Tls>,
+    /// PEM file of an authority that is believed beside the system's, when we connect by TLS.
+    pub tls_ca: Option<PathBuf>,
+    /// `system` or the address of a name server.
+    #[serde(deserialize_with = "value::parsed")]
+    pub resolver: NameServer,
+    /// `ADDRESS` or `HOST[:PORT]` that peers are to know us by.
+    #[serde(deserialize_with = "value::advertise")]
+    pub advertise: Option<Advertise>,
 }
 
 impl Default for SipConfig {
     fn default() -> Self {
-        SipConfig { listen: vec!["udp:127.0.0.1:5060".into()], drain_s: 30 }
+        SipConfig {
+            listen: vec!["udp:127.0.0.1:5060".into()],
+            drain_s: 30,
+            tls: None,
+            tls_ca: None,
+            resolver: NameServer::System,
+            advertise: None,
+        }
+    }
+}
+
+impl SipConfig {
+    /// Whether any listener is TLS.
+    pub fn has_tls(&self) -> bool {
+        self.listen.iter().any(|listener| listener.starts_with("tls:"))
     }
 }
 
@@ -109,6 +135,9 @@ pub struct MediaConfig {
     /// Addresses where media is received: put into SDP and ICE candidates.
     #[serde(deserialize_with = "value::list")]
     pub address: Vec<IpAddr>,
+    /// Addresses that a 1:1 NAT maps to those: told to callers instead, and to browsers besides.
+    #[serde(deserialize_with = "value::list")]
+    pub advertise: Vec<IpAddr>,
     /// First and last UDP port for media, both inclusive.
     #[serde(deserialize_with = "value::ports")]
     pub ports: (u16, u16),
@@ -134,6 +163,7 @@ impl Default for MediaConfig {
     fn default() -> Self {
         MediaConfig {
             address: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
+            advertise: Vec::new(),
             ports: (20_000, 39_999),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             cpus: Vec::new(),
@@ -186,7 +216,8 @@ pub struct DialConfig {
 pub struct TrunkConfig {
     /// Name used in routes.
     pub name: String,
-    /// `address` or `address:port`; calls are taken from all, and go to the first.
+    /// `host` or `host:port`, or one of these after `udp:`, `tcp:` or `tls:`; calls are taken from all, and go to the first
+    /// that can be reached.
     #[serde(deserialize_with = "value::list")]
     pub hosts: Vec<String>,
     /// Media comes from behind NAT.
@@ -355,12 +386,16 @@ impl Config {
         let wrong = |key: String, problem: String| Err(ConfigError::Value { key, problem });
         for (n, listener) in self.sip.listen.iter().enumerate() {
             let fine = listener.split_once(':').is_some_and(|(transport, address)| {
-                matches!(transport, "udp" | "tcp") && address.parse::<SocketAddr>().is_ok()
+                matches!(transport, "udp" | "tcp" | "tls") && address.parse::<SocketAddr>().is_ok()
             });
             if !fine {
-                let problem = format!("`{listener}`: expected udp:ADDRESS:PORT or tcp:ADDRESS:PORT");
+                let problem = format!("`{listener}`: expected udp:ADDRESS:PORT, tcp:ADDRESS:PORT or tls:ADDRESS:PORT");
                 return wrong(format!("sip.listen[{n}]"), problem);
             }
+        }
+        if self.sip.tls == Some(Tls::Off) {
+            let problem = "expected \"self-signed\" or { cert = \"FILE\", key = \"FILE\" }; without a tls: listener it is not used";
+            return wrong("sip.tls".into(), problem.into());
         }
         if self.media.address.is_empty() {
             return wrong("media.address".into(), "expected at least one address where media is received".into());
@@ -368,6 +403,14 @@ impl Config {
         if let Some(address) = self.media.address.iter().find(|address| address.is_unspecified()) {
             let problem = format!("`{address}` is no address that others can send to; name this machine's own");
             return wrong("media.address".into(), problem);
+        }
+        for address in &self.media.advertise {
+            let same_family = |own: &IpAddr| own.is_ipv4() == address.is_ipv4();
+            if address.is_unspecified() || !self.media.address.iter().any(same_family) {
+                let problem =
+                    format!("`{address}`: expected a public address of the same family as one in media.address");
+                return wrong("media.advertise".into(), problem);
+            }
         }
         if self.media.workers == 0 || self.media.workers > 1024 {
             return wrong("media.workers".into(), "expected 1 to 1024 threads".into());
@@ -389,7 +432,7 @@ impl Config {
                 return wrong(format!("trunks[{n}].{key}"), problem);
             }
             if trunk.hosts.is_empty() {
-                return wrong(format!("trunks[{n}].hosts"), "expected at least one `address` or `address:port`".into());
+                return wrong(format!("trunks[{n}].hosts"), "expected at least one `host` or `host:port`".into());
             }
         }
         if let Err((key, problem)) = self.dial.check(&self.trunks) {

@@ -28,6 +28,9 @@ fn the_example_names_every_key_and_means_the_defaults() {
         "tls",
         "public_url",
         "trusted_proxies",
+        "tls_ca",
+        "resolver",
+        "advertise",
         "address",
         "ports",
         "workers",
@@ -94,7 +97,13 @@ fn bad_values_name_their_key_and_what_was_expected() {
         ("[http]\ntrusted_proxies = [\"10.0.0.0/33\"]", "http.trusted_proxies", "10.0.0.0/8"),
         ("[metrics]\nlisten = \"9090\"", "metrics.listen", "127.0.0.1:9090"),
         ("[sip]\nlisten = [\"127.0.0.1:5060\"]", "sip.listen[0]", "udp:ADDRESS:PORT"),
-        ("[sip]\nlisten = [\"tls:127.0.0.1:5061\"]", "sip.listen[0]", "tcp:ADDRESS:PORT"),
+        ("[sip]\nlisten = [\"ws:127.0.0.1:5061\"]", "sip.listen[0]", "tls:ADDRESS:PORT"),
+        ("[sip]\ntls = \"off\"", "sip.tls", "self-signed"),
+        ("[sip]\ntls = { cert = \"a\" }", "sip.tls.key", "missing"),
+        ("[sip]\nresolver = \"192.0.2.53\"", "sip.resolver", "system or ADDRESS:PORT"),
+        ("[sip]\nadvertise = \"sip:host\"", "sip.advertise", "HOST[:PORT]"),
+        ("[media]\nadvertise = \"2001:db8::1\"", "media.advertise", "same family"),
+        ("[media]\nadvertise = \"host\"", "media.advertise", "expected"),
         ("[media]\naddress = \"0.0.0.0\"", "media.address", "this machine's own"),
         ("[media]\naddress = []", "media.address", "at least one"),
         ("[media]\nports = \"39999-20000\"", "media.ports", "20000-39999"),
@@ -138,9 +147,14 @@ fn every_kind_of_value_is_read() {
         [metrics]
         listen = "off"
         [sip]
-        listen = "udp:127.0.0.1:5060, tcp:[::1]:5060"
+        listen = "udp:127.0.0.1:5060, tcp:[::1]:5060, tls:[::1]:5061"
+        tls = "self-signed"
+        tls_ca = "ca.pem"
+        resolver = "192.0.2.53:53"
+        advertise = "voice.example.com:5070"
         [media]
         address = ["192.0.2.1", "2001:db8::1"]
+        advertise = ["203.0.113.9"]
         cpus = [2, 3]
         [speech]
         stt = "wyoming://127.0.0.1:10300"
@@ -158,7 +172,12 @@ fn every_kind_of_value_is_read() {
     assert_eq!(config.http.public_url.as_ref().unwrap().to_string(), "https://voice.example.com:8443");
     assert_eq!(config.sip_domain(), "voice.example.com");
     assert_eq!(config.metrics.listen, None);
-    assert_eq!(config.sip.listen, ["udp:127.0.0.1:5060", "tcp:[::1]:5060"]);
+    assert_eq!(config.sip.listen, ["udp:127.0.0.1:5060", "tcp:[::1]:5060", "tls:[::1]:5061"]);
+    assert!(config.sip.has_tls());
+    assert_eq!((&config.sip.tls, config.sip.tls_ca.as_deref()), (&Some(Tls::SelfSigned), Some(Path::new("ca.pem"))));
+    assert_eq!(config.sip.resolver, NameServer::At("192.0.2.53:53".parse().unwrap()));
+    assert_eq!(config.sip.advertise.as_ref().map(ToString::to_string).as_deref(), Some("voice.example.com:5070"));
+    assert_eq!(config.media.advertise, ["203.0.113.9".parse::<IpAddr>().unwrap()]);
     assert!(config.http.trusted_proxies[1].contains("2001:db8:1::1".parse().unwrap()));
     assert!(!config.http.trusted_proxies[0].contains("127.0.0.2".parse().unwrap()));
     assert_eq!(config.speech.stt, SpeechProvider::Wyoming("127.0.0.1:10300".into()));

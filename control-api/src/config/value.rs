@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use crate::engine::{Codec, NumberFormat, RouteTarget, SpeechProvider, Srtp};
+use crate::engine::{Advertise, Codec, NumberFormat, RouteTarget, SpeechProvider, Srtp};
 
 /// How the pages are protected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -236,6 +236,11 @@ pub(super) fn address_or_off<'de, D: Deserializer<'de>>(deserializer: D) -> Resu
     }
     let expected = || de::Error::custom(format!("`{text}`: expected ADDRESS:PORT such as 127.0.0.1:9090, or off"));
     text.parse().map(Some).map_err(|_| expected())
+}
+
+/// `ADDRESS` or `HOST[:PORT]`.
+pub(super) fn advertise<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Advertise>, D::Error> {
+    parsed(deserializer).map(Some)
 }
 
 /// `agent:NAME`, `trunk:NAME`, `app:echo`, `app:tone`, `app:record`.

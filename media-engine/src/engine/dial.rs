@@ -1,12 +1,12 @@
 //! From commands and invitations to the start of a call.
 
-use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::command::{CallMode, CallSettings, Command, CommandError};
 use super::{LegRole, Shared};
 use crate::call::{Call, Destination, Effect, Guard, Plan, Verdict};
 use crate::sip::{DialogId, Target};
+use crate::sip_io::SipHandle;
 use crate::units::CallId;
 
 /// How long a name may take to resolve.
@@ -73,10 +73,14 @@ pub(super) fn outgoing(shared: &Shared, command: Command) -> Result<Outgoing, Co
 /// Where `to` leads: numbers to the first trunk, URIs to the trunk or agent that serves their host, else to
 /// the host itself.
 fn destination(shared: &Shared, to: &str) -> Result<Destination, CommandError> {
-    if let Some(uri) = to.strip_prefix("sip:") {
+    if let Some(uri) = to.strip_prefix("sip:").or_else(|| to.strip_prefix("sips:")) {
         let (user, host) = uri.split_once('@').unwrap_or(("", uri));
         let host = host.split([';', '?']).next().unwrap_or(host);
-        let served = shared.config.trunks.iter().find(|trunk| trunk.hosts.iter().any(|known| known == host));
+        let is_this = |known: &str| {
+            let transports = ["udp:", "tcp:", "tls:"];
+            transports.iter().find_map(|transport| known.strip_prefix(transport)).unwrap_or(known) == host
+        };
+        let served = shared.config.trunks.iter().find(|trunk| trunk.hosts.iter().any(|known| is_this(known)));
         return Ok(match served {
             Some(trunk) => through(&shared.guard, &trunk.name, user).map_err(forbidden)?,
             None if host == shared.config.sip.domain => Destination::Agent(user.to_owned()),
@@ -108,29 +112,16 @@ pub(super) fn through(guard: &Guard, trunk: &str, number: &str) -> Result<Destin
 }
 
 /// The SIP core's target for a destination; names are resolved here.
-pub(super) async fn target(destination: &Destination) -> Result<Target, String> {
+pub(super) async fn target(destination: &Destination, sip: &SipHandle) -> Result<Target, String> {
     Ok(match destination {
         Destination::Agent(user) => Target::User(user.clone()),
         Destination::Trunk { trunk, user } => Target::Trunk { name: trunk.clone(), user: user.clone() },
         Destination::Emergency { trunk, user } => Target::Emergency { name: trunk.clone(), user: user.clone() },
-        Destination::Uri(uri) => Target::Uri { uri: uri.clone(), addr: resolve(uri).await? },
+        Destination::Uri(uri) => {
+            let found = tokio::time::timeout(RESOLVE, sip.locate(uri)).await;
+            let (transport, addr) =
+                found.map_err(|_| format!("{uri}: the name server did not answer within 2 s"))??;
+            Target::Uri { uri: uri.clone(), addr, transport }
+        }
     })
-}
-
-async fn resolve(uri: &str) -> Result<SocketAddr, String> {
-    let rest = uri.strip_prefix("sip:").unwrap_or(uri);
-    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-    let host = host.split([';', '?']).next().unwrap_or(host);
-    if let Ok(address) = host.parse::<SocketAddr>() {
-        return Ok(address);
-    }
-    if let Ok(address) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
-        return Ok(SocketAddr::new(address, 5060));
-    }
-    let name = if host.contains(':') { host.to_owned() } else { format!("{host}:5060") };
-    let found = tokio::time::timeout(RESOLVE, tokio::net::lookup_host(name))
-        .await
-        .map_err(|_| format!("{host}: the name server did not answer within 2 s"))?
-        .map_err(|error| format!("{host}: {error}"))?;
-    found.into_iter().next().ok_or_else(|| format!("{host}: no address"))
 }

@@ -244,7 +244,7 @@ impl Leg {
         let mut codecs: Vec<Codec> = prefer.into_iter().copied().collect();
         codecs.extend(self.codecs.iter().filter(|codec| Some(*codec) != prefer));
         self.local = Some(Local {
-            address: range.address(),
+            address: shared.config.media.told(range.address()),
             rtp_port: lease.rtp_port(),
             rtcp_port: lease.rtcp_port(),
             session_id: u64::from(lease.rtp_port()) << 32 | self.id.0 & 0xffff_ffff,

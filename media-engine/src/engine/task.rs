@@ -423,7 +423,7 @@ impl CallTask {
         }
         let mut headers = self.passed.clone();
         headers.retain(|(name, _)| trunk.is_none_or(|trunk| trunk.sip.passes(name)));
-        let target = match dial::target(&destination).await {
+        let target = match dial::target(&destination, &shared.sip).await {
             Ok(target) => target,
             Err(why) => return failed(why, self),
         };

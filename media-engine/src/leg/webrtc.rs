@@ -32,7 +32,7 @@ mod stun;
 mod tests;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -223,17 +223,32 @@ pub struct WebRtcPeer {
     remote_highest: Option<u64>,
 }
 
+/// Where browsers may reach a worker's UDP ports.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidates<'a> {
+    /// Addresses of the ports, at least one.
+    pub own: &'a [SocketAddr],
+    /// What a 1:1 NAT in front of them shows, port by port.
+    pub advertised: &'a [IpAddr],
+}
+
+impl<'a, const N: usize> From<&'a [SocketAddr; N]> for Candidates<'a> {
+    fn from(own: &'a [SocketAddr; N]) -> Candidates<'a> {
+        Candidates { own, advertised: &[] }
+    }
+}
+
 impl WebRtcPeer {
     /// Answers a browser's offer.
     ///
-    /// `candidates`: addresses of the worker's UDP port under which browsers may reach it, at least one.
+    /// `candidates`: under which browsers may reach the worker's UDP port.
     /// The answer has one audio m-line with all candidates; other m-lines are rejected.
     ///
     /// # Errors
     /// `Sdp` and `NoCommonCodec`: refuse the call with 488.
-    pub fn accept_offer(
+    pub fn accept_offer<'a>(
         offer_sdp: &str,
-        candidates: &[SocketAddr],
+        candidates: impl Into<Candidates<'a>>,
         certificate: &DtlsCert,
         now: Instant,
     ) -> Result<(WebRtcPeer, String), LegError> {
@@ -242,7 +257,7 @@ impl WebRtcPeer {
         if let Some(payload_type) = offer.telephone_event {
             formats.push(event_format(payload_type, clock_of(offer.codec.codec)));
         }
-        let mut peer = WebRtcPeer::build(formats, candidates, certificate, now)?;
+        let mut peer = WebRtcPeer::build(formats, candidates.into(), certificate, now)?;
         let answer = peer.answer(offer)?;
         Ok((peer, answer))
     }
@@ -251,8 +266,8 @@ impl WebRtcPeer {
     ///
     /// # Errors
     /// `Sdp` when `candidates` holds no usable address.
-    pub fn offer(
-        candidates: &[SocketAddr],
+    pub fn offer<'a>(
+        candidates: impl Into<Candidates<'a>>,
         certificate: &DtlsCert,
         now: Instant,
     ) -> Result<(WebRtcPeer, String), LegError> {
@@ -262,7 +277,7 @@ impl WebRtcPeer {
             .map(|(codec, payload_type)| voice_format(ChosenCodec { codec, payload_type }))
             .collect();
         formats.push(event_format(110, Frequency::FORTY_EIGHT_KHZ));
-        let mut peer = WebRtcPeer::build(formats, candidates, certificate, now)?;
+        let mut peer = WebRtcPeer::build(formats, candidates.into(), certificate, now)?;
         let mut changes = peer.rtc.sdp_api();
         peer.mid = Some(changes.add_media(MediaKind::Audio, MediaDirection::SendRecv, None, None, None));
         let (offer, pending) = changes.apply().expect("a new m-line needs an offer");
@@ -465,7 +480,7 @@ impl WebRtcPeer {
 
     fn build(
         formats: Vec<PayloadParams>,
-        candidates: &[SocketAddr],
+        candidates: Candidates<'_>,
         certificate: &DtlsCert,
         now: Instant,
     ) -> Result<WebRtcPeer, LegError> {
@@ -480,11 +495,16 @@ impl WebRtcPeer {
         *config.codec_config() = CodecConfig::new_from_payload_params(formats);
         let mut rtc = config.build(now);
         let link = capture::take_link();
-        let mut addresses = Vec::with_capacity(candidates.len());
-        for address in candidates {
+        let addresses = candidates.own.to_vec();
+        for address in &addresses {
             let candidate = Candidate::host(*address, "udp").map_err(unusable)?;
             rtc.add_local_candidate(candidate);
-            addresses.push(*address);
+        }
+        for ip in candidates.advertised {
+            let Some(base) = addresses.iter().find(|own| own.is_ipv4() == ip.is_ipv4()) else { continue };
+            let seen = SocketAddr::new(*ip, base.port());
+            let candidate = Candidate::server_reflexive(seen, *base, "udp").map_err(unusable)?;
+            rtc.add_local_candidate(candidate);
         }
         if addresses.is_empty() {
             return Err(LegError::Sdp("no address of ours to offer; set `media.address`".into()));

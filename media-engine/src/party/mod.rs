@@ -89,7 +89,7 @@ impl Party {
     /// No socket or thread to be had.
     pub async fn start(address: IpAddr, tandem: SocketAddr, codecs: Vec<Codec>) -> Result<Party, PartyError> {
         let listen = vec![format!("udp:{}", SocketAddr::new(address, 0))];
-        let config = SipConfig { listen, domain: address.to_string() };
+        let config = SipConfig { listen, domain: address.to_string(), ..SipConfig::default() };
         let trunks = [TrunkConfig { name: TRUNK.into(), hosts: vec![tandem.to_string()], ..TrunkConfig::default() }];
         let (sip, events) = SipStack::start(&config, &trunks).await.map_err(err)?;
         let range = (40_000, 49_999);

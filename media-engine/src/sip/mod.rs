@@ -26,10 +26,10 @@ pub(crate) mod wheel;
 pub mod write;
 
 pub use endpoint::{
-    DialogId, Endpoint, EndpointConfig, Flow, FlowId, Limits, PlaceStatus, SipCommand, SipEvent, SipOutput, Sizes,
-    Source, Target, Transport, TrunkStatus,
+    Advertise, DialogId, Endpoint, EndpointConfig, Flow, FlowId, Limits, PlaceStatus, SipCommand, SipEvent, SipOutput,
+    Sizes, Source, Target, Transport, TrunkStatus,
 };
 pub use header::{CSeq, Contact, HeaderError, Name, NameAddr, Params, Via};
 pub use message::{Message, Method, ParseError, Start};
-pub use trunk::Trunk;
+pub use trunk::{Destination, Trunk};
 pub use uri::{Host, Scheme, Uri};

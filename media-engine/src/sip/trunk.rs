@@ -171,6 +171,17 @@ fn is_number(text: &str) -> bool {
 }
 
 impl Trunk {
+    /// Names lead elsewhere now. Calls are taken from all destinations, and from addresses that were never one's.
+    pub(crate) fn resolved(&mut self, destinations: Vec<Destination>) {
+        let hosts = |destinations: &[Destination]| -> Vec<IpAddr> {
+            destinations.iter().flat_map(|destination| &destination.addresses).map(SocketAddr::ip).collect()
+        };
+        let (before, after) = (hosts(&self.destinations), hosts(&destinations));
+        self.addresses.retain(|address| !before.contains(address) && !after.contains(address));
+        self.addresses.extend(after);
+        self.destinations = destinations;
+    }
+
     /// Whether a message on `flow` comes from the trunk.
     pub(crate) fn owns(&self, flow: &Flow) -> bool {
         let peer = flow.peer.ip().to_canonical();
@@ -185,6 +196,25 @@ mod tests {
 
     fn flow(transport: Transport, peer: &str) -> Flow {
         Flow { id: FlowId(1), transport, local: "192.0.2.1:5060".parse().unwrap(), peer: peer.parse().unwrap() }
+    }
+
+    #[test]
+    fn resolved_addresses_come_and_go_and_configured_ones_stay() {
+        let at = |address: &str| Destination::udp(address.parse().unwrap());
+        let mut trunk = Trunk {
+            name: "carrier".into(),
+            addresses: vec!["192.0.2.1".parse().unwrap(), "198.51.100.7".parse().unwrap()],
+            destinations: vec![at("198.51.100.7:5060")],
+            ..Trunk::default()
+        };
+        trunk.resolved(vec![at("198.51.100.8:5060"), at("198.51.100.7:5070")]);
+        assert_eq!(
+            trunk.addresses,
+            ["192.0.2.1", "198.51.100.8", "198.51.100.7"].map(|ip| ip.parse::<IpAddr>().unwrap())
+        );
+        trunk.resolved(vec![at("198.51.100.9:5060")]);
+        assert_eq!(trunk.addresses, ["192.0.2.1", "198.51.100.9"].map(|ip| ip.parse::<IpAddr>().unwrap()));
+        assert_eq!(trunk.destinations, [at("198.51.100.9:5060")]);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Connections: what reads them, what writes them, and how they end.
 //!
 //! ```text
-//!  TcpStream ─ read ─▶ StreamFramer ─▶ credit ─▶ owner of the endpoint
-//!  TcpStream ◀ write ─ bounded queue ◀────────── owner
+//!  Opening ─▶ Stream ─ read ─▶ StreamFramer ─▶ credit ─▶ owner of the endpoint
+//!             Stream ◀ write ─ bounded queue ◀────────── owner
 //! ```
 //!
+//! One task carries a connection from its opening to its end; what is to be written meanwhile waits in its queue.
 //! A reader waits only for its own credit; a writer only for its own peer. Each ends by itself, by
 //! the token of its connection, or when its queue's last sender is gone (then it writes what waits).
 
@@ -14,16 +15,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::opening::{Opening, Stream};
 use super::{ConnectionLimits, meters};
 use crate::net::clock;
 use crate::sip::framing::{Frame, PING, PONG, StreamFramer};
-use crate::sip::{Flow, FlowId};
+use crate::sip::{Flow, FlowId, Transport};
 
 /// Messages of one connection that may wait for the owner.
 const CREDIT: usize = 16;
@@ -37,8 +38,8 @@ pub(super) enum Inbound {
     Message { flow: Flow, bytes: Bytes, _credit: OwnedSemaphorePermit },
     /// The reader has ended; nothing follows.
     Closed { flow: FlowId, why: &'static str },
-    /// A TCP listener took a connection.
-    Accepted { stream: TcpStream, local: SocketAddr, peer: SocketAddr },
+    /// A listener took a connection; over TLS its handshake is still to come.
+    Accepted { stream: TcpStream, transport: Transport, local: SocketAddr, peer: SocketAddr },
 }
 
 /// The owner's end of a connection.
@@ -61,8 +62,8 @@ pub(super) struct Inbox {
     credit: Arc<Semaphore>,
 }
 
-/// Why a reader ends; words for metrics.
-type Why = &'static str;
+/// Why a connection ends; words for metrics.
+pub(super) type Why = &'static str;
 
 impl Inbox {
     pub(super) fn new(
@@ -86,6 +87,10 @@ impl Inbox {
             () = self.token.cancelled() => return,
             why = reader => why,
         };
+        self.closed(why).await;
+    }
+
+    async fn closed(&self, why: Why) {
         // The owner may have stopped: then nobody needs to know.
         let _ = self.owner.send(Inbound::Closed { flow: self.flow.id, why }).await;
     }
@@ -104,13 +109,40 @@ fn keep_alive(outgoing: &mpsc::WeakSender<Bytes>, bytes: &'static [u8]) -> Resul
     })
 }
 
-/// Reads a TCP connection until it ends.
-pub(super) async fn read_tcp(inbox: Inbox, half: OwnedReadHalf, outgoing: mpsc::WeakSender<Bytes>) {
-    let reader = TcpReader {
+/// Carries a TCP or TLS connection from its opening to its end.
+pub(super) async fn carry(
+    inbox: Inbox,
+    opening: Opening,
+    outgoing: mpsc::WeakSender<Bytes>,
+    queue: mpsc::Receiver<Bytes>,
+) {
+    let opened = tokio::select! {
+        () = inbox.token.cancelled() => return,
+        opened = opening.open() => opened,
+    };
+    match opened {
+        Ok(Stream::Tcp(stream)) => {
+            let (read, write) = stream.into_split();
+            tokio::join!(read_stream(inbox.clone(), read, outgoing), write_stream(inbox, write, queue));
+        }
+        Ok(Stream::Tls(stream)) => {
+            let (read, write) = tokio::io::split(*stream);
+            tokio::join!(read_stream(inbox.clone(), read, outgoing), write_stream(inbox, write, queue));
+        }
+        Err(why) => inbox.closed(why).await,
+    }
+}
+
+/// Reads a stream until it ends.
+async fn read_stream(inbox: Inbox, half: impl AsyncRead + Unpin, outgoing: mpsc::WeakSender<Bytes>) {
+    let now = clock::now();
+    let ours = inbox.flow.id.is_outgoing();
+    let reader = StreamReader {
         framer: StreamFramer::new(),
-        seen_message: false,
-        deadline: clock::now() + inbox.limits.first_message,
-        next_ping: clock::now() + inbox.limits.ping,
+        seen_message: ours,
+        deadline: (!ours).then(|| now + inbox.limits.first_message),
+        next_ping: now + inbox.limits.ping,
+        pong_by: None,
         inbox: inbox.clone(),
         outgoing,
     };
@@ -121,22 +153,25 @@ pub(super) async fn read_tcp(inbox: Inbox, half: OwnedReadHalf, outgoing: mpsc::
     token.cancel();
 }
 
-struct TcpReader {
+struct StreamReader {
     inbox: Inbox,
     framer: StreamFramer,
     outgoing: mpsc::WeakSender<Bytes>,
     /// A whole message has come.
     seen_message: bool,
-    /// When the peer must have completed its message, or said anything.
-    deadline: Instant,
+    /// When the peer must have completed its message, or said anything. Connections of ours are closed by the owner when
+    /// nothing needs them.
+    deadline: Option<Instant>,
     next_ping: Instant,
+    /// On a connection of ours: when the peer must have said something since our ping (RFC 5626 section 4.4.1).
+    pong_by: Option<Instant>,
 }
 
-impl TcpReader {
-    async fn run(mut self, mut half: OwnedReadHalf) -> Why {
+impl StreamReader {
+    async fn run(mut self, mut half: impl AsyncRead + Unpin) -> Why {
         let mut buffer = vec![0; READ];
         loop {
-            let wake = self.deadline.min(self.next_ping);
+            let wake = [self.deadline, self.pong_by].into_iter().flatten().fold(self.next_ping, Instant::min);
             tokio::select! {
                 read = half.read(&mut buffer) => match read {
                     Ok(0) => return "ended",
@@ -148,22 +183,33 @@ impl TcpReader {
                     Err(_) => return "read_failed",
                 },
                 () = tokio::time::sleep_until(wake.into()) => {
-                    let now = clock::now();
-                    if now >= self.deadline {
-                        return "timed_out";
-                    }
-                    if now >= self.next_ping {
-                        self.next_ping = now + self.inbox.limits.ping;
-                        if let Err(why) = keep_alive(&self.outgoing, PING) {
-                            return why;
-                        }
+                    if let Err(why) = self.on_time(clock::now()) {
+                        return why;
                     }
                 }
             }
         }
     }
 
+    fn on_time(&mut self, now: Instant) -> Result<(), Why> {
+        if self.deadline.is_some_and(|deadline| now >= deadline) {
+            return Err("timed_out");
+        }
+        if self.pong_by.is_some_and(|pong_by| now >= pong_by) {
+            return Err("no_pong");
+        }
+        if now >= self.next_ping {
+            self.next_ping = now + self.inbox.limits.ping;
+            if self.inbox.flow.id.is_outgoing() {
+                self.pong_by.get_or_insert(now + self.inbox.limits.pong);
+            }
+            keep_alive(&self.outgoing, PING)?;
+        }
+        Ok(())
+    }
+
     async fn take(&mut self, bytes: &[u8]) -> Result<(), Why> {
+        self.pong_by = None;
         let mut completed = false;
         let was_partial = self.framer.is_partial();
         self.framer.push(bytes);
@@ -178,13 +224,15 @@ impl TcpReader {
             }
         }
         let (now, partial) = (clock::now(), self.framer.is_partial());
+        let limits = self.inbox.limits;
+        let idle = (!self.inbox.flow.id.is_outgoing()).then(|| now + limits.idle);
         if completed {
             self.seen_message = true;
-            self.deadline = now + if partial { self.inbox.limits.message } else { self.inbox.limits.idle };
+            self.deadline = if partial { Some(now + limits.message) } else { idle };
         } else if self.seen_message && partial != was_partial {
-            self.deadline = now + self.inbox.limits.message;
+            self.deadline = Some(now + limits.message);
         } else if self.seen_message && !partial {
-            self.deadline = now + self.inbox.limits.idle;
+            self.deadline = idle;
         }
         // Else the deadline stands: bytes that trickle in do not move that of their message, and line ends
         // do not move that of the first one.
@@ -229,18 +277,22 @@ fn line_ends(message: &[u8]) -> Option<bool> {
     message.iter().all(|b| matches!(b, b'\r' | b'\n')).then_some(message == PING)
 }
 
-/// Writes a connection's queue to its socket until the queue's senders are gone, the peer fails, or the token ends it.
-pub(super) async fn write_tcp(inbox: Inbox, mut half: OwnedWriteHalf, mut queue: mpsc::Receiver<Bytes>) {
+/// Writes a connection's queue to its stream until the queue's senders are gone, the peer fails, or the token ends it.
+async fn write_stream(inbox: Inbox, mut half: impl AsyncWrite + Unpin, mut queue: mpsc::Receiver<Bytes>) {
     let writing = async {
         while let Some(message) = queue.recv().await {
-            match tokio::time::timeout(inbox.limits.write, half.write_all(&message)).await {
+            let written = async {
+                half.write_all(&message).await?;
+                half.flush().await
+            };
+            match tokio::time::timeout(inbox.limits.write, written).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return Some("write_failed"),
                 Err(_) => return Some("write_timed_out"),
             }
         }
         // The peer may be gone already; the socket closes either way.
-        let _ = half.shutdown().await;
+        let _ = tokio::time::timeout(inbox.limits.write, half.shutdown()).await;
         None
     };
     let failed = tokio::select! {
@@ -249,7 +301,6 @@ pub(super) async fn write_tcp(inbox: Inbox, mut half: OwnedWriteHalf, mut queue:
     };
     inbox.token.cancel();
     if let Some(why) = failed {
-        // The owner may have stopped: then nobody needs to know.
-        let _ = inbox.owner.send(Inbound::Closed { flow: inbox.flow.id, why }).await;
+        inbox.closed(why).await;
     }
 }

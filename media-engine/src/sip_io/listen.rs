@@ -1,30 +1,26 @@
-//! Listeners from the configuration, trunks' hosts, and the address that peers see.
+//! Listeners from the configuration, and the address that peers see.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::{TcpListener, UdpSocket};
 
 use super::Listener;
-use crate::config::TrunkConfig;
 use crate::error::StartError;
-use crate::sip::trunk::Destination;
-use crate::sip::{Transport, Trunk};
+use crate::sip::Transport;
 
-/// Port of SIP where none is written.
-const SIP_PORT: u16 = 5060;
+/// A port for asking the system's routes; nothing is sent there.
+const ANY_PORT: u16 = 5060;
 /// Kernel buffer of a UDP listener: a burst of some thousand messages while the owner is busy.
 const UDP_BUFFER: usize = 4 << 20;
-/// How long names of trunks may take to resolve at start.
-const RESOLVE: Duration = Duration::from_secs(5);
 
 /// A bound listener.
 #[derive(Debug)]
 pub(super) enum Bound {
     Udp(Arc<UdpSocket>, SocketAddr),
     Tcp(TcpListener, SocketAddr),
+    Tls(TcpListener, SocketAddr),
 }
 
 impl Bound {
@@ -32,6 +28,7 @@ impl Bound {
         match self {
             Bound::Udp(_, address) => Listener { transport: Transport::Udp, address: *address },
             Bound::Tcp(_, address) => Listener { transport: Transport::Tcp, address: *address },
+            Bound::Tls(_, address) => Listener { transport: Transport::Tls, address: *address },
         }
     }
 }
@@ -46,6 +43,7 @@ fn bind(entry: &str) -> Result<Bound, StartError> {
     let fail = |source| StartError::Listen { key: "sip.listen", address: entry.to_owned(), source };
     let bound = match transport {
         Transport::Udp => bind_udp(address).map(|(socket, address)| Bound::Udp(socket, address)),
+        Transport::Tls => bind_tcp(address).map(|(socket, address)| Bound::Tls(socket, address)),
         _ => bind_tcp(address).map(|(socket, address)| Bound::Tcp(socket, address)),
     };
     bound.map_err(fail)
@@ -54,12 +52,13 @@ fn bind(entry: &str) -> Result<Bound, StartError> {
 fn parse_entry(entry: &str) -> Result<(Transport, SocketAddr), StartError> {
     let expected = || StartError::Config {
         key: "sip.listen".into(),
-        problem: format!("`{entry}`: expected udp:ADDRESS:PORT or tcp:ADDRESS:PORT, such as udp:0.0.0.0:5060"),
+        problem: format!("`{entry}`: expected udp:, tcp: or tls:ADDRESS:PORT, such as udp:0.0.0.0:5060"),
     };
     let (transport, address) = entry.split_once(':').ok_or_else(expected)?;
     let transport = match transport {
         "udp" => Transport::Udp,
         "tcp" => Transport::Tcp,
+        "tls" => Transport::Tls,
         _ => return Err(expected()),
     };
     Ok((transport, address.parse().map_err(|_| expected())?))
@@ -97,7 +96,7 @@ pub(super) fn address_towards(bound: SocketAddr, peer: IpAddr) -> SocketAddr {
     }
     let any: IpAddr = if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let chosen = std::net::UdpSocket::bind((any, 0)).and_then(|probe| {
-        probe.connect((peer, SIP_PORT))?;
+        probe.connect((peer, ANY_PORT))?;
         probe.local_addr()
     });
     let loopback: IpAddr = if peer.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
@@ -111,49 +110,7 @@ pub(super) fn route_to_anywhere(bound: IpAddr) -> IpAddr {
         IpAddr::V4(_) => Ipv4Addr::new(192, 0, 2, 1).into(),
         IpAddr::V6(_) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
     };
-    address_towards(SocketAddr::new(bound, SIP_PORT), anywhere).ip()
-}
-
-/// A trunk's hosts as addresses. Names are resolved once, at start.
-pub(super) async fn resolve_trunk(trunk: &TrunkConfig) -> Result<Trunk, StartError> {
-    let fail = |problem| StartError::Config { key: format!("trunks.{}.hosts", trunk.name), problem };
-    let mut addresses: Vec<SocketAddr> = Vec::new();
-    for host in &trunk.hosts {
-        match parse_host(host) {
-            Some(address) => addresses.push(address),
-            None => addresses.extend(resolve_name(host).await.map_err(&fail)?),
-        }
-    }
-    if addresses.is_empty() {
-        return Err(fail("expected at least one address".into()));
-    }
-    // In the order of the configuration.
-    let destination = |(at, address): (usize, &SocketAddr)| Destination {
-        priority: u16::try_from(at).unwrap_or(u16::MAX),
-        ..Destination::udp(*address)
-    };
-    Ok(Trunk {
-        name: trunk.name.clone(),
-        addresses: addresses.iter().map(SocketAddr::ip).collect(),
-        destinations: addresses.iter().enumerate().map(destination).collect(),
-        settings: trunk.sip.clone(),
-    })
-}
-
-/// `address`, `address:port`, `[v6]:port`.
-fn parse_host(host: &str) -> Option<SocketAddr> {
-    let bare = host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(host);
-    host.parse().ok().or_else(|| bare.parse().ok().map(|ip| SocketAddr::new(ip, SIP_PORT)))
-}
-
-async fn resolve_name(host: &str) -> Result<Vec<SocketAddr>, String> {
-    let with_port = if host.contains(':') { host.to_owned() } else { format!("{host}:{SIP_PORT}") };
-    let advice = "write its address, or check the name and this machine's resolver";
-    match tokio::time::timeout(RESOLVE, tokio::net::lookup_host(with_port)).await {
-        Ok(Ok(found)) => Ok(found.collect()),
-        Ok(Err(error)) => Err(format!("`{host}` cannot be resolved: {error}; {advice}")),
-        Err(_) => Err(format!("`{host}` was not resolved within {} s; {advice}", RESOLVE.as_secs())),
-    }
+    address_towards(SocketAddr::new(bound, ANY_PORT), anywhere).ip()
 }
 
 #[cfg(test)]
@@ -162,25 +119,12 @@ mod tests {
 
     #[test]
     fn entries_that_cannot_be_read_are_explained() {
-        for entry in ["", "udp", "udp:", "udp:5060", "tls:127.0.0.1:5061", "127.0.0.1:5060", "udp:localhost:5060"] {
+        for entry in ["", "udp", "udp:", "udp:5060", "ws:127.0.0.1:5061", "127.0.0.1:5060", "udp:localhost:5060"] {
             let error = parse_entry(entry).unwrap_err().to_string();
-            assert!(error.contains(entry) && error.contains("udp:ADDRESS:PORT"), "{error}");
+            assert!(error.contains(entry) && error.contains("tls:ADDRESS:PORT"), "{error}");
         }
         assert_eq!(parse_entry("tcp:[::1]:5060").unwrap(), (Transport::Tcp, "[::1]:5060".parse().unwrap()));
-    }
-
-    #[test]
-    fn hosts_of_trunks_are_read_with_and_without_port() {
-        for (host, address) in [
-            ("192.0.2.1", "192.0.2.1:5060"),
-            ("192.0.2.1:5080", "192.0.2.1:5080"),
-            ("2001:db8::1", "[2001:db8::1]:5060"),
-            ("[2001:db8::1]", "[2001:db8::1]:5060"),
-            ("[2001:db8::1]:5080", "[2001:db8::1]:5080"),
-        ] {
-            assert_eq!(parse_host(host), Some(address.parse().unwrap()), "{host}");
-        }
-        assert_eq!(parse_host("sip.example.com"), None);
+        assert_eq!(parse_entry("tls:[::1]:5061").unwrap(), (Transport::Tls, "[::1]:5061".parse().unwrap()));
     }
 
     #[tokio::test]

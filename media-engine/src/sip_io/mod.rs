@@ -1,10 +1,11 @@
-//! Drives the SIP core over sockets: UDP, TCP, and WebSockets that the HTTP server hands over.
+//! Drives the SIP core over sockets: UDP, TCP, TLS, and WebSockets that the HTTP server hands over.
 //!
 //! ```text
 //!  UDP reader ───── bounded, drops ─────┐
-//!  TCP reader ×n ── bounded, waits ─────┤                      ┌─▶ UDP: sent at once or dropped
+//!  TCP, TLS ×n ──── bounded, waits ─────┤                      ┌─▶ UDP: sent at once or dropped
 //!  WebSocket reader ×n ─────────────────┼─▶ one task owns the ─┼─▶ each connection's own bounded queue
-//!  SipHandle::send ─ bounded, refuses ──┘   sip::Endpoint      │      full: the connection is closed
+//!  SipHandle::send ─ bounded, refuses ──┤   sip::Endpoint      │      full: the connection is closed
+//!  names of trunks ─ bounded, waits ────┘                      ├─▶ connections that we open: by themselves
 //!                                                              └─▶ events: kept in order, never lost
 //! ```
 //!
@@ -18,6 +19,9 @@
 mod connection;
 mod listen;
 mod meters;
+mod opening;
+mod places;
+mod resolve;
 mod stack;
 
 use std::fmt;
@@ -26,6 +30,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use opening::Roots;
+use resolve::{Book, Names};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{SipConfig, TrunkConfig};
@@ -55,7 +61,7 @@ pub struct Busy;
 /// A listener as it is written in `sip.listen`, with the port that it really has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listener {
-    /// UDP or TCP.
+    /// UDP, TCP or TLS.
     pub transport: Transport,
     /// Bound address.
     pub address: SocketAddr,
@@ -70,24 +76,34 @@ impl fmt::Display for Listener {
 /// Bounds and time-outs of connections.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionLimits {
-    /// Most TCP connections.
+    /// Most connections by TCP and TLS together, unfinished handshakes included. Those that we open are bounded by
+    /// [`Limits::connections`](crate::sip::Limits::connections).
     pub tcp: usize,
-    /// Most TCP connections of one address.
+    /// As many of one address.
     pub tcp_per_address: usize,
     /// Most WebSockets: counted apart, so that a flood of TCP connections keeps no browser out.
     pub websockets: usize,
     /// Messages that may wait to be written to one connection.
     pub queue: usize,
+    /// A peer's TLS handshake is complete this long after it connected.
+    pub handshake: Duration,
+    /// A connection of ours is open this long after it is needed, TLS handshake included.
+    pub connect: Duration,
+    /// Connections of ours that may be opening at once; more fail at once.
+    pub connecting: usize,
     /// A TCP peer's first message is complete this long after it connected.
     pub first_message: Duration,
     /// Any further message is complete this long after its first byte.
     pub message: Duration,
-    /// A TCP connection without any byte from its peer is closed after this; longer than a registration.
+    /// A TCP connection without any byte from its peer is closed after this; longer than a registration. One of ours, when
+    /// nothing has needed it for so long.
     pub idle: Duration,
     /// One message is written to a TCP peer within this.
     pub write: Duration,
     /// How often a stream is pinged with a double line end (RFC 5626 section 4.4.1).
     pub ping: Duration,
+    /// The peer of a connection of ours answers a ping, or says anything else, within this.
+    pub pong: Duration,
 }
 
 impl Default for ConnectionLimits {
@@ -97,11 +113,15 @@ impl Default for ConnectionLimits {
             tcp_per_address: 256,
             websockets: 16_384,
             queue: 128,
+            handshake: Duration::from_secs(10),
+            connect: Duration::from_secs(4),
+            connecting: 256,
             first_message: Duration::from_secs(10),
             message: Duration::from_secs(10),
             idle: Duration::from_secs(65 * 60),
             write: Duration::from_secs(20),
             ping: Duration::from_secs(25),
+            pong: Duration::from_secs(10),
         }
     }
 }
@@ -111,7 +131,7 @@ impl Default for ConnectionLimits {
 pub struct Census {
     /// What the endpoint holds.
     pub sizes: Sizes,
-    /// Open TCP connections and WebSockets.
+    /// Open connections and WebSockets, and those that are being opened.
     pub connections: usize,
     /// Events that the engine has not taken yet, beyond its channel.
     pub waiting_events: usize,
@@ -122,6 +142,7 @@ pub struct Census {
 pub struct SipHandle {
     control: mpsc::Sender<Control>,
     listeners: Arc<[Listener]>,
+    names: Arc<Names>,
 }
 
 #[derive(Debug)]
@@ -169,6 +190,17 @@ impl SipHandle {
         answer.await.ok()
     }
 
+    /// Where a `sip:` or `sips:` URI leads, and by which transport: SRV records, then addresses (RFC 3263, without NAPTR).
+    ///
+    /// # Errors
+    /// What is wrong with the URI or its host, in words.
+    pub async fn locate(&self, uri: &str) -> Result<(Transport, SocketAddr), String> {
+        let place = places::of_uri(uri).ok_or_else(|| format!("`{uri}` is no SIP URI that can be called"))?;
+        let found = self.names.find(&place).await?.destinations;
+        let first = found.iter().find_map(|to| Some((to.transport, *to.addresses.first()?)));
+        first.ok_or_else(|| format!("{}: no address", place.host))
+    }
+
     /// How much the stack holds; `None` when it has stopped.
     pub async fn census(&self) -> Option<Census> {
         let (reply, answer) = oneshot::channel();
@@ -197,7 +229,8 @@ impl SipStack {
     /// Events that may wait for the engine in its channel.
     const EVENTS: usize = 1024;
 
-    /// Binds the listeners, resolves trunks' hosts and starts the task that owns the endpoint.
+    /// Binds the listeners, resolves trunks' hosts and starts the task that owns the endpoint. A name that is not resolved
+    /// within 2 s is looked up further in the background.
     ///
     /// # Errors
     /// [`StartError::Listen`] for an address that cannot be bound, [`StartError::Config`] for what cannot be read.
@@ -218,6 +251,12 @@ impl SipStack {
         limits: ConnectionLimits,
     ) -> Result<(SipHandle, mpsc::Receiver<SipEvent>), StartError> {
         let sockets = listen::bind_all(&sip.listen)?;
+        let secure = sockets.iter().any(|socket| socket.listener().transport == Transport::Tls);
+        if secure && sip.tls.is_none() {
+            let problem = "a tls: listener needs a certificate".into();
+            return Err(StartError::Config { key: "sip.tls".into(), problem });
+        }
+        let roots = Roots::new(sip.tls_ca.as_deref())?;
         let listeners: Arc<[Listener]> = sockets.iter().map(listen::Bound::listener).collect();
         let domain = match sip.domain.as_str() {
             "" => listeners
@@ -226,16 +265,23 @@ impl SipStack {
             domain => domain.to_owned(),
         };
         let mut config = EndpointConfig::new(domain, fresh_seed()?);
-        for trunk in trunks {
-            config.trunks.push(listen::resolve_trunk(trunk).await?);
+        let wrong = |problem| StartError::Config { key: "sip.advertise".into(), problem };
+        config.advertise = sip.advertise.as_deref().map(|text| text.parse().map_err(wrong)).transpose()?;
+        let names = Arc::new(Names::new(sip.resolver));
+        let book = Book::open(trunks, &names).await?;
+        config.trunks = book.trunks();
+        for trunk in &mut config.trunks {
+            let of_name = trunks.iter().find(|known| known.name == trunk.name);
+            trunk.settings = of_name.map(|known| known.sip.clone()).unwrap_or_default();
         }
         let (control, control_out) = mpsc::channel(SipStack::COMMANDS);
         let (events_in, events) = mpsc::channel(SipStack::EVENTS);
         for listener in listeners.iter() {
             tracing::info!(%listener, "SIP listens");
         }
-        stack::spawn(config, sockets, limits, control_out, events_in);
-        let handle = SipHandle { control, listeners };
+        let security = stack::Security { server: sip.tls.clone(), roots };
+        stack::spawn(config, sockets, security, book, limits, control_out, events_in);
+        let handle = SipHandle { control, listeners, names };
         // The queue is empty yet.
         let _ = handle.send(SipCommand::TrunksStart);
         Ok((handle, events))

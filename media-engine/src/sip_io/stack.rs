@@ -2,22 +2,24 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::future::pending;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connection::{Connection, Inbound, Inbox, read_tcp, read_ws, write_tcp};
+use super::connection::{Connection, Inbound, Inbox, carry, read_ws};
 use super::listen::{Bound, address_towards, route_to_anywhere};
+use super::opening::{Connect, Opening, Roots};
+use super::resolve::Book;
 use super::{Census, ConnectionLimits, Control, WsConnection, meters};
 use crate::net::clock;
-use crate::sip::{Endpoint, EndpointConfig, Flow, FlowId, SipEvent, SipOutput, Transport};
+use crate::sip::{Endpoint, EndpointConfig, Flow, FlowId, SipCommand, SipEvent, SipOutput, Transport};
 
 /// Datagrams that may wait for the owner; more are dropped, and retransmission heals it.
 const DATAGRAMS: usize = 4096;
@@ -27,12 +29,12 @@ const STREAMS: usize = 1024;
 const WAITING_EVENTS: usize = 4096;
 /// What connections may take to write what waits when the stack stops.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// The gauges of what the endpoint holds follow this often.
-const TELL_SIZES: Duration = Duration::from_secs(1);
+/// The gauges of what the endpoint holds follow this often, and idle connections are looked for.
+const LOOK_ROUND: Duration = Duration::from_secs(1);
+/// Changed trunks that may wait for the owner; the look-ups wait when it is full.
+const RESOLVED: usize = 16;
 /// How many peers' views of a listener on all addresses are remembered.
 const VIEWS: usize = 1024;
-/// A TCP peer that acknowledges nothing for this long is gone.
-const USER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Pause after a failed accept or receive, such as when file descriptors have run out.
 const AFTER_FAILURE: Duration = Duration::from_millis(50);
 
@@ -49,13 +51,25 @@ struct UdpListener {
     bound: SocketAddr,
 }
 
+/// Whom we are to TLS peers, and whom we trust.
+pub(super) struct Security {
+    /// How TLS listeners shake hands; there is one when there are such listeners.
+    pub(super) server: Option<Arc<ServerConfig>>,
+    pub(super) roots: Roots,
+}
+
 struct Stack {
     endpoint: Endpoint,
     limits: ConnectionLimits,
+    security: Security,
     listeners: HashMap<FlowId, UdpListener>,
     connections: HashMap<FlowId, Connection>,
-    /// Open TCP connections by address.
+    /// Accepted TCP and TLS connections by address.
     addresses: HashMap<IpAddr, usize>,
+    /// Connections that we have opened, and when they were needed last.
+    outgoing: HashMap<FlowId, Instant>,
+    /// Connections that we may be opening at once.
+    attempts: Arc<Semaphore>,
     websockets: usize,
     /// Our address as seen by peers of listeners on all addresses.
     views: HashMap<(FlowId, IpAddr), SocketAddr>,
@@ -66,27 +80,37 @@ struct Stack {
     streams: mpsc::Sender<Inbound>,
     next_flow: u64,
     tasks: TaskTracker,
+    /// Ends everything.
     root: CancellationToken,
+    /// Ends listeners and look-ups: nothing new comes.
+    intake: CancellationToken,
 }
 
 /// Starts the owner with its listeners' tasks.
 pub(super) fn spawn(
     config: EndpointConfig,
     sockets: Vec<Bound>,
+    security: Security,
+    book: Book,
     limits: ConnectionLimits,
     control: mpsc::Receiver<Control>,
     events: mpsc::Sender<SipEvent>,
 ) {
     let (streams, streams_out) = mpsc::channel(STREAMS);
     let (datagrams, datagrams_out) = mpsc::channel(DATAGRAMS);
+    let (resolved, resolved_out) = mpsc::channel(RESOLVED);
     let first = sockets.first().map(|socket| socket.listener().address);
     let ws_local = first.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 5060)));
+    let root = CancellationToken::new();
     let mut stack = Stack {
         endpoint: Endpoint::new(config),
         limits,
+        security,
         listeners: HashMap::new(),
         connections: HashMap::new(),
         addresses: HashMap::new(),
+        outgoing: HashMap::new(),
+        attempts: Arc::new(Semaphore::new(limits.connecting)),
         websockets: 0,
         views: HashMap::new(),
         ws_local: SocketAddr::new(route_to_anywhere(ws_local.ip()), ws_local.port()),
@@ -95,28 +119,41 @@ pub(super) fn spawn(
         streams,
         next_flow: 1,
         tasks: TaskTracker::new(),
-        root: CancellationToken::new(),
+        intake: root.child_token(),
+        root,
     };
     for socket in sockets {
         stack.listen(socket, &datagrams);
     }
-    tokio::spawn(stack.run(control, datagrams_out, streams_out));
+    let token = stack.intake.clone();
+    stack.tasks.spawn(async move { token.run_until_cancelled(book.run(resolved)).await });
+    let inputs = Inputs { control, datagrams: datagrams_out, streams: streams_out, resolved: resolved_out };
+    tokio::spawn(stack.run(inputs));
+}
+
+/// All that comes to the owner.
+struct Inputs {
+    control: mpsc::Receiver<Control>,
+    datagrams: mpsc::Receiver<Datagram>,
+    streams: mpsc::Receiver<Inbound>,
+    resolved: mpsc::Receiver<SipCommand>,
 }
 
 impl Stack {
     fn listen(&mut self, socket: Bound, datagrams: &mpsc::Sender<Datagram>) {
         let id = self.new_flow();
-        let token = self.root.child_token();
+        let token = self.intake.clone();
+        let super::Listener { transport, address } = socket.listener();
+        let local = SocketAddr::new(route_to_anywhere(address.ip()), address.port());
+        self.endpoint.listener(Flow { id, transport, local, peer: local });
         match socket {
             Bound::Udp(socket, bound) => {
-                let local = SocketAddr::new(route_to_anywhere(bound.ip()), bound.port());
-                self.endpoint.listener(Flow { id, transport: Transport::Udp, local, peer: local });
                 self.listeners.insert(id, UdpListener { socket: Arc::clone(&socket), bound });
                 let reader = read_udp(id, socket, datagrams.clone());
                 self.tasks.spawn(async move { token.run_until_cancelled(reader).await });
             }
-            Bound::Tcp(listener, _) => {
-                let accepter = accept_tcp(listener, self.streams.clone());
+            Bound::Tcp(listener, _) | Bound::Tls(listener, _) => {
+                let accepter = accept(listener, transport, self.streams.clone());
                 self.tasks.spawn(async move { token.run_until_cancelled(accepter).await });
             }
         }
@@ -128,15 +165,11 @@ impl Stack {
         id
     }
 
-    async fn run(
-        mut self,
-        mut control: mpsc::Receiver<Control>,
-        mut datagrams: mpsc::Receiver<Datagram>,
-        mut streams: mpsc::Receiver<Inbound>,
-    ) {
+    async fn run(mut self, inputs: Inputs) {
+        let Inputs { mut control, mut datagrams, mut streams, mut resolved } = inputs;
         let events = self.events.clone();
-        let mut telling = tokio::time::interval(TELL_SIZES);
-        telling.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut round = tokio::time::interval(LOOK_ROUND);
+        round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let stopped = loop {
             self.take_outputs();
             let reading = self.waiting.len() < WAITING_EVENTS;
@@ -150,10 +183,12 @@ impl Stack {
                     // Without an engine there is nothing to do for SIP.
                     Err(_) => break None,
                 },
-                _ = telling.tick() => {
+                _ = round.tick() => {
                     meters::sizes(&self.endpoint.sizes());
                     meters::trunks(&self.endpoint.trunk_status(clock::now()));
+                    self.close_idle(clock::now());
                 }
+                Some(command) = resolved.recv() => self.endpoint.handle_command(command, clock::now()),
                 () = until(self.endpoint.poll_timeout()) => self.endpoint.handle_timeout(clock::now()),
                 order = control.recv() => match order {
                     Some(Control::Command(command)) => self.endpoint.handle_command(*command, clock::now()),
@@ -201,12 +236,17 @@ impl Stack {
                 }
             }
             Inbound::Closed { flow, why } => drop(self.forget(flow, why)),
-            Inbound::Accepted { stream, local, peer } => self.accept(stream, local, peer),
+            Inbound::Accepted { stream, transport, local, peer } => self.accept(stream, transport, local, peer),
         }
     }
 
-    fn accept(&mut self, stream: TcpStream, local: SocketAddr, peer: SocketAddr) {
-        if self.connections.len() - self.websockets >= self.limits.tcp {
+    fn accept(&mut self, stream: TcpStream, transport: Transport, local: SocketAddr, peer: SocketAddr) {
+        let opening = match (transport, &self.security.server) {
+            (Transport::Tls, Some(server)) => Opening::Handshake(stream, Arc::clone(server), self.limits.handshake),
+            (Transport::Tls, None) => return meters::refused("no_certificate"),
+            _ => Opening::Accepted(stream),
+        };
+        if self.connections.len() - self.websockets - self.outgoing.len() >= self.limits.tcp {
             return meters::refused("connections");
         }
         let of_address = self.addresses.entry(peer.ip()).or_default();
@@ -214,21 +254,43 @@ impl Stack {
             return meters::refused("connections_of_address");
         }
         *of_address += 1;
-        if let Err(error) = tune(&stream) {
-            tracing::debug!(%error, "TCP options stay as they are");
-        }
-        let flow = Flow { id: self.new_flow(), transport: Transport::Tcp, local, peer };
-        let (inbox, outgoing, queue) = self.open(flow);
-        let (read, write) = stream.into_split();
-        self.tasks.spawn(read_tcp(inbox.clone(), read, outgoing.downgrade()));
-        self.tasks.spawn(write_tcp(inbox, write, queue));
+        let flow = Flow { id: self.new_flow(), transport, local, peer };
+        self.open(flow, opening);
     }
 
-    fn open(&mut self, flow: Flow) -> (Inbox, mpsc::Sender<Bytes>, mpsc::Receiver<Bytes>) {
+    /// The endpoint wants a connection. It is opened by a task of its own.
+    fn connect(&mut self, flow: Flow, server_name: String) {
+        let Ok(attempt) = Arc::clone(&self.attempts).try_acquire_owned() else {
+            meters::refused("connecting");
+            return self.endpoint.handle_flow_closed(flow.id, clock::now());
+        };
+        let tls = (flow.transport == Transport::Tls).then(|| (self.security.roots.clone(), server_name));
+        let connect = Connect { peer: flow.peer, tls, within: self.limits.connect, _attempt: attempt };
+        self.outgoing.insert(flow.id, clock::now());
+        self.open(flow, Opening::Connect(connect));
+    }
+
+    fn open(&mut self, flow: Flow, opening: Opening) {
         let token = self.root.child_token();
         let (outgoing, queue) = mpsc::channel(self.limits.queue);
-        self.remember(Connection { flow, outgoing: outgoing.clone(), token: token.clone() });
-        (Inbox::new(flow, self.streams.clone(), token, self.limits), outgoing, queue)
+        let inbox = Inbox::new(flow, self.streams.clone(), token.clone(), self.limits);
+        self.tasks.spawn(carry(inbox, opening, outgoing.downgrade(), queue));
+        self.remember(Connection { flow, outgoing, token });
+    }
+
+    /// Closes connections of ours that nothing has needed for long.
+    fn close_idle(&mut self, now: Instant) {
+        let mut idle = Vec::new();
+        for (&id, needed) in &mut self.outgoing {
+            if self.endpoint.is_flow_used(id) {
+                *needed = now;
+            } else if now.saturating_duration_since(*needed) >= self.limits.idle {
+                idle.push(id);
+            }
+        }
+        for id in idle {
+            drop(self.forget(id, "idle"));
+        }
     }
 
     fn attach(&mut self, connection: WsConnection) {
@@ -262,6 +324,8 @@ impl Stack {
             self.websockets -= 1;
             // Its reader holds the other end; TCP's ends with the writer.
             connection.token.cancel();
+        } else if self.outgoing.remove(&id).is_some() {
+            // Not counted by address.
         } else if let Some(count) = self.addresses.get_mut(&connection.flow.peer.ip()) {
             *count -= 1;
             if *count == 0 {
@@ -281,6 +345,7 @@ impl Stack {
                     tracing::debug!(%peer, why, "SIP message refused");
                 }
                 SipOutput::Event(event) => self.tell(event),
+                SipOutput::Connect { flow, server_name } => self.connect(flow, server_name),
                 SipOutput::CloseFlow(id) => drop(self.forget(id, "misbehaved")),
             }
         }
@@ -306,7 +371,14 @@ impl Stack {
             }
             return;
         }
-        let Some(connection) = self.connections.get(&flow.id) else { return meters::send_failed() };
+        let Some(connection) = self.connections.get(&flow.id) else {
+            // Closed meanwhile: what waits for an answer to this is to hear it now, not after its time-out.
+            meters::send_failed();
+            return self.endpoint.handle_flow_closed(flow.id, clock::now());
+        };
+        if let Some(needed) = self.outgoing.get_mut(&flow.id) {
+            *needed = clock::now();
+        }
         if let Err(error) = connection.outgoing.try_send(bytes.into()) {
             let why = match error {
                 mpsc::error::TrySendError::Full(_) => {
@@ -329,6 +401,7 @@ impl Stack {
 
     async fn stop(mut self, streams: mpsc::Receiver<Inbound>) {
         drop(streams);
+        self.intake.cancel();
         for (_, connection) in self.connections.drain() {
             meters::connections(connection.flow.transport, -1.0);
             // A WebSocket's writer is the HTTP server; it writes what it has and closes.
@@ -346,16 +419,11 @@ impl Stack {
 }
 
 /// Sleeps until `deadline`, or for ever without one.
-async fn until(deadline: Option<Instant>) {
+pub(super) async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
         None => pending().await,
     }
-}
-
-fn tune(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    socket2::SockRef::from(stream).set_tcp_user_timeout(Some(USER_TIMEOUT))
 }
 
 async fn read_udp(listener: FlowId, socket: Arc<UdpSocket>, datagrams: mpsc::Sender<Datagram>) {
@@ -382,7 +450,7 @@ async fn read_udp(listener: FlowId, socket: Arc<UdpSocket>, datagrams: mpsc::Sen
     }
 }
 
-async fn accept_tcp(listener: TcpListener, streams: mpsc::Sender<Inbound>) {
+async fn accept(listener: TcpListener, transport: Transport, streams: mpsc::Sender<Inbound>) {
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -393,7 +461,7 @@ async fn accept_tcp(listener: TcpListener, streams: mpsc::Sender<Inbound>) {
             }
         };
         let Ok(local) = stream.local_addr() else { continue };
-        if streams.send(Inbound::Accepted { stream, local, peer }).await.is_err() {
+        if streams.send(Inbound::Accepted { stream, transport, local, peer }).await.is_err() {
             return;
         }
     }

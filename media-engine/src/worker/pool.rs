@@ -47,7 +47,7 @@ impl Pool {
             let mailbox = Mailbox::new().map_err(|error| broken(&error))?;
             let cpu = (!media.cpus.is_empty()).then(|| media.cpus[index % media.cpus.len()]);
             let schedule = Schedule { profile: media.profile, opus: media.opus, cpu, realtime: media.realtime };
-            let thread = Thread::new(
+            let mut thread = Thread::new(
                 index,
                 Arc::clone(&mailbox),
                 shared,
@@ -56,6 +56,7 @@ impl Pool {
                 schedule,
                 media.capture.as_deref(),
             )?;
+            thread.advertised.clone_from(&media.advertise);
             let handle = std::thread::Builder::new()
                 .name(format!("media-{index}"))
                 .spawn(move || thread.run())

@@ -12,7 +12,7 @@
 //! full loses events, counted. Not here: any decision about media.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -30,7 +30,7 @@ use super::pace::{GATHER, Pace};
 use super::switch::{Slot, Socket, Switch, contained};
 use crate::config::Profile;
 use crate::error::StartError;
-use crate::leg::webrtc::{DtlsCert, LegError, WebRtcPeer};
+use crate::leg::webrtc::{Candidates, DtlsCert, LegError, WebRtcPeer};
 use crate::net::clock;
 use crate::net::epoll::{Alarm, Beat, Epoll, Ready, pin_to_cpu, run_before_others};
 use crate::net::ports::PortLease;
@@ -86,6 +86,8 @@ pub(crate) struct Thread {
     switch: Switch,
     attached: Vec<Option<Attached>>,
     shared: Vec<(UdpSocket, SocketAddr)>,
+    /// What a NAT in front of the shared ports shows to browsers.
+    pub(crate) advertised: Vec<IpAddr>,
     certificate: DtlsCert,
     leg_batch: ReceiveBatch,
     shared_batch: ReceiveBatch,
@@ -152,6 +154,7 @@ impl Thread {
             switch,
             attached: Vec::new(),
             shared,
+            advertised: Vec::new(),
             certificate,
             leg_batch: ReceiveBatch::new(LEG_BATCH),
             shared_batch: ReceiveBatch::new(SHARED_BATCH),
@@ -388,7 +391,8 @@ impl Thread {
     }
 
     fn open(&mut self, leg: LegId, media: LegMedia, events: mpsc::Sender<WorkerEvent>, now: Instant) {
-        let candidates: Vec<SocketAddr> = self.shared.iter().map(|(_, address)| *address).collect();
+        let own: Vec<SocketAddr> = self.shared.iter().map(|(_, address)| *address).collect();
+        let candidates = Candidates { own: &own, advertised: &self.advertised };
         match media {
             LegMedia::Rtp { ports, audio, nat } => {
                 let slot = self.switch.leg_open_rtp(leg, audio, nat, now);
@@ -402,7 +406,7 @@ impl Thread {
                 }
             }
             LegMedia::WebRtcOffered { offer, reply } => {
-                let opened = contained(|| WebRtcPeer::accept_offer(&offer, &candidates, &self.certificate, now));
+                let opened = contained(|| WebRtcPeer::accept_offer(&offer, candidates, &self.certificate, now));
                 match opened.unwrap_or_else(|why| Err(LegError::Media(why))) {
                     Ok((peer, answer)) => {
                         note(&mut self.capture, now, || Entry::OpenBrowser { leg: leg.0 });
@@ -413,7 +417,7 @@ impl Thread {
                     Err(error) => self.not_opened(reply.send(Err(error)).is_ok()),
                 }
             }
-            LegMedia::WebRtcOffering { reply } => match WebRtcPeer::offer(&candidates, &self.certificate, now) {
+            LegMedia::WebRtcOffering { reply } => match WebRtcPeer::offer(candidates, &self.certificate, now) {
                 Ok((peer, offer)) => {
                     note(&mut self.capture, now, || Entry::OpenBrowser { leg: leg.0 });
                     let slot = self.switch.leg_open_webrtc(leg, peer, now);

@@ -540,6 +540,22 @@ fn datagrams_to_a_wildcard_address_are_taken_for_the_first_candidate() {
 }
 
 #[test]
+fn a_browser_is_told_the_advertised_address_beside_our_own() {
+    let own = [SocketAddr::from(([10, 0, 0, 5], 20_000)), "[2001:db8::5]:20002".parse().unwrap()];
+    let advertised = ["203.0.113.9".parse().unwrap(), "2001:db8:1::9".parse().unwrap()];
+    let candidates = Candidates { own: &own, advertised: &advertised };
+    let (_, answer) = WebRtcPeer::accept_offer(CHROMIUM_OFFER, candidates, &certificate(), test_epoch()).unwrap();
+    for told in [
+        " 10.0.0.5 20000 typ host",
+        " 2001:db8::5 20002 typ host",
+        " 203.0.113.9 20000 typ srflx",
+        " 2001:db8:1::9 20002 typ srflx",
+    ] {
+        assert!(answer.contains(told), "{told} is missing:\n{answer}");
+    }
+}
+
+#[test]
 fn answer_to_chromium_is_whole_and_rejects_the_video() {
     let addresses = [SocketAddr::from(([203, 0, 113, 9], 20_000)), SocketAddr::from(([10, 0, 0, 5], 20_000))];
     let (peer, answer) = WebRtcPeer::accept_offer(CHROMIUM_OFFER, &addresses, &certificate(), test_epoch()).unwrap();

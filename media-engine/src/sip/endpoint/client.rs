@@ -12,6 +12,20 @@ use crate::sip::message::{Message, Method};
 use crate::sip::transaction::{ClientInvite, ClientNonInvite, StatusClass};
 use crate::sip::write::RequestBuilder;
 
+/// What a request without any answer counts as.
+const TIME_OUT: (u16, &str) = (408, "Request Timeout");
+
+impl Client {
+    /// Whether a final answer may still come.
+    pub(super) fn is_unanswered(&self) -> bool {
+        matches!(
+            self.state,
+            ClientState::Invite(ClientInvite::Calling(_) | ClientInvite::Proceeding)
+                | ClientState::NonInvite(ClientNonInvite::Trying(_) | ClientNonInvite::Proceeding(_))
+        )
+    }
+}
+
 impl Endpoint {
     /// Sends a request and waits for its answer.
     pub(super) fn start_client(
@@ -83,11 +97,13 @@ impl Endpoint {
         self.settle_client(client, Some(state), now);
     }
 
-    /// Forgets a request at once: its connection is gone.
-    pub(super) fn drop_client(&mut self, id: ClientId, now: Instant) {
-        if let Some(client) = self.tables.client_take(id) {
-            self.settle_client(client, None, now);
+    /// A request's connection is gone: its sender hears at once that no answer will come (RFC 3261 section 8.1.3.1).
+    pub(super) fn client_lost_flow(&mut self, id: ClientId, now: Instant) {
+        let Some(mut client) = self.tables.client_take(id) else { return };
+        if client.is_unanswered() {
+            self.deliver_failure(&mut client, (503, "Connection Failed"), now);
         }
+        self.settle_client(client, None, now);
     }
 
     /// An answer came.
@@ -129,7 +145,7 @@ impl Endpoint {
         client.timer = None;
         if client.forget_at.is_some_and(|at| at <= now) {
             if matches!(client.user, ClientUser::Reinvite(_)) {
-                self.deliver_time_out(&mut client, now);
+                self.deliver_failure(&mut client, TIME_OUT, now);
             }
             self.settle_client(client, None, now);
             return;
@@ -149,7 +165,7 @@ impl Endpoint {
             self.transmit(client.flow, client.bytes.clone());
         }
         if effects.timed_out {
-            self.deliver_time_out(&mut client, now);
+            self.deliver_failure(&mut client, TIME_OUT, now);
         }
         self.settle_client(client, state, now);
     }
@@ -185,22 +201,23 @@ impl Endpoint {
         }
     }
 
-    fn deliver_time_out(&mut self, client: &mut Client, now: Instant) {
+    /// No answer will come: treated as a status (RFC 3261 section 8.1.3.1).
+    fn deliver_failure(&mut self, client: &mut Client, (status, reason): (u16, &str), now: Instant) {
         match &client.user {
             ClientUser::Fork(fork) => {
                 if let Some(place) = fork.place.clone() {
-                    self.place_failed(&place, "no answer", None, now);
+                    self.place_failed(&place, reason, None, now);
                 }
-                self.fork_failed(client, 408, "Request Timeout".into(), now);
+                self.fork_failed(client, status, reason.into(), now);
             }
             ClientUser::Probe(place) => {
                 let place = place.clone();
-                self.place_failed(&place, "OPTIONS is not answered", None, now);
+                self.place_failed(&place, reason, None, now);
             }
             ClientUser::Reinvite(dialog) | ClientUser::Refresh(dialog) => {
                 self.dialog_is_dead(*dialog, "no answer", now);
             }
-            ClientUser::Register(index) => self.register_failed(*index, 408, None, now),
+            ClientUser::Register(index) => self.register_failed(*index, status, None, now),
             ClientUser::Nobody => {}
         }
     }

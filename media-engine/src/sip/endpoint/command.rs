@@ -4,6 +4,9 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::flow::Transport;
+use crate::sip::trunk::Destination;
+
 /// Identity of one call leg's dialog: even numbers are incoming, odd ones outgoing. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DialogId(pub u64);
@@ -41,12 +44,14 @@ pub enum Target {
     },
     /// All registered contacts of a user at once; the first that answers wins and the others are cancelled.
     User(String),
-    /// A given address over UDP.
+    /// A given address.
     Uri {
         /// The Request-URI, such as `sip:bob@192.0.2.7`.
         uri: String,
         /// Where the request is sent: nothing is resolved here.
         addr: SocketAddr,
+        /// What carries it there. Over TLS the certificate must be for the URI's host.
+        transport: Transport,
     },
 }
 
@@ -165,6 +170,13 @@ pub enum SipCommand {
     },
     /// Starts what trunks do by themselves: registrations, and probes of their health.
     TrunksStart,
+    /// Where a trunk's names lead now: its destinations are replaced, and its calls are taken from their addresses too.
+    TrunkResolved {
+        /// The trunk's name.
+        trunk: String,
+        /// All its destinations, those that are written as addresses included.
+        destinations: Vec<Destination>,
+    },
     /// Refuses new calls from now on with 503 and unregisters; running ones go on.
     Drain,
 }
@@ -186,6 +198,7 @@ impl std::fmt::Debug for SipCommand {
             SipCommand::Info { dialog, .. } => ("Info", Some(dialog)),
             SipCommand::Register { .. } => ("Register", None),
             SipCommand::TrunksStart => ("TrunksStart", None),
+            SipCommand::TrunkResolved { .. } => ("TrunkResolved", None),
             SipCommand::Drain => ("Drain", None),
         };
         match dialog {

@@ -1,9 +1,13 @@
 //! What an endpoint is told at its start.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
+use super::flow::Flow;
 use crate::sip::transaction::Timers;
 use crate::sip::trunk::Trunk;
+use crate::sip::uri::parse_host_port;
 
 /// Identity, trunks and bounds of an [`Endpoint`](super::Endpoint).
 #[derive(Clone, Debug)]
@@ -12,6 +16,8 @@ pub struct EndpointConfig {
     pub domain: String,
     /// Value of User-Agent and Server headers.
     pub user_agent: String,
+    /// What peers are told instead of our own address, in Via and Contact.
+    pub advertise: Option<Advertise>,
     /// Carriers: calls from these addresses need no password, and calls can be sent to them.
     pub trunks: Vec<Trunk>,
     /// Source of every tag, branch, Call-ID and nonce key; must be secret and fresh for each start.
@@ -35,6 +41,7 @@ impl EndpointConfig {
         EndpointConfig {
             domain: domain.into(),
             user_agent: concat!("Tandem/", env!("CARGO_PKG_VERSION")).into(),
+            advertise: None,
             trunks: Vec::new(),
             seed,
             registration_expires: Duration::from_secs(3600),
@@ -46,6 +53,45 @@ impl EndpointConfig {
     }
 }
 
+/// The address under which peers reach us when it is not our own: that of a 1:1 NAT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advertise {
+    /// Address or name; IPv6 in brackets.
+    pub host: String,
+    /// For UDP and TCP. `None`, and always for TLS and WebSockets: the port of the listener.
+    pub port: Option<u16>,
+}
+
+impl Advertise {
+    /// `host:port` for messages on `flow`.
+    pub(super) fn authority(&self, flow: &Flow) -> String {
+        let port = self.port.filter(|_| !flow.transport.is_secure() && !flow.transport.is_websocket());
+        format!("{}:{}", self.host, port.unwrap_or(flow.local.port()))
+    }
+}
+
+impl FromStr for Advertise {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Advertise, String> {
+        // An IPv6 address without port may come without brackets.
+        if let Ok(address) = text.parse::<std::net::Ipv6Addr>() {
+            return Ok(Advertise { host: format!("[{address}]"), port: None });
+        }
+        let (host, port) = parse_host_port(text, false)
+            .filter(|(host, _)| host.ip().is_none_or(|ip| !ip.is_unspecified()))
+            .ok_or_else(|| format!("`{text}`: expected ADDRESS or HOST[:PORT] that peers can reach"))?;
+        Ok(Advertise { host: host.to_string(), port })
+    }
+}
+
+impl fmt::Display for Advertise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.host)?;
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
+
 /// Upper bounds. What would exceed one is refused with 503 (or 403 for a user's own bounds) and counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -53,6 +99,8 @@ pub struct Limits {
     pub transactions: usize,
     /// Calls' legs in any state.
     pub dialogs: usize,
+    /// Connections that we open.
+    pub connections: usize,
     /// Users that have a password.
     pub users: usize,
     /// Valid passwords of one user; setting one more drops the one that expires first.
@@ -63,6 +111,13 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { transactions: 200_000, dialogs: 50_000, users: 20_000, passwords_per_user: 8, contacts_per_user: 8 }
+        Limits {
+            transactions: 200_000,
+            dialogs: 50_000,
+            connections: 1024,
+            users: 20_000,
+            passwords_per_user: 8,
+            contacts_per_user: 8,
+        }
     }
 }

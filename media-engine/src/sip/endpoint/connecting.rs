@@ -1,16 +1,86 @@
-//! Which flow leads to an address.
+//! Connections that we open: which there are, to whom, and what it means when one is gone.
+//!
+//! ```text
+//!   flow_towards ─▶ a connection that we have, else a new flow and Connect, for the driver to open it
+//!   handle_flow_closed ─▶ forgotten; each request on it fails with 503 at once (RFC 3261 section 8.1.3.1)
+//! ```
+//!
+//! Invariants: a flow of ours is never reused nor mixed up with one of the driver's (its top bit says so); there are at most
+//! [`Limits::connections`](super::Limits::connections) at once. UDP has no connections: requests above 1300 bytes stay on UDP,
+//! in fragments if need be, unless their destination asks for another transport (against RFC 3261 section 18.1.1, whose
+//! change to TCP fails at most carriers).
+//!
+//! Not here: sockets, TLS, what opening may take, when an idle connection is closed (`sip_io`).
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::time::Instant;
 
-use super::Endpoint;
-use super::flow::{Flow, Transport};
+use super::flow::{Flow, FlowId, Transport};
+use super::tables::Client;
+use super::{DialogId, Endpoint, SipOutput};
+
+/// Whom a connection is to. Over TLS the name is what the peer's certificate must be for.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Far {
+    transport: Transport,
+    peer: SocketAddr,
+    server_name: Box<str>,
+}
+
+/// Connections that we have opened, or that the driver is opening.
+#[derive(Debug, Default)]
+pub(super) struct Connections {
+    flows: HashMap<Far, Flow>,
+    last: u64,
+}
 
 impl Endpoint {
-    /// The way to an address; `None` when no listener fits.
-    pub(super) fn flow_towards(&mut self, transport: Transport, peer: SocketAddr, _server_name: &str) -> Option<Flow> {
+    /// The flow by which requests go to `peer`; `None`: no listener has an address of its family, or there are too many
+    /// connections. Over TCP and TLS a flow without connection is told by `Connect`, before anything is sent on it.
+    pub(super) fn flow_towards(&mut self, transport: Transport, peer: SocketAddr, server_name: &str) -> Option<Flow> {
         match transport {
-            Transport::Udp => self.listener_towards(peer),
-            _ => None,
+            Transport::Udp => return self.listener_towards(peer),
+            Transport::Tcp | Transport::Tls => {}
+            Transport::Ws | Transport::Wss => return None,
         }
+        let far = Far { transport, peer, server_name: server_name.into() };
+        if let Some(flow) = self.connections.flows.get(&far) {
+            return Some(*flow);
+        }
+        if self.connections.flows.len() >= self.config.limits.connections {
+            self.overflows += 1;
+            return None;
+        }
+        let near = || self.listeners.iter().filter(|listener| listener.local.is_ipv4() == peer.is_ipv4());
+        let local = near().find(|listener| listener.transport == transport).or_else(|| near().next())?.local;
+        self.connections.last += 1;
+        let flow = Flow { id: FlowId::outgoing(self.connections.last), transport, local, peer };
+        self.connections.flows.insert(far, flow);
+        self.outputs.push_back(SipOutput::Connect { flow, server_name: server_name.to_owned() });
+        Some(flow)
+    }
+
+    /// Forgets a connection; what waited for an answer on it hears that none will come.
+    pub(super) fn connection_lost(&mut self, id: FlowId, now: Instant) {
+        if id.is_outgoing() {
+            self.connections.flows.retain(|_, flow| flow.id != id);
+        }
+        for client in self.tables.clients_on(id) {
+            self.client_lost_flow(client, now);
+        }
+        self.registrations_lost(id, now);
+    }
+
+    /// Whether anything needs a connection: a leg, an unanswered request, a registration of ours. The driver closes one of
+    /// ours that nothing has needed for long.
+    pub fn is_flow_used(&self, id: FlowId) -> bool {
+        self.attached.range((id, DialogId(0))..=(id, DialogId(u64::MAX))).next().is_some()
+            || self
+                .tables
+                .clients_on(id)
+                .iter()
+                .any(|client| self.tables.client(*client).is_some_and(Client::is_unanswered))
+            || self.registrations.iter().any(|registration| registration.goes_by(id))
     }
 }

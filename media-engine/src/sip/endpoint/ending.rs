@@ -100,20 +100,10 @@ impl Endpoint {
         let Some(mut leg) = self.legs.remove(&id) else { return };
         leg.flows.retain(|known| *known != flow);
         self.attached.remove(&(flow, id));
-        if let LegState::Calling(calling) = &mut leg.state {
-            let (lost, left): (Vec<_>, Vec<_>) = calling.forks.drain(..).partition(|(_, by)| by.id == flow);
-            calling.forks = left;
-            let others = !calling.forks.is_empty();
-            for (client, _) in lost {
-                self.drop_client(client, now);
-            }
-            if others {
-                self.legs.insert(id, leg);
-                return;
-            }
-            self.dismantle(leg, now);
-            let reason = "Connection Lost".into();
-            return self.event(SipEvent::Failed { dialog: id, status: 480, reason });
+        if let LegState::Calling(_) = &leg.state {
+            // Its INVITE there fails by itself (`connection_lost`): others may ring, or be tried next.
+            self.legs.insert(id, leg);
+            return;
         }
         if let LegState::Ringing(ringing) = &leg.state {
             self.drop_server(ringing.invite, now);

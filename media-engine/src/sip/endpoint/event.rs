@@ -177,6 +177,14 @@ pub enum SipOutput {
     },
     /// Tell the engine.
     Event(SipEvent),
+    /// Open a connection to `flow.peer`; what is transmitted meanwhile waits for it. When it cannot be opened, and when it
+    /// ends, the endpoint wants to hear it by [`Endpoint::handle_flow_closed`](super::Endpoint::handle_flow_closed).
+    Connect {
+        /// TCP or TLS, with an id of its own.
+        flow: Flow,
+        /// Whom the certificate of a TLS peer must be for.
+        server_name: String,
+    },
     /// Close a connection that misbehaves.
     CloseFlow(FlowId),
 }

@@ -7,6 +7,21 @@ use std::net::SocketAddr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FlowId(pub u64);
 
+impl FlowId {
+    /// Set in flows that the endpoint names; the driver's own never come that far.
+    const OUTGOING: u64 = 1 << 63;
+
+    /// The `count`th connection that we open.
+    pub(super) fn outgoing(count: u64) -> FlowId {
+        FlowId(FlowId::OUTGOING | count)
+    }
+
+    /// Whether it is a connection that we opened.
+    pub fn is_outgoing(self) -> bool {
+        self.0 & FlowId::OUTGOING != 0
+    }
+}
+
 /// What carries the messages of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Transport {
@@ -26,6 +41,11 @@ impl Transport {
     /// Whether the transport itself delivers or fails: then nothing is retransmitted (RFC 3261 section 17).
     pub fn is_reliable(self) -> bool {
         self != Transport::Udp
+    }
+
+    /// Whether TLS protects it.
+    pub fn is_secure(self) -> bool {
+        matches!(self, Transport::Tls | Transport::Wss)
     }
 
     /// Whether the peer is a browser behind a WebSocket.

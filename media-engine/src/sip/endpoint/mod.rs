@@ -46,7 +46,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 pub use command::{DialogId, SipCommand, Target};
-pub use config::{EndpointConfig, Limits};
+pub use config::{Advertise, EndpointConfig, Limits};
 pub use event::{SipEvent, SipOutput, Sizes, Source};
 pub use flow::{Flow, FlowId, Transport};
 use legs::Leg;
@@ -75,6 +75,7 @@ pub struct Endpoint {
     tokens: Tokens,
     listeners: Vec<Flow>,
     trunks: Vec<TrunkState>,
+    connections: connecting::Connections,
     tables: Tables,
     legs: HashMap<DialogId, Box<Leg>>,
     /// Our tags of calls in progress.
@@ -124,6 +125,7 @@ impl Endpoint {
             registrations: Vec::new(),
             config,
             listeners: Vec::new(),
+            connections: connecting::Connections::default(),
             tables: Tables::default(),
             legs: HashMap::new(),
             tags: HashMap::new(),
@@ -137,7 +139,8 @@ impl Endpoint {
         }
     }
 
-    /// Announces a UDP listener: requests to trunks leave from the first one of the target's address family.
+    /// Announces a listener. Requests over UDP leave from the first UDP one of the target's address family; over TCP and TLS
+    /// its address is told to peers as ours.
     pub fn listener(&mut self, flow: Flow) {
         self.listeners.retain(|known| known.id != flow.id);
         self.listeners.push(flow);
@@ -148,7 +151,7 @@ impl Endpoint {
         self.receive(flow, bytes, now);
     }
 
-    /// A connection is gone: its registrations go, and its dialogs end.
+    /// A connection is gone, or could not be opened: its registrations go, its dialogs end, and its requests fail with 503.
     pub fn handle_flow_closed(&mut self, flow: FlowId, now: Instant) {
         self.listeners.retain(|listener| listener.id != flow);
         let range = (flow, DialogId(0))..=(flow, DialogId(u64::MAX));
@@ -156,6 +159,7 @@ impl Endpoint {
         for dialog in dialogs {
             self.leg_lost_flow(dialog, flow, now);
         }
+        self.connection_lost(flow, now);
         for change in self.registrar.flow_closed(flow) {
             self.event(SipEvent::Registered { user: change.user, contacts: change.contacts });
         }
@@ -186,6 +190,7 @@ impl Endpoint {
                 self.register(trunk, user, password, expires, now);
             }
             SipCommand::TrunksStart => self.start_trunks(now),
+            SipCommand::TrunkResolved { trunk, destinations } => self.trunk_resolved(&trunk, destinations),
             SipCommand::Drain => {
                 self.draining = true;
                 self.unregister(now);
@@ -295,15 +300,22 @@ impl Endpoint {
     /// A Via value for a request of ours.
     fn via(&self, flow: &Flow, branch: &str) -> String {
         let rport = if flow.transport == Transport::Udp { ";rport" } else { "" };
-        format!("SIP/2.0/{} {};branch={branch}{rport}", flow.transport, flow.local)
+        let sent_by = self.advertised(flow).unwrap_or_else(|| flow.local.to_string());
+        format!("SIP/2.0/{} {sent_by};branch={branch}{rport}", flow.transport)
+    }
+
+    /// What messages on `flow` tell as our address, when it is not the socket's.
+    fn advertised(&self, flow: &Flow) -> Option<String> {
+        self.config.advertise.as_ref().map(|advertise| advertise.authority(flow))
     }
 
     /// Our Contact value for messages that leave by `flow`.
     fn contact(&self, flow: &Flow, user: &str) -> String {
-        let host = match flow.local.ip().is_unspecified() {
+        let own = || match flow.local.ip().is_unspecified() {
             true => format!("{}:{}", self.config.domain, flow.local.port()),
             false => flow.local.to_string(),
         };
+        let host = self.advertised(flow).unwrap_or_else(own);
         let user = if user.is_empty() { "tandem" } else { user };
         match flow.transport.uri_parameter() {
             Some(transport) => format!("<sip:{}@{host};transport={transport}>", escape_user(user)),

@@ -115,7 +115,7 @@ impl Endpoint {
     }
 
     /// Where to call at once; a trunk's places are tried one after the other (`trunking`).
-    fn goals(&self, target: &Target) -> Result<Vec<Goal>, (u16, &'static str)> {
+    fn goals(&mut self, target: &Target) -> Result<Vec<Goal>, (u16, &'static str)> {
         match target {
             Target::Trunk { .. } | Target::Emergency { .. } => Ok(Vec::new()),
             Target::User(user) => {
@@ -133,11 +133,10 @@ impl Endpoint {
                 };
                 Ok(bindings.iter().map(goal).collect())
             }
-            Target::Uri { uri, addr } => {
-                if !Uri::parse(uri).is_ok_and(|uri| uri.scheme.is_sip()) {
-                    return Err((416, "Unsupported URI Scheme"));
-                }
-                let flow = self.listener_towards(*addr).ok_or((503, "No UDP Listener"))?;
+            Target::Uri { uri, addr, transport } => {
+                let parsed = Uri::parse(uri).ok().filter(|uri| uri.scheme.is_sip());
+                let host = parsed.ok_or((416, "Unsupported URI Scheme"))?.host.to_string();
+                let flow = self.flow_towards(*transport, *addr, &host).ok_or((503, "No Listener"))?;
                 Ok(vec![Goal { uri: uri.clone(), to: format!("<{uri}>"), flow, routes: Vec::new(), place: None }])
             }
         }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::challenging::Proof;
 use super::event::SipEvent;
-use super::flow::Flow;
+use super::flow::{Flow, FlowId};
 use super::tables::ClientUser;
 use super::trunking::{Place, TrunkIndex};
 use super::{Endpoint, Timeout};
@@ -48,6 +48,13 @@ pub(super) struct OwnRegistration {
     refusals: u32,
     granted: bool,
     timer: Option<TimerKey>,
+}
+
+impl OwnRegistration {
+    /// Whether its requests go by this connection.
+    pub(super) fn goes_by(&self, flow: FlowId) -> bool {
+        self.to.as_ref().is_some_and(|(_, own)| own.id == flow)
+    }
 }
 
 impl Endpoint {
@@ -102,6 +109,15 @@ impl Endpoint {
             }
             if self.registrations[index].granted {
                 self.send_register(index, None, now);
+            }
+        }
+    }
+
+    /// A connection is gone, and with it the way to us that was registered.
+    pub(super) fn registrations_lost(&mut self, flow: FlowId, now: Instant) {
+        for index in 0..self.registrations.len() {
+            if self.registrations[index].granted && self.registrations[index].goes_by(flow) {
+                self.register_failed(index, 503, None, now);
             }
         }
     }

@@ -2,18 +2,18 @@
 //!
 //! Not here: what happens to them (`client`, `server`).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
 use super::command::DialogId;
-use super::flow::Flow;
+use super::flow::{Flow, FlowId};
 use super::trunking::{Place, TrunkIndex};
 use crate::sip::header::Name;
 use crate::sip::message::{Message, Method};
 use crate::sip::transaction::{ClientInvite, ClientNonInvite, ServerInvite, ServerNonInvite};
 use crate::sip::wheel::TimerKey;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct ClientId(u64);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -117,6 +117,8 @@ pub(super) struct Server {
 pub(super) struct Tables {
     clients: HashMap<ClientId, Box<Client>>,
     client_keys: HashMap<Box<str>, ClientId>,
+    /// Clients by the connection that they hang on; UDP has none.
+    client_flows: BTreeSet<(FlowId, ClientId)>,
     servers: HashMap<ServerId, Box<Server>>,
     server_keys: HashMap<Box<str>, ServerId>,
     merged: HashMap<Box<str>, ServerId>,
@@ -149,6 +151,9 @@ impl Tables {
 
     pub(super) fn client_insert(&mut self, client: Box<Client>) {
         self.client_keys.insert(client.key.clone(), client.id);
+        if client.flow.transport.is_reliable() {
+            self.client_flows.insert((client.flow.id, client.id));
+        }
         self.clients.insert(client.id, client);
     }
 
@@ -176,6 +181,13 @@ impl Tables {
     /// Forgets the keys of a client that was taken out for good.
     pub(super) fn client_forget(&mut self, client: &Client) {
         self.client_keys.remove(&client.key);
+        self.client_flows.remove(&(client.flow.id, client.id));
+    }
+
+    /// Our transactions on a connection.
+    pub(super) fn clients_on(&self, flow: FlowId) -> Vec<ClientId> {
+        let range = (flow, ClientId(0))..=(flow, ClientId(u64::MAX));
+        self.client_flows.range(range).map(|(_, client)| *client).collect()
     }
 
     pub(super) fn server(&self, id: ServerId) -> Option<&Server> {
@@ -208,7 +220,7 @@ impl Tables {
     }
 
     pub(super) fn key_count(&self) -> usize {
-        self.client_keys.len() + self.server_keys.len() + self.merged.len()
+        self.client_keys.len() + self.client_flows.len() + self.server_keys.len() + self.merged.len()
     }
 }
 

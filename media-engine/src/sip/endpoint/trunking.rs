@@ -215,6 +215,17 @@ impl Endpoint {
         self.trunks.iter().enumerate().map(status).collect()
     }
 
+    /// A trunk's names lead elsewhere now.
+    pub(super) fn trunk_resolved(&mut self, name: &str, destinations: Vec<Destination>) {
+        let Some(index) = self.trunk_named(name) else { return };
+        let state = &mut self.trunks[index.0];
+        let is_kept = |health: &Health| {
+            destinations.iter().any(|to| to.transport == health.transport && to.addresses.contains(&health.address))
+        };
+        state.health.retain(is_kept);
+        state.trunk.resolved(destinations);
+    }
+
     /// Starts what trunks do by themselves: registrations and probes.
     pub(super) fn start_trunks(&mut self, now: Instant) {
         for index in (0..self.trunks.len()).map(TrunkIndex) {

@@ -264,8 +264,18 @@ fn calls_that_cannot_leave_fail_at_once() {
     for (target, status) in [
         (Target::Trunk { name: "unknown".into(), user: "1".into() }, 404),
         (Target::User("nobody".into()), 480),
-        (Target::Uri { uri: "tel:+1".into(), addr: "198.51.100.7:5060".parse().unwrap() }, 416),
-        (Target::Uri { uri: "sip:a@b".into(), addr: "[2001:db8::1]:5060".parse().unwrap() }, 503),
+        (
+            Target::Uri { uri: "tel:+1".into(), addr: "198.51.100.7:5060".parse().unwrap(), transport: Transport::Udp },
+            416,
+        ),
+        (
+            Target::Uri {
+                uri: "sip:a@b".into(),
+                addr: "[2001:db8::1]:5060".parse().unwrap(),
+                transport: Transport::Udp,
+            },
+            503,
+        ),
     ] {
         let mut bench = Bench::new();
         let (dialog, order) = call(target);
@@ -396,7 +406,7 @@ fn a_lost_socket_fails_its_fork_only() {
     let (dialog, order) = call(Target::User("alice".into()));
     bench.command(order);
     bench.close(&browser(7));
-    assert!(matches!(&bench.events[0], SipEvent::Failed { dialog: d, status: 480, .. } if *d == dialog));
+    assert!(matches!(&bench.events[0], SipEvent::Failed { dialog: d, status: 503, .. } if *d == dialog));
     bench.assert_rests();
     let mut bench = Bench::new();
     let incoming = bench.incoming(1);

@@ -1,6 +1,7 @@
 //! The endpoint against hand-written peers, under virtual time.
 
 mod calls;
+mod connecting;
 mod hostile;
 mod refusals;
 mod registering;
@@ -59,6 +60,8 @@ pub(super) struct Bench {
     pub(super) now: Instant,
     pub(super) sent: Vec<(Flow, String)>,
     pub(super) events: Vec<SipEvent>,
+    /// Connections asked for since the start.
+    pub(super) connects: Vec<(Flow, String)>,
 }
 
 impl Bench {
@@ -69,7 +72,7 @@ impl Bench {
     pub(super) fn with(config: EndpointConfig) -> Bench {
         let mut endpoint = Endpoint::new(config);
         endpoint.listener(flow(Transport::Udp, 1, "0.0.0.0:0"));
-        Bench { endpoint, now: test_epoch(), sent: Vec::new(), events: Vec::new() }
+        Bench { endpoint, now: test_epoch(), sent: Vec::new(), events: Vec::new(), connects: Vec::new() }
     }
 
     fn collect(&mut self) {
@@ -80,6 +83,7 @@ impl Bench {
                 }
                 SipOutput::Event(SipEvent::Refused { .. }) => {}
                 SipOutput::Event(event) => self.events.push(event),
+                SipOutput::Connect { flow, server_name } => self.connects.push((flow, server_name)),
                 SipOutput::CloseFlow(flow) => panic!("{flow:?} closed"),
             }
         }

@@ -1,0 +1,162 @@
+//! Connections that we open: shared, told before they are used, failing at once.
+
+use std::net::SocketAddr;
+
+use super::*;
+use crate::sip::trunk::Destination;
+
+/// An endpoint with listeners of every transport, and a carrier that is reached over `transport`.
+fn bench(transport: Transport) -> Bench {
+    let mut config = config();
+    config.limits.connections = 2;
+    config.trunks[0].destinations = vec![Destination {
+        host: "sip.carrier.example".into(),
+        port: None,
+        transport,
+        addresses: vec!["198.51.100.7:5061".parse().unwrap()],
+        priority: 0,
+        weight: 1,
+    }];
+    let mut bench = Bench::with(config);
+    for (id, transport, port) in [(2, Transport::Tcp, 5060), (3, Transport::Tls, 5061)] {
+        let local = SocketAddr::from(([192, 0, 2, 1], port));
+        bench.endpoint.listener(Flow { id: FlowId(id), transport, local, peer: local });
+    }
+    bench
+}
+
+fn out(target: Target) -> (DialogId, SipCommand) {
+    let dialog = DialogId::outgoing();
+    let (from_user, sdp) = ("+15550100".into(), OFFER.into());
+    let order = SipCommand::Invite {
+        dialog,
+        target,
+        from_user,
+        from_display: None,
+        anonymous: false,
+        headers: vec![],
+        sdp,
+        webrtc_sdp: None,
+    };
+    (dialog, order)
+}
+
+fn through_trunk() -> (DialogId, SipCommand) {
+    out(Target::Trunk { name: "carrier".into(), user: "+15550142".into() })
+}
+
+fn to_uri(address: &str) -> SipCommand {
+    let (uri, addr) = (format!("sip:bob@{address}"), address.parse().unwrap());
+    out(Target::Uri { uri, addr, transport: Transport::Tcp }).1
+}
+
+#[test]
+fn a_connection_is_asked_for_once_and_shared() {
+    let mut bench = bench(Transport::Tls);
+    let (first, order) = through_trunk();
+    let invite = bench.command(order).only().to_owned();
+    let (flow, name) = bench.connects[0].clone();
+    assert!(flow.id.is_outgoing());
+    assert_eq!(
+        (flow.transport, flow.peer, &*name),
+        (Transport::Tls, "198.51.100.7:5061".parse().unwrap(), "sip.carrier.example")
+    );
+    assert_eq!(bench.sent[0].0, flow);
+    assert!(invite.contains("Via: SIP/2.0/TLS 192.0.2.1:5061;branch="), "{invite}");
+    assert!(invite.contains("Contact: <sip:+15550100@192.0.2.1:5061;transport=tls>"), "{invite}");
+    let (second, order) = through_trunk();
+    bench.command(order);
+    assert_eq!((bench.sent[0].0, bench.connects.len()), (flow, 1));
+    bench.receive(&flow, &respond(&invite, 200, "far", ANSWER));
+    assert!(matches!(&bench.events[..], [SipEvent::Answered { dialog, .. }] if *dialog == first));
+    assert_eq!(bench.sent[0].0, flow, "the ACK goes by the same connection");
+    assert!(bench.endpoint.is_flow_used(flow.id));
+    for dialog in [first, second] {
+        bench.command(SipCommand::Bye { dialog, reason: None });
+    }
+    bench.assert_rests();
+    assert!(!bench.endpoint.is_flow_used(flow.id));
+    bench.command(through_trunk().1);
+    assert_eq!(bench.connects.len(), 1, "it is still open");
+}
+
+#[test]
+fn what_hangs_on_a_lost_connection_fails_at_once_and_the_next_call_opens_another() {
+    let mut bench = bench(Transport::Tcp);
+    let (dialog, order) = through_trunk();
+    bench.command(order);
+    let flow = bench.connects[0].0;
+    bench.close(&flow);
+    let reason = "Connection Failed".into();
+    assert_eq!(bench.events, [SipEvent::Failed { dialog, status: 503, reason }]);
+    let (trunk, user, password) = ("carrier".into(), "acct".into(), "pw".into());
+    bench.command(SipCommand::Register { trunk, user, password, expires: secs(600) });
+    let again = bench.connects[1].0;
+    assert_ne!(again.id, flow.id);
+    assert!(bench.endpoint.is_flow_used(again.id));
+    bench.close(&again);
+    assert!(matches!(&bench.events[..], [SipEvent::RegistrationState { ok: false, status: 503, .. }]));
+    bench.assert_rests();
+}
+
+#[test]
+fn an_answered_call_ends_with_its_connection_once() {
+    let mut bench = bench(Transport::Tcp);
+    let (dialog, order) = through_trunk();
+    let invite = bench.command(order).only().to_owned();
+    let flow = bench.connects[0].0;
+    bench.receive(&flow, &respond(&invite, 200, "far", ANSWER));
+    bench.command(SipCommand::Reinvite { dialog, sdp: OFFER.into() });
+    bench.close(&flow);
+    assert_eq!(bench.events, [SipEvent::Ended { dialog, reason: Some("connection lost".into()) }]);
+    assert!(bench.sent.is_empty(), "{:?}", bench.lines());
+    bench.assert_rests();
+}
+
+#[test]
+fn one_connection_too_many_is_refused_and_counted() {
+    let mut bench = bench(Transport::Tcp);
+    for (address, sent) in [("198.51.100.1:5060", 1), ("198.51.100.2:5060", 1), ("198.51.100.3:5060", 0)] {
+        assert_eq!(bench.command(to_uri(address)).sent.len(), sent, "{address}");
+    }
+    assert!(matches!(&bench.events[..], [SipEvent::Failed { status: 503, .. }]));
+    assert_eq!(bench.endpoint.sizes().overflows, 1);
+    let first = bench.connects[0].0;
+    bench.close(&first);
+    assert_eq!(bench.command(to_uri("198.51.100.3:5060")).sent.len(), 1);
+}
+
+#[test]
+fn a_large_request_stays_on_udp_and_whole() {
+    let mut bench = bench(Transport::Udp);
+    let long = "a=candidate:1 1 udp 1 192.0.2.1 4000 typ host\r\n".repeat(60);
+    let (_, mut order) = through_trunk();
+    if let SipCommand::Invite { sdp, .. } = &mut order {
+        sdp.push_str(&long);
+    }
+    let invite = bench.command(order).only().to_owned();
+    assert!(invite.len() > 3000 && invite.ends_with(&long));
+    assert_eq!(bench.sent[0].0.transport, Transport::Udp);
+    assert!(bench.connects.is_empty());
+}
+
+#[test]
+fn peers_are_told_the_advertised_address() {
+    for (advertise, transport, told) in [
+        ("203.0.113.9", Transport::Udp, "203.0.113.9:5060"),
+        ("203.0.113.9:5080", Transport::Udp, "203.0.113.9:5080"),
+        ("voice.example.com:5080", Transport::Tcp, "voice.example.com:5080"),
+        ("voice.example.com:5080", Transport::Tls, "voice.example.com:5061"),
+        ("2001:db8::9", Transport::Tcp, "[2001:db8::9]:5060"),
+    ] {
+        let mut bench = bench(transport);
+        bench.endpoint.config.advertise = Some(advertise.parse().unwrap());
+        let invite = bench.command(through_trunk().1).only().to_owned();
+        assert!(header(&invite, Name::Via).unwrap().starts_with(&format!("SIP/2.0/{transport} {told};")), "{invite}");
+        assert!(header(&invite, Name::Contact).unwrap().starts_with(&format!("<sip:+15550100@{told}")), "{invite}");
+    }
+    for wrong in ["", "0.0.0.0", "[::]:5060", "a b", "host:", "host:0", "host:99999", "sip:host"] {
+        let error = wrong.parse::<Advertise>().unwrap_err();
+        assert!(error.contains("HOST[:PORT]"), "{error}");
+    }
+}

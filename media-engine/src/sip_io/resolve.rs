@@ -1,0 +1,403 @@
+//! Where names lead: SRV records, then addresses (RFC 3263, without NAPTR), and what trunks' names lead to now.
+//!
+//! ```text
+//!   Place ─┬─ an address ───────────────────────────────▶ itself
+//!          ├─ a port is written ──▶ A, AAAA ────────────▶ its addresses
+//!          └─ else ─▶ SRV of udp, tcp, tls (or the one asked for) ─▶ their targets' addresses
+//!                     none of these ─▶ A, AAAA at the standard port
+//!   Book: every name of every trunk ── at start, when its records expire, after a failure ──▶ TrunkResolved
+//! ```
+//!
+//! Look-ups run by themselves, side by side: one that never ends delays no other. A name that cannot be resolved keeps the
+//! addresses it had. Sources: RFC 2782, RFC 3263, RFC 5922 (a certificate is for the name that was written, not for
+//! where SRV leads).
+//!
+//! Not here: which of several destinations a call takes (`sip`).
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::proto::rr::RData;
+use hickory_resolver::proto::rr::rdata::SRV;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::places::{self, Place};
+use super::stack::until;
+use crate::config::{NameServer, TrunkConfig};
+use crate::error::StartError;
+use crate::net::clock;
+use crate::sip::{Destination, SipCommand, Transport, Trunk};
+
+/// How long the start waits for trunks' names.
+const START: Duration = Duration::from_secs(2);
+/// How long one question to a name server may stay unanswered; it is asked twice.
+const QUESTION: Duration = Duration::from_secs(2);
+/// How long one look-up may take in all.
+const LOOK_UP: Duration = Duration::from_secs(10);
+/// Records are believed at least and at most this long, whatever they say.
+const TTL: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(300));
+/// Pause after a first failure; it doubles up to the longest time that records are believed.
+const AFTER_FAILURE: Duration = Duration::from_secs(10);
+/// Most SRV records of one name, and most addresses of one host, that are looked at.
+const RECORDS: usize = 16;
+/// Transports in the order in which SRV records are preferred, with their service and standard port.
+const SERVICES: [(Transport, &str, u16); 3] =
+    [(Transport::Udp, "_sip._udp", 5060), (Transport::Tcp, "_sip._tcp", 5060), (Transport::Tls, "_sips._tcp", 5061)];
+
+/// What a place leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// At least one, in order of priority.
+    pub(super) destinations: Vec<Destination>,
+    /// How long the records may be believed.
+    ttl: Duration,
+}
+
+/// Asks name servers.
+#[derive(Debug)]
+pub(super) struct Names {
+    /// Or why there is none to be asked.
+    resolver: Result<TokioResolver, String>,
+}
+
+impl Names {
+    pub(super) fn new(server: NameServer) -> Names {
+        let builder = match server {
+            NameServer::System => TokioResolver::builder_tokio().map_err(|error| error.to_string()),
+            NameServer::At(address) => {
+                let at_port = |mut connection: ConnectionConfig| {
+                    connection.port = address.port();
+                    connection
+                };
+                let connections = vec![at_port(ConnectionConfig::udp()), at_port(ConnectionConfig::tcp())];
+                let server = NameServerConfig::new(address.ip(), true, connections);
+                let config = ResolverConfig::from_name_servers(vec![server]);
+                Ok(TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()))
+            }
+        };
+        let resolver = builder.and_then(|mut builder| {
+            builder.options_mut().timeout = QUESTION;
+            builder.options_mut().attempts = 1;
+            builder.build().map_err(|error| error.to_string())
+        });
+        Names { resolver: resolver.map_err(|error| format!("no name server can be asked: {error}")) }
+    }
+
+    /// Where `place` leads. The error is for people.
+    pub(super) async fn find(&self, place: &Place) -> Result<Found, String> {
+        if place.ip().is_none() && place.port.is_none() {
+            let looked_up = self.services(place).await.map_err(|error| format!("{}: {error}", place.host))?;
+            if let Some(found) = looked_up {
+                return Ok(found);
+            }
+        }
+        let transport = place.transport.unwrap_or(Transport::Udp);
+        let port = place.port.unwrap_or(if transport == Transport::Tls { 5061 } else { 5060 });
+        let (ips, ttl) = match place.ip() {
+            Some(ip) => (vec![ip], Duration::MAX),
+            None => self.addresses(&place.host).await.map_err(|error| format!("{}: {error}", place.host))?,
+        };
+        let addresses = ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
+        let destination =
+            Destination { host: place.host.clone(), port: place.port, transport, addresses, priority: 0, weight: 1 };
+        Ok(Found { destinations: vec![destination], ttl })
+    }
+
+    /// What SRV records say; `None` when there are none.
+    async fn services(&self, place: &Place) -> Result<Option<Found>, String> {
+        let asked = |transport| place.transport.is_none_or(|wanted| wanted == transport);
+        let ask = async |(transport, service, _): (Transport, &str, u16)| {
+            if asked(transport) { self.service(service, &place.host).await } else { Ok((Vec::new(), Duration::MAX)) }
+        };
+        let [udp, tcp, tls] = SERVICES;
+        let answers = tokio::join!(ask(udp), ask(tcp), ask(tls));
+        let answers = [answers.0?, answers.1?, answers.2?];
+        let first = SERVICES.into_iter().zip(answers).find(|(_, (records, _))| !records.is_empty());
+        let Some(((transport, _, _), (records, mut ttl))) = first else { return Ok(None) };
+        let mut destinations = Vec::new();
+        let mut failure = None;
+        for SRV { priority, weight, port, target, .. } in records {
+            match self.addresses(&target.to_utf8()).await {
+                Ok((ips, valid)) => {
+                    ttl = ttl.min(valid);
+                    let addresses = ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
+                    let host = place.host.clone();
+                    destinations.push(Destination { host, port: None, transport, addresses, priority, weight });
+                }
+                Err(error) => failure = Some(error),
+            }
+        }
+        match failure {
+            Some(error) if destinations.is_empty() => Err(error),
+            _ => Ok(Some(Found { destinations, ttl })),
+        }
+    }
+
+    /// SRV records in order of priority. A target of "." says that the service is not there.
+    async fn service(&self, service: &str, host: &str) -> Result<(Vec<SRV>, Duration), String> {
+        let name = format!("{service}.{}.", host.trim_end_matches('.'));
+        match self.resolver.as_ref()?.srv_lookup(name).await {
+            Ok(lookup) => {
+                let records = lookup.answers().iter().filter_map(|record| match &record.data {
+                    RData::SRV(srv) if !srv.target.is_root() && srv.port != 0 => Some(srv.clone()),
+                    _ => None,
+                });
+                let mut records: Vec<SRV> = records.take(RECORDS).collect();
+                records.sort_by_key(|record| record.priority);
+                Ok((records, valid_for(lookup.valid_until())))
+            }
+            Err(error) => no_records(&error).map(|()| (Vec::new(), Duration::MAX)),
+        }
+    }
+
+    async fn addresses(&self, host: &str) -> Result<(Vec<IpAddr>, Duration), String> {
+        let lookup = self.resolver.as_ref()?.lookup_ip(host).await.map_err(|error| in_words(&error))?;
+        let ips: Vec<IpAddr> = lookup.iter().take(RECORDS).collect();
+        if ips.is_empty() {
+            return Err("no address".into());
+        }
+        Ok((ips, valid_for(lookup.valid_until())))
+    }
+}
+
+fn valid_for(until: Instant) -> Duration {
+    until.saturating_duration_since(clock::now())
+}
+
+/// That there are no records is an answer, too.
+fn no_records(error: &NetError) -> Result<(), String> {
+    if error.is_no_records_found() { Ok(()) } else { Err(in_words(error)) }
+}
+
+fn in_words(error: &NetError) -> String {
+    if error.is_no_records_found() { "the name server knows no such host".into() } else { error.to_string() }
+}
+
+/// One host of a trunk.
+#[derive(Debug)]
+struct Entry {
+    trunk: String,
+    place: Place,
+    /// What it led to last.
+    found: Vec<Destination>,
+    /// When it is looked up again; `None` for addresses, and while it is being looked up.
+    due: Option<Instant>,
+    /// Failures since the last success.
+    failures: u32,
+}
+
+/// All hosts of all trunks, and what they lead to.
+#[derive(Debug)]
+pub(super) struct Book {
+    names: Arc<Names>,
+    entries: Vec<Entry>,
+    look_ups: JoinSet<(usize, Result<Found, String>)>,
+}
+
+impl Book {
+    /// Looks everything up. What has not come after 2 s comes later, by [`Book::run`].
+    ///
+    /// # Errors
+    /// A host that cannot be read, or a trunk without any.
+    pub(super) async fn open(trunks: &[TrunkConfig], names: &Arc<Names>) -> Result<Book, StartError> {
+        let mut book = Book { names: Arc::clone(names), entries: Vec::new(), look_ups: JoinSet::new() };
+        for trunk in trunks {
+            let fail = |problem| StartError::Config { key: format!("trunks.{}.hosts", trunk.name), problem };
+            if trunk.hosts.is_empty() {
+                return Err(fail("expected at least one host".into()));
+            }
+            for host in &trunk.hosts {
+                let expected = "expected HOST, HOST:PORT, or one of these after udp:, tcp: or tls:";
+                let place = places::of_host(host).ok_or_else(|| fail(format!("`{host}`: {expected}")))?;
+                book.entries.push(Entry { trunk: trunk.name.clone(), place, found: vec![], due: None, failures: 0 });
+            }
+        }
+        for index in 0..book.entries.len() {
+            book.look_up(index);
+        }
+        let all = async {
+            while let Some(joined) = book.look_ups.join_next().await {
+                let (index, result) = joined.map_err(|_| ())?;
+                book.take(index, result);
+            }
+            Ok::<(), ()>(())
+        };
+        if timeout(START, all).await.is_err() {
+            for entry in book.entries.iter().filter(|entry| entry.found.is_empty() && entry.due.is_none()) {
+                let (trunk, host) = (&entry.trunk, &entry.place.host);
+                tracing::warn!(trunk, host, "not resolved in time; the trunk starts without this host's addresses");
+            }
+        }
+        Ok(book)
+    }
+
+    /// The trunks with what is known of them.
+    pub(super) fn trunks(&self) -> Vec<Trunk> {
+        let mut trunks: Vec<Trunk> = Vec::new();
+        for entry in &self.entries {
+            if trunks.iter().all(|trunk| trunk.name != entry.trunk) {
+                let mut trunk = Trunk { name: entry.trunk.clone(), ..Trunk::default() };
+                trunk.resolved(self.destinations(&entry.trunk));
+                trunks.push(trunk);
+            }
+        }
+        trunks
+    }
+
+    /// A trunk's destinations: each host's come after those of the host before it.
+    fn destinations(&self, trunk: &str) -> Vec<Destination> {
+        let mut all: Vec<Destination> = Vec::new();
+        for entry in self.entries.iter().filter(|entry| entry.trunk == trunk) {
+            let before = all.iter().map(|destination| destination.priority).max();
+            let first = before.map_or(0, |priority| priority.saturating_add(1));
+            all.extend(entry.found.iter().map(|destination| {
+                let priority = destination.priority.saturating_add(first);
+                Destination { priority, ..destination.clone() }
+            }));
+        }
+        all
+    }
+
+    fn look_up(&mut self, index: usize) {
+        let Some(entry) = self.entries.get_mut(index) else { return };
+        entry.due = None;
+        let (names, place) = (Arc::clone(&self.names), entry.place.clone());
+        self.look_ups.spawn(async move {
+            let found = timeout(LOOK_UP, names.find(&place)).await;
+            (index, found.unwrap_or_else(|_| Err(format!("{}: the name server does not answer", place.host))))
+        });
+    }
+
+    /// Notes what a look-up gave; the trunk whose destinations have changed by it.
+    fn take(&mut self, index: usize, result: Result<Found, String>) -> Option<String> {
+        let entry = self.entries.get_mut(index)?;
+        let (trunk, now) = (&entry.trunk, clock::now());
+        match result {
+            Ok(found) => {
+                if entry.failures > 0 {
+                    tracing::info!(trunk, host = entry.place.host, "resolved again");
+                }
+                entry.failures = 0;
+                entry.due = entry.place.ip().is_none().then(|| now + found.ttl.clamp(TTL.0, TTL.1));
+                let changed = entry.found != found.destinations;
+                entry.found = found.destinations;
+                changed.then(|| entry.trunk.clone())
+            }
+            Err(error) => {
+                let pause = AFTER_FAILURE.saturating_mul(1 << entry.failures.min(8)).min(TTL.1);
+                tracing::warn!(trunk, error, again_in = ?pause, "a host of the trunk cannot be resolved");
+                entry.failures = entry.failures.saturating_add(1);
+                entry.due = Some(now + pause);
+                None
+            }
+        }
+    }
+
+    /// Keeps all names up to date, until it is dropped.
+    pub(super) async fn run(mut self, orders: mpsc::Sender<SipCommand>) {
+        loop {
+            let next = self.entries.iter().filter_map(|entry| entry.due).min();
+            tokio::select! {
+                Some(Ok((index, result))) = self.look_ups.join_next() => {
+                    let Some(trunk) = self.take(index, result) else { continue };
+                    let destinations = self.destinations(&trunk);
+                    if orders.send(SipCommand::TrunkResolved { trunk, destinations }).await.is_err() {
+                        return;
+                    }
+                }
+                () = until(next) => {
+                    let now = clock::now();
+                    let due = |entry: &Entry| entry.due.is_some_and(|due| due <= now);
+                    for index in 0..self.entries.len() {
+                        if due(&self.entries[index]) {
+                            self.look_up(index);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn book(hosts: &[&str]) -> Book {
+        let entry = |host: &&str| Entry {
+            trunk: "carrier".into(),
+            place: places::of_host(host).unwrap(),
+            found: Vec::new(),
+            due: None,
+            failures: 0,
+        };
+        Book {
+            names: Arc::new(Names::new(NameServer::System)),
+            entries: hosts.iter().map(entry).collect(),
+            look_ups: JoinSet::new(),
+        }
+    }
+
+    fn found(addresses: &[(&str, u16)], ttl: u64) -> Result<Found, String> {
+        let destination = |(address, priority): &(&str, u16)| Destination {
+            priority: *priority,
+            ..Destination::udp(address.parse().unwrap())
+        };
+        Ok(Found { destinations: addresses.iter().map(destination).collect(), ttl: Duration::from_secs(ttl) })
+    }
+
+    /// In how many seconds a host is looked up again after `result`.
+    fn pause(book: &mut Book, result: Result<Found, String>) -> u64 {
+        let now = clock::now();
+        book.take(0, result);
+        book.entries[0].due.unwrap().saturating_duration_since(now).as_secs()
+    }
+
+    #[tokio::test]
+    async fn a_failing_name_keeps_its_addresses_and_is_asked_ever_more_rarely() {
+        let mut book = book(&["carrier.test"]);
+        let there = || found(&[("192.0.2.1:5060", 0)], 60);
+        assert_eq!(book.take(0, there()).as_deref(), Some("carrier"));
+        assert_eq!(book.take(0, there()), None, "nothing has changed");
+        let known = book.destinations("carrier");
+        assert_eq!(known.len(), 1);
+        for seconds in [10, 20, 40, 80, 160, 300, 300] {
+            assert_eq!(pause(&mut book, Err("no answer".into())), seconds);
+            assert_eq!(book.destinations("carrier"), known);
+        }
+        assert_eq!(pause(&mut book, there()), 60);
+        assert_eq!(pause(&mut book, Err("no answer".into())), 10);
+    }
+
+    #[tokio::test]
+    async fn records_are_believed_for_half_a_minute_to_five() {
+        let mut book = book(&["carrier.test"]);
+        for (ttl, seconds) in [(0, 30), (60, 60), (86_400, 300)] {
+            assert_eq!(pause(&mut book, found(&[("192.0.2.1:5060", 0)], ttl)), seconds);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_host_s_destinations_come_after_those_of_the_host_before() {
+        let mut book = book(&["a.test", "b.test", "192.0.2.3"]);
+        book.take(1, found(&[("192.0.2.2:5060", 0)], 60));
+        book.take(2, found(&[("192.0.2.3:5060", 0)], 60));
+        book.take(0, found(&[("192.0.2.1:5060", 10), ("192.0.2.1:5070", 20)], 60));
+        assert_eq!(book.entries[2].due, None, "addresses are not looked up again");
+        let order: Vec<(String, u16)> =
+            book.destinations("carrier").iter().map(|to| (to.addresses[0].to_string(), to.priority)).collect();
+        let expected = [("192.0.2.1:5060", 10), ("192.0.2.1:5070", 20), ("192.0.2.2:5060", 21), ("192.0.2.3:5060", 22)];
+        assert_eq!(order, expected.map(|(address, priority)| (address.to_owned(), priority)));
+        let trunk = &book.trunks()[0];
+        for source in ["192.0.2.1", "192.0.2.2", "192.0.2.3"] {
+            assert!(trunk.addresses.contains(&source.parse().unwrap()), "calls are taken from {source}");
+        }
+    }
+}
