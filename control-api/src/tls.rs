@@ -67,7 +67,7 @@ pub(crate) fn start(config: &Config, data: &Path, stopping: &CancellationToken) 
         }
         Ok(ServerConfig::builder().with_no_client_auth().with_cert_resolver(shown))
     };
-    let http = config.http.tls.is_on().then(|| {
+    let http = config.http.tls.is_on().then(|| -> Result<RustlsConfig, TlsError> {
         let mut server = show("http.tls", &config.http.tls)?;
         // HTTP/1.1 only: WebSockets and event streams need no more.
         server.alpn_protocols = vec![b"http/1.1".to_vec()];

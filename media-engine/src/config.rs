@@ -249,3 +249,24 @@ pub enum SpeechProvider {
     /// A Wyoming server at `host:port`.
     Wyoming(String),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn others_are_told_the_advertised_address_of_the_same_family() {
+        let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
+        let media = MediaConfig { advertise: vec![ip("203.0.113.9")], ..MediaConfig::default() };
+        assert_eq!(media.told(ip("10.0.0.5")), ip("203.0.113.9"));
+        assert_eq!(media.told(ip("2001:db8::5")), ip("2001:db8::5"));
+        assert_eq!(MediaConfig::default().told(ip("10.0.0.5")), ip("10.0.0.5"));
+    }
+
+    #[test]
+    fn a_name_server_is_the_system_s_or_an_address() {
+        assert_eq!("system".parse(), Ok(NameServer::System));
+        assert_eq!("[::1]:53".parse(), Ok(NameServer::At(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 53)))));
+        assert!("192.0.2.53".parse::<NameServer>().is_err_and(|error| error.contains("system or ADDRESS:PORT")));
+    }
+}

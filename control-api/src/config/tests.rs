@@ -103,7 +103,7 @@ fn bad_values_name_their_key_and_what_was_expected() {
         ("[sip]\nresolver = \"192.0.2.53\"", "sip.resolver", "system or ADDRESS:PORT"),
         ("[sip]\nadvertise = \"sip:host\"", "sip.advertise", "HOST[:PORT]"),
         ("[media]\nadvertise = \"2001:db8::1\"", "media.advertise", "same family"),
-        ("[media]\nadvertise = \"host\"", "media.advertise", "expected"),
+        ("[media]\nadvertise = \"host\"", "media.advertise", "IP address"),
         ("[media]\naddress = \"0.0.0.0\"", "media.address", "this machine's own"),
         ("[media]\naddress = []", "media.address", "at least one"),
         ("[media]\nports = \"39999-20000\"", "media.ports", "20000-39999"),

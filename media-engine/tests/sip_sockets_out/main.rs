@@ -1,6 +1,7 @@
 //! The SIP stack over real sockets, where it connects itself: TLS, connections of its own, names.
 #![cfg(feature = "io")]
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_types, reason = "a lock between a test and its servers")]
 
 mod authority;
 mod dns;

@@ -160,3 +160,17 @@ fn peers_are_told_the_advertised_address() {
         assert!(error.contains("HOST[:PORT]"), "{error}");
     }
 }
+
+#[test]
+fn a_trunk_that_was_resolved_anew_is_called_and_known_at_its_new_address() {
+    let mut bench = bench(Transport::Udp);
+    let moved = Destination::udp("198.51.100.8:5070".parse().unwrap());
+    bench.command(SipCommand::TrunkResolved { trunk: "carrier".into(), destinations: vec![moved] });
+    bench.command(through_trunk().1);
+    assert_eq!(bench.sent[0].0.peer, "198.51.100.8:5070".parse().unwrap());
+    let from = |peer: &str| flow(Transport::Udp, 1, peer);
+    bench.receive(&from("198.51.100.7:5060"), &invite(1));
+    assert!(bench.events.is_empty() && bench.only().starts_with("SIP/2.0 407"), "{}", bench.only());
+    bench.receive(&from("198.51.100.8:5060"), &invite(2));
+    assert!(matches!(&bench.events[..], [SipEvent::Incoming { from: Source::Trunk(name), .. }] if name == "carrier"));
+}
