@@ -51,7 +51,7 @@ impl Endpoint {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         leg.timer = None;
         match &mut leg.state {
-            LegState::Ringing(_) => self.end_ringing(id, 480, None, Some("nobody answered".into()), now),
+            LegState::Ringing(_) => self.ringing_timer(id, now),
             LegState::Calling(_) => {
                 self.drop_leg(id, now);
                 self.event(SipEvent::Failed { dialog: id, status: 408, reason: phrase(408).into() });
@@ -152,8 +152,16 @@ impl Endpoint {
         }
         self.detach(&mut leg);
         match leg.state {
-            LegState::Ringing(ringing) => self.forget_tag(&ringing.dialog.local_tag, leg.id),
+            LegState::Ringing(ringing) => {
+                self.forget_tag(&ringing.dialog.local_tag, leg.id);
+                if let Some(offer) = ringing.peer_offer {
+                    self.respond(offer.server, 487, None, |response, _| response, now);
+                }
+            }
             LegState::Calling(calling) => {
+                if let Some(offer) = calling.peer_offer {
+                    self.respond(offer.server, 487, None, |response, _| response, now);
+                }
                 for (client, _) in calling.forks {
                     self.abandon_fork(client, now);
                 }

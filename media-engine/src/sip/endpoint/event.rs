@@ -43,8 +43,10 @@ pub enum SipEvent {
         dialog: DialogId,
         /// 101 to 199.
         status: u16,
-        /// The answer that starts early media.
+        /// The answer that starts or changes early media; `None`: nothing new.
         sdp: Option<String>,
+        /// Which early dialog of the call: several ring at once where a call is forked.
+        fork: u32,
     },
     /// An outgoing call was answered; the ACK has been sent.
     Answered {

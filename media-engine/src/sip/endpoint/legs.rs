@@ -7,10 +7,11 @@
 //! A leg that the engine hangs up before the ACK has come stays, unseen by the engine, until it may send BYE
 //! (RFC 3261 section 15).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::command::DialogId;
 use super::flow::{Flow, FlowId};
+use super::reliable::{RAck, Reliable};
 use super::tables::{ClientId, ServerId};
 use crate::sip::dialog::Dialog;
 use crate::sip::transaction::Resend;
@@ -45,6 +46,11 @@ pub(super) struct Ringing {
     pub(super) wants_offer: bool,
     pub(super) session: Option<SessionTimer>,
     pub(super) peer: PeerAbilities,
+    /// When this endpoint ends it by itself.
+    pub(super) until: Instant,
+    pub(super) reliable: Reliable,
+    /// The peer's UPDATE or PRACK with an offer that waits for the engine.
+    pub(super) peer_offer: Option<PeerOffer>,
 }
 
 #[derive(Default)]
@@ -55,6 +61,19 @@ pub(super) struct Calling {
     pub(super) failure: Option<(u16, String)>,
     /// The last progress told, so that forks that ring together are told once.
     pub(super) progress: u16,
+    /// Early dialogs so far, of all INVITEs together: their numbers.
+    pub(super) early_count: u32,
+    /// The callee's UPDATE with an offer that waits for the engine.
+    pub(super) peer_offer: Option<EarlyOffer>,
+}
+
+/// An offer of a callee that has not answered yet.
+pub(super) struct EarlyOffer {
+    pub(super) server: ServerId,
+    /// The INVITE and the number of the early dialog.
+    pub(super) client: ClientId,
+    pub(super) fork: u32,
+    pub(super) sdp: String,
 }
 
 pub(super) struct Talking {
@@ -69,6 +88,8 @@ pub(super) struct Talking {
     pub(super) our_offer: Option<(ClientId, String)>,
     pub(super) session: Option<SessionTimer>,
     pub(super) peer: PeerAbilities,
+    /// A reliable provisional answer whose PRACK has not come.
+    pub(super) unpracked: Option<RAck>,
     /// The engine has hung up: BYE leaves with this Reason once the ACK has come.
     pub(super) closing: Option<Option<String>>,
 }

@@ -16,12 +16,13 @@
 //! - Everything that outside messages make grow has a bound in [`Limits`].
 //!
 //! Not here: sockets, DNS and connections (`sip_io`), what a session description says (`sdp`), routes of numbers.
-//! Sources: RFC 3261, 3262 (refused), 3311, 3326, 3327, 3581, 4028, 4320, 5626, 6026, 7118.
+//! Sources: RFC 3261, 3262, 3311, 3326, 3327, 3581, 4028, 4320, 5626, 6026, 7118.
 
 mod admission;
 mod client;
 mod command;
 mod config;
+mod early;
 mod ending;
 mod event;
 mod flow;
@@ -32,6 +33,7 @@ mod offers;
 mod outgoing;
 mod registering;
 mod registration;
+mod reliable;
 mod requests;
 mod server;
 mod session;
@@ -58,9 +60,9 @@ use crate::sip::uri::escape_user;
 use crate::sip::wheel::{TimerKey, TimerWheel};
 
 /// Methods served, as told in Allow.
-const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, REGISTER";
-/// Extensions served, as told in Supported (RFC 4028, RFC 3327, RFC 5626).
-const SUPPORTED: &str = "timer, path, outbound";
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, REGISTER";
+/// Extensions served, as told in Supported (RFC 3262, RFC 4028, RFC 3327, RFC 5626).
+const SUPPORTED: &str = "100rel, timer, path, outbound";
 const SDP: &str = "application/sdp";
 
 /// A SIP user agent for many calls, users and trunks at once. Not a socket in sight: `sip_io` drives it.

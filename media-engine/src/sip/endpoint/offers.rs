@@ -10,7 +10,7 @@ use super::command::DialogId;
 use super::event::SipEvent;
 use super::flow::Flow;
 use super::incoming::Success;
-use super::legs::{Leg, LegState, PeerOffer, SessionTimer, Talking};
+use super::legs::{Leg, LegState, PeerAbilities, PeerOffer, SessionTimer, Talking};
 use super::requests::{BadBody, session_description};
 use super::session::{Proposal, add_session};
 use super::tables::{ClientUser, ServerId};
@@ -82,16 +82,14 @@ impl Endpoint {
             Err(refusal) => return self.refuse_in_dialog(flow, update, bytes, id, refusal, now),
         };
         let Some(sdp) = sdp else {
-            let peer = self.talking(id).map(|talking| talking.peer).unwrap_or_default();
-            let contact = self.dialog_contact(id);
+            let (peer, contact) = self.peer_and_contact(id);
             let response = self.response(flow, update, 200).header("Contact", contact).header("Allow", ALLOW);
             let response = add_session(response.header("Supported", SUPPORTED), session, peer);
             self.answer(flow, update, response, now);
             return self.session_refreshed(id, session, now);
         };
         let Some(talking) = self.talking(id) else {
-            // The first offer is not answered yet (RFC 3311 section 5.2).
-            return self.refuse_in_dialog(flow, update, bytes, id, (500, "invite_pending"), now);
+            return self.receive_early_update(flow, update, bytes, id, sdp, now);
         };
         if talking.peer_offer.is_some() {
             return self.refuse_in_dialog(flow, update, bytes, id, (500, "offer_pending"), now);
@@ -121,7 +119,11 @@ impl Endpoint {
 
     /// The engine answers the peer's offer.
     pub(super) fn accept_reinvite(&mut self, id: DialogId, sdp: String, now: Instant) {
-        self.answer_peer_offer(id, sdp, false, now);
+        match self.legs.get(&id).map(|leg| &leg.state) {
+            Some(LegState::Ringing(_)) => self.answer_ringing_offer(id, Ok(sdp), now),
+            Some(LegState::Calling(_)) => self.answer_calling_offer(id, Ok(sdp), now),
+            _ => self.answer_peer_offer(id, sdp, false, now),
+        }
     }
 
     fn answer_peer_offer(&mut self, id: DialogId, sdp: String, offered: bool, now: Instant) {
@@ -138,7 +140,7 @@ impl Endpoint {
                     dialog,
                     session: offer.session,
                     peer: *peer,
-                    sdp: sdp.clone(),
+                    sdp: Some(sdp.clone()),
                     offered,
                 };
                 let waiting = self.send_success(success, now);
@@ -162,8 +164,13 @@ impl Endpoint {
 
     /// The engine refuses the peer's offer.
     pub(super) fn reject_reinvite(&mut self, id: DialogId, status: u16, now: Instant) {
-        let Some(offer) = self.talking(id).and_then(|talking| talking.peer_offer.take()) else { return };
         let status = if (400..700).contains(&status) { status } else { 488 };
+        match self.legs.get(&id).map(|leg| &leg.state) {
+            Some(LegState::Ringing(_)) => return self.answer_ringing_offer(id, Err(status), now),
+            Some(LegState::Calling(_)) => return self.answer_calling_offer(id, Err(status), now),
+            _ => {}
+        }
+        let Some(offer) = self.talking(id).and_then(|talking| talking.peer_offer.take()) else { return };
         self.respond(offer.server, status, None, |response, _| response, now);
     }
 
@@ -257,11 +264,11 @@ impl Endpoint {
         }
     }
 
-    fn dialog_contact(&self, id: DialogId) -> Box<str> {
+    fn peer_and_contact(&self, id: DialogId) -> (PeerAbilities, Box<str>) {
         match self.legs.get(&id).map(|leg| &leg.state) {
-            Some(LegState::Ringing(ringing)) => ringing.dialog.contact.clone(),
-            Some(LegState::Talking(talking)) => talking.dialog.contact.clone(),
-            _ => Box::from(""),
+            Some(LegState::Ringing(ringing)) => (ringing.peer, ringing.dialog.contact.clone()),
+            Some(LegState::Talking(talking)) => (talking.peer, talking.dialog.contact.clone()),
+            _ => (PeerAbilities::default(), Box::from("")),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use super::command::DialogId;
+use super::early::EarlyDialogs;
 use super::flow::Flow;
 use crate::sip::header::Name;
 use crate::sip::message::{Message, Method};
@@ -67,8 +68,7 @@ pub(super) struct Fork {
     pub(super) cancelled: bool,
     /// The To tag of the answer that made the call.
     pub(super) winner: Option<Box<str>>,
-    /// The latest session description in a provisional answer, with its To tag.
-    pub(super) early: Option<(Box<str>, String)>,
+    pub(super) early: EarlyDialogs,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -125,6 +125,10 @@ impl Tables {
 
     pub(super) fn server_find(&self, key: &str) -> Option<ServerId> {
         self.server_keys.get(key).copied()
+    }
+
+    pub(super) fn client_is_known(&self, id: ClientId) -> bool {
+        self.clients.contains_key(&id)
     }
 
     /// Whether another branch of the same request is in progress (section 8.2.2.2).

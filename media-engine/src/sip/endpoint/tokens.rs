@@ -31,6 +31,14 @@ impl Tokens {
         hex::encode(&self.sign("fresh", &[&self.counter.to_be_bytes()]).as_ref()[..10])
     }
 
+    /// A number below `limit`.
+    pub(super) fn below(&mut self, limit: u32) -> u32 {
+        self.counter += 1;
+        let tag = self.sign("number", &[&self.counter.to_be_bytes()]);
+        let number = tag.as_ref().iter().take(4).fold(0, |number, byte| number << 8 | u32::from(*byte));
+        number % limit.max(1)
+    }
+
     /// A branch that no other transaction has.
     pub(super) fn branch(&mut self) -> String {
         format!("{MAGIC_COOKIE}{}", self.fresh())

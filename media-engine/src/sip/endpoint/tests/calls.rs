@@ -140,7 +140,7 @@ fn an_outgoing_call_leaves_by_the_listener_and_is_acknowledged() {
     bench.receive(&trunk(), &respond(&sent, 100, "", ""));
     assert!(bench.events.is_empty());
     bench.receive(&trunk(), &respond(&sent, 183, "t", ANSWER));
-    assert_eq!(bench.events, [SipEvent::Progress { dialog, status: 183, sdp: Some(ANSWER.into()) }]);
+    assert_eq!(bench.events, [SipEvent::Progress { dialog, status: 183, sdp: Some(ANSWER.into()), fork: 0 }]);
     bench.receive(&trunk(), &respond(&sent, 183, "t", ANSWER));
     assert!(bench.events.is_empty(), "told once");
     bench.receive(&trunk(), &respond(&sent, 200, "t", ANSWER));
