@@ -26,8 +26,8 @@ pub(crate) mod wheel;
 pub mod write;
 
 pub use endpoint::{
-    DialogId, Endpoint, EndpointConfig, Flow, FlowId, Limits, SipCommand, SipEvent, SipOutput, Sizes, Source, Target,
-    Transport,
+    DialogId, Endpoint, EndpointConfig, Flow, FlowId, Limits, ReferId, Replaces, SipCommand, SipEvent, SipOutput,
+    Sizes, Source, Target, Transport,
 };
 pub use header::{CSeq, Contact, HeaderError, Name, NameAddr, Params, Via};
 pub use message::{Message, Method, ParseError, Start};

@@ -22,6 +22,23 @@ impl DialogId {
     }
 }
 
+/// One REFER of a dialog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ReferId(pub u32);
+
+/// A dialog that a new call takes over (RFC 3891), named as its owner sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replaces {
+    /// Call-ID.
+    pub call_id: String,
+    /// The tag of whoever is called.
+    pub to_tag: String,
+    /// The tag of its peer.
+    pub from_tag: String,
+    /// Only while it has no answer.
+    pub early_only: bool,
+}
+
 /// Where an outgoing call goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -142,6 +159,27 @@ pub enum SipCommand {
         /// The body.
         body: String,
     },
+    /// Asks the peer of an answered call to call somebody else; told by
+    /// [`SipEvent::ReferResult`](super::SipEvent::ReferResult).
+    Refer {
+        /// The dialog.
+        dialog: DialogId,
+        /// A SIP URI without headers.
+        to: String,
+        /// The dialog that the peer's call takes over there.
+        replaces: Option<Replaces>,
+    },
+    /// Tells the peer how its REFER goes ([`SipEvent::Referred`](super::SipEvent::Referred)).
+    ReferProgress {
+        /// The dialog.
+        dialog: DialogId,
+        /// Which REFER.
+        refer: ReferId,
+        /// 100 to 699; from 200 on it is the last word.
+        status: u16,
+        /// Reason phrase; `None`: the standard one.
+        reason: Option<String>,
+    },
     /// Registers us at a trunk and keeps the registration fresh; told by
     /// [`SipEvent::RegistrationState`](super::SipEvent::RegistrationState).
     Register {
@@ -173,6 +211,8 @@ impl std::fmt::Debug for SipCommand {
             SipCommand::RejectReinvite { dialog, .. } => ("RejectReinvite", Some(dialog)),
             SipCommand::CredentialSet { .. } => ("CredentialSet", None),
             SipCommand::Info { dialog, .. } => ("Info", Some(dialog)),
+            SipCommand::Refer { dialog, .. } => ("Refer", Some(dialog)),
+            SipCommand::ReferProgress { dialog, .. } => ("ReferProgress", Some(dialog)),
             SipCommand::Register { .. } => ("Register", None),
             SipCommand::Drain => ("Drain", None),
         };

@@ -147,7 +147,8 @@ impl Endpoint {
 
     /// Takes everything of a leg out of the tables; what it still waits for is answered or given up.
     pub(super) fn dismantle(&mut self, mut leg: Box<Leg>, now: Instant) {
-        for key in [leg.timer.take(), leg.session_timer.take()].into_iter().flatten() {
+        let timers = [leg.timer.take(), leg.session_timer.take(), leg.offer_timer.take()];
+        for key in timers.into_iter().flatten() {
             self.wheel.cancel(key);
         }
         self.detach(&mut leg);
@@ -172,7 +173,7 @@ impl Endpoint {
                 if let Some(offer) = peer_offer {
                     self.respond(offer.server, 487, None, |response, _| response, now);
                 }
-                if let Some((client, _)) = our_offer {
+                if let Some((client, _)) = our_offer.and_then(|offer| offer.sent) {
                     self.forget_soon(client, now);
                 }
             }

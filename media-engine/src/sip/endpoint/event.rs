@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::command::DialogId;
+use super::command::{DialogId, ReferId, Replaces};
 use super::flow::{Flow, FlowId};
 
 /// Who calls, as proven by address or password.
@@ -97,6 +97,28 @@ pub enum SipEvent {
         /// The body.
         body: String,
     },
+    /// The peer wants us to call somebody else in its place (REFER): answer by
+    /// [`SipCommand::ReferProgress`](super::SipCommand::ReferProgress), with a final status at the end.
+    Referred {
+        /// The dialog.
+        dialog: DialogId,
+        /// Which REFER of the dialog.
+        refer: ReferId,
+        /// Whom to call: a SIP URI without headers.
+        to: String,
+        /// The dialog that the new call takes over at its target (attended transfer).
+        replaces: Option<Replaces>,
+        /// Referred-By as it came.
+        referred_by: Option<String>,
+    },
+    /// How our REFER ended.
+    ReferResult {
+        /// The dialog.
+        dialog: DialogId,
+        /// Final status of the call that the peer made, or of its refusal (405, 603); 408 when nobody answered, 491 while
+        /// another REFER is in progress, 500 when the peer stopped telling.
+        status: u16,
+    },
     /// The dialog is over: BYE or CANCEL came, the ACK never came, the flow was lost, or the engine ended it.
     Ended {
         /// The dialog.
@@ -143,6 +165,8 @@ impl SipEvent {
             | SipEvent::ReinviteAnswered { dialog, .. }
             | SipEvent::ReinviteFailed { dialog, .. }
             | SipEvent::Info { dialog, .. }
+            | SipEvent::Referred { dialog, .. }
+            | SipEvent::ReferResult { dialog, .. }
             | SipEvent::Ended { dialog, .. } => Some(*dialog),
             SipEvent::Registered { .. } | SipEvent::RegistrationState { .. } | SipEvent::Refused { .. } => None,
         }

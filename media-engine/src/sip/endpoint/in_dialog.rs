@@ -1,4 +1,5 @@
-//! Requests within a call: ACK, BYE, INFO, OPTIONS; re-INVITE and UPDATE are handed to `offers`.
+//! Requests within a call: ACK, BYE, INFO, OPTIONS. Handed on: re-INVITE and UPDATE to `offers`, PRACK to `reliable`,
+//! REFER and NOTIFY to `referring`.
 
 use std::time::Instant;
 
@@ -59,6 +60,8 @@ impl Endpoint {
             Method::Update => self.receive_update(flow, request, bytes, id, now),
             Method::Prack => self.receive_prack(flow, request, bytes, id, now),
             Method::Info => self.receive_info(flow, request, id, now),
+            Method::Refer => self.receive_refer(flow, request, bytes, id, now),
+            Method::Notify => self.receive_notify(flow, request, bytes, id, now),
             Method::Options => self.reply(flow, request, self.abilities(flow, request)),
             Method::Other(_) => self.refuse_in_dialog(flow, request, bytes, id, (501, "unknown_method"), now),
             _ => self.refuse_in_dialog(flow, request, bytes, id, (405, "method"), now),

@@ -8,7 +8,7 @@ use super::flow::Flow;
 use super::legs::{Leg, LegState, PeerAbilities, Ringing, SessionTimer, Talking, Unacknowledged};
 use super::reliable::Reliable;
 use super::requests::{BadBody, session_description};
-use super::session::{Proposal, add_session};
+use super::session::{Proposal, Refresh, add_session};
 use super::tables::ServerId;
 use super::{ALLOW, Endpoint, SDP, SUPPORTED, TagOwner, Timeout};
 use crate::sip::dialog::Dialog;
@@ -107,8 +107,11 @@ impl Endpoint {
             peer_offer: None,
             our_offer: None,
             session,
+            refresh: Refresh::Idle,
             peer,
             unpracked: reliable.outstanding(cseq),
+            referred: None,
+            refers: false,
             closing: None,
         }));
         self.watch_acknowledgement(&mut leg, now);

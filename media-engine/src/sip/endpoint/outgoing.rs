@@ -16,9 +16,10 @@ use super::event::SipEvent;
 use super::flow::{Flow, Transport};
 use super::legs::{Calling, Leg, LegState, PeerAbilities, Talking};
 use super::requests::session_description;
+use super::session::{Refresh, propose_session};
 use super::status::phrase;
 use super::tables::{Client, ClientId, ClientState, ClientUser, Fork};
-use super::{ALLOW, Endpoint, SDP, SUPPORTED, TagOwner, Timeout};
+use super::{ALLOW, Endpoint, SDP, TagOwner, Timeout};
 use crate::sip::dialog::Dialog;
 use crate::sip::header::{Name, quote};
 use crate::sip::message::{Message, Method, Start};
@@ -165,8 +166,8 @@ impl Endpoint {
             .header("CSeq", "1 INVITE")
             .header("Contact", &contact)
             .header("Allow", ALLOW)
-            .header("Supported", SUPPORTED)
             .header("User-Agent", &self.config.user_agent);
+        request = propose_session(request);
         for (name, value) in &call.headers {
             if !OWN_HEADERS.contains(&Name::parse(name)) && !value.contains(char::is_control) {
                 request = request.header(name, value);
@@ -184,6 +185,9 @@ impl Endpoint {
             cancelled: false,
             winner: None,
             early: EarlyDialogs::default(),
+            request: Vec::new(),
+            raised: false,
+            contacts: None,
         });
         let client = self.start_client(destination.flow, &branch, Method::Invite, bytes, ClientUser::Fork(fork), now);
         self.tags.insert(local_tag.into(), TagOwner::Fork(client));
@@ -214,7 +218,11 @@ impl Endpoint {
                 let Start::Response { reason, .. } = response.start() else { return };
                 let reason = if reason.is_empty() { phrase(status) } else { reason };
                 self.drop_early_offer(fork.dialog, client.id, None, now);
-                self.fork_failed(client, status, reason.to_owned(), now);
+                let reason = reason.to_owned();
+                if self.call_again(client, response, status, now) {
+                    return;
+                }
+                self.fork_failed(client, status, reason, now);
             }
         }
     }
@@ -253,7 +261,7 @@ impl Endpoint {
         // The offer is still in the INVITE.
         let offer = Message::parse(&client.bytes).map(|invite| String::from_utf8_lossy(invite.body()).into_owned());
         let peer = PeerAbilities::of(response);
-        let session = self.session_of_answer(response, peer);
+        let session = self.session_of_answer(response);
         self.tags.insert(dialog.local_tag.clone(), TagOwner::Leg(leg.id));
         self.attach(&mut leg, flow);
         let open_offer = match &mut leg.state {
@@ -268,8 +276,11 @@ impl Endpoint {
             peer_offer,
             our_offer: None,
             session,
+            refresh: Refresh::Idle,
             peer,
             unpracked: None,
+            referred: None,
+            refers: false,
             closing: None,
         }));
         self.watch_acknowledgement(&mut leg, now);

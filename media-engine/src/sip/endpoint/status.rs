@@ -8,6 +8,7 @@ pub(super) fn phrase(status: u16) -> &'static str {
         181 => "Call Is Being Forwarded",
         182 => "Queued",
         183 => "Session Progress",
+        202 => "Accepted",
         300 => "Multiple Choices",
         301 => "Moved Permanently",
         302 => "Moved Temporarily",

@@ -49,7 +49,11 @@ pub(super) enum ClientUser {
     Refresh(DialogId),
     /// A registration of our own, by its place.
     Register(usize),
-    /// BYE, CANCEL, INFO: nobody waits for the answer.
+    /// A REFER.
+    Refer(DialogId),
+    /// A NOTIFY about the peer's REFER.
+    Notify(DialogId),
+    /// BYE, CANCEL, INFO, PRACK: nobody waits for the answer.
     Nobody,
 }
 
@@ -69,6 +73,12 @@ pub(super) struct Fork {
     /// The To tag of the answer that made the call.
     pub(super) winner: Option<Box<str>>,
     pub(super) early: EarlyDialogs,
+    /// The INVITE once it was refused, for another try.
+    pub(super) request: Vec<u8>,
+    /// A longer session interval has been proposed after a 422.
+    pub(super) raised: bool,
+    /// Contacts of a redirection that are still to be tried, the next one last.
+    pub(super) contacts: Option<Vec<(String, Flow)>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +116,9 @@ pub(super) struct Tables {
     server_keys: HashMap<Box<str>, ServerId>,
     merged: HashMap<Box<str>, ServerId>,
     last: u64,
+    /// Transactions taken out so far: what the tables' work is measured by.
+    #[cfg(test)]
+    pub(super) steps: u64,
 }
 
 impl Tables {
@@ -151,6 +164,10 @@ impl Tables {
 
     /// Takes a client out while something happens to it; its keys stay.
     pub(super) fn client_take(&mut self, id: ClientId) -> Option<Box<Client>> {
+        #[cfg(test)]
+        {
+            self.steps += 1;
+        }
         self.clients.remove(&id)
     }
 
@@ -169,6 +186,10 @@ impl Tables {
 
     /// Takes a server out while something happens to it; its keys stay.
     pub(super) fn server_take(&mut self, id: ServerId) -> Option<Box<Server>> {
+        #[cfg(test)]
+        {
+            self.steps += 1;
+        }
         self.servers.remove(&id)
     }
 

@@ -237,7 +237,9 @@ fn note(events: &[SipEvent], open: &mut Vec<DialogId>, ended: &mut Vec<DialogId>
             | SipEvent::Reoffer { dialog, .. }
             | SipEvent::ReinviteAnswered { dialog, .. }
             | SipEvent::ReinviteFailed { dialog, .. }
-            | SipEvent::Info { dialog, .. } => dialog,
+            | SipEvent::Info { dialog, .. }
+            | SipEvent::Referred { dialog, .. }
+            | SipEvent::ReferResult { dialog, .. } => dialog,
             SipEvent::Registered { .. } | SipEvent::RegistrationState { .. } | SipEvent::Refused { .. } => continue,
         };
         assert!(open.contains(dialog), "round {round}: {event:?} after the end");

@@ -1,8 +1,12 @@
 //! The endpoint against hand-written peers, under virtual time.
 
+mod again;
 mod calls;
+mod conformance;
 mod early;
+mod glare;
 mod hostile;
+mod referring;
 mod refusals;
 mod registering;
 mod registration;

@@ -130,7 +130,7 @@ fn requests_out_of_order_or_of_other_tags_are_refused() {
     bench.receive(&trunk(), &in_dialog(1, "INFO", 9, &tag, ""));
     bench.receive(&trunk(), &in_dialog(1, "BYE", 8, &tag, ""));
     assert!(bench.only().starts_with("SIP/2.0 500") && bench.events.is_empty());
-    bench.receive(&trunk(), &in_dialog(1, "REFER", 10, &tag, ""));
+    bench.receive(&trunk(), &in_dialog(1, "SUBSCRIBE", 10, &tag, ""));
     assert!(bench.only().starts_with("SIP/2.0 405"));
     bench.command(SipCommand::Bye { dialog, reason: None });
     bench.assert_rests();
