@@ -20,7 +20,8 @@ pub(super) struct Incoming {
     pub(super) from_user: String,
     /// An authenticated agent calls, not a trunk.
     pub(super) from_agent: bool,
-    pub(super) offer: String,
+    /// `None`: the caller wants ours.
+    pub(super) offer: Option<String>,
 }
 
 /// A call of our own.

@@ -171,7 +171,6 @@ impl Switchboard {
         if !self.shared.pool.has_room() {
             return refuse(503, NO_CAPACITY);
         }
-        let Some(offer) = sdp else { return refuse(488, "An offer is needed in the INVITE") };
         let plan = match call::route(&self.shared.config.routes, &to_user) {
             None => return refuse(404, "No route for this number"),
             Some(RouteTarget::App(app)) => Plan::Application(*app),
@@ -195,7 +194,7 @@ impl Switchboard {
         self.shared.dialogs.insert(dialog, (id, inbox_in.clone()));
         let call = Call::incoming(self.shared.new_leg(), self.shared.new_leg(), plan);
         let incoming =
-            dial::Incoming { id, call, dialog, from_user: from_user.clone(), from_agent: trunk.is_none(), offer };
+            dial::Incoming { id, call, dialog, from_user: from_user.clone(), from_agent: trunk.is_none(), offer: sdp };
         let task = CallTask::incoming(self.shared.clone(), incoming, inbox_in, inbox);
         self.shared.tell(Some(id), EventKind::CallIncoming { from: from_user, to: to_user, trunk, agent });
         self.spawn(id, task);

@@ -12,7 +12,7 @@ use super::command::{CallSettings, CommandError, Reply};
 use super::consumers::{self, FromTranslation, Translation};
 use super::dial::{self, Incoming, Outgoing};
 use super::event::{CallStatus, EventKind, LegRole, LegState, RecordingState};
-use super::leg::Leg;
+use super::leg::{Leg, NoMedia};
 use crate::call::{Call, Destination, Effect, Input, Side};
 use crate::config::App;
 use crate::error::HangupCause;
@@ -81,7 +81,7 @@ impl CallTask {
             if from_agent { (LegRole::Agent, LegRole::Customer) } else { (LegRole::Customer, LegRole::Agent) };
         let mut first = Leg::new(call.leg_id(Side::First), role, from_user.clone());
         first.dialog = Some(dialog);
-        first.offer = Some(offer);
+        first.offer = offer;
         let second = Leg::new(call.leg_id(Side::Second), other, String::new());
         let mut task = CallTask::new(shared, id, call, first, second, inbox_in, inbox);
         task.from = Some(from_user);
@@ -209,6 +209,9 @@ impl CallTask {
     async fn on_sip(&mut self, event: SipEvent) {
         let Some(side) = event.dialog().and_then(|dialog| self.side_of_dialog(dialog)) else { return };
         match event {
+            SipEvent::Progress { sdp: Some(sdp), .. } if self.can_hear_early(side) => {
+                self.on_early_media(side, &sdp).await;
+            }
             SipEvent::Progress { status, .. } if status > 100 => self.transition(Input::Ringing(side)).await,
             SipEvent::Answered { sdp, remote, .. } => self.on_answer(side, &sdp, remote).await,
             SipEvent::Failed { status, reason, .. } => {
@@ -226,12 +229,53 @@ impl CallTask {
                 };
                 self.sip(command);
             }
+            SipEvent::ReinviteAnswered { sdp, .. } => self.on_later_answer(side, &sdp).await,
+            SipEvent::Referred { dialog, refer, .. } => {
+                // Calls are transferred by the control plane, not by their parties.
+                tracing::info!(call = %self.id, leg = %self.leg(side).id, "transfer by REFER declined");
+                self.sip(SipCommand::ReferProgress { dialog, refer, status: 603, reason: None });
+            }
             SipEvent::Info { content_type, body, .. } => self.on_info(side, &content_type, &body),
             SipEvent::Ended { .. } => {
                 let cause = if self.call.is_talking() { HangupCause::Normal } else { HangupCause::Cancelled };
                 self.transition(Input::Gone(side, cause)).await;
             }
             _ => {}
+        }
+    }
+
+    /// Whether the sound that a leg sends before its answer can be heard: the other one is there, or can be.
+    fn can_hear_early(&self, side: Side) -> bool {
+        let other = self.leg(side.other());
+        self.leg(side).takes_early_media() && (other.offer.is_some() || other.media().is_some())
+    }
+
+    async fn on_early_media(&mut self, side: Side, sdp: &str) {
+        let worker = self.worker.clone();
+        match self.leg_mut(side).take_answer(&worker, sdp).await {
+            Ok(()) => self.transition(Input::EarlyMedia(side)).await,
+            Err(error) => {
+                tracing::info!(call = %self.id, leg = %self.leg(side).id, %error, "early media cannot be used");
+                self.transition(Input::Ringing(side)).await;
+            }
+        }
+    }
+
+    /// The answer to an offer that the peer had asked for: to our first one, or to a repetition of what was agreed.
+    async fn on_later_answer(&mut self, side: Side, sdp: &str) {
+        let worker = self.worker.clone();
+        let first = std::mem::take(&mut self.leg_mut(side).awaits_answer);
+        let taken = match first {
+            true => self.leg_mut(side).take_answer(&worker, sdp).await,
+            false => self.leg_mut(side).take_later_answer(&worker, sdp),
+        };
+        match taken {
+            Ok(()) if first => self.tell_leg(side, LegState::Answered),
+            Ok(()) => {}
+            Err(error) => {
+                tracing::warn!(call = %self.id, leg = %self.leg(side).id, %error, "the answer cannot be used");
+                self.transition(Input::Hangup(HangupCause::Incompatible)).await;
+            }
         }
     }
 
@@ -351,6 +395,7 @@ impl CallTask {
                         self.sip(SipCommand::Progress { dialog, status: 180, sdp: None });
                     }
                 }
+                Effect::AnswerEarly(side) => self.answer_early(side).await,
                 Effect::Accept(side) => self.accept(side).await,
                 Effect::Reject(side, cause) => {
                     if let Some(dialog) = self.leg(side).dialog {
@@ -439,22 +484,52 @@ impl CallTask {
         session.first_audio_codec()
     }
 
-    async fn accept(&mut self, side: Side) {
-        let prefer = self.leg(side.other()).audio.as_ref().map(|audio| audio.codec);
-        let (shared, worker, media_in) = (self.shared.clone(), self.worker.clone(), self.media_in.clone());
+    /// Opens an offered leg's media before the call is answered.
+    async fn answer_early(&mut self, side: Side) {
         let Some(dialog) = self.leg(side).dialog else { return };
-        self.leg_mut(side).noise = self.leg(side.other()).has_noise();
-        match self.leg_mut(side).make_answer(&shared, &worker, &media_in, prefer.as_ref()).await {
+        match self.describe(side).await {
+            Ok(sdp) => self.sip(SipCommand::Progress { dialog, status: 183, sdp: Some(sdp) }),
+            Err(error) => self.refuse_offer(side, dialog, &error),
+        }
+    }
+
+    async fn accept(&mut self, side: Side) {
+        let Some(dialog) = self.leg(side).dialog else { return };
+        match self.describe(side).await {
             Ok(sdp) => {
                 self.sip(SipCommand::Accept { dialog, sdp });
-                self.tell_leg(side, LegState::Answered);
+                if !self.leg(side).awaits_answer {
+                    self.tell_leg(side, LegState::Answered);
+                }
             }
-            Err(error) => {
-                tracing::warn!(call = %self.id, leg = %self.leg(side).id, %error, "the offer cannot be answered");
-                self.sip(SipCommand::Reject { dialog, status: 488, reason: None });
-                self.pending.push_back(Input::Failed(side, HangupCause::Incompatible));
-            }
+            Err(error) => self.refuse_offer(side, dialog, &error),
         }
+    }
+
+    /// Our description for a leg that called us: the answer to its offer, or an offer when it made none.
+    async fn describe(&mut self, side: Side) -> Result<String, NoMedia> {
+        if let Some(answer) = &self.leg(side).answer {
+            return Ok(answer.clone());
+        }
+        let prefer = self.leg(side.other()).audio.as_ref().map(|audio| audio.codec);
+        let (shared, worker, media_in) = (self.shared.clone(), self.worker.clone(), self.media_in.clone());
+        let noise = self.leg(side.other()).has_noise();
+        let leg = self.leg_mut(side);
+        leg.noise = noise;
+        let sdp = if leg.offer.is_some() {
+            leg.make_answer(&shared, &worker, &media_in, prefer.as_ref()).await?
+        } else {
+            leg.awaits_answer = true;
+            leg.make_offers(&shared, &worker, &media_in, prefer.as_ref(), false).await?.0
+        };
+        leg.answer = Some(sdp.clone());
+        Ok(sdp)
+    }
+
+    fn refuse_offer(&mut self, side: Side, dialog: DialogId, error: &NoMedia) {
+        tracing::warn!(call = %self.id, leg = %self.leg(side).id, %error, "the offer cannot be answered");
+        self.sip(SipCommand::Reject { dialog, status: 488, reason: None });
+        self.pending.push_back(Input::Failed(side, HangupCause::Incompatible));
     }
 
     fn join(&mut self) {
