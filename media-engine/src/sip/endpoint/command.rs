@@ -80,7 +80,8 @@ pub enum SipCommand {
         /// The offer for contacts behind a WebSocket, which are browsers; without one they get `sdp` too.
         webrtc_sdp: Option<String>,
     },
-    /// A provisional answer to an incoming call: 180, or 183 with early media.
+    /// A provisional answer to an incoming call: 180, or 183 with early media. Sent reliably (RFC 3262) where the caller can
+    /// acknowledge it.
     Progress {
         /// The incoming dialog.
         dialog: DialogId,
@@ -89,7 +90,7 @@ pub enum SipCommand {
         /// The answer, when early media starts.
         sdp: Option<String>,
     },
-    /// Answers an incoming call with 200.
+    /// Answers an incoming call with 200, once the caller has acknowledged early media that was sent reliably.
     Accept {
         /// The incoming dialog.
         dialog: DialogId,

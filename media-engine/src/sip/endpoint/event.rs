@@ -74,14 +74,16 @@ pub enum SipEvent {
         /// The offer.
         sdp: String,
     },
-    /// The peer answered our re-INVITE, or an offer that a request without SDP had asked for.
+    /// The peer answered our re-INVITE, or an offer that a request without SDP had asked for; before our answer to the call,
+    /// the offer in our reliable provisional answer.
     ReinviteAnswered {
         /// The dialog.
         dialog: DialogId,
         /// The answer.
         sdp: String,
     },
-    /// The peer refused our re-INVITE; the session goes on as it was. 491: it offers at the same time; try again later.
+    /// The peer refused our re-INVITE; the session goes on as it was. 491: it offers at the same time, and trying again did
+    /// not help or would offer what the peer's offer has outdated: make a new one.
     ReinviteFailed {
         /// The dialog.
         dialog: DialogId,
@@ -119,7 +121,8 @@ pub enum SipEvent {
         /// another REFER is in progress, 500 when the peer stopped telling.
         status: u16,
     },
-    /// The dialog is over: BYE or CANCEL came, the ACK never came, the flow was lost, or the engine ended it.
+    /// The dialog is over: BYE or CANCEL came, an ACK, a PRACK or a session's refresh never came, the flow was lost, or the
+    /// engine ended it.
     Ended {
         /// The dialog.
         dialog: DialogId,
