@@ -49,7 +49,7 @@ enum Order {
     Unreliable,
     Next(u32),
     Repeated(u32, ClientId),
-    OutOfOrder,
+    Unexpected,
 }
 
 impl EarlyDialogs {
@@ -97,7 +97,7 @@ impl Early {
             (Some(rseq @ 1..), None) => Order::Next(rseq),
             (Some(rseq), Some((last, prack))) if rseq == last => Order::Repeated(rseq, prack),
             (Some(rseq), Some((last, _))) if last.checked_add(1) == Some(rseq) => Order::Next(rseq),
-            _ => Order::OutOfOrder,
+            _ => Order::Unexpected,
         }
     }
 }
@@ -121,7 +121,7 @@ impl Endpoint {
         let order = early.order_of(response);
         match order {
             Order::Unreliable => {}
-            Order::OutOfOrder => return,
+            Order::Unexpected => return,
             Order::Repeated(_, prack) if self.tables.client_is_known(prack) => return,
             Order::Next(rseq) | Order::Repeated(rseq, _) => {
                 let cseq = response.cseq().map_or(0, |cseq| cseq.number);

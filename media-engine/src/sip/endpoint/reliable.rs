@@ -124,8 +124,8 @@ impl Endpoint {
             return;
         }
         // An offer of ours has to arrive for certain (RFC 3261 section 13.2.1).
-        let may_describe = !reliable.described && !(*wants_offer && reliable.demand == Demand::Nothing);
-        let sdp = sdp.filter(|_| may_describe);
+        let uncertain_offer = *wants_offer && reliable.demand == Demand::Nothing;
+        let sdp = sdp.filter(|_| !(reliable.described || uncertain_offer));
         match (reliable.demand, &sdp) {
             // The first reliable answer to an INVITE without an offer has to make one (section 5).
             (Demand::Everything, None) if *wants_offer && !reliable.described => {}

@@ -189,7 +189,7 @@ fn an_offer_that_is_open_when_the_call_is_answered_is_still_answered() {
         bench.receive(&trunk(), &reliably(&sent, 183, "t", 1, ANSWER));
         bench.receive(&trunk(), &from_callee(&sent, "UPDATE", 1, "t", OFFER));
         bench.receive(&trunk(), &respond(&sent, 200, answering, ANSWER));
-        let at_once = bench.lines().iter().any(|line| *line == outcome);
+        let at_once = bench.lines().contains(&outcome);
         bench.command(SipCommand::AcceptReinvite { dialog, sdp: ANSWER.into() });
         assert!(at_once || bench.lines() == [outcome], "{answering}");
         bench.command(SipCommand::Bye { dialog, reason: None });

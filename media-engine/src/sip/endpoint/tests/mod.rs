@@ -6,6 +6,7 @@ mod conformance;
 mod early;
 mod glare;
 mod hostile;
+mod pairs;
 mod referring;
 mod refusals;
 mod registering;
