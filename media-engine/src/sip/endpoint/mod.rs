@@ -15,8 +15,9 @@
 //! - Every dialog that the engine has heard of ends with exactly one `Failed` or `Ended`.
 //! - Everything that outside messages make grow has a bound in [`Limits`].
 //!
-//! Not here: sockets, DNS and connections (`sip_io`), what a session description says (`sdp`), routes of numbers.
-//! Sources: RFC 3261, 3262, 3311, 3326, 3327, 3515, 3581, 3891, 4028, 4320, 4488, 5626, 6026, 7118.
+//! Not here: sockets, DNS and connections (`sip_io`), what a session description says (`sdp`), routes of numbers, calls that
+//! take over another dialog (Replaces in an INVITE is not served and not announced).
+//! Sources: RFC 3261, 3262, 3311, 3326, 3327, 3515, 3581, 4028, 4320, 4488, 5626, 6026, 7118.
 
 mod admission;
 mod again;

@@ -1,4 +1,5 @@
-//! What other stacks are known to get wrong, one fact each.
+//! What other stacks are known to get wrong, one fact each. More of the kind: reliable provisional answers in `reliable`,
+//! forked 180s that are separate dialogs in `early`, glare in `glare`.
 
 use super::*;
 
