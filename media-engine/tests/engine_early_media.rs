@@ -1,5 +1,6 @@
 //! Calls through the whole engine over real sockets: early media, and callers who make no offer.
 #![cfg(feature = "io")]
+#![allow(clippy::unwrap_used)]
 
 use std::net::SocketAddr;
 use std::time::Duration;
