@@ -120,6 +120,8 @@ pub struct Call {
     first: CallLeg,
     second: Option<CallLeg>,
     second_id: LegId,
+    /// Both legs' audio was joined before the answer.
+    early: bool,
 }
 
 /// What happened.
@@ -133,6 +135,8 @@ pub enum Input {
     Hangup(HangupCause),
     /// A dialled leg rings.
     Ringing(Side),
+    /// A dialled leg sends sound before its answer, and its media is known: ring-back or announcements.
+    EarlyMedia(Side),
     /// A dialled leg answered and its media is known.
     Answered(Side),
     /// A leg could not be reached, refused, or broke before its answer.
@@ -150,6 +154,8 @@ pub enum Effect {
     Dial(Side, Destination),
     /// Tell the caller that it rings.
     Alert(Side),
+    /// Open an offered leg's media before its answer, so that it hears the other leg ring.
+    AnswerEarly(Side),
     /// Answer an offered leg.
     Accept(Side),
     /// Refuse an offered leg.
@@ -190,6 +196,7 @@ impl Call {
             first: CallLeg { id: first, phase: LegPhase::Offered },
             second: None,
             second_id: second,
+            early: false,
         }
     }
 
@@ -201,6 +208,7 @@ impl Call {
             first: CallLeg { id: first, phase: LegPhase::Dialling },
             second: None,
             second_id: second,
+            early: false,
         };
         (call, vec![Effect::Dial(Side::First, to), Effect::ArmRingTimer])
     }

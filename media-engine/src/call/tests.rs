@@ -32,6 +32,48 @@ fn incoming_call_is_joined_when_the_agent_answers() {
 }
 
 #[test]
+fn early_media_is_joined_once_and_goes_on_after_the_answer() {
+    let mut call = Call::incoming(AGENT, CUSTOMER, Plan::Join(customer()));
+    assert_eq!(call.transition(Input::EarlyMedia(Side::Second)), [], "nobody was called yet");
+    call.transition(Input::Proceed);
+    assert_eq!(call.transition(Input::EarlyMedia(Side::First)), []);
+    assert_eq!(
+        call.transition(Input::EarlyMedia(Side::Second)),
+        [Effect::AnswerEarly(Side::First), Effect::Join, Effect::TellRinging]
+    );
+    assert_eq!(call.transition(Input::EarlyMedia(Side::Second)), [], "another branch of the callee");
+    assert_eq!(
+        call.transition(Input::Ringing(Side::Second)),
+        [Effect::TellRinging],
+        "no ring-back over the callee's own"
+    );
+    assert_eq!(
+        call.transition(Input::Answered(Side::Second)),
+        [Effect::DisarmRingTimer, Effect::Accept(Side::First), Effect::TellBridged]
+    );
+    assert_eq!(call.transition(Input::EarlyMedia(Side::Second)), [], "it is answered");
+}
+
+#[test]
+fn early_media_of_a_callee_who_is_busy_after_all_is_refused_to_the_caller() {
+    let mut call = Call::incoming(AGENT, CUSTOMER, Plan::Join(customer()));
+    call.transition(Input::Proceed);
+    call.transition(Input::EarlyMedia(Side::Second));
+    assert_eq!(
+        call.transition(Input::Failed(Side::Second, HangupCause::Busy)),
+        [Effect::DisarmRingTimer, Effect::Reject(Side::First, HangupCause::Busy), over(HangupCause::Busy, false)]
+    );
+}
+
+#[test]
+fn an_agent_who_waits_hears_the_customer_s_early_media() {
+    let (mut call, _) = Call::outgoing(AGENT, CUSTOMER, agent(), Plan::Join(customer()));
+    call.transition(Input::Answered(Side::First));
+    assert_eq!(call.transition(Input::EarlyMedia(Side::Second)), [Effect::Join]);
+    assert_eq!(call.transition(Input::Answered(Side::Second)), [Effect::DisarmRingTimer, Effect::TellBridged]);
+}
+
+#[test]
 fn caller_who_gives_up_cancels_the_agent() {
     let mut call = Call::incoming(CUSTOMER, AGENT, Plan::Join(agent()));
     call.transition(Input::Proceed);

@@ -13,6 +13,7 @@ impl Call {
             Input::Proceed => self.on_proceed(),
             Input::Refuse(cause) | Input::Hangup(cause) => self.end(cause),
             Input::Ringing(side) => self.on_ringing(side),
+            Input::EarlyMedia(side) => self.on_early_media(side),
             Input::Answered(side) => self.on_answered(side),
             Input::Failed(side, cause) | Input::Gone(side, cause) => self.on_gone(side, cause),
             Input::RingTimeout => self.on_ring_timeout(),
@@ -47,13 +48,26 @@ impl Call {
             return Vec::new();
         }
         let mut effects = Vec::new();
-        if side == Side::Second && self.first.phase == LegPhase::Offered {
+        // A caller who hears the callee's own ring-back needs none of its telephone's.
+        if side == Side::Second && self.first.phase == LegPhase::Offered && !self.early {
             effects.push(Effect::Alert(Side::First));
         }
         if !(side == Side::Second && self.first.phase == LegPhase::Up) {
             effects.push(Effect::TellRinging);
         }
         effects
+    }
+
+    fn on_early_media(&mut self, side: Side) -> Vec<Effect> {
+        let dialling = self.leg_mut(side).is_some_and(|leg| leg.phase == LegPhase::Dialling);
+        if self.phase != Phase::Connecting || side != Side::Second || !dialling || self.early {
+            return Vec::new();
+        }
+        self.early = true;
+        match self.first.phase {
+            LegPhase::Offered => vec![Effect::AnswerEarly(Side::First), Effect::Join, Effect::TellRinging],
+            _ => vec![Effect::Join],
+        }
     }
 
     fn on_answered(&mut self, side: Side) -> Vec<Effect> {
@@ -75,7 +89,10 @@ impl Call {
             effects.push(Effect::Accept(Side::First));
         }
         self.phase = Phase::Talking;
-        effects.extend([Effect::Join, Effect::TellBridged]);
+        if !self.early {
+            effects.push(Effect::Join);
+        }
+        effects.push(Effect::TellBridged);
         effects
     }
 

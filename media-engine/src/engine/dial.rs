@@ -24,7 +24,8 @@ pub(super) struct Incoming {
     pub(super) anonymous: bool,
     /// What the trunk lets pass.
     pub(super) headers: Vec<(String, String)>,
-    pub(super) offer: String,
+    /// `None`: the caller wants ours.
+    pub(super) offer: Option<String>,
 }
 
 /// A call of our own.

@@ -32,8 +32,12 @@ pub(super) struct Leg {
     /// Number, agent's name or URI.
     pub(super) peer: String,
     pub(super) dialog: Option<DialogId>,
-    /// The caller's offer, for legs that called us.
+    /// The caller's offer, for legs that called us; `None` when it wants ours.
     pub(super) offer: Option<String>,
+    /// Our answer, once it was made: early media has begun with it, and the call's answer repeats it.
+    pub(super) answer: Option<String>,
+    /// Our offer waits for its answer in the ACK of a caller who made none.
+    pub(super) awaits_answer: bool,
     /// What was agreed for a plain leg.
     pub(super) audio: Option<Audio>,
     /// Name of the agreed codec.
@@ -66,6 +70,8 @@ impl Leg {
             peer,
             dialog: None,
             offer: None,
+            answer: None,
+            awaits_answer: false,
             audio: None,
             codec: None,
             plain: None,
@@ -142,7 +148,13 @@ impl Leg {
         Ok((offer, Some(webrtc)))
     }
 
-    /// Takes the other end's answer to our offer, and closes the media that it did not choose.
+    /// Whether the answer to our offers can be changed: not when it chooses between a browser's media and plain ones.
+    pub(super) fn takes_early_media(&self) -> bool {
+        self.browser.is_none() && self.plain.is_some()
+    }
+
+    /// Takes an answer to our first offer, and closes the media that it did not choose. A callee that is forked answers
+    /// more than once: the last answer counts.
     pub(super) async fn take_answer(&mut self, worker: &Worker, answer: &str) -> Result<(), NoMedia> {
         let session = sdp::Session::parse(answer.as_bytes()).map_err(sdp_error)?;
         if sdp::is_webrtc(&session) {
@@ -155,13 +167,31 @@ impl Leg {
             return Ok(());
         }
         let local = self.local.as_mut().ok_or_else(|| NoMedia("no offer was made".into()))?;
+        local.srtp.reopen();
         let audio = local.accept(&session).map_err(sdp_error)?;
         local.srtp.agreed = audio.srtp;
         self.codec = Some(audio.codec.name());
         let leg = self.plain.ok_or_else(|| NoMedia("the plain leg is closed".into()))?;
-        send(worker, WorkerCommand::RtpUpdate { leg, audio })?;
-        self.audio = Some(audio);
+        // The same answer again, as after early media, changes nothing.
+        if self.audio != Some(audio) {
+            send(worker, WorkerCommand::RtpUpdate { leg, audio })?;
+            self.audio = Some(audio);
+        }
         close(worker, self.browser.take());
+        Ok(())
+    }
+
+    /// Takes the answer to a later offer that repeated what was agreed.
+    pub(super) fn take_later_answer(&mut self, worker: &Worker, answer: &str) -> Result<(), NoMedia> {
+        let session = sdp::Session::parse(answer.as_bytes()).map_err(sdp_error)?;
+        let (Some(local), Some(leg)) = (&mut self.local, self.plain) else {
+            return Err(NoMedia("not a plain leg".into()));
+        };
+        let audio = local.accept(&session).map_err(sdp_error)?;
+        local.srtp.agreed = audio.srtp;
+        send(worker, WorkerCommand::RtpUpdate { leg, audio })?;
+        self.codec = Some(audio.codec.name());
+        self.audio = Some(audio);
         Ok(())
     }
 

@@ -212,7 +212,6 @@ impl Switchboard {
         if !self.shared.pool.has_room() && !urgent {
             return refuse(503, NO_CAPACITY);
         }
-        let Some(offer) = sdp else { return refuse(488, "An offer is needed in the INVITE") };
         let plan = match call::route(&self.shared.config.routes, &to_user) {
             _ if urgent => match dial::through(&self.shared.guard, "", &to_user) {
                 Ok(destination) => Plan::Join(destination),
@@ -248,7 +247,7 @@ impl Switchboard {
             trunk: trunk.clone(),
             anonymous,
             headers,
-            offer,
+            offer: sdp,
         };
         let task = CallTask::incoming(self.shared.clone(), incoming, inbox_in, inbox);
         self.shared.tell(Some(id), EventKind::CallIncoming { from: from_user, to: to_user, trunk, agent });

@@ -1,4 +1,8 @@
 //! One call's task: carries out the effects of `call::transition`.
+//!
+//! Not here: session descriptions of its legs (`answers`).
+
+mod answers;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -87,7 +91,7 @@ impl CallTask {
         };
         let mut first = Leg::new(call.leg_id(Side::First), role, from_user.clone());
         first.dialog = Some(dialog);
-        first.offer = Some(offer);
+        first.offer = offer;
         if let Some(trunk) = shared.trunk(trunk.as_deref()) {
             first.goes_through(trunk);
         }
@@ -221,6 +225,9 @@ impl CallTask {
     async fn on_sip(&mut self, event: SipEvent) {
         let Some(side) = event.dialog().and_then(|dialog| self.side_of_dialog(dialog)) else { return };
         match event {
+            SipEvent::Progress { sdp: Some(sdp), .. } if self.can_hear_early(side) => {
+                self.on_early_media(side, &sdp).await;
+            }
             SipEvent::Progress { status, .. } if status > 100 => self.transition(Input::Ringing(side)).await,
             SipEvent::Answered { sdp, remote, .. } => self.on_answer(side, &sdp, remote).await,
             SipEvent::Failed { status, reason, .. } => {
@@ -243,30 +250,18 @@ impl CallTask {
                 };
                 self.sip(command);
             }
+            SipEvent::ReinviteAnswered { sdp, .. } => self.on_later_answer(side, &sdp).await,
+            SipEvent::Referred { dialog, refer, .. } => {
+                // Calls are transferred by the control plane, not by their parties.
+                tracing::info!(call = %self.id, leg = %self.leg(side).id, "transfer by REFER declined");
+                self.sip(SipCommand::ReferProgress { dialog, refer, status: 603, reason: None });
+            }
             SipEvent::Info { content_type, body, .. } => self.on_info(side, &content_type, &body),
             SipEvent::Ended { .. } => {
                 let cause = if self.call.is_talking() { HangupCause::Normal } else { HangupCause::Cancelled };
                 self.transition(Input::Gone(side, cause)).await;
             }
             _ => {}
-        }
-    }
-
-    async fn on_answer(&mut self, side: Side, sdp: &str, remote: std::net::SocketAddr) {
-        let worker = self.worker.clone();
-        match self.leg_mut(side).take_answer(&worker, sdp).await {
-            Ok(()) => {
-                tracing::debug!(call = %self.id, %remote, codec = self.leg(side).codec, "leg answered");
-                self.tell_leg(side, LegState::Answered);
-                self.transition(Input::Answered(side)).await;
-            }
-            Err(error) => {
-                tracing::warn!(call = %self.id, leg = %self.leg(side).id, %error, "the answer cannot be used");
-                if let Some(dialog) = self.leg(side).dialog {
-                    self.sip(SipCommand::Bye { dialog, reason: Some("SIP;cause=488".into()) });
-                }
-                self.transition(Input::Failed(side, HangupCause::Incompatible)).await;
-            }
         }
     }
 
@@ -368,6 +363,7 @@ impl CallTask {
                         self.sip(SipCommand::Progress { dialog, status: 180, sdp: None });
                     }
                 }
+                Effect::AnswerEarly(side) => self.answer_early(side).await,
                 Effect::Accept(side) => self.accept(side).await,
                 Effect::Reject(side, cause) => {
                     if let Some(dialog) = self.leg(side).dialog {
@@ -463,24 +459,6 @@ impl CallTask {
         let offer = other.offer.as_ref()?;
         let session = crate::sdp::Session::parse(offer.as_bytes()).ok()?;
         session.first_audio_codec()
-    }
-
-    async fn accept(&mut self, side: Side) {
-        let prefer = self.leg(side.other()).audio.as_ref().map(|audio| audio.codec);
-        let (shared, worker, media_in) = (self.shared.clone(), self.worker.clone(), self.media_in.clone());
-        let Some(dialog) = self.leg(side).dialog else { return };
-        self.leg_mut(side).noise = self.leg(side.other()).has_noise();
-        match self.leg_mut(side).make_answer(&shared, &worker, &media_in, prefer.as_ref()).await {
-            Ok(sdp) => {
-                self.sip(SipCommand::Accept { dialog, sdp });
-                self.tell_leg(side, LegState::Answered);
-            }
-            Err(error) => {
-                tracing::warn!(call = %self.id, leg = %self.leg(side).id, %error, "the offer cannot be answered");
-                self.sip(SipCommand::Reject { dialog, status: 488, reason: None });
-                self.pending.push_back(Input::Failed(side, HangupCause::Incompatible));
-            }
-        }
     }
 
     fn join(&mut self) {

@@ -77,6 +77,12 @@ impl LocalSrtp {
         self.policy == Srtp::Required || (self.policy == Srtp::Optional && self.agreed.is_some())
     }
 
+    /// Makes ready for another answer to our first offer: a call that is forked has several. Each chooses anew among all
+    /// keys that were offered.
+    pub fn reopen(&mut self) {
+        self.agreed = None;
+    }
+
     /// The lines of our offers: what is agreed already, else every suite, the most common first.
     pub(super) fn offered(&self) -> Vec<Crypto> {
         if let Some(keys) = self.agreed {

@@ -354,6 +354,30 @@ fn both_sides_of_an_offer_end_up_with_the_same_keys() {
 }
 
 #[test]
+fn a_forked_offer_is_answered_more_than_once() {
+    let mut caller = with_policy(Srtp::Required);
+    let offer = Session::parse(caller.offer(1, Direction::SendRecv)).unwrap();
+    let mut keys = Vec::new();
+    for (suite, secret) in [("AES_CM_128_HMAC_SHA1_80", 8), ("AEAD_AES_128_GCM", 9)] {
+        let mut offer = offer.clone();
+        for media in &mut offer.media {
+            let other = |value: &Option<String>| value.as_ref().is_some_and(|value| !value.contains(suite));
+            media.attributes.retain(|attribute| attribute.name != "crypto" || !other(&attribute.value));
+        }
+        let mut callee = local();
+        callee.srtp = LocalSrtp::new(Srtp::Optional, [secret; 32]);
+        let (answer, theirs) = callee.answer(&offer, 1).unwrap();
+        caller.srtp.reopen();
+        let ours = caller.accept(&Session::parse(&answer).unwrap()).unwrap();
+        caller.srtp.agreed = ours.srtp;
+        let (ours, theirs) = (ours.srtp.unwrap(), theirs.srtp.unwrap());
+        assert_eq!((ours.send, ours.receive), (theirs.receive, theirs.send));
+        keys.push(ours);
+    }
+    assert_ne!(keys[0].send, keys[1].send);
+}
+
+#[test]
 fn lines_that_would_change_the_packets_are_not_followed() {
     let short = &KEY_A[..38];
     let gcm = "MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3OA==";

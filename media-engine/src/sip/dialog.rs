@@ -103,6 +103,12 @@ impl Dialog {
         }
     }
 
+    /// The dialog was early before: requests have been numbered in it already.
+    pub(crate) fn goes_on_from(&mut self, early: &Dialog) {
+        self.local_cseq = self.local_cseq.max(early.local_cseq);
+        self.remote_cseq = early.remote_cseq;
+    }
+
     /// The number of our next request.
     pub(crate) fn next_cseq(&mut self) -> u32 {
         self.local_cseq += 1;

@@ -26,8 +26,8 @@ pub(crate) mod wheel;
 pub mod write;
 
 pub use endpoint::{
-    Advertise, DialogId, Endpoint, EndpointConfig, Flow, FlowId, Limits, PlaceStatus, SipCommand, SipEvent, SipOutput,
-    Sizes, Source, Target, Transport, TrunkStatus,
+    Advertise, DialogId, Endpoint, EndpointConfig, Flow, FlowId, Limits, PlaceStatus, ReferId, Replaces, SipCommand,
+    SipEvent, SipOutput, Sizes, Source, Target, Transport, TrunkStatus,
 };
 pub use header::{CSeq, Contact, HeaderError, Name, NameAddr, Params, Via};
 pub use message::{Message, Method, ParseError, Start};

@@ -305,6 +305,18 @@ pub fn escape_user(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Escapes whatever the value of a header in a URI may not hold.
+pub fn escape_header(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    for byte in text.bytes() {
+        match is_unreserved(byte) {
+            true => out.push(char::from(byte)),
+            false => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
 /// Whether `text` is a non-empty token (RFC 3261 section 25.1).
 pub fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_token_char)

@@ -53,6 +53,9 @@ pub(crate) struct TimerWheel<T> {
     heads: [u32; LEVELS * SLOTS],
     occupied: [u64; LEVELS],
     armed: usize,
+    /// Entries linked so far: what the wheel's work is measured by.
+    #[cfg(test)]
+    pub(crate) steps: u64,
 }
 
 impl<T> TimerWheel<T> {
@@ -66,6 +69,8 @@ impl<T> TimerWheel<T> {
             heads: [NONE; LEVELS * SLOTS],
             occupied: [0; LEVELS],
             armed: 0,
+            #[cfg(test)]
+            steps: 0,
         }
     }
 
@@ -164,6 +169,10 @@ impl<T> TimerWheel<T> {
     }
 
     fn link(&mut self, index: u32) {
+        #[cfg(test)]
+        {
+            self.steps += 1;
+        }
         let due = self.entries[index as usize].due.min(self.elapsed.saturating_add(HORIZON >> 1)).max(self.elapsed);
         let differing = (due ^ self.elapsed) | (SLOTS as u64 - 1);
         let level = (((63 - differing.leading_zeros()) / SLOT_BITS) as usize).min(LEVELS - 1);

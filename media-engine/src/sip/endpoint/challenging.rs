@@ -5,6 +5,7 @@
 
 use std::time::Instant;
 
+use super::early::EarlyDialogs;
 use super::legs::LegState;
 use super::tables::{Client, ClientId, ClientUser};
 use super::{Endpoint, TagOwner};
@@ -98,15 +99,22 @@ impl Endpoint {
                         *id = next;
                     }
                 }
-                fork.provisional = false;
+                (fork.provisional, fork.early) = (false, EarlyDialogs::default());
             }
             ClientUser::Reinvite(dialog) | ClientUser::Refresh(dialog) => {
                 if let Some(LegState::Talking(talking)) = self.legs.get_mut(dialog).map(|leg| &mut leg.state) {
                     talking.dialog.local_cseq += 1;
-                    if let Some((id, _)) = talking.our_offer.as_mut().filter(|(id, _)| *id == old) {
-                        *id = next;
+                    let number = talking.dialog.local_cseq;
+                    let sent = talking.our_offer.as_mut().and_then(|offer| offer.sent.as_mut());
+                    if let Some(sent) = sent.filter(|(id, _)| *id == old) {
+                        *sent = (next, number);
                         client.forget_at = Some(now + self.config.unanswered);
                     }
+                }
+            }
+            ClientUser::Refer(dialog) | ClientUser::Notify(dialog) => {
+                if let Some(LegState::Talking(talking)) = self.legs.get_mut(dialog).map(|leg| &mut leg.state) {
+                    talking.dialog.local_cseq += 1;
                 }
             }
             ClientUser::Register(_) | ClientUser::Probe(_) | ClientUser::Nobody => {}

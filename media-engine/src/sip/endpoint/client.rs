@@ -129,7 +129,11 @@ impl Endpoint {
             }
         };
         if effects.acknowledge {
-            client.bytes = failure_ack(&client.bytes, response);
+            let ack = failure_ack(&client.bytes, response);
+            let request = std::mem::replace(&mut client.bytes, ack);
+            if let ClientUser::Fork(fork) = &mut client.user {
+                fork.request = request;
+            }
         }
         if effects.transmit || effects.acknowledge {
             self.transmit(client.flow, client.bytes.clone());
@@ -191,6 +195,8 @@ impl Endpoint {
             ClientUser::Reinvite(dialog) => self.reinvite_answer(*dialog, flow, response, status, now),
             ClientUser::Refresh(dialog) => self.refresh_answer(*dialog, flow, response, status, now),
             ClientUser::Register(index) => self.register_answer(*index, response, status, now),
+            ClientUser::Refer(dialog) => self.refer_answer(*dialog, status),
+            ClientUser::Notify(dialog) => self.notify_failed(*dialog, status),
             ClientUser::Nobody => {
                 // A re-INVITE whose dialog is over.
                 let cseq = response.cseq().ok();
@@ -218,6 +224,8 @@ impl Endpoint {
                 self.dialog_is_dead(*dialog, "no answer", now);
             }
             ClientUser::Register(index) => self.register_failed(*index, status, None, now),
+            ClientUser::Refer(dialog) => self.refer_answer(*dialog, 408),
+            ClientUser::Notify(dialog) => self.notify_failed(*dialog, 481),
             ClientUser::Nobody => {}
         }
     }

@@ -25,6 +25,23 @@ impl DialogId {
     }
 }
 
+/// One REFER of a dialog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ReferId(pub u32);
+
+/// A dialog that a new call takes over (RFC 3891), named as its owner sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replaces {
+    /// Call-ID.
+    pub call_id: String,
+    /// The tag of whoever is called.
+    pub to_tag: String,
+    /// The tag of its peer.
+    pub from_tag: String,
+    /// Only while it has no answer.
+    pub early_only: bool,
+}
+
 /// Where an outgoing call goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -77,7 +94,8 @@ pub enum SipCommand {
         /// The offer for contacts behind a WebSocket, which are browsers; without one they get `sdp` too.
         webrtc_sdp: Option<String>,
     },
-    /// A provisional answer to an incoming call: 180, or 183 with early media.
+    /// A provisional answer to an incoming call: 180, or 183 with early media. Sent reliably (RFC 3262) where the caller can
+    /// acknowledge it.
     Progress {
         /// The incoming dialog.
         dialog: DialogId,
@@ -86,7 +104,7 @@ pub enum SipCommand {
         /// The answer, when early media starts.
         sdp: Option<String>,
     },
-    /// Answers an incoming call with 200.
+    /// Answers an incoming call with 200, once the caller has acknowledged early media that was sent reliably.
     Accept {
         /// The incoming dialog.
         dialog: DialogId,
@@ -156,6 +174,27 @@ pub enum SipCommand {
         /// The body.
         body: String,
     },
+    /// Asks the peer of an answered call to call somebody else; told by
+    /// [`SipEvent::ReferResult`](super::SipEvent::ReferResult).
+    Refer {
+        /// The dialog.
+        dialog: DialogId,
+        /// A SIP URI without headers.
+        to: String,
+        /// The dialog that the peer's call takes over there.
+        replaces: Option<Replaces>,
+    },
+    /// Tells the peer how its REFER goes ([`SipEvent::Referred`](super::SipEvent::Referred)).
+    ReferProgress {
+        /// The dialog.
+        dialog: DialogId,
+        /// Which REFER.
+        refer: ReferId,
+        /// 100 to 699; from 200 on it is the last word.
+        status: u16,
+        /// Reason phrase; `None`: the standard one.
+        reason: Option<String>,
+    },
     /// Registers us at a trunk and keeps the registration fresh; told by
     /// [`SipEvent::RegistrationState`](super::SipEvent::RegistrationState).
     Register {
@@ -196,6 +235,8 @@ impl std::fmt::Debug for SipCommand {
             SipCommand::RejectReinvite { dialog, .. } => ("RejectReinvite", Some(dialog)),
             SipCommand::CredentialSet { .. } => ("CredentialSet", None),
             SipCommand::Info { dialog, .. } => ("Info", Some(dialog)),
+            SipCommand::Refer { dialog, .. } => ("Refer", Some(dialog)),
+            SipCommand::ReferProgress { dialog, .. } => ("ReferProgress", Some(dialog)),
             SipCommand::Register { .. } => ("Register", None),
             SipCommand::TrunksStart => ("TrunksStart", None),
             SipCommand::TrunkResolved { .. } => ("TrunkResolved", None),

@@ -51,7 +51,7 @@ impl Endpoint {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         leg.timer = None;
         match &mut leg.state {
-            LegState::Ringing(_) => self.end_ringing(id, 480, None, Some("nobody answered".into()), now),
+            LegState::Ringing(_) => self.ringing_timer(id, now),
             LegState::Calling(_) => {
                 self.drop_leg(id, now);
                 self.event(SipEvent::Failed { dialog: id, status: 408, reason: phrase(408).into() });
@@ -137,7 +137,8 @@ impl Endpoint {
 
     /// Takes everything of a leg out of the tables; what it still waits for is answered or given up.
     pub(super) fn dismantle(&mut self, mut leg: Box<Leg>, now: Instant) {
-        for key in [leg.timer.take(), leg.session_timer.take()].into_iter().flatten() {
+        let timers = [leg.timer.take(), leg.session_timer.take(), leg.offer_timer.take()];
+        for key in timers.into_iter().flatten() {
             self.wheel.cancel(key);
         }
         self.detach(&mut leg);
@@ -145,8 +146,16 @@ impl Endpoint {
             self.trunks[trunk.0].calls -= 1;
         }
         match leg.state {
-            LegState::Ringing(ringing) => self.forget_tag(&ringing.dialog.local_tag, leg.id),
+            LegState::Ringing(ringing) => {
+                self.forget_tag(&ringing.dialog.local_tag, leg.id);
+                if let Some(offer) = ringing.peer_offer {
+                    self.respond(offer.server, 487, None, |response, _| response, now);
+                }
+            }
             LegState::Calling(calling) => {
+                if let Some(offer) = calling.peer_offer {
+                    self.respond(offer.server, 487, None, |response, _| response, now);
+                }
                 for (client, _) in calling.forks {
                     self.abandon_fork(client, now);
                 }
@@ -160,7 +169,7 @@ impl Endpoint {
                 if let Some(offer) = peer_offer {
                     self.respond(offer.server, 487, None, |response, _| response, now);
                 }
-                if let Some((client, _)) = our_offer {
+                if let Some((client, _)) = our_offer.and_then(|offer| offer.sent) {
                     self.forget_soon(client, now);
                 }
             }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::command::DialogId;
+use super::command::{DialogId, ReferId, Replaces};
 use super::flow::{Flow, FlowId};
 
 /// Who calls, as proven by address or password.
@@ -47,8 +47,10 @@ pub enum SipEvent {
         dialog: DialogId,
         /// 101 to 199.
         status: u16,
-        /// The answer that starts early media.
+        /// The answer that starts or changes early media; `None`: nothing new.
         sdp: Option<String>,
+        /// Which early dialog of the call: several ring at once where a call is forked.
+        fork: u32,
     },
     /// An outgoing call was answered; the ACK has been sent.
     Answered {
@@ -76,14 +78,16 @@ pub enum SipEvent {
         /// The offer.
         sdp: String,
     },
-    /// The peer answered our re-INVITE, or an offer that a request without SDP had asked for.
+    /// The peer answered our re-INVITE, or an offer that a request without SDP had asked for; before our answer to the call,
+    /// the offer in our reliable provisional answer.
     ReinviteAnswered {
         /// The dialog.
         dialog: DialogId,
         /// The answer.
         sdp: String,
     },
-    /// The peer refused our re-INVITE; the session goes on as it was. 491: it offers at the same time; try again later.
+    /// The peer refused our re-INVITE; the session goes on as it was. 491: it offers at the same time, and trying again did
+    /// not help or would offer what the peer's offer has outdated: make a new one.
     ReinviteFailed {
         /// The dialog.
         dialog: DialogId,
@@ -99,7 +103,30 @@ pub enum SipEvent {
         /// The body.
         body: String,
     },
-    /// The dialog is over: BYE or CANCEL came, the ACK never came, the flow was lost, or the engine ended it.
+    /// The peer wants us to call somebody else in its place (REFER): answer by
+    /// [`SipCommand::ReferProgress`](super::SipCommand::ReferProgress), with a final status at the end.
+    Referred {
+        /// The dialog.
+        dialog: DialogId,
+        /// Which REFER of the dialog.
+        refer: ReferId,
+        /// Whom to call: a SIP URI without headers.
+        to: String,
+        /// The dialog that the new call takes over at its target (attended transfer).
+        replaces: Option<Replaces>,
+        /// Referred-By as it came.
+        referred_by: Option<String>,
+    },
+    /// How our REFER ended.
+    ReferResult {
+        /// The dialog.
+        dialog: DialogId,
+        /// Final status of the call that the peer made, or of its refusal (405, 603); 408 when nobody answered, 491 while
+        /// another REFER is in progress, 500 when the peer stopped telling.
+        status: u16,
+    },
+    /// The dialog is over: BYE or CANCEL came, an ACK, a PRACK or a session's refresh never came, the flow was lost, or the
+    /// engine ended it.
     Ended {
         /// The dialog.
         dialog: DialogId,
@@ -156,6 +183,8 @@ impl SipEvent {
             | SipEvent::ReinviteAnswered { dialog, .. }
             | SipEvent::ReinviteFailed { dialog, .. }
             | SipEvent::Info { dialog, .. }
+            | SipEvent::Referred { dialog, .. }
+            | SipEvent::ReferResult { dialog, .. }
             | SipEvent::Ended { dialog, .. } => Some(*dialog),
             SipEvent::Registered { .. }
             | SipEvent::RegistrationState { .. }

@@ -1,4 +1,5 @@
-//! Requests within a call: ACK, BYE, INFO, OPTIONS; re-INVITE and UPDATE are handed to `offers`.
+//! Requests within a call: ACK, BYE, INFO, OPTIONS. Handed on: re-INVITE and UPDATE to `offers`, PRACK to `reliable`,
+//! REFER and NOTIFY to `referring`.
 
 use std::time::Instant;
 
@@ -26,7 +27,7 @@ impl Endpoint {
         let tag = request.to().ok().and_then(|to| to.tag()).unwrap_or_default();
         let leg = match self.tags.get(tag).copied() {
             Some(TagOwner::Leg(id)) => self.legs.get_mut(&id),
-            Some(TagOwner::Fork(_)) => return self.receive_early(flow, request, method),
+            Some(TagOwner::Fork(id)) => return self.receive_early(flow, request, bytes, method, id, now),
             None => None,
         };
         let known = leg.and_then(|leg| {
@@ -57,7 +58,10 @@ impl Endpoint {
             Method::Bye => self.receive_bye(flow, request, id, now),
             Method::Invite => self.receive_reinvite(flow, request, bytes, id, now),
             Method::Update => self.receive_update(flow, request, bytes, id, now),
+            Method::Prack => self.receive_prack(flow, request, bytes, id, now),
             Method::Info => self.receive_info(flow, request, id, now),
+            Method::Refer => self.receive_refer(flow, request, bytes, id, now),
+            Method::Notify => self.receive_notify(flow, request, bytes, id, now),
             Method::Options => self.reply(flow, request, self.abilities(flow, request)),
             Method::Other(_) => self.refuse_in_dialog(flow, request, bytes, id, (501, "unknown_method"), now),
             _ => self.refuse_in_dialog(flow, request, bytes, id, (405, "method"), now),
@@ -82,18 +86,6 @@ impl Endpoint {
             self.attach(&mut leg, flow);
         }
         self.legs.insert(id, leg);
-    }
-
-    /// A request of the callee before its answer: an early dialog.
-    fn receive_early(&mut self, flow: &Flow, request: &Message<'_>, method: Method<'_>) {
-        match method {
-            // Our offer in the INVITE has no final answer yet (RFC 3311 section 5.2).
-            Method::Update if !request.body().is_empty() => self.refuse(flow, request, 491, "early_offer"),
-            Method::Update | Method::Info | Method::Options => {
-                self.reply(flow, request, self.abilities(flow, request));
-            }
-            _ => self.refuse(flow, request, 481, "no_dialog"),
-        }
     }
 
     /// ACK for a 2xx of ours.

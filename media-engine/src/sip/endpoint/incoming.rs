@@ -6,8 +6,9 @@ use super::command::DialogId;
 use super::event::{SipEvent, Source};
 use super::flow::Flow;
 use super::legs::{Leg, LegState, PeerAbilities, Ringing, SessionTimer, Talking, Unacknowledged};
+use super::reliable::Reliable;
 use super::requests::{BadBody, session_description};
-use super::session::{Proposal, add_session};
+use super::session::{Proposal, Refresh, add_session};
 use super::tables::ServerId;
 use super::{ALLOW, Endpoint, SDP, SUPPORTED, TagOwner, Timeout};
 use crate::sip::dialog::Dialog;
@@ -25,7 +26,8 @@ pub(super) struct Success<'d> {
     pub(super) dialog: &'d Dialog,
     pub(super) session: Option<SessionTimer>,
     pub(super) peer: PeerAbilities,
-    pub(super) sdp: String,
+    /// `None` when both sides know it from a reliable provisional answer (RFC 3262 section 5).
+    pub(super) sdp: Option<String>,
     /// `sdp` is an offer: the ACK brings the answer.
     pub(super) offered: bool,
 }
@@ -73,13 +75,16 @@ impl Endpoint {
         let wants_offer = sdp.is_none();
         let peer = PeerAbilities::of(invite);
         let cseq = dialog.remote_cseq.unwrap_or_default();
-        let ringing = Ringing { invite: server, cseq, dialog, wants_offer, session, peer };
+        let until = now + self.config.unanswered;
+        let reliable = Reliable::of(invite, self.tokens.below(1 << 30));
+        let ringing =
+            Ringing { invite: server, cseq, dialog, wants_offer, session, peer, until, reliable, peer_offer: None };
         let mut leg = Leg::new(id, LegState::Ringing(Box::new(ringing)));
         self.attach(&mut leg, flow);
         if let Some(trunk) = trunk {
             self.belongs_to(&mut leg, trunk);
         }
-        self.rearm_after(&mut leg.timer, self.config.unanswered, now, Timeout::Leg(id));
+        self.watch_ringing(&mut leg, now);
         self.legs.insert(id, leg);
         let settings = trunk.map(|trunk| &self.trunk(trunk).settings);
         let (from_user, from_display) = caller(invite, settings);
@@ -104,33 +109,19 @@ impl Endpoint {
         });
     }
 
-    /// The engine rings, or starts early media.
-    pub(super) fn progress(&mut self, id: DialogId, status: u16, sdp: Option<String>, now: Instant) {
-        let Some(Leg { state: LegState::Ringing(ringing), .. }) = self.legs.get(&id).map(|leg| &**leg) else { return };
-        if !(101..200).contains(&status) {
-            return;
-        }
-        let (server, contact) = (ringing.invite, ringing.dialog.contact.clone());
-        let finish = |response: ResponseBuilder, invite: &Message<'_>| {
-            let response = response.record_routes(invite).header("Contact", contact).header("Allow", ALLOW);
-            match sdp {
-                Some(sdp) => response.body(SDP, sdp),
-                None => response,
-            }
-        };
-        self.respond(server, status, None, finish, now);
-    }
-
     /// The engine answers.
     pub(super) fn accept(&mut self, id: DialogId, sdp: String, now: Instant) {
-        if !matches!(self.legs.get(&id).map(|leg| &leg.state), Some(LegState::Ringing(_))) {
+        let Some(ringing) = self.ringing(id) else { return };
+        if ringing.holds_back() {
+            ringing.reliable.accepted.get_or_insert(sdp);
             return;
         }
         let Some(mut leg) = self.legs.remove(&id) else { return };
         let LegState::Ringing(ringing) = leg.state else { return };
-        let Ringing { invite, cseq, dialog, wants_offer, session, peer } = *ringing;
-        let success =
-            Success { server: invite, cseq, dialog: &dialog, session, peer, sdp: sdp.clone(), offered: wants_offer };
+        let Ringing { invite, cseq, dialog, wants_offer, session, peer, reliable, .. } = *ringing;
+        let described = (!reliable.settled).then(|| sdp.clone());
+        let offered = wants_offer && described.is_some();
+        let success = Success { server: invite, cseq, dialog: &dialog, session, peer, sdp: described, offered };
         let unacknowledged = self.send_success(success, now);
         leg.state = LegState::Talking(Box::new(Talking {
             dialog,
@@ -139,7 +130,11 @@ impl Endpoint {
             peer_offer: None,
             our_offer: None,
             session,
+            refresh: Refresh::Idle,
             peer,
+            unpracked: reliable.outstanding(cseq),
+            referred: None,
+            refers: false,
             closing: None,
         }));
         self.watch_acknowledgement(&mut leg, now);
@@ -156,7 +151,11 @@ impl Endpoint {
                 .header("Contact", &dialog.contact)
                 .header("Allow", ALLOW)
                 .header("Supported", SUPPORTED);
-            add_session(response, session, peer).body(SDP, sdp)
+            let response = add_session(response, session, peer);
+            match sdp {
+                Some(sdp) => response.body(SDP, sdp),
+                None => response,
+            }
         };
         let (reply, bytes) = self.respond(server, 200, None, finish, now)?;
         // Repeated over reliable transports too: a proxy may lose it further on (RFC 3261 section 13.3.1.4).

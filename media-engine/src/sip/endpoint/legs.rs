@@ -7,10 +7,13 @@
 //! A leg that the engine hangs up before the ACK has come stays, unseen by the engine, until it may send BYE
 //! (RFC 3261 section 15).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::command::DialogId;
 use super::flow::{Flow, FlowId};
+use super::referring::Referred;
+use super::reliable::{RAck, Reliable};
+use super::session::Refresh;
 use super::tables::{ClientId, ServerId};
 use super::trunking::{Attempts, TrunkIndex};
 use crate::sip::dialog::Dialog;
@@ -24,6 +27,8 @@ pub(super) struct Leg {
     pub(super) timer: Option<TimerKey>,
     /// Session refresh or expiry (RFC 4028).
     pub(super) session_timer: Option<TimerKey>,
+    /// When an offer that met 491 is tried again.
+    pub(super) offer_timer: Option<TimerKey>,
     /// Connections that it hangs on.
     pub(super) flows: Vec<FlowId>,
     /// The trunk whose call it is.
@@ -48,6 +53,11 @@ pub(super) struct Ringing {
     pub(super) wants_offer: bool,
     pub(super) session: Option<SessionTimer>,
     pub(super) peer: PeerAbilities,
+    /// When this endpoint ends it by itself.
+    pub(super) until: Instant,
+    pub(super) reliable: Reliable,
+    /// The peer's UPDATE or PRACK with an offer that waits for the engine.
+    pub(super) peer_offer: Option<PeerOffer>,
 }
 
 #[derive(Default)]
@@ -60,6 +70,19 @@ pub(super) struct Calling {
     pub(super) progress: u16,
     /// A trunk's call: what further places would be called with.
     pub(super) attempts: Option<Box<Attempts>>,
+    /// Early dialogs so far, of all INVITEs together: their numbers.
+    pub(super) early_count: u32,
+    /// The callee's UPDATE with an offer that waits for the engine.
+    pub(super) peer_offer: Option<EarlyOffer>,
+}
+
+/// An offer of a callee that has not answered yet.
+pub(super) struct EarlyOffer {
+    pub(super) server: ServerId,
+    /// The INVITE and the number of the early dialog.
+    pub(super) client: ClientId,
+    pub(super) fork: u32,
+    pub(super) sdp: String,
 }
 
 pub(super) struct Talking {
@@ -70,12 +93,30 @@ pub(super) struct Talking {
     pub(super) unacknowledged: Option<Unacknowledged>,
     /// The peer's request with an offer that waits for the engine.
     pub(super) peer_offer: Option<PeerOffer>,
-    /// Our re-INVITE in progress, and its offer.
-    pub(super) our_offer: Option<(ClientId, String)>,
+    /// Our re-INVITE, under way or to be tried again.
+    pub(super) our_offer: Option<OurOffer>,
     pub(super) session: Option<SessionTimer>,
+    pub(super) refresh: Refresh,
     pub(super) peer: PeerAbilities,
+    /// A reliable provisional answer whose PRACK has not come.
+    pub(super) unpracked: Option<RAck>,
+    /// The peer's REFER that the engine carries out.
+    pub(super) referred: Option<Referred>,
+    /// Our REFER is in progress.
+    pub(super) refers: bool,
     /// The engine has hung up: BYE leaves with this Reason once the ACK has come.
     pub(super) closing: Option<Option<String>>,
+}
+
+/// An offer of ours in a re-INVITE.
+pub(super) struct OurOffer {
+    pub(super) sdp: String,
+    /// The re-INVITE and its number; `None` while it waits to be tried again after a 491.
+    pub(super) sent: Option<(ClientId, u32)>,
+    /// How often it was sent.
+    pub(super) tries: u8,
+    /// It changes nothing and only keeps the session alive.
+    pub(super) refreshes: bool,
 }
 
 pub(super) struct Unacknowledged {
@@ -110,20 +151,21 @@ pub(super) struct SessionTimer {
 }
 
 impl SessionTimer {
-    /// When to act after a refresh: halfway when it is ours, else when the peer is late enough to be given up
-    /// (RFC 4028 section 10).
-    pub(super) fn delay(&self) -> Duration {
-        if self.we_refresh {
-            self.interval / 2
-        } else {
-            self.interval - (self.interval / 3).min(Duration::from_secs(32))
+    /// When to act next: after a refresh halfway when the next one is ours, else when the session is as good as over
+    /// (RFC 4028 section 10). `refreshing`: our refresh is being sent, and half the interval has passed.
+    pub(super) fn delay(&self, refreshing: bool) -> Duration {
+        let end = self.interval - (self.interval / 3).min(Duration::from_secs(32));
+        match (self.we_refresh, refreshing) {
+            (false, _) => end,
+            (true, false) => self.interval / 2,
+            (true, true) => end - self.interval / 2,
         }
     }
 }
 
 impl Leg {
     pub(super) fn new(id: DialogId, state: LegState) -> Box<Leg> {
-        Box::new(Leg { id, state, timer: None, session_timer: None, flows: Vec::new(), trunk: None })
+        Box::new(Leg { id, state, timer: None, session_timer: None, offer_timer: None, flows: Vec::new(), trunk: None })
     }
 
     /// Whether the engine still knows this leg.

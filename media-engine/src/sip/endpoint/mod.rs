@@ -15,25 +15,31 @@
 //! - Every dialog that the engine has heard of ends with exactly one `Failed` or `Ended`.
 //! - Everything that outside messages make grow has a bound in [`Limits`].
 //!
-//! Not here: sockets, DNS and connections (`sip_io`), what a session description says (`sdp`), routes of numbers.
-//! Sources: RFC 3261, 3262 (refused), 3311, 3326, 3327, 3581, 4028, 4320, 5626, 6026, 7118.
+//! Not here: sockets, DNS and connections (`sip_io`), what a session description says (`sdp`), routes of numbers, calls that
+//! take over another dialog (Replaces in an INVITE is not served and not announced).
+//! Sources: RFC 3261, 3262, 3311, 3326, 3327, 3515, 3581, 4028, 4320, 4488, 5626, 6026, 7118.
 
 mod admission;
+mod again;
 mod challenging;
 mod client;
 mod command;
 mod config;
 mod connecting;
+mod early;
 mod ending;
 mod event;
 mod flow;
+mod glare;
 mod in_dialog;
 mod incoming;
 mod legs;
 mod offers;
 mod outgoing;
+mod referring;
 mod registering;
 mod registration;
+mod reliable;
 mod requests;
 mod server;
 mod session;
@@ -45,7 +51,7 @@ mod trunking;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-pub use command::{DialogId, SipCommand, Target};
+pub use command::{DialogId, ReferId, Replaces, SipCommand, Target};
 pub use config::{Advertise, EndpointConfig, Limits};
 pub use event::{SipEvent, SipOutput, Sizes, Source};
 pub use flow::{Flow, FlowId, Transport};
@@ -64,9 +70,9 @@ use crate::sip::uri::escape_user;
 use crate::sip::wheel::{TimerKey, TimerWheel};
 
 /// Methods served, as told in Allow.
-const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, REGISTER";
-/// Extensions served, as told in Supported (RFC 4028, RFC 3327, RFC 5626).
-const SUPPORTED: &str = "timer, path, outbound";
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY, REGISTER";
+/// Extensions served, as told in Supported (RFC 3262, RFC 4028, RFC 4488, RFC 3327, RFC 5626).
+const SUPPORTED: &str = "100rel, timer, norefersub, path, outbound";
 const SDP: &str = "application/sdp";
 
 /// A SIP user agent for many calls, users and trunks at once. Not a socket in sight: `sip_io` drives it.
@@ -107,6 +113,8 @@ enum Timeout {
     Server(ServerId),
     Leg(DialogId),
     Session(DialogId),
+    /// An offer of ours is tried again.
+    Offer(DialogId),
     /// A registration of our own, by its place.
     Register(usize),
     /// The place of a trunk that a call tries has been silent.
@@ -186,6 +194,10 @@ impl Endpoint {
                 }
             }
             SipCommand::Info { dialog, content_type, body } => self.send_info(dialog, &content_type, body, now),
+            SipCommand::Refer { dialog, to, replaces } => self.refer(dialog, &to, replaces.as_ref(), now),
+            SipCommand::ReferProgress { dialog, refer, status, reason } => {
+                self.refer_progress(dialog, refer, (status, reason.as_deref()), now);
+            }
             SipCommand::Register { trunk, user, password, expires } => {
                 self.register(trunk, user, password, expires, now);
             }
@@ -206,6 +218,7 @@ impl Endpoint {
                 Timeout::Server(id) => self.server_timer(id, now),
                 Timeout::Leg(dialog) => self.leg_timer(dialog, now),
                 Timeout::Session(dialog) => self.session_timer(dialog, now),
+                Timeout::Offer(dialog) => self.offer_timer(dialog, now),
                 Timeout::Register(index) => self.registration_timer(index, now),
                 Timeout::Attempt(dialog) => self.attempt_timer(dialog, now),
                 Timeout::Probe(trunk) => self.probe(trunk, now),
@@ -249,6 +262,12 @@ impl Endpoint {
         self.outputs.is_empty()
             && self.legs.is_empty()
             && self.tables.server_count() + self.tables.client_count() + self.wheel.len() == 0
+    }
+
+    /// Steps of timers and tables so far: unlike time, the same on every machine.
+    #[cfg(test)]
+    fn steps(&self) -> u64 {
+        self.wheel.steps + self.tables.steps
     }
 
     fn event(&mut self, event: SipEvent) {

@@ -1,6 +1,7 @@
 //! Changed sessions: re-INVITE and UPDATE, ours and the peer's (RFC 3261 section 14, RFC 3311).
 //!
 //! One offer at a time: while one is open in either direction the peer gets 491, and the engine hears 491 of its own.
+//! An offer of ours that the peer refuses with 491 is tried again (`glare`).
 //! A re-INVITE without a session description is answered with the one last agreed, as an offer; its answer comes in
 //! the ACK.
 
@@ -10,9 +11,9 @@ use super::command::DialogId;
 use super::event::SipEvent;
 use super::flow::Flow;
 use super::incoming::Success;
-use super::legs::{Leg, LegState, PeerOffer, SessionTimer, Talking};
+use super::legs::{Leg, LegState, OurOffer, PeerAbilities, PeerOffer, SessionTimer, Talking};
 use super::requests::{BadBody, session_description};
-use super::session::{Proposal, add_session};
+use super::session::{Proposal, add_session, refresh_session};
 use super::tables::{ClientUser, ServerId};
 use super::{ALLOW, Endpoint, SDP, SUPPORTED};
 use crate::sip::dialog::Dialog;
@@ -41,7 +42,7 @@ impl Endpoint {
         if talking.peer_offer.is_some() {
             return self.refuse_in_dialog(flow, invite, bytes, id, (500, "invite_pending"), now);
         }
-        if talking.our_offer.is_some() || talking.unacknowledged.is_some() {
+        if talking.has_offered() || talking.unacknowledged.is_some() {
             return self.refuse_in_dialog(flow, invite, bytes, id, (491, "glare"), now);
         }
         let tag = talking.dialog.local_tag.clone();
@@ -82,22 +83,20 @@ impl Endpoint {
             Err(refusal) => return self.refuse_in_dialog(flow, update, bytes, id, refusal, now),
         };
         let Some(sdp) = sdp else {
-            let peer = self.talking(id).map(|talking| talking.peer).unwrap_or_default();
-            let contact = self.dialog_contact(id);
+            let (peer, contact) = self.peer_and_contact(id);
             let response = self.response(flow, update, 200).header("Contact", contact).header("Allow", ALLOW);
             let response = add_session(response.header("Supported", SUPPORTED), session, peer);
             self.answer(flow, update, response, now);
             return self.session_refreshed(id, session, now);
         };
         let Some(talking) = self.talking(id) else {
-            // The first offer is not answered yet (RFC 3311 section 5.2).
-            return self.refuse_in_dialog(flow, update, bytes, id, (500, "invite_pending"), now);
+            return self.receive_early_update(flow, update, bytes, id, sdp, now);
         };
         if talking.peer_offer.is_some() {
             return self.refuse_in_dialog(flow, update, bytes, id, (500, "offer_pending"), now);
         }
         let awaits_answer = talking.unacknowledged.as_ref().is_some_and(|waiting| waiting.offered);
-        if talking.our_offer.is_some() || awaits_answer {
+        if talking.has_offered() || awaits_answer {
             return self.refuse_in_dialog(flow, update, bytes, id, (491, "glare"), now);
         }
         let server = self.open_non_invite(flow, update, Method::Update, bytes, id);
@@ -121,7 +120,11 @@ impl Endpoint {
 
     /// The engine answers the peer's offer.
     pub(super) fn accept_reinvite(&mut self, id: DialogId, sdp: String, now: Instant) {
-        self.answer_peer_offer(id, sdp, false, now);
+        match self.legs.get(&id).map(|leg| &leg.state) {
+            Some(LegState::Ringing(_)) => self.answer_ringing_offer(id, Ok(sdp), now),
+            Some(LegState::Calling(_)) => self.answer_calling_offer(id, Ok(sdp), now),
+            _ => self.answer_peer_offer(id, sdp, false, now),
+        }
     }
 
     fn answer_peer_offer(&mut self, id: DialogId, sdp: String, offered: bool, now: Instant) {
@@ -138,7 +141,7 @@ impl Endpoint {
                     dialog,
                     session: offer.session,
                     peer: *peer,
-                    sdp: sdp.clone(),
+                    sdp: Some(sdp.clone()),
                     offered,
                 };
                 let waiting = self.send_success(success, now);
@@ -157,13 +160,19 @@ impl Endpoint {
         self.legs.insert(id, leg);
         if let Some(session) = refreshed {
             self.session_refreshed(id, session, now);
+            self.outdate_offer(id);
         }
     }
 
     /// The engine refuses the peer's offer.
     pub(super) fn reject_reinvite(&mut self, id: DialogId, status: u16, now: Instant) {
-        let Some(offer) = self.talking(id).and_then(|talking| talking.peer_offer.take()) else { return };
         let status = if (400..700).contains(&status) { status } else { 488 };
+        match self.legs.get(&id).map(|leg| &leg.state) {
+            Some(LegState::Ringing(_)) => return self.answer_ringing_offer(id, Err(status), now),
+            Some(LegState::Calling(_)) => return self.answer_calling_offer(id, Err(status), now),
+            _ => {}
+        }
+        let Some(offer) = self.talking(id).and_then(|talking| talking.peer_offer.take()) else { return };
         self.respond(offer.server, status, None, |response, _| response, now);
     }
 
@@ -182,22 +191,30 @@ impl Endpoint {
         let LegState::Talking(talking) = &leg.state else {
             return self.event(SipEvent::ReinviteFailed { dialog: id, status: 491 });
         };
-        let busy = talking.peer_offer.is_some() || talking.our_offer.is_some() || talking.unacknowledged.is_some();
-        if busy {
+        if !talking.may_offer() {
             return self.event(SipEvent::ReinviteFailed { dialog: id, status: 491 });
         }
         if !self.has_room() {
             return self.event(SipEvent::ReinviteFailed { dialog: id, status: 503 });
         }
+        self.send_offer(id, OurOffer::of_engine(sdp), now);
+    }
+
+    /// Sends a re-INVITE; it refreshes the session too.
+    pub(super) fn send_offer(&mut self, id: DialogId, mut offer: OurOffer, now: Instant) {
         let Some(mut leg) = self.legs.remove(&id) else { return };
         if let LegState::Talking(talking) = &mut leg.state {
+            let session = talking.session;
             let finish = |request: RequestBuilder, dialog: &Dialog| {
-                request.header("Contact", &dialog.contact).header("Allow", ALLOW).body(SDP, sdp.clone())
+                let request = request.header("Contact", &dialog.contact).header("Allow", ALLOW);
+                refresh_session(request, session).body(SDP, offer.sdp.clone())
             };
             let user = ClientUser::Reinvite(id);
             let client = self.request_in_dialog(&mut talking.dialog, Method::Invite, user, finish, now);
             self.limit_client(client, self.config.unanswered, now);
-            talking.our_offer = Some((client, sdp));
+            offer.sent = Some((client, talking.dialog.local_cseq));
+            offer.tries = offer.tries.saturating_add(1);
+            talking.our_offer = Some(offer);
         }
         self.legs.insert(id, leg);
     }
@@ -221,24 +238,35 @@ impl Endpoint {
             }
             return;
         };
-        let ours = talking.our_offer.take();
+        let cseq = response.cseq().map_or(0, |cseq| cseq.number);
+        let ours = talking.our_offer.take_if(|offer| offer.sent.is_some_and(|(_, sent)| sent == cseq));
         if class == StatusClass::Success {
             talking.dialog.refresh(response, *flow);
-            let (dialog, cseq) = (talking.dialog.clone(), response.cseq().map_or(0, |cseq| cseq.number));
+            let dialog = talking.dialog.clone();
             self.send_ack(&dialog, cseq);
         }
         // A copy of a 2xx is only acknowledged.
-        let Some((_, offer)) = ours else { return };
+        let Some(offer) = ours else { return };
         match (class, session_description(response).unwrap_or_default()) {
             (StatusClass::Success, Some(sdp)) => {
-                if let Some(talking) = self.talking(id) {
-                    talking.sdp = offer;
+                let session = self.session_of_answer(response);
+                self.session_refreshed(id, session, now);
+                if !offer.refreshes {
+                    self.event(SipEvent::ReinviteAnswered { dialog: id, sdp });
                 }
-                self.event(SipEvent::ReinviteAnswered { dialog: id, sdp });
+                if let Some(talking) = self.talking(id) {
+                    talking.sdp = offer.sdp;
+                }
             }
             (StatusClass::Success, None) => self.dialog_is_dead(id, "2xx without the answer to our offer", now),
             _ if status == 481 || status == 408 => self.dialog_is_dead(id, "the peer has lost the dialog", now),
-            _ => self.event(SipEvent::ReinviteFailed { dialog: id, status }),
+            _ if status == 491 => self.offer_again_later(id, offer, now),
+            _ => {
+                self.offer_failed(id, &offer, status);
+                if status == 422 && offer.refreshes {
+                    self.raise_interval(id, response, now);
+                }
+            }
         }
     }
 
@@ -257,11 +285,11 @@ impl Endpoint {
         }
     }
 
-    fn dialog_contact(&self, id: DialogId) -> Box<str> {
+    fn peer_and_contact(&self, id: DialogId) -> (PeerAbilities, Box<str>) {
         match self.legs.get(&id).map(|leg| &leg.state) {
-            Some(LegState::Ringing(ringing)) => ringing.dialog.contact.clone(),
-            Some(LegState::Talking(talking)) => talking.dialog.contact.clone(),
-            _ => Box::from(""),
+            Some(LegState::Ringing(ringing)) => (ringing.peer, ringing.dialog.contact.clone()),
+            Some(LegState::Talking(talking)) => (talking.peer, talking.dialog.contact.clone()),
+            _ => (PeerAbilities::default(), Box::from("")),
         }
     }
 }

@@ -11,10 +11,12 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::command::{DialogId, Target};
+use super::early::EarlyDialogs;
 use super::event::SipEvent;
 use super::flow::{Flow, Transport};
 use super::legs::{Calling, Leg, LegState, PeerAbilities, Talking};
 use super::requests::session_description;
+use super::session::{Refresh, propose_session};
 use super::status::phrase;
 use super::tables::{Client, ClientId, ClientState, ClientUser, Fork};
 use super::trunking::Place;
@@ -171,6 +173,7 @@ impl Endpoint {
             .header_opt("Privacy", call.anonymous.then_some("id"))
             .header("Allow", ALLOW)
             .header("User-Agent", &self.config.user_agent);
+        request = propose_session(request);
         for (name, value) in &call.headers {
             if !OWN_HEADERS.contains(&Name::parse(name)) && !value.contains(char::is_control) {
                 request = request.header(name, value);
@@ -188,7 +191,10 @@ impl Endpoint {
             cancelled: false,
             winner: None,
             place,
-            early: None,
+            early: EarlyDialogs::default(),
+            request: Vec::new(),
+            raised: false,
+            contacts: None,
         });
         let client = self.start_client_of(trunk, flow, &branch, Method::Invite, bytes, ClientUser::Fork(fork), now);
         self.tags.insert(local_tag.into(), TagOwner::Fork(client));
@@ -228,7 +234,7 @@ impl Endpoint {
             StatusClass::Provisional => {
                 fork.provisional = true;
                 match fork.abandoned {
-                    false if status > 100 => self.fork_progress(fork, response, status),
+                    false if status > 100 => self.fork_progress(fork, flow, response, status, now),
                     false => {}
                     true => self.cancel_fork(client, now),
                 }
@@ -237,28 +243,13 @@ impl Endpoint {
             StatusClass::Failure => {
                 let Start::Response { reason, .. } = response.start() else { return };
                 let reason = if reason.is_empty() { phrase(status) } else { reason };
-                self.fork_failed(client, status, reason.to_owned(), now);
+                self.drop_early_offer(fork.dialog, client.id, None, now);
+                let reason = reason.to_owned();
+                if self.call_again(client, response, status, now) {
+                    return;
+                }
+                self.fork_failed(client, status, reason, now);
             }
-        }
-    }
-
-    fn fork_progress(&mut self, fork: &mut Fork, response: &Message<'_>, status: u16) {
-        let Some(Leg { state: LegState::Calling(calling), .. }) = self.legs.get_mut(&fork.dialog).map(|leg| &mut **leg)
-        else {
-            return;
-        };
-        let mut sdp = session_description(response).unwrap_or_default();
-        if let Some(text) = &sdp {
-            let tag = response.to().ok().and_then(|to| to.tag()).unwrap_or_default();
-            if fork.early.as_ref().is_some_and(|(known_tag, known)| **known_tag == *tag && known == text) {
-                sdp = None;
-            } else {
-                fork.early = Some((tag.into(), text.clone()));
-            }
-        }
-        if sdp.is_some() || calling.progress != status {
-            calling.progress = status;
-            self.event(SipEvent::Progress { dialog: fork.dialog, status, sdp });
         }
     }
 
@@ -272,8 +263,15 @@ impl Endpoint {
             return;
         }
         let calling = matches!(self.legs.get(&fork.dialog).map(|leg| &leg.state), Some(LegState::Calling(_)));
-        let early = fork.early.take().filter(|(early_tag, _)| **early_tag == *tag).map(|(_, sdp)| sdp);
-        let answer = session_description(response).unwrap_or_default().or(early);
+        let early = fork.early.take(tag);
+        let answer = match &early {
+            Some(early) if early.settled => early.sdp.clone(),
+            _ => session_description(response).unwrap_or_default(),
+        };
+        let answer = answer.or_else(|| early.as_ref()?.sdp.clone());
+        if let Some(early) = &early {
+            dialog.goes_on_from(&early.dialog);
+        }
         if fork.abandoned || !calling {
             return self.send_bye(&mut dialog, None, now);
         }
@@ -290,17 +288,26 @@ impl Endpoint {
         let offer = Message::parse(&client.bytes).map(|invite| String::from_utf8_lossy(invite.body()).into_owned());
         dialog.trunk = fork.place.as_ref().map(|place| place.trunk);
         let peer = PeerAbilities::of(response);
-        let session = self.session_of_answer(response, peer);
+        let session = self.session_of_answer(response);
         self.tags.insert(dialog.local_tag.clone(), TagOwner::Leg(leg.id));
         self.attach(&mut leg, flow);
+        let open_offer = match &mut leg.state {
+            LegState::Calling(calling) => calling.peer_offer.take(),
+            _ => None,
+        };
+        let peer_offer = self.keep_early_offer(open_offer, early.map(|early| (client.id, early.fork)), now);
         leg.state = LegState::Talking(Box::new(Talking {
             dialog,
             sdp: offer.unwrap_or_default(),
             unacknowledged: None,
-            peer_offer: None,
+            peer_offer,
             our_offer: None,
             session,
+            refresh: Refresh::Idle,
             peer,
+            unpracked: None,
+            referred: None,
+            refers: false,
             closing: None,
         }));
         self.watch_acknowledgement(&mut leg, now);

@@ -1,13 +1,17 @@
 //! Session timers (RFC 4028).
 //!
-//! The peer proposes an interval in its INVITE; we agree and leave the refreshing to it (`refresher=uac`), as browsers
-//! expect. When it wants us to refresh and knows UPDATE, we do. A session that is not refreshed in time is hung up.
+//! ```text
+//!   refreshed ─▶ half the interval ── ours: UPDATE, or re-INVITE for a peer without it ─▶ refreshed
+//!            └─▶ min(32 s, a third) before the end ─▶ BYE
+//! ```
+//! Our INVITEs propose an interval and leave to the peer who refreshes. An incoming call gets the interval that it
+//! proposes, refreshed by the caller unless it wants us to (`refresher=uas`), as browsers expect.
 
 use std::time::{Duration, Instant};
 
 use super::command::DialogId;
 use super::flow::Flow;
-use super::legs::{Leg, LegState, PeerAbilities, SessionTimer};
+use super::legs::{Leg, LegState, OurOffer, PeerAbilities, SessionTimer};
 use super::tables::ClientUser;
 use super::{Endpoint, SUPPORTED, Timeout};
 use crate::sip::dialog::Dialog;
@@ -17,6 +21,8 @@ use crate::sip::write::{RequestBuilder, ResponseBuilder};
 
 /// Smallest interval that RFC 4028 section 5 lets anyone ask for.
 pub(super) const MIN_SE: u32 = 90;
+/// What we propose, in seconds: the value that RFC 4028 section 4 recommends.
+pub(super) const INTERVAL: u32 = 1800;
 
 /// What a request says about the session's interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +34,16 @@ pub(super) enum Proposal {
     TooSmall,
 }
 
+/// How far a refresh of ours has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Refresh {
+    #[default]
+    Idle,
+    Sent,
+    /// Sent again with the longer interval that a 422 has asked for.
+    Raised,
+}
+
 impl Endpoint {
     pub(super) fn session_proposal(&self, request: &Message<'_>) -> Proposal {
         let peer = PeerAbilities::of(request);
@@ -37,33 +53,30 @@ impl Endpoint {
         }
         // A peer without timers cannot refresh; a proxy has asked in its name (section 9).
         let we_refresh = refresher.map_or(!peer.timer, |refresher| refresher.eq_ignore_ascii_case("uas"));
-        if we_refresh && !peer.update {
-            // Without UPDATE we could not refresh, so we do not promise to.
-            return Proposal::None;
-        }
         Proposal::Agreed(SessionTimer { interval: Duration::from_secs(u64::from(seconds)), we_refresh })
     }
 
-    /// The interval that the answer to our INVITE sets. There `uas` is the peer.
-    pub(super) fn session_of_answer(&self, answer: &Message<'_>, peer: PeerAbilities) -> Option<SessionTimer> {
+    /// The interval that the answer to a request of ours sets. There `uas` is the peer.
+    pub(super) fn session_of_answer(&self, answer: &Message<'_>) -> Option<SessionTimer> {
         let (seconds, refresher) = session_expires(answer).filter(|(seconds, _)| *seconds >= MIN_SE)?;
         let we_refresh = !refresher.is_some_and(|refresher| refresher.eq_ignore_ascii_case("uas"));
-        let interval = Duration::from_secs(u64::from(seconds));
-        (!we_refresh || peer.update).then_some(SessionTimer { interval, we_refresh })
+        Some(SessionTimer { interval: Duration::from_secs(u64::from(seconds)), we_refresh })
     }
 
     /// Arms the session's timer anew, or takes it away.
     pub(super) fn watch_session(&mut self, leg: &mut Leg, now: Instant) {
         let LegState::Talking(talking) = &leg.state else { return };
-        let deadline = talking.session.map(|session| now + session.delay());
+        let refreshing = talking.refresh != Refresh::Idle;
+        let deadline = talking.session.map(|session| now + session.delay(refreshing));
         self.rearm(&mut leg.session_timer, deadline, now, Timeout::Session(leg.id));
     }
 
-    /// A request of the peer has refreshed the session, maybe with another interval.
+    /// A request has refreshed the session, maybe with another interval.
     pub(super) fn session_refreshed(&mut self, id: DialogId, session: Option<SessionTimer>, now: Instant) {
         let Some(mut leg) = self.legs.remove(&id) else { return };
         if let LegState::Talking(talking) = &mut leg.state {
             talking.session = session;
+            talking.refresh = Refresh::Idle;
             self.watch_session(&mut leg, now);
         }
         self.legs.insert(id, leg);
@@ -72,34 +85,48 @@ impl Endpoint {
     pub(super) fn session_timer(&mut self, id: DialogId, now: Instant) {
         let Some(mut leg) = self.legs.remove(&id) else { return };
         leg.session_timer = None;
-        let LegState::Talking(talking) = &mut leg.state else {
-            self.legs.insert(id, leg);
-            return;
+        let due = match &mut leg.state {
+            LegState::Talking(talking) if talking.closing.is_none() => talking.session.map(|session| {
+                let refreshes = session.we_refresh && talking.refresh == Refresh::Idle;
+                talking.refresh = Refresh::Sent;
+                refreshes
+            }),
+            _ => None,
         };
-        match talking.session {
-            Some(SessionTimer { interval, we_refresh: true }) if talking.closing.is_none() => {
-                let finish = |request: RequestBuilder, dialog: &Dialog| {
-                    request
-                        .header("Contact", &dialog.contact)
-                        .header("Supported", SUPPORTED)
-                        .header("Session-Expires", format_args!("{};refresher=uac", interval.as_secs()))
-                };
-                let user = ClientUser::Refresh(id);
-                self.request_in_dialog(&mut talking.dialog, Method::Update, user, finish, now);
-                self.watch_session(&mut leg, now);
-                self.legs.insert(id, leg);
-            }
-            Some(SessionTimer { we_refresh: false, .. }) if talking.closing.is_none() => {
-                self.legs.insert(id, leg);
-                self.dialog_is_dead(id, "the session was not refreshed", now);
-            }
-            _ => {
-                self.legs.insert(id, leg);
-            }
+        if due == Some(true) {
+            self.watch_session(&mut leg, now);
+        }
+        self.legs.insert(id, leg);
+        match due {
+            Some(true) => self.send_refresh(id, now),
+            Some(false) => self.dialog_is_dead(id, "the session was not refreshed", now),
+            None => {}
         }
     }
 
-    /// An answer to our UPDATE. A refusal other than "no such dialog" is tried again at the next refresh.
+    /// UPDATE when the peer knows it, else the present session offered again (section 7.4).
+    fn send_refresh(&mut self, id: DialogId, now: Instant) {
+        let Some(talking) = self.talking(id) else { return };
+        if !talking.peer.update {
+            // A re-INVITE that is under way refreshes too.
+            if talking.may_offer() {
+                let sdp = talking.sdp.clone();
+                self.send_offer(id, OurOffer::refresh(sdp), now);
+            }
+            return;
+        }
+        let Some(mut leg) = self.legs.remove(&id) else { return };
+        if let LegState::Talking(talking) = &mut leg.state {
+            let session = talking.session;
+            let finish = |request: RequestBuilder, dialog: &Dialog| {
+                refresh_session(request.header("Contact", &dialog.contact), session)
+            };
+            self.request_in_dialog(&mut talking.dialog, Method::Update, ClientUser::Refresh(id), finish, now);
+        }
+        self.legs.insert(id, leg);
+    }
+
+    /// An answer to our UPDATE. After another refusal than these the session runs out.
     pub(super) fn refresh_answer(
         &mut self,
         id: DialogId,
@@ -111,19 +138,39 @@ impl Endpoint {
         match status {
             481 | 408 => self.dialog_is_dead(id, "the peer has lost the dialog", now),
             200..300 => {
+                let session = self.session_of_answer(response);
                 if let Some(talking) = self.talking(id) {
                     talking.dialog.refresh(response, *flow);
+                    self.session_refreshed(id, session, now);
                 }
             }
-            422 => {
-                let least = response.header(Name::MinSe).and_then(parse_delta_seconds).unwrap_or(MIN_SE);
-                if let Some(session) = self.talking(id).and_then(|talking| talking.session.as_mut()) {
-                    session.interval = session.interval.max(Duration::from_secs(u64::from(least)));
-                }
-            }
+            422 => self.raise_interval(id, response, now),
             _ => {}
         }
     }
+
+    /// 422 to a refresh: once more, with the interval that the peer wants.
+    pub(super) fn raise_interval(&mut self, id: DialogId, response: &Message<'_>, now: Instant) {
+        let least = min_se(response);
+        let Some(talking) = self.talking(id).filter(|talking| talking.refresh == Refresh::Sent) else { return };
+        let Some(session) = &mut talking.session else { return };
+        session.interval = session.interval.max(least);
+        talking.refresh = Refresh::Raised;
+        self.send_refresh(id, now);
+    }
+}
+
+/// What an INVITE of ours proposes.
+pub(super) fn propose_session(request: RequestBuilder) -> RequestBuilder {
+    request.header("Supported", SUPPORTED).header("Session-Expires", INTERVAL).header("Min-SE", MIN_SE)
+}
+
+/// Keeps the agreed interval and refresher in a request of ours within the dialog.
+pub(super) fn refresh_session(request: RequestBuilder, session: Option<SessionTimer>) -> RequestBuilder {
+    let request = request.header("Supported", SUPPORTED);
+    let Some(session) = session else { return request };
+    let refresher = if session.we_refresh { "uac" } else { "uas" };
+    request.header("Session-Expires", format_args!("{};refresher={refresher}", session.interval.as_secs()))
 }
 
 /// Tells the agreed interval in a 2xx; `refresher` is seen from the request (RFC 4028 section 9).
@@ -137,6 +184,12 @@ pub(super) fn add_session(
     let value = format!("{};refresher={refresher}", session.interval.as_secs());
     let required = (peer.timer && !session.we_refresh).then_some("timer");
     response.header("Session-Expires", value).header_opt("Require", required)
+}
+
+/// The interval that a 422 asks for.
+pub(super) fn min_se(response: &Message<'_>) -> Duration {
+    let seconds = response.header(Name::MinSe).and_then(parse_delta_seconds).unwrap_or(MIN_SE).max(MIN_SE);
+    Duration::from_secs(u64::from(seconds))
 }
 
 /// Seconds and refresher of Session-Expires.

@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
 use super::command::DialogId;
+use super::early::EarlyDialogs;
 use super::flow::{Flow, FlowId};
 use super::trunking::{Place, TrunkIndex};
 use crate::sip::header::Name;
@@ -61,7 +62,11 @@ pub(super) enum ClientUser {
     Register(usize),
     /// An OPTIONS that asks a trunk whether it lives.
     Probe(Box<Place>),
-    /// BYE, CANCEL, INFO: nobody waits for the answer.
+    /// A REFER.
+    Refer(DialogId),
+    /// A NOTIFY about the peer's REFER.
+    Notify(DialogId),
+    /// BYE, CANCEL, INFO, PRACK: nobody waits for the answer.
     Nobody,
 }
 
@@ -82,8 +87,13 @@ pub(super) struct Fork {
     pub(super) winner: Option<Box<str>>,
     /// Where it was sent, for a trunk's call.
     pub(super) place: Option<Place>,
-    /// The latest session description in a provisional answer, with its To tag.
-    pub(super) early: Option<(Box<str>, String)>,
+    pub(super) early: EarlyDialogs,
+    /// The INVITE once it was refused, for another try.
+    pub(super) request: Vec<u8>,
+    /// A longer session interval has been proposed after a 422.
+    pub(super) raised: bool,
+    /// Contacts of a redirection that are still to be tried, the next one last.
+    pub(super) contacts: Option<Vec<(String, Flow)>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -123,6 +133,9 @@ pub(super) struct Tables {
     server_keys: HashMap<Box<str>, ServerId>,
     merged: HashMap<Box<str>, ServerId>,
     last: u64,
+    /// Transactions taken out so far: what the tables' work is measured by.
+    #[cfg(test)]
+    pub(super) steps: u64,
 }
 
 impl Tables {
@@ -142,6 +155,10 @@ impl Tables {
 
     pub(super) fn server_find(&self, key: &str) -> Option<ServerId> {
         self.server_keys.get(key).copied()
+    }
+
+    pub(super) fn client_is_known(&self, id: ClientId) -> bool {
+        self.clients.contains_key(&id)
     }
 
     /// Whether another branch of the same request is in progress (section 8.2.2.2).
@@ -171,6 +188,10 @@ impl Tables {
 
     /// Takes a client out while something happens to it; its keys stay.
     pub(super) fn client_take(&mut self, id: ClientId) -> Option<Box<Client>> {
+        #[cfg(test)]
+        {
+            self.steps += 1;
+        }
         self.clients.remove(&id)
     }
 
@@ -196,6 +217,10 @@ impl Tables {
 
     /// Takes a server out while something happens to it; its keys stay.
     pub(super) fn server_take(&mut self, id: ServerId) -> Option<Box<Server>> {
+        #[cfg(test)]
+        {
+            self.steps += 1;
+        }
         self.servers.remove(&id)
     }
 

@@ -31,6 +31,14 @@ impl Tokens {
         hex::encode(&self.sign("fresh", &[&self.counter.to_be_bytes()]).as_ref()[..10])
     }
 
+    /// A number below `limit`.
+    pub(super) fn below(&mut self, limit: u32) -> u32 {
+        self.counter += 1;
+        let tag = self.sign("number", &[&self.counter.to_be_bytes()]);
+        let number = tag.as_ref().iter().take(4).fold(0, |number, byte| number << 8 | u32::from(*byte));
+        number % limit.max(1)
+    }
+
     /// A branch that no other transaction has.
     pub(super) fn branch(&mut self) -> String {
         format!("{MAGIC_COOKIE}{}", self.fresh())
@@ -58,14 +66,6 @@ impl Tokens {
         let call_id = request.call_id().unwrap_or_default();
         let from_tag = request.from().ok().and_then(|from| from.tag()).unwrap_or_default();
         hex::encode(&self.sign("reply", &[call_id.as_bytes(), from_tag.as_bytes()]).as_ref()[..10])
-    }
-
-    /// A number below `most`, as good as any other.
-    pub(super) fn below(&mut self, most: u32) -> u32 {
-        self.counter += 1;
-        let tag = self.sign("number", &[&self.counter.to_be_bytes()]);
-        let bytes: [u8; 8] = std::array::from_fn(|at| tag.as_ref()[at]);
-        u32::try_from(u64::from_be_bytes(bytes) % u64::from(most.max(1))).unwrap_or_default()
     }
 
     /// A number by which to sort: among several, the lowest is one of weight w in proportion to w (RFC 2782).

@@ -94,24 +94,36 @@ impl Seeded {
 
 /// What a peer may say next, given what it has heard: whole conversations, in almost any order.
 fn utterance(seeded: &mut Seeded, heard: &[String], step: u32) -> String {
-    let Some(last) = heard.get(seeded.below(heard.len() + 1)) else { return invite(step) };
+    let Some(last) = heard.get(seeded.below(heard.len() + 1)) else { return reliable_invite(step, "Supported") };
     let Ok(message) = Message::parse(last.as_bytes()) else { return invite(step) };
     let body = ["", OFFER][seeded.below(2)];
     if message.is_request() && seeded.below(3) > 0 {
         let status = [100, 180, 183, 200, 200, 200, 302, 401, 422, 481, 486, 491, 603][seeded.below(13)];
-        return respond(last, status, ["p", "p", "p", "q"][seeded.below(4)], body);
+        let tag = ["p", "p", "p", "q"][seeded.below(4)];
+        if (101..200).contains(&status) && seeded.below(2) == 0 {
+            return reliably(last, status, tag, 1 + seeded.below(3) as u32, body);
+        }
+        return respond(last, status, tag, body);
     }
     let cseq = message.cseq().map_or(1, |cseq| cseq.number);
-    match seeded.below(9) {
+    match seeded.below(11) {
         0 => from_peer(&message, "CANCEL", cseq, ""),
         1 | 2 if !message.is_request() => from_peer(&message, "ACK", cseq, body),
         3 if seeded.below(3) == 0 => from_peer(&message, "BYE", step, ""),
         3 | 4 => from_peer(&message, "INVITE", step, body),
         5 => from_peer(&message, "UPDATE", step, body),
         6 => from_peer(&message, "INFO", step, "x"),
-        7 => from_peer(&message, "REFER", step, ""),
+        7 => from_peer(&message, "REFER", step, "").replacen("Contact", "Refer-To: <sip:c@d>\r\nContact", 1),
+        8 => from_peer(&message, "PRACK", step, body).replacen("Contact", &rack(&message), 1),
+        9 => from_peer(&message, "NOTIFY", step, "x").replacen("Contact", "Event: refer\r\nContact", 1),
         _ => register(step, ["*", "<sip:a@b.invalid>"][seeded.below(2)], ""),
     }
+}
+
+/// The RAck of a reliable answer that was heard, as a line before Contact.
+fn rack(heard: &Message<'_>) -> String {
+    let rseq = heard.header(Name::RSeq).unwrap_or("1");
+    format!("RAck: {rseq} {} INVITE\r\nContact", heard.cseq().map_or(1, |cseq| cseq.number))
 }
 
 /// A request of the peer in the call that `heard` belongs to. CANCEL, and some ACKs, share the INVITE's branch.
@@ -135,7 +147,10 @@ fn from_peer(heard: &Message<'_>, method: &str, cseq: u32, body: &str) -> String
 fn order(seeded: &mut Seeded, dialogs: &[DialogId]) -> SipCommand {
     let dialog = dialogs.get(seeded.below(dialogs.len())).copied().unwrap_or(DialogId(2));
     let sdp = || ANSWER.to_owned();
-    match seeded.below(10) {
+    match seeded.below(13) {
+        10 => SipCommand::Progress { dialog, status: 183, sdp: Some(sdp()) },
+        11 => SipCommand::Refer { dialog, to: "sip:c@example.com".into(), replaces: None },
+        12 => SipCommand::ReferProgress { dialog, refer: ReferId(7), status: 200, reason: None },
         0 => SipCommand::Progress { dialog, status: 180, sdp: None },
         1 | 2 => SipCommand::Accept { dialog, sdp: sdp() },
         3 if seeded.below(4) == 0 => SipCommand::Reject { dialog, status: 486, reason: None },
@@ -214,8 +229,18 @@ fn mutated_conversations_never_panic_tell_each_end_once_and_leave_nothing() {
         assert!(bench.endpoint.is_idle(), "round {round} left {:?}", bench.endpoint.sizes());
         assert_eq!(bench.endpoint.sizes().index_entries, 0, "round {round}");
     }
-    for kind in ["Incoming", "Progress", "Answered", "Failed", "Reoffer", "ReinviteAnswered", "ReinviteFailed", "Info"]
-    {
+    for kind in [
+        "Incoming",
+        "Progress",
+        "Answered",
+        "Failed",
+        "Reoffer",
+        "ReinviteAnswered",
+        "ReinviteFailed",
+        "Info",
+        "Referred",
+        "ReferResult",
+    ] {
         assert!(kinds.get(kind).is_some_and(|count| *count >= 20), "conversations reach {kind}: {kinds:?}");
     }
 }
@@ -238,7 +263,9 @@ fn note(events: &[SipEvent], open: &mut Vec<DialogId>, ended: &mut Vec<DialogId>
             | SipEvent::Reoffer { dialog, .. }
             | SipEvent::ReinviteAnswered { dialog, .. }
             | SipEvent::ReinviteFailed { dialog, .. }
-            | SipEvent::Info { dialog, .. } => dialog,
+            | SipEvent::Info { dialog, .. }
+            | SipEvent::Referred { dialog, .. }
+            | SipEvent::ReferResult { dialog, .. } => dialog,
             SipEvent::Registered { .. }
             | SipEvent::RegistrationState { .. }
             | SipEvent::TrunkHealth { .. }

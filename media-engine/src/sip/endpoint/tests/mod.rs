@@ -1,11 +1,18 @@
 //! The endpoint against hand-written peers, under virtual time.
 
+mod again;
 mod calls;
+mod conformance;
 mod connecting;
+mod early;
+mod glare;
 mod hostile;
+mod pairs;
+mod referring;
 mod refusals;
 mod registering;
 mod registration;
+mod reliable;
 mod sessions;
 mod trunking;
 
@@ -216,6 +223,56 @@ pub(super) fn in_dialog(n: u32, method: &str, cseq: u32, to_tag: &str, body: &st
 pub(super) fn with_body(head: &str, body: &str) -> String {
     let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
     format!("{head}{kind}Content-Length: {}\r\n\r\n{body}", body.len())
+}
+
+/// An INVITE of a caller that knows (`Supported`) or wants (`Require`) reliable provisional answers.
+pub(super) fn reliable_invite(n: u32, demand: &str) -> String {
+    invite(n).replacen("Max-Forwards", &format!("{demand}: 100rel\r\nMax-Forwards"), 1)
+}
+
+/// The PRACK of a reliable provisional answer to call `n`.
+pub(super) fn prack(n: u32, cseq: u32, answer: &str, body: &str) -> String {
+    let (rseq, tag) = (header(answer, Name::RSeq).unwrap(), tag_of(answer));
+    in_dialog(n, "PRACK", cseq, &tag, body).replacen("Contact", &format!("RAck: {rseq} 1 INVITE\r\nContact"), 1)
+}
+
+/// A reliable provisional answer to a request of ours.
+pub(super) fn reliably(request: &str, status: u16, tag: &str, rseq: u32, body: &str) -> String {
+    let rseq = format!("Require: 100rel\r\nRSeq: {rseq}\r\nContent-Length");
+    respond(request, status, tag, body).replacen("Content-Length", &rseq, 1)
+}
+
+/// An order to call the trunk.
+pub(super) fn call_trunk() -> (DialogId, SipCommand) {
+    let target = Target::Trunk { name: "carrier".into(), user: "+15550142".into() };
+    let (dialog, from_user, sdp) = (DialogId::outgoing(), "+15550100".into(), OFFER.into());
+    let order = SipCommand::Invite {
+        dialog,
+        target,
+        from_user,
+        from_display: None,
+        anonymous: false,
+        headers: vec![],
+        sdp,
+        webrtc_sdp: None,
+    };
+    (dialog, order)
+}
+
+/// A request of the callee in a dialog of a call of ours.
+pub(super) fn from_callee(invite: &str, method: &str, cseq: u32, tag: &str, body: &str) -> String {
+    let invite = Message::parse(invite.as_bytes()).unwrap();
+    let header = |name| invite.header(name).unwrap().to_owned();
+    let head = format!(
+        "{method} sip:+15550100@192.0.2.1:5060 SIP/2.0\r\n\
+         Via: SIP/2.0/UDP 198.51.100.7:5060;branch=z9hG4bKc{tag}{cseq}{method};rport\r\nMax-Forwards: 70\r\n\
+         From: {};tag={tag}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {cseq} {method}\r\n\
+         Contact: <sip:moved-{tag}@198.51.100.7:5060>\r\n",
+        header(Name::To),
+        header(Name::From),
+        header(Name::CallId),
+    );
+    with_body(&head, body)
 }
 
 /// An answer to a request of ours.

@@ -67,8 +67,8 @@ fn offers_from_both_sides_at_once_are_491() {
     bench.receive(&trunk(), &in_dialog(1, "INVITE", 2, &tag, "").replace("INVITE", "ACK"));
     bench.receive(&trunk(), &in_dialog(1, "UPDATE", 3, &tag, OFFER));
     assert_eq!(bench.lines(), ["SIP/2.0 491 Request Pending"]);
-    bench.receive(&trunk(), &respond(&ours, 491, "", ""));
-    assert_eq!(bench.events, [SipEvent::ReinviteFailed { dialog, status: 491 }]);
+    bench.receive(&trunk(), &respond(&ours, 488, "", ""));
+    assert_eq!(bench.events, [SipEvent::ReinviteFailed { dialog, status: 488 }]);
     bench.receive(&trunk(), &in_dialog(1, "INVITE", 4, &tag, OFFER));
     bench.command(SipCommand::Reinvite { dialog, sdp: OFFER.into() });
     assert_eq!(bench.events, [SipEvent::ReinviteFailed { dialog, status: 491 }], "ours has to wait for the answer");
@@ -177,7 +177,7 @@ fn a_peer_that_wants_us_to_refresh_gets_updates() {
         let update = bench.only().to_owned();
         assert!(update.starts_with("UPDATE "));
         assert_eq!(header(&update, Name::SessionExpires).as_deref(), Some("1800;refresher=uac"));
-        bench.receive(&trunk(), &respond(&update, 200, "", ""));
+        bench.receive(&trunk(), &accepted(&update, "1800;refresher=uac", ""));
     }
     bench.wait(secs(900));
     let update = bench.only().to_owned();
@@ -187,17 +187,97 @@ fn a_peer_that_wants_us_to_refresh_gets_updates() {
 }
 
 #[test]
-fn too_small_an_interval_is_422_and_one_we_could_not_keep_is_not_promised() {
+fn too_small_an_interval_is_422() {
     let mut bench = Bench::new();
     bench.receive(&trunk(), &with_session(&invite(1), "60"));
     assert_eq!(header(bench.find("SIP/2.0 422"), Name::MinSe).as_deref(), Some("90"));
     assert!(bench.events.is_empty());
-    let without_update = with_session(&invite(2), "1800;refresher=uas").replace(", UPDATE", "");
-    bench.receive(&trunk(), &without_update);
-    let SipEvent::Incoming { dialog, .. } = bench.events[0] else { panic!() };
-    bench.command(SipCommand::Accept { dialog, sdp: ANSWER.into() });
-    assert_eq!(header(bench.only(), Name::SessionExpires), None);
     bench.assert_rests();
+}
+
+/// An answered incoming call whose caller wants us to refresh.
+fn refreshed_by_us(bench: &mut Bench, invite: &str) -> (DialogId, String) {
+    bench.receive(&trunk(), &with_session(invite, "1800;refresher=uas"));
+    let SipEvent::Incoming { dialog, .. } = bench.events[0] else { panic!("{:?}", bench.events) };
+    bench.command(SipCommand::Accept { dialog, sdp: ANSWER.into() });
+    let tag = tag_of(bench.only());
+    bench.receive(&trunk(), &in_dialog(1, "ACK", 1, &tag, ""));
+    (dialog, tag)
+}
+
+fn accepted(request: &str, session: &str, body: &str) -> String {
+    respond(request, 200, "t", body).replacen("Contact", &format!("Session-Expires: {session}\r\nContact"), 1)
+}
+
+#[test]
+fn a_peer_without_update_is_refreshed_by_re_invite_with_the_same_session() {
+    let mut bench = Bench::new();
+    let (dialog, _) = refreshed_by_us(&mut bench, &invite(1).replace(", UPDATE", ""));
+    for _ in 0..3 {
+        bench.wait(secs(900));
+        let again = bench.only().to_owned();
+        assert!(again.starts_with("INVITE ") && again.ends_with(ANSWER), "unchanged, its version too");
+        assert_eq!(header(&again, Name::SessionExpires).as_deref(), Some("1800;refresher=uac"));
+        let ok = accepted(&again, "1800;refresher=uac", OFFER).replace("Allow: INVITE, UPDATE", "Allow: INVITE");
+        bench.receive(&trunk(), &ok);
+        assert!(bench.only().starts_with("ACK ") && bench.events.is_empty(), "nobody needs to know");
+    }
+    bench.wait(secs(900));
+    let again = bench.only().to_owned();
+    bench.receive(&trunk(), &respond(&again, 408, "", ""));
+    assert!(bench.find("BYE ").contains("call1"));
+    assert!(matches!(&bench.events[..], [SipEvent::Ended { dialog: d, reason: Some(_) }] if *d == dialog));
+    bench.assert_rests();
+}
+
+#[test]
+fn a_refresh_that_fails_ends_the_call_before_the_session_does() {
+    let mut bench = Bench::new();
+    let (dialog, _) = refreshed_by_us(&mut bench, &invite(1));
+    bench.wait(secs(900));
+    let update = bench.only().to_owned();
+    bench.receive(&trunk(), &respond(&update, 500, "", ""));
+    assert!(bench.wait(secs(867)).events.is_empty() && bench.sent.is_empty());
+    bench.wait(secs(2));
+    assert!(bench.lines()[0].starts_with("BYE "), "32 s before the end");
+    assert!(matches!(&bench.events[..], [SipEvent::Ended { dialog: d, reason: Some(_) }] if *d == dialog));
+    bench.assert_rests();
+}
+
+#[test]
+fn a_refresh_that_is_too_small_is_sent_once_more_with_the_interval_asked_for() {
+    let mut bench = Bench::new();
+    let (dialog, _) = refreshed_by_us(&mut bench, &invite(1));
+    bench.wait(secs(900));
+    let small = |request: &str| respond(request, 422, "", "").replacen("Contact", "Min-SE: 4000\r\nContact", 1);
+    let update = bench.only().to_owned();
+    bench.receive(&trunk(), &small(&update));
+    let again = bench.only().to_owned();
+    assert_eq!(header(&again, Name::SessionExpires).as_deref(), Some("4000;refresher=uac"));
+    bench.receive(&trunk(), &small(&again));
+    assert!(bench.sent.is_empty(), "once");
+    bench.command(SipCommand::Bye { dialog, reason: None });
+    bench.assert_rests();
+}
+
+#[test]
+fn the_answer_to_our_call_says_who_refreshes() {
+    for (session, we_refresh) in [("1800;refresher=uac", true), ("1800;refresher=uas", false), ("1800", true)] {
+        let mut bench = Bench::new();
+        let (_, order) = call_trunk();
+        let sent = bench.command(order).only().to_owned();
+        assert!(header(&sent, Name::Supported).unwrap().contains("timer"));
+        bench.receive(&trunk(), &accepted(&sent, session, ANSWER));
+        bench.wait(secs(901));
+        assert_eq!(bench.lines().iter().any(|line| line.starts_with("UPDATE ")), we_refresh, "{session}");
+        if !we_refresh {
+            bench.wait(secs(866));
+            assert!(bench.sent.is_empty());
+            assert!(bench.wait(secs(2)).lines()[0].starts_with("BYE "));
+        }
+        bench.wait(secs(900));
+        bench.assert_rests();
+    }
 }
 
 #[test]

@@ -1,0 +1,123 @@
+//! Refused INVITEs that are sent once more, changed as the refusal asks for.
+//!
+//! ```text
+//!   422 ─▶ with the interval that the callee wants (RFC 4028 section 7.4)
+//!   3xx ─▶ to its contacts, one after the other, as long as they are the same trunk (RFC 3261 section 8.1.3.4)
+//! ```
+//! The new INVITE has the Call-ID, From and To of the old one, the next CSeq, and takes its place in the call.
+//!
+//! Not here: challenges, and destinations that fail over.
+
+use std::time::Instant;
+
+use super::Endpoint;
+use super::early::EarlyDialogs;
+use super::flow::{Flow, Transport};
+use super::legs::LegState;
+use super::session::{INTERVAL, min_se};
+use super::tables::{Client, ClientUser};
+use super::{SDP, TagOwner};
+use crate::sip::header::Name;
+use crate::sip::message::{Message, Method};
+use crate::sip::uri::Uri;
+use crate::sip::write::RequestBuilder;
+
+/// Most contacts of a redirection that are tried.
+const MAX_CONTACTS: usize = 5;
+
+/// What is other in an INVITE that is sent again.
+struct Change<'c> {
+    flow: Flow,
+    /// The Request-URI, when it changes.
+    uri: Option<&'c str>,
+    /// Headers, in place of those with the same name.
+    headers: &'c [(Name, String)],
+}
+
+impl Endpoint {
+    /// A refusal of a wanted INVITE: whether it was sent again instead of being told.
+    pub(super) fn call_again(
+        &mut self,
+        client: &mut Client,
+        response: &Message<'_>,
+        status: u16,
+        now: Instant,
+    ) -> bool {
+        let ClientUser::Fork(fork) = &mut client.user else { return false };
+        let request = std::mem::take(&mut fork.request);
+        if fork.abandoned || !self.has_room() {
+            return false;
+        }
+        if status == 422 && !fork.raised {
+            fork.raised = true;
+            let least = min_se(response).as_secs();
+            let session = (Name::SessionExpires, least.max(u64::from(INTERVAL)).to_string());
+            let headers = [session, (Name::MinSe, least.to_string())];
+            let change = Change { flow: client.flow, uri: None, headers: &headers };
+            return self.send_again(client, &request, change, now);
+        }
+        if (300..400).contains(&status) && fork.contacts.is_none() {
+            fork.contacts = Some(self.usable_contacts(&client.flow, response));
+        }
+        let next = fork.contacts.as_mut().filter(|_| status < 600).and_then(|contacts| contacts.pop());
+        let Some((uri, flow)) = next else { return false };
+        self.send_again(client, &request, Change { flow, uri: Some(&uri), headers: &[] }, now)
+    }
+
+    /// The contacts of a redirection that may be called, the last one first: at addresses of the trunk that redirects.
+    fn usable_contacts(&self, flow: &Flow, response: &Message<'_>) -> Vec<(String, Flow)> {
+        let trunk =
+            self.trunks.iter().map(|state| &state.trunk).find(|trunk| trunk.addresses.contains(&flow.peer.ip()));
+        let (Some(trunk), Transport::Udp) = (trunk, flow.transport) else { return Vec::new() };
+        let usable = |uri: &Uri<'_>| {
+            let ip = uri.host.ip().filter(|ip| trunk.addresses.contains(ip) && ip.is_ipv4() == flow.local.is_ipv4())?;
+            let udp = uri.transport().is_none_or(|transport| transport.eq_ignore_ascii_case("udp"));
+            let plain = uri.as_str().starts_with("sip:") && uri.headers.is_none() && udp;
+            plain.then(|| flow.towards((ip, uri.port.unwrap_or(5060)).into()))
+        };
+        let contacts = response.contacts().filter_map(|contact| {
+            let contact = contact.ok()?;
+            let uri = contact.address()?.uri;
+            Some((uri.as_str().to_owned(), usable(&uri)?))
+        });
+        let mut contacts: Vec<_> = contacts.take(MAX_CONTACTS).collect();
+        contacts.reverse();
+        contacts
+    }
+
+    /// Sends the INVITE again; the new transaction takes the place of the old one.
+    fn send_again(&mut self, client: &mut Client, request: &[u8], change: Change<'_>, now: Instant) -> bool {
+        let Ok(invite) = Message::parse(request) else { return false };
+        let ClientUser::Fork(fork) = &mut client.user else { return false };
+        let old_uri = invite.request_uri().map_or("", |uri| uri.as_str());
+        let cseq = invite.cseq().map_or(0, |cseq| cseq.number).saturating_add(1);
+        let branch = self.tokens.branch();
+        let uri = change.uri.unwrap_or(old_uri);
+        let mut again = RequestBuilder::new("INVITE", uri).header("Via", self.via(&change.flow, &branch));
+        let written = [Name::Via, Name::CSeq, Name::ContentType, Name::ContentLength];
+        for (name, value) in invite.all_headers() {
+            let known = Name::parse(name);
+            let changed = known != Name::Other && change.headers.iter().any(|(name, _)| *name == known);
+            if !(changed || written.contains(&known)) {
+                again = again.header(name, value);
+            }
+        }
+        for (name, value) in change.headers {
+            again = again.header(name.as_str(), value);
+        }
+        let bytes = again.header("CSeq", format_args!("{cseq} INVITE")).body(SDP, invite.body()).build();
+        fork.provisional = false;
+        fork.early = EarlyDialogs::default();
+        let (dialog, tag) = (fork.dialog, fork.local_tag.clone());
+        let trunk = fork.place.as_ref().map(|place| place.trunk);
+        let user = std::mem::replace(&mut client.user, ClientUser::Nobody);
+        let new = self.start_client_of(trunk, change.flow, &branch, Method::Invite, bytes, user, now);
+        self.tags.insert(tag, TagOwner::Fork(new));
+        if let Some(LegState::Calling(calling)) = self.legs.get_mut(&dialog).map(|leg| &mut leg.state) {
+            for fork in calling.forks.iter_mut().filter(|(fork, _)| *fork == client.id) {
+                *fork = (new, change.flow);
+            }
+        }
+        true
+    }
+}

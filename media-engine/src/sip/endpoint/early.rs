@@ -1,0 +1,293 @@
+//! Early dialogs of our calls: each To tag in the provisional answers to one INVITE is a dialog of its own
+//! (RFC 3261 section 12.1.2), with its route set, target, RSeq and session description.
+//!
+//! ```text
+//!   18x ─▶ early dialog of its To tag ─┬─ Require: 100rel ─▶ PRACK        BYE ─▶ this early dialog alone is over
+//!                                      └─ news ─▶ Progress                2xx ─▶ the call's dialog
+//! ```
+//!
+//! Not here: provisional answers of ours (`reliable`), what becomes of the INVITE (`outgoing`).
+//! Sources: RFC 3262 section 4, RFC 3311 section 5.
+
+use std::time::Instant;
+
+use super::command::DialogId;
+use super::event::SipEvent;
+use super::flow::Flow;
+use super::legs::{Calling, EarlyOffer, LegState, PeerOffer};
+use super::registration::has_option;
+use super::requests::{BadBody, session_description};
+use super::tables::{Client, ClientId, ClientUser, Fork};
+use super::{ALLOW, Endpoint, SUPPORTED};
+use crate::sip::dialog::Dialog;
+use crate::sip::header::{Name, parse_digits};
+use crate::sip::message::{Message, Method};
+use crate::sip::write::RequestBuilder;
+
+/// Most early dialogs of one INVITE; provisional answers of further ones are counted and dropped.
+const MAX_EARLY: usize = 16;
+
+/// The early dialogs of one INVITE.
+#[derive(Default)]
+pub(super) struct EarlyDialogs(Vec<Early>);
+
+pub(super) struct Early {
+    pub(super) dialog: Dialog,
+    /// Its number among those of the call.
+    pub(super) fork: u32,
+    /// The callee's latest session description.
+    pub(super) sdp: Option<String>,
+    /// RSeq of the last reliable answer taken, and its PRACK.
+    acknowledged: Option<(u32, ClientId)>,
+    /// The answer to our offer came reliably: the callee may offer anew.
+    pub(super) settled: bool,
+}
+
+/// How a provisional answer stands to those before it (RFC 3262 section 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    Unreliable,
+    Next(u32),
+    Repeated(u32, ClientId),
+    Unexpected,
+}
+
+impl EarlyDialogs {
+    /// Takes out the early dialog with this To tag.
+    pub(super) fn take(&mut self, tag: &str) -> Option<Early> {
+        let place = self.0.iter().position(|early| *early.dialog.remote_tag == *tag)?;
+        Some(self.0.swap_remove(place))
+    }
+
+    fn of_request(&mut self, request: &Message<'_>) -> Option<&mut Early> {
+        self.0.iter_mut().find(|early| early.dialog.is_of(request))
+    }
+
+    /// Finds or makes the early dialog of a provisional answer; `None`: there are too many.
+    fn of_answer(
+        &mut self,
+        calling: &mut Calling,
+        (local, contact): (&str, &str),
+        flow: &Flow,
+        answer: &Message<'_>,
+    ) -> Option<&mut Early> {
+        let tag = answer.to().ok().and_then(|to| to.tag()).unwrap_or_default();
+        if let Some(place) = self.0.iter().position(|early| *early.dialog.remote_tag == *tag) {
+            let early = &mut self.0[place];
+            early.dialog.refresh(answer, *flow);
+            return Some(early);
+        }
+        if self.0.len() >= MAX_EARLY {
+            return None;
+        }
+        let dialog = Dialog::uac(answer, local, *flow, contact);
+        let fork = calling.early_count;
+        calling.early_count += 1;
+        self.0.push(Early { dialog, fork, sdp: None, acknowledged: None, settled: false });
+        self.0.last_mut()
+    }
+}
+
+impl Early {
+    fn order_of(&self, answer: &Message<'_>) -> Order {
+        if !has_option(answer, Name::Require, "100rel") {
+            return Order::Unreliable;
+        }
+        match (answer.header(Name::RSeq).and_then(parse_digits), self.acknowledged) {
+            (Some(rseq @ 1..), None) => Order::Next(rseq),
+            (Some(rseq), Some((last, prack))) if rseq == last => Order::Repeated(rseq, prack),
+            (Some(rseq), Some((last, _))) if last.checked_add(1) == Some(rseq) => Order::Next(rseq),
+            _ => Order::Unexpected,
+        }
+    }
+}
+
+impl Endpoint {
+    /// A provisional answer beyond 100 to an INVITE that is still wanted.
+    pub(super) fn fork_progress(
+        &mut self,
+        fork: &mut Fork,
+        flow: &Flow,
+        response: &Message<'_>,
+        status: u16,
+        now: Instant,
+    ) {
+        let id = fork.dialog;
+        let Some(LegState::Calling(calling)) = self.legs.get_mut(&id).map(|leg| &mut leg.state) else { return };
+        let Some(early) = fork.early.of_answer(calling, (&fork.local, &fork.contact), flow, response) else {
+            self.overflows += 1;
+            return;
+        };
+        let order = early.order_of(response);
+        match order {
+            Order::Unreliable => {}
+            Order::Unexpected => return,
+            Order::Repeated(_, prack) if self.tables.client_is_known(prack) => return,
+            Order::Next(rseq) | Order::Repeated(rseq, _) => {
+                let cseq = response.cseq().map_or(0, |cseq| cseq.number);
+                if !self.has_room() {
+                    return;
+                }
+                early.acknowledged = Some((rseq, self.send_prack(&mut early.dialog, rseq, cseq, now)));
+            }
+        }
+        let told = session_description(response).unwrap_or_default();
+        let described = told.is_some();
+        // Once settled, further descriptions in answers mean nothing (RFC 3261 section 13.2.1).
+        let sdp = told.filter(|sdp| !early.settled && early.sdp.as_ref() != Some(sdp));
+        if let Some(sdp) = &sdp {
+            early.sdp = Some(sdp.clone());
+        }
+        early.settled |= described && order != Order::Unreliable;
+        let fork = early.fork;
+        let Some(LegState::Calling(calling)) = self.legs.get_mut(&id).map(|leg| &mut leg.state) else { return };
+        if sdp.is_some() || calling.progress != status {
+            calling.progress = status;
+            self.event(SipEvent::Progress { dialog: id, status, sdp, fork });
+        }
+    }
+
+    fn send_prack(&mut self, dialog: &mut Dialog, rseq: u32, cseq: u32, now: Instant) -> ClientId {
+        let finish = |request: RequestBuilder, _: &Dialog| request.header("RAck", format_args!("{rseq} {cseq} INVITE"));
+        self.request_in_dialog(dialog, Method::Prack, ClientUser::Nobody, finish, now)
+    }
+
+    /// A request of the callee before its answer.
+    pub(super) fn receive_early(
+        &mut self,
+        flow: &Flow,
+        request: &Message<'_>,
+        bytes: &[u8],
+        method: Method<'_>,
+        id: ClientId,
+        now: Instant,
+    ) {
+        let Some(mut client) = self.tables.client_take(id) else { return };
+        self.early_request(&mut client, flow, request, bytes, method, now);
+        self.tables.client_put_back(client);
+    }
+
+    fn early_request(
+        &mut self,
+        client: &mut Client,
+        flow: &Flow,
+        request: &Message<'_>,
+        bytes: &[u8],
+        method: Method<'_>,
+        now: Instant,
+    ) {
+        let client_id = client.id;
+        let ClientUser::Fork(fork) = &mut client.user else { return };
+        let Some(early) = fork.early.of_request(request) else {
+            return match method {
+                Method::Options => self.reply(flow, request, self.abilities(flow, request)),
+                _ => self.refuse(flow, request, 481, "no_dialog"),
+            };
+        };
+        let cseq = request.cseq().map_or(0, |cseq| cseq.number);
+        if early.dialog.remote_cseq.is_some_and(|last| cseq <= last) {
+            return self.refuse(flow, request, 500, "cseq");
+        }
+        match method {
+            Method::Bye => {
+                self.answer(flow, request, self.response(flow, request, 200), now);
+                let ended = early.fork;
+                let tag = early.dialog.remote_tag.clone();
+                fork.early.take(&tag);
+                self.drop_early_offer(fork.dialog, client_id, Some(ended), now);
+            }
+            Method::Options => self.reply(flow, request, self.abilities(flow, request)),
+            // Our INVITE has no final answer yet (RFC 3261 section 14.2).
+            Method::Invite => self.refuse(flow, request, 491, "invite_pending"),
+            Method::Update | Method::Info if !self.has_room() => self.refuse(flow, request, 503, "full"),
+            Method::Info => {
+                early.dialog.remote_cseq = Some(cseq);
+                self.answer(flow, request, self.response(flow, request, 200), now);
+            }
+            Method::Update => {
+                early.dialog.remote_cseq = Some(cseq);
+                early.dialog.refresh(request, *flow);
+                self.early_update((client_id, fork.dialog), early, flow, request, bytes, now);
+            }
+            Method::Other(_) => self.refuse(flow, request, 501, "unknown_method"),
+            Method::Prack => self.refuse(flow, request, 481, "prack"),
+            _ => self.refuse(flow, request, 405, "method"),
+        }
+    }
+
+    /// UPDATE of a callee (RFC 3311 section 5.2).
+    fn early_update(
+        &mut self,
+        (client, id): (ClientId, DialogId),
+        early: &mut Early,
+        flow: &Flow,
+        update: &Message<'_>,
+        bytes: &[u8],
+        now: Instant,
+    ) {
+        let sdp = match session_description(update) {
+            Ok(sdp) => sdp,
+            Err(BadBody(status)) => return self.refuse_in_dialog(flow, update, bytes, id, (status, "body"), now),
+        };
+        let Some(sdp) = sdp else {
+            let response = self.response(flow, update, 200).header("Contact", &early.dialog.contact);
+            return self.answer(flow, update, response.header("Allow", ALLOW).header("Supported", SUPPORTED), now);
+        };
+        let refusal = match self.legs.get(&id).map(|leg| &leg.state) {
+            // Our offer in the INVITE is not answered for certain.
+            _ if !early.settled => Some((491, "early_offer")),
+            Some(LegState::Calling(calling)) if calling.peer_offer.is_none() => None,
+            _ => Some((500, "offer_pending")),
+        };
+        if let Some(refusal) = refusal {
+            return self.refuse_in_dialog(flow, update, bytes, id, refusal, now);
+        }
+        let server = self.open_non_invite(flow, update, Method::Update, bytes, id);
+        let Some(LegState::Calling(calling)) = self.legs.get_mut(&id).map(|leg| &mut leg.state) else { return };
+        calling.peer_offer = Some(EarlyOffer { server, client, fork: early.fork, sdp: sdp.clone() });
+        self.event(SipEvent::Reoffer { dialog: id, sdp });
+    }
+
+    /// The engine answers (`Ok`) or refuses a callee's offer.
+    pub(super) fn answer_calling_offer(&mut self, id: DialogId, verdict: Result<String, u16>, now: Instant) {
+        let Some(LegState::Calling(calling)) = self.legs.get_mut(&id).map(|leg| &mut leg.state) else { return };
+        let Some(offer) = calling.peer_offer.take() else { return };
+        let Some(mut client) = self.tables.client_take(offer.client) else {
+            self.respond(offer.server, 487, None, |response, _| response, now);
+            return;
+        };
+        if let ClientUser::Fork(fork) = &mut client.user
+            && let Some(early) = fork.early.0.iter_mut().find(|early| early.fork == offer.fork)
+        {
+            if verdict.is_ok() {
+                early.sdp = Some(offer.sdp);
+            }
+            self.answer_update(offer.server, &early.dialog.contact, verdict, now);
+        }
+        self.tables.client_put_back(client);
+    }
+
+    /// An early dialog (or with `None` all of an INVITE) is over: its offer is not to be answered any more.
+    pub(super) fn drop_early_offer(&mut self, id: DialogId, client: ClientId, fork: Option<u32>, now: Instant) {
+        let Some(LegState::Calling(calling)) = self.legs.get_mut(&id).map(|leg| &mut leg.state) else { return };
+        let over = |offer: &mut EarlyOffer| offer.client == client && fork.is_none_or(|fork| fork == offer.fork);
+        if let Some(offer) = calling.peer_offer.take_if(over) {
+            self.respond(offer.server, 487, None, |response, _| response, now);
+        }
+    }
+
+    /// The call is answered in the early dialog with this number: its open offer goes on, that of another one ends.
+    pub(super) fn keep_early_offer(
+        &mut self,
+        offer: Option<EarlyOffer>,
+        answered: Option<(ClientId, u32)>,
+        now: Instant,
+    ) -> Option<PeerOffer> {
+        let EarlyOffer { server, client, fork, .. } = offer?;
+        if Some((client, fork)) == answered {
+            return Some(PeerOffer { server, cseq: 0, is_invite: false, session: None });
+        }
+        self.respond(server, 487, None, |response, _| response, now);
+        None
+    }
+}

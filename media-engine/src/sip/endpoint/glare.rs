@@ -1,0 +1,97 @@
+//! Offers from both sides at once (RFC 3261 section 14.1).
+//!
+//! ```text
+//!   our re-INVITE ── 491 ──▶ waits 2.1 s to 4 s (the call is ours) or 0 to 2 s ──▶ re-INVITE again
+//!                                  └─ the peer's offer is agreed meanwhile ─▶ the engine hears 491
+//! ```
+//! The engine hears of a refusal only when trying again is of no use: then its offer is outdated, or was refused with
+//! 491 three times.
+
+use std::time::{Duration, Instant};
+
+use super::command::DialogId;
+use super::event::SipEvent;
+use super::legs::{LegState, OurOffer, Talking};
+use super::{Endpoint, Timeout};
+
+/// How often an offer is sent.
+const MAX_TRIES: u8 = 3;
+
+impl OurOffer {
+    /// An offer of the engine.
+    pub(super) fn of_engine(sdp: String) -> OurOffer {
+        OurOffer { sdp, sent: None, tries: 0, refreshes: false }
+    }
+
+    /// The present session, offered again to keep it alive.
+    pub(super) fn refresh(sdp: String) -> OurOffer {
+        OurOffer { refreshes: true, ..OurOffer::of_engine(sdp) }
+    }
+}
+
+impl Talking {
+    /// Whether an offer of ours could leave now.
+    pub(super) fn may_offer(&self) -> bool {
+        self.peer_offer.is_none() && self.our_offer.is_none() && self.unacknowledged.is_none()
+    }
+
+    /// Whether our offer is under way.
+    pub(super) fn has_offered(&self) -> bool {
+        self.our_offer.as_ref().is_some_and(|offer| offer.sent.is_some())
+    }
+}
+
+impl Endpoint {
+    /// 491: the offer waits for its next try, unless there have been enough.
+    pub(super) fn offer_again_later(&mut self, id: DialogId, mut offer: OurOffer, now: Instant) {
+        if offer.tries >= MAX_TRIES {
+            return self.offer_failed(id, &offer, 491);
+        }
+        let tens = if id.is_outgoing() { 210 + self.tokens.below(191) } else { self.tokens.below(201) };
+        offer.sent = None;
+        let Some(mut leg) = self.legs.remove(&id) else { return };
+        if let LegState::Talking(talking) = &mut leg.state {
+            talking.our_offer = Some(offer);
+        }
+        let mut timer = leg.offer_timer.take();
+        self.rearm_after(&mut timer, Duration::from_millis(10) * tens, now, Timeout::Offer(id));
+        leg.offer_timer = timer;
+        self.legs.insert(id, leg);
+    }
+
+    /// The next try is due.
+    pub(super) fn offer_timer(&mut self, id: DialogId, now: Instant) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        leg.offer_timer = None;
+        let open = leg.is_open();
+        let Some(offer) = self.talking(id).and_then(|talking| talking.our_offer.take_if(|offer| offer.sent.is_none()))
+        else {
+            return;
+        };
+        if !open {
+            return;
+        }
+        if !self.talking(id).is_some_and(|talking| talking.may_offer()) {
+            return self.offer_again_later(id, OurOffer { tries: offer.tries.saturating_add(1), ..offer }, now);
+        }
+        if !self.has_room() {
+            return self.offer_failed(id, &offer, 503);
+        }
+        self.send_offer(id, offer, now);
+    }
+
+    /// The peer's offer was agreed while ours waited: ours was made for a session that is no more.
+    pub(super) fn outdate_offer(&mut self, id: DialogId) {
+        let waiting = self.talking(id).and_then(|talking| talking.our_offer.take_if(|offer| offer.sent.is_none()));
+        if let Some(offer) = waiting {
+            self.offer_failed(id, &offer, 491);
+        }
+    }
+
+    /// The engine hears of the refusal of its offer; a refresh is nobody's business.
+    pub(super) fn offer_failed(&mut self, id: DialogId, offer: &OurOffer, status: u16) {
+        if !offer.refreshes {
+            self.event(SipEvent::ReinviteFailed { dialog: id, status });
+        }
+    }
+}

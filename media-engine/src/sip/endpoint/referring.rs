@@ -1,0 +1,253 @@
+//! Transfers: REFER both ways, and the NOTIFY requests that tell how they go (RFC 3515, RFC 4488).
+//!
+//! ```text
+//!   peer's REFER ─▶ 202, NOTIFY 100, Referred ── ReferProgress … final ──▶ NOTIFY terminated
+//!   our Refer ─▶ REFER ─▶ 2xx ─▶ NOTIFY … final ─▶ ReferResult
+//! ```
+//!
+//! - Within a dialog only: being in it is what authorises a REFER.
+//! - One in each direction at a time in a dialog; the peer's further ones get 491.
+//! - A subscription ends with its dialog: after BYE nobody is notified.
+//!
+//! Not here: what a transfer does to a call (`engine`).
+
+use std::time::Instant;
+
+use super::command::{DialogId, ReferId, Replaces};
+use super::event::SipEvent;
+use super::flow::Flow;
+use super::incoming::joined;
+use super::legs::LegState;
+use super::status::phrase;
+use super::tables::ClientUser;
+use super::{ALLOW, Endpoint, SUPPORTED};
+use crate::sip::dialog::Dialog;
+use crate::sip::header::{Name, NameAddr};
+use crate::sip::message::{Message, Method, Start};
+use crate::sip::uri::{Uri, decode_escapes, escape_header};
+use crate::sip::write::RequestBuilder;
+
+/// How long a subscription without news is promised to last, in seconds.
+const EXPIRES: u32 = 180;
+const SIPFRAG: &str = "message/sipfrag;version=2.0";
+
+/// The peer's REFER in progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Referred {
+    id: ReferId,
+    /// It wants no NOTIFY (RFC 4488).
+    quiet: bool,
+}
+
+impl Endpoint {
+    /// REFER in an answered call, its CSeq in order.
+    pub(super) fn receive_refer(&mut self, flow: &Flow, refer: &Message<'_>, bytes: &[u8], id: DialogId, now: Instant) {
+        let Some(talking) = self.talking(id) else {
+            return self.refuse_in_dialog(flow, refer, bytes, id, (491, "refer_early"), now);
+        };
+        if talking.referred.is_some() {
+            return self.refuse_in_dialog(flow, refer, bytes, id, (491, "refer_pending"), now);
+        }
+        let (to, replaces) = match referral(refer) {
+            Ok(referral) => referral,
+            Err(refusal) => return self.refuse_in_dialog(flow, refer, bytes, id, refusal, now),
+        };
+        if !self.has_room() {
+            return self.refuse(flow, refer, 503, "full");
+        }
+        let quiet = refer.extension("Refer-Sub").is_some_and(|value| value.trim().eq_ignore_ascii_case("false"));
+        let number = ReferId(refer.cseq().map_or(0, |cseq| cseq.number));
+        let Some(talking) = self.talking(id) else { return };
+        talking.referred = Some(Referred { id: number, quiet });
+        let response = self.response(flow, refer, 202);
+        let response = match self.talking(id) {
+            Some(talking) => response.header("Contact", &talking.dialog.contact),
+            None => response,
+        };
+        let response = response.header("Supported", SUPPORTED).header_opt("Refer-Sub", quiet.then_some("false"));
+        self.answer(flow, refer, response, now);
+        let referred_by = joined(refer, Name::ReferredBy);
+        self.event(SipEvent::Referred { dialog: id, refer: number, to, replaces, referred_by });
+        self.notify(id, 100, phrase(100), now);
+    }
+
+    /// The engine tells how the peer's REFER goes.
+    pub(super) fn refer_progress(
+        &mut self,
+        id: DialogId,
+        refer: ReferId,
+        (status, reason): (u16, Option<&str>),
+        now: Instant,
+    ) {
+        let current = self.talking(id).and_then(|talking| talking.referred).is_some_and(|current| current.id == refer);
+        if current && (100..700).contains(&status) {
+            self.notify(id, status, reason.unwrap_or(phrase(status)), now);
+        }
+    }
+
+    fn notify(&mut self, id: DialogId, status: u16, reason: &str, now: Instant) {
+        if !self.has_room() {
+            return;
+        }
+        let Some(mut leg) = self.legs.remove(&id) else { return };
+        if let LegState::Talking(talking) = &mut leg.state
+            && talking.closing.is_none()
+            && let Some(Referred { id: ReferId(number), quiet }) = talking.referred
+        {
+            let last = status >= 200;
+            if last {
+                talking.referred = None;
+            }
+            let state = match last {
+                true => "terminated;reason=noresource".to_owned(),
+                false => format!("active;expires={EXPIRES}"),
+            };
+            let reason: String = reason.chars().filter(|c| !c.is_control()).collect();
+            let finish = |request: RequestBuilder, dialog: &Dialog| {
+                request
+                    .header("Contact", &dialog.contact)
+                    .header("Event", format_args!("refer;id={number}"))
+                    .header("Subscription-State", state)
+                    .body(SIPFRAG, format!("SIP/2.0 {status} {reason}\r\n"))
+            };
+            if !quiet {
+                self.request_in_dialog(&mut talking.dialog, Method::Notify, ClientUser::Notify(id), finish, now);
+            }
+        }
+        self.legs.insert(id, leg);
+    }
+
+    /// A NOTIFY of ours was refused: the peer has no such subscription any more (RFC 6665 section 4.2.2).
+    pub(super) fn notify_failed(&mut self, id: DialogId, status: u16) {
+        if let (481 | 489, Some(talking)) = (status, self.talking(id)) {
+            talking.referred = None;
+        }
+    }
+
+    /// The engine sends the peer elsewhere.
+    pub(super) fn refer(&mut self, id: DialogId, to: &str, replaces: Option<&Replaces>, now: Instant) {
+        let Some(leg) = self.legs.get(&id).filter(|leg| leg.is_open()) else { return };
+        let free = matches!(&leg.state, LegState::Talking(talking) if !talking.refers);
+        let status = (!free).then_some(491);
+        let status = status.or_else(|| (!Uri::parse(to).is_ok_and(|uri| uri.scheme.is_sip())).then_some(416));
+        if let Some(status) = status.or_else(|| (!self.has_room()).then_some(503)) {
+            return self.event(SipEvent::ReferResult { dialog: id, status });
+        }
+        let target = match replaces {
+            Some(replaces) => format!("<{to}?Replaces={}>", escape_header(&replaces.to_string())),
+            None => format!("<{to}>"),
+        };
+        let Some(mut leg) = self.legs.remove(&id) else { return };
+        if let LegState::Talking(talking) = &mut leg.state {
+            let finish = |request: RequestBuilder, dialog: &Dialog| {
+                let request = request.header("Contact", &dialog.contact).header("Allow", ALLOW);
+                request.header("Refer-To", target).header("Referred-By", &dialog.contact)
+            };
+            talking.refers = true;
+            self.request_in_dialog(&mut talking.dialog, Method::Refer, ClientUser::Refer(id), finish, now);
+        }
+        self.legs.insert(id, leg);
+    }
+
+    /// The answer to our REFER; a 2xx only says that NOTIFY will follow.
+    pub(super) fn refer_answer(&mut self, id: DialogId, status: u16) {
+        if status >= 300 {
+            self.refer_over(id, status);
+        }
+    }
+
+    fn refer_over(&mut self, id: DialogId, status: u16) {
+        if let Some(talking) = self.talking(id).filter(|talking| talking.refers && talking.closing.is_none()) {
+            talking.refers = false;
+            self.event(SipEvent::ReferResult { dialog: id, status });
+        }
+    }
+
+    /// NOTIFY in an answered call: how our REFER goes.
+    pub(super) fn receive_notify(
+        &mut self,
+        flow: &Flow,
+        notify: &Message<'_>,
+        bytes: &[u8],
+        id: DialogId,
+        now: Instant,
+    ) {
+        let event = notify.header(Name::Event).and_then(|event| event.split(';').next()).unwrap_or_default();
+        let refers = self.talking(id).is_some_and(|talking| talking.refers);
+        if !refers || !event.trim().eq_ignore_ascii_case("refer") {
+            return self.refuse_in_dialog(flow, notify, bytes, id, (481, "no_subscription"), now);
+        }
+        self.answer(flow, notify, self.response(flow, notify, 200), now);
+        let state = notify.header(Name::SubscriptionState).and_then(|state| state.split(';').next());
+        let over = state.is_some_and(|state| state.trim().eq_ignore_ascii_case("terminated"));
+        match fragment_status(notify.body()) {
+            Some(status @ 200..) => self.refer_over(id, status),
+            // The subscription ends before the transfer: nobody will tell how it went.
+            _ if over => self.refer_over(id, 500),
+            _ => {}
+        }
+    }
+}
+
+/// Whom a REFER means, and the dialog to be replaced there; or the refusal that it deserves.
+fn referral(refer: &Message<'_>) -> Result<(String, Option<Replaces>), (u16, &'static str)> {
+    const BAD: (u16, &str) = (400, "refer_to");
+    let mut values = refer.lines(Name::ReferTo);
+    let (Some(value), None) = (values.next(), values.next()) else { return Err(BAD) };
+    let target = NameAddr::parse(value).map_err(|_| BAD)?.uri;
+    if !target.scheme.is_sip() {
+        return Err((416, "refer_to_scheme"));
+    }
+    if target.params.value("method").is_some_and(|method| method != "INVITE") {
+        return Err((603, "refer_method"));
+    }
+    let headers = target.headers.unwrap_or_default().split('&').filter_map(|header| header.split_once('='));
+    let mut replaces = None;
+    for (name, value) in headers {
+        if name.eq_ignore_ascii_case("Replaces") {
+            if replaces.is_some() {
+                return Err(BAD);
+            }
+            replaces = Some(Replaces::parse(&decode_escapes(value)).ok_or(BAD)?);
+        }
+    }
+    let to = target.as_str().split('?').next().unwrap_or_default();
+    Ok((to.to_owned(), replaces))
+}
+
+/// The status in a message/sipfrag body.
+fn fragment_status(body: &[u8]) -> Option<u16> {
+    let line = std::str::from_utf8(body).ok()?.lines().next()?;
+    let with_end = format!("{line}\r\n\r\n");
+    match Message::parse(with_end.as_bytes()).ok()?.start() {
+        Start::Response { status, .. } => Some(status),
+        Start::Request { .. } => None,
+    }
+}
+
+impl Replaces {
+    /// Reads the value of a Replaces header (RFC 3891 section 6.1).
+    pub(super) fn parse(value: &str) -> Option<Replaces> {
+        let mut fields = value.split(';').map(str::trim);
+        let call_id = fields.next().filter(|call_id| !call_id.is_empty())?.to_owned();
+        let (mut to_tag, mut from_tag, mut early_only) = (None, None, false);
+        for field in fields {
+            match field.split_once('=') {
+                Some((name, tag)) if name.trim().eq_ignore_ascii_case("to-tag") => to_tag = Some(tag.trim().to_owned()),
+                Some((name, tag)) if name.trim().eq_ignore_ascii_case("from-tag") => {
+                    from_tag = Some(tag.trim().to_owned());
+                }
+                _ => early_only |= field.eq_ignore_ascii_case("early-only"),
+            }
+        }
+        Some(Replaces { call_id, to_tag: to_tag?, from_tag: from_tag?, early_only })
+    }
+}
+
+impl std::fmt::Display for Replaces {
+    /// The value of a Replaces header.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{};to-tag={};from-tag={}", self.call_id, self.to_tag, self.from_tag)?;
+        if self.early_only { f.write_str(";early-only") } else { Ok(()) }
+    }
+}
