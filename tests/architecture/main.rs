@@ -12,7 +12,6 @@ use sources::{Source, crate_sources};
 /// what stands above it in this list.
 const ROOMS: &[(&str, Kind, &[&str])] = &[
     ("units", Kind::Pure, &[]),
-    ("config", Kind::Pure, &[]),
     ("error", Kind::Pure, &["units"]),
     ("rtp", Kind::Pure, &["units"]),
     ("rtcp", Kind::Pure, &["rtp", "units"]),
@@ -22,6 +21,8 @@ const ROOMS: &[(&str, Kind, &[&str])] = &[
     ("jitter", Kind::Pure, &["audio", "rtp", "rtcp", "units"]),
     ("leg", Kind::Pure, &["audio", "jitter", "sdp", "srtp", "rtp", "rtcp", "units"]),
     ("sip", Kind::Pure, &["sdp", "units"]),
+    // Assembled from the rooms' own settings.
+    ("config", Kind::Pure, &["sdp", "sip"]),
     ("record", Kind::Pure, &["audio", "units"]),
     ("translate", Kind::Pure, &["audio", "units"]),
     ("call", Kind::Pure, &["config", "error", "units"]),

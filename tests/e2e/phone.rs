@@ -22,9 +22,13 @@ async fn echo_for<F: Future<Output = Baresip>>(
     tolerance_db: f32,
 ) {
     let tandem = Tandem::start(&Setup::default()).await;
+    echo_at(&tandem, &format!("sip:echo@{}", tandem.sip()), start().await, codec, decoder, tolerance_db).await;
+    tandem.stop().await;
+}
+
+async fn echo_at(tandem: &Tandem, uri: &str, mut phone: Baresip, codec: &str, decoder: &str, tolerance_db: f32) {
     let before = tandem.holdings().await;
-    let mut phone = start().await;
-    phone.dial(&format!("sip:echo@{}", tandem.sip()), PATIENCE).await;
+    phone.dial(uri, PATIENCE).await;
     phone.hears(Duration::from_secs(3), PATIENCE).await;
     phone.hang_up(PATIENCE).await;
     assert!(phone.said(&format!("Set audio decoder: {decoder}")), "the call did not use {decoder}");
@@ -43,7 +47,6 @@ async fn echo_for<F: Future<Output = Baresip>>(
 
     phone.stop().await;
     tandem.gives_back(&before, Duration::from_secs(5)).await;
-    tandem.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -59,4 +62,13 @@ async fn baresip_hears_its_echo_in_opus() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn baresip_hears_its_echo_encrypted() {
     echo_for(|| Baresip::start_encrypted("PCMU", HERTZ as u32), "PCMU over SRTP", "PCMU 8000Hz", 0.5).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn baresip_hears_its_echo_over_tls_encrypted() {
+    let tandem = Tandem::start(&Setup { sip: vec!["udp:127.0.0.1:0", "tls:127.0.0.1:0"], ..Setup::default() }).await;
+    let phone = Baresip::start_secure("PCMU", HERTZ as u32).await;
+    let uri = format!("sip:echo@{};transport=tls", tandem.sip[1]);
+    echo_at(&tandem, &uri, phone, "PCMU over SRTP and TLS", "PCMU 8000Hz", 0.5).await;
+    tandem.stop().await;
 }

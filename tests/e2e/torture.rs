@@ -27,15 +27,17 @@ fn messages() -> Vec<(String, Vec<u8>)> {
     messages
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn torture_messages_over_websocket_leave_nothing() {
-    let tandem = Tandem::start(&Setup::default()).await;
+async fn connections_leave_nothing(connect: impl AsyncFn(&Tandem) -> Wire) {
+    // Nobody is a trunk here: a stranger's messages become no calls.
+    let trunks = vec![("elsewhere", vec!["192.0.2.1".into()])];
+    let sip = vec!["udp:127.0.0.1:0", "tcp:127.0.0.1:0", "tls:127.0.0.1:0"];
+    let tandem = Tandem::start(&Setup { sip, trunks, ..Setup::default() }).await;
     let before = tandem.holdings().await;
     for (id, bytes) in messages() {
-        let mut wire = Wire::websocket(&tandem.http).await;
+        let mut wire = connect(&tandem).await;
         // A connection may be closed for what came over it; the server must serve the next one.
         wire.send(&bytes).await;
-        let mut other = Wire::websocket(&tandem.http).await;
+        let mut other = connect(&tandem).await;
         assert_eq!(other.options(ANSWER).await, Some(200), "OPTIONS after {id}");
     }
     tandem.gives_back(&before, Duration::from_secs(5)).await;
@@ -44,6 +46,21 @@ async fn torture_messages_over_websocket_leave_nothing() {
     }
     assert_eq!(tandem.metric("call_panics_total", "").await, 0.0);
     tandem.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn torture_messages_over_websocket_leave_nothing() {
+    connections_leave_nothing(async |tandem| Wire::websocket(&tandem.http).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn torture_messages_over_tcp_leave_nothing() {
+    connections_leave_nothing(async |tandem| Wire::tcp(tandem.sip[1]).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn torture_messages_over_tls_leave_nothing() {
+    connections_leave_nothing(async |tandem| Wire::tls(tandem.sip[2]).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

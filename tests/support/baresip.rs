@@ -29,6 +29,11 @@ impl Baresip {
         Baresip::start_with(codec, hertz, ";mediaenc=srtp-mand").await
     }
 
+    /// The same as [`start_encrypted`](Self::start_encrypted), whose signalling goes over TLS.
+    pub async fn start_secure(codec: &str, hertz: u32) -> Baresip {
+        Baresip::start_with(codec, hertz, ";mediaenc=srtp-mand;transport=tls").await
+    }
+
     async fn start_with(codec: &str, hertz: u32, account: &str) -> Baresip {
         let folder = tempfile::tempdir().expect("a folder for baresip");
         let (sip, media) = (ports::free(), ports::free());

@@ -160,7 +160,7 @@ impl Tandem {
         let text = |value: &Value| value.as_str().expect("text in the ready line").to_owned();
         let address = |value: &Value| {
             let text = text(value);
-            let address = text.rsplit_once("udp:").or(text.rsplit_once("tcp:")).map_or(text.as_str(), |(_, rest)| rest);
+            let address = text.split_once(':').map_or(text.as_str(), |(_transport, address)| address);
             address.parse().expect("an address in the ready line")
         };
         Tandem {

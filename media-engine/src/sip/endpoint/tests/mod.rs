@@ -7,6 +7,7 @@ mod connecting;
 mod early;
 mod glare;
 mod hostile;
+mod malformed;
 mod pairs;
 mod referring;
 mod refusals;

@@ -169,7 +169,7 @@ fn three_failures_set_a_place_aside_until_it_answers_again() {
         trunk: "carrier".into(),
         address: place(7).peer,
         healthy: false,
-        why: "OPTIONS is not answered".into(),
+        why: "Request Timeout".into(),
     };
     assert_eq!(told, [down], "told once");
     let status = bench.endpoint.trunk_status(bench.now);
