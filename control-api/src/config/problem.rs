@@ -81,6 +81,12 @@ impl From<Error> for ConfigError {
                 ConfigError::Value { key, problem: format!("is missing{place}") }
             }
             Kind::Message(problem) => ConfigError::Value { key: section, problem: format!("{problem}{place}") },
+            // What stands there may be a secret.
+            Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected)
+                if section.ends_with("password") || matches!(section.as_str(), "trunks" | "routes") =>
+            {
+                ConfigError::Value { key: section, problem: format!("has another form{place}, expected {expected}") }
+            }
             Kind::InvalidType(actual, expected) | Kind::InvalidValue(actual, expected) => {
                 ConfigError::Value { key: section, problem: format!("found {actual}{place}, expected {expected}") }
             }

@@ -66,8 +66,13 @@ pub struct Guard {
 pub enum Verdict<'g> {
     /// It may be called.
     Allowed,
-    /// It must be called through this trunk, past every limit.
-    Emergency(&'g str),
+    /// It must be called through this trunk, past every limit, by these digits.
+    Emergency {
+        /// The trunk's name.
+        trunk: &'g str,
+        /// What is dialled there.
+        number: String,
+    },
     /// It may not; the sentence says why.
     Refused(&'static str),
 }
@@ -91,7 +96,7 @@ impl Guard {
     pub fn verdict(&self, number: &str) -> Verdict<'_> {
         if self.is_emergency(number) {
             return match &self.config.emergency_trunk {
-                Some(trunk) => Verdict::Emergency(trunk),
+                Some(trunk) => Verdict::Emergency { trunk, number: digits(number) },
                 None => Verdict::Refused(NO_EMERGENCY_CALLS),
             };
         }
@@ -124,18 +129,26 @@ pub fn knows_country(code: &str) -> bool {
     EMERGENCY.iter().any(|(known, _)| known.eq_ignore_ascii_case(code))
 }
 
-/// The digits of a number, without what people and phones put between them.
+/// The digits of a number, without what people and phones put between them, and without URI parameters (RFC 3966).
 fn digits(number: &str) -> String {
+    let number = number.split(';').next().unwrap_or(number);
     number.chars().filter(|c| !matches!(c, '+' | ' ' | '-' | '.' | '(' | ')' | '/')).collect()
 }
 
-/// The digits behind `+`, `00` or `011`; `None` for numbers of a national or private plan.
+/// Digits as many as only a number with its country has: some trunks take them without `+`.
+const WITH_COUNTRY: usize = 11;
+
+/// The digits behind `+`, `00` or `011`, or too many for a national number; `None` for those of a national or private plan.
 fn international(number: &str) -> Option<String> {
     let digits = digits(number);
     if number.trim_start().starts_with('+') {
         return Some(digits);
     }
-    ["00", "011"].iter().find_map(|prefix| digits.strip_prefix(prefix)).map(str::to_owned)
+    if let Some(behind) = ["00", "011"].iter().find_map(|prefix| digits.strip_prefix(prefix)) {
+        return Some(behind.to_owned());
+    }
+    let whole = digits.len() >= WITH_COUNTRY && digits.bytes().all(|byte| byte.is_ascii_digit());
+    whole.then_some(digits)
 }
 
 #[cfg(test)]
@@ -155,11 +168,14 @@ mod tests {
             ..DialConfig::default()
         };
         let guard = guard(config);
-        for number in ["112", "911", "999", "+112", "1-1-2", " 112", "091", "061"] {
-            assert_eq!(guard.verdict(number), Verdict::Emergency("local"), "{number}");
+        for number in ["112", "911", "999", "+112", "1-1-2", " 112", "112;phone-context=+34", "091", "061"] {
+            let Verdict::Emergency { trunk: "local", number: dialled } = guard.verdict(number) else {
+                panic!("{number}")
+            };
+            assert!(["112", "911", "999", "091", "061"].contains(&&*dialled), "{dialled}");
         }
         for number in ["1123", "0112", "15", "+34112112112", "anna112"] {
-            assert!(!matches!(guard.verdict(number), Verdict::Emergency(_)), "{number}");
+            assert!(!matches!(guard.verdict(number), Verdict::Emergency { .. }), "{number}");
         }
     }
 
@@ -170,8 +186,16 @@ mod tests {
 
     #[test]
     fn satellite_and_premium_numbers_are_off_until_they_are_switched_on() {
-        let numbers =
-            ["+870776123456", "00881612345678", "+19005551234", "011979112345678", "+449098790000", "+34803123456"];
+        let numbers = [
+            "+870776123456",
+            "00881612345678",
+            "+19005551234",
+            "011979112345678",
+            "+449098790000",
+            "+34803123456",
+            "881612345678",
+            "449098790000",
+        ];
         let off = guard(DialConfig::default());
         let on = guard(DialConfig { satellite: true, premium: true, ..DialConfig::default() });
         for number in numbers {
@@ -193,7 +217,7 @@ mod tests {
             ("0034911222333", true),
             ("700", true),
             ("+15550100", false),
-            ("34911222333", false),
+            ("34911222333", true),
         ] {
             assert_eq!(guard.verdict(number) == Verdict::Allowed, allowed, "{number}");
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::command::{CallMode, CallSettings, Command, CommandError};
 use super::{LegRole, Shared};
-use crate::call::{Call, Destination, Effect, Guard, Plan, Verdict};
+use crate::call::{Call, Destination, Effect, Plan, Verdict};
 use crate::sip::{DialogId, Target};
 use crate::sip_io::SipHandle;
 use crate::units::CallId;
@@ -76,15 +76,26 @@ pub(super) fn outgoing(shared: &Shared, command: Command) -> Result<Outgoing, Co
 fn destination(shared: &Shared, to: &str) -> Result<Destination, CommandError> {
     if let Some(uri) = to.strip_prefix("sip:").or_else(|| to.strip_prefix("sips:")) {
         let (user, host) = uri.split_once('@').unwrap_or(("", uri));
-        let host = host.split([';', '?']).next().unwrap_or(host);
+        let host = without_port(host.split([';', '?']).next().unwrap_or(host));
         let is_this = |known: &str| {
             let transports = ["udp:", "tcp:", "tls:"];
-            transports.iter().find_map(|transport| known.strip_prefix(transport)).unwrap_or(known) == host
+            let known = transports.iter().find_map(|transport| known.strip_prefix(transport)).unwrap_or(known);
+            without_port(known).eq_ignore_ascii_case(host)
         };
         let served = shared.config.trunks.iter().find(|trunk| trunk.hosts.iter().any(|known| is_this(known)));
         return Ok(match served {
-            Some(trunk) => through(&shared.guard, &trunk.name, user).map_err(forbidden)?,
-            None if host == shared.config.sip.domain => Destination::Agent(user.to_owned()),
+            Some(trunk) => through(shared, &trunk.name, user).map_err(forbidden)?,
+            None if host.eq_ignore_ascii_case(without_port(&shared.config.sip.domain)) => {
+                Destination::Agent(user.to_owned())
+            }
+            // Some hosts are a carrier under another name: a number is judged wherever it goes.
+            None if user.bytes().all(|byte| byte.is_ascii_digit() || byte == b'+') => {
+                match shared.guard.verdict(user) {
+                    Verdict::Allowed => Destination::Uri(to.to_owned()),
+                    Verdict::Emergency { .. } => through(shared, "", user).map_err(forbidden)?,
+                    Verdict::Refused(why) => return Err(forbidden(why)),
+                }
+            }
             None => Destination::Uri(to.to_owned()),
         });
     }
@@ -96,7 +107,15 @@ fn destination(shared: &Shared, to: &str) -> Result<Destination, CommandError> {
         field: "to",
         problem: "no trunk is configured: add one under [[trunks]], or give a sip: URI".into(),
     })?;
-    through(&shared.guard, &trunk.name, to).map_err(forbidden)
+    through(shared, &trunk.name, to).map_err(forbidden)
+}
+
+/// A host as it is compared: a name or an IPv4 address without its port; an IPv6 address stays as it is.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !name.contains(':') && port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    }
 }
 
 fn forbidden(why: &str) -> CommandError {
@@ -104,11 +123,16 @@ fn forbidden(why: &str) -> CommandError {
 }
 
 /// A number through a trunk, if it may be called; an emergency number through the trunk named for it.
-pub(super) fn through(guard: &Guard, trunk: &str, number: &str) -> Result<Destination, &'static str> {
-    match guard.verdict(number) {
-        Verdict::Allowed => Ok(Destination::Trunk { trunk: trunk.to_owned(), user: number.to_owned() }),
-        Verdict::Emergency(trunk) => Ok(Destination::Emergency { trunk: trunk.to_owned(), user: number.to_owned() }),
-        Verdict::Refused(why) => Err(why),
+pub(super) fn through(shared: &Shared, trunk: &str, number: &str) -> Result<Destination, &'static str> {
+    // Also as the trunk would understand it: national numbers may cost too.
+    let known = shared.trunk(Some(trunk));
+    let understood = known.map_or_else(|| number.to_owned(), |trunk| trunk.sip.numbers.from_trunk(number));
+    match (shared.guard.verdict(number), shared.guard.verdict(&understood)) {
+        (Verdict::Emergency { trunk, number }, _) => {
+            Ok(Destination::Emergency { trunk: trunk.to_owned(), user: number })
+        }
+        (Verdict::Refused(why), _) | (_, Verdict::Refused(why)) => Err(why),
+        _ => Ok(Destination::Trunk { trunk: trunk.to_owned(), user: number.to_owned() }),
     }
 }
 

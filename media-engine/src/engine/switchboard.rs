@@ -138,10 +138,10 @@ impl Switchboard {
     }
 
     fn create(&mut self, command: Command) -> Result<(), CommandError> {
-        if self.draining {
+        let urgent = matches!(&command, Command::CallCreate { to, .. } if self.shared.guard.is_emergency(to));
+        if self.draining && !urgent {
             return Err(CommandError::Busy("the server is draining"));
         }
-        let urgent = matches!(&command, Command::CallCreate { to, .. } if self.shared.guard.is_emergency(to));
         if !self.shared.pool.has_room() && !urgent {
             tracing::warn!(reason = NO_CAPACITY, "outbound call refused");
             metrics::counter!("calls_refused_total", "why" => NO_CAPACITY).increment(1);
@@ -213,14 +213,14 @@ impl Switchboard {
             return refuse(503, NO_CAPACITY);
         }
         let plan = match call::route(&self.shared.config.routes, &to_user) {
-            _ if urgent => match dial::through(&self.shared.guard, "", &to_user) {
+            _ if urgent => match dial::through(&self.shared, "", &to_user) {
                 Ok(destination) => Plan::Join(destination),
                 Err(why) => return refuse(403, why),
             },
             None => return refuse(404, "No route for this number"),
             Some(RouteTarget::App(app)) => Plan::Application(*app),
             Some(RouteTarget::Agent(user)) => Plan::Join(Destination::Agent(user.clone())),
-            Some(RouteTarget::Trunk(trunk)) => match dial::through(&self.shared.guard, trunk, &to_user) {
+            Some(RouteTarget::Trunk(trunk)) => match dial::through(&self.shared, trunk, &to_user) {
                 Ok(destination) => Plan::Join(destination),
                 Err(why) => return refuse(403, why),
             },

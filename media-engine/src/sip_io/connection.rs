@@ -143,6 +143,7 @@ async fn read_stream(inbox: Inbox, half: impl AsyncRead + Unpin, outgoing: mpsc:
         deadline: (!ours).then(|| now + inbox.limits.first_message),
         next_ping: now + inbox.limits.ping,
         pong_by: None,
+        answers_pings: false,
         inbox: inbox.clone(),
         outgoing,
     };
@@ -163,8 +164,10 @@ struct StreamReader {
     /// nothing needs them.
     deadline: Option<Instant>,
     next_ping: Instant,
-    /// On a connection of ours: when the peer must have said something since our ping (RFC 5626 section 4.4.1).
+    /// On a connection of ours whose peer has answered a ping before: when it must have said something since our last one (RFC
+    /// 5626 section 4.4.1). Many peers never answer: those are found dead by TCP.
     pong_by: Option<Instant>,
+    answers_pings: bool,
 }
 
 impl StreamReader {
@@ -200,7 +203,7 @@ impl StreamReader {
         }
         if now >= self.next_ping {
             self.next_ping = now + self.inbox.limits.ping;
-            if self.inbox.flow.id.is_outgoing() {
+            if self.inbox.flow.id.is_outgoing() && self.answers_pings {
                 self.pong_by.get_or_insert(now + self.inbox.limits.pong);
             }
             keep_alive(&self.outgoing, PING)?;
@@ -220,7 +223,7 @@ impl StreamReader {
                     self.inbox.deliver(message.into()).await?;
                 }
                 Frame::Ping => keep_alive(&self.outgoing, PONG)?,
-                Frame::Pong => {}
+                Frame::Pong => self.answers_pings = true,
             }
         }
         let (now, partial) = (clock::now(), self.framer.is_partial());
@@ -229,7 +232,7 @@ impl StreamReader {
         if completed {
             self.seen_message = true;
             self.deadline = if partial { Some(now + limits.message) } else { idle };
-        } else if self.seen_message && partial != was_partial {
+        } else if self.seen_message && partial && !was_partial {
             self.deadline = Some(now + limits.message);
         } else if self.seen_message && !partial {
             self.deadline = idle;

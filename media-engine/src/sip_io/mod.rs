@@ -197,7 +197,11 @@ impl SipHandle {
     pub async fn locate(&self, uri: &str) -> Result<(Transport, SocketAddr), String> {
         let place = places::of_uri(uri).ok_or_else(|| format!("`{uri}` is no SIP URI that can be called"))?;
         let found = self.names.find(&place).await?.destinations;
-        let first = found.iter().find_map(|to| Some((to.transport, *to.addresses.first()?)));
+        let near = |address: &SocketAddr| self.listeners.iter().any(|own| own.address.is_ipv4() == address.is_ipv4());
+        let first = found.iter().find_map(|to| {
+            let address = to.addresses.iter().find(|address| near(address))?;
+            Some((to.transport, *address))
+        });
         first.ok_or_else(|| format!("{}: no address", place.host))
     }
 

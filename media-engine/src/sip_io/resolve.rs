@@ -85,6 +85,8 @@ impl Names {
         let resolver = builder.and_then(|mut builder| {
             builder.options_mut().timeout = QUESTION;
             builder.options_mut().attempts = 1;
+            // What was found is kept here, for as long as it may be believed.
+            builder.options_mut().cache_size = 0;
             builder.build().map_err(|error| error.to_string())
         });
         Names { resolver: resolver.map_err(|error| format!("no name server can be asked: {error}")) }

@@ -58,6 +58,11 @@ pub(super) struct Security {
     pub(super) roots: Roots,
 }
 
+/// Messages that may wait for one connection of ours.
+const TRUNK_QUEUE: usize = 4096;
+/// How long registrars have to take back our registrations when we stop.
+const UNREGISTER: Duration = Duration::from_secs(1);
+
 struct Stack {
     endpoint: Endpoint,
     limits: ConnectionLimits,
@@ -170,8 +175,13 @@ impl Stack {
         let events = self.events.clone();
         let mut round = tokio::time::interval(LOOK_ROUND);
         round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        // Who asked to stop, and until when registrations may still be taken back.
+        let mut leaving: Option<(oneshot::Sender<()>, Instant)> = None;
         let stopped = loop {
             self.take_outputs();
+            if leaving.is_some() && !self.endpoint.is_unregistering() {
+                break leaving.take().map(|(reply, _)| reply);
+            }
             let reading = self.waiting.len() < WAITING_EVENTS;
             tokio::select! {
                 room = events.reserve(), if !self.waiting.is_empty() => match room {
@@ -196,9 +206,16 @@ impl Stack {
                     Some(Control::Census(reply)) => self.tell_census(reply),
                     // Whoever asked may have given up waiting.
                     Some(Control::Trunks(reply)) => drop(reply.send(self.endpoint.trunk_status(clock::now()))),
-                    Some(Control::Stop(reply)) => break Some(reply),
+                    Some(Control::Stop(reply)) if leaving.is_none() => {
+                        self.endpoint.handle_command(SipCommand::Drain, clock::now());
+                        leaving = Some((reply, clock::now() + UNREGISTER));
+                    }
+                    Some(Control::Stop(_)) => {}
                     None => break None,
                 },
+                () = until(leaving.as_ref().map(|(_, by)| *by)), if leaving.is_some() => {
+                    break leaving.take().map(|(reply, _)| reply);
+                }
                 Some(datagram) = datagrams.recv(), if reading => self.take_datagram(&datagram),
                 Some(inbound) = streams.recv(), if reading => self.take_inbound(inbound),
             }
@@ -272,7 +289,9 @@ impl Stack {
 
     fn open(&mut self, flow: Flow, opening: Opening) {
         let token = self.root.child_token();
-        let (outgoing, queue) = mpsc::channel(self.limits.queue);
+        // A trunk's connection carries all its calls, and theirs wait while it is opened.
+        let room = if flow.id.is_outgoing() { TRUNK_QUEUE } else { self.limits.queue };
+        let (outgoing, queue) = mpsc::channel(room);
         let inbox = Inbox::new(flow, self.streams.clone(), token.clone(), self.limits);
         self.tasks.spawn(carry(inbox, opening, outgoing.downgrade(), queue));
         self.remember(Connection { flow, outgoing, token });

@@ -148,7 +148,7 @@ async fn a_connection_of_ours_stays_while_a_call_needs_it_and_is_closed_when_idl
 }
 
 #[tokio::test]
-async fn a_peer_that_answers_no_ping_is_closed_and_its_calls_end() {
+async fn a_peer_that_stops_answering_pings_is_closed_and_its_calls_end() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = format!("tcp:{}", listener.local_addr().unwrap());
     let (ping, pong) = (Duration::from_millis(100), Duration::from_millis(200));
@@ -156,11 +156,33 @@ async fn a_peer_that_answers_no_ping_is_closed_and_its_calls_end() {
     let mut stack = Stack::start(&Authority::new(), &[("peer", &host)], limits).await;
     let dialog = stack.invite("peer");
     let mut peer = Peer::new(listener.accept().await.unwrap().0);
+    peer.take_call().await;
+    assert_eq!(stack.answered().await, dialog);
+    // Once it has shown that it knows how.
+    let answered = peer.pings;
+    while peer.pings == answered {
+        peer.next().await;
+    }
+    peer.answers_pings = false;
+    peer.closed().await;
+    assert_eq!(stack.event().await, SipEvent::Ended { dialog, reason: Some("connection lost".into()) });
+}
+
+#[tokio::test]
+async fn a_peer_that_never_answers_pings_keeps_its_calls() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = format!("tcp:{}", listener.local_addr().unwrap());
+    let (ping, pong) = (Duration::from_millis(50), Duration::from_millis(50));
+    let limits = ConnectionLimits { ping, pong, ..ConnectionLimits::default() };
+    let mut stack = Stack::start(&Authority::new(), &[("peer", &host)], limits).await;
+    let dialog = stack.invite("peer");
+    let mut peer = Peer::new(listener.accept().await.unwrap().0);
     peer.answers_pings = false;
     peer.take_call().await;
     assert_eq!(stack.answered().await, dialog);
-    peer.closed().await;
-    assert_eq!(stack.event().await, SipEvent::Ended { dialog, reason: Some("connection lost".into()) });
+    while peer.pings < 10 {
+        assert_eq!(peer.next().await, Some(Frame::Ping));
+    }
 }
 
 #[tokio::test]

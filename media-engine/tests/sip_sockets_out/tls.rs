@@ -52,7 +52,7 @@ async fn a_tls_listener_takes_a_registration_and_calls_both_ways() {
 async fn handshakes_that_never_end_are_bounded_and_timed_out() {
     let authority = Authority::new();
     let limits =
-        ConnectionLimits { tcp_per_address: 3, handshake: Duration::from_millis(300), ..ConnectionLimits::default() };
+        ConnectionLimits { tcp_per_address: 3, handshake: Duration::from_secs(2), ..ConnectionLimits::default() };
     let stack = Stack::start(&authority, &[], limits).await;
     let connect = async || Peer::new(TcpStream::connect(stack.address(Transport::Tls)).await.unwrap());
     let (mut first, mut second, mut third) = (connect().await, connect().await, connect().await);

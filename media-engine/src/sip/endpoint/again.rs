@@ -16,6 +16,7 @@ use super::flow::{Flow, Transport};
 use super::legs::LegState;
 use super::session::{INTERVAL, min_se};
 use super::tables::{Client, ClientUser};
+use super::trunking::TrunkIndex;
 use super::{SDP, TagOwner};
 use crate::sip::header::Name;
 use crate::sip::message::{Message, Method};
@@ -57,7 +58,8 @@ impl Endpoint {
             return self.send_again(client, &request, change, now);
         }
         if (300..400).contains(&status) && fork.contacts.is_none() {
-            fork.contacts = Some(self.usable_contacts(&client.flow, response));
+            let trunk = fork.place.as_ref().map(|place| place.trunk);
+            fork.contacts = Some(self.usable_contacts(trunk, &client.flow, response));
         }
         let next = fork.contacts.as_mut().filter(|_| status < 600).and_then(|contacts| contacts.pop());
         let Some((uri, flow)) = next else { return false };
@@ -65,9 +67,8 @@ impl Endpoint {
     }
 
     /// The contacts of a redirection that may be called, the last one first: at addresses of the trunk that redirects.
-    fn usable_contacts(&self, flow: &Flow, response: &Message<'_>) -> Vec<(String, Flow)> {
-        let trunk =
-            self.trunks.iter().map(|state| &state.trunk).find(|trunk| trunk.addresses.contains(&flow.peer.ip()));
+    fn usable_contacts(&self, trunk: Option<TrunkIndex>, flow: &Flow, response: &Message<'_>) -> Vec<(String, Flow)> {
+        let trunk = trunk.map(|trunk| self.trunk(trunk));
         let (Some(trunk), Transport::Udp) = (trunk, flow.transport) else { return Vec::new() };
         let usable = |uri: &Uri<'_>| {
             let ip = uri.host.ip().filter(|ip| trunk.addresses.contains(ip) && ip.is_ipv4() == flow.local.is_ipv4())?;

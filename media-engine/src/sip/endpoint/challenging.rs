@@ -62,9 +62,11 @@ impl Endpoint {
         }
         let Some(original) = client.original.take() else { return false };
         let Ok(request) = Message::parse(&original.bytes) else { return false };
-        let (Some(method), Ok(cseq)) = (request.method(), request.cseq().map(|cseq| cseq.number + 1)) else {
+        let (Some(method), Ok(cseq)) = (request.method(), request.cseq().map(|cseq| cseq.number)) else { return false };
+        // A request may have gone where a Contact led: only the trunk itself may ask.
+        if !self.trunk(original.trunk).owns(&client.flow) {
             return false;
-        };
+        }
         let Some(account) = self.trunk(original.trunk).settings.credentials.clone() else { return false };
         let uri = request.request_uri().map_or("", |uri| uri.as_str());
         let account = (account.user.as_str(), account.password.as_str());
@@ -73,11 +75,23 @@ impl Endpoint {
             return false;
         };
         let branch = self.tokens.branch();
+        let cseq = self.number_after(&request, cseq);
         let bytes = again(&request, &self.via(&client.flow, &branch), cseq, proof.header, &proof.value);
         let user = std::mem::replace(&mut client.user, ClientUser::Nobody);
         let next = self.start_client_of(Some(original.trunk), client.flow, &branch, method, bytes, user, now);
         self.takes_over(client.id, next, original.answered + 1, now);
         true
+    }
+
+    /// The next number of the dialog that a request of ours belongs to.
+    fn number_after(&mut self, request: &Message<'_>, cseq: u32) -> u32 {
+        let tag = request.from().ok().and_then(|from| from.tag()).unwrap_or_default();
+        if let Some(TagOwner::Leg(id)) = self.tags.get(tag)
+            && let Some(LegState::Talking(talking)) = self.legs.get_mut(id).map(|leg| &mut leg.state)
+        {
+            return talking.dialog.next_cseq();
+        }
+        cseq.saturating_add(1)
     }
 
     /// Whether nobody waits for the answer any more.
@@ -88,6 +102,9 @@ impl Endpoint {
     /// Whoever knew the old transaction knows the new one.
     fn takes_over(&mut self, old: ClientId, next: ClientId, answered: u8, now: Instant) {
         let Some(mut client) = self.tables.client_take(next) else { return };
+        if let ClientUser::Fork(fork) = &client.user {
+            self.drop_early_offer(fork.dialog, old, None, now);
+        }
         if let Some(original) = &mut client.original {
             original.answered = answered;
         }
@@ -103,7 +120,6 @@ impl Endpoint {
             }
             ClientUser::Reinvite(dialog) | ClientUser::Refresh(dialog) => {
                 if let Some(LegState::Talking(talking)) = self.legs.get_mut(dialog).map(|leg| &mut leg.state) {
-                    talking.dialog.local_cseq += 1;
                     let number = talking.dialog.local_cseq;
                     let sent = talking.our_offer.as_mut().and_then(|offer| offer.sent.as_mut());
                     if let Some(sent) = sent.filter(|(id, _)| *id == old) {
@@ -112,12 +128,11 @@ impl Endpoint {
                     }
                 }
             }
-            ClientUser::Refer(dialog) | ClientUser::Notify(dialog) => {
-                if let Some(LegState::Talking(talking)) = self.legs.get_mut(dialog).map(|leg| &mut leg.state) {
-                    talking.dialog.local_cseq += 1;
-                }
-            }
-            ClientUser::Register(_) | ClientUser::Probe(_) | ClientUser::Nobody => {}
+            ClientUser::Refer(_)
+            | ClientUser::Notify(_)
+            | ClientUser::Register(_)
+            | ClientUser::Probe(_)
+            | ClientUser::Nobody => {}
         }
         let state = client.state;
         self.settle_client(client, Some(state), now);

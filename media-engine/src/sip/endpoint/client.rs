@@ -211,7 +211,8 @@ impl Endpoint {
     fn deliver_failure(&mut self, client: &mut Client, (status, reason): (u16, &str), now: Instant) {
         match &client.user {
             ClientUser::Fork(fork) => {
-                if let Some(place) = fork.place.clone() {
+                // One that was left for its silence has been counted then.
+                if let Some(place) = fork.place.clone().filter(|_| !fork.abandoned) {
                     self.place_failed(&place, reason, None, now);
                 }
                 self.fork_failed(client, status, reason.into(), now);

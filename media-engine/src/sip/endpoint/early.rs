@@ -263,6 +263,8 @@ impl Endpoint {
                 early.sdp = Some(offer.sdp);
             }
             self.answer_update(offer.server, &early.dialog.contact, verdict, now);
+        } else {
+            self.respond(offer.server, 487, None, |response, _| response, now);
         }
         self.tables.client_put_back(client);
     }

@@ -42,7 +42,8 @@ impl Endpoint {
         source: Source,
         now: Instant,
     ) {
-        if self.draining {
+        // A user may be in need: the engine knows, and refuses the others.
+        if self.draining && matches!(source, Source::Trunk(_)) {
             return self.refuse(flow, invite, 503, "draining");
         }
         let sdp = match session_description(invite) {

@@ -90,9 +90,10 @@ impl Endpoint {
         if self.legs.contains_key(&id) {
             return;
         }
+        let urgent = matches!(target, Target::Emergency { .. });
         let goals = match self.goals(target) {
-            _ if self.draining && !matches!(target, Target::Emergency { .. }) => Err((503, "Shutting Down")),
-            _ if !self.has_room_for_leg() || !self.has_room() => Err((503, "Too Many Calls")),
+            _ if self.draining && !urgent => Err((503, "Shutting Down")),
+            _ if !urgent && (!self.has_room_for_leg() || !self.has_room()) => Err((503, "Too Many Calls")),
             found => found,
         };
         let goals = match (goals, target) {
@@ -272,6 +273,7 @@ impl Endpoint {
         if let Some(early) = &early {
             dialog.goes_on_from(&early.dialog);
         }
+        dialog.trunk = fork.place.as_ref().map(|place| place.trunk);
         if fork.abandoned || !calling {
             return self.send_bye(&mut dialog, None, now);
         }
@@ -286,7 +288,6 @@ impl Endpoint {
         self.leave_forks(&mut leg, client.id, now);
         // The offer is still in the INVITE.
         let offer = Message::parse(&client.bytes).map(|invite| String::from_utf8_lossy(invite.body()).into_owned());
-        dialog.trunk = fork.place.as_ref().map(|place| place.trunk);
         let peer = PeerAbilities::of(response);
         let session = self.session_of_answer(response);
         self.tags.insert(dialog.local_tag.clone(), TagOwner::Leg(leg.id));
@@ -332,8 +333,10 @@ impl Endpoint {
             calling.failure = Some((status, reason));
         }
         let over = calling.forks.is_empty() || status >= 600;
+        // Who has rung once is not rung again.
+        let rang = calling.progress >= 180;
+        let elsewhere = over && is_worth_another_place(status) && !(rang && matches!(status, 408 | 480));
         let id = leg.id;
-        let elsewhere = over && is_worth_another_place(status);
         self.legs.insert(id, leg);
         if over && !(elsewhere && self.try_next_place(id, now)) {
             self.call_failed(id, now);

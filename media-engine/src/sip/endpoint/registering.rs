@@ -99,7 +99,12 @@ impl Endpoint {
         Some(of_trunk.all(|registration| registration.granted))
     }
 
-    /// Takes all registrations of ours back; nothing waits for the answers.
+    /// Whether a registrar has not answered yet that it took our registration back.
+    pub fn is_unregistering(&self) -> bool {
+        self.registrations.iter().any(|registration| registration.granted && registration.expires.is_zero())
+    }
+
+    /// Takes all registrations of ours back.
     pub(super) fn unregister(&mut self, now: Instant) {
         for index in 0..self.registrations.len() {
             let registration = &mut self.registrations[index];
@@ -197,7 +202,7 @@ impl Endpoint {
             && least > registration.expires
             && !registration.expires.is_zero()
         {
-            registration.expires = least;
+            (registration.expires, registration.answered) = (least, 0);
             self.send_register(index, None, now);
             return true;
         }

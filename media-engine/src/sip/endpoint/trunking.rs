@@ -293,9 +293,6 @@ impl Endpoint {
         self.rearm(&mut attempts.patience, None, now, Timeout::Attempt(id));
         let mut tried = None;
         while let Some(place) = attempts.left.pop() {
-            if !self.has_room() {
-                break;
-            }
             if let Some(flow) = self.flow_of(&place) {
                 let uri = place.uri(&attempts.user);
                 let goal = Goal { to: format!("<{uri}>"), uri, flow, routes: Vec::new(), place: Some(place) };
@@ -357,7 +354,9 @@ impl Endpoint {
         let state = &self.trunks[index.0];
         let mut places = Vec::new();
         for destination in &state.trunk.destinations {
-            for &address in &destination.addresses {
+            let near =
+                |address: &SocketAddr| self.listeners.iter().any(|flow| flow.local.is_ipv4() == address.is_ipv4());
+            for &address in destination.addresses.iter().filter(|address| near(address)) {
                 let doubtful = !state.is_healthy(destination.transport, address, now);
                 let order = (doubtful, destination.priority, self.tokens.rank(destination.weight));
                 let place = Place {
@@ -426,7 +425,8 @@ impl Endpoint {
     /// Asks every address of a trunk whether it lives, and comes back when it is time again.
     pub(super) fn probe(&mut self, index: TrunkIndex, now: Instant) {
         let Some(every) = self.trunk(index).settings.probe else { return };
-        for place in self.places(index, now) {
+        let places = if self.draining { Vec::new() } else { self.places(index, now) };
+        for place in places {
             if let Some(flow) = self.flow_of(&place)
                 && self.has_room()
             {

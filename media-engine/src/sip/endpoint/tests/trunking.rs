@@ -447,3 +447,67 @@ fn a_registration_that_fails_is_tried_elsewhere_and_ever_less_often() {
     }
     assert!((15..=31).contains(&pauses[0]) && pauses[8] >= 900 && pauses[8] <= 1_801, "{pauses:?}");
 }
+
+#[test]
+fn who_has_rung_is_not_rung_again_elsewhere() {
+    for (status, further) in [(480, false), (408, false), (503, true)] {
+        let mut bench = with_settings(vec![destination(7, 1), destination(8, 2)], TrunkSettings::default());
+        let first = bench.command(call().1).only().to_owned();
+        bench.receive(&place(7), &respond(&first, 180, "a", ""));
+        bench.receive(&place(7), &respond(&first, status, "a", ""));
+        assert_eq!(tried(&bench).len(), usize::from(further), "{status}");
+    }
+}
+
+#[test]
+fn an_emergency_call_meets_no_limit_of_its_trunk_and_no_draining() {
+    let settings = TrunkSettings { channels: Some(0), calls_per_second: Some(0), ..TrunkSettings::default() };
+    let mut bench = with_settings(vec![destination(7, 1)], settings);
+    bench.command(SipCommand::Drain);
+    let (_, mut command) = call();
+    assert!(matches!(bench.command(command.clone()).events[..], [SipEvent::Failed { status: 503, .. }]));
+    if let SipCommand::Invite { dialog, target, .. } = &mut command {
+        *dialog = DialogId::outgoing();
+        *target = Target::Emergency { name: "carrier".into(), user: "112".into() };
+    }
+    assert!(bench.command(command).only().starts_with("INVITE sip:112@198.51.100.7 SIP/2.0"));
+}
+
+#[test]
+fn a_registrar_that_asks_first_and_then_wants_a_longer_time_is_given_both() {
+    let settings = TrunkSettings { register: Some(secs(300)), ..account() };
+    let mut bench = with_settings(vec![destination(7, 1)], settings);
+    let first = bench.command(SipCommand::TrunksStart).only().to_owned();
+    let second = bench.receive(&place(7), &challenge(&first, 401, "MD5", "")).only().to_owned();
+    let brief = respond(&second, 423, "t", "").replacen("Call-ID", "Min-Expires: 900\r\nCall-ID", 1);
+    let third = bench.receive(&place(7), &brief).only().to_owned();
+    let fourth = bench.receive(&place(7), &challenge(&third, 401, "MD5", "")).only().to_owned();
+    assert!(fourth.contains("Expires: 900") && header(&fourth, Name::Authorization).is_some(), "{fourth}");
+}
+
+#[test]
+fn a_challenged_request_gets_the_dialog_s_next_number() {
+    let mut bench = with_settings(vec![destination(7, 1)], account());
+    let (dialog, command) = call();
+    let first = bench.command(command).only().to_owned();
+    bench.receive(&place(7), &respond(&first, 200, "b", ANSWER));
+    bench.command(SipCommand::Reinvite { dialog, sdp: OFFER.into() });
+    let offer = bench.find("INVITE").to_owned();
+    let (content_type, body) = ("application/dtmf".into(), "5".into());
+    assert!(bench.command(SipCommand::Info { dialog, content_type, body }).only().contains("CSeq: 3 INFO"));
+    bench.receive(&place(7), &challenge(&offer, 407, "MD5", ""));
+    let again = bench.find("INVITE").to_owned();
+    assert!(again.contains("CSeq: 4 INVITE"), "{again}");
+    bench.receive(&place(7), &respond(&again, 200, "b", ANSWER));
+    assert!(matches!(&bench.events[..], [SipEvent::ReinviteAnswered { .. }]), "{:?}", bench.events);
+}
+
+#[test]
+fn places_that_no_listener_reaches_are_left_out() {
+    let far = Destination::udp("[2001:db8::7]:5060".parse().unwrap());
+    let mut bench = with_settings(vec![far, destination(8, 2)], TrunkSettings::default());
+    bench.command(call().1);
+    assert_eq!(tried(&bench), [8]);
+    let status = bench.endpoint.trunk_status(bench.now);
+    assert_eq!(status[0].last_error, None);
+}
