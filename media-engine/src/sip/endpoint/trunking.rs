@@ -452,7 +452,7 @@ impl Endpoint {
             return self.rearm(&mut timer, None, now, Timeout::Probe(index));
         }
         // A tenth earlier or later, so that trunks are not asked in step.
-        let pause = every * 9 / 10 + every * u32::from(self.tokens.below(20)) / 100;
+        let pause = every * 9 / 10 + every * self.tokens.below(20) / 100;
         self.rearm_after(&mut timer, pause, now, Timeout::Probe(index));
         self.trunks[index.0].probing = timer;
     }
