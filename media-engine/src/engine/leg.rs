@@ -183,6 +183,10 @@ impl Leg {
 
     /// Takes the answer to a later offer that repeated what was agreed.
     pub(super) fn take_later_answer(&mut self, worker: &Worker, answer: &str) -> Result<(), NoMedia> {
+        if self.browser.is_some() {
+            // The same offer again restarts nothing: there is nothing new to agree on.
+            return Ok(());
+        }
         let session = sdp::Session::parse(answer.as_bytes()).map_err(sdp_error)?;
         let (Some(local), Some(leg)) = (&mut self.local, self.plain) else {
             return Err(NoMedia("not a plain leg".into()));

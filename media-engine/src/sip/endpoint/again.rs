@@ -119,6 +119,7 @@ impl Endpoint {
                 *fork = (new, change.flow);
             }
         }
+        self.attempt_again(dialog, now);
         true
     }
 }

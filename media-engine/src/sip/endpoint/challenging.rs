@@ -117,6 +117,7 @@ impl Endpoint {
                     }
                 }
                 (fork.provisional, fork.early) = (false, EarlyDialogs::default());
+                self.attempt_again(fork.dialog, now);
             }
             ClientUser::Reinvite(dialog) | ClientUser::Refresh(dialog) => {
                 if let Some(LegState::Talking(talking)) = self.legs.get_mut(dialog).map(|leg| &mut leg.state) {

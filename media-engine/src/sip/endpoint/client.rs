@@ -82,7 +82,7 @@ impl Endpoint {
         finish: impl FnOnce(RequestBuilder, &Dialog) -> RequestBuilder,
         now: Instant,
     ) -> ClientId {
-        let (flow, branch, cseq) = (dialog.next_flow(), self.tokens.branch(), dialog.next_cseq());
+        let (flow, branch, cseq) = (self.next_flow(dialog), self.tokens.branch(), dialog.next_cseq());
         let request = dialog.request(method.as_str(), cseq, &self.via(&flow, &branch));
         let request = request.header("User-Agent", &self.config.user_agent);
         let bytes = finish(request, dialog).build();
@@ -138,8 +138,11 @@ impl Endpoint {
         if effects.transmit || effects.acknowledge {
             self.transmit(client.flow, client.bytes.clone());
         }
-        if effects.deliver && !self.answer_challenge(&mut client, response, status, now) {
-            self.deliver(&mut client, flow, response, status, now);
+        if effects.deliver {
+            self.place_heard(&client.user, response, status, now);
+            if !self.answer_challenge(&mut client, response, status, now) {
+                self.deliver(&mut client, flow, response, status, now);
+            }
         }
         self.settle_client(client, state, now);
     }
@@ -176,22 +179,8 @@ impl Endpoint {
 
     fn deliver(&mut self, client: &mut Client, flow: &Flow, response: &Message<'_>, status: u16, now: Instant) {
         match &client.user {
-            ClientUser::Fork(fork) => {
-                let (place, dialog, abandoned) = (fork.place.clone(), fork.dialog, fork.abandoned);
-                if let Some(place) = place {
-                    self.place_answered(&place, response, status, now);
-                    if !abandoned {
-                        self.attempt_answered(dialog);
-                    }
-                }
-                self.fork_answer(client, flow, response, status, now);
-            }
-            ClientUser::Probe(place) => {
-                if StatusClass::of(status) != StatusClass::Provisional {
-                    let place = place.clone();
-                    self.place_answered(&place, response, status, now);
-                }
-            }
+            ClientUser::Fork(_) => self.fork_answer(client, flow, response, status, now),
+            ClientUser::Probe(_) => {}
             ClientUser::Reinvite(dialog) => self.reinvite_answer(*dialog, flow, response, status, now),
             ClientUser::Refresh(dialog) => self.refresh_answer(*dialog, flow, response, status, now),
             ClientUser::Register(index) => self.register_answer(*index, response, status, now),
@@ -221,6 +210,8 @@ impl Endpoint {
                 let place = place.clone();
                 self.place_failed(&place, reason, None, now);
             }
+            ClientUser::Reinvite(dialog) if status == 503 => self.offer_lost_flow(*dialog, client.id),
+            ClientUser::Refresh(dialog) if status == 503 => self.refresh_later(*dialog, now),
             ClientUser::Reinvite(dialog) | ClientUser::Refresh(dialog) => {
                 self.dialog_is_dead(*dialog, "no answer", now);
             }

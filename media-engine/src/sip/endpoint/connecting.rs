@@ -19,6 +19,8 @@ use std::time::Instant;
 use super::flow::{Flow, FlowId, Transport};
 use super::tables::Client;
 use super::{DialogId, Endpoint, SipOutput};
+use crate::sip::dialog::Dialog;
+use crate::sip::trunk::Destination;
 
 /// Whom a connection is to. Over TLS the name is what the peer's certificate must be for.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -59,6 +61,31 @@ impl Endpoint {
         self.connections.flows.insert(far, flow);
         self.outputs.push_back(SipOutput::Connect { flow, server_name: server_name.to_owned() });
         Some(flow)
+    }
+
+    /// The flow of a dialog's next request: a trunk's connection that is gone is replaced by another to the same place.
+    pub(super) fn next_flow(&mut self, dialog: &Dialog) -> Flow {
+        let flow = dialog.next_flow();
+        let (true, Some(trunk)) = (flow.transport.is_reliable() && !self.may_be_open(flow.id), dialog.trunk) else {
+            return flow;
+        };
+        let destinations = &self.trunk(trunk).destinations;
+        let fits = |to: &&Destination| to.transport == flow.transport;
+        let at = |address: SocketAddr| destinations.iter().filter(fits).find(|to| to.addresses.contains(&address));
+        // A connection that the peer had opened came from a port where nobody listens.
+        let listens = |to: &Destination| to.addresses.iter().copied().find(|address| address.ip() == flow.peer.ip());
+        let near = || destinations.iter().filter(fits).find_map(|to| Some((to, listens(to)?)));
+        let Some((host, peer)) =
+            at(flow.peer).map(|to| (to, flow.peer)).or_else(near).map(|(to, peer)| (to.host.clone(), peer))
+        else {
+            return flow;
+        };
+        self.flow_towards(flow.transport, peer, &host).unwrap_or(flow)
+    }
+
+    /// Whether a connection is not known to be gone.
+    fn may_be_open(&self, id: FlowId) -> bool {
+        id != FlowId::GONE && (!id.is_outgoing() || self.connections.flows.values().any(|flow| flow.id == id))
     }
 
     /// Forgets a connection; what waited for an answer on it hears that none will come.

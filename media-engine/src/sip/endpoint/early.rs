@@ -18,6 +18,7 @@ use super::legs::{Calling, EarlyOffer, LegState, PeerOffer};
 use super::registration::has_option;
 use super::requests::{BadBody, session_description};
 use super::tables::{Client, ClientId, ClientUser, Fork};
+use super::trunking::TrunkIndex;
 use super::{ALLOW, Endpoint, SUPPORTED};
 use crate::sip::dialog::Dialog;
 use crate::sip::header::{Name, parse_digits};
@@ -67,7 +68,7 @@ impl EarlyDialogs {
     fn of_answer(
         &mut self,
         calling: &mut Calling,
-        (local, contact): (&str, &str),
+        (local, contact, trunk): (&str, &str, Option<TrunkIndex>),
         flow: &Flow,
         answer: &Message<'_>,
     ) -> Option<&mut Early> {
@@ -80,7 +81,8 @@ impl EarlyDialogs {
         if self.0.len() >= MAX_EARLY {
             return None;
         }
-        let dialog = Dialog::uac(answer, local, *flow, contact);
+        let mut dialog = Dialog::uac(answer, local, *flow, contact);
+        dialog.trunk = trunk;
         let fork = calling.early_count;
         calling.early_count += 1;
         self.0.push(Early { dialog, fork, sdp: None, acknowledged: None, settled: false });
@@ -114,7 +116,9 @@ impl Endpoint {
     ) {
         let id = fork.dialog;
         let Some(LegState::Calling(calling)) = self.legs.get_mut(&id).map(|leg| &mut leg.state) else { return };
-        let Some(early) = fork.early.of_answer(calling, (&fork.local, &fork.contact), flow, response) else {
+        let trunk = fork.place.as_ref().map(|place| place.trunk);
+        let us = (&*fork.local, &*fork.contact, trunk);
+        let Some(early) = fork.early.of_answer(calling, us, flow, response) else {
             self.overflows += 1;
             return;
         };

@@ -105,10 +105,19 @@ impl Endpoint {
             self.legs.insert(id, leg);
             return;
         }
-        if let LegState::Ringing(ringing) = &leg.state {
-            self.drop_server(ringing.invite, now);
-        }
         let open = leg.is_open();
+        match &mut leg.state {
+            // A carrier's connections come and go; what is sent next opens another.
+            LegState::Talking(talking) if leg.trunk.is_some() && open => {
+                if talking.dialog.flow.id == flow {
+                    talking.dialog.flow.id = FlowId::GONE;
+                }
+                self.legs.insert(id, leg);
+                return;
+            }
+            LegState::Ringing(ringing) => self.drop_server(ringing.invite, now),
+            _ => {}
+        }
         self.dismantle(leg, now);
         if open {
             self.event(SipEvent::Ended { dialog: id, reason: Some("connection lost".into()) });

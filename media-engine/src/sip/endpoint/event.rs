@@ -78,7 +78,7 @@ pub enum SipEvent {
         /// The offer.
         sdp: String,
     },
-    /// The peer answered our re-INVITE, or an offer that a request without SDP had asked for; before our answer to the call,
+    /// The peer answered our re-INVITE, the one that keeps the session alive included, or an offer that a request without SDP had asked for; before our answer to the call,
     /// the offer in our reliable provisional answer.
     ReinviteAnswered {
         /// The dialog.

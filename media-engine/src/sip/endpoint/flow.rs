@@ -11,6 +11,9 @@ impl FlowId {
     /// Set in flows that the endpoint names; the driver's own never come that far.
     const OUTGOING: u64 = 1 << 63;
 
+    /// No connection: that of a dialog is gone, and its next request needs another. Neither the driver nor we name one so.
+    pub(super) const GONE: FlowId = FlowId(0);
+
     /// The `count`th connection that we open.
     pub(super) fn outgoing(count: u64) -> FlowId {
         FlowId(FlowId::OUTGOING | count)

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use super::command::DialogId;
 use super::event::SipEvent;
 use super::legs::{LegState, OurOffer, Talking};
+use super::tables::ClientId;
 use super::{Endpoint, Timeout};
 
 /// How often an offer is sent.
@@ -78,6 +79,14 @@ impl Endpoint {
             return self.offer_failed(id, &offer, 503);
         }
         self.send_offer(id, offer, now);
+    }
+
+    /// The connection of our re-INVITE is gone: the session is as it was.
+    pub(super) fn offer_lost_flow(&mut self, id: DialogId, client: ClientId) {
+        let ours = |offer: &mut OurOffer| offer.sent.is_some_and(|(sent, _)| sent == client);
+        if let Some(offer) = self.talking(id).and_then(|talking| talking.our_offer.take_if(ours)) {
+            self.offer_failed(id, &offer, 503);
+        }
     }
 
     /// The peer's offer was agreed while ours waited: ours was made for a session that is no more.

@@ -251,9 +251,8 @@ impl Endpoint {
             (StatusClass::Success, Some(sdp)) => {
                 let session = self.session_of_answer(response);
                 self.session_refreshed(id, session, now);
-                if !offer.refreshes {
-                    self.event(SipEvent::ReinviteAnswered { dialog: id, sdp });
-                }
+                // Also to a refresh: the peer may answer with other media than before.
+                self.event(SipEvent::ReinviteAnswered { dialog: id, sdp });
                 if let Some(talking) = self.talking(id) {
                     talking.sdp = offer.sdp;
                 }

@@ -423,7 +423,7 @@ impl Endpoint {
 
     /// The ACK for a 2xx: a transaction of its own that nobody answers.
     pub(super) fn send_ack(&mut self, dialog: &Dialog, cseq: u32) {
-        let (flow, branch) = (dialog.next_flow(), self.tokens.branch());
+        let (flow, branch) = (self.next_flow(dialog), self.tokens.branch());
         let ack = dialog.request("ACK", cseq, &self.via(&flow, &branch));
         let bytes = ack.header("User-Agent", &self.config.user_agent).build();
         self.transmit(flow, bytes);

@@ -126,7 +126,7 @@ impl Endpoint {
         self.legs.insert(id, leg);
     }
 
-    /// An answer to our UPDATE. After another refusal than these the session runs out.
+    /// An answer to our UPDATE. What a peer refuses as an UPDATE is offered as a re-INVITE, at once or later.
     pub(super) fn refresh_answer(
         &mut self,
         id: DialogId,
@@ -144,8 +144,26 @@ impl Endpoint {
                     self.session_refreshed(id, session, now);
                 }
             }
+            100..200 => {}
             422 => self.raise_interval(id, response, now),
-            _ => {}
+            // The request came at a bad time.
+            491 | 500 | 503 | 504 => self.refresh_later(id, now),
+            _ => {
+                if let Some(talking) = self.talking(id) {
+                    talking.peer.update = false;
+                    self.send_refresh(id, now);
+                }
+            }
+        }
+    }
+
+    /// Tries again by re-INVITE in some seconds. Should that fail too, the session runs out.
+    pub(super) fn refresh_later(&mut self, id: DialogId, now: Instant) {
+        let Some(talking) = self.talking(id) else { return };
+        // A re-INVITE that is under way refreshes too.
+        if talking.our_offer.is_none() {
+            let sdp = talking.sdp.clone();
+            self.offer_again_later(id, OurOffer::refresh(sdp), now);
         }
     }
 

@@ -301,10 +301,8 @@ impl Endpoint {
             }
             self.place_failed(&place, "no listener of ours leads there", None, now);
         }
-        if let (Some(_), Some(next)) = (&tried, attempts.left.last()) {
-            let healthy = self.trunks[next.trunk.0].is_healthy(next.transport, next.address, now);
-            let patience = if healthy { PATIENCE } else { PATIENCE_WITHOUT_CHOICE };
-            self.rearm_after(&mut attempts.patience, patience, now, Timeout::Attempt(id));
+        if tried.is_some() {
+            self.watch_attempt(&mut attempts, id, now);
         }
         calling.attempts = Some(attempts);
         if let Some((client, flow)) = tried {
@@ -312,6 +310,38 @@ impl Endpoint {
             self.attach(leg, &flow);
         }
         tried.is_some()
+    }
+
+    fn watch_attempt(&mut self, attempts: &mut Attempts, id: DialogId, now: Instant) {
+        let Some(next) = attempts.left.last() else { return };
+        let healthy = self.trunks[next.trunk.0].is_healthy(next.transport, next.address, now);
+        let patience = if healthy { PATIENCE } else { PATIENCE_WITHOUT_CHOICE };
+        self.rearm_after(&mut attempts.patience, patience, now, Timeout::Attempt(id));
+    }
+
+    /// The same place is asked once more, with a password or a longer interval.
+    pub(super) fn attempt_again(&mut self, id: DialogId, now: Instant) {
+        let Some(LegState::Calling(calling)) = self.legs.get_mut(&id).map(|leg| &mut leg.state) else { return };
+        let Some(mut attempts) = calling.attempts.take() else { return };
+        self.watch_attempt(&mut attempts, id, now);
+        if let Some(LegState::Calling(calling)) = self.legs.get_mut(&id).map(|leg| &mut leg.state) {
+            calling.attempts = Some(attempts);
+        }
+    }
+
+    /// An answer came to a request that may have gone to a place of a trunk.
+    pub(super) fn place_heard(&mut self, user: &ClientUser, response: &Message<'_>, status: u16, now: Instant) {
+        match user {
+            ClientUser::Fork(fork) => {
+                let Some(place) = &fork.place else { return };
+                self.place_answered(place, response, status, now);
+                if !fork.abandoned {
+                    self.attempt_answered(fork.dialog);
+                }
+            }
+            ClientUser::Probe(place) if status >= 200 => self.place_answered(place, response, status, now),
+            _ => {}
+        }
     }
 
     /// A place has been silent for too long: the next one is tried, and this one cancelled should it still answer.
@@ -334,7 +364,7 @@ impl Endpoint {
     }
 
     /// The place lives: nobody is impatient with it any more.
-    pub(super) fn attempt_answered(&mut self, id: DialogId) {
+    fn attempt_answered(&mut self, id: DialogId) {
         let patience = match self.legs.get_mut(&id).map(|leg| &mut leg.state) {
             Some(LegState::Calling(Calling { attempts: Some(attempts), .. })) => attempts.patience.take(),
             _ => None,
@@ -382,7 +412,7 @@ impl Endpoint {
     }
 
     /// What an answer to a request says of the place that gave it.
-    pub(super) fn place_answered(&mut self, place: &Place, response: &Message<'_>, status: u16, now: Instant) {
+    fn place_answered(&mut self, place: &Place, response: &Message<'_>, status: u16, now: Instant) {
         if matches!(status, 408 | 503 | 504) {
             let after =
                 response.header(Name::RetryAfter).map(|value| value.split([';', '(', ' ']).next().unwrap_or(value));

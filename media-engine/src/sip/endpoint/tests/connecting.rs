@@ -101,16 +101,59 @@ fn what_hangs_on_a_lost_connection_fails_at_once_and_the_next_call_opens_another
 }
 
 #[test]
-fn an_answered_call_ends_with_its_connection_once() {
-    let mut bench = bench(Transport::Tcp);
+fn a_trunks_answered_call_outlives_its_connection_and_the_next_request_opens_another() {
+    let mut bench = bench(Transport::Tls);
     let (dialog, order) = through_trunk();
     let invite = bench.command(order).only().to_owned();
     let flow = bench.connects[0].0;
     bench.receive(&flow, &respond(&invite, 200, "far", ANSWER));
     bench.command(SipCommand::Reinvite { dialog, sdp: OFFER.into() });
     bench.close(&flow);
-    assert_eq!(bench.events, [SipEvent::Ended { dialog, reason: Some("connection lost".into()) }]);
-    assert!(bench.sent.is_empty(), "{:?}", bench.lines());
+    assert_eq!(bench.events, [SipEvent::ReinviteFailed { dialog, status: 503 }], "what was under way fails");
+    assert!(bench.sent.is_empty() && bench.connects.len() == 1, "{:?}", bench.lines());
+    bench.command(SipCommand::Reinvite { dialog, sdp: OFFER.into() });
+    let (again, name) = bench.connects[1].clone();
+    assert_eq!((again.peer, &*name, bench.sent[0].0), (flow.peer, "sip.carrier.example", again));
+    let offer = bench.only().to_owned();
+    bench.receive(&again, &respond(&offer, 200, "far", ANSWER));
+    assert_eq!(bench.sent[0].0, again, "the ACK");
+    bench.close(&again);
+    assert!(bench.events.is_empty(), "{:?}", bench.events);
+    bench.command(SipCommand::Bye { dialog, reason: None });
+    assert_eq!((bench.connects.len(), bench.only().starts_with("BYE ")), (3, true));
+    bench.assert_rests();
+}
+
+#[test]
+fn a_call_over_a_connection_that_its_trunk_opened_is_hung_up_by_one_of_ours() {
+    let mut bench = bench(Transport::Tcp);
+    let theirs = flow(Transport::Tcp, 9, "198.51.100.7:33333");
+    bench.receive(&theirs, &invite(1));
+    let SipEvent::Incoming { dialog, .. } = bench.events[0] else { panic!("{:?}", bench.events) };
+    bench.command(SipCommand::Accept { dialog, sdp: ANSWER.into() });
+    let tag = tag_of(bench.only());
+    bench.receive(&theirs, &in_dialog(1, "ACK", 1, &tag, ""));
+    bench.close(&theirs);
+    assert!(bench.events.is_empty(), "{:?}", bench.events);
+    bench.command(SipCommand::Bye { dialog, reason: None });
+    assert_eq!(bench.connects[0].0.peer, "198.51.100.7:5061".parse().unwrap(), "where it listens");
+    assert!(bench.only().starts_with("BYE "));
+    bench.assert_rests();
+}
+
+#[test]
+fn a_call_whose_trunk_cannot_be_reached_any_more_ends_once() {
+    let mut bench = bench(Transport::Tcp);
+    let (dialog, order) = through_trunk();
+    let invite = bench.command(order).only().to_owned();
+    let flow = bench.connects[0].0;
+    bench.receive(&flow, &respond(&invite, 200, "far", ANSWER));
+    bench.close(&flow);
+    bench.command(SipCommand::Bye { dialog, reason: None });
+    assert!(matches!(&bench.events[..], [SipEvent::Ended { .. }]));
+    let second = bench.connects[1].0;
+    bench.close(&second);
+    assert!(bench.sent.is_empty() && bench.connects.len() == 2 && bench.events.is_empty(), "it is not tried for ever");
     bench.assert_rests();
 }
 

@@ -220,7 +220,8 @@ fn a_peer_without_update_is_refreshed_by_re_invite_with_the_same_session() {
         assert_eq!(header(&again, Name::SessionExpires).as_deref(), Some("1800;refresher=uac"));
         let ok = accepted(&again, "1800;refresher=uac", OFFER).replace("Allow: INVITE, UPDATE", "Allow: INVITE");
         bench.receive(&trunk(), &ok);
-        assert!(bench.only().starts_with("ACK ") && bench.events.is_empty(), "nobody needs to know");
+        assert!(bench.only().starts_with("ACK "));
+        assert_eq!(bench.events, [SipEvent::ReinviteAnswered { dialog, sdp: OFFER.into() }], "it may be other media");
     }
     bench.wait(secs(900));
     let again = bench.only().to_owned();
@@ -236,12 +237,35 @@ fn a_refresh_that_fails_ends_the_call_before_the_session_does() {
     let (dialog, _) = refreshed_by_us(&mut bench, &invite(1));
     bench.wait(secs(900));
     let update = bench.only().to_owned();
-    bench.receive(&trunk(), &respond(&update, 500, "", ""));
+    bench.receive(&trunk(), &respond(&update, 405, "", ""));
+    let again = bench.only().to_owned();
+    bench.receive(&trunk(), &respond(&again, 488, "", ""));
     assert!(bench.wait(secs(867)).events.is_empty() && bench.sent.is_empty());
     bench.wait(secs(2));
     assert!(bench.lines()[0].starts_with("BYE "), "32 s before the end");
     assert!(matches!(&bench.events[..], [SipEvent::Ended { dialog: d, reason: Some(_) }] if *d == dialog));
     bench.assert_rests();
+}
+
+#[test]
+fn a_refresh_that_is_refused_as_an_update_is_made_good_by_a_re_invite() {
+    for (status, seconds) in [(405, 0), (501, 0), (488, 0), (491, 5), (500, 5)] {
+        let mut bench = Bench::new();
+        let (dialog, _) = refreshed_by_us(&mut bench, &invite(1));
+        bench.wait(secs(900));
+        let update = bench.only().to_owned();
+        bench.receive(&trunk(), &respond(&update, status, "", ""));
+        if seconds > 0 {
+            assert!(bench.sent.is_empty(), "{status}: {:?}", bench.lines());
+            bench.wait(secs(seconds));
+        }
+        let again = bench.find("INVITE ").to_owned();
+        assert!(again.ends_with(ANSWER), "{status}");
+        bench.receive(&trunk(), &accepted(&again, "1800;refresher=uac", OFFER));
+        assert!(bench.wait(secs(895)).events.is_empty(), "{status}: the session lives on");
+        bench.command(SipCommand::Bye { dialog, reason: None });
+        bench.assert_rests();
+    }
 }
 
 #[test]

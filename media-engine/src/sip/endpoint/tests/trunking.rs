@@ -100,6 +100,37 @@ fn a_call_fails_once_with_what_says_most_when_no_place_is_left() {
 }
 
 #[test]
+fn a_place_that_asks_for_a_password_and_is_silent_then_is_left_too() {
+    let mut bench = with_settings(vec![destination(7, 1), destination(8, 2)], account());
+    let (dialog, command) = call();
+    let first = bench.command(command).only().to_owned();
+    bench.receive(&place(7), &respond(&first, 100, "", ""));
+    bench.receive(&place(7), &challenge(&first, 407, "MD5", ""));
+    assert_eq!(tried(&bench), [7]);
+    bench.wait(Duration::from_millis(1_999));
+    assert_eq!(tried(&bench), [7, 7], "only copies over UDP");
+    bench.wait(Duration::from_millis(2));
+    assert_eq!(tried(&bench), [8]);
+    bench.command(SipCommand::Cancel { dialog });
+    bench.assert_rests();
+}
+
+#[test]
+fn a_reliable_answer_is_acknowledged_with_the_password_where_that_is_asked_for() {
+    let mut bench = with_settings(vec![destination(7, 1)], account());
+    let (dialog, command) = call();
+    let invite = bench.command(command).only().to_owned();
+    bench.receive(&place(7), &reliably(&invite, 183, "far", 1, ANSWER));
+    let prack = bench.find("PRACK ").to_owned();
+    bench.receive(&place(7), &challenge(&prack, 407, "MD5", ""));
+    let again = bench.only();
+    assert!(again.starts_with("PRACK ") && header(again, Name::RAck) == header(&prack, Name::RAck));
+    assert!(header(again, Name::ProxyAuthorization).unwrap().contains("username=\"acct\""));
+    bench.command(SipCommand::Cancel { dialog });
+    bench.assert_rests();
+}
+
+#[test]
 fn silence_moves_on_after_two_seconds_and_what_answers_late_is_cancelled_or_hung_up() {
     for late in [180, 200] {
         let mut bench = with_settings(vec![destination(7, 1), destination(8, 2)], TrunkSettings::default());
