@@ -171,6 +171,7 @@ impl World {
             SipEvent::Progress { .. }
             | SipEvent::RegistrationState { .. }
             | SipEvent::TrunkHealth { .. }
+            | SipEvent::Scanner { .. }
             | SipEvent::Refused { .. } => None,
             SipEvent::Answered { sdp, .. } => Some(format!("answered {}", sdp == ANSWER)),
             SipEvent::Failed { status, .. } => Some(format!("failed {status}")),

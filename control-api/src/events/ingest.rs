@@ -30,7 +30,7 @@ pub async fn ingest(store: Store, engine: Engine, bus: Bus, mut events: mpsc::Re
         for event in batch.drain(..) {
             translate(&store, &bus, event, &mut changes, &mut proceed).await;
         }
-        if !changes.is_empty() {
+        if store.keeps() && !changes.is_empty() {
             write(&bus, changes).await;
         }
         for (call, config) in proceed {
@@ -99,7 +99,9 @@ async fn translate(
                     changes.push(Change::CallCreated { call: new, at });
                 }
                 Ok(None) => {
-                    tracing::warn!(%call, "no organization exists yet, so the call leaves no trace; make one");
+                    if store.keeps() {
+                        tracing::warn!(%call, "no organization exists yet, so the call leaves no trace; make one");
+                    }
                     proceed.push((call, VoiceConfig::default()));
                 }
                 // The engine lets it go on by itself after its time-out.
@@ -121,6 +123,8 @@ async fn translate(
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, "the store failed to say whose agent registered"),
         },
+        // The engine's log has said it.
+        (EventKind::Scanner { .. }, _) => {}
         (kind, Some(call)) => changes.extend(change(kind, call, at)),
         (kind, None) => tracing::warn!(?kind, "an event of a call came without its call"),
     }

@@ -1,5 +1,6 @@
 //! What the engine tells the control plane.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -173,6 +174,13 @@ pub enum EventKind {
         name: String,
         /// New state.
         state: ProviderState,
+    },
+    /// An address that guesses passwords: its requests are not heard for a while.
+    Scanner {
+        /// The address.
+        address: IpAddr,
+        /// For how long.
+        silence: Duration,
     },
     /// An agent's device registered or unregistered.
     Registration {

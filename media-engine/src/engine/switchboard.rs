@@ -172,6 +172,11 @@ impl Switchboard {
                     metrics::counter!("tandem_trunk_set_aside_total", "trunk" => trunk.clone()).increment(1);
                     tracing::warn!(trunk, %address, why, "trunk set aside: calls go elsewhere until it answers");
                 }
+                SipEvent::Scanner { address, silence } => {
+                    metrics::counter!("tandem_sip_scanners_total").increment(1);
+                    tracing::warn!(%address, ?silence, "wrong passwords again and again: its requests are not heard for a while");
+                    self.shared.tell(None, EventKind::Scanner { address, silence });
+                }
                 SipEvent::RegistrationState { trunk, user, ok, status } => match (ok, status) {
                     (true, _) => tracing::info!(trunk, user = %mask(&user), "registered at the trunk"),
                     (false, 200..300) => tracing::info!(trunk, user = %mask(&user), "registration taken back"),

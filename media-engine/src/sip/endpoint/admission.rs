@@ -24,13 +24,13 @@ pub(super) enum Admission<T> {
 }
 
 impl Endpoint {
-    /// Whether an INVITE may start a call, and whose it is.
-    pub(super) fn admit_call(&mut self, flow: &Flow, request: &Message<'_>, now: Instant) -> Admission<Source> {
+    /// Whether a request outside dialogs may be acted upon, and whose it is.
+    pub(super) fn source_of(&mut self, flow: &Flow, request: &Message<'_>, now: Instant) -> Admission<Source> {
         if let Some(state) = self.trunks.iter().find(|state| state.trunk.owns(flow)) {
             return Admission::Admitted(Source::Trunk(state.trunk.name.clone()));
         }
         let from = request.from().ok().and_then(|from| from.uri.user_decoded()).unwrap_or_default().into_owned();
-        match self.authenticate(request, now) {
+        match self.authenticate(flow, request, now) {
             Admission::Admitted(user) if user == from => Admission::Admitted(Source::User(user)),
             Admission::Admitted(_) => Admission::Refused { status: 403, why: "other_user" },
             Admission::Challenge { stale } => Admission::Challenge { stale },
@@ -39,7 +39,7 @@ impl Endpoint {
     }
 
     /// The user whose password the request proves.
-    pub(super) fn authenticate(&mut self, request: &Message<'_>, now: Instant) -> Admission<String> {
+    pub(super) fn authenticate(&mut self, flow: &Flow, request: &Message<'_>, now: Instant) -> Admission<String> {
         let realm = &self.config.domain;
         // A request may hold credentials for several realms; without any of ours it is challenged.
         let credentials = request
@@ -55,11 +55,17 @@ impl Endpoint {
             .passwords(user, now)
             .map(|password| ha1(credentials.algorithm, user, realm, password))
             .find(|secret| credentials.matches(method, secret));
-        let Some(secret) = secret else { return Admission::Refused { status: 403, why: "wrong_password" } };
+        let Some(secret) = secret else {
+            self.unproven(flow, now);
+            return Admission::Refused { status: 403, why: "wrong_password" };
+        };
         let nonces = nonce_store(&mut self.nonces, &self.tokens, now);
         nonces.expire(now);
         match nonces.authenticate(&credentials, method, |_, _| Some(secret), now) {
-            Verdict::Accepted => Admission::Admitted(credentials.username),
+            Verdict::Accepted => {
+                self.proven(flow, now);
+                Admission::Admitted(credentials.username)
+            }
             // The password is right: the nonce is old, used, or from before our last start.
             Verdict::Stale | Verdict::Rejected => Admission::Challenge { stale: true },
         }

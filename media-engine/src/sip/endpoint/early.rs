@@ -57,7 +57,10 @@ impl EarlyDialogs {
     /// Takes out the early dialog with this To tag.
     pub(super) fn take(&mut self, tag: &str) -> Option<Early> {
         let place = self.0.iter().position(|early| *early.dialog.remote_tag == *tag)?;
-        Some(self.0.swap_remove(place))
+        let early = self.0.swap_remove(place);
+        // What is left stays as long as the INVITE's transaction lingers.
+        self.0.shrink_to_fit();
+        Some(early)
     }
 
     fn of_request(&mut self, request: &Message<'_>) -> Option<&mut Early> {

@@ -1,6 +1,7 @@
 //! What the endpoint tells the engine and asks of its driver.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use super::command::{DialogId, ReferId, Replaces};
 use super::flow::{Flow, FlowId};
@@ -162,6 +163,13 @@ pub enum SipEvent {
         /// In words.
         why: String,
     },
+    /// An address failed to prove itself so often that its requests are not heard for a while.
+    Scanner {
+        /// The address.
+        address: IpAddr,
+        /// For how long.
+        silence: Duration,
+    },
     /// A stranger or a message was refused; for counters and logs.
     Refused {
         /// Who sent it.
@@ -189,6 +197,7 @@ impl SipEvent {
             SipEvent::Registered { .. }
             | SipEvent::RegistrationState { .. }
             | SipEvent::TrunkHealth { .. }
+            | SipEvent::Scanner { .. }
             | SipEvent::Refused { .. } => None,
         }
     }

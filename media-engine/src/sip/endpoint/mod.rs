@@ -41,6 +41,7 @@ mod registering;
 mod registration;
 mod reliable;
 mod requests;
+mod scanners;
 mod server;
 mod session;
 mod status;
@@ -92,6 +93,7 @@ pub struct Endpoint {
     registrar: Registrar,
     registrations: Vec<registering::OwnRegistration>,
     nonces: Option<NonceStore>,
+    scanners: scanners::Scanners,
     outputs: VecDeque<SipOutput>,
     last_incoming: u64,
     draining: bool,
@@ -140,6 +142,7 @@ impl Endpoint {
             attached: BTreeSet::new(),
             wheel: TimerWheel::new(),
             nonces: None,
+            scanners: scanners::Scanners::default(),
             outputs: VecDeque::new(),
             last_incoming: 0,
             draining: false,

@@ -24,7 +24,7 @@ enum Ungranted {
 
 impl Endpoint {
     pub(super) fn receive_register(&mut self, flow: &Flow, request: &Message<'_>, now: Instant) {
-        let user = match self.authenticate(request, now) {
+        let user = match self.authenticate(flow, request, now) {
             Admission::Admitted(user) => user,
             Admission::Challenge { stale } => {
                 self.refused(flow, if stale { "stale_nonce" } else { "challenged" });

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use super::admission::Admission;
 use super::command::DialogId;
+use super::event::Source;
 use super::flow::Flow;
 use super::tables::{merge_key, server_key};
 use super::{ALLOW, Endpoint, SDP, SUPPORTED};
@@ -26,6 +27,9 @@ pub(super) struct BadBody(pub(super) u16);
 
 impl Endpoint {
     pub(super) fn receive(&mut self, flow: &Flow, bytes: &[u8], now: Instant) {
+        if self.is_unheard(flow, bytes, now) {
+            return self.refused(flow, "scanner");
+        }
         let message = match Message::parse(bytes) {
             Ok(message) => message,
             Err(ParseError::Empty) => {
@@ -84,19 +88,32 @@ impl Endpoint {
                 self.refuse(flow, request, 481, "no_dialog");
             }
             Method::Other(_) => self.refuse(flow, request, 501, "unknown_method"),
-            _ => self.refuse(flow, request, 405, "method"),
+            // Not served; but who asks has to say who it is first.
+            _ => {
+                if self.admit(flow, request, now).is_some() {
+                    self.refuse(flow, request, 405, "method");
+                }
+            }
         }
     }
 
     fn receive_invite(&mut self, flow: &Flow, request: &Message<'_>, bytes: &[u8], now: Instant) {
-        match self.admit_call(flow, request, now) {
-            Admission::Admitted(source) => self.incoming_call(flow, request, bytes, source, now),
+        if let Some(source) = self.admit(flow, request, now) {
+            self.incoming_call(flow, request, bytes, source, now);
+        }
+    }
+
+    /// Whose request it is; `None`: its sender was asked for a password or refused.
+    fn admit(&mut self, flow: &Flow, request: &Message<'_>, now: Instant) -> Option<Source> {
+        match self.source_of(flow, request, now) {
+            Admission::Admitted(source) => return Some(source),
             Admission::Challenge { stale } => {
                 self.refused(flow, if stale { "stale_nonce" } else { "challenged" });
                 self.challenge(flow, request, 407, stale, now);
             }
             Admission::Refused { status, why } => self.refuse(flow, request, status, why),
         }
+        None
     }
 
     /// Refuses without any state.

@@ -61,6 +61,8 @@ impl Endpoint {
         }
         let mut server = self.new_server(flow, request, method, ServerState::NonInvite(ServerNonInvite::Trying), "");
         server.response = bytes;
+        // It is kept for half a minute.
+        server.response.shrink_to_fit();
         server.merge_key = request.to().is_ok_and(|to| to.tag().is_none()).then(|| merge_key(request).into());
         let (state, effects) = ServerNonInvite::Trying.on_answer(now, &self.pace(flow));
         let id = server.id;

@@ -267,6 +267,7 @@ fn note(events: &[SipEvent], open: &mut Vec<DialogId>, ended: &mut Vec<DialogId>
             | SipEvent::Referred { dialog, .. }
             | SipEvent::ReferResult { dialog, .. } => dialog,
             SipEvent::Registered { .. }
+            | SipEvent::Scanner { .. }
             | SipEvent::RegistrationState { .. }
             | SipEvent::TrunkHealth { .. }
             | SipEvent::Refused { .. } => continue,

@@ -98,6 +98,73 @@ fn wrong_passwords_unknown_users_and_others_addresses_are_refused() {
     bench.assert_rests();
 }
 
+/// REGISTERs over UDP from `peer` with this password; how many were answered.
+fn guesses(bench: &mut Bench, peer: &str, password: &str, count: usize) -> usize {
+    let by = flow(Transport::Udp, 1, peer);
+    let udp = |text: String| text.replace("SIP/2.0/WS u8k2.invalid", &format!("SIP/2.0/UDP {peer};rport"));
+    let mut answered = 0;
+    for n in 0..count {
+        let cseq = 100 + 2 * u32::try_from(n).unwrap();
+        let Some(challenge) = bench.receive(&by, &udp(register(cseq, CONTACT, ""))).sent.first().cloned() else {
+            continue;
+        };
+        let line = format!("Authorization: {}\r\n", authorize(&challenge.1, "REGISTER", "alice", password, 1));
+        answered += bench.receive(&by, &udp(register(cseq + 1, CONTACT, &line))).sent.len();
+    }
+    answered
+}
+
+#[test]
+fn who_guesses_passwords_is_not_heard_for_five_minutes_and_nobody_else_suffers() {
+    let mut bench = Bench::new();
+    with_password(&mut bench, "secret", 86_400);
+    let scanner = flow(Transport::Udp, 1, "203.0.113.66:5060");
+    assert_eq!(guesses(&mut bench, "203.0.113.66:5060", "wrong", 30), 10);
+    bench.receive(&scanner, &invite(1));
+    assert!(bench.sent.is_empty(), "{:?}", bench.lines());
+    bench.receive(&scanner, &invite(1).replace("INVITE", "OPTIONS"));
+    assert_eq!(bench.lines(), ["SIP/2.0 200 OK"], "its neighbour's monitoring goes on");
+    assert_eq!(guesses(&mut bench, "203.0.113.67:5060", "secret", 1), 1, "another address");
+    bench.wait(secs(300));
+    assert_eq!(guesses(&mut bench, "203.0.113.66:5060", "secret", 1), 1);
+    assert_eq!(guesses(&mut bench, "203.0.113.66:5060", "wrong", 30), 30, "it has proven itself within the hour");
+}
+
+#[test]
+fn a_guess_every_ten_seconds_and_a_trunks_wrong_password_silence_nobody() {
+    let mut bench = Bench::new();
+    with_password(&mut bench, "secret", 86_400);
+    for _ in 0..30 {
+        assert_eq!(guesses(&mut bench, "203.0.113.66:5060", "wrong", 1), 1);
+        bench.wait(secs(10));
+    }
+    assert_eq!(guesses(&mut bench, "198.51.100.7:5060", "wrong", 30), 30);
+}
+
+#[test]
+fn the_engine_hears_of_a_scanner_once() {
+    let mut bench = Bench::new();
+    with_password(&mut bench, "secret", 86_400);
+    guesses(&mut bench, "203.0.113.66:5060", "wrong", 9);
+    assert!(bench.events.is_empty());
+    let by = flow(Transport::Udp, 1, "203.0.113.66:5060");
+    let challenge = bench.receive(&by, &register(7, CONTACT, "")).only().to_owned();
+    let line = format!("Authorization: {}\r\n", authorize(&challenge, "REGISTER", "alice", "wrong", 1));
+    bench.receive(&by, &register(8, CONTACT, &line));
+    assert_eq!(bench.events, [SipEvent::Scanner { address: by.peer.ip(), silence: secs(300) }]);
+}
+
+#[test]
+fn every_request_of_a_stranger_is_challenged_also_what_is_not_served() {
+    for method in ["MESSAGE", "SUBSCRIBE", "PUBLISH", "NOTIFY", "REFER", "INVITE"] {
+        let mut bench = Bench::new();
+        let stranger = flow(Transport::Udp, 1, "203.0.113.66:5060");
+        bench.receive(&stranger, &invite(1).replace("INVITE", method));
+        assert!(bench.only().starts_with("SIP/2.0 407"), "{method}: {}", bench.only());
+        assert!(bench.endpoint.is_idle() && bench.events.is_empty());
+    }
+}
+
 #[test]
 fn several_passwords_are_valid_each_until_its_end() {
     let mut bench = Bench::new();

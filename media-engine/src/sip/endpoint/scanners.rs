@@ -1,0 +1,159 @@
+//! Scanners: an address that fails to prove itself again and again hears nothing for a while.
+//!
+//! ```text
+//!   wrong password ─▶ 10 within a minute ─▶ silence for 5 min ─▶ anew
+//!   right password ─▶ trusted for an hour: failures from there silence nobody
+//! ```
+//!
+//! - Silence means requests alone, and not OPTIONS: whoever watches us from behind the same NAT goes on, and it tells nothing.
+//! - Not behind WebSockets: a page whose password has expired asks the API for another and goes on.
+//! - Trunks are never silenced. Over UDP an address can be forged: whoever has just proven itself cannot be silenced by others.
+//! - Being asked for a password is no failure; it costs nothing either.
+//! - At most [`MOST`] addresses are remembered, IPv6 ones by their /64; of further ones nothing is.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+use super::Endpoint;
+use super::event::SipEvent;
+use super::flow::Flow;
+
+/// Failures within [`WINDOW`] that silence an address.
+const FAILURES: u8 = 10;
+const WINDOW: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_secs(300);
+const TRUST: Duration = Duration::from_secs(3600);
+/// Addresses remembered.
+const MOST: usize = 16_384;
+/// How often those that are over are looked for, when there is no room.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// What is known of addresses that have tried to prove themselves.
+#[derive(Debug, Default)]
+pub(super) struct Scanners {
+    records: HashMap<IpAddr, Record>,
+    swept: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Record {
+    Failing { since: Instant, failures: u8 },
+    Silenced { until: Instant },
+    Trusted { until: Instant },
+}
+
+impl Record {
+    fn until(self) -> Instant {
+        match self {
+            Record::Failing { since, .. } => since + WINDOW,
+            Record::Silenced { until } | Record::Trusted { until } => until,
+        }
+    }
+}
+
+impl Scanners {
+    fn is_silenced(&self, address: IpAddr, now: Instant) -> bool {
+        matches!(self.records.get(&network(address)), Some(Record::Silenced { until }) if *until > now)
+    }
+
+    /// Notes a failure; whether it silences the address.
+    fn failed(&mut self, address: IpAddr, now: Instant) -> bool {
+        let address = network(address);
+        let known = self.records.get(&address).copied().filter(|record| record.until() > now);
+        let next = match known {
+            Some(Record::Trusted { .. } | Record::Silenced { .. }) => return false,
+            Some(Record::Failing { failures, .. }) if failures + 1 >= FAILURES => {
+                Record::Silenced { until: now + SILENCE }
+            }
+            Some(Record::Failing { since, failures }) => Record::Failing { since, failures: failures + 1 },
+            None => Record::Failing { since: now, failures: 1 },
+        };
+        self.note(address, next, now);
+        matches!(next, Record::Silenced { .. })
+    }
+
+    fn proven(&mut self, address: IpAddr, now: Instant) {
+        self.note(network(address), Record::Trusted { until: now + TRUST }, now);
+    }
+
+    fn note(&mut self, address: IpAddr, record: Record, now: Instant) {
+        let full = self.records.len() >= MOST && !self.records.contains_key(&address);
+        if full && self.swept.is_none_or(|at| now.saturating_duration_since(at) >= SWEEP) {
+            self.swept = Some(now);
+            self.records.retain(|_, record| record.until() > now);
+        }
+        if !full || self.records.len() < MOST {
+            self.records.insert(address, record);
+        }
+    }
+}
+
+impl Endpoint {
+    /// Whether a message is not even read: a request, from an address that is silenced.
+    pub(super) fn is_unheard(&self, flow: &Flow, bytes: &[u8], now: Instant) -> bool {
+        self.scanners.is_silenced(flow.peer.ip(), now)
+            && !bytes.starts_with(b"OPTIONS ")
+            && !bytes.starts_with(b"SIP/2.0 ")
+            && !flow.transport.is_websocket()
+            && !self.is_of_trunk(flow)
+    }
+
+    /// Somebody could not prove to be who it says.
+    pub(super) fn unproven(&mut self, flow: &Flow, now: Instant) {
+        if !flow.transport.is_websocket() && !self.is_of_trunk(flow) && self.scanners.failed(flow.peer.ip(), now) {
+            self.event(SipEvent::Scanner { address: flow.peer.ip(), silence: SILENCE });
+        }
+    }
+
+    /// Somebody has proven to be who it says.
+    pub(super) fn proven(&mut self, flow: &Flow, now: Instant) {
+        self.scanners.proven(flow.peer.ip(), now);
+    }
+
+    fn is_of_trunk(&self, flow: &Flow) -> bool {
+        self.trunks.iter().any(|state| state.trunk.owns(flow))
+    }
+}
+
+/// One customer's addresses: an IPv4 address, the /64 of an IPv6 one (RFC 6177).
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(n: u32) -> IpAddr {
+        IpAddr::V4(std::net::Ipv4Addr::from(0x0a00_0000 + n))
+    }
+
+    #[test]
+    fn no_more_addresses_are_remembered_than_there_is_room_for_until_some_are_over() {
+        let mut scanners = Scanners::default();
+        let start = Instant::now();
+        for n in 0..40_000 {
+            scanners.failed(address(n), start);
+        }
+        assert_eq!(scanners.records.len(), MOST);
+        scanners.failed(address(50_000), start + WINDOW);
+        assert_eq!(scanners.records.len(), 1);
+    }
+
+    #[test]
+    fn addresses_of_one_network_count_together() {
+        let mut scanners = Scanners::default();
+        let now = Instant::now();
+        let of = |last: u16| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 3, 4, 5, last));
+        let silenced: Vec<bool> = (1..=11).map(|n| scanners.failed(of(n), now)).collect();
+        assert_eq!(silenced.iter().position(|silenced| *silenced), Some(9));
+        assert!(scanners.is_silenced(of(99), now) && !scanners.is_silenced(address(1), now));
+    }
+}
