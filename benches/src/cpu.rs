@@ -47,6 +47,13 @@ pub(crate) fn own_run_time_ns() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
+/// Asks a process to end.
+pub(crate) fn terminate(pid: u32) {
+    let Ok(pid) = libc::pid_t::try_from(pid) else { return };
+    // SAFETY: no memory is involved; a process that has ended is not waited for yet, so its number is not another's.
+    unsafe { libc::kill(pid, libc::SIGTERM) };
+}
+
 /// Reads how long all threads of a process ran: the sum of the first fields of `/proc/PID/task/*/schedstat`.
 pub(crate) struct RunTime {
     threads: Vec<File>,
@@ -64,6 +71,21 @@ impl RunTime {
         }
         ensure!(!threads.is_empty(), "process {pid} has no threads");
         Ok(RunTime { threads })
+    }
+
+    /// The same for a process and its children.
+    pub(crate) fn of_family(pid: u32) -> Result<RunTime> {
+        let mut family = RunTime::of(pid)?;
+        for entry in fs::read_dir("/proc")? {
+            let Some(child) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            // The parent is the second field behind the name, which may hold anything. Others may end meanwhile.
+            let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+            let parent = stat.rsplit(')').next().and_then(|fields| fields.split_whitespace().nth(1)?.parse().ok());
+            if parent == Some(pid) {
+                family.threads.extend(RunTime::of(child)?.threads);
+            }
+        }
+        Ok(family)
     }
 
     /// Nanoseconds since the threads began.

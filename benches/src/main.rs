@@ -6,7 +6,7 @@
 //! ```
 //!
 //! plan: cases and peers. peer: Tandem's worker, rtpengine (spoken to by `ng`), a bare forwarder. generator, far, wire, sound:
-//! far ends of all legs. score: what a record amounts to. floors: bare codecs. report, page: what is kept and shown.
+//! far ends of all legs. score: what a record amounts to. floors: bare codecs. report, page: what is kept and shown. signalling: SIP alone.
 //!
 //! Every measurement starts its peer anew. Repetitions run the whole plan in turn, so that a disturbance of the machine does
 //! not fall on one peer alone.
@@ -21,6 +21,7 @@ mod peer;
 mod plan;
 mod report;
 mod score;
+mod signalling;
 mod sound;
 mod wire;
 
@@ -86,15 +87,21 @@ enum Process {
         /// What for.
         case: String,
     },
+    /// Measures signalling instead, beside Kamailio.
+    Signalling(signalling::Arguments),
 }
 
 fn main() -> Result<()> {
     let mut arguments = Arguments::parse();
-    if let Some(Process::Peer { name, case }) = &arguments.process {
-        let mut plan = plan::plan().into_iter();
-        let known = plan.find(|entry| entry.peer.name() == name && entry.case.name() == case);
-        let Entry { peer, case, .. } = known.context("no such peer and case")?;
-        return peer::run(peer, case);
+    match &arguments.process {
+        Some(Process::Peer { name, case }) => {
+            let mut plan = plan::plan().into_iter();
+            let known = plan.find(|entry| entry.peer.name() == name && entry.case.name() == case);
+            let Entry { peer, case, .. } = known.context("no such peer and case")?;
+            return peer::run(peer, case);
+        }
+        Some(Process::Signalling(arguments)) => return signalling::run(arguments),
+        None => {}
     }
     if arguments.quick {
         (arguments.repetitions, arguments.seconds) = (1, 3);

@@ -104,7 +104,7 @@ pub(crate) fn write(arguments: &Arguments, realtime: bool, rows: &[Row]) -> Resu
 }
 
 /// The commit that is checked out here, with a `+` when files differ from it.
-fn commit() -> String {
+pub(crate) fn commit() -> String {
     let git = |arguments: &[&str]| {
         let output = Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
         Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())

@@ -180,7 +180,7 @@ impl Default for MediaConfig {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreConfig {
-    /// `sqlite:PATH`; a relative path lies in the data folder.
+    /// `sqlite:PATH`; a relative path lies in the data folder. `none`: nothing is kept.
     pub url: String,
     /// Folder of recordings; a relative path lies in the data folder.
     pub record: PathBuf,

@@ -47,6 +47,14 @@ pub use user::User;
 pub struct Store {
     writer: SqlitePool,
     readers: SqlitePool,
+    keeps: bool,
+}
+
+impl Store {
+    /// Whether anything is kept. Otherwise (`store.url = "none"`) there are no organizations, so that calls leave no trace.
+    pub fn keeps(&self) -> bool {
+        self.keeps
+    }
 }
 
 /// A tenant. Every query on a tenant's table takes one.
@@ -78,6 +86,9 @@ pub enum StoreError {
     /// The schema cannot be brought to what this binary expects. The text says what to do.
     #[error("store: {0}")]
     Migrate(String),
+    /// There is no store.
+    #[error("store.url is \"none\": nothing is kept, and nobody can have an account; choose a database there")]
+    None,
     /// A name or address that must be unique is taken.
     #[error("{0} exists already")]
     Taken(&'static str),

@@ -29,6 +29,9 @@ fn organization(row: &SqliteRow) -> Result<Organization, StoreError> {
 impl Store {
     /// A new tenant. `Taken` when the name exists.
     pub async fn organization_create(&self, name: &str) -> Result<Organization, StoreError> {
+        if !self.keeps() {
+            return Err(StoreError::None);
+        }
         let created = Organization { id: OrganizationId(Uuid::now_v7()), name: name.to_owned(), created_at: now() };
         sqlx::query("INSERT INTO organizations (id, name, created_at) VALUES (?, ?, ?)")
             .bind(created.id.to_string())

@@ -17,8 +17,11 @@ const READERS: u32 = 8;
 impl Store {
     /// Opens the database that `url` names, creates it when absent, and applies what migrations are missing.
     ///
-    /// `url`: `sqlite:PATH`; a relative path lies in `folder`. Errors say what to do.
+    /// `url`: `sqlite:PATH`; a relative path lies in `folder`. `none`: nothing is kept. Errors say what to do.
     pub async fn open(url: &str, folder: &Path) -> Result<Store, StoreError> {
+        if url == "none" {
+            return Store::none().await;
+        }
         let path = sqlite_path(url, folder)?;
         let options = SqliteConnectOptions::new()
             .filename(&path)
@@ -32,7 +35,16 @@ impl Store {
         })?;
         MIGRATIONS.run(&writer).await.map_err(|error| StoreError::Migrate(migration_problem(&error, &path)))?;
         let readers = SqlitePoolOptions::new().max_connections(READERS).connect_with(options).await?;
-        Ok(Store { writer, readers })
+        Ok(Store { writer, readers, keeps: true })
+    }
+
+    /// An empty database in memory, for what asks whether there is anything.
+    async fn none() -> Result<Store, StoreError> {
+        // Its one connection holds it: it is neither closed when idle nor replaced.
+        let options = SqlitePoolOptions::new().max_connections(1).min_connections(1).idle_timeout(None);
+        let pool = options.max_lifetime(None).connect("sqlite::memory:").await?;
+        MIGRATIONS.run(&pool).await.map_err(|error| StoreError::Migrate(error.to_string()))?;
+        Ok(Store { writer: pool.clone(), readers: pool, keeps: false })
     }
 
     /// Waits for running queries and closes the files; the write-ahead log is folded in.
@@ -44,7 +56,7 @@ impl Store {
 
 /// The file that a store URL names.
 fn sqlite_path(url: &str, folder: &Path) -> Result<PathBuf, StoreError> {
-    let expected = "expected sqlite:PATH, such as sqlite:tandem.db";
+    let expected = "expected sqlite:PATH, such as sqlite:tandem.db, or none";
     let Some(path) = url.strip_prefix("sqlite:") else {
         let scheme = url.split(':').next().unwrap_or_default();
         return Err(StoreError::Open(format!("this version stores in SQLite only, not in `{scheme}`; {expected}")));
@@ -105,6 +117,17 @@ mod tests {
         store.close().await;
         let text = Store::open("sqlite:t.db", folder.path()).await.unwrap_err().to_string();
         assert!(text.contains("newer tandem (schema 9999)"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn without_a_store_there_are_no_accounts_and_no_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open("none", folder.path()).await.unwrap();
+        assert!(!store.keeps() && store.organization_default().await.unwrap().is_none());
+        let error = store.organization_create("Acme").await.unwrap_err().to_string();
+        assert!(error.contains("store.url") && error.contains("database"), "{error}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        store.close().await;
     }
 
     #[tokio::test]

@@ -1,0 +1,231 @@
+//! What is printed and kept of signalling: rows in `results.json`, and a part of `RESULTS.md`.
+
+use std::fmt;
+use std::fs;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::peer::{self, Kind};
+use super::{Arguments, Further, Measured, SILENT, STANDING, sipp};
+use crate::{page as machine, report};
+
+/// Heading of our part.
+const HEADING: &str = "## Signalling";
+
+/// One measurement. Run 0: at the full rate; others at half of it, or at the product's.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Row {
+    pub(super) case: &'static str,
+    pub(super) peer: &'static str,
+    calls_per_s: f64,
+    cpu_ms_per_call: f64,
+    p99_ms: f64,
+    failed: u64,
+    pub(super) kb_standing: Option<f64>,
+    kb_finished: Option<f64>,
+    run: usize,
+    commit: String,
+}
+
+impl Row {
+    pub(super) fn new(kind: Kind, run: usize, measured: Measured) -> Row {
+        let Measured { outcome, cpu_ms_per_call, kb_finished } = measured;
+        Row {
+            case: kind.case(),
+            peer: kind.name(),
+            calls_per_s: rounded(outcome.calls_per_s, 1),
+            cpu_ms_per_call: rounded(cpu_ms_per_call, 4),
+            p99_ms: rounded(outcome.p99_ms, 1),
+            failed: outcome.failed,
+            kb_standing: None,
+            kb_finished: kb_finished.map(|kb| rounded(kb, 2)),
+            run,
+            commit: report::commit(),
+        }
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Row { case, peer, calls_per_s, cpu_ms_per_call, p99_ms, failed, .. } = self;
+        write!(f, "{case:<12} {peer:<9} {calls_per_s:>7.1} calls/s: {cpu_ms_per_call:.3} ms CPU a call, ")?;
+        write!(f, "p99 {p99_ms:.1} ms, {failed} failed")?;
+        self.kb_finished.map_or(Ok(()), |kb| write!(f, ", {kb:.1} kB a finished call"))
+    }
+}
+
+pub(super) fn rounded(value: f64, digits: i32) -> f64 {
+    (value * 10_f64.powi(digits)).round() / 10_f64.powi(digits)
+}
+
+/// Prints the table; keeps it beside what else is in both files, where that was asked for.
+pub(super) fn write(arguments: &Arguments, rows: &[Row], further: &Further) -> Result<()> {
+    let part = part(arguments, rows, further);
+    println!("\n{part}");
+    let Some(out) = &arguments.out else { return Ok(()) };
+    let (json, page) = (out.join("results.json"), out.join("RESULTS.md"));
+    let text = fs::read_to_string(&json).unwrap_or_else(|_| "[]".into());
+    let mut all: Vec<Value> = serde_json::from_str(&text).with_context(|| format!("{}", json.display()))?;
+    all.retain(|row| !row["case"].as_str().is_some_and(|case| case.starts_with("sip-")));
+    for row in rows {
+        all.push(serde_json::to_value(row)?);
+    }
+    fs::write(&json, serde_json::to_string_pretty(&all)? + "\n").context("results.json cannot be written")?;
+    let text = fs::read_to_string(&page).unwrap_or_default();
+    fs::write(&page, with_part(&text, &part)).context("RESULTS.md cannot be written")
+}
+
+/// The page with our part anew: in its old place, or at the end.
+fn with_part(page: &str, part: &str) -> String {
+    let Some(start) = page.find(HEADING) else { return format!("{}\n\n{part}", page.trim_end()) };
+    let after = page[start + HEADING.len()..].find("\n## ").map(|end| start + HEADING.len() + end + 1);
+    format!("{}{part}{}", &page[..start], after.map_or(String::new(), |after| format!("\n{}", &page[after..])))
+}
+
+fn part(arguments: &Arguments, rows: &[Row], further: &Further) -> String {
+    let mut text = format!("{HEADING}\n\n{}\n\n", environment());
+    text += "| case | peer | calls/s | CPU a call, ms | of Kamailio's | p99 INVITE to 200, ms | failed | kB standing | kB finished |\n";
+    text += "|---|---|---:|---:|---:|---:|---:|---:|---:|\n";
+    for (case, peer, full) in groups(rows) {
+        text += &line(rows, &of(rows, case, peer, full));
+    }
+    text += "\n| to be reached | measured | |\n|---|---|---|\n";
+    for (target, measured, reached) in verdicts(arguments, rows, further) {
+        let verdict = if reached { "reached" } else { "**not reached**" };
+        text += &format!("| {target} | {measured} | {verdict} |\n");
+    }
+    text + "\n" + WHAT
+}
+
+/// Kinds of measurement, in the order in which they were made.
+fn groups(rows: &[Row]) -> Vec<(&'static str, &'static str, bool)> {
+    let mut groups = Vec::new();
+    for row in rows {
+        let group = (row.case, row.peer, row.run == 0);
+        if !groups.contains(&group) {
+            groups.push(group);
+        }
+    }
+    groups
+}
+
+fn of<'a>(rows: &'a [Row], case: &str, peer: &str, full: bool) -> Vec<&'a Row> {
+    rows.iter().filter(|row| row.case == case && row.peer == peer && (row.run == 0) == full).collect()
+}
+
+fn line(all: &[Row], rows: &[&Row]) -> String {
+    let Some(&first) = rows.first() else { return String::new() };
+    let figure = |value: Option<f64>, digits: usize| value.map_or("–".into(), |value| format!("{value:.digits$}"));
+    let cpu: Vec<f64> = rows.iter().map(|row| row.cpu_ms_per_call).collect();
+    let spread = match (cpu.iter().copied().reduce(f64::min), cpu.iter().copied().reduce(f64::max)) {
+        (Some(least), Some(most)) if cpu.len() > 1 => format!(" ({least:.3}–{most:.3})"),
+        _ => String::new(),
+    };
+    let ratio = (first.peer == "tandem").then(|| ratio(all, first.case, first.run == 0)).flatten();
+    let failed: u64 = rows.iter().map(|row| row.failed).sum();
+    format!(
+        "| {} | {} | {} | {}{spread} | {} | {} | {failed} | {} | {} |\n",
+        first.case,
+        first.peer,
+        figure(median(rows.iter().map(|row| row.calls_per_s)), 0),
+        figure(median(cpu.iter().copied()), 3),
+        ratio.map_or("–".into(), |ratio| format!("{ratio:.2} ×")),
+        figure(median(rows.iter().map(|row| row.p99_ms)), 0),
+        figure(median(rows.iter().filter_map(|row| row.kb_standing)), 1),
+        figure(median(rows.iter().filter_map(|row| row.kb_finished)), 1),
+    )
+}
+
+/// Median over repetitions of our CPU divided by Kamailio's in the same one.
+fn ratio(rows: &[Row], case: &str, full: bool) -> Option<f64> {
+    let theirs = of(rows, case, "kamailio", full);
+    median(of(rows, case, "tandem", full).into_iter().filter_map(|ours| {
+        let same = theirs.iter().find(|row| row.run == ours.run)?;
+        Some(ours.cpu_ms_per_call / same.cpu_ms_per_call)
+    }))
+}
+
+fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
+/// What is asked for, what was measured, whether that is enough.
+fn verdicts(arguments: &Arguments, rows: &[Row], further: &Further) -> Vec<(String, String, bool)> {
+    let mut verdicts = Vec::new();
+    let mut add = |target: String, value: Option<f64>, digits: usize, unit: &str, reached: fn(f64) -> bool| {
+        if let Some(value) = value {
+            verdicts.push((target, format!("{value:.digits$} {unit}"), reached(value)));
+        }
+    };
+    let ours = of(rows, "sip-b2bua", "tandem", false);
+    add("CPU a call ≤ 1.0 × Kamailio's".into(), ratio(rows, "sip-b2bua", false), 2, "×", |ratio| ratio <= 1.0);
+    let p99 = median(ours.iter().map(|row| row.p99_ms));
+    add(format!("p99 INVITE to 200 at {} calls/s ≤ 50 ms", arguments.rate / 2), p99, 0, "ms", |p99| p99 <= 50.0);
+    for row in of(rows, "sip-b2bua", "tandem", true) {
+        let target = format!("{} calls/s for {} s, none failed", arguments.rate, arguments.sustained_s);
+        add(target, Some(row.failed as f64), 0, "failed", |failed| failed == 0.0);
+    }
+    let standing = median(ours.iter().filter_map(|row| row.kb_standing));
+    add("a standing call ≤ 20 kB".into(), standing, 1, "kB", |kb| kb <= 20.0);
+    let finished = median(ours.iter().filter_map(|row| row.kb_finished));
+    add("a finished call ≤ 4 kB while it lingers".into(), finished, 1, "kB", |kb| kb <= 4.0);
+    let silent =
+        format!("{} INVITE/s to a silent callee for {} s ≤ 256 MB", SILENT.rate, SILENT.calls / u64::from(SILENT.rate));
+    add(silent, further.silent_mb, 0, "MB", |mb| mb <= 256.0);
+    let target = format!("{STANDING} standing calls < 5 % of a CPU");
+    add(target, further.standing_cpu_percent, 2, "%", |percent| percent < 5.0);
+    let product = of(rows, "sip-product", "tandem", false);
+    let failed = (!product.is_empty()).then(|| product.iter().map(|row| row.failed).sum::<u64>() as f64);
+    add(format!("the whole product: {} calls/s, none failed", arguments.product_rate), failed, 0, "failed", |failed| {
+        failed == 0.0
+    });
+    verdicts
+}
+
+fn environment() -> String {
+    let unknown = || "unknown".to_owned();
+    format!(
+        "{}, {}. sipp: {}. Kamailio: {}. Commit {}. `make bench`.",
+        machine::date(),
+        machine::machine(),
+        sipp::version().unwrap_or_else(unknown),
+        peer::kamailio_version().unwrap_or_else(unknown),
+        report::commit(),
+    )
+}
+
+const WHAT: &str = "\
+A call is INVITE, 180, 200, ACK, BYE, 200 on each of two legs, over UDP on loopback. `sip-b2bua`: `tandem` is the program \
+`benches signalling agent`, the engine's SIP stack with both legs of a call tied together, no media and no store; `kamailio` is \
+Debian's as a stateful proxy with Record-Route and one receiving process: a proxy passes messages on and keeps no dialog, \
+so it does less. `sip-product`: the binary `tandem` with `[store] url = \"none\"`, recording off and one media thread, its ports and legs opened \
+and closed with every call; no packets of media flow. All of a peer's threads and processes share one CPU, \
+both far ends (sipp) the other.
+
+- **CPU a call**: the time that all threads of the peer ran, from before the first call until after the last, divided by calls.
+- **kB finished**: growth of resident memory over a run, divided by its calls; all of them are kept yet for their retransmissions (32 s).
+- **kB standing**: the same for calls that were answered and stand.
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_part_is_replaced_in_its_place_and_nothing_else_is_touched() {
+        let page = "# Results\n\ntext\n\n## Signalling\n\nold\n\n## Sound\n\nmore\n";
+        assert_eq!(
+            with_part(page, "## Signalling\n\nnew\n"),
+            "# Results\n\ntext\n\n## Signalling\n\nnew\n\n## Sound\n\nmore\n"
+        );
+        assert_eq!(
+            with_part("# Results\n\n## Signalling\nold\n", "## Signalling\nnew\n"),
+            "# Results\n\n## Signalling\nnew\n"
+        );
+        assert_eq!(with_part("# Results\n", "## Signalling\nnew\n"), "# Results\n\n## Signalling\nnew\n");
+    }
+}
