@@ -6,6 +6,7 @@
 mod api;
 mod browser;
 mod demo;
+mod gate;
 mod media;
 mod phone;
 mod recording;

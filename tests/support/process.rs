@@ -90,6 +90,13 @@ impl Process {
         self.pid
     }
 
+    /// Bytes of its resident memory; 0 once it has ended.
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+        line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap_or(0) * 1024
+    }
+
     /// Everything said so far on standard output and standard error.
     pub fn said(&self) -> String {
         self.log.tail(usize::MAX)

@@ -180,7 +180,10 @@ fn change(kind: EventKind, call: Uuid, at: Timestamp) -> Option<Change> {
         EventKind::MediaTimeout { leg, role, after } => {
             Change::MediaTimeout { call, leg: leg.0, role, after_s: after.as_secs(), at }
         }
-        EventKind::CallIncoming { .. } | EventKind::Provider { .. } | EventKind::Registration { .. } => return None,
+        EventKind::CallIncoming { .. }
+        | EventKind::Provider { .. }
+        | EventKind::Registration { .. }
+        | EventKind::Scanner { .. } => return None,
     })
 }
 
