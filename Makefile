@@ -74,11 +74,13 @@ soak: setup-test pesq ui $(BROWSER)/node_modules/.installed ## Every check that 
 setup-bench: ## Install what measuring needs
 	@scripts/setup.sh bench
 
-bench: setup-bench $(TANDEM_PESQ)/requirements.txt ## Measure Tandem beside rtpengine (some 20 min); writes benches/RESULTS.md and benches/results.json
+bench: setup-bench ui $(TANDEM_PESQ)/requirements.txt ## Measure Tandem beside rtpengine and Kamailio (some 30 min); writes benches/RESULTS.md and benches/results.json
 	@echo "bench: building (the first time takes some minutes)"
-	@cargo build --release --locked -p benches
+	@cargo build --release --locked -p benches -p control-api
 	@cargo build --release --locked -p tests --bin sound-table
 	@"$(CARGO_TARGET_DIR)/release/benches" --out benches $(ARGS)
+	@echo "bench: signalling"
+	@"$(CARGO_TARGET_DIR)/release/benches" signalling --out benches
 	@echo "bench: how calls sound"
 	@"$(CARGO_TARGET_DIR)/release/sound-table" | tee -a benches/RESULTS.md
 

@@ -2,12 +2,12 @@
 # Installs what Tandem needs on Debian 12 and prints what it does. Safe to repeat.
 #   scripts/setup.sh run    what building and running needs
 #   scripts/setup.sh test   that, and what the tests need
-#   scripts/setup.sh bench  that of run, and the peer that `make bench` measures beside Tandem
+#   scripts/setup.sh bench  that of run, and the peers that `make bench` measures beside Tandem
 set -euo pipefail
 
 for_run=(build-essential cmake pkg-config libpocketsphinx-dev pocketsphinx-en-us espeak-ng apertium-eng-spa)
 for_test=(sip-tester baresip chromium flac sox openssl python3-dev python3-venv)
-for_bench=(rtpengine-daemon sox python3-dev python3-venv)
+for_bench=(rtpengine-daemon kamailio sip-tester sox python3-dev python3-venv)
 
 case "${1:-run}" in
     run) wanted=("${for_run[@]}") ;;
@@ -52,9 +52,11 @@ else
     fi
     rm -f "$log"
     # Nor does it start with the machine.
-    if [[ " ${missing[*]} " == *" rtpengine-daemon "* ]] && command -v systemctl >/dev/null; then
-        systemctl disable --quiet rtpengine-daemon 2>/dev/null || true
-    fi
+    for daemon in rtpengine-daemon kamailio; do
+        if [[ " ${missing[*]} " == *" $daemon "* ]] && command -v systemctl >/dev/null; then
+            systemctl disable --quiet "$daemon" 2>/dev/null || true
+        fi
+    done
 fi
 
 if [ "${1:-run}" = test ] && ! cargo nextest --version >/dev/null 2>&1; then

@@ -15,6 +15,7 @@
 
 pub mod admin;
 pub mod auth;
+pub mod call_limits;
 pub mod config;
 pub mod demo;
 pub mod engine;

@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::call_limits::LimitReached;
 use crate::engine::CommandError;
 use crate::store::StoreError;
 
@@ -128,6 +129,13 @@ impl From<StoreError> for Problem {
                 Problem::internal()
             }
         }
+    }
+}
+
+impl From<LimitReached> for Problem {
+    fn from(reached: LimitReached) -> Problem {
+        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "call-limit", "Too many calls", reached.to_string());
+        Problem { retry_after: Some(1), ..problem }
     }
 }
 

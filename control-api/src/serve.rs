@@ -10,7 +10,7 @@
 use std::fs::{File, TryLockError};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -170,7 +170,7 @@ async fn launch(prepared: Prepared, config: Config, started: engine::Started) ->
         metrics.as_ref().map(|listener| address_of("metrics.listen", listener, http_address)).transpose()?;
     let mut state = AppState::new(config, store.clone(), engine.clone(), bus.clone());
     state.stopping = stopping.clone();
-    let ingest = tokio::spawn(ingest(store.clone(), engine, bus, events));
+    let ingest = tokio::spawn(ingest(store.clone(), engine, bus, Arc::clone(&state.limits), events));
     admin.serve(store.clone(), state.passwords.clone(), state.engine.clone(), stopping.clone());
     let (handle, metrics_handle) = (Handle::new(), Handle::new());
     let mut tasks = vec![

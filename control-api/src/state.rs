@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Passwords, Throttle};
+use crate::call_limits::CallLimits;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::events::Bus;
@@ -25,6 +26,8 @@ pub struct AppState {
     pub passwords: Passwords,
     /// Log-in attempts.
     pub throttle: Arc<Throttle>,
+    /// What organizations may call.
+    pub limits: Arc<CallLimits>,
     /// Cancelled when the server stops: ends streams.
     pub stopping: CancellationToken,
 }
@@ -32,8 +35,10 @@ pub struct AppState {
 impl AppState {
     /// The state of a server with this configuration, store and engine.
     pub fn new(config: Config, store: Store, engine: Engine, bus: Bus) -> AppState {
+        let config = Arc::new(config);
         AppState {
-            config: Arc::new(config),
+            limits: Arc::new(CallLimits::new(Arc::clone(&config))),
+            config,
             store,
             engine,
             bus,

@@ -183,6 +183,37 @@ async fn what_cannot_be_used_is_refused_by_the_name_of_its_field() {
 }
 
 #[tokio::test]
+async fn an_organization_starts_no_more_calls_than_it_may_by_api_or_phone() {
+    let mut world = world("[dial]\ncalls = 1\n").await;
+    let out = r#"{"mode": "direct", "to": "+15555550142"}"#;
+    let created = world.post("/api/calls", out).await;
+    assert_eq!(created.status, StatusCode::CREATED);
+    let first: Uuid = created.json()["id"].as_str().unwrap().parse().unwrap();
+    assert!(matches!(world.commands.recv().await, Some(Command::CallCreate { .. })));
+    let refused = world.post("/api/calls", out).await;
+    assert_eq!(refused.problem(), (429, None));
+    assert!(refused.json()["detail"].as_str().unwrap().contains("[dial] calls"), "{refused:?}");
+    assert_eq!(refused.headers[header::RETRY_AFTER], "1");
+    let incoming = |agent: Option<&str>| EventKind::CallIncoming {
+        from: "+15555550100".into(),
+        to: "+15555550142".into(),
+        trunk: None,
+        agent: agent.map(Into::into),
+    };
+    world.tell(Uuid::now_v7(), incoming(Some("anna"))).await;
+    let Some(Command::CallReject { cause, .. }) = world.commands.recv().await else { panic!("not rejected") };
+    assert_eq!(cause.sip_status(), 403);
+    world.tell(Uuid::now_v7(), incoming(None)).await;
+    assert!(matches!(world.commands.recv().await, Some(Command::CallProceed { .. })), "who calls us does not count");
+    assert_eq!(world.post("/api/calls", r#"{"mode": "direct", "to": "112"}"#).await.status, StatusCode::CREATED);
+    assert!(matches!(world.commands.recv().await, Some(Command::CallCreate { .. })), "nobody in need meets a limit");
+    let ended = EventKind::CallStatus { status: CallStatus::Ended, cause: Some(HangupCause::Normal) };
+    world.tell(first, ended).await;
+    world.tell(Uuid::now_v7(), incoming(Some("anna"))).await;
+    let Some(Command::CallReject { .. }) = world.commands.recv().await else { panic!("112 has the only place") };
+}
+
+#[tokio::test]
 async fn a_call_goes_to_the_engine_with_the_organizations_settings_and_its_own() {
     let mut world = world("").await;
     let put = world.with_json(Method::PUT, "/api/voice/config", r#"{"live_translate": true, "record": true}"#).await;

@@ -103,7 +103,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     };
     let half = Load { rate: arguments.rate / 2, calls: 0, hold: Duration::ZERO };
     for run in 1..=arguments.repetitions {
-        for kind in [Kind::Kamailio, Kind::Agent] {
+        for kind in [Kind::Kamailio, Kind::KamailioFast, Kind::Agent] {
             if asked("compare") {
                 add(Row::new(kind, run, measure(kind, lasting(half, arguments.seconds), arguments)?));
             }
@@ -116,7 +116,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     if asked("sustain") {
         let load = Load { rate: arguments.rate, ..half };
-        for kind in [Kind::Kamailio, Kind::Agent] {
+        for kind in [Kind::KamailioFast, Kind::Agent] {
             add(Row::new(kind, 0, measure(kind, lasting(load, arguments.sustained_s), arguments)?));
         }
     }

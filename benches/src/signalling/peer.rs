@@ -20,8 +20,10 @@ const STARTING: Duration = Duration::from_secs(20);
 pub(super) enum Kind {
     /// `benches signalling agent`: the engine's SIP stack, both legs tied together.
     Agent,
-    /// Kamailio as a stateful proxy with Record-Route.
+    /// Kamailio as a stateful proxy with Record-Route, as Debian's starts.
     Kamailio,
+    /// The same with the fastest of its allocators.
+    KamailioFast,
     /// `tandem serve` without a store.
     Product,
 }
@@ -31,12 +33,13 @@ impl Kind {
         match self {
             Kind::Agent | Kind::Product => "tandem",
             Kind::Kamailio => "kamailio",
+            Kind::KamailioFast => "kamailio-tlsf",
         }
     }
 
     pub(super) fn case(self) -> &'static str {
         match self {
-            Kind::Agent | Kind::Kamailio => "sip-b2bua",
+            Kind::Agent | Kind::Kamailio | Kind::KamailioFast => "sip-b2bua",
             Kind::Product => "sip-product",
         }
     }
@@ -63,7 +66,8 @@ impl Running {
         let folder = tempfile::tempdir()?;
         match kind {
             Kind::Agent => Running::agent(callee, cpu, folder),
-            Kind::Kamailio => Running::kamailio(callee, cpu, folder),
+            Kind::Kamailio => Running::kamailio("qm", callee, cpu, folder),
+            Kind::KamailioFast => Running::kamailio("tlsf", callee, cpu, folder),
             Kind::Product => Running::product(callee, cpu, folder),
         }
     }
@@ -79,14 +83,18 @@ impl Running {
         Ok(Running { process, address, _folder: folder })
     }
 
-    fn kamailio(callee: u16, cpu: usize, folder: TempDir) -> Result<Running> {
+    fn kamailio(allocator: &str, callee: u16, cpu: usize, folder: TempDir) -> Result<Running> {
         let address = free_address()?;
         let script =
             KAMAILIO.replace("{listen}", &address.to_string()).replace("{callee}", &format!("{CALLEE}:{callee}"));
         let path = folder.path().join("kamailio.cfg");
         fs::write(&path, script)?;
         let mut command = Command::new("kamailio");
-        command.args(["-DD", "-E", "-m", "512", "-M", "16", "-Y"]).arg(folder.path()).arg("-f").arg(path);
+        command
+            .args(["-DD", "-E", "-x", allocator, "-m", "512", "-M", "16", "-Y"])
+            .arg(folder.path())
+            .arg("-f")
+            .arg(path);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let process = spawn(command, cpu).context("install it with `scripts/setup.sh bench`")?;
         let mut running = Running { process, address, _folder: folder };

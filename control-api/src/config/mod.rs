@@ -193,7 +193,7 @@ impl Default for StoreConfig {
 }
 
 /// `[dial]`: which numbers may be called through trunks.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DialConfig {
     /// Prefixes of numbers that may be called; empty: all but satellite and premium numbers.
@@ -208,6 +208,24 @@ pub struct DialConfig {
     pub countries: Vec<String>,
     /// Trunk that carries emergency calls.
     pub emergency_trunk: Option<String>,
+    /// Most calls at once that the people and programs of one organization have started; 0: no limit.
+    pub calls: u32,
+    /// Most calls a second that they start; 0: no limit.
+    pub calls_per_second: u32,
+}
+
+impl Default for DialConfig {
+    fn default() -> Self {
+        DialConfig {
+            allow: Vec::new(),
+            satellite: false,
+            premium: false,
+            countries: Vec::new(),
+            emergency_trunk: None,
+            calls: 500,
+            calls_per_second: 20,
+        }
+    }
 }
 
 /// `[[trunks]]`: a carrier's addresses.

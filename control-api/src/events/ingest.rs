@@ -3,6 +3,7 @@
 //! Invariants: order is kept. While the store is away, events wait in the engine's bounded channel; media does not.
 //! A change that the store refuses for good is dropped, logged and counted, and holds up no other.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -10,8 +11,10 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::bus::{Bus, Passing, Provider};
+use crate::call_limits::CallLimits;
 use crate::engine::{
-    Command, CommandError, Engine, Event, EventKind, ProviderState, RecordingState, call_id, call_uuid, mask, word,
+    Command, CommandError, Engine, Event, EventKind, HangupCause, ProviderState, RecordingState, call_id, call_uuid,
+    mask, word,
 };
 use crate::store::{Change, NewCall, OrganizationId, Store, StoreError, now};
 use crate::voice_config::VoiceConfig;
@@ -22,30 +25,39 @@ const BATCH: usize = 64;
 const RETRY_MAX: Duration = Duration::from_secs(2);
 
 /// Runs until the engine's channel closes: then everything told before is written down.
-pub async fn ingest(store: Store, engine: Engine, bus: Bus, mut events: mpsc::Receiver<Event>) {
+pub async fn ingest(
+    store: Store,
+    engine: Engine,
+    bus: Bus,
+    limits: Arc<CallLimits>,
+    mut events: mpsc::Receiver<Event>,
+) {
     let mut batch = Vec::with_capacity(BATCH);
     while events.recv_many(&mut batch, BATCH).await > 0 {
         let mut changes = Vec::with_capacity(batch.len());
-        let mut proceed = Vec::new();
+        let mut decided = Vec::new();
         for event in batch.drain(..) {
-            translate(&store, &bus, event, &mut changes, &mut proceed).await;
+            if let (EventKind::CallStatus { cause: Some(_), .. }, Some(call)) = (&event.kind, event.call) {
+                limits.ended(call_uuid(call));
+            }
+            translate(&store, &bus, &limits, event, &mut changes, &mut decided).await;
         }
         if store.keeps() && !changes.is_empty() {
             write(&bus, changes).await;
         }
-        for (call, config) in proceed {
+        for command in decided {
             // Not awaited here: the engine may be waiting for us to take its events.
-            tokio::spawn(call_proceed(engine.clone(), call, config));
+            tokio::spawn(decide(engine.clone(), command));
         }
     }
 }
 
-async fn call_proceed(engine: Engine, call: Uuid, config: VoiceConfig) {
-    let command = Command::CallProceed { call: call_id(call), settings: (&config).into() };
-    match engine.command(command).await {
+/// What becomes of an announced call.
+async fn decide(engine: Engine, decision: Command) {
+    match engine.command(decision).await {
         // The caller may have hung up already.
         Ok(_) | Err(CommandError::NotFound) => {}
-        Err(error) => tracing::warn!(%call, %error, "an incoming call could not go on with its settings"),
+        Err(error) => tracing::warn!(%error, "the engine did not hear what becomes of an incoming call"),
     }
 }
 
@@ -85,24 +97,34 @@ async fn write_patiently(bus: &Bus, changes: &[Change]) -> Result<(), StoreError
 async fn translate(
     store: &Store,
     bus: &Bus,
+    limits: &CallLimits,
     event: Event,
     changes: &mut Vec<Change>,
-    proceed: &mut Vec<(Uuid, VoiceConfig)>,
+    decided: &mut Vec<Command>,
 ) {
+    let proceed = |call, config: &VoiceConfig| Command::CallProceed { call: call_id(call), settings: config.into() };
     let at = timestamp(event.at);
     match (event.kind, event.call.map(call_uuid)) {
         (EventKind::CallIncoming { from, to, trunk, agent }, Some(call)) => {
             tracing::info!(%call, from = mask(&from), to = mask(&to), trunk, agent, "call in");
             match incoming(store, call, from, to, agent).await {
                 Ok(Some(new)) => {
-                    proceed.push((call, new.config.clone()));
+                    // What its own people start counts; who calls them does not.
+                    let admitted = match &new.agent {
+                        Some(_) => limits.admit(new.organization, call, &new.to),
+                        None => Ok(()),
+                    };
+                    decided.push(match admitted {
+                        Ok(()) => proceed(call, &new.config),
+                        Err(_) => Command::CallReject { call: call_id(call), cause: HangupCause::Rejected },
+                    });
                     changes.push(Change::CallCreated { call: new, at });
                 }
                 Ok(None) => {
                     if store.keeps() {
                         tracing::warn!(%call, "no organization exists yet, so the call leaves no trace; make one");
                     }
-                    proceed.push((call, VoiceConfig::default()));
+                    decided.push(proceed(call, &VoiceConfig::default()));
                 }
                 // The engine lets it go on by itself after its time-out.
                 Err(error) => tracing::error!(%call, %error, "the store failed an incoming call"),

@@ -159,7 +159,8 @@ pub(super) async fn call_list(
     request_body = CallRequest,
     responses((status = 201, body = CallState), (status = 400, body = Problem), (status = 401, body = Problem),
               (status = 403, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem),
-              (status = 415, body = Problem), (status = 422, body = Problem), (status = 503, body = Problem)))]
+              (status = 415, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem),
+              (status = 503, body = Problem)))]
 pub(super) async fn call_create(
     State(state): State<AppState>,
     actor: Actor,
@@ -185,6 +186,7 @@ pub(super) async fn call_create(
         agent: agent.clone(),
         config: config.clone(),
     };
+    state.limits.admit(actor.organization, id, &request.to)?;
     tracing::info!(call = %id, to = mask(&request.to), mode = mode_name, "call out");
     let command = Command::CallCreate {
         call: call_id(id),
@@ -208,8 +210,12 @@ pub(super) async fn call_create(
 /// Writes the call down, then asks the engine; a refusal is written down too, and returned.
 async fn call_start(state: AppState, call: NewCall, command: Command) -> Result<(), Problem> {
     let id = call.id;
-    state.bus.record(vec![Change::CallCreated { call, at: now() }]).await?;
+    if let Err(error) = state.bus.record(vec![Change::CallCreated { call, at: now() }]).await {
+        state.limits.ended(id);
+        return Err(error.into());
+    }
     let Err(error) = state.engine.command(command).await else { return Ok(()) };
+    state.limits.ended(id);
     let cause = match &error {
         CommandError::Busy(_) | CommandError::Stopped => "unreachable",
         _ => "rejected",

@@ -85,8 +85,8 @@ pub async fn world(config: &str) -> World {
     let (commands, refuse) = fake_engine(envelopes);
     let bus = Bus::start(store.clone()).await.unwrap();
     let (events, received) = mpsc::channel(1024);
-    tokio::spawn(ingest(store.clone(), engine.clone(), bus.clone(), received));
-    let state = AppState::new(Config::from_toml(config).unwrap(), store, engine, bus);
+    let state = AppState::new(Config::from_toml(config).unwrap(), store.clone(), engine.clone(), bus.clone());
+    tokio::spawn(ingest(store, engine, bus, state.limits.clone(), received));
     World {
         folder,
         app: app(state.clone()),

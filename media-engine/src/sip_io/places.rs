@@ -35,6 +35,34 @@ pub(super) fn of_host(text: &str) -> Option<Place> {
     Some(Place { host, port, transport })
 }
 
+/// A trunk's host, and its turn among the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Ranked {
+    pub(super) place: Place,
+    /// Lower is tried first; `None`: in the order in which the hosts are written.
+    pub(super) priority: Option<u16>,
+    /// Share of calls among hosts of the same priority.
+    pub(super) weight: Option<u16>,
+}
+
+/// Reads a host with `;priority=N` and `;weight=N` behind it.
+pub(super) fn ranked(text: &str) -> Option<Ranked> {
+    let mut parts = text.split(';').map(str::trim);
+    let mut ranked = Ranked { place: of_host(parts.next()?)?, priority: None, weight: None };
+    for part in parts {
+        let (name, value) = part.split_once('=')?;
+        let field = match name {
+            "priority" => &mut ranked.priority,
+            "weight" => &mut ranked.weight,
+            _ => return None,
+        };
+        if field.replace(value.parse().ok()?).is_some() {
+            return None;
+        }
+    }
+    Some(ranked)
+}
+
 /// Where a URI leads (RFC 3263 section 4.1): `sips:` means TLS, else its `transport` decides.
 pub(super) fn of_uri(text: &str) -> Option<Place> {
     let uri = Uri::parse(text).ok().filter(|uri| uri.scheme.is_sip())?;
@@ -70,6 +98,30 @@ mod tests {
         }
         for text in ["", "tls:", "a b", "host:0", "host:x", "[::1", "ws:host:80"] {
             assert_eq!(of_host(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_host_says_its_turn() {
+        for (text, priority, weight) in [
+            ("tls:host:5061", None, None),
+            ("tls:host:5061;priority=2", Some(2), None),
+            ("tls:host:5061;weight=10;priority=0", Some(0), Some(10)),
+            ("tls:host:5061; priority=65535 ;weight=0", Some(65535), Some(0)),
+        ] {
+            let place = Place { host: "host".into(), port: Some(5061), transport: Some(Transport::Tls) };
+            assert_eq!(ranked(text), Some(Ranked { place, priority, weight }), "{text}");
+        }
+        for text in [
+            "host;",
+            "host;priority",
+            "host;priority=65536",
+            "host;priority=-1",
+            "host;weight=1;weight=2",
+            "host;lr=1",
+            ";priority=1",
+        ] {
+            assert_eq!(ranked(text), None, "{text}");
         }
     }
 

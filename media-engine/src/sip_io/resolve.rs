@@ -18,6 +18,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::NetError;
@@ -120,13 +121,20 @@ impl Names {
         };
         let [udp, tcp, tls] = SERVICES;
         let answers = tokio::join!(ask(udp), ask(tcp), ask(tls));
-        let answers = [answers.0?, answers.1?, answers.2?];
-        let first = SERVICES.into_iter().zip(answers).find(|(_, (records, _))| !records.is_empty());
-        let Some(((transport, _, _), (records, mut ttl))) = first else { return Ok(None) };
+        let answers = [answers.0, answers.1, answers.2];
+        let holds_any = |(records, _): &(Vec<SRV>, Duration)| !records.is_empty();
+        let Some(n) = answers.iter().position(|answer| answer.as_ref().is_ok_and(holds_any)) else {
+            // One that failed may have had some.
+            return answers.into_iter().collect::<Result<Vec<_>, _>>().map(|_| None);
+        };
+        let (transport, _, _) = SERVICES[n];
+        let (records, mut ttl) = answers.into_iter().nth(n).transpose()?.unwrap_or_default();
+        let targets = records.iter().map(|record| record.target.to_utf8());
+        let found = join_all(targets.map(async |target| self.addresses(&target).await)).await;
         let mut destinations = Vec::new();
         let mut failure = None;
-        for SRV { priority, weight, port, target, .. } in records {
-            match self.addresses(&target.to_utf8()).await {
+        for (SRV { priority, weight, port, .. }, found) in records.into_iter().zip(found) {
+            match found {
                 Ok((ips, valid)) => {
                     ttl = ttl.min(valid);
                     let addresses = ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
@@ -138,7 +146,9 @@ impl Names {
         }
         match failure {
             Some(error) if destinations.is_empty() => Err(error),
-            _ => Ok(Some(Found { destinations, ttl })),
+            // Without one of its targets the name is asked again soon.
+            Some(_) => Ok(Some(Found { destinations, ttl: TTL.0 })),
+            None => Ok(Some(Found { destinations, ttl })),
         }
     }
 
@@ -187,6 +197,10 @@ fn in_words(error: &NetError) -> String {
 struct Entry {
     trunk: String,
     place: Place,
+    /// Its turn: lower is tried first.
+    rank: u16,
+    /// Share of calls among hosts of the same rank; a name's SRV records have their own.
+    weight: Option<u16>,
     /// What it led to last.
     found: Vec<Destination>,
     /// When it is looked up again; `None` for addresses, and while it is being looked up.
@@ -211,15 +225,7 @@ impl Book {
     pub(super) async fn open(trunks: &[TrunkConfig], names: &Arc<Names>) -> Result<Book, StartError> {
         let mut book = Book { names: Arc::clone(names), entries: Vec::new(), look_ups: JoinSet::new() };
         for trunk in trunks {
-            let fail = |problem| StartError::Config { key: format!("trunks.{}.hosts", trunk.name), problem };
-            if trunk.hosts.is_empty() {
-                return Err(fail("expected at least one host".into()));
-            }
-            for host in &trunk.hosts {
-                let expected = "expected HOST, HOST:PORT, or one of these after udp:, tcp: or tls:";
-                let place = places::of_host(host).ok_or_else(|| fail(format!("`{host}`: {expected}")))?;
-                book.entries.push(Entry { trunk: trunk.name.clone(), place, found: vec![], due: None, failures: 0 });
-            }
+            book.write_down(trunk)?;
         }
         for index in 0..book.entries.len() {
             book.look_up(index);
@@ -240,6 +246,30 @@ impl Book {
         Ok(book)
     }
 
+    /// Notes the hosts of a trunk.
+    fn write_down(&mut self, trunk: &TrunkConfig) -> Result<(), StartError> {
+        let fail = |problem| StartError::Config { key: format!("trunks.{}.hosts", trunk.name), problem };
+        if trunk.hosts.is_empty() {
+            return Err(fail("expected at least one host".into()));
+        }
+        let read = |host: &String| {
+            let expected = "expected HOST, HOST:PORT, or one of these after udp:, tcp: or tls:, with ;priority=N and ;weight=N behind it";
+            places::ranked(host).ok_or_else(|| fail(format!("`{host}`: {expected}")))
+        };
+        let hosts = trunk.hosts.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        if hosts.iter().any(|host| host.priority.is_some() != hosts[0].priority.is_some()) {
+            return Err(fail(
+                "expected ;priority=N with all hosts, or with none, which are then tried in order".into(),
+            ));
+        }
+        for (n, places::Ranked { place, priority, weight }) in hosts.into_iter().enumerate() {
+            let rank = priority.unwrap_or(u16::try_from(n).unwrap_or(u16::MAX));
+            let trunk = trunk.name.clone();
+            self.entries.push(Entry { trunk, place, rank, weight, found: vec![], due: None, failures: 0 });
+        }
+        Ok(())
+    }
+
     /// The trunks with what is known of them.
     pub(super) fn trunks(&self) -> Vec<Trunk> {
         let mut trunks: Vec<Trunk> = Vec::new();
@@ -253,13 +283,15 @@ impl Book {
         trunks
     }
 
-    /// A trunk's destinations: each host's come after those of the host before it.
+    /// A trunk's destinations: those of a rank come after all of the rank before it.
     fn destinations(&self, trunk: &str) -> Vec<Destination> {
+        let mut entries: Vec<&Entry> = self.entries.iter().filter(|entry| entry.trunk == trunk).collect();
+        entries.sort_by_key(|entry| entry.rank);
         let mut all: Vec<Destination> = Vec::new();
-        for entry in self.entries.iter().filter(|entry| entry.trunk == trunk) {
+        for same in entries.chunk_by(|one, other| one.rank == other.rank) {
             let before = all.iter().map(|destination| destination.priority).max();
             let first = before.map_or(0, |priority| priority.saturating_add(1));
-            all.extend(entry.found.iter().map(|destination| {
+            all.extend(same.iter().flat_map(|entry| &entry.found).map(|destination| {
                 let priority = destination.priority.saturating_add(first);
                 Destination { priority, ..destination.clone() }
             }));
@@ -288,8 +320,12 @@ impl Book {
                 }
                 entry.failures = 0;
                 entry.due = entry.place.ip().is_none().then(|| now + found.ttl.clamp(TTL.0, TTL.1));
-                let changed = entry.found != found.destinations;
-                entry.found = found.destinations;
+                let mut destinations = found.destinations;
+                if let (Some(weight), [destination]) = (entry.weight, &mut destinations[..]) {
+                    destination.weight = weight;
+                }
+                let changed = entry.found != destinations;
+                entry.found = destinations;
                 changed.then(|| entry.trunk.clone())
             }
             Err(error) => {
@@ -333,18 +369,11 @@ mod tests {
     use super::*;
 
     fn book(hosts: &[&str]) -> Book {
-        let entry = |host: &&str| Entry {
-            trunk: "carrier".into(),
-            place: places::of_host(host).unwrap(),
-            found: Vec::new(),
-            due: None,
-            failures: 0,
-        };
-        Book {
-            names: Arc::new(Names::new(NameServer::System)),
-            entries: hosts.iter().map(entry).collect(),
-            look_ups: JoinSet::new(),
-        }
+        let mut book =
+            Book { names: Arc::new(Names::new(NameServer::System)), entries: Vec::new(), look_ups: JoinSet::new() };
+        let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+        book.write_down(&TrunkConfig { name: "carrier".into(), hosts, ..TrunkConfig::default() }).unwrap();
+        book
     }
 
     fn found(addresses: &[(&str, u16)], ttl: u64) -> Result<Found, String> {
@@ -383,6 +412,38 @@ mod tests {
         let mut book = book(&["carrier.test"]);
         for (ttl, seconds) in [(0, 30), (60, 60), (86_400, 300)] {
             assert_eq!(pause(&mut book, found(&[("192.0.2.1:5060", 0)], ttl)), seconds);
+        }
+    }
+
+    #[tokio::test]
+    async fn hosts_of_one_priority_share_calls_by_their_weights_and_come_before_the_next() {
+        let mut book = book(&["192.0.2.1;priority=2", "192.0.2.2;priority=1;weight=3", "c.test;priority=1;weight=1"]);
+        for (index, address) in [(0, "192.0.2.1:5060"), (1, "192.0.2.2:5060")] {
+            book.take(index, found(&[(address, 0)], 60));
+        }
+        // Its SRV records weigh against each other by themselves.
+        book.take(2, found(&[("192.0.2.3:5060", 0), ("192.0.2.4:5060", 5)], 60));
+        let order: Vec<(String, u16, u16)> = book
+            .destinations("carrier")
+            .iter()
+            .map(|to| (to.addresses[0].ip().to_string(), to.priority, to.weight))
+            .collect();
+        let expected = [("192.0.2.2", 0, 3), ("192.0.2.3", 0, 1), ("192.0.2.4", 5, 1), ("192.0.2.1", 6, 1)];
+        assert_eq!(order, expected.map(|(address, priority, weight)| (address.to_owned(), priority, weight)));
+    }
+
+    #[tokio::test]
+    async fn hosts_that_cannot_be_read_or_ranked_are_explained() {
+        for (hosts, told) in [
+            (vec![], "at least one host"),
+            (vec!["a b"], "`a b`"),
+            (vec!["host;priority=x"], "`host;priority=x`"),
+            (vec!["a.test;priority=1", "b.test"], "with all hosts, or with none"),
+        ] {
+            let hosts = hosts.into_iter().map(str::to_owned).collect();
+            let trunk = TrunkConfig { name: "carrier".into(), hosts, ..TrunkConfig::default() };
+            let error = book(&["192.0.2.9"]).write_down(&trunk).unwrap_err().to_string();
+            assert!(error.contains("trunks.carrier.hosts") && error.contains(told), "{error}");
         }
     }
 

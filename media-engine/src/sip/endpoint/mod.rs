@@ -205,7 +205,7 @@ impl Endpoint {
                 self.register(trunk, user, password, expires, now);
             }
             SipCommand::TrunksStart => self.start_trunks(now),
-            SipCommand::TrunkResolved { trunk, destinations } => self.trunk_resolved(&trunk, destinations),
+            SipCommand::TrunkResolved { trunk, destinations } => self.trunk_resolved(&trunk, destinations, now),
             SipCommand::Drain => {
                 self.draining = true;
                 self.unregister(now);

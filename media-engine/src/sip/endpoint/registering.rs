@@ -47,6 +47,8 @@ pub(super) struct OwnRegistration {
     /// Refusals in a row.
     refusals: u32,
     granted: bool,
+    /// Nobody was there at the last try.
+    unreached: bool,
     timer: Option<TimerKey>,
 }
 
@@ -77,6 +79,7 @@ impl Endpoint {
             answered: 0,
             refusals: 0,
             granted: false,
+            unreached: false,
             timer,
         };
         let index = match old {
@@ -114,6 +117,16 @@ impl Endpoint {
             }
             if self.registrations[index].granted {
                 self.send_register(index, None, now);
+            }
+        }
+    }
+
+    /// A trunk's names lead elsewhere: registrations that wait for another try are tried now.
+    pub(super) fn wake_registrations(&mut self, trunk: TrunkIndex, now: Instant) {
+        for index in 0..self.registrations.len() {
+            let registration = &self.registrations[index];
+            if registration.trunk == trunk && registration.unreached && registration.timer.is_some() {
+                self.register_after(index, Duration::ZERO, now);
             }
         }
     }
@@ -221,7 +234,7 @@ impl Endpoint {
         let Some(registration) = self.registrations.get_mut(index) else { return };
         let pause = RETRY_FIRST.saturating_mul(1 << registration.refusals.min(6)).min(RETRY_MOST);
         registration.refusals = registration.refusals.saturating_add(1);
-        registration.granted = false;
+        (registration.granted, registration.unreached) = (false, matches!(status, 408 | 503));
         let (trunk, user) = (registration.trunk, registration.user.clone());
         if !registration.expires.is_zero() {
             let pause = match status {
@@ -245,7 +258,12 @@ impl Endpoint {
 
     fn register_granted(&mut self, index: usize, response: &Message<'_>, status: u16, now: Instant) {
         let Some(registration) = self.registrations.get_mut(index) else { return };
-        (registration.answered, registration.refusals) = (0, 0);
+        (registration.answered, registration.refusals, registration.unreached) = (0, 0, false);
+        if registration.expires.is_zero() && !registration.granted {
+            // It was under way when we began to leave: it is taken back.
+            registration.granted = true;
+            return self.send_register(index, None, now);
+        }
         registration.granted = !registration.expires.is_zero();
         let (trunk, user) = (registration.trunk, registration.user.clone());
         let granted = granted(response, &user).unwrap_or(registration.expires);

@@ -11,11 +11,17 @@ use crate::sip::message::Message;
 pub(super) struct Tokens {
     key: hmac::Key,
     counter: u64,
+    /// Random bytes that were not given out yet, behind those that were: one signature makes several tokens.
+    block: [u8; BLOCK],
+    used: usize,
 }
+
+/// Bytes of a signature.
+const BLOCK: usize = 32;
 
 impl Tokens {
     pub(super) fn new(seed: &[u8; 32]) -> Tokens {
-        Tokens { key: hmac::Key::new(hmac::HMAC_SHA256, seed), counter: 0 }
+        Tokens { key: hmac::Key::new(hmac::HMAC_SHA256, seed), counter: 0, block: [0; BLOCK], used: BLOCK }
     }
 
     /// A secret for another use of the same seed.
@@ -27,16 +33,26 @@ impl Tokens {
 
     /// 80 fresh bits as text.
     pub(super) fn fresh(&mut self) -> String {
-        self.counter += 1;
-        hex::encode(&self.sign("fresh", &[&self.counter.to_be_bytes()]).as_ref()[..10])
+        hex::encode(self.random::<10>())
+    }
+
+    /// Bytes that were never given out before.
+    fn random<const N: usize>(&mut self) -> [u8; N] {
+        if self.used + N > BLOCK {
+            self.counter += 1;
+            let signature = self.sign("fresh", &[&self.counter.to_be_bytes()]);
+            self.block.copy_from_slice(signature.as_ref());
+            self.used = 0;
+        }
+        let mut bytes = [0; N];
+        bytes.copy_from_slice(&self.block[self.used..self.used + N]);
+        self.used += N;
+        bytes
     }
 
     /// A number below `limit`.
     pub(super) fn below(&mut self, limit: u32) -> u32 {
-        self.counter += 1;
-        let tag = self.sign("number", &[&self.counter.to_be_bytes()]);
-        let number = tag.as_ref().iter().take(4).fold(0, |number, byte| number << 8 | u32::from(*byte));
-        number % limit.max(1)
+        u32::from_be_bytes(self.random::<4>()) % limit.max(1)
     }
 
     /// A branch that no other transaction has.
@@ -100,6 +116,16 @@ mod tests {
             assert!(!tokens.is_invite_tag("call", forged), "{forged}");
         }
         assert_ne!(tag, tokens.invite_tag("call"));
+    }
+
+    #[test]
+    fn no_two_fresh_tokens_are_alike() {
+        let mut tokens = Tokens::new(&[7; 32]);
+        let mut seen = std::collections::HashSet::new();
+        for n in 0..10_000 {
+            assert!(seen.insert(tokens.fresh()), "token {n}");
+            tokens.below(n + 1);
+        }
     }
 
     #[test]

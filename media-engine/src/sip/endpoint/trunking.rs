@@ -216,7 +216,7 @@ impl Endpoint {
     }
 
     /// A trunk's names lead elsewhere now.
-    pub(super) fn trunk_resolved(&mut self, name: &str, destinations: Vec<Destination>) {
+    pub(super) fn trunk_resolved(&mut self, name: &str, destinations: Vec<Destination>, now: Instant) {
         let Some(index) = self.trunk_named(name) else { return };
         let state = &mut self.trunks[index.0];
         let is_kept = |health: &Health| {
@@ -224,6 +224,7 @@ impl Endpoint {
         };
         state.health.retain(is_kept);
         state.trunk.resolved(destinations);
+        self.wake_registrations(index, now);
     }
 
     /// Starts what trunks do by themselves: registrations and probes.

@@ -55,6 +55,32 @@ fn a_stale_nonce_is_answered_with_the_new_one() {
 }
 
 #[test]
+fn a_registration_that_found_nobody_is_tried_at_once_when_its_name_leads_elsewhere() {
+    let mut bench = Bench::new();
+    bench.command(order());
+    bench.wait(secs(33));
+    let moved = Destination::udp("198.51.100.8:5070".parse().unwrap());
+    bench.command(SipCommand::TrunkResolved { trunk: "carrier".into(), destinations: vec![moved] });
+    bench.wait(Duration::from_millis(1));
+    bench.find("REGISTER");
+    assert_eq!(bench.sent[0].0.peer, "198.51.100.8:5070".parse().unwrap());
+    bench.command(SipCommand::Drain).assert_rests();
+}
+
+#[test]
+fn a_registration_that_is_granted_after_we_began_to_leave_is_taken_back() {
+    let mut bench = Bench::new();
+    let first = bench.command(order()).only().to_owned();
+    assert!(bench.command(SipCommand::Drain).sent.is_empty(), "nothing is granted yet");
+    let back = bench.receive(&trunk(), &grant(&first, 600)).only().to_owned();
+    assert_eq!(header(&back, Name::Expires).as_deref(), Some("0"));
+    bench.receive(&trunk(), &grant(&back, 600));
+    assert!(bench.sent.is_empty(), "once");
+    assert!(matches!(&bench.events[..], [SipEvent::RegistrationState { ok: false, status: 200, .. }]));
+    bench.assert_rests();
+}
+
+#[test]
 fn a_registration_that_nobody_answers_is_told() {
     let mut bench = Bench::new();
     bench.command(order());
