@@ -22,6 +22,7 @@ pub mod events;
 pub mod problem;
 pub mod serve;
 pub mod store;
+pub mod trace;
 pub mod voice_config;
 
 mod body;
@@ -31,6 +32,7 @@ mod number;
 mod routes;
 mod state;
 mod tls;
+mod turn;
 
 use axum::Router;
 use axum::middleware::from_fn;

@@ -37,6 +37,9 @@ pub fn shown(bytes: &[u8]) -> String {
         match open {
             Some(open) => {
                 out.push_str(&plain(open));
+                if open.ends_with(':') && !open.contains('=') {
+                    out.push(' ');
+                }
                 out.push_str(REMOVED);
             }
             None => out.push_str(&plain(&without_uri_secrets(line))),
