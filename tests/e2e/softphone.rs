@@ -27,15 +27,42 @@ const RATE: SampleRate = SampleRate::HZ_48000;
 /// How loud Firefox's own tone is: its makers chose.
 const FIREFOX_DBFS: f32 = -20.0;
 
+/// How often is listened for a tone at most: a machine with other work holds calls up for some frames.
+const LISTENS: u64 = 3;
+
+/// The phone hears a tone.
+async fn phone_hears(what: &str, phone: &mut Softphone, hertz: f32, dbfs: f32) {
+    let mut heard = phone.hear(0.6).await;
+    for _again in 1..LISTENS {
+        if sound::find(&heard, RATE, hertz).is_tone(hertz, dbfs, TOLERANCE_DB) {
+            return;
+        }
+        heard = phone.hear(0.6).await;
+    }
+    sound::assert_tone(what, &heard, RATE, hertz, dbfs, TOLERANCE_DB);
+}
+
 /// A tone in each direction, one after the other.
 async fn both_hear(step: &str, phone: &mut Softphone, far: &mut FarEnd, dbfs: f32) {
-    let (rate, heard) = far.hear_samples(0.6, 0.6).await;
+    let (mut rate, mut heard) = far.hear_samples(0.6, 0.6).await;
+    for _again in 1..LISTENS {
+        if sound::find(&heard, rate, HERTZ).is_tone(HERTZ, dbfs, TOLERANCE_DB) {
+            break;
+        }
+        (rate, heard) = far.hear_samples(0.6, 0.6).await;
+    }
     sound::assert_tone(&format!("{step}: the phone's tone at the customer"), &heard, rate, HERTZ, dbfs, TOLERANCE_DB);
     let voice = sound::tone(SampleRate::HZ_8000, FAR_HERTZ, FAR_DBFS, 3.0);
-    far.party.say(1, SampleRate::HZ_8000, &voice).expect("a clip to say");
-    let heard = phone.hear(0.6).await;
-    sound::assert_tone(&format!("{step}: the customer in the phone"), &heard, RATE, FAR_HERTZ, FAR_DBFS, TOLERANCE_DB);
-    far.until(PATIENCE, |noticed| *noticed == Noticed::Said(1)).await;
+    for clip in 1..=LISTENS {
+        far.party.say(clip, SampleRate::HZ_8000, &voice).expect("a clip to say");
+        let heard = phone.hear(0.6).await;
+        far.until(PATIENCE, |noticed| *noticed == Noticed::Said(clip)).await;
+        if sound::find(&heard, RATE, FAR_HERTZ).is_tone(FAR_HERTZ, FAR_DBFS, TOLERANCE_DB) {
+            return;
+        }
+        let what = format!("{step}: the customer in the phone");
+        assert!(clip < LISTENS, "{what}: {:?}", sound::find(&heard, RATE, FAR_HERTZ));
+    }
 }
 
 /// Twice, and nothing is heard meanwhile.
@@ -66,8 +93,7 @@ async fn a_phone_is_used(kind: Kind, library: Library) {
     // It calls: its own tone comes back.
     phone.does("call", json!(format!("sip:echo@{domain}"))).await;
     phone.becomes("active", PATIENCE).await;
-    let heard = phone.hear(0.6).await;
-    sound::assert_tone("calling: the echo", &heard, RATE, HERTZ, dbfs, TOLERANCE_DB);
+    phone_hears("calling: the echo", &mut phone, HERTZ, dbfs).await;
     for round in ["first", "second"] {
         phone.does("hold", Value::Null).await;
         phone.becomes("held", PATIENCE).await;
