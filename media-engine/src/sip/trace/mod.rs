@@ -399,30 +399,44 @@ impl Trace {
 
 /// The value of the first header of one of these names, in lower case; short forms are names of their own.
 fn header<'a>(bytes: &'a [u8], names: &[&str]) -> Option<&'a [u8]> {
-    for line in bytes.split(|&byte| byte == b'\n').skip(1) {
-        let line = line.trim_ascii_end();
-        if line.is_empty() {
+    let mut rest = bytes;
+    loop {
+        // What comes before the first line end is the start line.
+        rest = &rest[line_length(rest)?..];
+        let first = rest.first()?.to_ascii_lowercase();
+        if matches!(first, b'\r' | b'\n') {
             return None;
         }
+        // Most lines are passed over by their first letter.
+        if !names.iter().any(|known| known.as_bytes().first() == Some(&first)) {
+            continue;
+        }
+        let line = &rest[..line_length(rest).unwrap_or(rest.len())];
         let Some(colon) = line.iter().position(|&byte| byte == b':') else { continue };
         let name = line[..colon].trim_ascii_end();
         if names.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name)) {
             return Some(line[colon + 1..].trim_ascii());
         }
     }
-    None
+}
+
+/// The first line with its end, when it has one.
+fn line_length(bytes: &[u8]) -> Option<usize> {
+    bytes.iter().position(|&byte| byte == b'\n').map(|end| end + 1)
 }
 
 /// Behind the empty line that ends the headers, or the end.
 fn end_of_headers(bytes: &[u8]) -> usize {
     let mut at = 0;
-    for line in bytes.split_inclusive(|&byte| byte == b'\n') {
-        at += line.len();
-        if line.trim_ascii_end().is_empty() {
-            break;
+    while let Some(length) = line_length(&bytes[at..]) {
+        at += length;
+        match bytes[at..] {
+            [b'\n', ..] => return at + 1,
+            [b'\r', b'\n', ..] => return at + 2,
+            _ => {}
         }
     }
-    at
+    bytes.len()
 }
 
 /// Whether a message of no known call may belong to one that is about to begin, such as an INVITE that is challenged: strangers'
