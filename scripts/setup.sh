@@ -52,9 +52,11 @@ else
     fi
     rm -f "$log"
     # Nor does it start with the machine.
-    if [[ " ${missing[*]} " == *" rtpengine-daemon "* ]] && command -v systemctl >/dev/null; then
-        systemctl disable --quiet rtpengine-daemon 2>/dev/null || true
-    fi
+    for daemon in rtpengine-daemon coturn; do
+        if [[ " ${missing[*]} " == *" $daemon "* ]] && command -v systemctl >/dev/null; then
+            systemctl disable --quiet "$daemon" 2>/dev/null || true
+        fi
+    done
 fi
 
 if [ "${1:-run}" = test ] && ! cargo nextest --version >/dev/null 2>&1; then
