@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
+use tests::browser::Browser;
 use tests::ports;
 use tests::sipp::Sipp;
 use tests::tandem::{Setup, Tandem};
@@ -29,6 +30,30 @@ const LADDER: &str = "\
 │                             │─ BYE ──────────────────────▶│
 │                             │◀───────────── 200 OK (BYE) ─│
 ";
+
+/// The same ladder, and one of its messages.
+async fn the_page_shows_it(url: &str, browser: &mut Browser) {
+    browser.open(url).await;
+    browser.click("[data-role=ladder] summary").await;
+    let arrow = |step: usize| format!("[data-role=ladder] .rung:nth-child({step}) .arrow");
+    browser.attribute(&arrow(16), "data-tone", "success", PATIENCE).await;
+    let mut shown = String::new();
+    for step in 1..=16 {
+        let words = browser.text(&arrow(step)).await;
+        shown += &format!("{}\n", words.split_whitespace().collect::<Vec<_>>().join(" "));
+    }
+    let drawn = LADDER.lines().map(|rung| {
+        let words = rung.split(|c: char| "│─◀▶,".contains(c) || c == ' ');
+        words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ") + "\n"
+    });
+    assert_eq!(shown, drawn.collect::<String>());
+    browser.click(&arrow(6)).await;
+    // The message of the INVITE with the proof of the password.
+    browser.attribute(&arrow(6), "aria-expanded", "true", PATIENCE).await;
+    browser.visible("[data-role=ladder] .rung:nth-child(6) pre:not([data-waiting])", PATIENCE).await;
+    let message = browser.text("[data-role=ladder] pre").await;
+    assert!(message.contains("Authorization: (removed)") && message.contains("m=audio "), "{message}");
+}
 
 /// The rungs of what a command printed, without times.
 fn rungs(printed: &str) -> String {
@@ -81,6 +106,12 @@ async fn a_call_s_messages_are_drawn_for_the_operator_and_told_to_its_organizati
     let with_texts = api.get(&format!("{path}?messages=true")).await.to_string();
     assert!(with_texts.contains("m=audio ") && !with_texts.contains("response="), "{with_texts}");
     assert_eq!(stranger.ask(Method::GET, &path, None).await.0, StatusCode::NOT_FOUND);
+
+    let account = tandem.agent("acme", "anna").await;
+    let mut browser = Browser::launch(440.0, -12.0).await;
+    browser.sign_in(&tandem.http, &account).await;
+    the_page_shows_it(&format!("{}/live#{id}", tandem.http), &mut browser).await;
+    browser.close().await;
 
     let unknown = tandem.refused(&["trace", "0190f3c4-7a1b-7c2d-8e3f-0123456789ab"]).await;
     assert!(unknown.contains("no message of such a call is kept"), "{unknown}");

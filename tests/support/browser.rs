@@ -112,6 +112,12 @@ impl Browser {
         self.ask(within + ANSWER, request).await;
     }
 
+    /// Waits until an element can be seen.
+    pub async fn visible(&mut self, on: &str, within: Duration) {
+        let within_ms = within.as_millis() as u64;
+        self.ask(within + ANSWER, json!({ "do": "visible", "on": on, "value": true, "within": within_ms })).await;
+    }
+
     /// Waits until the phone's line is `idle`, `incoming`, `calling` or `active`.
     pub async fn line_becomes(&mut self, phase: &str, within: Duration) {
         self.attribute("#call-state", "data-state", phase, within).await;

@@ -110,7 +110,7 @@ export class LadderView {
       arrow.setAttribute("aria-expanded", "false");
       return;
     }
-    const text = h("pre", { tabindex: 0 }, "One moment …");
+    const text = h("pre", { tabindex: 0, "data-waiting": true }, "One moment …");
     item.append(text);
     arrow.setAttribute("aria-expanded", "true");
     try {
@@ -118,6 +118,7 @@ export class LadderView {
     } catch (error) {
       text.textContent = error instanceof Error ? error.message : "The message could not be fetched.";
     }
+    delete text.dataset["waiting"];
   }
 
   private async message(number: number): Promise<string> {
