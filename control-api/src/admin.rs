@@ -21,11 +21,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{AccountError, NewAccount, Passwords, account_create, api_key_create, password_reset};
 use crate::config::Config;
-use crate::engine::{self, Command, Engine, PlaceStatus, TrunkStatus};
+use crate::engine::{self, CallId, Command, CommandError, Engine, PlaceStatus, TrunkStatus};
 use crate::store::{Role, Store, StoreError};
+use crate::trace::Ladder;
 
-/// Longest line read from the socket.
-const LINE_MAX: u64 = 64 * 1024;
+/// Longest request.
+const REQUEST_MAX: u64 = 64 * 1024;
+/// Longest reply: longer than the trace of any call, whose messages are bounded by the engine.
+const REPLY_MAX: u64 = 16 * 1024 * 1024;
 /// A request is sent, and answered, within this.
 const TURN: Duration = Duration::from_secs(10);
 /// Name of the socket in the data folder.
@@ -93,6 +96,20 @@ pub enum Request {
     },
     /// How trunks fare: only a running server knows.
     Trunks,
+    /// The SIP messages of a call: only a running server knows.
+    Trace {
+        /// The call's id.
+        call: String,
+        /// With numbers and the messages' texts.
+        full: bool,
+    },
+}
+
+impl Request {
+    /// Whether the store cannot answer it.
+    fn needs_server(&self) -> bool {
+        matches!(self, Request::Trunks | Request::Trace { .. })
+    }
 }
 
 /// What the operator is told.
@@ -119,6 +136,11 @@ pub enum Reply {
     Trunks {
         /// Each, in the order of the configuration.
         trunks: Vec<Trunk>,
+    },
+    /// A call's SIP messages.
+    Trace {
+        /// As they can be drawn.
+        ladder: Ladder,
     },
     /// Why not.
     Refused {
@@ -169,7 +191,7 @@ pub async fn ask(config: &Config, data: &Path, request: Request) -> Result<Reply
             if !data.is_dir() {
                 return Err(AdminError::NoData(data.to_owned()));
             }
-            if matches!(request, Request::Trunks) {
+            if request.needs_server() {
                 return Err(AdminError::NotRunning(data.to_owned()));
             }
             let store = Store::open(&config.store.url, data).await?;
@@ -186,27 +208,19 @@ pub async fn ask(config: &Config, data: &Path, request: Request) -> Result<Reply
 }
 
 async fn turn(stream: UnixStream, request: &Request) -> std::io::Result<Reply> {
-    let mut stream = BufReader::new(stream.take_limit());
+    let mut stream = BufReader::new(stream.take(REPLY_MAX));
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
     let exchange = async {
         stream.get_mut().get_mut().write_all(&line).await?;
         let mut answer = String::new();
         stream.read_line(&mut answer).await?;
+        if !answer.ends_with('\n') && stream.get_ref().limit() == 0 {
+            return Err(std::io::Error::new(ErrorKind::InvalidData, "the server's reply is longer than 16 MiB"));
+        }
         Ok(serde_json::from_str(&answer)?)
     };
     timeout(TURN, exchange).await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
-}
-
-/// Bounds what is read from a stream.
-trait TakeLimit: Sized {
-    fn take_limit(self) -> tokio::io::Take<Self>;
-}
-
-impl TakeLimit for UnixStream {
-    fn take_limit(self) -> tokio::io::Take<UnixStream> {
-        self.take(LINE_MAX)
-    }
 }
 
 async fn answer(store: &Store, passwords: &Passwords, request: Request) -> Result<Reply, AccountError> {
@@ -224,7 +238,7 @@ async fn answer(store: &Store, passwords: &Passwords, request: Request) -> Resul
             let password = password_reset(store, passwords, &email).await?;
             Reply::Password { email, password: password.reveal().to_owned() }
         }
-        Request::Trunks => Reply::Refused { why: "no server is running".into() },
+        Request::Trunks | Request::Trace { .. } => Reply::Refused { why: "no server is running".into() },
     })
 }
 
@@ -299,8 +313,26 @@ impl Drop for Listener {
     }
 }
 
+async fn trace(engine: &Engine, call: &str, full: bool) -> Reply {
+    let call = match call.parse::<CallId>() {
+        Ok(call) => call,
+        Err(error) => return Reply::Refused { why: format!("`{call}`: {error}") },
+    };
+    match engine.command(Command::Trace { call }).await {
+        Ok(engine::Reply::Trace(trace)) => {
+            let ladder = Ladder::new(*trace, full);
+            Reply::Trace { ladder: if full { ladder } else { ladder.masked() } }
+        }
+        Ok(_) | Err(CommandError::NotFound) => {
+            let why = format!("{call}: no message of such a call is kept; those of the oldest calls go first");
+            Reply::Refused { why }
+        }
+        Err(error) => Reply::Refused { why: error.to_string() },
+    }
+}
+
 async fn one(stream: UnixStream, store: &Store, passwords: &Passwords, engine: &Engine) -> std::io::Result<()> {
-    let mut stream = BufReader::new(stream.take_limit());
+    let mut stream = BufReader::new(stream.take(REQUEST_MAX));
     let mut line = String::new();
     stream.read_line(&mut line).await?;
     let reply = match serde_json::from_str(&line) {
@@ -308,9 +340,10 @@ async fn one(stream: UnixStream, store: &Store, passwords: &Passwords, engine: &
             Ok(engine::Reply::Trunks(trunks)) => {
                 Reply::Trunks { trunks: trunks.into_iter().map(Trunk::from).collect() }
             }
-            Ok(engine::Reply::Done) => Reply::Refused { why: "the engine knows of no trunks".into() },
+            Ok(_) => Reply::Refused { why: "the engine knows of no trunks".into() },
             Err(error) => Reply::Refused { why: error.to_string() },
         },
+        Ok(Request::Trace { call, full }) => trace(engine, &call, full).await,
         Ok(request) => {
             answer(store, passwords, request).await.unwrap_or_else(|error| Reply::Refused { why: error.to_string() })
         }
@@ -319,4 +352,38 @@ async fn one(stream: UnixStream, store: &Store, passwords: &Passwords, engine: &
     let mut line = serde_json::to_vec(&reply)?;
     line.push(b'\n');
     stream.get_mut().get_mut().write_all(&line).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a client makes of a reply to `Trunks`.
+    async fn told(reply: Vec<u8>) -> std::io::Result<Reply> {
+        let (client, mut server) = UnixStream::pair().unwrap();
+        let serving = tokio::spawn(async move {
+            // A client that has read enough closes the socket.
+            let _gone = server.write_all(&reply).await;
+            server
+        });
+        let answer = turn(client, &Request::Trunks).await;
+        drop(serving.await);
+        answer
+    }
+
+    #[tokio::test]
+    async fn a_reply_may_be_much_longer_than_a_request() {
+        let error = "x".repeat(5 << 20);
+        let mut reply = serde_json::to_vec(&Reply::Refused { why: error.clone() }).unwrap();
+        reply.push(b'\n');
+        let Ok(Reply::Refused { why }) = told(reply).await else { panic!("no reply") };
+        assert!(why == error, "{} bytes", why.len());
+    }
+
+    #[tokio::test]
+    async fn a_reply_without_an_end_is_not_read_for_ever() {
+        let endless = vec![b'x'; REPLY_MAX as usize + (1 << 20)];
+        let error = told(endless).await.err().map(|error| error.to_string());
+        assert_eq!(error.as_deref(), Some("the server's reply is longer than 16 MiB"));
+    }
 }

@@ -21,16 +21,16 @@ pub use media_engine::audio::tap::TapReader;
 pub use media_engine::call::knows_country;
 pub use media_engine::config::{App, Config as EngineConfig, NameServer, Profile, RouteTarget, SpeechProvider};
 pub use media_engine::engine::{
-    CallMode, CallSettings, CallStatus, Command, CommandError, Engine, Envelope, Event, EventKind, Flow, LagMs,
-    LegQuality, LegRole, LegState, ProviderKind, ProviderState, Rating, RecordingState, Reply, Started,
-    TranslationEvent,
+    CallMode, CallSettings, CallStatus, CallTrace, Command, CommandError, Engine, Envelope, Event, EventKind, Flow,
+    LagMs, LegQuality, LegRole, LegState, ProviderKind, ProviderState, Rating, RecordingState, Reply, Started,
+    TraceParty, TraceStep, TranslationEvent,
 };
 pub use media_engine::error::{HangupCause, StartError};
 pub use media_engine::leg::flow::{Incoming, Outgoing};
 pub use media_engine::party::{Noticed, Party};
 pub use media_engine::sdp::{Codec, Srtp};
 pub use media_engine::sip::trunk::{NumberFormat, TrunkCredentials, TrunkSettings};
-pub use media_engine::sip::{Advertise, PlaceStatus, TrunkStatus};
+pub use media_engine::sip::{Advertise, PlaceStatus, TraceLevel, Transport, TrunkStatus};
 pub use media_engine::sip_io::{Listener, WsConnection};
 pub use media_engine::speech::Providers;
 pub use media_engine::units::{CallId, LegId, mask};
@@ -81,6 +81,7 @@ pub fn settings(config: &Config, record_dir: &Path) -> EngineConfig {
             tls_ca: config.sip.tls_ca.clone(),
             resolver: config.sip.resolver,
             advertise: config.sip.advertise.as_ref().map(ToString::to_string),
+            trace: config.sip.trace,
         },
         media: MediaConfig {
             addresses: config.media.address.clone(),

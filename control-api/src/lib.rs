@@ -23,6 +23,7 @@ pub mod events;
 pub mod problem;
 pub mod serve;
 pub mod store;
+pub mod trace;
 pub mod voice_config;
 
 mod body;
@@ -32,6 +33,7 @@ mod number;
 mod routes;
 mod state;
 mod tls;
+mod turn;
 
 use axum::Router;
 use axum::middleware::from_fn;

@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use control_api::admin::{self, Reply, Request, Trunk};
@@ -37,6 +38,19 @@ enum Command {
         /// Written by `[debug] capture = "DIR"`.
         file: PathBuf,
     },
+    /// Which SIP messages a call of the running server has seen, as a ladder.
+    Trace {
+        /// The call's id, as the API and the log name it.
+        call: String,
+        /// Numbers in full, and each message's text; passwords and keys are left out all the same.
+        #[arg(long)]
+        full: bool,
+        /// Go on until the call is over.
+        #[arg(long)]
+        follow: bool,
+        #[command(flatten)]
+        place: Place,
+    },
     /// How the trunks of the running server fare: health, registration, calls, last error.
     Trunks {
         #[command(flatten)]
@@ -46,6 +60,9 @@ enum Command {
     #[command(subcommand)]
     User(UserCommand),
 }
+
+/// How often a call that is followed is looked at.
+const FOLLOW: Duration = Duration::from_millis(300);
 
 /// Where configuration and data are.
 #[derive(Args)]
@@ -140,6 +157,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
             let name = name.unwrap_or_else(|| email.clone());
             ask(&place, Request::UserCreate { organization: org, email, name, role, sip_name }).await
         }
+        Command::Trace { call, full, follow, place } => trace(&place, &call, full, follow).await,
         Command::Trunks { place } => ask(&place, Request::Trunks).await,
         Command::User(UserCommand::Password { email, place }) => ask(&place, Request::UserPassword { email }).await,
     }
@@ -244,6 +262,30 @@ fn print_trunks(trunks: &[Trunk]) {
     }
 }
 
+/// Draws a call's ladder; with `follow`, what is added to it until the call is over.
+async fn trace(place: &Place, call: &str, full: bool, follow: bool) -> anyhow::Result<()> {
+    let config = Config::load(place.config.as_deref())?;
+    let (mut drawn, mut parties) = (0, 0);
+    let mut look = tokio::time::interval(FOLLOW);
+    loop {
+        look.tick().await;
+        let request = Request::Trace { call: call.to_owned(), full };
+        let Reply::Trace { ladder } = admin::ask(&config, &place.data, request).await? else {
+            anyhow::bail!("the server answered something else; is it another version?");
+        };
+        // Another party makes another head.
+        if ladder.parties.len() != parties {
+            parties = ladder.parties.len();
+            print!("{}", ladder.head());
+        }
+        print!("{}", ladder.rungs(drawn));
+        drawn = ladder.steps.last().map_or(drawn, |step| step.number);
+        if !follow || !ladder.running {
+            return Ok(());
+        }
+    }
+}
+
 /// Asks the running server, or the store, and prints the secret alone on standard output.
 async fn ask(place: &Place, request: Request) -> anyhow::Result<()> {
     let config = Config::load(place.config.as_deref())?;
@@ -260,6 +302,7 @@ async fn ask(place: &Place, request: Request) -> anyhow::Result<()> {
             println!("{password}");
         }
         Reply::Trunks { trunks } => print_trunks(&trunks),
+        Reply::Trace { ladder } => print!("{}{}", ladder.head(), ladder.rungs(0)),
         Reply::Refused { why } => anyhow::bail!(why),
     }
     Ok(())

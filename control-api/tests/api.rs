@@ -26,6 +26,7 @@ fn routes(call: Uuid) -> Vec<(Method, String, Option<&'static str>)> {
         (Method::GET, of("/translations/stream"), None),
         (Method::POST, of("/say"), Some(r#"{"text": "hola"}"#)),
         (Method::GET, of("/recording"), None),
+        (Method::GET, of("/trace"), None),
         (Method::GET, "/api/voice/config".into(), None),
         (Method::PUT, "/api/voice/config".into(), Some(r#"{"record": true}"#)),
         (Method::GET, "/api/webrtc/token".into(), None),
@@ -597,7 +598,11 @@ async fn a_viewer_reads_and_changes_nothing() {
     let call = world.call().await;
     let cookie = cookie(&login(&world, "vera@example.com", PASSWORD, None).await);
     for (method, path, body) in routes(call) {
-        if path.ends_with("/stream") || path == "/api/events" || path.ends_with("/recording") {
+        if path.ends_with("/stream")
+            || path == "/api/events"
+            || path.ends_with("/recording")
+            || path.ends_with("/trace")
+        {
             continue;
         }
         let request = Request::builder()
@@ -640,6 +645,45 @@ async fn browser_telephones_get_short_lived_credentials() {
 }
 
 #[tokio::test]
+async fn browser_telephones_are_told_of_turn_servers_in_both_forms() {
+    let turn = "[turn]\nuris = [\"turn:turn.example.com:3478?transport=tcp\"]\nsecret = \"north\"\nttl_s = 600";
+    let token = world(turn).await.get("/api/webrtc/token?agent=anna").await.json();
+    let (turn, ice) = (&token["turn"], &token["ice_servers"][0]);
+    assert_eq!((&turn["ttl"], &turn["uris"]), (&json!(600), &json!(["turn:turn.example.com:3478?transport=tcp"])));
+    let (end, user) = turn["username"].as_str().unwrap().split_once(':').unwrap();
+    let left = end.parse::<i64>().unwrap() - control_api::store::now().as_second();
+    assert!(user == "anna" && (590..=600).contains(&left), "{turn}");
+    assert_eq!(
+        (&ice["urls"], &ice["username"], &ice["credential"]),
+        (&turn["uris"], &turn["username"], &turn["password"])
+    );
+    assert!(!token.to_string().contains("north"), "the secret stays here");
+}
+
+#[tokio::test]
+async fn messages_are_read_by_owners_and_admins_and_ladders_by_all() {
+    let mut world = world("").await;
+    let call = world.call().await;
+    let cookie = cookie(&login(&world, "vera@example.com", PASSWORD, None).await);
+    let path = format!("/api/calls/{call}/trace");
+    let as_viewer = |query: &str| {
+        let request = Request::get(format!("{path}{query}")).header(header::HOST, "h").header(header::COOKIE, &cookie);
+        world.answer(request.body(Body::empty()).unwrap())
+    };
+    world.trace(call, "INVITE sip:bob@192.0.2.1 SIP/2.0\n");
+    let ladder = as_viewer("").await.json();
+    assert_eq!((&ladder["steps"][0]["label"], ladder["steps"][0].get("message")), (&json!("INVITE"), None));
+    assert_eq!(as_viewer("?messages=true").await.problem().0, 403);
+    assert_eq!(as_viewer("?messages=yes").await.problem(), (422, Some("messages".into())));
+    world.trace(call, "INVITE sip:bob@192.0.2.1 SIP/2.0\n");
+    let ladder = world.get(&format!("{path}?messages=true")).await.json();
+    assert_eq!(ladder["steps"][0]["message"], "INVITE sip:bob@192.0.2.1 SIP/2.0\n");
+    assert_eq!(world.get(&path).await.problem().0, 404, "nothing is kept of it");
+    *world.refuse.lock().unwrap() = Some(CommandError::Conflict("messages are not kept".into()));
+    assert_eq!(world.get(&path).await.problem().0, 409);
+}
+
+#[tokio::test]
 async fn openapi_lists_every_route_and_says_how_each_is_entered() {
     let world = world("").await;
     let document = world.answer(Request::get("/openapi.json").body(Body::empty()).unwrap()).await.json();
@@ -664,6 +708,7 @@ async fn openapi_lists_every_route_and_says_how_each_is_entered() {
         "GET /api/calls/{id}/translations/stream",
         "POST /api/calls/{id}/say",
         "GET /api/calls/{id}/recording",
+        "GET /api/calls/{id}/trace",
         "GET /api/voice/config",
         "PUT /api/voice/config",
         "GET /api/webrtc/token",

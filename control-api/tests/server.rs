@@ -40,7 +40,7 @@ struct Server {
 
 async fn start(config: &str, data: &Path) -> Result<Server, ServeError> {
     let (engine, envelopes) = Engine::pair(16);
-    let (commands, _refuse) = fake_engine(envelopes);
+    let (commands, _refuse) = fake_engine(envelopes, Arc::default());
     let (events, received) = mpsc::channel(16);
     let running = serve_with(Config::from_toml(config).unwrap(), data, engine, received).await?;
     Ok(Server { running, commands, events })

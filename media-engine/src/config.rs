@@ -7,6 +7,7 @@ use std::time::Duration;
 use codecs::opus::OpusSettings;
 
 use crate::sdp::{Codec, Srtp};
+use crate::sip::TraceLevel;
 use crate::sip::trunk::TrunkSettings;
 
 /// The engine's whole configuration, assembled from its rooms'.
@@ -48,6 +49,8 @@ pub struct SipConfig {
     pub resolver: NameServer,
     /// `ADDRESS` or `HOST[:PORT]` that peers are to know us by, when it is not the listeners' own.
     pub advertise: Option<String>,
+    /// How much of each call's messages is kept for `Command::Trace`.
+    pub trace: TraceLevel,
 }
 
 /// Who is asked for names of hosts.

@@ -1,17 +1,13 @@
 /**
- * Drives the system's Chromium for the tests in Rust: one JSON request a line on standard input, one answer a line
- * on standard output.
+ * Drives the system's Chromium or Firefox for the tests in Rust: one JSON request a line on standard input, one answer a
+ * line on standard output.
  *
  *   {"id": 1, "do": "open", "url": "..."}  ->  {"id": 1, "value": ...} | {"id": 1, "error": "..."}
  *
  * Requests are carried out in order. The end of standard input closes the browser.
  */
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
-import { chromium } from "playwright-core";
-
-const PAGE = fileURLToPath(new URL("./page.js", import.meta.url));
-const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+import { launchChromium, launchFirefox, putPhone } from "./browsers.mjs";
 
 let browser;
 let page;
@@ -23,33 +19,19 @@ const keep = (direction) => ({ payload }) => {
   sip.push(`${direction} ${payload}`);
   if (sip.length > 12) sip.shift();
 };
+/** As text: Firefox would send each number of a list as an object of its own. */
+const ask = async (object, name, argument) => {
+  const run = async ([on, key, value]) => JSON.stringify((await window[on][key](value)) ?? null);
+  return JSON.parse(await page.evaluate(run, [object, name, argument ?? null]));
+};
 
 const actions = {
-  /** `microphone`: WAV file that takes the microphone's place. */
-  async launch({ microphone }) {
-    browser = await chromium.launch({
-      executablePath,
-      args: [
-        "--use-fake-device-for-media-stream",
-        "--use-fake-ui-for-media-stream",
-        `--use-file-for-fake-audio-capture=${microphone}`,
-        "--autoplay-policy=no-user-gesture-required",
-        "--ignore-certificate-errors",
-        // Loopback candidates as they are, not behind mDNS names.
-        "--disable-features=WebRtcHideLocalIpsWithMdns",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-      ],
-    });
-    const context = await browser.newContext({ ignoreHTTPSErrors: true });
-    await context.addInitScript({ path: PAGE });
-    page = await context.newPage();
+  /** `browser`: `chromium` or `firefox`. */
+  async launch({ browser: kind, ...wanted }) {
+    const launch = { chromium: launchChromium, firefox: launchFirefox }[kind];
+    ({ browser, page } = await launch({ ...wanted, keep }));
     page.on("console", (message) => {
-      if (message.type() === "error" || message.type() === "warning") complaints.push(message.text());
-    });
-    page.on("websocket", (socket) => {
-      socket.on("framesent", keep(">>"));
-      socket.on("framereceived", keep("<<"));
+      if (["error", "warning", "warn"].includes(message.type())) complaints.push(message.text());
     });
     page.on("pageerror", (error) => complaints.push(String(error)));
     return browser.version();
@@ -69,7 +51,10 @@ const actions = {
   visible: ({ on, value, within }) =>
     page.waitForSelector(on, { state: value ? "visible" : "hidden", timeout: within }).then(() => null),
   /** Calls a function of page.js. */
-  call: ({ name, argument }) => page.evaluate(([key, value]) => window.tandemTest[key](value), [name, argument]),
+  call: ({ name, argument }) => ask("tandemTest", name, argument),
+  /** Makes the open page a phone (phone.js), and calls a function of it. */
+  put: () => putPhone(page),
+  phone: ({ name, argument }) => ask("tandemPhone", name, argument),
   complaints: () => complaints.splice(0),
   async close() {
     await browser?.close();
@@ -83,7 +68,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   try {
     answer = { id, value: (await actions[action](rest)) ?? null };
   } catch (error) {
-    const shown = page ? await page.innerText("body", { timeout: 1000 }).catch(() => "") : "";
+    const shown = page ? await page.evaluate(() => document.body.innerText).catch(() => "") : "";
     answer = { id, error: `${action}: ${error.message}`, shown, complaints, sip };
   }
   process.stdout.write(`${JSON.stringify(answer)}\n`);

@@ -46,6 +46,24 @@
     };
   }
 
+  /** As `hear`, for Firefox, whose audio contexts never start on a machine without a sound card; its recorder does. */
+  const record = async (stream, count) => {
+    const recorder = new MediaRecorder(stream, { audioBitsPerSecond: 128_000 });
+    const chunks = [];
+    recorder.ondataavailable = ({ data }) => chunks.push(data);
+    const begun = new Promise((resolve) => (recorder.onstart = resolve));
+    const ended = new Promise((resolve) => (recorder.onstop = resolve));
+    recorder.start();
+    await begun;
+    // Its first and last frames may be missing.
+    await new Promise((resolve) => setTimeout(resolve, count / 48 + 200));
+    recorder.stop();
+    await ended;
+    const file = await new Blob(chunks).arrayBuffer();
+    const audio = await new OfflineAudioContext(1, 48_000, 48_000).decodeAudioData(file);
+    return [...audio.getChannelData(0).slice(0, count)].map((value) => Math.round(value * 32767));
+  };
+
   window.tandemTest = {
     /** Milliseconds from the answer applied to the first decoded frame; `null` until there was one. */
     firstFrame: () => (watch?.firstFrame === undefined ? null : watch.firstFrame - watch.applied),
@@ -53,6 +71,7 @@
     /** The next `count` samples (48 kHz, 16 bits) of what the page plays. */
     async hear(count) {
       const stream = document.querySelector("#remote").srcObject;
+      if (navigator.userAgent.includes("Firefox")) return record(stream, count);
       const context = new AudioContext({ sampleRate: 48000 });
       await context.resume();
       const source = context.createMediaStreamSource(stream);
@@ -69,6 +88,18 @@
       source.disconnect();
       await context.close();
       return samples.slice(0, count);
+    },
+
+    /** The local end of the pair of candidates in use. */
+    async path() {
+      const stats = await watch.connection.getStats();
+      for (const transport of stats.values()) {
+        if (transport.type !== "transport") continue;
+        const pair = stats.get(transport.selectedCandidatePairId);
+        const local = pair && stats.get(pair.localCandidateId);
+        if (local) return { type: local.candidateType, relay: local.relayProtocol ?? null, url: local.url ?? null };
+      }
+      return {};
     },
 
     /** What the connection's statistics tell of its audio. */

@@ -1,4 +1,4 @@
-//! End to end: the real binary over real sockets, with sipp, baresip and Chromium as its peers.
+//! End to end: the real binary over real sockets, with sipp, baresip, browsers and coturn as its peers.
 //!
 //! Each test starts a server of its own on ports of its own. They run one at a time (`.config/nextest.toml`): two cores
 //! carry one browser and one server, not three.
@@ -12,5 +12,8 @@ mod phone;
 mod recording;
 mod relay;
 mod slow_peer;
+mod softphone;
 mod torture;
+mod trace;
 mod trunk;
+mod turn;

@@ -1,4 +1,4 @@
-//! Real Chromium through a small node driver: JSON lines out, JSON lines back (`tests/browser/driver.mjs`).
+//! Real browsers through a small node driver: JSON lines out, JSON lines back (`tests/browser/driver.mjs`).
 
 use std::process::Command;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::process::Process;
 use crate::tandem::Account;
 use crate::{repository, sound};
 
-const INSTALL: &str = "run `make test`, which installs Chromium and the driver's packages";
+const INSTALL: &str = "run `make test`, which installs Chromium, Firefox and the driver's packages";
 /// A browser that starts on a busy machine.
 const LAUNCH: Duration = Duration::from_secs(30);
 /// Anything else, beyond what it waits for by itself.
@@ -20,6 +20,15 @@ const ANSWER: Duration = Duration::from_secs(20);
 const EAR_OPENS: Duration = Duration::from_millis(500);
 /// What a page may take to show something.
 const SHOW: Duration = Duration::from_secs(10);
+
+/// Which browser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Its microphone hears what it is given.
+    Chromium,
+    /// Its microphone hears a tone of the given frequency, and of a loudness of its own. No page of ours is clicked in it.
+    Firefox,
+}
 
 /// A browser with one page, whose microphone hears a tone.
 pub struct Browser {
@@ -32,6 +41,16 @@ pub struct Browser {
 impl Browser {
     /// Launches a browser whose microphone hears a tone of `hertz` at `dbfs`.
     pub async fn launch(hertz: f32, dbfs: f32) -> Browser {
+        Browser::launch_in(None, hertz, dbfs).await
+    }
+
+    /// The same in a network namespace.
+    pub async fn launch_in(namespace: Option<&str>, hertz: f32, dbfs: f32) -> Browser {
+        Browser::launch_kind(Kind::Chromium, namespace, hertz, dbfs).await
+    }
+
+    /// The same with a browser of this kind.
+    pub async fn launch_kind(kind: Kind, namespace: Option<&str>, hertz: f32, dbfs: f32) -> Browser {
         let folder = tempfile::tempdir().expect("a folder for the browser's microphone");
         let microphone = folder.path().join("microphone.wav");
         let rate = SampleRate::HZ_48000;
@@ -39,11 +58,23 @@ impl Browser {
         sound::write_wav(&microphone, rate, &sound::tone(rate, hertz, dbfs, 1.0));
         let driver = repository().join("tests/browser");
         assert!(driver.join("node_modules").exists(), "the browser driver's packages are missing: {INSTALL}");
-        let mut command = Command::new("node");
+        let mut command = match namespace {
+            None => Command::new("node"),
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace, "node"]);
+                command
+            }
+        };
         command.arg(driver.join("driver.mjs")).current_dir(&driver);
         let process = Process::start("browser driver", INSTALL, &mut command);
         let mut browser = Browser { process, next: 0, line: 0, _folder: folder };
-        browser.ask(LAUNCH, json!({ "do": "launch", "microphone": microphone })).await;
+        let kind = match kind {
+            Kind::Chromium => "chromium",
+            Kind::Firefox => "firefox",
+        };
+        let request = json!({ "do": "launch", "browser": kind, "microphone": microphone, "hertz": hertz as u32 });
+        browser.ask(LAUNCH, request).await;
         browser
     }
 
@@ -81,6 +112,12 @@ impl Browser {
         self.ask(within + ANSWER, request).await;
     }
 
+    /// Waits until an element can be seen.
+    pub async fn visible(&mut self, on: &str, within: Duration) {
+        let within_ms = within.as_millis() as u64;
+        self.ask(within + ANSWER, json!({ "do": "visible", "on": on, "value": true, "within": within_ms })).await;
+    }
+
     /// Waits until the phone's line is `idle`, `incoming`, `calling` or `active`.
     pub async fn line_becomes(&mut self, phase: &str, within: Duration) {
         self.attribute("#call-state", "data-state", phase, within).await;
@@ -114,9 +151,24 @@ impl Browser {
         tokio::time::timeout(within, wait).await.unwrap_or_else(|_| panic!("no frame was decoded within {within:?}"))
     }
 
+    /// Which way the newest connection's sound takes from here: `type` of the candidate, `relay`: how its relay is reached.
+    pub async fn path(&mut self) -> Value {
+        self.call("path", Value::Null).await
+    }
+
     /// Calls a function of `tests/browser/page.js`.
     pub async fn call(&mut self, name: &str, argument: Value) -> Value {
         self.ask(ANSWER, json!({ "do": "call", "name": name, "argument": argument })).await
+    }
+
+    /// Makes the open page a phone (`tests/browser/phone.js`).
+    pub async fn put_phone(&mut self) {
+        self.ask(LAUNCH, json!({ "do": "put" })).await;
+    }
+
+    /// Calls a function of that phone.
+    pub async fn phone(&mut self, name: &str, argument: Value) -> Value {
+        self.ask(ANSWER, json!({ "do": "phone", "name": name, "argument": argument })).await
     }
 
     /// Errors and warnings that the page wrote to its console since the last time.

@@ -3,7 +3,7 @@
 //! ```text
 //! Tandem (child process) ◀─ SIP, RTP ─▶ Sipp, Baresip, RtpEnd, media_engine::party::Party
 //!        ▲      ▲
-//!        │      └─ WebSocket, WebRTC ── Browser (node driver ─ Chromium)
+//!        │      └─ WebSocket, WebRTC ── Browser (node driver ─ Chromium, Firefox)
 //!        └─ HTTP, SSE ── Api
 //! ```
 //!
@@ -14,6 +14,7 @@
 pub mod api;
 pub mod baresip;
 pub mod browser;
+pub mod coturn;
 pub mod ears;
 pub mod impair;
 pub mod ports;
@@ -22,9 +23,11 @@ pub mod quality;
 pub mod rtp;
 pub mod sip;
 pub mod sipp;
+pub mod softphone;
 pub mod sound;
 pub mod speech;
 pub mod tandem;
+pub mod wall;
 
 use std::path::PathBuf;
 

@@ -26,6 +26,15 @@ pub fn find(samples: &[i16], rate: SampleRate, hertz: f32) -> Found {
     }
 }
 
+impl Found {
+    /// Whether it is a tone of `hertz` at `dbfs` within `tolerance` dB, and little else.
+    pub fn is_tone(&self, hertz: f32, dbfs: f32, tolerance: f32) -> bool {
+        (self.hertz - hertz).abs() <= hertz * 0.01 + 1.0
+            && (self.tone_dbfs - dbfs).abs() <= tolerance
+            && self.total_dbfs - self.tone_dbfs < 1.5
+    }
+}
+
 /// Asserts that `samples` are a tone of `hertz` at `dbfs` within `tolerance` dB, and little else.
 #[track_caller]
 pub fn assert_tone(what: &str, samples: &[i16], rate: SampleRate, hertz: f32, dbfs: f32, tolerance: f32) {

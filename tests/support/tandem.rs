@@ -29,6 +29,12 @@ const BUILD: &str = "run `make test`, which builds it";
 pub struct Setup {
     /// `off` or `self-signed`.
     pub tls: &'static str,
+    /// Where pages and API are served.
+    pub http: String,
+    /// `[media] address`; the first stands in SDP.
+    pub addresses: Vec<String>,
+    /// Keys of `[turn]`, as TOML.
+    pub turn: String,
     /// Listeners for SIP.
     pub sip: Vec<&'static str>,
     /// Name and hosts.
@@ -51,6 +57,9 @@ impl Default for Setup {
     fn default() -> Self {
         Setup {
             tls: "off",
+            http: "127.0.0.1:0".into(),
+            addresses: vec!["127.0.0.1".into()],
+            turn: String::new(),
             sip: vec!["udp:127.0.0.1:0"],
             trunks: vec![("local", vec!["127.0.0.1".into()])],
             trunk_settings: "options_s = 0\n",
@@ -68,13 +77,16 @@ impl Setup {
         let quoted = |list: &[String]| list.iter().map(|text| format!("{text:?}")).collect::<Vec<_>>().join(", ");
         let listen: Vec<String> = self.sip.iter().map(ToString::to_string).collect();
         let mut text = format!(
-            "[http]\nlisten = \"127.0.0.1:0\"\ntls = {:?}\n[metrics]\nlisten = \"127.0.0.1:0\"\n[sip]\nlisten = [{}]\ndrain_s = {}\n\
-             [media]\naddress = [\"127.0.0.1\"]\nports = {:?}\nworkers = 2\ntimeout_s = {}\n",
+            "[http]\nlisten = {:?}\ntls = {:?}\n[metrics]\nlisten = \"127.0.0.1:0\"\n[sip]\nlisten = [{}]\ndrain_s = {}\n\
+             [media]\naddress = [{}]\nports = {:?}\nworkers = 2\ntimeout_s = {}\n[turn]\n{}",
+            self.http,
             self.tls,
             quoted(&listen),
             self.drain_s,
+            quoted(&self.addresses),
             ports::MEDIA,
             self.media_timeout_s,
+            self.turn,
         );
         if !self.speech {
             // Port 9 (discard): refused at once.
@@ -207,6 +219,14 @@ impl Tandem {
         let output = command.args(arguments).arg("--data").arg(self.data()).output().await.expect("tandem runs");
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// What an operator's command that must fail says.
+    pub async fn refused(&self, arguments: &[&str]) -> String {
+        let mut command = tokio::process::Command::new(binary("tandem"));
+        let output = command.args(arguments).arg("--data").arg(self.data()).output().await.expect("tandem runs");
+        assert!(!output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
+        String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
     async fn operator(&self, arguments: &[&str]) -> String {

@@ -14,7 +14,7 @@ use figment::providers::{Env, Format, Toml};
 use serde::Deserialize;
 
 use crate::engine::{
-    Advertise, Codec, NameServer, NumberFormat, Profile, RouteTarget, SpeechProvider, Srtp, knows_country,
+    Advertise, Codec, NameServer, NumberFormat, Profile, RouteTarget, SpeechProvider, Srtp, TraceLevel, knows_country,
 };
 
 pub use problem::ConfigError;
@@ -32,6 +32,8 @@ pub struct Config {
     pub sip: SipConfig,
     /// Media threads, addresses and ports.
     pub media: MediaConfig,
+    /// Relays for browsers that cannot reach us by UDP.
+    pub turn: TurnConfig,
     /// Database and recordings.
     pub store: StoreConfig,
     /// `[dial]`: which numbers may be called.
@@ -106,6 +108,9 @@ pub struct SipConfig {
     /// `ADDRESS` or `HOST[:PORT]` that peers are to know us by.
     #[serde(deserialize_with = "value::advertise")]
     pub advertise: Option<Advertise>,
+    /// `off`, `headers` or `full`: what is kept of calls' messages, in memory, for those who look at them.
+    #[serde(deserialize_with = "value::parsed")]
+    pub trace: TraceLevel,
 }
 
 impl Default for SipConfig {
@@ -117,6 +122,7 @@ impl Default for SipConfig {
             tls_ca: None,
             resolver: NameServer::System,
             advertise: None,
+            trace: TraceLevel::Full,
         }
     }
 }
@@ -174,6 +180,57 @@ impl Default for MediaConfig {
             timeout_s: 60,
         }
     }
+}
+
+/// `[turn]`: relays for browsers that cannot reach us by UDP.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TurnConfig {
+    /// Where they are, such as `turn:turn.example.com:3478?transport=tcp`; empty: there are none.
+    #[serde(deserialize_with = "value::list")]
+    pub uris: Vec<String>,
+    /// Shared with them; it signs the credentials that browsers get.
+    pub secret: Option<Secret>,
+    /// Seconds for which such credentials are good.
+    pub ttl_s: u32,
+}
+
+impl Default for TurnConfig {
+    fn default() -> Self {
+        // A day, as the REST form recommends: longer than any call.
+        TurnConfig { uris: Vec::new(), secret: None, ttl_s: 86_400 }
+    }
+}
+
+impl TurnConfig {
+    /// Values that cannot be used: the key, and what is wrong with it.
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        if let Some(uri) = self.uris.iter().find(|uri| !is_relay_uri(uri)) {
+            let expected =
+                "expected turn:HOST[:PORT] or turns:HOST[:PORT], with ?transport=udp or ?transport=tcp at will";
+            return Err(("uris", format!("`{uri}`: {expected}")));
+        }
+        let secret = self.secret.as_ref().map(|secret| secret.reveal());
+        match (self.uris.is_empty(), secret) {
+            (false, None | Some("")) => {
+                return Err(("secret", "expected beside `uris`: the server's static-auth-secret".into()));
+            }
+            (true, Some(_)) => return Err(("uris", "expected beside `secret`: where the TURN server is".into())),
+            _ => {}
+        }
+        match self.ttl_s {
+            60..=604_800 => Ok(()),
+            ttl => Err(("ttl_s", format!("`{ttl}`: expected 60 to 604800 seconds"))),
+        }
+    }
+}
+
+/// RFC 7065, with a port where it matters.
+fn is_relay_uri(uri: &str) -> bool {
+    let Some(rest) = uri.strip_prefix("turn:").or_else(|| uri.strip_prefix("turns:")) else { return false };
+    let (host, transport) = rest.split_once('?').map_or((rest, None), |(host, query)| (host, Some(query)));
+    host.parse::<axum::http::uri::Authority>().is_ok_and(|host| !host.host().is_empty() && !rest.contains('@'))
+        && matches!(transport, None | Some("transport=udp" | "transport=tcp"))
 }
 
 /// `[store]`: database and recordings.
@@ -455,6 +512,9 @@ impl Config {
         }
         if let Err((key, problem)) = self.dial.check(&self.trunks) {
             return wrong(format!("dial.{key}"), problem);
+        }
+        if let Err((key, problem)) = self.turn.check() {
+            return wrong(format!("turn.{key}"), problem);
         }
         for (n, route) in self.routes.iter().enumerate() {
             if route.pattern.is_empty() {

@@ -83,7 +83,9 @@ impl From<Error> for ConfigError {
             Kind::Message(problem) => ConfigError::Value { key: section, problem: format!("{problem}{place}") },
             // What stands there may be a secret.
             Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected)
-                if section.ends_with("password") || matches!(section.as_str(), "trunks" | "routes") =>
+                if section.ends_with("password")
+                    || section.ends_with("secret")
+                    || matches!(section.as_str(), "trunks" | "routes") =>
             {
                 ConfigError::Value { key: section, problem: format!("has another form{place}, expected {expected}") }
             }

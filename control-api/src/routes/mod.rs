@@ -10,6 +10,7 @@ mod health;
 mod pages;
 mod recordings;
 mod sip;
+mod trace;
 mod translations;
 mod voice_config;
 mod webrtc;
@@ -63,6 +64,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(translations::translation_list))
         .routes(routes!(translations::translation_stream))
         .routes(routes!(recordings::recording_show))
+        .routes(routes!(trace::trace_show))
         .routes(routes!(voice_config::voice_config_show, voice_config::voice_config_put))
         .routes(routes!(webrtc::token_create))
         .routes(routes!(events::event_stream))

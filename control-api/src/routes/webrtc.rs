@@ -17,6 +17,7 @@ use crate::engine::Command;
 use crate::problem::Problem;
 use crate::state::AppState;
 use crate::store::now;
+use crate::turn::{self, TurnCredentials};
 
 /// How long a password is good. The page asks again before that.
 const VALID_FOR: Duration = Duration::from_secs(3600);
@@ -39,12 +40,17 @@ pub(super) struct WebrtcToken {
     sip_uri: String,
     /// For RTCPeerConnection. Empty: the server has reachable addresses of its own.
     ice_servers: Vec<IceServer>,
+    /// The same for TURN servers alone, in the REST form; nothing when there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    turn: Option<TurnCredentials>,
 }
 
 /// A STUN or TURN server.
 #[derive(Clone, Serialize, ToSchema)]
 pub(super) struct IceServer {
     urls: Vec<String>,
+    username: String,
+    credential: String,
 }
 
 /// Credentials for the logged-in user's browser telephone; with an API key, for the named agent's.
@@ -79,13 +85,20 @@ pub(super) async fn token_create(
     let base = client.base_url(&state.config);
     // http://x becomes ws://x, https://x becomes wss://x.
     let ws_url = format!("ws{}/sip", base.strip_prefix("http").unwrap_or_default());
+    let turn = turn::credentials(&state.config.turn, &username, now());
+    let ice_servers = turn.iter().map(|turn| IceServer {
+        urls: turn.uris.clone(),
+        username: turn.username.clone(),
+        credential: turn.password.clone(),
+    });
     let token = WebrtcToken {
         sip_uri: format!("sip:{username}@{}", state.config.sip_domain()),
         username,
         password: password.reveal().to_owned(),
         expires_at: now() + VALID_FOR,
         ws_url,
-        ice_servers: Vec::new(),
+        ice_servers: ice_servers.collect(),
+        turn,
     };
     let mut response = Json(token).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -10,7 +10,8 @@ use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use control_api::auth::{NewAccount, Passwords, account_create, api_key_create};
 use control_api::config::Config;
 use control_api::engine::{
-    Command, CommandError, Engine, Envelope, Event, EventKind, LagMs, Reply, TranslationEvent, call_id,
+    CallTrace, Command, CommandError, Engine, Envelope, Event, EventKind, LagMs, LegId, Reply, TraceParty, TraceStep,
+    TranslationEvent, Transport, call_id,
 };
 use control_api::events::{Bus, ingest};
 use control_api::store::{Role, Store};
@@ -36,6 +37,8 @@ pub struct World {
     pub events: mpsc::Sender<Event>,
     /// What the engine answers next, instead of Done.
     pub refuse: Arc<Mutex<Option<CommandError>>>,
+    /// What the engine answers next to those who want a call's messages.
+    pub trace: Arc<Mutex<Option<CallTrace>>>,
 }
 
 /// Password of `anna@example.com` (admin, SIP name `anna`) and `vera@example.com` (viewer) of `acme`.
@@ -44,15 +47,17 @@ pub const PASSWORD: &str = "a long enough password";
 /// An engine that answers `Done`, or what `refuse` says once.
 pub fn fake_engine(
     mut envelopes: mpsc::Receiver<Envelope>,
+    trace: Arc<Mutex<Option<CallTrace>>>,
 ) -> (mpsc::UnboundedReceiver<Command>, Arc<Mutex<Option<CommandError>>>) {
     let (told, commands) = mpsc::unbounded_channel();
     let refuse: Arc<Mutex<Option<CommandError>>> = Arc::default();
     let refusal = refuse.clone();
     tokio::spawn(async move {
         while let Some(Envelope { command, reply }) = envelopes.recv().await {
+            let trace = matches!(command, Command::Trace { .. }).then(|| trace.lock().unwrap().take()).flatten();
             let answer = match refusal.lock().unwrap().take() {
                 Some(error) => Err(error),
-                None => Ok(Reply::Done),
+                None => Ok(trace.map_or(Reply::Done, |trace| Reply::Trace(Box::new(trace)))),
             };
             let _test_is_over = told.send(command);
             let _asker_is_gone = reply.send(answer);
@@ -82,7 +87,8 @@ pub async fn world(config: &str) -> World {
     let (_, made, other_key) = api_key_create(&store, "other", "test").await.unwrap();
     assert!(made);
     let (engine, envelopes) = Engine::pair(16);
-    let (commands, refuse) = fake_engine(envelopes);
+    let trace = Arc::default();
+    let (commands, refuse) = fake_engine(envelopes, Arc::clone(&trace));
     let bus = Bus::start(store.clone()).await.unwrap();
     let (events, received) = mpsc::channel(1024);
     let state = AppState::new(Config::from_toml(config).unwrap(), store.clone(), engine.clone(), bus.clone());
@@ -96,6 +102,7 @@ pub async fn world(config: &str) -> World {
         commands,
         events,
         refuse,
+        trace,
     }
 }
 
@@ -160,6 +167,26 @@ impl World {
         assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
         assert!(matches!(self.commands.recv().await, Some(Command::CallCreate { .. })));
         answer.json()["id"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// The engine has kept one message of a call, for whoever asks next.
+    pub fn trace(&self, call: Uuid, text: &str) {
+        let step = TraceStep {
+            number: 1,
+            at: SystemTime::now(),
+            leg: LegId(1),
+            sent: false,
+            transport: Transport::Udp,
+            peer: "192.0.2.7:5060".parse().unwrap(),
+            label: "INVITE".into(),
+            body: String::new(),
+            again: false,
+            text: text.into(),
+            cut: false,
+        };
+        let parties = vec![TraceParty { leg: LegId(1), role: "customer", peer: "+34910000001".into() }];
+        let trace = CallTrace { call: call_id(call), parties, steps: vec![step], dropped: 0, running: true };
+        *self.trace.lock().unwrap() = Some(trace);
     }
 
     /// The engine tells something.

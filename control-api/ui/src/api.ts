@@ -1,5 +1,6 @@
 /** The server's REST interface, as far as the pages use it. */
 import type { Call } from "./calls.js";
+import { parseLadder, type Ladder } from "./ladder.js";
 import { applyLegs, type Legs } from "./legs.js";
 import { parseProvider, type ProviderState } from "./providers.js";
 import type { Token } from "./token.js";
@@ -22,6 +23,8 @@ export interface Session {
   organization: string;
   /** SIP user name. */
   sipName: string;
+  /** Settings may be changed and messages be read. */
+  configures: boolean;
 }
 
 async function request(method: string, path: string, body?: unknown): Promise<unknown> {
@@ -69,7 +72,7 @@ export async function logout(): Promise<void> {
 
 export async function session(): Promise<Session> {
   const value = (await request("GET", "/auth/session")) as {
-    user?: { email?: string; name?: string; sip_name?: string };
+    user?: { email?: string; name?: string; sip_name?: string; role?: string };
     organization?: { name?: string };
   };
   return {
@@ -77,6 +80,7 @@ export async function session(): Promise<Session> {
     name: value?.user?.name ?? value?.user?.email ?? "",
     organization: value?.organization?.name ?? "",
     sipName: value?.user?.sip_name ?? "",
+    configures: ["owner", "admin"].includes(value?.user?.role ?? ""),
   };
 }
 
@@ -96,6 +100,13 @@ export async function callShow(id: string): Promise<Call> {
 export async function legList(call: string): Promise<Legs> {
   const value = (await request("GET", `/calls/${encodeURIComponent(call)}`)) as { legs?: unknown[] };
   return applyLegs(value?.legs ?? []);
+}
+
+/** A call's SIP messages; `messages`: with their texts. */
+export async function traceShow(call: string, messages: boolean): Promise<Ladder> {
+  const ladder = parseLadder(await request("GET", `/calls/${encodeURIComponent(call)}/trace${messages ? "?messages=true" : ""}`));
+  if (!ladder) throw new ApiError(0, "The server told something that is no ladder.");
+  return ladder;
 }
 
 export async function translationList(call: string): Promise<TranslationEvent[]> {

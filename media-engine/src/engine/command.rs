@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::App;
 use crate::error::HangupCause;
-use crate::sip::TrunkStatus;
+use crate::sip::{CallTrace, TrunkStatus};
 use crate::units::CallId;
 
 /// Handle to the running engine; clones share it.
@@ -129,6 +129,11 @@ pub enum Command {
     Drain,
     /// How trunks fare; answered by [`Reply::Trunks`].
     Trunks,
+    /// The SIP messages of a call that runs or ran; answered by [`Reply::Trace`].
+    Trace {
+        /// The call.
+        call: CallId,
+    },
     /// End every call with this cause and stop; answered when all is closed.
     Shutdown,
 }
@@ -140,6 +145,8 @@ pub enum Reply {
     Done,
     /// How every trunk fares, in the order of the configuration.
     Trunks(Vec<TrunkStatus>),
+    /// A call's SIP messages, without secrets.
+    Trace(Box<CallTrace>),
 }
 
 /// Why a command was refused.

@@ -61,6 +61,16 @@ pub enum LegRole {
     Agent,
 }
 
+impl LegRole {
+    /// The word that stands for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LegRole::Customer => "customer",
+            LegRole::Agent => "agent",
+        }
+    }
+}
+
 /// A leg's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -26,7 +26,7 @@ use std::time::SystemTime;
 use dashmap::DashMap;
 use tokio::sync::mpsc;
 
-pub use crate::sip::{PlaceStatus, TrunkStatus};
+pub use crate::sip::{CallTrace, PlaceStatus, TraceParty, TraceStep, TrunkStatus};
 pub use crate::translate::{LagMs, TranslationEvent};
 pub use command::{CallMode, CallSettings, Command, CommandError, Engine, Envelope, Reply};
 pub use event::{

@@ -14,6 +14,7 @@ use crate::call::{self, Call, Destination, Plan};
 use crate::config::RouteTarget;
 use crate::error::HangupCause;
 use crate::sip::{DialogId, SipCommand, SipEvent, Source};
+use crate::sip_io::SipHandle;
 use crate::speech::ProviderStatus;
 use crate::units::{CallId, mask};
 
@@ -56,6 +57,15 @@ pub(super) async fn run(
             }
         }
     }
+}
+
+async fn trace(sip: &SipHandle, call: CallId) -> Result<Reply, CommandError> {
+    if !sip.traces() {
+        return Err(CommandError::Conflict("SIP messages are not kept: set `sip.trace` in the configuration".into()));
+    }
+    let trace = sip.trace(call).await.ok_or(CommandError::Stopped)?;
+    // A leg that could not be called has said nothing.
+    if trace.steps.is_empty() { Err(CommandError::NotFound) } else { Ok(Reply::Trace(Box::new(trace))) }
 }
 
 struct Switchboard {
@@ -107,6 +117,12 @@ impl Switchboard {
                     // The asker may have given up.
                     let _ = reply.send(result);
                 });
+                return;
+            }
+            Command::Trace { call } => {
+                let sip = self.shared.sip.clone();
+                // The asker may have given up.
+                tokio::spawn(async move { drop(reply.send(trace(&sip, call).await)) });
                 return;
             }
             Command::Shutdown => Ok(()),

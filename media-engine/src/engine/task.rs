@@ -23,7 +23,7 @@ use crate::error::HangupCause;
 use crate::net::clock;
 use crate::record_io::Recording;
 use crate::sdp::Codec;
-use crate::sip::{DialogId, SipCommand, SipEvent};
+use crate::sip::{DialogId, SipCommand, SipEvent, TraceLabel};
 use crate::units::{CallId, mask};
 use crate::worker::{LegQuality, Worker, WorkerCommand, WorkerEvent, WorkerEventKind};
 
@@ -97,6 +97,7 @@ impl CallTask {
         }
         let second = Leg::new(call.leg_id(Side::Second), other, String::new());
         let mut task = CallTask::new(shared, id, call, first, second, inbox_in, inbox);
+        task.name_dialog(Side::First);
         task.from = Some(from_user);
         (task.anonymous, task.passed) = (anonymous, headers);
         task.announced = true;
@@ -435,6 +436,7 @@ impl CallTask {
         let dialog = DialogId::outgoing();
         self.leg_mut(side).dialog = Some(dialog);
         self.shared.dialogs.insert(dialog, (self.id, self.inbox_in.clone()));
+        self.name_dialog(side);
         let from_user = self.from.clone().unwrap_or_else(|| "tandem".into());
         tracing::info!(call = %self.id, leg = %self.leg(side).id, to = %mask(&self.leg(side).peer), "calling");
         self.tell_leg(side, LegState::Ringing);
@@ -602,6 +604,15 @@ impl CallTask {
 
     fn leg_of(&self, role: LegRole) -> &Leg {
         if self.first.role == role { &self.first } else { &self.second }
+    }
+
+    /// Says whose the dialog of a leg is, so that its messages can be shown with the call.
+    fn name_dialog(&self, side: Side) {
+        let Leg { id, role, peer, dialog, .. } = self.leg(side);
+        if let Some(dialog) = *dialog {
+            let label = TraceLabel { call: self.id, leg: *id, role: role.as_str(), peer: peer.clone() };
+            self.shared.sip.label(dialog, label);
+        }
     }
 
     fn side_of_dialog(&self, dialog: DialogId) -> Option<Side> {

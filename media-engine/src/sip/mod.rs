@@ -19,6 +19,7 @@ pub mod gate;
 pub mod header;
 pub mod message;
 pub(crate) mod registrar;
+pub mod trace;
 pub(crate) mod transaction;
 pub mod trunk;
 pub mod uri;
@@ -31,5 +32,6 @@ pub use endpoint::{
 };
 pub use header::{CSeq, Contact, HeaderError, Name, NameAddr, Params, Via};
 pub use message::{Message, Method, ParseError, Start};
+pub use trace::{CallTrace, Trace, TraceBounds, TraceLabel, TraceLevel, TraceParty, TraceStep};
 pub use trunk::{Destination, Trunk};
 pub use uri::{Host, Scheme, Uri};

@@ -1,5 +1,6 @@
 //! Names of the stack's metrics, and their labels: few and fixed, whatever peers send.
 
+use crate::sip::trace::TraceCensus;
 use crate::sip::{Sizes, Transport, TrunkStatus};
 
 /// Requests by method, responses as `response`.
@@ -66,6 +67,14 @@ pub(super) fn trunks(trunks: &[TrunkStatus]) {
                 .set(f64::from(u8::from(registered)));
         }
     }
+}
+
+/// What is kept of calls' messages, and what had to go for it.
+pub(super) fn trace(census: &TraceCensus) {
+    metrics::gauge!("sip_trace_dialogs").set(census.dialogs as f64);
+    metrics::gauge!("sip_trace_bytes").set(census.bytes as f64);
+    metrics::counter!("sip_trace_dropped_total", "what" => "message").absolute(census.dropped_messages);
+    metrics::counter!("sip_trace_dropped_total", "what" => "dialog").absolute(census.dropped_dialogs);
 }
 
 /// What the endpoint holds.

@@ -36,7 +36,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{SipConfig, TrunkConfig};
 use crate::error::StartError;
-use crate::sip::{EndpointConfig, SipCommand, SipEvent, Sizes, Transport, TrunkStatus};
+use crate::net::clock;
+use crate::sip::trace::TracedLeg;
+use crate::sip::{
+    CallTrace, DialogId, EndpointConfig, SipCommand, SipEvent, Sizes, Trace, TraceBounds, TraceLabel, TraceLevel,
+    Transport, TrunkStatus,
+};
+use crate::units::CallId;
 
 /// A SIP-over-WebSocket connection (RFC 7118) whose HTTP upgrade was done elsewhere.
 ///
@@ -143,6 +149,7 @@ pub struct SipHandle {
     control: mpsc::Sender<Control>,
     listeners: Arc<[Listener]>,
     names: Arc<Names>,
+    traces: bool,
 }
 
 #[derive(Debug)]
@@ -151,6 +158,8 @@ enum Control {
     Attach(Box<WsConnection>),
     Census(oneshot::Sender<Census>),
     Trunks(oneshot::Sender<Vec<TrunkStatus>>),
+    Label(DialogId, Box<TraceLabel>),
+    Trace(CallId, oneshot::Sender<Vec<TracedLeg>>),
     Stop(oneshot::Sender<()>),
 }
 
@@ -188,6 +197,27 @@ impl SipHandle {
         let (reply, answer) = oneshot::channel();
         self.control.send(Control::Trunks(reply)).await.ok()?;
         answer.await.ok()
+    }
+
+    /// Whether messages are kept for [`SipHandle::trace`].
+    pub fn traces(&self) -> bool {
+        self.traces
+    }
+
+    /// Says whose dialog it is, for its trace. For one of ours, before its INVITE is ordered.
+    pub fn label(&self, dialog: DialogId, label: TraceLabel) {
+        if self.traces && self.control(Control::Label(dialog, Box::new(label))).is_err() {
+            tracing::warn!("the SIP stack has too much waiting: a leg will not be traced");
+        }
+    }
+
+    /// The messages of a call that are still kept, without secrets; `None` when the stack has stopped. Without parties nothing is
+    /// kept of it.
+    pub async fn trace(&self, call: CallId) -> Option<CallTrace> {
+        let (reply, answer) = oneshot::channel();
+        self.control.send(Control::Trace(call, reply)).await.ok()?;
+        let legs = answer.await.ok()?;
+        Some(CallTrace::new(call, legs, clock::now(), clock::system_now()))
     }
 
     /// Where a `sip:` or `sips:` URI leads, and by which transport: SRV records, then addresses (RFC 3263, without NAPTR).
@@ -284,8 +314,11 @@ impl SipStack {
             tracing::info!(%listener, "SIP listens");
         }
         let security = stack::Security { server: sip.tls.clone(), roots };
-        stack::spawn(config, sockets, security, book, limits, control_out, events_in);
-        let handle = SipHandle { control, listeners, names };
+        let trace = Trace::new(sip.trace, TraceBounds::default());
+        let ends = stack::Ends { control: control_out, events: events_in };
+        stack::spawn(config, sockets, security, book, limits, trace, ends);
+        let traces = sip.trace != TraceLevel::Off;
+        let handle = SipHandle { control, listeners, names, traces };
         // The queue is empty yet.
         let _ = handle.send(SipCommand::TrunksStart);
         Ok((handle, events))

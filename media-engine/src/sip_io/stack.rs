@@ -19,7 +19,7 @@ use super::opening::{Connect, Opening, Roots};
 use super::resolve::Book;
 use super::{Census, ConnectionLimits, Control, WsConnection, meters};
 use crate::net::clock;
-use crate::sip::{Endpoint, EndpointConfig, Flow, FlowId, SipCommand, SipEvent, SipOutput, Transport};
+use crate::sip::{Endpoint, EndpointConfig, Flow, FlowId, SipCommand, SipEvent, SipOutput, Trace, Transport};
 
 /// Datagrams that may wait for the owner; more are dropped, and retransmission heals it.
 const DATAGRAMS: usize = 4096;
@@ -65,6 +65,7 @@ const UNREGISTER: Duration = Duration::from_secs(1);
 
 struct Stack {
     endpoint: Endpoint,
+    trace: Trace,
     limits: ConnectionLimits,
     security: Security,
     listeners: HashMap<FlowId, UdpListener>,
@@ -91,6 +92,12 @@ struct Stack {
     intake: CancellationToken,
 }
 
+/// The owner's ends of its channels with the engine.
+pub(super) struct Ends {
+    pub(super) control: mpsc::Receiver<Control>,
+    pub(super) events: mpsc::Sender<SipEvent>,
+}
+
 /// Starts the owner with its listeners' tasks.
 pub(super) fn spawn(
     config: EndpointConfig,
@@ -98,8 +105,8 @@ pub(super) fn spawn(
     security: Security,
     book: Book,
     limits: ConnectionLimits,
-    control: mpsc::Receiver<Control>,
-    events: mpsc::Sender<SipEvent>,
+    trace: Trace,
+    Ends { control, events }: Ends,
 ) {
     let (streams, streams_out) = mpsc::channel(STREAMS);
     let (datagrams, datagrams_out) = mpsc::channel(DATAGRAMS);
@@ -109,6 +116,7 @@ pub(super) fn spawn(
     let root = CancellationToken::new();
     let mut stack = Stack {
         endpoint: Endpoint::new(config),
+        trace,
         limits,
         security,
         listeners: HashMap::new(),
@@ -196,6 +204,7 @@ impl Stack {
                 _ = round.tick() => {
                     meters::sizes(&self.endpoint.sizes());
                     meters::trunks(&self.endpoint.trunk_status(clock::now()));
+                    meters::trace(&self.trace.census());
                     self.close_idle(clock::now());
                 }
                 Some(command) = resolved.recv() => self.endpoint.handle_command(command, clock::now()),
@@ -206,6 +215,9 @@ impl Stack {
                     Some(Control::Census(reply)) => self.tell_census(reply),
                     // Whoever asked may have given up waiting.
                     Some(Control::Trunks(reply)) => drop(reply.send(self.endpoint.trunk_status(clock::now()))),
+                    Some(Control::Label(dialog, label)) => self.trace.label(dialog, *label),
+                    // Whoever asked may have given up waiting.
+                    Some(Control::Trace(call, reply)) => drop(reply.send(self.trace.of_call(call))),
                     Some(Control::Stop(reply)) if leaving.is_none() => {
                         self.endpoint.handle_command(SipCommand::Drain, clock::now());
                         leaving = Some((reply, clock::now() + UNREGISTER));
@@ -240,7 +252,13 @@ impl Stack {
         };
         let flow = Flow { id: datagram.listener, transport: Transport::Udp, local, peer: datagram.peer };
         meters::message(&datagram.bytes);
-        self.endpoint.handle_message(&flow, &datagram.bytes, clock::now());
+        self.handle_message(&flow, &datagram.bytes);
+    }
+
+    fn handle_message(&mut self, flow: &Flow, bytes: &[u8]) {
+        let now = clock::now();
+        self.trace.received(flow, bytes, now);
+        self.endpoint.handle_message(flow, bytes, now);
     }
 
     fn take_inbound(&mut self, inbound: Inbound) {
@@ -249,7 +267,7 @@ impl Stack {
                 // A message that was under way when its connection was closed has no way back.
                 if self.connections.contains_key(&flow.id) {
                     meters::message(&bytes);
-                    self.endpoint.handle_message(&flow, &bytes, clock::now());
+                    self.handle_message(&flow, &bytes);
                 }
             }
             Inbound::Closed { flow, why } => drop(self.forget(flow, why)),
@@ -363,10 +381,21 @@ impl Stack {
                     meters::refused(why);
                     tracing::debug!(%peer, why, "SIP message refused");
                 }
-                SipOutput::Event(event) => self.tell(event),
+                SipOutput::Event(event) => {
+                    self.trace_event(&event);
+                    self.tell(event);
+                }
                 SipOutput::Connect { flow, server_name } => self.connect(flow, server_name),
                 SipOutput::CloseFlow(id) => drop(self.forget(id, "misbehaved")),
             }
+        }
+    }
+
+    fn trace_event(&mut self, event: &SipEvent) {
+        match event {
+            SipEvent::Incoming { dialog, call_id, .. } => self.trace.begins(*dialog, call_id),
+            SipEvent::Ended { dialog, .. } | SipEvent::Failed { dialog, .. } => self.trace.ends(*dialog),
+            _ => {}
         }
     }
 
@@ -382,6 +411,7 @@ impl Stack {
     }
 
     fn transmit(&mut self, flow: &Flow, bytes: Vec<u8>) {
+        self.trace.sent(flow, &bytes, clock::now(), |tag| self.endpoint.dialog_of_tag(tag));
         if flow.transport == Transport::Udp {
             let Some(listener) = self.listeners.get(&flow.id) else { return meters::send_failed() };
             if let Err(error) = listener.socket.try_send_to(&bytes, flow.peer) {

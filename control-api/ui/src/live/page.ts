@@ -3,6 +3,7 @@ import * as api from "../api.js";
 import { isRunning, translationNotice, visibleCalls, type Call } from "../calls.js";
 import { arrange, h, icon, ICON, setText } from "../dom.js";
 import { Feed } from "../feed.js";
+import { LadderView } from "../ladderview.js";
 import type { Legs } from "../legs.js";
 import { LegView } from "../legview.js";
 import { ProviderBar } from "../providerbar.js";
@@ -74,13 +75,17 @@ class LivePage {
     this.empty.hidden = calls.length > 0;
     setText(this.empty.querySelector("h2") ?? this.empty, this.filter.value ? "No call matches the filter" : "No call is running");
     arrange(this.list, calls.map((call) => this.card(call).element));
-    for (const [id] of this.cards) if (!calls.some((call) => call.id === id)) this.cards.delete(id);
+    for (const [id, card] of this.cards) {
+      if (calls.some((call) => call.id === id)) continue;
+      card.rest();
+      this.cards.delete(id);
+    }
   }
 
   private card(call: Call): CallCard {
     let card = this.cards.get(call.id);
     if (!card) {
-      card = new CallCard(call, (id) => this.pin(id), (text) => setText(this.message, text));
+      card = new CallCard(call, this.frame.session.configures, (id) => this.pin(id), (text) => setText(this.message, text));
       this.cards.set(call.id, card);
     }
     this.feed.follow(call.id);
@@ -109,12 +114,14 @@ class CallCard {
   private readonly endButton: HTMLButtonElement;
   private readonly notice = h("p", { class: "note", "data-role": "notice", hidden: true });
   private readonly legs = new LegView();
+  private readonly ladder: LadderView;
   private readonly empty = h("p", { class: "empty" }, "Nothing has been said yet.");
   private readonly columns: HTMLElement;
   private call: Call;
 
-  constructor(call: Call, pin: (id: string) => void, problem: (text: string) => void) {
+  constructor(call: Call, readable: boolean, pin: (id: string) => void, problem: (text: string) => void) {
     this.call = call;
+    this.ladder = new LadderView(call.id, readable);
     this.pinButton = h("button", { class: "quiet square", type: "button", "data-role": "pin", onclick: () => pin(call.id) }, icon(ICON.pin));
     this.endButton = h("button", { class: "quiet danger", type: "button", "data-role": "end" }, "End call");
     this.endButton.addEventListener("click", () => void this.end(problem));
@@ -124,7 +131,12 @@ class CallCard {
     this.words = new SentenceList(list, (leg) => (leg === "agent" ? "Agent" : "Customer"));
     this.element = h("article", { class: "card call", "data-call": call.id, tabindex: -1 },
       h("div", { class: "head" }, this.title, this.status, this.time, h("span", { class: "tools" }, this.pinButton, link, this.endButton)),
-      this.detail, this.legs.element, this.notice, this.columns, this.empty, list);
+      this.detail, this.legs.element, this.notice, this.columns, this.empty, list, this.ladder.element);
+  }
+
+  /** It is no longer shown. */
+  rest(): void {
+    this.ladder.rest();
   }
 
   draw(call: Call, pinned: boolean, linked: boolean): void {

@@ -260,6 +260,17 @@ impl Endpoint {
         }
     }
 
+    /// Whose INVITE or dialog has this tag of ours.
+    pub fn dialog_of_tag(&self, tag: &str) -> Option<DialogId> {
+        match *self.tags.get(tag)? {
+            TagOwner::Leg(dialog) => Some(dialog),
+            TagOwner::Fork(client) => match &self.tables.client(client)?.user {
+                tables::ClientUser::Fork(fork) => Some(fork.dialog),
+                _ => None,
+            },
+        }
+    }
+
     /// Whether no transaction, dialog or output is left. Registrations and passwords do not count.
     pub fn is_idle(&self) -> bool {
         self.outputs.is_empty()

@@ -1,0 +1,50 @@
+//! A call's SIP messages.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+
+use super::calls::call_of;
+use crate::auth::Actor;
+use crate::body::{CallPath, QueryPairs};
+use crate::engine::{Command, CommandError, Reply, call_id};
+use crate::problem::Problem;
+use crate::state::AppState;
+use crate::trace::Ladder;
+
+/// The SIP messages of a call that runs or ended a while ago, as a ladder.
+///
+/// With `messages=true` the messages themselves, without passwords and keys, for owners and admins: other parties' numbers
+/// may stand in them.
+#[utoipa::path(get, path = "/calls/{id}/trace", tag = "calls", security(("key" = []), ("session" = [])),
+    params(("id" = Uuid, Path, description = "The call"),
+           ("messages" = Option<bool>, Query, description = "With each message's text")),
+    responses((status = 200, body = Ladder), (status = 401, body = Problem), (status = 403, body = Problem),
+              (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem),
+              (status = 503, body = Problem)))]
+pub(super) async fn trace_show(
+    State(state): State<AppState>,
+    actor: Actor,
+    CallPath(id): CallPath,
+    query: QueryPairs,
+) -> Result<Response, Problem> {
+    call_of(&state, &actor, id).await?;
+    let [messages] = query.take(["messages"])?;
+    let messages = match messages.as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(Problem::field("messages", "expected true or false")),
+    };
+    if messages && !actor.role.configures() {
+        return Err(Problem::forbidden("reading messages takes an owner or admin"));
+    }
+    let ladder = match state.engine.command(Command::Trace { call: call_id(id) }).await {
+        Ok(Reply::Trace(trace)) => Ladder::new(*trace, messages),
+        Ok(_) | Err(CommandError::NotFound) => return Err(Problem::not_found("trace")),
+        Err(error) => return Err(error.into()),
+    };
+    let mut response = Json(ladder).into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}

@@ -1,0 +1,316 @@
+//! A call's SIP messages as a ladder: the form that API and operator get, and its drawing for a terminal.
+//!
+//! ```text
+//!    seconds     customer ***01                    tandem                      agent anna
+//!              udp 192.0.2.7:5060                                          wss 192.0.2.9:52010
+//!      0.000            │─ INVITE, SDP ──────────────▶│                             │
+//!      0.001            │◀─────────────── 100 Trying ─│                             │
+//! ```
+//!
+//! Not here: what is kept and which secrets are taken out of it (the engine), who may ask (routes, admin).
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::engine::{CallTrace, call_uuid, mask};
+
+/// Where the first party's line stands.
+const FIRST_LANE: usize = 22;
+/// From one line to the next.
+const PITCH: usize = 30;
+/// What a message's text is indented by.
+const INDENT: &str = "            ";
+
+/// The SIP messages of a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Ladder {
+    /// The call.
+    pub call: Uuid,
+    /// When the first message that is still kept came or left.
+    #[schema(value_type = String, format = DateTime)]
+    pub began_at: Timestamp,
+    /// Whether more may come.
+    pub running: bool,
+    /// Earlier messages that are no longer kept.
+    pub dropped: u64,
+    /// Who Tandem talked to, in the order in which the legs began.
+    pub parties: Vec<LadderParty>,
+    /// The messages, oldest first.
+    pub steps: Vec<LadderStep>,
+}
+
+/// The other end of one leg.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LadderParty {
+    /// Number of the leg in its call.
+    pub leg: u64,
+    /// `customer` or `agent`.
+    pub role: String,
+    /// Number, agent's name or URI.
+    pub peer: String,
+    /// Transport and address of its first message, such as `udp 192.0.2.7:5060`.
+    pub address: String,
+}
+
+/// One message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LadderStep {
+    /// Grows from step to step.
+    pub number: u64,
+    /// Since `began_at`.
+    pub after_ms: u64,
+    /// The leg it belongs to.
+    pub leg: u64,
+    /// From Tandem to the party; else from there.
+    pub sent: bool,
+    /// Such as `INVITE`, `re-INVITE`, `180 Ringing`, `200 OK (BYE)`.
+    pub label: String,
+    /// What the body is, such as `SDP`, `SDP sendonly`; empty without one.
+    pub body: String,
+    /// The same message was seen before: a retransmission.
+    pub again: bool,
+    /// Transport and address of the party.
+    pub address: String,
+    /// The message, without passwords and keys, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub message: Option<String>,
+    /// The end of the message was not kept.
+    pub cut: bool,
+}
+
+impl Ladder {
+    /// The engine's trace in our form. `messages`: with the messages' texts.
+    pub fn new(trace: CallTrace, messages: bool) -> Ladder {
+        let at = |at| Timestamp::try_from(at).unwrap_or(Timestamp::UNIX_EPOCH);
+        let began_at = trace.steps.first().map_or(Timestamp::UNIX_EPOCH, |step| at(step.at));
+        let steps: Vec<LadderStep> = trace
+            .steps
+            .into_iter()
+            .map(|step| LadderStep {
+                number: step.number,
+                after_ms: u64::try_from(at(step.at).duration_since(began_at).as_millis()).unwrap_or(0),
+                leg: step.leg.0,
+                sent: step.sent,
+                label: step.label,
+                body: step.body,
+                again: step.again,
+                address: format!("{} {}", step.transport.via_token().to_ascii_lowercase(), step.peer),
+                message: messages.then_some(step.text),
+                cut: step.cut,
+            })
+            .collect();
+        let party = |party: crate::engine::TraceParty| LadderParty {
+            leg: party.leg.0,
+            role: party.role.to_owned(),
+            address: steps.iter().find(|step| step.leg == party.leg.0).map_or_else(String::new, |s| s.address.clone()),
+            peer: party.peer,
+        };
+        Ladder {
+            call: call_uuid(trace.call),
+            began_at,
+            running: trace.running,
+            dropped: trace.dropped,
+            parties: trace.parties.into_iter().map(party).collect(),
+            steps,
+        }
+    }
+
+    /// The same with the parties' numbers masked.
+    pub fn masked(mut self) -> Ladder {
+        for party in &mut self.parties {
+            let uri = party.peer.split_once(':').map_or(party.peer.as_str(), |(_scheme, rest)| rest);
+            let user = uri.split_once('@').map_or(uri, |(user, _host)| user);
+            if user.chars().any(|c| c.is_ascii_digit()) && user.chars().all(|c| !c.is_alphabetic()) {
+                party.peer = mask(user);
+            }
+        }
+        self
+    }
+
+    /// What stands above the ladder: the call, and who the lines are.
+    pub fn head(&self) -> String {
+        let state = if self.running { "running" } else { "over" };
+        let mut out = format!("call {}, began {:.3}, {state}\n", self.call, self.began_at);
+        if self.dropped > 0 {
+            let _infallible = writeln!(out, "{} earlier messages are no longer kept", self.dropped);
+        }
+        let (mut names, mut addresses) = (Canvas::default(), Canvas::default());
+        names.put(3, "seconds");
+        names.centre(lane(1), "tandem");
+        for (n, party) in self.parties.iter().enumerate() {
+            let at = lane(lane_of_party(n));
+            names.centre(at, &format!("{} {}", party.role, party.peer));
+            addresses.centre(at, &party.address);
+        }
+        out.push('\n');
+        out + &names.line() + &addresses.line()
+    }
+
+    /// The ladder's rungs for what came after the step of this number.
+    pub fn rungs(&self, after: u64) -> String {
+        let mut out = String::new();
+        for step in self.steps.iter().filter(|step| step.number > after) {
+            out += &self.rung(step);
+            if let Some(message) = &step.message {
+                for line in message.lines() {
+                    let _infallible = writeln!(out, "{INDENT}{line}");
+                }
+                out += if step.cut { "            (the rest was not kept)\n\n" } else { "\n" };
+            }
+        }
+        out
+    }
+
+    fn rung(&self, step: &LadderStep) -> String {
+        let mut line = Canvas::default();
+        line.put(0, &format!("{:>10}", format!("{}.{:03}", step.after_ms / 1000, step.after_ms % 1000)));
+        for n in 0..self.parties.len().max(1) + 1 {
+            line.put(lane(n), "│");
+        }
+        let party = self.parties.iter().position(|party| party.leg == step.leg).unwrap_or(0);
+        let (left, right) = match lane_of_party(party) {
+            0 => (lane(0), lane(1)),
+            other => (lane(1), lane(other)),
+        };
+        // Everybody but the first stands to the right of Tandem.
+        line.arrow(left, right, &text_of(step), step.sent == (party > 0));
+        if self.parties.get(party).is_some_and(|party| party.address != step.address) {
+            line.put(lane(self.parties.len()) + 3, &step.address);
+        }
+        line.line()
+    }
+}
+
+fn text_of(step: &LadderStep) -> String {
+    let again = if step.again { "again" } else { "" };
+    let parts = [step.label.as_str(), &step.body, again];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+}
+
+fn lane(n: usize) -> usize {
+    FIRST_LANE + n * PITCH
+}
+
+/// The first party is left of Tandem, the others right of it.
+fn lane_of_party(n: usize) -> usize {
+    if n == 0 { 0 } else { n + 1 }
+}
+
+/// One line of text, drawn piece by piece.
+#[derive(Default)]
+struct Canvas(Vec<char>);
+
+impl Canvas {
+    fn put(&mut self, at: usize, text: &str) {
+        for (n, c) in text.chars().enumerate() {
+            if self.0.len() <= at + n {
+                self.0.resize(at + n + 1, ' ');
+            }
+            self.0[at + n] = c;
+        }
+    }
+
+    /// At most as wide as the way to the next line.
+    fn centre(&mut self, at: usize, text: &str) {
+        let text = fitting(text, PITCH - 2);
+        self.put(at.saturating_sub(text.chars().count() / 2), &text);
+    }
+
+    fn arrow(&mut self, left: usize, right: usize, text: &str, to_right: bool) {
+        let room = right - left - 1;
+        // One stroke before the text, at least one after it, and the head.
+        let text = fitting(text, room - 5);
+        let rest = room - 4 - text.chars().count();
+        let strokes = "─".repeat(rest);
+        let arrow = match to_right {
+            true => format!("─ {text} {strokes}▶"),
+            false => format!("◀{strokes} {text} ─"),
+        };
+        self.put(left + 1, &arrow);
+    }
+
+    fn line(self) -> String {
+        let text: String = self.0.into_iter().collect();
+        format!("{}\n", text.trim_end())
+    }
+}
+
+/// A text of at most `width` characters.
+fn fitting(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn party(leg: u64, role: &str, peer: &str, address: &str) -> LadderParty {
+        LadderParty { leg, role: role.into(), peer: peer.into(), address: address.into() }
+    }
+
+    fn step(number: u64, after_ms: u64, leg: u64, sent: bool, label: &str, body: &str) -> LadderStep {
+        let address = if leg == 1 { "udp 192.0.2.7:5060" } else { "wss 192.0.2.9:52010" };
+        LadderStep {
+            number,
+            after_ms,
+            leg,
+            sent,
+            label: label.into(),
+            body: body.into(),
+            again: false,
+            address: address.into(),
+            message: None,
+            cut: false,
+        }
+    }
+
+    fn ladder(steps: Vec<LadderStep>) -> Ladder {
+        Ladder {
+            call: Uuid::nil(),
+            began_at: "2026-01-02T03:04:05.678Z".parse().unwrap(),
+            running: false,
+            dropped: 0,
+            parties: vec![
+                party(1, "customer", "+34910000001", "udp 192.0.2.7:5060"),
+                party(2, "agent", "anna", "wss 192.0.2.9:52010"),
+            ],
+            steps,
+        }
+    }
+
+    #[test]
+    fn a_call_is_drawn_with_its_parties_around_tandem() {
+        let mut steps = vec![
+            step(1, 0, 1, false, "INVITE", "SDP"),
+            step(2, 1, 1, true, "100 Trying", ""),
+            step(4, 12, 2, true, "INVITE", "SDP"),
+            step(5, 512, 2, true, "INVITE", "SDP"),
+            step(6, 61_234, 2, false, "407 Proxy Authentication Required", ""),
+            step(9, 61_235, 2, true, "BYE", ""),
+        ];
+        steps[3].again = true;
+        steps[5].address = "wss 192.0.2.10:52011".into();
+        let ladder = ladder(steps).masked();
+        let drawn = ladder.head() + &ladder.rungs(0);
+        let expected = "\
+call 00000000-0000-0000-0000-000000000000, began 2026-01-02T03:04:05.678Z, over
+
+   seconds     customer ***01                    tandem                      agent anna
+             udp 192.0.2.7:5060                                          wss 192.0.2.9:52010
+     0.000            │─ INVITE, SDP ──────────────▶│                             │
+     0.001            │◀─────────────── 100 Trying ─│                             │
+     0.012            │                             │─ INVITE, SDP ──────────────▶│
+     0.512            │                             │─ INVITE, SDP, again ───────▶│
+    61.234            │                             │◀─ 407 Proxy Authenticatio… ─│
+    61.235            │                             │─ BYE ──────────────────────▶│  wss 192.0.2.10:52011
+";
+        assert_eq!(drawn, expected, "\n{drawn}");
+    }
+}

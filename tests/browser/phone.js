@@ -1,0 +1,134 @@
+/**
+ * Phones made of other people's SIP stacks, unmodified, behind one face: `window.tandemPhone`. Bundled by the driver and put
+ * into a page of ours, whose origin the server lets in.
+ *
+ *   start ─▶ registered ─▶ incoming | calling ─▶ active ◀─▶ held ─▶ registered
+ */
+import JsSIP from "jssip";
+import { Web } from "sip.js";
+
+const AUDIO = { audio: true, video: false };
+/** The server has an address of its own. */
+const ICE = { iceServers: [] };
+
+const remote = document.createElement("audio");
+remote.id = "remote";
+remote.autoplay = true;
+document.body.append(remote);
+
+let phone;
+let state = "new";
+const waiting = new Set();
+const becomes = (next) => {
+  state = next;
+  for (const look of waiting) look();
+};
+
+/** JsSIP: keys as telephone-events, or by INFO where the browser has no telephone-events beside Opus. */
+function jssip({ ws_url, sip_uri, username, password }, keys) {
+  let session;
+  const ua = new JsSIP.UA({
+    sockets: [new JsSIP.WebSocketInterface(ws_url)],
+    uri: sip_uri,
+    authorization_user: username,
+    password,
+    register: true,
+  });
+  const hear = (connection) => {
+    connection.addEventListener("track", ({ track, streams }) => {
+      remote.srcObject = streams[0] ?? new MediaStream([track]);
+    });
+  };
+  ua.on("registered", () => state === "new" && becomes("registered"));
+  ua.on("registrationFailed", ({ cause }) => becomes(`refused: ${cause}`));
+  ua.on("newRTCSession", (event) => {
+    session = event.session;
+    if (session.connection) hear(session.connection);
+    session.on("peerconnection", ({ peerconnection }) => hear(peerconnection));
+    session.on("confirmed", () => becomes("active"));
+    session.on("ended", () => becomes("registered"));
+    session.on("failed", ({ cause }) => becomes(`failed: ${cause}`));
+    becomes(event.originator === "remote" ? "incoming" : "calling");
+  });
+  const renegotiated = (begin) => new Promise((resolve, reject) => begin(resolve) || reject(new Error("JsSIP is not ready")));
+  return {
+    start: () => ua.start(),
+    call: (target) => ua.call(target, { mediaConstraints: AUDIO, pcConfig: ICE }),
+    answer: () => session.answer({ mediaConstraints: AUDIO, pcConfig: ICE }),
+    hold: async () => {
+      await renegotiated((done) => session.hold({}, done));
+      becomes("held");
+    },
+    unhold: async () => {
+      await renegotiated((done) => session.unhold({}, done));
+      becomes("active");
+    },
+    press: (key) => session.sendDTMF(key, { duration: 120, interToneGap: 70, transportType: JsSIP.C.DTMF_TRANSPORT[keys] }),
+    hangUp: () => session.terminate(),
+    stop: () => ua.stop(),
+  };
+}
+
+/** SIP.js: keys by INFO, as its simple user sends them. */
+function sipjs({ ws_url, sip_uri, username, password }) {
+  const user = new Web.SimpleUser(ws_url, {
+    aor: sip_uri,
+    media: { constraints: AUDIO, remote: { audio: remote } },
+    userAgentOptions: {
+      authorizationUsername: username,
+      authorizationPassword: password,
+      logLevel: "error",
+      sessionDescriptionHandlerFactoryOptions: { peerConnectionConfiguration: ICE, iceGatheringTimeout: 2000 },
+    },
+    delegate: {
+      onRegistered: () => state === "new" && becomes("registered"),
+      onCallReceived: () => becomes("incoming"),
+      onCallAnswered: () => becomes("active"),
+      onCallHold: (held) => becomes(held ? "held" : "active"),
+      onCallHangup: () => becomes("registered"),
+    },
+  });
+  return {
+    start: async () => {
+      await user.connect();
+      await user.register();
+    },
+    call: async (target) => {
+      becomes("calling");
+      await user.call(target);
+    },
+    answer: () => user.answer(),
+    hold: () => user.hold(),
+    unhold: () => user.unhold(),
+    press: (key) => user.sendDTMF(key),
+    hangUp: () => user.hangup(),
+    stop: () => user.disconnect(),
+  };
+}
+
+window.tandemPhone = {
+  start: ({ library, token, keys }) => {
+    phone = { jssip, sipjs }[library](token, keys);
+    return phone.start();
+  },
+  call: (target) => void phone.call(target),
+  answer: () => phone.answer(),
+  hold: () => phone.hold(),
+  unhold: () => phone.unhold(),
+  press: (key) => phone.press(key),
+  hangUp: () => phone.hangUp(),
+  stop: () => phone.stop(),
+  /** Waits until the phone is in a state; the state that it is in when that takes too long. */
+  becomes: ({ wanted, within }) =>
+    new Promise((resolve) => {
+      const end = (value) => {
+        clearTimeout(timer);
+        waiting.delete(look);
+        resolve(value);
+      };
+      const look = () => state === wanted && end(state);
+      const timer = setTimeout(() => end(state), within);
+      waiting.add(look);
+      look();
+    }),
+};

@@ -1,0 +1,137 @@
+//! A browser's network that lets no UDP through, made of network namespaces.
+//!
+//! ```text
+//!  this namespace          namespace "gate"                       namespace "inside"
+//!  Tandem, the test ─veth─ forwards TCP, drops UDP ─────── veth ─ the browser
+//!   .1              .2     Turn listens on .2      .5             .6
+//! ```
+//!
+//! UDP between the browser and anybody is dropped in silence, as a firewall does: by routing rules, which every kernel has,
+//! packet filters or not. Between gate and Tandem all passes.
+//!
+//! Invariant: what was made is taken away with this value, also when the test fails.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::process::Command;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::time::timeout;
+
+const NEEDS: &str = "this test makes network namespaces: run it as root (CAP_NET_ADMIN and CAP_SYS_ADMIN) on a Linux with \
+                     CONFIG_NET_NS, CONFIG_VETH and CONFIG_IP_MULTIPLE_TABLES, with Debian's iproute2 (`make setup-test`)";
+/// A packet through two namespaces, on a busy machine.
+const PASSES: Duration = Duration::from_secs(5);
+/// When a datagram has not come after this, it was dropped: the one that passes takes less than a millisecond.
+const DROPPED: Duration = Duration::from_millis(300);
+
+/// The namespaces, and the way between them.
+pub struct Wall {
+    name: String,
+    /// Third byte of all addresses, in 198.18.0.0/16 (RFC 2544): nobody's.
+    net: u8,
+}
+
+impl Wall {
+    /// Makes the namespaces, and proves that UDP is dropped and TCP passes.
+    pub async fn build() -> Wall {
+        let pid = std::process::id();
+        let wall = Wall { name: format!("td{}", pid % 100_000), net: (pid % 251) as u8 };
+        let Wall { name, net } = &wall;
+        let at = |host: u8| format!("198.18.{net}.{host}/30");
+        let (gate, inside) = (wall.gate(), wall.inside());
+        for line in [
+            format!("netns add {gate}"),
+            format!("netns add {inside}"),
+            format!("link add {name}a type veth peer name {name}b netns {gate}"),
+            format!("-n {gate} link add {name}c type veth peer name {name}d netns {inside}"),
+            format!("addr add {} dev {name}a", at(1)),
+            format!("link set {name}a up"),
+            format!("-n {gate} addr add {} dev {name}b", at(2)),
+            format!("-n {gate} link set {name}b up"),
+            format!("-n {gate} addr add {} dev {name}c", at(5)),
+            format!("-n {gate} link set {name}c up"),
+            format!("-n {gate} link set lo up"),
+            format!("-n {inside} addr add {} dev {name}d", at(6)),
+            format!("-n {inside} link set {name}d up"),
+            format!("-n {inside} link set lo up"),
+            format!("-n {inside} route add default via {}", wall.address(5)),
+            format!("route add {} via {}", at(4), wall.address(2)),
+            // What is for the gate itself is looked at by the rules too.
+            format!("-n {gate} rule add pref 100 lookup local"),
+            format!("-n {gate} rule del pref 0"),
+            format!("-n {gate} rule add pref 10 iif {name}c ipproto udp blackhole"),
+            format!("-n {gate} rule add pref 11 iif {name}b to {} ipproto udp blackhole", at(4)),
+            format!("netns exec {gate} sh -c"),
+        ] {
+            let mut command = Command::new("ip");
+            command.args(line.split(' '));
+            if line.ends_with("sh -c") {
+                command.arg("echo 1 >/proc/sys/net/ipv4/ip_forward");
+            }
+            let done = command.output().unwrap_or_else(|error| panic!("`ip` does not run ({error}): {NEEDS}"));
+            let said = String::from_utf8_lossy(&done.stderr);
+            assert!(done.status.success(), "`ip {line}`: {}; {NEEDS}", said.trim());
+        }
+        wall.stands().await;
+        wall
+    }
+
+    /// Where the outside world is for the browser: this namespace's address.
+    pub fn outside(&self) -> IpAddr {
+        self.address(1)
+    }
+
+    /// The gate's address towards us.
+    pub fn relay(&self) -> IpAddr {
+        self.address(2)
+    }
+
+    /// Namespace of the relay.
+    pub fn gate(&self) -> String {
+        format!("{}gate", self.name)
+    }
+
+    /// Namespace of the browser.
+    pub fn inside(&self) -> String {
+        format!("{}in", self.name)
+    }
+
+    fn address(&self, host: u8) -> IpAddr {
+        Ipv4Addr::new(198, 18, self.net, host).into()
+    }
+
+    async fn stands(&self) {
+        let udp = UdpSocket::bind((self.outside(), 0)).await.expect("a UDP port of our own");
+        let tcp = TcpListener::bind((self.outside(), 0)).await.expect("a TCP port of our own");
+        let mut buffer = [0; 16];
+        self.say("udp", &self.gate(), udp.local_addr().expect("a port")).await;
+        let from_gate = timeout(PASSES, udp.recv_from(&mut buffer)).await;
+        assert!(from_gate.is_ok(), "UDP does not pass between the relay's namespace and this one");
+        self.say("udp", &self.inside(), udp.local_addr().expect("a port")).await;
+        let from_inside = timeout(DROPPED, udp.recv_from(&mut buffer)).await;
+        assert!(from_inside.is_err(), "UDP passes the wall: the browser could do without a relay");
+        self.say("tcp", &self.inside(), tcp.local_addr().expect("a port")).await;
+        let (mut stream, _) = timeout(PASSES, tcp.accept()).await.expect("TCP passes").expect("a connection");
+        stream.read_exact(&mut buffer[..2]).await.expect("a line through the wall");
+    }
+
+    /// One line from a namespace.
+    async fn say(&self, transport: &str, namespace: &str, to: SocketAddr) {
+        let script = format!("echo x >/dev/{transport}/{}/{}", to.ip(), to.port());
+        let mut command = tokio::process::Command::new("ip");
+        command.args(["netns", "exec", namespace, "bash", "-c", &script]);
+        assert!(command.status().await.expect("bash runs").success(), "{script} in {namespace}");
+    }
+}
+
+impl Drop for Wall {
+    fn drop(&mut self) {
+        // With its namespace an interface goes, and with that its other end. What was not made yet cannot go: as good.
+        for line in [format!("netns del {}", self.inside()), format!("netns del {}", self.gate())] {
+            let _gone = Command::new("ip").args(line.split(' ')).output();
+        }
+        let _gone = Command::new("ip").args(["link", "del", &format!("{}a", self.name)]).output();
+    }
+}
