@@ -40,6 +40,9 @@ pub enum SipEvent {
         call_id: String,
         /// The offer; `None` when the caller wants ours.
         sdp: Option<String>,
+        /// The answered dialog whose place the caller wants (RFC 3891). It has shown that it knows that dialog; whether it
+        /// may have it is for the engine to say.
+        replaces: Option<DialogId>,
     },
     /// An outgoing call rings or has early media.
     Progress {
@@ -114,6 +117,8 @@ pub enum SipEvent {
         to: String,
         /// The dialog that the new call takes over at its target (attended transfer).
         replaces: Option<Replaces>,
+        /// That dialog, when it is an answered one of this endpoint.
+        replaced: Option<DialogId>,
         /// Referred-By as it came.
         referred_by: Option<String>,
     },

@@ -50,6 +50,10 @@ impl Endpoint {
             Ok(sdp) => sdp,
             Err(BadBody(status)) => return self.refuse(flow, invite, status, "body"),
         };
+        let replaces = match self.replaced(invite) {
+            Ok(replaces) => replaces,
+            Err((status, why)) => return self.refuse(flow, invite, status, why),
+        };
         let session = match self.session_proposal(invite) {
             Proposal::None => None,
             Proposal::Agreed(session) => Some(session),
@@ -107,6 +111,7 @@ impl Endpoint {
             to_user,
             call_id,
             sdp,
+            replaces,
         });
     }
 

@@ -15,9 +15,9 @@
 //! - Every dialog that the engine has heard of ends with exactly one `Failed` or `Ended`.
 //! - Everything that outside messages make grow has a bound in [`Limits`].
 //!
-//! Not here: sockets, DNS and connections (`sip_io`), what a session description says (`sdp`), routes of numbers, calls that
-//! take over another dialog (Replaces in an INVITE is not served and not announced).
-//! Sources: RFC 3261, 3262, 3311, 3326, 3327, 3515, 3581, 4028, 4320, 4488, 5626, 6026, 7118.
+//! Not here: sockets, DNS and connections (`sip_io`), what a session description says (`sdp`), routes of numbers, who may
+//! take over whose dialog (RFC 3891; a call of ours that still rings is not given to anybody).
+//! Sources: RFC 3261, 3262, 3311, 3326, 3327, 3515, 3581, 3891, 4028, 4320, 4488, 5626, 6026, 7118.
 
 mod admission;
 mod again;
@@ -71,8 +71,8 @@ use crate::sip::wheel::{TimerKey, TimerWheel};
 
 /// Methods served, as told in Allow.
 const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY, REGISTER";
-/// Extensions served, as told in Supported (RFC 3262, RFC 4028, RFC 4488, RFC 3327, RFC 5626).
-const SUPPORTED: &str = "100rel, timer, norefersub, path, outbound";
+/// Extensions served, as told in Supported (RFC 3262, RFC 4028, RFC 4488, RFC 3891, RFC 3327, RFC 5626).
+const SUPPORTED: &str = "100rel, timer, norefersub, replaces, path, outbound";
 const SDP: &str = "application/sdp";
 
 /// A SIP user agent for many calls, users and trunks at once. Not a socket in sight: `sip_io` drives it.
