@@ -159,6 +159,16 @@ fn change(kind: EventKind, call: Uuid, at: Timestamp) -> Option<Change> {
         EventKind::Leg { leg, role, state, peer, codec } => {
             Change::Leg { call, leg: leg.0, role, state, peer, codec: codec.map(str::to_owned), at }
         }
+        EventKind::Transfer { leg, role, to, stage, cause, other } => Change::Transfer {
+            call,
+            leg: leg.0,
+            role,
+            to,
+            stage,
+            cause: cause.map(|cause| cause.as_str().to_owned()),
+            other: other.map(call_uuid),
+            at,
+        },
         EventKind::Translation(event) => Change::Translation { call, event, at },
         EventKind::Recording { path, state, duration_ms } => {
             let (state, note) = match state {
