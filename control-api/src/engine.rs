@@ -22,8 +22,8 @@ pub use media_engine::call::knows_country;
 pub use media_engine::config::{App, Config as EngineConfig, NameServer, Profile, RouteTarget, SpeechProvider};
 pub use media_engine::engine::{
     CallMode, CallSettings, CallStatus, Command, CommandError, Engine, Envelope, Event, EventKind, Flow, LagMs,
-    LegQuality, LegRole, LegState, ProviderKind, ProviderState, Rating, RecordingState, Reply, Started,
-    TransferStage, TranslationEvent,
+    LegQuality, LegRole, LegState, ProviderKind, ProviderState, Rating, RecordingState, Reply, Started, TransferStage,
+    TranslationEvent,
 };
 pub use media_engine::error::{HangupCause, StartError};
 pub use media_engine::leg::flow::{Incoming, Outgoing};

@@ -12,4 +12,5 @@ mod recording;
 mod relay;
 mod slow_peer;
 mod torture;
+mod transfer;
 mod trunk;

@@ -133,7 +133,8 @@ impl Call {
 
     /// The successor is there.
     pub(super) fn on_third_answered(&mut self) -> Vec<Effect> {
-        let Some(Third { phase: LegPhase::Offered | LegPhase::Dialling, part: Part::Successor { of, by } }) = self.third
+        let Some(Third { phase: LegPhase::Offered | LegPhase::Dialling, part: Part::Successor { of, by } }) =
+            self.third
         else {
             return Vec::new();
         };

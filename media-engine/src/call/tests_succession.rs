@@ -91,12 +91,7 @@ fn a_failed_transfer_joins_both_again() {
     let mut call = transferring();
     assert_eq!(
         call.transition(Input::Failed(Third, BUSY)),
-        [
-            Effect::DisarmRingTimer,
-            told(Second, TransferState::Failed(BUSY)),
-            Effect::Forget(Third),
-            Effect::Join
-        ]
+        [Effect::DisarmRingTimer, told(Second, TransferState::Failed(BUSY)), Effect::Forget(Third), Effect::Join]
     );
     assert!(call.may_be_succeeded(Second), "another try may follow");
 }
@@ -256,11 +251,7 @@ fn a_fetched_leg_takes_the_transferor_s_place_without_anybody_waiting() {
     lost.transition(fetch);
     assert_eq!(
         lost.transition(Input::Failed(Third, HangupCause::NotFound)),
-        [
-            Effect::DisarmRingTimer,
-            told(Second, TransferState::Failed(HangupCause::NotFound)),
-            Effect::Forget(Third)
-        ],
+        [Effect::DisarmRingTimer, told(Second, TransferState::Failed(HangupCause::NotFound)), Effect::Forget(Third)],
         "nobody was parted"
     );
 }
@@ -270,12 +261,7 @@ fn the_call_that_a_leg_is_fetched_from_ends_once_as_transferred() {
     let mut call = talking();
     assert_eq!(
         call.transition(Input::Take(First)),
-        [
-            Effect::Give(Second),
-            Effect::DisarmRingTimer,
-            Effect::Release(First, MOVED),
-            over(MOVED, true)
-        ]
+        [Effect::Give(Second), Effect::DisarmRingTimer, Effect::Release(First, MOVED), over(MOVED, true)]
     );
     assert_eq!(call.transition(Input::Gone(First, NORMAL)), []);
 }

@@ -50,7 +50,10 @@ pub(super) enum TaskInput {
     Proceed(CallSettings),
     Refuse(HangupCause),
     Hangup(HangupCause),
-    Say { text: String, reply: oneshot::Sender<Result<Reply, CommandError>> },
+    Say {
+        text: String,
+        reply: oneshot::Sender<Result<Reply, CommandError>>,
+    },
     /// Another call asks for one of our legs.
     Fetch(Fetch),
     /// Somebody calls who wants the place of one of our legs.

@@ -21,7 +21,9 @@ impl CallTask {
         }
         let owner = match &destination {
             Destination::Agent(user) => Some(Source::User(user.clone())),
-            Destination::Trunk { trunk, .. } | Destination::Emergency { trunk, .. } => Some(Source::Trunk(trunk.clone())),
+            Destination::Trunk { trunk, .. } | Destination::Emergency { trunk, .. } => {
+                Some(Source::Trunk(trunk.clone()))
+            }
             Destination::Uri(_) => None,
         };
         self.leg_mut(side).owner = owner.map(|owner| self.shared.claim(owner, &self.worker));

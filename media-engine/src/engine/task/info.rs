@@ -10,7 +10,9 @@ impl CallTask {
         let Some((digit, duration_ms)) = dtmf_of_info(content_type, body) else { return };
         let leg = self.leg(side).id;
         self.shared.tell(Some(self.id), EventKind::Dtmf { leg, digit, duration_ms });
-        if let Some(leg) = self.leg(self.call.partner(side)).media().filter(|_| self.call.is_talking() && self.call.takes_part(side)) {
+        if let Some(leg) =
+            self.leg(self.call.partner(side)).media().filter(|_| self.call.is_talking() && self.call.takes_part(side))
+        {
             self.media_command(WorkerCommand::SendDtmf { leg, digit, duration_ms });
         }
     }
