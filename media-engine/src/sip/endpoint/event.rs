@@ -130,6 +130,17 @@ pub enum SipEvent {
         /// another REFER is in progress, 500 when the peer stopped telling.
         status: u16,
     },
+    /// The connection of a user's device is gone in mid-call. The dialog goes on when the device comes back by another one; until
+    /// then nothing reaches it, and the engine says how long it is waited for.
+    Unreachable {
+        /// The dialog.
+        dialog: DialogId,
+    },
+    /// The device has come back: by a request within the dialog, or by registering its contact anew.
+    Reachable {
+        /// The dialog.
+        dialog: DialogId,
+    },
     /// The dialog is over: BYE or CANCEL came, an ACK, a PRACK or a session's refresh never came, the flow was lost, or the
     /// engine ended it.
     Ended {
@@ -190,6 +201,8 @@ impl SipEvent {
             | SipEvent::Info { dialog, .. }
             | SipEvent::Referred { dialog, .. }
             | SipEvent::ReferResult { dialog, .. }
+            | SipEvent::Unreachable { dialog }
+            | SipEvent::Reachable { dialog }
             | SipEvent::Ended { dialog, .. } => Some(*dialog),
             SipEvent::Registered { .. }
             | SipEvent::RegistrationState { .. }

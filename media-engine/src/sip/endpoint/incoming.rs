@@ -85,6 +85,9 @@ impl Endpoint {
         let ringing =
             Ringing { invite: server, cseq, dialog, wants_offer, session, peer, until, reliable, peer_offer: None };
         let mut leg = Leg::new(id, LegState::Ringing(Box::new(ringing)));
+        if let Source::User(user) = &source {
+            leg.user = Some(user.as_str().into());
+        }
         self.attach(&mut leg, flow);
         if let Some(trunk) = trunk {
             self.belongs_to(&mut leg, trunk);

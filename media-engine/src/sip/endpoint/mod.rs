@@ -88,6 +88,8 @@ pub struct Endpoint {
     tags: HashMap<Box<str>, TagOwner>,
     /// Legs by the connection they hang on; UDP listeners are not listed.
     attached: BTreeSet<(FlowId, DialogId)>,
+    /// Legs whose devices may come back by another connection.
+    unreachable: BTreeSet<DialogId>,
     wheel: TimerWheel<Timeout>,
     registrar: Registrar,
     registrations: Vec<registering::OwnRegistration>,
@@ -138,6 +140,7 @@ impl Endpoint {
             legs: HashMap::new(),
             tags: HashMap::new(),
             attached: BTreeSet::new(),
+            unreachable: BTreeSet::new(),
             wheel: TimerWheel::new(),
             nonces: None,
             outputs: VecDeque::new(),
@@ -159,7 +162,8 @@ impl Endpoint {
         self.receive(flow, bytes, now);
     }
 
-    /// A connection is gone, or could not be opened: its registrations go, its dialogs end, and its requests fail with 503.
+    /// A connection is gone, or could not be opened: its registrations go, and its requests fail with 503. Its dialogs end, but
+    /// for answered ones of users' devices, which may come back.
     pub fn handle_flow_closed(&mut self, flow: FlowId, now: Instant) {
         self.listeners.retain(|listener| listener.id != flow);
         let range = (flow, DialogId(0))..=(flow, DialogId(u64::MAX));
@@ -249,7 +253,7 @@ impl Endpoint {
             server_transactions: self.tables.server_count(),
             client_transactions: self.tables.client_count(),
             dialogs: self.legs.len(),
-            index_entries: self.tables.key_count() + self.tags.len() + self.attached.len(),
+            index_entries: self.tables.key_count() + self.tags.len() + self.attached.len() + self.unreachable.len(),
             timers: self.wheel.len(),
             contacts: self.registrar.contact_count(),
             passwords: self.registrar.password_count(),
