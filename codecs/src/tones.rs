@@ -155,7 +155,7 @@ mod tests {
             let mut cadence = Cadence::new(rate, 425.0, -20.0, 1_000, 5_000);
             let mut heard = vec![0; rate.samples_in_ms(6_000)];
             heard.chunks_mut(rate.samples_in_ms(20)).for_each(|frame| cadence.fill(frame));
-            let part = |from: usize, to: usize| &heard[rate.samples_in_ms(from)..rate.samples_in_ms(to)];
+            let part = |from: u32, to: u32| &heard[rate.samples_in_ms(from)..rate.samples_in_ms(to)];
             for (from, to) in [(20, 980), (5_020, 5_980)] {
                 let level = goertzel_dbfs(part(from, to), rate, 425.0);
                 assert!((level + 20.0).abs() < 0.1, "{level} dBFS at {rate}");

@@ -7,6 +7,7 @@
 //!
 //! while Talking   Transfer: third leg called, or fetched from another call ─answers─▶ it changes places with the leg that asked,
 //!                           which hangs up, or is hung up
+//!                 Lost:     the other leg hears a sign of life ─Back, or replaced─▶ joined again
 //!                 Replace:  third leg calls us ─accepted─▶ it changes places with the leg that it replaces
 //! ```
 //!
@@ -15,12 +16,15 @@
 //! reach this room as inputs, and leave it as effects that the engine carries out.
 
 mod guard;
+mod losing;
 mod route;
 mod succession;
 mod transition;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_losing;
 #[cfg(test)]
 mod tests_succession;
 
@@ -122,6 +126,8 @@ pub struct Call {
     first: LegPhase,
     second: Option<LegPhase>,
     third: Option<succession::Third>,
+    /// A leg that nothing is heard of, and that may come back.
+    lost: Option<Side>,
     /// Both legs' audio was joined before the answer.
     early: bool,
 }
@@ -184,6 +190,12 @@ pub enum Input {
     Take(Side),
     /// A leg that was replaced has had its time to hang up.
     LeaveTimeout,
+    /// Nothing is heard of an answered leg any more, but its party may come back: a page that is loaded anew.
+    Lost(Side),
+    /// A lost leg is heard again.
+    Back(Side),
+    /// A lost leg has had its time to come back.
+    LostTimeout,
 }
 
 /// What is to be done.
@@ -219,6 +231,10 @@ pub enum Effect {
     Give(Side),
     /// Start the clock of a leg that was replaced and is to hang up by itself.
     ArmLeaveTimer,
+    /// Start the clock of a leg that is lost.
+    ArmLostTimer,
+    /// Stop it.
+    DisarmLostTimer,
     /// Hand a leg to an application.
     Run(Side, App),
     /// Start the ring clock anew.
@@ -245,13 +261,21 @@ pub enum Effect {
 impl Call {
     /// An incoming call, announced and waiting for `Proceed` or `Refuse`.
     pub fn incoming(plan: Plan) -> Call {
-        Call { phase: Phase::Announced, plan, first: LegPhase::Offered, second: None, third: None, early: false }
+        Call {
+            phase: Phase::Announced,
+            plan,
+            first: LegPhase::Offered,
+            second: None,
+            third: None,
+            lost: None,
+            early: false,
+        }
     }
 
     /// A call of our own: the first leg is dialled at once, `plan` follows its answer.
     pub fn outgoing(to: Destination, plan: Plan) -> (Call, Vec<Effect>) {
         let first = LegPhase::Dialling;
-        let call = Call { phase: Phase::Connecting, plan, first, second: None, third: None, early: false };
+        let call = Call { phase: Phase::Connecting, plan, first, second: None, third: None, lost: None, early: false };
         (call, vec![Effect::Dial(Side::First, to), Effect::ArmRingTimer])
     }
 

@@ -44,7 +44,9 @@ impl Call {
     pub fn may_be_succeeded(&self, side: Side) -> bool {
         let both_up = [Side::First, Side::Second].into_iter().all(|side| self.leg(side) == Some(LegPhase::Up));
         let free = !matches!(&self.third, Some(Third { part: Part::Successor { .. }, .. }));
-        self.is_talking() && side != Side::Third && both_up && free
+        // Somebody may come for a lost leg; its party's doings can wait.
+        let present = self.lost.is_none_or(|lost| lost == side);
+        self.is_talking() && side != Side::Third && both_up && free && present
     }
 
     /// Whom this leg is joined with, or will be.
@@ -143,6 +145,7 @@ impl Call {
             effects.push(Effect::TellTransfer(of, TransferState::Done));
         }
         effects.push(Effect::Exchange(of));
+        effects.extend(self.found(of));
         let replaced = self.leg_mut(of).map(|leg| std::mem::replace(leg, LegPhase::Up));
         self.third = None;
         if by != (Means::Called { heard: true }) {
@@ -183,7 +186,8 @@ impl Call {
         if self.leg(of) == Some(LegPhase::Over) {
             effects.extend(self.end(cause));
         } else if matches!(by, Means::Called { .. }) {
-            effects.push(Effect::Join);
+            let waits = self.wait_for_lost();
+            effects.extend(if waits.is_empty() { vec![Effect::Join] } else { waits });
         }
         effects
     }

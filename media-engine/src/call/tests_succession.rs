@@ -13,7 +13,7 @@ fn other_agent() -> Destination {
 }
 
 /// A customer (first) talks with an agent (second).
-fn talking() -> Call {
+pub(super) fn talking() -> Call {
     let mut call = Call::incoming(Plan::Join(agent()));
     call.transition(Input::Proceed);
     call.transition(Input::Answered(Second));
@@ -25,7 +25,7 @@ fn told(by: Side, state: TransferState) -> Effect {
     Effect::TellTransfer(by, state)
 }
 
-fn transfer(by: Side) -> Input {
+pub(super) fn transfer(by: Side) -> Input {
     Input::Transfer { by, to: Some(other_agent()) }
 }
 
@@ -317,6 +317,10 @@ fn a_call_ends_exactly_once_whatever_happens_in_whatever_order() {
         Input::Transfer { by: Second, to: None },
         Input::Replace(First),
         Input::Take(Second),
+        Input::Lost(First),
+        Input::Lost(Second),
+        Input::Back(First),
+        Input::LostTimeout,
     ];
     let starts = [
         Call::incoming(Plan::Join(agent())),

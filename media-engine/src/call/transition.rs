@@ -21,6 +21,9 @@ impl Call {
             Input::Replace(side) => self.on_replace(side),
             Input::Take(side) => self.on_take(side),
             Input::LeaveTimeout => self.on_leave_timeout(),
+            Input::Lost(side) => self.on_lost(side),
+            Input::Back(side) => self.on_back(side),
+            Input::LostTimeout => self.on_lost_timeout(),
         }
     }
 

@@ -69,6 +69,10 @@ pub(super) struct Leg {
     pub(super) failed_status: Option<u16>,
     /// It hears that it waits.
     pub(super) waits: bool,
+    /// Its signalling has no connection.
+    pub(super) unreachable: bool,
+    /// No sound comes from it, as far as its media was judged.
+    pub(super) silent: bool,
 }
 
 /// A leg that is over, until the worker has closed its media.
@@ -115,7 +119,21 @@ impl Leg {
             refer: None,
             failed_status: None,
             waits: false,
+            unreachable: false,
+            silent: false,
         }
+    }
+
+    /// The worker has closed this media.
+    pub(super) fn media_closed(&mut self, media: LegId) {
+        for open in [&mut self.plain, &mut self.browser] {
+            open.take_if(|open| *open == media);
+        }
+    }
+
+    /// Whether its party may come back after it was lost: a user's device, with the same password.
+    pub(super) fn may_come_back(&self) -> bool {
+        matches!(self.owner(), Some(Source::User(_)))
     }
 
     /// Whose it is.

@@ -31,13 +31,15 @@ use crate::net::clock;
 use crate::record_io::Recording;
 use crate::sip::{DialogId, SipCommand, SipEvent};
 use crate::units::{CallId, LegId};
-use crate::worker::{LegQuality, Worker, WorkerCommand, WorkerEvent, WorkerEventKind};
+use crate::worker::{Incoming as Heard, LegQuality, Worker, WorkerCommand, WorkerEvent, WorkerEventKind};
 use transfer::{Fetch, Fetching, next_fetched};
 
 /// How long the control plane may take to decide on an announced call.
 const DECISION: Duration = Duration::from_secs(2);
 /// A browser that hangs up closes its media first: its BYE is given this long.
 const BYE_AFTER_MEDIA: Duration = Duration::from_secs(1);
+/// A leg that is lost is given this long to come back: a page is loaded anew, and registers, within a few seconds.
+const LOST: Duration = Duration::from_secs(15);
 /// A transferor that was told of its success hangs up within this, or is hung up.
 const LEAVE: Duration = Duration::from_secs(2);
 /// Media events that may wait for the task.
@@ -82,6 +84,8 @@ pub(super) struct CallTask {
     given: Vec<(LegId, mpsc::Sender<WorkerEvent>)>,
     /// Until when a leg that was replaced may hang up by itself.
     leave: Option<Instant>,
+    /// Until when a lost leg may come back.
+    away: Option<Instant>,
     /// Caller identity for legs that we dial.
     from: Option<String>,
     /// The caller wants not to be shown to legs that we dial.
@@ -184,6 +188,7 @@ impl CallTask {
             asked: None,
             given: Vec::new(),
             leave: None,
+            away: None,
             from: None,
             anonymous: false,
             passed: Vec::new(),
@@ -211,6 +216,7 @@ impl CallTask {
             let deadline = self.deadline.map(tokio::time::Instant::from_std);
             let lost = self.lost.map(tokio::time::Instant::from_std);
             let leave = self.leave.map(tokio::time::Instant::from_std);
+            let away = self.away.map(tokio::time::Instant::from_std);
             tokio::select! {
                 Some(input) = self.inbox.recv() => self.on_input(input).await,
                 Some(event) = self.media.recv() => self.on_media(event).await,
@@ -223,6 +229,10 @@ impl CallTask {
                 () = sleep_until(leave), if leave.is_some() => {
                     self.leave = None;
                     self.transition(Input::LeaveTimeout).await;
+                }
+                () = sleep_until(away), if away.is_some() => {
+                    self.away = None;
+                    self.transition(Input::LostTimeout).await;
                 }
                 fetched = next_fetched(&mut self.fetching) => self.on_fetched(fetched).await,
             }
@@ -307,6 +317,16 @@ impl CallTask {
                 self.on_referred(side, refer, &to, (replaces, replaced)).await;
             }
             SipEvent::Info { content_type, body, .. } => self.on_info(side, &content_type, &body),
+            SipEvent::Unreachable { .. } => {
+                tracing::info!(call = %self.id, leg = %self.leg(side).id, "a device lost its connection in mid-call");
+                self.leg_mut(side).unreachable = true;
+                self.judge_loss(side).await;
+            }
+            SipEvent::Reachable { .. } => {
+                tracing::info!(call = %self.id, leg = %self.leg(side).id, "the device is back");
+                self.leg_mut(side).unreachable = false;
+                self.judge_loss(side).await;
+            }
             SipEvent::Ended { .. } => {
                 let cause = if self.call.is_talking() { HangupCause::Normal } else { HangupCause::Cancelled };
                 self.transition(Input::Gone(side, cause)).await;
@@ -336,8 +356,16 @@ impl CallTask {
                 self.tell_quality(side, quality);
             }
             // Its last stretch has been counted, or was too short to count.
-            WorkerEventKind::Closed(quality) => self.tell_quality(side, quality),
-            WorkerEventKind::Flow(flow) => self.shared.tell(Some(self.id), EventKind::LegFlow { leg, role, flow }),
+            WorkerEventKind::Closed(quality) => {
+                self.tell_quality(side, quality);
+                self.leg_mut(side).media_closed(event.leg);
+            }
+            WorkerEventKind::Flow(flow) => {
+                self.shared.tell(Some(self.id), EventKind::LegFlow { leg, role, flow });
+                let silent = [Heard::Stopped, Heard::NoPacketsYet, Heard::OnHold].contains(&flow.incoming);
+                self.leg_mut(side).silent = silent;
+                self.judge_loss(side).await;
+            }
             // A leg that has not answered, or was replaced, is dead by its own clocks alone.
             WorkerEventKind::MediaTimeout if side == Side::Third => {}
             WorkerEventKind::MediaTimeout => {
@@ -350,7 +378,9 @@ impl CallTask {
             WorkerEventKind::Failed(why) => {
                 // Until the answer says which media it takes, a browser's half that fails is not the leg's end.
                 tracing::warn!(call = %self.id, %leg, why, "media failed");
-                if self.leg(side).codec.is_some() && side != Side::Third {
+                if self.leg(side).codec.is_some() && self.call.is_talking() && self.leg(side).may_come_back() {
+                    self.transition(Input::Lost(side)).await;
+                } else if self.leg(side).codec.is_some() && side != Side::Third {
                     self.lost.get_or_insert(clock::now() + BYE_AFTER_MEDIA);
                 }
             }
@@ -358,6 +388,16 @@ impl CallTask {
             | WorkerEventKind::FirstPacket
             | WorkerEventKind::ActiveSpeaker { .. }
             | WorkerEventKind::PlayDone { .. } => {}
+        }
+    }
+
+    /// A leg without a connection and without sound is lost until one of them is back.
+    async fn judge_loss(&mut self, side: Side) {
+        let Leg { unreachable, silent, .. } = *self.leg(side);
+        if unreachable && silent {
+            self.transition(Input::Lost(side)).await;
+        } else if self.leg(side).media().is_some() && !silent {
+            self.transition(Input::Back(side)).await;
         }
     }
 
@@ -441,6 +481,11 @@ impl CallTask {
                 Effect::Run(side, app) => self.run_app(side, app),
                 Effect::ArmRingTimer => self.deadline = Some(clock::now() + self.shared.config.ring_timeout),
                 Effect::DisarmRingTimer => self.deadline = None,
+                Effect::ArmLostTimer => {
+                    tracing::info!(call = %self.id, "a leg is lost: the other one waits for it");
+                    self.away = Some(clock::now() + LOST);
+                }
+                Effect::DisarmLostTimer => self.away = None,
                 Effect::ArmLeaveTimer => self.leave = Some(clock::now() + LEAVE),
                 Effect::Listen(side) => {
                     self.listen();
