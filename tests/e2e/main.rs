@@ -10,6 +10,7 @@ mod media;
 mod phone;
 mod recording;
 mod relay;
+mod reload;
 mod slow_peer;
 mod torture;
 mod transfer;
