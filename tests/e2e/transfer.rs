@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::api::Api;
+use tests::api::{Api, SentEvent};
 use tests::baresip::Baresip;
 use tests::desk::{Desk, LEVEL_DBFS, Line};
 use tests::ports;
@@ -106,6 +106,7 @@ async fn hear_each_other((a, a_hz): (&mut Line, f32), (b, b_hz): (&mut Line, f32
 async fn a_blind_transfer_joins_the_customer_with_another_agent_and_hangs_the_first_one_up() {
     let mut office = Office::open().await;
     let (mut customer, mut anna) = office.talk().await;
+    let mut events = office.api.events("/api/events", None).await;
     office.anna.refer(&mut anna, &office.sip_uri("ben"), None, PATIENCE).await;
     let invite = office.ben.rings(PATIENCE).await;
     assert!(invite.contains("\r\nFrom: <sip:+15550142@"), "ben sees who will talk to him: {invite}");
@@ -114,6 +115,11 @@ async fn a_blind_transfer_joins_the_customer_with_another_agent_and_hangs_the_fi
     hear_each_other((&mut customer, CUSTOMER_HZ), (&mut ben, BEN_HZ)).await;
     assert_eq!(office.anna.notified(&anna, PATIENCE).await, [100, 180, 200]);
     office.anna.is_hung_up(&anna, PATIENCE).await;
+    for stage in ["started", "done"] {
+        let is_it = |event: &SentEvent| (event.name == "call.transfer").then(|| event.data.clone());
+        let told = events.until("call.transfer", PATIENCE, is_it).await;
+        assert_eq!((&told["stage"], &told["role"]), (&json!(stage), &json!("agent")), "{told}");
+    }
 
     let call = office.api.call_becomes("bridged", PATIENCE).await;
     let shown = office.api.get(&format!("/api/calls/{}", call["id"].as_str().expect("an id"))).await;
