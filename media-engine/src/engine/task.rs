@@ -6,6 +6,7 @@ mod answers;
 mod dialling;
 mod ending;
 mod info;
+mod joining;
 mod listening;
 mod transfer;
 
@@ -24,7 +25,7 @@ use super::consumers::{FromTranslation, Translation};
 use super::dial::{Incoming, Outgoing};
 use super::event::{CallStatus, EventKind, LegRole, LegState};
 use super::leg::{ClosingLeg, Leg};
-use crate::call::{Call, Destination, Effect, Input, Side, WaitingSound};
+use crate::call::{Call, Destination, Effect, Input, Side};
 use crate::config::App;
 use crate::error::HangupCause;
 use crate::net::clock;
@@ -391,16 +392,6 @@ impl CallTask {
         }
     }
 
-    /// A leg without a connection and without sound is lost until one of them is back.
-    async fn judge_loss(&mut self, side: Side) {
-        let Leg { unreachable, silent, .. } = *self.leg(side);
-        if unreachable && silent {
-            self.transition(Input::Lost(side)).await;
-        } else if self.leg(side).media().is_some() && !silent {
-            self.transition(Input::Back(side)).await;
-        }
-    }
-
     /// A leg that was forgotten says its last word.
     fn on_media_of_the_gone(&mut self, event: WorkerEvent) {
         let WorkerEventKind::Closed(quality) = event.kind else { return };
@@ -508,44 +499,6 @@ impl CallTask {
                 }
                 Effect::TellOver { cause, answered } => self.over = Some((cause, answered)),
             }
-        }
-    }
-
-    fn join(&mut self) {
-        for side in [Side::First, Side::Second] {
-            self.end_wait(side);
-        }
-        if let (Some(a), Some(b)) = (self.first.media(), self.second.media()) {
-            self.media_command(WorkerCommand::Bridge { a, b });
-        }
-    }
-
-    /// Lets a leg hear the third one, which has not answered.
-    fn join_with_third(&mut self, side: Side) {
-        self.end_wait(side);
-        if let (Some(a), Some(b)) = (self.leg(side).media(), self.third.media()) {
-            self.media_command(WorkerCommand::Bridge { a, b });
-        }
-    }
-
-    /// Parts a leg from the other one and lets it hear that it waits.
-    fn wait(&mut self, side: Side, sound: WaitingSound) {
-        let app = match sound {
-            WaitingSound::Ringback => App::Ringback,
-            WaitingSound::Hold => App::Hold,
-        };
-        self.leg_mut(side).waits = true;
-        if let Some(leg) = self.leg(side).media() {
-            self.media_command(WorkerCommand::Unbridge { leg });
-            self.media_command(WorkerCommand::App { leg, app: Some(app) });
-        }
-    }
-
-    fn end_wait(&mut self, side: Side) {
-        if std::mem::take(&mut self.leg_mut(side).waits)
-            && let Some(leg) = self.leg(side).media()
-        {
-            self.media_command(WorkerCommand::App { leg, app: None });
         }
     }
 
