@@ -53,6 +53,41 @@ impl Sine {
     }
 }
 
+/// A tone that comes and goes, without clicks.
+#[derive(Clone, Debug)]
+pub struct Cadence {
+    sine: Sine,
+    /// Samples: sounding, of each period, of a fade.
+    on: u32,
+    period: u32,
+    fade: u32,
+    at: u32,
+}
+
+impl Cadence {
+    /// Fades in and out last this long.
+    const FADE_MS: u32 = 10;
+
+    /// A tone of `freq_hz` at `level_dbfs` that sounds for the first `on_ms` of every `period_ms`.
+    pub fn new(rate: SampleRate, freq_hz: f32, level_dbfs: f32, on_ms: u32, period_ms: u32) -> Cadence {
+        let samples = |ms: u32| rate.hz() / 1_000 * ms;
+        let (on, period) = (samples(on_ms), samples(period_ms.max(on_ms)).max(1));
+        Cadence { sine: Sine::new(rate, freq_hz, level_dbfs), on, period, fade: samples(Cadence::FADE_MS), at: 0 }
+    }
+
+    /// Overwrites `out` with the next samples.
+    pub fn fill(&mut self, out: &mut [i16]) {
+        for sample in out {
+            let value = self.sine.next_value();
+            let from_edge = if self.at < self.on { self.at.min(self.on - self.at) } else { 0 };
+            let gain = f64::from(from_edge.min(self.fade)) / f64::from(self.fade.max(1));
+            *sample = (value * gain).round() as i16;
+            self.at = (self.at + 1) % self.period;
+        }
+        self.sine.keep_length();
+    }
+}
+
 /// Peak of a sine at `dbfs`, as a sample value.
 fn peak(dbfs: f32) -> f64 {
     FULL_SCALE * 10f64.powf(f64::from(dbfs) / 20.0)
@@ -112,6 +147,25 @@ mod tests {
         assert_eq!(i32::from(*peak), (32_767.0 * 10f64.powf(-0.8)).round() as i32);
         assert!((level_dbfs(&samples) + 16.0).abs() < 0.01);
         assert!((goertzel_dbfs(&samples, SampleRate::HZ_8000, 1000.0) + 16.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn a_cadence_sounds_for_its_share_of_a_period_and_never_clicks() {
+        for rate in [SampleRate::HZ_8000, SampleRate::HZ_48000] {
+            let mut cadence = Cadence::new(rate, 425.0, -20.0, 1_000, 5_000);
+            let mut heard = vec![0; rate.samples_in_ms(6_000)];
+            heard.chunks_mut(rate.samples_in_ms(20)).for_each(|frame| cadence.fill(frame));
+            let part = |from: u32, to: u32| &heard[rate.samples_in_ms(from)..rate.samples_in_ms(to)];
+            for (from, to) in [(20, 980), (5_020, 5_980)] {
+                let level = goertzel_dbfs(part(from, to), rate, 425.0);
+                assert!((level + 20.0).abs() < 0.1, "{level} dBFS at {rate}");
+            }
+            assert!(part(1_000, 5_000).iter().all(|&sample| sample == 0));
+            // The steepest a sine of that peak gets, and as much again for the fade.
+            let steepest = 3_277.0 * TAU * 425.0 / f64::from(rate.hz()) + 3_277.0 / f64::from(rate.hz()) * 100.0;
+            let step = heard.windows(2).map(|pair| (pair[1] - pair[0]).abs()).max().unwrap_or_default();
+            assert!(f64::from(step) <= steepest + 1.0, "{step} of {steepest} at {rate}");
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub use media_engine::config::{App, Config as EngineConfig, NameServer, Profile,
 pub use media_engine::engine::{
     CallMode, CallSettings, CallStatus, CallTrace, Command, CommandError, Engine, Envelope, Event, EventKind, Flow,
     LagMs, LegQuality, LegRole, LegState, ProviderKind, ProviderState, Rating, RecordingState, Reply, Started,
-    TraceParty, TraceStep, TranslationEvent,
+    TraceParty, TraceStep, TransferStage, TranslationEvent,
 };
 pub use media_engine::error::{HangupCause, StartError};
 pub use media_engine::leg::flow::{Incoming, Outgoing};

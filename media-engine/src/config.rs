@@ -214,6 +214,10 @@ pub enum App {
     Tone,
     /// Records you.
     Record,
+    /// Ring-back, for who waits while somebody else is called: 425 Hz for one second in five (ITU-T E.180).
+    Ringback,
+    /// A soft sign of life, for who waits until somebody is back.
+    Hold,
 }
 
 impl std::str::FromStr for RouteTarget {

@@ -57,6 +57,8 @@ pub enum HangupCause {
     MediaTimeout,
     /// A fault of ours; the log has the details.
     Internal,
+    /// A party was joined with another call's, which goes on in this one's place.
+    Transferred,
     /// The server is shutting down.
     Shutdown,
 }
@@ -78,7 +80,7 @@ impl HangupCause {
     /// The final SIP response that tells a caller about this cause.
     pub fn sip_status(&self) -> u16 {
         match self {
-            HangupCause::Normal | HangupCause::Requested | HangupCause::Unreachable => 480,
+            HangupCause::Normal | HangupCause::Requested | HangupCause::Unreachable | HangupCause::Transferred => 480,
             HangupCause::Busy => 486,
             HangupCause::NoAnswer => 480,
             HangupCause::Rejected => 403,
@@ -104,6 +106,7 @@ impl HangupCause {
             HangupCause::Unreachable => "unreachable",
             HangupCause::MediaTimeout => "media_timeout",
             HangupCause::Internal => "internal",
+            HangupCause::Transferred => "transferred",
             HangupCause::Shutdown => "shutdown",
         }
     }

@@ -33,10 +33,13 @@ const actions = {
     page.on("console", (message) => {
       if (["error", "warning", "warn"].includes(message.type())) complaints.push(message.text());
     });
+    // A page with a call asks whether it may be left.
+    page.on("dialog", (dialog) => (dialog.type() === "beforeunload" ? dialog.accept() : dialog.dismiss()));
     page.on("pageerror", (error) => complaints.push(String(error)));
     return browser.version();
   },
   open: ({ url }) => page.goto(url, { waitUntil: "load" }).then((response) => response?.status()),
+  reload: () => page.reload({ waitUntil: "load" }).then((response) => response?.status()),
   fill: ({ on, text }) => page.fill(on, text),
   click: ({ on, within }) => page.click(on, { timeout: within }),
   text: ({ on }) => page.innerText(on),

@@ -64,7 +64,26 @@
     return [...audio.getChannelData(0).slice(0, count)].map((value) => Math.round(value * 32767));
   };
 
+  /** Every WebSocket that the page has opened. */
+  const sockets = [];
+  window.WebSocket = class extends WebSocket {
+    constructor(...parameters) {
+      super(...parameters);
+      sockets.push(this);
+    }
+  };
+
   window.tandemTest = {
+    /** Closes the page's WebSockets under its feet; how many were open. */
+    dropSockets() {
+      const open = sockets.filter((socket) => socket.readyState === 1);
+      for (const socket of open) socket.close();
+      return open.length;
+    },
+
+    /** How many WebSockets are open. */
+    openSockets: () => sockets.filter((socket) => socket.readyState === 1).length,
+
     /** Milliseconds from the answer applied to the first decoded frame; `null` until there was one. */
     firstFrame: () => (watch?.firstFrame === undefined ? null : watch.firstFrame - watch.applied),
 

@@ -181,6 +181,8 @@ impl World {
             SipEvent::Info { body, .. } => Some(format!("info {body}")),
             SipEvent::Referred { to, .. } => Some(format!("referred {to}")),
             SipEvent::ReferResult { status, .. } => Some(format!("transfer {status}")),
+            SipEvent::Unreachable { .. } => Some("unreachable".into()),
+            SipEvent::Reachable { .. } => Some("reachable".into()),
             SipEvent::Ended { .. } => Some("ended".into()),
             SipEvent::Registered { contacts, .. } => Some(format!("registered {contacts}")),
         };

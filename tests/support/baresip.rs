@@ -97,6 +97,11 @@ impl Baresip {
         Some(Duration::from_secs_f64((bytes.len() as f64 - 44.0).max(0.0) / f64::from(per_second)))
     }
 
+    /// Asks the other end to call somebody in its place.
+    pub fn transfer(&mut self, uri: &str) {
+        self.process.write_line(&format!("/transfer {uri}"));
+    }
+
     /// Hangs up and waits until that is done.
     pub async fn hang_up(&mut self, deadline: Duration) {
         self.process.write_line("/hangup");

@@ -95,6 +95,11 @@ impl Browser {
         self.complaints().await;
     }
 
+    /// Loads the page anew, as a person does.
+    pub async fn reload(&mut self) {
+        assert_eq!(self.ask(ANSWER, json!({ "do": "reload" })).await, 200);
+    }
+
     /// Types into a field.
     pub async fn fill(&mut self, on: &str, text: &str) {
         self.ask(ANSWER, json!({ "do": "fill", "on": on, "text": text })).await;

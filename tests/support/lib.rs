@@ -15,6 +15,7 @@ pub mod api;
 pub mod baresip;
 pub mod browser;
 pub mod coturn;
+pub mod desk;
 pub mod ears;
 pub mod impair;
 pub mod ports;

@@ -110,9 +110,9 @@ async fn translate(
             match incoming(store, call, from, to, agent).await {
                 Ok(Some(new)) => {
                     // What its own people start counts; who calls them does not.
-                    let admitted = match &new.agent {
-                        Some(_) => limits.admit(new.organization, call, &new.to),
-                        None => Ok(()),
+                    let admitted = match trunk {
+                        None => limits.admit(new.organization, call, &new.to),
+                        Some(_) => Ok(()),
                     };
                     decided.push(match admitted {
                         Ok(()) => proceed(call, &new.config),
@@ -185,6 +185,16 @@ fn change(kind: EventKind, call: Uuid, at: Timestamp) -> Option<Change> {
         EventKind::Leg { leg, role, state, peer, codec } => {
             Change::Leg { call, leg: leg.0, role, state, peer, codec: codec.map(str::to_owned), at }
         }
+        EventKind::Transfer { leg, role, to, stage, cause, other } => Change::Transfer {
+            call,
+            leg: leg.0,
+            role,
+            to,
+            stage,
+            cause: cause.map(|cause| cause.as_str().to_owned()),
+            other: other.map(call_uuid),
+            at,
+        },
         EventKind::Translation(event) => Change::Translation { call, event, at },
         EventKind::Recording { path, state, duration_ms } => {
             let (state, note) = match state {

@@ -25,6 +25,7 @@ pub(super) struct ProviderList {
 }
 
 /// Events of the tenant's calls: `call.created`, `call.status` (both with the whole call), `call.leg`,
+/// `call.transfer` (a party has somebody else take its place: `started`, `done`, `failed`),
 /// `call.flow` (whether a leg's sound flows, per direction, and why not), `call.media_timeout`, `call.recording`,
 /// `call.dtmf`; with `translations=true` also `translation.partial`, `.final`, `.translation`, `.lag`. States that
 /// are not kept come without id: `call.quality` (every 5 s for each leg, and at its end), `provider`, `registration`, and `gap` when

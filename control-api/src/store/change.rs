@@ -16,7 +16,7 @@ use sqlx::Row;
 use uuid::Uuid;
 
 use super::{Connection, LegFlow, OrganizationId, Quality, Store, StoreError, StoredEvent, call, now, uuid_column};
-use crate::engine::{CallStatus, LegRole, LegState, TranslationEvent, word};
+use crate::engine::{CallStatus, LegRole, LegState, TransferStage, TranslationEvent, word};
 use crate::voice_config::VoiceConfig;
 
 /// A call that begins.
@@ -75,6 +75,25 @@ pub enum Change {
         peer: String,
         /// Codec, once answered.
         codec: Option<String>,
+        /// When.
+        at: Timestamp,
+    },
+    /// A party has its call transferred.
+    Transfer {
+        /// The call.
+        call: Uuid,
+        /// Number of the leg whose party wants it.
+        leg: u64,
+        /// Its part, which the new leg takes over.
+        role: LegRole,
+        /// Who takes its place; empty while that is not known.
+        to: String,
+        /// How far it has come.
+        stage: TransferStage,
+        /// Why it failed.
+        cause: Option<String>,
+        /// The call that the other leg goes on in, when this one ends by it.
+        other: Option<Uuid>,
         /// When.
         at: Timestamp,
     },
@@ -258,6 +277,7 @@ impl Change {
             Change::CallCreated { call, .. } => call.id,
             Change::CallStatus { call, .. }
             | Change::Leg { call, .. }
+            | Change::Transfer { call, .. }
             | Change::LegQuality { call, .. }
             | Change::LegFlow { call, .. }
             | Change::MediaTimeout { call, .. }
@@ -331,6 +351,11 @@ async fn apply(
             let body = json!({"type": "call.leg", "call_id": call, "at": at, "leg": leg, "role": role,
                 "state": state, "peer": peer, "codec": codec});
             Ok(draft("call.leg", body, *at))
+        }
+        Change::Transfer { leg, role, to, stage, cause, other, at, .. } => {
+            let body = json!({"type": "call.transfer", "call_id": call, "at": at, "leg": leg, "role": role, "to": to,
+                "stage": stage, "cause": cause, "other_call_id": other});
+            Ok(draft("call.transfer", body, *at))
         }
         Change::LegQuality { leg, quality, .. } => {
             let text = json!(quality).to_string();

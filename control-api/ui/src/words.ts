@@ -29,6 +29,7 @@ const CAUSES: Record<string, string> = {
   unreachable: "The number could not be reached.",
   media_timeout: "The sound stopped without a word.",
   internal: "The call ended because of a fault of ours.",
+  transferred: "The call was transferred.",
   shutdown: "The server is shutting down.",
   crash: "The server stopped during the call.",
 };

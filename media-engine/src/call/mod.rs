@@ -4,6 +4,11 @@
 //! inbound   Announced ─Proceed─▶ Connecting ─callee answers─▶ Talking ─▶ Over
 //!               └──────────────── application ───────────────────▲
 //! outbound  Connecting(first leg) ─▶ Connecting(second leg) ─▶ Talking ─▶ Over
+//!
+//! while Talking   Transfer: third leg called, or fetched from another call ─answers─▶ it changes places with the leg that asked,
+//!                           which hangs up, or is hung up
+//!                 Lost:     the other leg hears a sign of life ─Back, or replaced─▶ joined again
+//!                 Replace:  third leg calls us ─accepted─▶ it changes places with the leg that it replaces
 //! ```
 //!
 //! Invariants: a call ends exactly once, with one cause; every leg that was opened is ended or hung up by
@@ -11,34 +16,44 @@
 //! reach this room as inputs, and leave it as effects that the engine carries out.
 
 mod guard;
+mod losing;
 mod route;
+mod succession;
 mod transition;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_losing;
+#[cfg(test)]
+mod tests_succession;
 
 pub use guard::{Guard, NO_EMERGENCY_CALLS, Verdict, knows_country};
 pub use route::{pattern_matches, route};
 
 use crate::config::App;
 use crate::error::HangupCause;
-use crate::units::LegId;
 
-/// Which of a call's two legs.
+/// Which of a call's legs: the two that are joined, or the one beside them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
-    /// The leg that called us, or that we called first.
+    /// The leg that called us, or that we called first, or what took its place.
     First,
     /// The leg that is joined to it.
     Second,
+    /// A leg that is to take the place of one of the two, or that has just lost it.
+    Third,
 }
 
 impl Side {
-    /// The other leg of the call.
-    pub fn other(self) -> Side {
+    /// All of them.
+    pub const ALL: [Side; 3] = [Side::First, Side::Second, Side::Third];
+
+    /// The other one of the two that are joined; for the third see [`Call::partner`].
+    fn other(self) -> Side {
         match self {
             Side::First => Side::Second,
-            Side::Second => Side::First,
+            Side::Second | Side::Third => Side::First,
         }
     }
 }
@@ -90,15 +105,6 @@ pub enum LegPhase {
     Over,
 }
 
-/// One leg as the call sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CallLeg {
-    /// The engine's name for it.
-    pub id: LegId,
-    /// Where it stands.
-    pub phase: LegPhase,
-}
-
 /// Where the call stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -117,11 +123,37 @@ pub enum Phase {
 pub struct Call {
     phase: Phase,
     plan: Plan,
-    first: CallLeg,
-    second: Option<CallLeg>,
-    second_id: LegId,
+    first: LegPhase,
+    second: Option<LegPhase>,
+    third: Option<succession::Third>,
+    /// A leg that nothing is heard of, and that may come back.
+    lost: Option<Side>,
     /// Both legs' audio was joined before the answer.
     early: bool,
+}
+
+/// What a leg hears that waits for another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitingSound {
+    /// That the other one is being called.
+    Ringback,
+    /// That the other one will be back.
+    Hold,
+}
+
+/// How a transfer goes, as its transferor is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TransferState {
+    /// The new leg is being called or fetched.
+    Started,
+    /// It rings.
+    Ringing,
+    /// It is joined with the party that stays.
+    Done,
+    /// It is not, and the call goes on as before if the transferor is still there.
+    Failed(HangupCause),
+    /// The call's state allows no transfer.
+    Refused,
 }
 
 /// What happened.
@@ -145,6 +177,25 @@ pub enum Input {
     Gone(Side, HangupCause),
     /// A leg rang too long.
     RingTimeout,
+    /// A leg wants the other one to be joined with somebody else in its place.
+    Transfer {
+        /// Who wants it.
+        by: Side,
+        /// Who is called; `None`: a leg of another call, which the engine fetches.
+        to: Option<Destination>,
+    },
+    /// Somebody who may do so has called to take a leg's place.
+    Replace(Side),
+    /// Another call takes the leg that is joined with this one.
+    Take(Side),
+    /// A leg that was replaced has had its time to hang up.
+    LeaveTimeout,
+    /// Nothing is heard of an answered leg any more, but its party may come back: a page that is loaded anew.
+    Lost(Side),
+    /// A lost leg is heard again.
+    Back(Side),
+    /// A lost leg has had its time to come back.
+    LostTimeout,
 }
 
 /// What is to be done.
@@ -164,8 +215,26 @@ pub enum Effect {
     Cancel(Side),
     /// Hang up an answered leg.
     Release(Side, HangupCause),
-    /// Join both legs' audio.
+    /// Join the audio of the first and the second leg.
     Join,
+    /// Join the audio of this leg and the third one, which has not answered.
+    JoinThird(Side),
+    /// Part a leg from the other one; it hears this instead.
+    Wait(Side, WaitingSound),
+    /// The third leg and this one change places.
+    Exchange(Side),
+    /// Whoever stands here now is to be recorded and translated like the one before.
+    Listen(Side),
+    /// A leg's part in the call is over, and so is its dialog, or as good as: give back what it has.
+    Forget(Side),
+    /// Hand this leg over to the call that takes it.
+    Give(Side),
+    /// Start the clock of a leg that was replaced and is to hang up by itself.
+    ArmLeaveTimer,
+    /// Start the clock of a leg that is lost.
+    ArmLostTimer,
+    /// Stop it.
+    DisarmLostTimer,
     /// Hand a leg to an application.
     Run(Side, App),
     /// Start the ring clock anew.
@@ -178,6 +247,8 @@ pub enum Effect {
     TellAnswered,
     /// Tell: both legs are joined, or the application has the call.
     TellBridged,
+    /// Tell the transferor and the control plane how a transfer goes.
+    TellTransfer(Side, TransferState),
     /// Tell the end, once; `answered` tells `ended` from `failed`.
     TellOver {
         /// Why.
@@ -189,27 +260,22 @@ pub enum Effect {
 
 impl Call {
     /// An incoming call, announced and waiting for `Proceed` or `Refuse`.
-    pub fn incoming(first: LegId, second: LegId, plan: Plan) -> Call {
+    pub fn incoming(plan: Plan) -> Call {
         Call {
             phase: Phase::Announced,
             plan,
-            first: CallLeg { id: first, phase: LegPhase::Offered },
+            first: LegPhase::Offered,
             second: None,
-            second_id: second,
+            third: None,
+            lost: None,
             early: false,
         }
     }
 
-    /// A call of our own: `first` is dialled at once, `plan` follows its answer.
-    pub fn outgoing(first: LegId, second: LegId, to: Destination, plan: Plan) -> (Call, Vec<Effect>) {
-        let call = Call {
-            phase: Phase::Connecting,
-            plan,
-            first: CallLeg { id: first, phase: LegPhase::Dialling },
-            second: None,
-            second_id: second,
-            early: false,
-        };
+    /// A call of our own: the first leg is dialled at once, `plan` follows its answer.
+    pub fn outgoing(to: Destination, plan: Plan) -> (Call, Vec<Effect>) {
+        let first = LegPhase::Dialling;
+        let call = Call { phase: Phase::Connecting, plan, first, second: None, third: None, lost: None, early: false };
         (call, vec![Effect::Dial(Side::First, to), Effect::ArmRingTimer])
     }
 
@@ -228,29 +294,19 @@ impl Call {
         matches!(self.phase, Phase::Over(_))
     }
 
-    /// The leg's id.
-    pub fn leg_id(&self, side: Side) -> LegId {
+    fn leg(&self, side: Side) -> Option<LegPhase> {
         match side {
-            Side::First => self.first.id,
-            Side::Second => self.second_id,
+            Side::First => Some(self.first),
+            Side::Second => self.second,
+            Side::Third => self.third.as_ref().map(|third| third.phase),
         }
     }
 
-    /// The side of a leg of this call.
-    pub fn side_of(&self, leg: LegId) -> Option<Side> {
-        if leg == self.first.id {
-            Some(Side::First)
-        } else if leg == self.second_id {
-            Some(Side::Second)
-        } else {
-            None
-        }
-    }
-
-    fn leg_mut(&mut self, side: Side) -> Option<&mut CallLeg> {
+    fn leg_mut(&mut self, side: Side) -> Option<&mut LegPhase> {
         match side {
             Side::First => Some(&mut self.first),
             Side::Second => self.second.as_mut(),
+            Side::Third => self.third.as_mut().map(|third| &mut third.phase),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The transition function.
 
-use super::{Call, CallLeg, Effect, Input, LegPhase, Phase, Plan, Side};
+use super::{Call, Effect, Input, LegPhase, Phase, Plan, Side, TransferState};
 use crate::error::HangupCause;
 
 impl Call {
@@ -17,6 +17,13 @@ impl Call {
             Input::Answered(side) => self.on_answered(side),
             Input::Failed(side, cause) | Input::Gone(side, cause) => self.on_gone(side, cause),
             Input::RingTimeout => self.on_ring_timeout(),
+            Input::Transfer { by, to } => self.on_transfer(by, to),
+            Input::Replace(side) => self.on_replace(side),
+            Input::Take(side) => self.on_take(side),
+            Input::LeaveTimeout => self.on_leave_timeout(),
+            Input::Lost(side) => self.on_lost(side),
+            Input::Back(side) => self.on_back(side),
+            Input::LostTimeout => self.on_lost_timeout(),
         }
     }
 
@@ -27,65 +34,71 @@ impl Call {
         match self.plan.clone() {
             Plan::Join(destination) => {
                 self.phase = Phase::Connecting;
-                self.second = Some(CallLeg { id: self.second_id, phase: LegPhase::Dialling });
+                self.second = Some(LegPhase::Dialling);
                 vec![Effect::Dial(Side::Second, destination), Effect::ArmRingTimer]
             }
             Plan::Application(app) => {
                 self.phase = Phase::Talking;
-                self.first.phase = LegPhase::Up;
+                self.first = LegPhase::Up;
                 vec![Effect::Accept(Side::First), Effect::Run(Side::First, app), Effect::TellBridged]
             }
             Plan::Hold => {
                 self.phase = Phase::Talking;
-                self.first.phase = LegPhase::Up;
+                self.first = LegPhase::Up;
                 vec![Effect::Accept(Side::First), Effect::TellAnswered]
             }
         }
     }
 
     fn on_ringing(&mut self, side: Side) -> Vec<Effect> {
-        if self.phase != Phase::Connecting || self.leg_mut(side).is_none_or(|leg| leg.phase != LegPhase::Dialling) {
+        if side == Side::Third {
+            return self.on_third_ringing();
+        }
+        if self.phase != Phase::Connecting || self.leg(side) != Some(LegPhase::Dialling) {
             return Vec::new();
         }
         let mut effects = Vec::new();
         // A caller who hears the callee's own ring-back needs none of its telephone's.
-        if side == Side::Second && self.first.phase == LegPhase::Offered && !self.early {
+        if side == Side::Second && self.first == LegPhase::Offered && !self.early {
             effects.push(Effect::Alert(Side::First));
         }
-        if !(side == Side::Second && self.first.phase == LegPhase::Up) {
+        if !(side == Side::Second && self.first == LegPhase::Up) {
             effects.push(Effect::TellRinging);
         }
         effects
     }
 
     fn on_early_media(&mut self, side: Side) -> Vec<Effect> {
-        let dialling = self.leg_mut(side).is_some_and(|leg| leg.phase == LegPhase::Dialling);
+        if side == Side::Third {
+            return self.on_third_early_media();
+        }
+        let dialling = self.leg(side) == Some(LegPhase::Dialling);
         if self.phase != Phase::Connecting || side != Side::Second || !dialling || self.early {
             return Vec::new();
         }
         self.early = true;
-        match self.first.phase {
+        match self.first {
             LegPhase::Offered => vec![Effect::AnswerEarly(Side::First), Effect::Join, Effect::TellRinging],
             _ => vec![Effect::Join],
         }
     }
 
     fn on_answered(&mut self, side: Side) -> Vec<Effect> {
-        let Some(leg) = self.leg_mut(side) else { return Vec::new() };
-        if leg.phase != LegPhase::Dialling {
-            return Vec::new();
+        if side == Side::Third {
+            return self.on_third_answered();
         }
-        leg.phase = LegPhase::Up;
+        let Some(leg) = self.leg_mut(side).filter(|leg| **leg == LegPhase::Dialling) else { return Vec::new() };
+        *leg = LegPhase::Up;
         match side {
-            Side::Second => self.on_second_answered(),
             Side::First => self.on_first_answered(),
+            Side::Second | Side::Third => self.on_second_answered(),
         }
     }
 
     fn on_second_answered(&mut self) -> Vec<Effect> {
         let mut effects = vec![Effect::DisarmRingTimer];
-        if self.first.phase == LegPhase::Offered {
-            self.first.phase = LegPhase::Up;
+        if self.first == LegPhase::Offered {
+            self.first = LegPhase::Up;
             effects.push(Effect::Accept(Side::First));
         }
         self.phase = Phase::Talking;
@@ -99,7 +112,7 @@ impl Call {
     fn on_first_answered(&mut self) -> Vec<Effect> {
         match self.plan.clone() {
             Plan::Join(destination) => {
-                self.second = Some(CallLeg { id: self.second_id, phase: LegPhase::Dialling });
+                self.second = Some(LegPhase::Dialling);
                 vec![Effect::TellAnswered, Effect::Dial(Side::Second, destination), Effect::ArmRingTimer]
             }
             Plan::Application(app) => {
@@ -114,32 +127,43 @@ impl Call {
     }
 
     fn on_gone(&mut self, side: Side, cause: HangupCause) -> Vec<Effect> {
-        let Some(leg) = self.leg_mut(side) else { return Vec::new() };
-        if leg.phase == LegPhase::Over {
-            return Vec::new();
+        if side == Side::Third {
+            return self.on_third_over(cause, false);
         }
-        leg.phase = LegPhase::Over;
+        let Some(leg) = self.leg_mut(side).filter(|leg| **leg != LegPhase::Over) else { return Vec::new() };
+        *leg = LegPhase::Over;
+        if self.successor_of(side) {
+            // It leaves the other party to its successor.
+            return vec![Effect::Forget(side)];
+        }
         self.end(cause)
     }
 
     fn on_ring_timeout(&mut self) -> Vec<Effect> {
-        if self.phase != Phase::Connecting { Vec::new() } else { self.end(HangupCause::NoAnswer) }
+        match self.phase {
+            Phase::Connecting => self.end(HangupCause::NoAnswer),
+            _ if self.leg(Side::Third) == Some(LegPhase::Dialling) => self.on_third_over(HangupCause::NoAnswer, true),
+            _ => Vec::new(),
+        }
     }
 
     /// Ends the call: every leg that still stands is rejected, cancelled or released.
-    fn end(&mut self, cause: HangupCause) -> Vec<Effect> {
+    pub(super) fn end(&mut self, cause: HangupCause) -> Vec<Effect> {
         let answered = self.phase == Phase::Talking;
         self.phase = Phase::Over(cause.clone());
         let mut effects = vec![Effect::DisarmRingTimer];
-        for side in [Side::First, Side::Second] {
+        if let Some(by) = self.transferor() {
+            effects.push(Effect::TellTransfer(by, TransferState::Failed(cause.clone())));
+        }
+        for side in Side::ALL {
             let Some(leg) = self.leg_mut(side) else { continue };
-            let effect = match leg.phase {
+            let effect = match leg {
                 LegPhase::Offered => Effect::Reject(side, cause.clone()),
                 LegPhase::Dialling => Effect::Cancel(side),
                 LegPhase::Up => Effect::Release(side, cause.clone()),
                 LegPhase::Over => continue,
             };
-            leg.phase = LegPhase::Over;
+            *leg = LegPhase::Over;
             effects.push(effect);
         }
         effects.push(Effect::TellOver { cause, answered });

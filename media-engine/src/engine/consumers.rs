@@ -44,6 +44,16 @@ pub(super) struct Translation {
     to_agent: mpsc::Receiver<PlayChunk>,
     to_customer: mpsc::Receiver<PlayChunk>,
     events: mpsc::Receiver<TranslationEvent>,
+    ends: Ends,
+}
+
+/// What the pipelines of a call share, whoever speaks.
+struct Ends {
+    events: mpsc::Sender<TranslationEvent>,
+    to_agent: mpsc::Sender<PlayChunk>,
+    to_customer: mpsc::Sender<PlayChunk>,
+    /// Segments are numbered through the whole call.
+    segments: Arc<AtomicU64>,
 }
 
 /// What a running translation gives next.
@@ -52,8 +62,36 @@ pub(super) enum FromTranslation {
     Speech(Spoken),
 }
 
+impl Ends {
+    /// Starts the direction of one speaker. A leg without media yet is not listened to.
+    fn start(
+        &self,
+        shared: &Shared,
+        worker: &Worker,
+        settings: &CallSettings,
+        speaker: LegRole,
+        leg: Option<LegId>,
+    ) -> Pipeline {
+        let (from, to) = (settings.translate_from.clone(), settings.translate_to.clone());
+        let (leg_name, source_language, target_language, playout) = match speaker {
+            LegRole::Customer => ("customer", from, to, &self.to_agent),
+            LegRole::Agent => ("agent", to, from, &self.to_customer),
+        };
+        let params = PipelineParams {
+            leg_name,
+            source_language,
+            target_language,
+            translate: settings.live_translate,
+            voice: settings.live_translate && settings.voice_to_voice,
+            first_segment: self.segments.clone(),
+        };
+        let reader = leg.and_then(|leg| listen(worker, leg, SPEECH_TAP));
+        pipeline::start(params, reader, shared.providers.clone(), playout.clone(), self.events.clone())
+    }
+}
+
 impl Translation {
-    /// Starts both directions. A leg without media yet is not listened to.
+    /// Starts both directions.
     pub(super) fn start(
         shared: &Shared,
         worker: &Worker,
@@ -65,26 +103,33 @@ impl Translation {
         let (to_agent_in, to_agent) = mpsc::channel(PLAY_CHUNKS);
         let (to_customer_in, to_customer) = mpsc::channel(PLAY_CHUNKS);
         let segments = Arc::new(AtomicU64::new(1));
-        let start = |name: &'static str, source: &str, target: &str, leg: Option<LegId>, playout| {
-            let params = PipelineParams {
-                leg_name: name,
-                source_language: source.to_owned(),
-                target_language: target.to_owned(),
-                translate: settings.live_translate,
-                voice: settings.live_translate && settings.voice_to_voice,
-                first_segment: segments.clone(),
-            };
-            let reader = leg.and_then(|leg| listen(worker, leg, SPEECH_TAP));
-            pipeline::start(params, reader, shared.providers.clone(), playout, events_in.clone())
-        };
-        let (from, to) = (settings.translate_from.as_str(), settings.translate_to.as_str());
+        let ends = Ends { events: events_in, to_agent: to_agent_in, to_customer: to_customer_in, segments };
         Translation {
-            customer: start("customer", from, to, customer, to_agent_in),
-            agent: start("agent", to, from, agent, to_customer_in),
+            customer: ends.start(shared, worker, settings, LegRole::Customer, customer),
+            agent: ends.start(shared, worker, settings, LegRole::Agent, agent),
             to_agent,
             to_customer,
             events,
+            ends,
         }
+    }
+
+    /// Somebody else speaks in this part from now on; what the one before said is finished meanwhile.
+    pub(super) fn follow(
+        &mut self,
+        shared: &Shared,
+        worker: &Worker,
+        settings: &CallSettings,
+        speaker: LegRole,
+        leg: Option<LegId>,
+    ) {
+        let next = self.ends.start(shared, worker, settings, speaker, leg);
+        let pipeline = match speaker {
+            LegRole::Customer => &mut self.customer,
+            LegRole::Agent => &mut self.agent,
+        };
+        let before = std::mem::replace(pipeline, next);
+        tokio::spawn(async move { before.stop().await });
     }
 
     /// The next words or speech; `None` when both directions have ended.

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::command::{CallMode, CallSettings, Command, CommandError};
 use super::{LegRole, Shared};
-use crate::call::{Call, Destination, Effect, Plan, Verdict};
-use crate::sip::{DialogId, Target};
+use crate::call::{self, Call, Destination, Effect, Plan, Verdict};
+use crate::config::RouteTarget;
+use crate::sip::{DialogId, Source, Target, Uri};
 use crate::sip_io::SipHandle;
 use crate::units::CallId;
 
@@ -17,7 +18,11 @@ pub(super) struct Incoming {
     pub(super) id: CallId,
     pub(super) call: Call,
     pub(super) dialog: DialogId,
+    /// Who calls.
+    pub(super) from: Source,
     pub(super) from_user: String,
+    /// The agent that it comes from or goes to.
+    pub(super) agent: Option<String>,
     /// The trunk that it comes from; `None`: an authenticated agent calls.
     pub(super) trunk: Option<String>,
     /// The caller wants not to be shown.
@@ -56,7 +61,6 @@ pub(super) fn outgoing(shared: &Shared, command: Command) -> Result<Outgoing, Co
         return Err(CommandError::Conflict("not a call".into()));
     };
     let customer = destination(shared, &to)?;
-    let (first, second) = (shared.new_leg(), shared.new_leg());
     let (to_first, plan, first_role) = match mode {
         CallMode::Direct => (customer, app.map_or(Plan::Hold, Plan::Application), LegRole::Customer),
         CallMode::Bridge | CallMode::Webrtc => {
@@ -67,7 +71,7 @@ pub(super) fn outgoing(shared: &Shared, command: Command) -> Result<Outgoing, Co
             (Destination::Agent(agent), Plan::Join(customer), LegRole::Agent)
         }
     };
-    let (call, effects) = Call::outgoing(first, second, to_first, plan);
+    let (call, effects) = Call::outgoing(to_first, plan);
     Ok(Outgoing { id, call, effects, settings, from, first_role })
 }
 
@@ -108,6 +112,64 @@ fn destination(shared: &Shared, to: &str) -> Result<Destination, CommandError> {
         problem: "no trunk is configured: add one under [[trunks]], or give a sip: URI".into(),
     })?;
     through(shared, &trunk.name, to).map_err(forbidden)
+}
+
+/// Whom a party may have called in its place by REFER: what it could call by itself. `Err`: the status that says why not.
+///
+/// A user may call what routes and the API let it call. A trunk's party reaches agents alone: what it may not dial it does not
+/// dial by a transfer.
+pub(super) fn referred(shared: &Shared, owner: &Source, to: &str) -> Result<Destination, (u16, &'static str)> {
+    let uri = Uri::parse(to).map_err(|_| (400, "not a URI"))?;
+    let user = uri.user_decoded().unwrap_or_default();
+    let user = user.split(';').next().unwrap_or_default();
+    let user = match owner {
+        Source::Trunk(name) => {
+            shared.trunk(Some(name)).map_or_else(|| user.to_owned(), |trunk| trunk.sip.numbers.from_trunk(user))
+        }
+        Source::User(_) => user.to_owned(),
+    };
+    let may_dial = matches!(owner, Source::User(_));
+    if !is_here(shared, &uri) {
+        return match may_dial {
+            true => destination(shared, to).map_err(|error| refusal(&error)),
+            false => Err((403, "a trunk's party transfers to agents alone")),
+        };
+    }
+    if may_dial && shared.guard.is_emergency(&user) {
+        return through(shared, "", &user).map_err(|why| (403, why));
+    }
+    if shared.registered.contains_key(&user) {
+        return Ok(Destination::Agent(user));
+    }
+    match call::route(&shared.config.routes, &user) {
+        Some(RouteTarget::Agent(agent)) => Ok(Destination::Agent(agent.clone())),
+        Some(RouteTarget::App(_)) => Err((488, "an application takes no transferred call")),
+        Some(RouteTarget::Trunk(_)) | None if !may_dial => Err((403, "a trunk's party transfers to agents alone")),
+        Some(RouteTarget::Trunk(trunk)) => through(shared, trunk, &user).map_err(|why| (403, why)),
+        None if user.bytes().all(|byte| byte.is_ascii_digit() || byte == b'+') && !user.is_empty() => {
+            destination(shared, &user).map_err(|error| refusal(&error))
+        }
+        None => Err((404, "nobody has this name")),
+    }
+}
+
+fn refusal(error: &CommandError) -> (u16, &'static str) {
+    match error {
+        CommandError::Forbidden(_) => (403, "the number may not be called"),
+        _ => (404, "it leads nowhere"),
+    }
+}
+
+/// Whether a URI names this system: its domain, or an address at which it listens or is known.
+fn is_here(shared: &Shared, uri: &Uri<'_>) -> bool {
+    let host = uri.host.to_string();
+    let known_port = |port: u16| shared.sip.local_addresses().iter().any(|listener| listener.address.port() == port);
+    let port_suits = uri.port.is_none_or(|port| known_port(port) || matches!(port, 5060 | 5061));
+    let advertised = shared.config.sip.advertise.as_deref().map(without_port);
+    let named = [Some(without_port(&shared.config.sip.domain)), advertised].into_iter().flatten();
+    let ip = uri.host.ip();
+    let listens = shared.sip.local_addresses().iter().any(|listener| ip == Some(listener.address.ip()));
+    port_suits && (listens || named.into_iter().any(|name| name.eq_ignore_ascii_case(&host)))
 }
 
 /// A host as it is compared: a name or an IPv4 address without its port; an IPv6 address stays as it is.

@@ -83,6 +83,18 @@ pub enum LegState {
     Ended,
 }
 
+/// How far a transfer has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransferStage {
+    /// The new leg is being called, or fetched from another call.
+    Started,
+    /// It is joined with the party that stays.
+    Done,
+    /// It is not; the call goes on as before, if the transferor is still there.
+    Failed,
+}
+
 /// A recording's state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -128,6 +140,21 @@ pub enum EventKind {
         peer: String,
         /// Codec once answered, such as `PCMU` or `opus`.
         codec: Option<&'static str>,
+    },
+    /// A party has its call transferred: the other party is joined with somebody else in its place.
+    Transfer {
+        /// The leg whose party wants it.
+        leg: LegId,
+        /// Its part, which the new leg takes over.
+        role: LegRole,
+        /// Who takes its place: number, agent's name or URI; empty while that is not known.
+        to: String,
+        /// How far it has come.
+        stage: TransferStage,
+        /// Why it failed.
+        cause: Option<HangupCause>,
+        /// The call that the leg goes on in, when this call ends by it.
+        other: Option<CallId>,
     },
     /// Words: partial, final, translated.
     Translation(TranslationEvent),

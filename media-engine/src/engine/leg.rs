@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::homes::Claim;
 use super::{LegRole, Shared};
 use crate::config::TrunkConfig;
 use crate::leg::LegError;
 use crate::net::ports::PortLease;
 use crate::sdp::{self, Audio, Codec, Direction, Local, LocalSrtp, Srtp};
-use crate::sip::DialogId;
+use crate::sip::{DialogId, ReferId, Source};
 use crate::units::LegId;
 use crate::worker::{LegMedia, Worker, WorkerCommand, WorkerEvent};
 
@@ -60,6 +61,34 @@ pub(super) struct Leg {
     pub(super) recorded: bool,
     /// Whether the other leg has comfort noise, or may have: then it can be relayed.
     pub(super) noise: bool,
+    /// Whose it is, as proven by address or password; nobody's who is known, when a URI was called.
+    pub(super) owner: Option<Claim>,
+    /// Its REFER that has no final answer.
+    pub(super) refer: Option<ReferId>,
+    /// How it failed.
+    pub(super) failed_status: Option<u16>,
+    /// It hears that it waits.
+    pub(super) waits: bool,
+    /// Its signalling has no connection.
+    pub(super) unreachable: bool,
+    /// No sound comes from it, as far as its media was judged.
+    pub(super) silent: bool,
+}
+
+/// A leg that is over, until the worker has closed its media.
+pub(super) struct ClosingLeg {
+    pub(super) id: LegId,
+    pub(super) role: LegRole,
+    media: [Option<LegId>; 2],
+    /// Closings that the worker has still to report.
+    pub(super) open: usize,
+}
+
+impl ClosingLeg {
+    /// Whether this worker event belongs to the leg.
+    pub(super) fn owns(&self, media: LegId) -> bool {
+        self.media.contains(&Some(media))
+    }
 }
 
 impl Leg {
@@ -86,7 +115,42 @@ impl Leg {
             closed: false,
             recorded: false,
             noise: false,
+            owner: None,
+            refer: None,
+            failed_status: None,
+            waits: false,
+            unreachable: false,
+            silent: false,
         }
+    }
+
+    /// The worker has closed this media.
+    pub(super) fn media_closed(&mut self, media: LegId) {
+        for open in [&mut self.plain, &mut self.browser] {
+            open.take_if(|open| *open == media);
+        }
+    }
+
+    /// Whether its party may come back after it was lost: a user's device, with the same password.
+    pub(super) fn may_come_back(&self) -> bool {
+        matches!(self.owner(), Some(Source::User(_)))
+    }
+
+    /// Whose it is.
+    pub(super) fn owner(&self) -> Option<&Source> {
+        self.owner.as_ref().map(Claim::owner)
+    }
+
+    /// Closes its media for good; `None` when there is none.
+    pub(super) fn part_with_media(&mut self, worker: &Worker) -> Option<ClosingLeg> {
+        let open = self.close_media(worker);
+        let media = [self.plain.take(), self.browser.take()];
+        (open > 0).then_some(ClosingLeg { id: self.id, role: self.role, media, open })
+    }
+
+    /// Its names at the worker.
+    pub(super) fn open_media(&self) -> impl Iterator<Item = LegId> + use<> {
+        [self.plain, self.browser].into_iter().flatten()
     }
 
     /// Its media is as its trunk wants it.

@@ -15,6 +15,7 @@ mod command;
 mod consumers;
 mod dial;
 mod event;
+mod homes;
 mod leg;
 mod switchboard;
 mod task;
@@ -31,7 +32,7 @@ pub use crate::translate::{LagMs, TranslationEvent};
 pub use command::{CallMode, CallSettings, Command, CommandError, Engine, Envelope, Reply};
 pub use event::{
     CallStatus, Direction, Event, EventKind, Flow, LegQuality, LegRole, LegState, ProviderKind, ProviderState, Rating,
-    RecordingState,
+    RecordingState, TransferStage,
 };
 
 use crate::call::Guard;
@@ -40,11 +41,11 @@ use crate::error::StartError;
 use crate::net::clock;
 use crate::net::ports::PortRange;
 use crate::record_io::Recorder;
-use crate::sip::DialogId;
+use crate::sip::{DialogId, Source};
 use crate::sip_io::{Listener, SipHandle, SipStack};
 use crate::speech::Providers;
 use crate::units::{CallId, LegId};
-use crate::worker::Pool;
+use crate::worker::{Pool, Worker};
 
 /// Commands that may wait.
 const COMMANDS: usize = 1024;
@@ -65,12 +66,27 @@ struct Shared {
     events: mpsc::Sender<Event>,
     calls: DashMap<CallId, mpsc::Sender<task::TaskInput>>,
     dialogs: DashMap<DialogId, (CallId, mpsc::Sender<task::TaskInput>)>,
+    homes: Arc<homes::Homes>,
+    /// Users with a contact.
+    registered: DashMap<String, ()>,
     next_leg: AtomicU64,
 }
 
 impl Shared {
     fn new_leg(&self) -> LegId {
         LegId(self.next_leg.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A worker for a new call: the one that this user's calls are on, else the least loaded.
+    fn place(&self, user: Option<&str>) -> Worker {
+        match user.and_then(|user| self.homes.of(user)) {
+            Some(home) => self.pool.place_at(home),
+            None => self.pool.place(),
+        }
+    }
+
+    fn claim(&self, owner: Source, worker: &Worker) -> homes::Claim {
+        homes::Homes::claim(&self.homes, owner, worker)
     }
 
     /// The configuration of a trunk.
@@ -131,6 +147,8 @@ pub async fn start(config: Config) -> Result<Started, StartError> {
         events: events_in,
         calls: DashMap::new(),
         dialogs: DashMap::new(),
+        homes: Arc::default(),
+        registered: DashMap::new(),
         next_leg: AtomicU64::new(1),
     });
     let sip = shared.sip.local_addresses().to_vec();

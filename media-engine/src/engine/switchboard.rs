@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::command::{Command, CommandError, Envelope, Reply};
 use super::event::EventKind;
-use super::task::{CallTask, TaskInput};
+use super::task::{CallTask, Replacement, TaskInput};
 use super::{CALL_INPUTS, Shared, dial};
 use crate::call::{self, Call, Destination, Plan};
 use crate::config::RouteTarget;
@@ -179,6 +179,10 @@ impl Switchboard {
         let Some(dialog) = event.dialog() else {
             match event {
                 SipEvent::Registered { user, contacts } => {
+                    match contacts {
+                        0 => self.shared.registered.remove(&user).map(drop),
+                        _ => self.shared.registered.insert(user.clone(), ()),
+                    };
                     self.shared.tell(None, EventKind::Registration { user, contacts });
                 }
                 SipEvent::TrunkHealth { trunk, address, healthy: true, why } => {
@@ -205,10 +209,12 @@ impl Switchboard {
         if let SipEvent::Incoming { .. } = event {
             return self.on_incoming(dialog, event);
         }
-        let Some((call, task)) = self.shared.dialogs.get(&dialog).map(|entry| entry.value().clone()) else {
+        let Some(entry) = self.shared.dialogs.get(&dialog) else {
             tracing::debug!(?dialog, "event for a dialog whose call is gone");
             return;
         };
+        // The entry is held while the event is sent: a call that gives the dialog away knows then what it was sent.
+        let (call, task) = entry.value();
         if task.try_send(TaskInput::Sip(event)).is_err() {
             metrics::counter!("call_inputs_dropped_total").increment(1);
             tracing::error!(%call, "dialog event dropped: the call's task does not keep up");
@@ -216,7 +222,9 @@ impl Switchboard {
     }
 
     fn on_incoming(&mut self, dialog: DialogId, event: SipEvent) {
-        let SipEvent::Incoming { from, from_user, to_user, sdp, anonymous, headers, .. } = event else { return };
+        let SipEvent::Incoming { from, from_user, to_user, sdp, anonymous, headers, replaces, .. } = event else {
+            return;
+        };
         let refuse = |status: u16, reason: &'static str| {
             tracing::info!(from = %mask(&from_user), to = %mask(&to_user), status, reason, "call refused");
             metrics::counter!("calls_refused_total", "why" => reason).increment(1);
@@ -225,6 +233,18 @@ impl Switchboard {
                 tracing::error!("the SIP stack is overloaded: a refusal was lost");
             }
         };
+        if let Some(replaced) = replaces {
+            // No new call: somebody goes on in one that runs.
+            let there = self.shared.dialogs.get(&replaced).map(|entry| entry.value().clone());
+            let Some((call, task)) = there else { return refuse(481, "The call to be replaced is over") };
+            self.shared.dialogs.insert(dialog, (call, task.clone()));
+            let replacement = Replacement { dialog, replaced, from, from_user: from_user.clone(), offer: sdp };
+            if task.try_send(TaskInput::Replace(replacement)).is_err() {
+                self.shared.dialogs.remove(&dialog);
+                return refuse(481, "The call to be replaced is over");
+            }
+            return;
+        }
         // Somebody in need comes before every limit and every route.
         let urgent = matches!(from, Source::User(_)) && self.shared.guard.is_emergency(&to_user);
         if self.draining && !urgent {
@@ -259,12 +279,14 @@ impl Switchboard {
         let (inbox_in, inbox) = mpsc::channel(CALL_INPUTS);
         self.shared.calls.insert(id, inbox_in.clone());
         self.shared.dialogs.insert(dialog, (id, inbox_in.clone()));
-        let call = Call::incoming(self.shared.new_leg(), self.shared.new_leg(), plan);
+        let call = Call::incoming(plan);
         let incoming = dial::Incoming {
             id,
             call,
             dialog,
+            from,
             from_user: from_user.clone(),
+            agent: agent.clone(),
             trunk: trunk.clone(),
             anonymous,
             headers,

@@ -103,6 +103,15 @@ impl Dialog {
         }
     }
 
+    /// Whether the peer's Contact names the same device as this URI: devices behind WebSockets make up user and host, and keep
+    /// them while they live (RFC 7118 section 5).
+    pub(crate) fn is_at(&self, contact: &str) -> bool {
+        let (Ok(own), Ok(other)) = (Uri::parse(&self.target), Uri::parse(contact)) else { return false };
+        own.user == other.user
+            && own.port == other.port
+            && own.host.to_string().eq_ignore_ascii_case(&other.host.to_string())
+    }
+
     /// The dialog was early before: requests have been numbered in it already.
     pub(crate) fn goes_on_from(&mut self, early: &Dialog) {
         self.local_cseq = self.local_cseq.max(early.local_cseq);

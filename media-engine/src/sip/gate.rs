@@ -15,8 +15,8 @@ use super::uri::UriError;
 /// Most Via values; beyond the default of Max-Forwards a request has gone in circles.
 pub const MAX_VIA: usize = 70;
 
-/// Extensions that a peer may put into Require (RFC 3262, RFC 4028, RFC 4488, RFC 3327, RFC 5626). Not served: replaces.
-pub const SUPPORTED_EXTENSIONS: &[&str] = &["100rel", "timer", "norefersub", "path", "outbound"];
+/// Extensions that a peer may put into Require (RFC 3262, RFC 4028, RFC 4488, RFC 3891, RFC 3327, RFC 5626).
+pub const SUPPORTED_EXTENSIONS: &[&str] = &["100rel", "timer", "norefersub", "replaces", "path", "outbound"];
 
 /// Why a message is not acted upon.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -24,6 +24,13 @@ pub enum WorkerCommand {
         /// Where its events go: bounded by the maker; what does not fit is dropped and counted.
         events: mpsc::Sender<WorkerEvent>,
     },
+    /// Tell the leg's events to somebody else from now on: another call has taken it over.
+    LegEvents {
+        /// The leg.
+        leg: LegId,
+        /// As in `LegOpen`.
+        events: mpsc::Sender<WorkerEvent>,
+    },
     /// The plain RTP leg's negotiated audio: the first answer or a re-INVITE's.
     RtpUpdate {
         /// The leg.

@@ -92,6 +92,12 @@ impl Pool {
             .clone()
     }
 
+    /// The worker of this index while it has room, else as [`Pool::place`].
+    pub fn place_at(&self, index: usize) -> Worker {
+        let has_room = |worker: &&Worker| worker.mailbox.expected_load() < FULL && !worker.mailbox.is_stopping();
+        self.workers.get(index).filter(has_room).cloned().unwrap_or_else(|| self.place())
+    }
+
     /// Every worker, in order.
     pub fn workers(&self) -> &[Worker] {
         &self.workers
@@ -175,5 +181,6 @@ mod tests {
         told([0.86, 0.84]);
         assert!(pool.has_room());
         assert_eq!(pool.place().index(), 1, "the one with room");
+        assert_eq!((pool.place_at(1).index(), pool.place_at(0).index()), (1, 1));
     }
 }

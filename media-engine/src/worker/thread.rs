@@ -353,6 +353,12 @@ impl Thread {
         }
         match command {
             WorkerCommand::LegOpen { leg, media, events } => self.open(leg, media, events, now),
+            WorkerCommand::LegEvents { leg, events } => {
+                let slot = self.switch.slot_of(leg);
+                if let Some(Some(place)) = slot.and_then(|slot| self.attached.get_mut(slot.index())) {
+                    place.events = events;
+                }
+            }
             WorkerCommand::RtpUpdate { leg, audio } => self.switch.rtp_update(leg, audio, now),
             // A reply whose asker is gone needs no reader.
             WorkerCommand::WebRtcAnswer { leg, sdp, reply } => {

@@ -148,7 +148,7 @@ async fn a_connection_of_ours_stays_while_a_call_needs_it_and_is_closed_when_idl
 }
 
 #[tokio::test]
-async fn a_peer_that_stops_answering_pings_is_closed_and_its_calls_end() {
+async fn a_peer_that_stops_answering_pings_is_closed_and_its_calls_go_on_by_another_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = format!("tcp:{}", listener.local_addr().unwrap());
     let (ping, pong) = (Duration::from_millis(100), Duration::from_millis(200));
@@ -165,7 +165,11 @@ async fn a_peer_that_stops_answering_pings_is_closed_and_its_calls_end() {
     }
     peer.answers_pings = false;
     peer.closed().await;
-    assert_eq!(stack.event().await, SipEvent::Ended { dialog, reason: Some("connection lost".into()) });
+    stack.handle.send(SipCommand::Bye { dialog, reason: None }).unwrap();
+    assert_eq!(stack.event().await, SipEvent::Ended { dialog, reason: None });
+    let mut again = Peer::new(listener.accept().await.unwrap().0);
+    let bye = again.message().await;
+    assert!(bye.starts_with("BYE "), "{bye}");
 }
 
 #[tokio::test]

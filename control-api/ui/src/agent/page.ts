@@ -49,6 +49,7 @@ class AgentPage {
         onLine: (line) => this.drawLine(line),
         onEnded: (text) => setText(this.view.message, text),
         onRinging: (what) => void this.sing(what),
+        onTakeBack: () => this.sound.open(),
       },
       this.view.remote,
     );
@@ -93,6 +94,7 @@ class AgentPage {
     window.addEventListener("beforeunload", (event) => {
       if (this.phone.line.phase !== "idle") event.preventDefault();
     });
+    window.addEventListener("online", () => this.phone.networkChanged());
     window.addEventListener("pagehide", () => this.phone.stop());
     // Back from the browser's cache: everything was closed.
     window.addEventListener("pageshow", (event) => {

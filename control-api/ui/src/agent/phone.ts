@@ -2,6 +2,9 @@
  * The SIP phone: JsSIP over WebSocket, one call at a time.
  *
  *   token ─▶ UA ─▶ registered ─▶ incoming | calling ─▶ active ─▶ idle
+ *
+ * A page that goes away in mid-call says nothing: the server lets the other side wait, and the page that is loaded next takes
+ * the call back. A connection that was lost is followed by an ICE restart over the new one.
  */
 import { UA, WebSocketInterface } from "jssip";
 import type { RTCSession } from "jssip/lib/RTCSession";
@@ -11,6 +14,7 @@ import { Latest } from "../latest.js";
 import { domainOf } from "../numbers.js";
 import { refreshDelay, type Token } from "../token.js";
 import { sipStatusText } from "../words.js";
+import { dialogOf, forget, keep, recall, replacing, type Kept, type Named } from "./kept.js";
 
 export type Registration = "connecting" | "registered" | "unregistered" | "failed";
 export type Phase = "idle" | "incoming" | "calling" | "active";
@@ -32,6 +36,8 @@ export interface PhoneEvents {
   /** A sentence about how the last call ended. */
   onEnded(text: string): void;
   onRinging(what: "ring" | "ringback" | "none"): void;
+  /** A microphone for the call that is taken back; nothing when there is none. */
+  onTakeBack(): Promise<MediaStream | undefined>;
 }
 
 export class Phone {
@@ -43,6 +49,8 @@ export class Phone {
   private readonly tokens = new Latest();
   private timer: ReturnType<typeof setTimeout> | undefined;
   private failures = 0;
+  /** The connection was lost while a call ran, or the network has changed: its media has to find a way anew. */
+  private astray = false;
 
   constructor(
     private readonly events: PhoneEvents,
@@ -66,11 +74,35 @@ export class Phone {
     await this.renew();
   }
 
-  /** The page goes away: the other side hears of it now, not when the media falls silent. */
+  /** The page goes away. A running call is kept for the next one; of any other the other side hears now. */
   stop(): void {
     clearTimeout(this.timer);
     this.tokens.cancel();
-    this.ua?.stop();
+    if (this.line.phase !== "active") this.ua?.stop();
+  }
+
+  /** The network may have changed. */
+  networkChanged(): void {
+    this.astray = this.line.phase === "active";
+    this.findWay();
+  }
+
+  /** Offers the running call's media by the paths that there are now. */
+  private findWay(): void {
+    const { session, ua } = this;
+    if (!this.astray || !session || this.line.phase !== "active" || !ua?.isConnected() || !ua.isRegistered()) return;
+    // Refused while another offer is under way: the next event tries again.
+    this.astray = !session.renegotiate({ rtcOfferConstraints: { iceRestart: true } });
+  }
+
+  /** Goes on with the call that the page before this one was in. */
+  private async takeBack(): Promise<void> {
+    if (this.line.phase !== "idle") return;
+    const kept = recall(sessionStorage);
+    if (!kept) return;
+    const microphone = await this.events.onTakeBack();
+    if (!microphone) return this.events.onEnded("The running call could not be taken back: there is no microphone.");
+    this.dial(this.token?.sip_uri ?? "", microphone, kept);
   }
 
   /** Fetches credentials and uses them; again before they expire, and after a refusal. */
@@ -126,8 +158,15 @@ export class Phone {
     };
     ua.on("connecting", () => tell("connecting", "Connecting"));
     ua.on("connected", () => tell("connecting", "Registering"));
-    ua.on("disconnected", () => tell("unregistered", "Connection lost, trying again"));
-    ua.on("registered", () => tell("registered", "Ready for calls"));
+    ua.on("disconnected", () => {
+      this.astray = this.line.phase === "active";
+      tell("unregistered", "Connection lost, trying again");
+    });
+    ua.on("registered", () => {
+      tell("registered", "Ready for calls");
+      this.findWay();
+      void this.takeBack();
+    });
     ua.on("unregistered", () => tell("unregistered", "Not registered"));
     ua.on("registrationFailed", (event) => {
       const status = event.response?.status_code ?? 0;
@@ -135,10 +174,10 @@ export class Phone {
       clearTimeout(this.timer);
       this.timer = setTimeout(() => void this.renew(), Math.min(30_000, 1000 * 2 ** this.failures++));
     });
-    ua.on("newRTCSession", ({ originator, session }: RTCSessionEvent) => {
+    ua.on("newRTCSession", ({ originator, session, request }: RTCSessionEvent) => {
       if (String(originator) !== "remote") return;
       if (this.line.phase !== "idle") return session.terminate({ status_code: 486 });
-      this.take(session);
+      this.take(session, () => dialogOf(request as unknown as Named, false));
       this.set({ ...IDLE, phase: "incoming", peer: peerOf(session) });
       this.events.onRinging("ring");
       session.on("peerconnection", ({ peerconnection }: { peerconnection: RTCPeerConnection }) => this.follow(peerconnection));
@@ -146,16 +185,17 @@ export class Phone {
     return ua;
   }
 
-  /** Calls `target`, a SIP URI. The stream is stopped when the call is over. */
-  dial(target: string, microphone: MediaStream): void {
+  /** Calls `target`, a SIP URI, or takes the place of a call. The stream is stopped when the call is over. */
+  dial(target: string, microphone: MediaStream, kept?: Kept): void {
     if (!this.ua || this.line.phase !== "idle") return microphone.getTracks().forEach((track) => track.stop());
     this.microphone = microphone;
     const session = this.ua.call(target, {
       ...this.media(),
+      extraHeaders: kept ? replacing(kept) : [],
       eventHandlers: { peerconnection: ({ peerconnection }: { peerconnection: RTCPeerConnection }) => this.follow(peerconnection) },
     });
-    this.take(session);
-    this.set({ ...IDLE, phase: "calling", peer: peerOf(session) });
+    this.take(session, (answer) => dialogOf(answer, true), kept?.since);
+    this.set({ ...IDLE, phase: "calling", peer: kept?.peer ?? peerOf(session) });
     session.on("progress", () => {
       // A track that already sounds (early media) brings the network's own tone.
       if (!this.remote.srcObject) this.events.onRinging("ringback");
@@ -206,7 +246,8 @@ export class Phone {
     return { mediaStream: this.microphone, pcConfig: { iceServers: this.token?.ice_servers ?? [] } };
   }
 
-  private take(session: RTCSession): void {
+  /** `dialog`: its names, from the message that accepted it; `since`: when it was answered first. */
+  private take(session: RTCSession, dialog: (accepted: Named) => Pick<Kept, "callId" | "serverTag" | "ownTag">, since?: number): void {
     this.session = session;
     const current = (): boolean => session === this.session;
     // JsSIP waits for the last ICE candidate; behind a VPN that takes seconds. The server has a public address and
@@ -216,10 +257,13 @@ export class Phone {
       if (!ready) event.ready();
       ready = true;
     });
-    session.on("accepted", () => {
+    session.on("accepted", (event: unknown) => {
       if (!current()) return;
       this.events.onRinging("none");
-      this.set({ ...this.line, phase: "active", since: Date.now() });
+      this.set({ ...this.line, phase: "active", since: since ?? Date.now() });
+      const { response } = event as { response?: Named };
+      const { peer, since: answered } = this.line;
+      keep(sessionStorage, { ...dialog(response ?? { call_id: "", from_tag: "", to_tag: "" }), peer, since: answered });
     });
     session.on("failed", ({ cause, message, originator }) => {
       if (!current()) return;
@@ -241,10 +285,15 @@ export class Phone {
       // Allowed: a call begins with a click.
       void this.remote.play().catch(() => undefined);
     });
+    connection.addEventListener("iceconnectionstatechange", () => {
+      if (connection === this.connection && connection.iceConnectionState === "disconnected") this.networkChanged();
+    });
   }
 
   private over(text: string): void {
     this.session = undefined;
+    this.astray = false;
+    forget(sessionStorage);
     this.microphone?.getTracks().forEach((track) => track.stop());
     this.microphone = undefined;
     this.remote.srcObject = null;

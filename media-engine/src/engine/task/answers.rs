@@ -15,7 +15,7 @@ use crate::sip::{DialogId, SipCommand};
 impl CallTask {
     /// Whether the sound that a leg sends before its answer can be heard: the other one is there, or can be.
     pub(super) fn can_hear_early(&self, side: Side) -> bool {
-        let other = self.leg(side.other());
+        let other = self.leg(self.call.partner(side));
         self.leg(side).takes_early_media() && (other.offer.is_some() || other.media().is_some())
     }
 
@@ -83,6 +83,9 @@ impl CallTask {
                 if !self.leg(side).awaits_answer {
                     self.tell_leg(side, LegState::Answered);
                 }
+                if side == Side::Third {
+                    self.pending.push_back(Input::Answered(side));
+                }
             }
             Err(error) => self.refuse_offer(side, dialog, &error),
         }
@@ -93,9 +96,10 @@ impl CallTask {
         if let Some(answer) = &self.leg(side).answer {
             return Ok(answer.clone());
         }
-        let prefer = self.leg(side.other()).audio.as_ref().map(|audio| audio.codec);
+        let partner = self.call.partner(side);
+        let prefer = self.leg(partner).audio.as_ref().map(|audio| audio.codec);
         let (shared, worker, media_in) = (self.shared.clone(), self.worker.clone(), self.media_in.clone());
-        let noise = self.leg(side.other()).has_noise();
+        let noise = self.leg(partner).has_noise();
         let leg = self.leg_mut(side);
         leg.noise = noise;
         let sdp = if leg.offer.is_some() {

@@ -105,6 +105,17 @@ impl Endpoint {
             self.legs.insert(id, leg);
             return;
         }
+        if let LegState::Talking(talking) = &leg.state
+            && leg.user.is_some()
+            && talking.closing.is_none()
+        {
+            if talking.dialog.flow.id == flow && !std::mem::replace(&mut leg.unreachable, true) {
+                self.unreachable.insert(id);
+                self.event(SipEvent::Unreachable { dialog: id });
+            }
+            self.legs.insert(id, leg);
+            return;
+        }
         let open = leg.is_open();
         match &mut leg.state {
             // A carrier's connections come and go; what is sent next opens another.
@@ -121,6 +132,32 @@ impl Endpoint {
         self.dismantle(leg, now);
         if open {
             self.event(SipEvent::Ended { dialog: id, reason: Some("connection lost".into()) });
+        }
+    }
+
+    /// A user has registered a contact by `flow`: dialogs of that device go on there.
+    pub(super) fn device_back(&mut self, user: &str, contact: &str, flow: &Flow) {
+        let unreachable: Vec<DialogId> = self.unreachable.iter().copied().collect();
+        for id in unreachable {
+            let Some(mut leg) = self.legs.remove(&id) else { continue };
+            if let LegState::Talking(talking) = &mut leg.state
+                && leg.user.as_deref() == Some(user)
+                && talking.dialog.is_at(contact)
+            {
+                talking.dialog.flow = *flow;
+                self.detach(&mut leg);
+                self.attach(&mut leg, flow);
+                self.reachable(&mut leg);
+            }
+            self.legs.insert(id, leg);
+        }
+    }
+
+    /// A leg has a connection again.
+    pub(super) fn reachable(&mut self, leg: &mut Leg) {
+        if std::mem::take(&mut leg.unreachable) {
+            self.unreachable.remove(&leg.id);
+            self.event(SipEvent::Reachable { dialog: leg.id });
         }
     }
 
@@ -151,6 +188,7 @@ impl Endpoint {
             self.wheel.cancel(key);
         }
         self.detach(&mut leg);
+        self.unreachable.remove(&leg.id);
         if let Some(trunk) = leg.trunk.take() {
             self.trunks[trunk.0].calls -= 1;
         }

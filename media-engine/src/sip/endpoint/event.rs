@@ -41,6 +41,9 @@ pub enum SipEvent {
         call_id: String,
         /// The offer; `None` when the caller wants ours.
         sdp: Option<String>,
+        /// The answered dialog whose place the caller wants (RFC 3891). It has shown that it knows that dialog; whether it
+        /// may have it is for the engine to say.
+        replaces: Option<DialogId>,
     },
     /// An outgoing call rings or has early media.
     Progress {
@@ -115,6 +118,8 @@ pub enum SipEvent {
         to: String,
         /// The dialog that the new call takes over at its target (attended transfer).
         replaces: Option<Replaces>,
+        /// That dialog, when it is an answered one of this endpoint.
+        replaced: Option<DialogId>,
         /// Referred-By as it came.
         referred_by: Option<String>,
     },
@@ -125,6 +130,17 @@ pub enum SipEvent {
         /// Final status of the call that the peer made, or of its refusal (405, 603); 408 when nobody answered, 491 while
         /// another REFER is in progress, 500 when the peer stopped telling.
         status: u16,
+    },
+    /// The connection of a user's device is gone in mid-call. The dialog goes on when the device comes back by another one; until
+    /// then nothing reaches it, and the engine says how long it is waited for.
+    Unreachable {
+        /// The dialog.
+        dialog: DialogId,
+    },
+    /// The device has come back: by a request within the dialog, or by registering its contact anew.
+    Reachable {
+        /// The dialog.
+        dialog: DialogId,
     },
     /// The dialog is over: BYE or CANCEL came, an ACK, a PRACK or a session's refresh never came, the flow was lost, or the
     /// engine ended it.
@@ -193,6 +209,8 @@ impl SipEvent {
             | SipEvent::Info { dialog, .. }
             | SipEvent::Referred { dialog, .. }
             | SipEvent::ReferResult { dialog, .. }
+            | SipEvent::Unreachable { dialog }
+            | SipEvent::Reachable { dialog }
             | SipEvent::Ended { dialog, .. } => Some(*dialog),
             SipEvent::Registered { .. }
             | SipEvent::RegistrationState { .. }

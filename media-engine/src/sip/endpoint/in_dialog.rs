@@ -85,6 +85,7 @@ impl Endpoint {
             self.detach(&mut leg);
             self.attach(&mut leg, flow);
         }
+        self.reachable(&mut leg);
         self.legs.insert(id, leg);
     }
 

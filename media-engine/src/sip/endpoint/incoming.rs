@@ -50,6 +50,10 @@ impl Endpoint {
             Ok(sdp) => sdp,
             Err(BadBody(status)) => return self.refuse(flow, invite, status, "body"),
         };
+        let replaces = match self.replaced(invite) {
+            Ok(replaces) => replaces,
+            Err((status, why)) => return self.refuse(flow, invite, status, why),
+        };
         let session = match self.session_proposal(invite) {
             Proposal::None => None,
             Proposal::Agreed(session) => Some(session),
@@ -81,6 +85,9 @@ impl Endpoint {
         let ringing =
             Ringing { invite: server, cseq, dialog, wants_offer, session, peer, until, reliable, peer_offer: None };
         let mut leg = Leg::new(id, LegState::Ringing(Box::new(ringing)));
+        if let Source::User(user) = &source {
+            leg.user = Some(user.as_str().into());
+        }
         self.attach(&mut leg, flow);
         if let Some(trunk) = trunk {
             self.belongs_to(&mut leg, trunk);
@@ -107,6 +114,7 @@ impl Endpoint {
             to_user,
             call_id,
             sdp,
+            replaces,
         });
     }
 

@@ -33,6 +33,10 @@ pub(super) struct Leg {
     pub(super) flows: Vec<FlowId>,
     /// The trunk whose call it is.
     pub(super) trunk: Option<TrunkIndex>,
+    /// The user whose device it is: one that may come back by another connection.
+    pub(super) user: Option<Box<str>>,
+    /// Its connection is gone, and it has not come back.
+    pub(super) unreachable: bool,
 }
 
 pub(super) enum LegState {
@@ -165,7 +169,17 @@ impl SessionTimer {
 
 impl Leg {
     pub(super) fn new(id: DialogId, state: LegState) -> Box<Leg> {
-        Box::new(Leg { id, state, timer: None, session_timer: None, offer_timer: None, flows: Vec::new(), trunk: None })
+        Box::new(Leg {
+            id,
+            state,
+            timer: None,
+            session_timer: None,
+            offer_timer: None,
+            flows: Vec::new(),
+            trunk: None,
+            user: None,
+            unreachable: false,
+        })
     }
 
     /// Whether the engine still knows this leg.

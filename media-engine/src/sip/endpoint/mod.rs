@@ -15,9 +15,9 @@
 //! - Every dialog that the engine has heard of ends with exactly one `Failed` or `Ended`.
 //! - Everything that outside messages make grow has a bound in [`Limits`].
 //!
-//! Not here: sockets, DNS and connections (`sip_io`), what a session description says (`sdp`), routes of numbers, calls that
-//! take over another dialog (Replaces in an INVITE is not served and not announced).
-//! Sources: RFC 3261, 3262, 3311, 3326, 3327, 3515, 3581, 4028, 4320, 4488, 5626, 6026, 7118.
+//! Not here: sockets, DNS and connections (`sip_io`), what a session description says (`sdp`), routes of numbers, who may
+//! take over whose dialog (RFC 3891; a call of ours that still rings is not given to anybody).
+//! Sources: RFC 3261, 3262, 3311, 3326, 3327, 3515, 3581, 3891, 4028, 4320, 4488, 5626, 6026, 7118.
 
 mod admission;
 mod again;
@@ -72,8 +72,8 @@ use crate::sip::wheel::{TimerKey, TimerWheel};
 
 /// Methods served, as told in Allow.
 const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY, REGISTER";
-/// Extensions served, as told in Supported (RFC 3262, RFC 4028, RFC 4488, RFC 3327, RFC 5626).
-const SUPPORTED: &str = "100rel, timer, norefersub, path, outbound";
+/// Extensions served, as told in Supported (RFC 3262, RFC 4028, RFC 4488, RFC 3891, RFC 3327, RFC 5626).
+const SUPPORTED: &str = "100rel, timer, norefersub, replaces, path, outbound";
 const SDP: &str = "application/sdp";
 
 /// A SIP user agent for many calls, users and trunks at once. Not a socket in sight: `sip_io` drives it.
@@ -89,6 +89,8 @@ pub struct Endpoint {
     tags: HashMap<Box<str>, TagOwner>,
     /// Legs by the connection they hang on; UDP listeners are not listed.
     attached: BTreeSet<(FlowId, DialogId)>,
+    /// Legs whose devices may come back by another connection.
+    unreachable: BTreeSet<DialogId>,
     wheel: TimerWheel<Timeout>,
     registrar: Registrar,
     registrations: Vec<registering::OwnRegistration>,
@@ -140,6 +142,7 @@ impl Endpoint {
             legs: HashMap::new(),
             tags: HashMap::new(),
             attached: BTreeSet::new(),
+            unreachable: BTreeSet::new(),
             wheel: TimerWheel::new(),
             nonces: None,
             scanners: scanners::Scanners::default(),
@@ -162,7 +165,8 @@ impl Endpoint {
         self.receive(flow, bytes, now);
     }
 
-    /// A connection is gone, or could not be opened: its registrations go, its dialogs end, and its requests fail with 503.
+    /// A connection is gone, or could not be opened: its registrations go, and its requests fail with 503. Its dialogs end, but
+    /// for answered ones of users' devices, which may come back.
     pub fn handle_flow_closed(&mut self, flow: FlowId, now: Instant) {
         self.listeners.retain(|listener| listener.id != flow);
         let range = (flow, DialogId(0))..=(flow, DialogId(u64::MAX));
@@ -252,7 +256,7 @@ impl Endpoint {
             server_transactions: self.tables.server_count(),
             client_transactions: self.tables.client_count(),
             dialogs: self.legs.len(),
-            index_entries: self.tables.key_count() + self.tags.len() + self.attached.len(),
+            index_entries: self.tables.key_count() + self.tags.len() + self.attached.len() + self.unreachable.len(),
             timers: self.wheel.len(),
             contacts: self.registrar.contact_count(),
             passwords: self.registrar.password_count(),

@@ -105,6 +105,9 @@ impl Endpoint {
             (Ok(goals), _) => goals,
         };
         let mut leg = Leg::new(id, LegState::Calling(Calling::default()));
+        if let Target::User(user) = target {
+            leg.user = Some(user.as_str().into());
+        }
         for goal in goals {
             let flow = goal.flow;
             let client = self.start_fork(&call, goal, now);

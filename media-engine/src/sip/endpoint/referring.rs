@@ -20,7 +20,7 @@ use super::incoming::joined;
 use super::legs::LegState;
 use super::status::phrase;
 use super::tables::ClientUser;
-use super::{ALLOW, Endpoint, SUPPORTED};
+use super::{ALLOW, Endpoint, SUPPORTED, TagOwner};
 use crate::sip::dialog::Dialog;
 use crate::sip::header::{Name, NameAddr};
 use crate::sip::message::{Message, Method, Start};
@@ -67,8 +67,39 @@ impl Endpoint {
         let response = response.header("Supported", SUPPORTED).header_opt("Refer-Sub", quiet.then_some("false"));
         self.answer(flow, refer, response, now);
         let referred_by = joined(refer, Name::ReferredBy);
-        self.event(SipEvent::Referred { dialog: id, refer: number, to, replaces, referred_by });
+        let replaced = replaces.as_ref().and_then(|replaces| match self.named(replaces) {
+            Named::Answered(dialog) => Some(dialog),
+            Named::Early | Named::Over | Named::Nobody => None,
+        });
+        self.event(SipEvent::Referred { dialog: id, refer: number, to, replaces, replaced, referred_by });
         self.notify(id, 100, phrase(100), now);
+    }
+
+    /// The dialog that an INVITE wants to take over; or the refusal that it deserves (RFC 3891 section 3).
+    pub(super) fn replaced(&self, invite: &Message<'_>) -> Result<Option<DialogId>, (u16, &'static str)> {
+        let mut values = invite.lines(Name::Replaces);
+        let Some(value) = values.next() else { return Ok(None) };
+        let replaces = values.next().is_none().then(|| Replaces::parse(value)).flatten();
+        let replaces = replaces.ok_or((400, "replaces"))?;
+        match self.named(&replaces) {
+            Named::Answered(_) if replaces.early_only => Err((486, "replaces_answered")),
+            Named::Answered(dialog) => Ok(Some(dialog)),
+            Named::Over => Err((603, "replaces_over")),
+            Named::Early | Named::Nobody => Err((481, "replaces_nobody")),
+        }
+    }
+
+    fn named(&self, replaces: &Replaces) -> Named {
+        let Some(TagOwner::Leg(id)) = self.tags.get(replaces.to_tag.as_str()) else { return Named::Nobody };
+        let Some(leg) = self.legs.get(id) else { return Named::Nobody };
+        let (dialog, named) = match &leg.state {
+            LegState::Ringing(ringing) => (&ringing.dialog, Named::Early),
+            LegState::Talking(talking) if talking.closing.is_some() => (&talking.dialog, Named::Over),
+            LegState::Talking(talking) => (&talking.dialog, Named::Answered(*id)),
+            LegState::Calling(_) => return Named::Nobody,
+        };
+        let is_it = *dialog.call_id == *replaces.call_id && *dialog.remote_tag == *replaces.from_tag;
+        if is_it { named } else { Named::Nobody }
     }
 
     /// The engine tells how the peer's REFER goes.
@@ -187,6 +218,16 @@ impl Endpoint {
             _ => {}
         }
     }
+}
+
+/// What a Replaces names.
+enum Named {
+    Answered(DialogId),
+    /// A call of the peer's that has no answer yet.
+    Early,
+    /// It is being hung up.
+    Over,
+    Nobody,
 }
 
 /// Whom a REFER means, and the dialog to be replaced there; or the refusal that it deserves.

@@ -64,6 +64,11 @@ impl Endpoint {
             return self.answer(flow, request, self.response(flow, request, 500), now);
         };
         let kept_flow = matches!(&change, Change::Contacts(list) if list.iter().any(|c| c.instance.is_some()));
+        if let Change::Contacts(contacts) = &change {
+            for contact in contacts.iter().filter(|contact| !contact.expires.is_zero()) {
+                self.device_back(&user, &contact.uri, flow);
+            }
+        }
         self.confirm_registration(flow, request, &user, outbound && kept_flow, now);
         if change != Change::Contacts(Vec::new()) {
             self.event(SipEvent::Registered { user, contacts });

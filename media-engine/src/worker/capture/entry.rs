@@ -244,6 +244,8 @@ pub(crate) enum AppText {
     Echo,
     Tone,
     Record,
+    Ringback,
+    Hold,
 }
 
 impl From<App> for AppText {
@@ -252,6 +254,8 @@ impl From<App> for AppText {
             App::Echo => AppText::Echo,
             App::Tone => AppText::Tone,
             App::Record => AppText::Record,
+            App::Ringback => AppText::Ringback,
+            App::Hold => AppText::Hold,
         }
     }
 }
@@ -262,6 +266,8 @@ impl From<AppText> for App {
             AppText::Echo => App::Echo,
             AppText::Tone => App::Tone,
             AppText::Record => App::Record,
+            AppText::Ringback => App::Ringback,
+            AppText::Hold => App::Hold,
         }
     }
 }
@@ -411,6 +417,7 @@ impl Entry {
             }
             WorkerCommand::LegClose { leg } => Entry::Close { leg: leg.0 },
             WorkerCommand::LegOpen { .. }
+            | WorkerCommand::LegEvents { .. }
             | WorkerCommand::Untap { .. }
             | WorkerCommand::WebRtcAnswer { .. }
             | WorkerCommand::WebRtcReoffer { .. }

@@ -153,6 +153,7 @@ impl Switch {
         let pcm = &mut self.scratch.pcm[..rate.samples_in_ms(20)];
         match source {
             Source::Tone => send.tone(pcm),
+            Source::Ringback | Source::Hold => send.waiting(source, pcm),
             Source::Silence => pcm.fill(0),
             Source::Mix => self.conferences.hear(leg.seat, pcm),
             Source::Leg(from) if from == leg.slot => send.fit(&leg.frame, pcm),

@@ -7,7 +7,7 @@ use codecs::cng::NoiseEncoder;
 use codecs::g711::{ALAW_TO_ULAW, ULAW_TO_ALAW};
 use codecs::opus::OpusSettings;
 use codecs::resample::Resampler;
-use codecs::tones::Sine;
+use codecs::tones::{Cadence, Sine};
 use codecs::{CodecError, Encoder};
 
 use super::align::{Align, Step};
@@ -129,6 +129,10 @@ pub(super) enum Source {
     /// The others of its conference.
     Mix,
     Tone,
+    /// Somebody else is being called.
+    Ringback,
+    /// Somebody will be back.
+    Hold,
     Silence,
 }
 
@@ -165,6 +169,8 @@ pub(super) struct Send {
     codec: Codec,
     resampler: Option<Resampler>,
     tone: Option<Sine>,
+    /// What it hears while it waits.
+    waiting: Option<(Source, Cadence)>,
     /// Samples that do not fill a packet yet. Room for a packet and a frame.
     pub(super) pending: Vec<i16>,
     /// What the background of a pause sounds like, and how many frames it has lasted.
@@ -574,7 +580,8 @@ impl Send {
     /// Sends what `encoder` makes, a `codec`; `room` samples may wait for their packet.
     pub(super) fn with_encoder(encoder: Box<dyn Encoder>, codec: Codec, room: usize) -> Send {
         let noise = NoiseEncoder::new(NOISE_ORDER);
-        Send { encoder, codec, resampler: None, tone: None, pending: Vec::with_capacity(room), noise, quiet: 0 }
+        let pending = Vec::with_capacity(room);
+        Send { encoder, codec, resampler: None, tone: None, waiting: None, pending, noise, quiet: 0 }
     }
 
     /// Rate of the frames that it takes.
@@ -605,6 +612,21 @@ impl Send {
     pub(super) fn tone(&mut self, pcm: &mut [i16]) {
         let rate = self.rate();
         self.tone.get_or_insert_with(|| Sine::new(rate, 1_000.0, -16.0)).fill(pcm);
+    }
+
+    /// Ring-back, or the sound of being on hold, from its beginning when the leg heard something else before.
+    pub(super) fn waiting(&mut self, source: Source, pcm: &mut [i16]) {
+        let rate = self.rate();
+        if self.waiting.as_ref().is_none_or(|(before, _)| *before != source) {
+            let cadence = match source {
+                Source::Ringback => Cadence::new(rate, 425.0, -20.0, 1_000, 5_000),
+                _ => Cadence::new(rate, 350.0, -30.0, 500, 2_500),
+            };
+            self.waiting = Some((source, cadence));
+        }
+        if let Some((_, cadence)) = &mut self.waiting {
+            cadence.fill(pcm);
+        }
     }
 
     /// What share of packets is lost, percent.

@@ -283,6 +283,11 @@ impl Switch {
         }
     }
 
+    /// Where a leg is.
+    pub fn slot_of(&self, id: LegId) -> Option<Slot> {
+        self.by_id.get(&id).copied()
+    }
+
     /// Any leg that is still there: for closing them all, one by one, so that the outbox can be emptied in between.
     pub fn any_leg(&self) -> Option<LegId> {
         self.by_id.keys().next().copied()

@@ -63,6 +63,8 @@ impl Switch {
             (Some(App::Echo), _) => Source::Leg(listener),
             (Some(App::Tone), _) => Source::Tone,
             (Some(App::Record), _) => Source::Silence,
+            (Some(App::Ringback), _) => Source::Ringback,
+            (Some(App::Hold), _) => Source::Hold,
             (None, _) if leg.seat.is_some() => Source::Mix,
             (None, peer) => peer.filter(|peer| !seated(peer)).map_or(Source::Silence, Source::Leg),
         };

@@ -377,7 +377,7 @@ fn a_call_fails_with_its_last_contact_and_a_decline_ends_it_for_all() {
 }
 
 #[test]
-fn a_browser_call_goes_by_its_socket_and_ends_with_it() {
+fn a_browser_call_goes_by_its_socket_and_outlives_it() {
     let mut bench = Bench::new();
     bench.register(&browser(7), "<sip:k1@x.invalid;transport=ws>");
     let (dialog, order) = call(Target::User("alice".into()));
@@ -389,13 +389,27 @@ fn a_browser_call_goes_by_its_socket_and_ends_with_it() {
     assert_eq!(bench.sent[0].0, browser(7));
     assert!(bench.only().starts_with("ACK sip:k1@x.invalid;transport=ws"));
     bench.close(&browser(7));
-    assert_eq!(
-        bench.events,
-        [
-            SipEvent::Ended { dialog, reason: Some("connection lost".into()) },
-            SipEvent::Registered { user: "alice".into(), contacts: 0 }
-        ]
-    );
+    let gone = |contacts| SipEvent::Registered { user: "alice".into(), contacts };
+    assert_eq!(bench.events, [SipEvent::Unreachable { dialog }, gone(0)]);
+    // Another device of the user is not this one.
+    bench.register(&browser(8), "<sip:k2@x.invalid;transport=ws>");
+    assert_eq!(bench.events, [gone(1)]);
+    bench.close(&browser(8));
+    bench.register(&browser(9), "<sip:k1@x.invalid;transport=ws;ob>");
+    assert_eq!(bench.events, [SipEvent::Reachable { dialog }, gone(1)]);
+    bench.command(SipCommand::Info { dialog, content_type: "a/b".into(), body: "c".into() });
+    assert_eq!(bench.sent[0].0, browser(9), "the dialog goes on over the new connection");
+    let info = bench.only().to_owned();
+    bench.receive(&browser(9), &respond(&info, 200, "b", ""));
+    bench.close(&browser(9));
+    assert_eq!(bench.events, [SipEvent::Unreachable { dialog }, gone(0)]);
+    // A request within the dialog tells as well where the device is now.
+    bench.receive(&browser(10), &from_callee(&sent, "UPDATE", 1, "b", OFFER));
+    assert_eq!(bench.events, [SipEvent::Reachable { dialog }, SipEvent::Reoffer { dialog, sdp: OFFER.into() }]);
+    bench.command(SipCommand::AcceptReinvite { dialog, sdp: ANSWER.into() });
+    bench.close(&browser(10));
+    bench.command(SipCommand::Bye { dialog, reason: None });
+    assert_eq!(bench.events, [SipEvent::Ended { dialog, reason: None }], "nobody is there to hear the BYE");
     bench.assert_rests();
 }
 

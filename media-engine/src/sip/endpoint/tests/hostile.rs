@@ -265,7 +265,9 @@ fn note(events: &[SipEvent], open: &mut Vec<DialogId>, ended: &mut Vec<DialogId>
             | SipEvent::ReinviteFailed { dialog, .. }
             | SipEvent::Info { dialog, .. }
             | SipEvent::Referred { dialog, .. }
-            | SipEvent::ReferResult { dialog, .. } => dialog,
+            | SipEvent::ReferResult { dialog, .. }
+            | SipEvent::Unreachable { dialog }
+            | SipEvent::Reachable { dialog } => dialog,
             SipEvent::Registered { .. }
             | SipEvent::Scanner { .. }
             | SipEvent::RegistrationState { .. }

@@ -25,6 +25,7 @@ fn a_peers_transfer_is_accepted_and_told_how_it_goes() {
         refer: ReferId(2),
         to: "sip:bob@example.com;user=phone".into(),
         replaces: Some(Replaces { call_id, to_tag, from_tag, early_only: false }),
+        replaced: None,
         referred_by: Some("<sip:alice@example.com>".into()),
     };
     assert_eq!(bench.events, [told]);
@@ -168,4 +169,65 @@ fn a_refused_transfer_of_ours_is_told() {
     assert_eq!(bench.events, [SipEvent::ReferResult { dialog, status: 416 }]);
     bench.wait(secs(40));
     bench.assert_rests();
+}
+
+/// An INVITE that wants the place of call 1.
+fn replacing(n: u32, value: &str) -> String {
+    invite(n).replacen("Max-Forwards", &format!("Require: replaces\r\nReplaces: {value}\r\nMax-Forwards"), 1)
+}
+
+#[test]
+fn a_call_that_names_an_answered_one_is_told_with_it() {
+    let mut bench = Bench::new();
+    let (dialog, tag) = bench.answered(1);
+    bench.receive(&trunk(), &replacing(2, &format!("call1;to-tag={tag};from-tag=far1")));
+    let [SipEvent::Incoming { dialog: new, replaces, .. }] = bench.events[..] else { panic!("{:?}", bench.events) };
+    assert_eq!(replaces, Some(dialog));
+    bench.command(SipCommand::Reject { dialog: new, status: 403, reason: None });
+    assert!(bench.only().starts_with("SIP/2.0 403"));
+}
+
+#[test]
+fn a_call_that_names_none_that_can_be_replaced_is_refused_without_the_engine() {
+    let mut bench = Bench::new();
+    let (dialog, tag) = bench.answered(1);
+    bench.receive(&trunk(), &invite(3));
+    let SipEvent::Incoming { dialog: early, .. } = bench.events[0] else { panic!("{:?}", bench.events) };
+    bench.command(SipCommand::Progress { dialog: early, status: 180, sdp: None });
+    let early = tag_of(bench.only());
+    let refused = |bench: &mut Bench, n, value: &str, status: &str| {
+        bench.receive(&trunk(), &replacing(n, value));
+        assert!(bench.only().starts_with(&format!("SIP/2.0 {status} ")), "{value}: {}", bench.only());
+        assert!(bench.events.is_empty(), "{value}: {:?}", bench.events);
+    };
+    for (n, (value, status)) in [
+        (format!("call1;to-tag={tag}"), "400"),
+        (format!("call1;to-tag={tag};from-tag=far1\r\nReplaces: call1;to-tag={tag};from-tag=far1"), "400"),
+        (format!("call2;to-tag={tag};from-tag=far1"), "481"),
+        (format!("call1;to-tag={tag};from-tag=far2"), "481"),
+        (format!("call1;to-tag=far1;from-tag={tag}"), "481"),
+        (format!("call3;to-tag={early};from-tag=far3"), "481"),
+        (format!("call1;to-tag={tag};from-tag=far1;early-only"), "486"),
+    ]
+    .iter()
+    .enumerate()
+    {
+        refused(&mut bench, 10 + n as u32, value, status);
+    }
+    bench.command(SipCommand::Bye { dialog, reason: None });
+    refused(&mut bench, 20, &format!("call1;to-tag={tag};from-tag=far1"), "481");
+}
+
+#[test]
+fn a_transfer_to_a_call_of_this_endpoint_names_its_dialog() {
+    let mut bench = Bench::new();
+    let (_, tag) = bench.answered(1);
+    bench.receive(&trunk(), &invite(2));
+    let SipEvent::Incoming { dialog: other, .. } = bench.events[0] else { panic!("{:?}", bench.events) };
+    bench.command(SipCommand::Accept { dialog: other, sdp: ANSWER.into() });
+    let other_tag = tag_of(bench.only());
+    bench.receive(&trunk(), &in_dialog(2, "ACK", 1, &other_tag, ""));
+    let to = format!("<sip:bob@example.com?Replaces=call2%3Bto-tag%3D{other_tag}%3Bfrom-tag%3Dfar2>");
+    bench.receive(&trunk(), &refer(2, &tag, &to, ""));
+    assert!(matches!(bench.events[..], [SipEvent::Referred { replaced: Some(found), .. }] if found == other));
 }

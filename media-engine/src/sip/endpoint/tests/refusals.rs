@@ -48,7 +48,7 @@ fn requests_that_are_not_served_are_refused_each_in_its_way() {
         ("INVITE", "CANCEL", 481),
         ("INVITE", "CONJURE", 501),
         ("Max-Forwards: 70", "Max-Forwards: 0", 483),
-        ("Max-Forwards", "Require: replaces\r\nMax-Forwards", 420),
+        ("Max-Forwards", "Require: join\r\nMax-Forwards", 420),
         ("application/sdp", "text/plain", 415),
         ("Content-Type", "Content-Encoding: gzip\r\nContent-Type", 415),
         ("To: <sip:+15550100@192.0.2.1>", "To: <sip:+15550100@192.0.2.1>;tag=unknown", 481),
@@ -61,7 +61,7 @@ fn requests_that_are_not_served_are_refused_each_in_its_way() {
         match status {
             405 | 501 => assert_eq!(header(bench.only(), Name::Allow).as_deref(), Some(ALLOW)),
             415 => assert_eq!(header(bench.only(), Name::Accept).as_deref(), Some("application/sdp")),
-            420 => assert_eq!(header(bench.only(), Name::Unsupported).as_deref(), Some("replaces")),
+            420 => assert_eq!(header(bench.only(), Name::Unsupported).as_deref(), Some("join")),
             _ => {}
         }
     }

@@ -1,0 +1,55 @@
+//! Which worker the calls of a user are on: a transfer that merges two of them needs both on one.
+//!
+//! Invariant: an entry lives as long as a leg of the user. Not here: trunks, whose calls are spread over all workers.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+
+use crate::sip::Source;
+use crate::worker::Worker;
+
+/// Workers by user, and how many legs keep the entry.
+#[derive(Debug, Default)]
+pub(super) struct Homes(DashMap<String, (usize, usize)>);
+
+impl Homes {
+    /// Index of the worker that a user's calls are on.
+    pub(super) fn of(&self, user: &str) -> Option<usize> {
+        self.0.get(user).map(|home| home.0)
+    }
+
+    /// A leg of `owner` is on this worker. The first one says where further calls go.
+    pub(super) fn claim(homes: &Arc<Homes>, owner: Source, worker: &Worker) -> Claim {
+        if let Source::User(user) = &owner {
+            homes.0.entry(user.clone()).or_insert((worker.index(), 0)).1 += 1;
+        }
+        Claim { owner, homes: homes.clone() }
+    }
+}
+
+/// Whose a leg is.
+#[derive(Debug)]
+pub(super) struct Claim {
+    owner: Source,
+    homes: Arc<Homes>,
+}
+
+impl Claim {
+    pub(super) fn owner(&self) -> &Source {
+        &self.owner
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let Source::User(user) = &self.owner else { return };
+        if let Entry::Occupied(mut home) = self.homes.0.entry(user.clone()) {
+            home.get_mut().1 = home.get().1.saturating_sub(1);
+            if home.get().1 == 0 {
+                home.remove();
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! A call's end: what it promises is there when it is told.
+
+use std::time::Duration;
+
+use super::{CallTask, TaskInput};
+use crate::call::Side;
+use crate::engine::event::{CallStatus, EventKind, LegState, RecordingState};
+use crate::engine::{Shared, consumers};
+use crate::error::HangupCause;
+use crate::net::clock;
+use crate::sip::{DialogId, SipCommand};
+use crate::units::CallId;
+use crate::worker::{WorkerCommand, WorkerEvent, WorkerEventKind};
+
+/// How long the worker may take to close legs.
+const CLOSING: Duration = Duration::from_millis(500);
+
+impl CallTask {
+    /// Closes media, seals the recording, tells the last words, then the end: what the end promises is there.
+    pub(super) async fn finish(mut self) {
+        let ended_at = clock::system_now();
+        self.turn_away();
+        if let Some(translation) = self.translation.take() {
+            for words in translation.stop().await {
+                self.shared.tell(Some(self.id), EventKind::Translation(words));
+            }
+        }
+        self.close_media().await;
+        if let Some(recording) = self.recording.take() {
+            let recorded = consumers::finish(recording).await;
+            let state = recorded.interrupted.map_or(RecordingState::Finished, RecordingState::Interrupted);
+            self.tell_recording(state, recorded.duration_ms);
+        }
+        for leg in [&self.first, &self.second, &self.third] {
+            if let Some(dialog) = leg.dialog {
+                self.shared.dialogs.remove(&dialog);
+                self.tell_leg_of(leg, LegState::Ended);
+            }
+        }
+        // What listened here to media that is another call's now has ended.
+        for (leg, _) in std::mem::take(&mut self.given) {
+            self.media_command(WorkerCommand::Untap { leg });
+        }
+        let (cause, answered) = self.over.take().unwrap_or((HangupCause::Internal, false));
+        tracing::info!(call = %self.id, cause = cause.as_str(), answered, "call over");
+        let status = if answered { CallStatus::Ended } else { CallStatus::Failed };
+        self.shared.tell_at(ended_at, Some(self.id), EventKind::CallStatus { status, cause: Some(cause) });
+    }
+
+    /// Refuses those who still wanted something of this call; whoever asked for a leg hears by the loss of its question.
+    fn turn_away(&mut self) {
+        self.inbox.close();
+        while let Ok(input) = self.inbox.try_recv() {
+            if let TaskInput::Replace(replacement) = input {
+                let dialog = replacement.dialog;
+                self.shared.dialogs.remove(&dialog);
+                self.sip(SipCommand::Reject { dialog, status: 481, reason: None });
+            }
+        }
+    }
+
+    async fn close_media(&mut self) {
+        let closing: usize = self.closing.iter().map(|leg| leg.open).sum();
+        let legs = [Side::First, Side::Second, Side::Third];
+        let worker = self.worker.clone();
+        let mut open = closing + legs.map(|side| self.leg_mut(side).close_media(&worker)).iter().sum::<usize>();
+        let deadline = tokio::time::Instant::now() + CLOSING;
+        while open > 0 {
+            match tokio::time::timeout_at(deadline, self.media.recv()).await {
+                Ok(Some(event)) => {
+                    if let Some((_, media)) = self.given.iter().find(|(leg, _)| *leg == event.leg) {
+                        // Told before the worker knew whose it is now.
+                        if media.try_send(event).is_err() {
+                            metrics::counter!("call_inputs_dropped_total").increment(1);
+                        }
+                        continue;
+                    }
+                    let WorkerEvent { leg, kind: WorkerEventKind::Closed(quality) } = event else { continue };
+                    open -= 1;
+                    match self.side_of_media(leg) {
+                        Some(side) => self.tell_quality(side, quality),
+                        None => self.on_media_of_the_gone(WorkerEvent { leg, kind: WorkerEventKind::Closed(quality) }),
+                    }
+                }
+                Ok(None) | Err(_) => {
+                    tracing::error!(call = %self.id, legs = open, "the worker did not report its legs closed");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Ends the dialogs of a call whose task panicked; its media, ports and files went with the task.
+pub(in crate::engine) fn clear_after_panic(shared: &Shared, id: CallId) {
+    let dialogs: Vec<DialogId> =
+        shared.dialogs.iter().filter(|entry| entry.value().0 == id).map(|entry| *entry.key()).collect();
+    for dialog in dialogs {
+        shared.dialogs.remove(&dialog);
+        for command in [
+            SipCommand::Reject { dialog, status: 500, reason: None },
+            SipCommand::Cancel { dialog },
+            SipCommand::Bye { dialog, reason: None },
+        ] {
+            if shared.sip.send(command).is_err() {
+                tracing::error!(call = %id, "the SIP stack is overloaded: a dialog was left to its timers");
+            }
+        }
+    }
+    let cause = Some(HangupCause::Internal);
+    shared.tell(Some(id), EventKind::CallStatus { status: CallStatus::Failed, cause });
+}

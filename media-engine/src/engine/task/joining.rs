@@ -1,0 +1,57 @@
+//! Who hears whom: legs that are joined, and legs that wait.
+
+use super::CallTask;
+use crate::call::{Input, Side, WaitingSound};
+use crate::config::App;
+use crate::engine::leg::Leg;
+use crate::worker::WorkerCommand;
+
+impl CallTask {
+    pub(super) fn join(&mut self) {
+        for side in [Side::First, Side::Second] {
+            self.end_wait(side);
+        }
+        if let (Some(a), Some(b)) = (self.first.media(), self.second.media()) {
+            self.media_command(WorkerCommand::Bridge { a, b });
+        }
+    }
+
+    /// Lets a leg hear the third one, which has not answered.
+    pub(super) fn join_with_third(&mut self, side: Side) {
+        self.end_wait(side);
+        if let (Some(a), Some(b)) = (self.leg(side).media(), self.third.media()) {
+            self.media_command(WorkerCommand::Bridge { a, b });
+        }
+    }
+
+    /// Parts a leg from the other one and lets it hear that it waits.
+    pub(super) fn wait(&mut self, side: Side, sound: WaitingSound) {
+        let app = match sound {
+            WaitingSound::Ringback => App::Ringback,
+            WaitingSound::Hold => App::Hold,
+        };
+        self.leg_mut(side).waits = true;
+        if let Some(leg) = self.leg(side).media() {
+            self.media_command(WorkerCommand::Unbridge { leg });
+            self.media_command(WorkerCommand::App { leg, app: Some(app) });
+        }
+    }
+
+    fn end_wait(&mut self, side: Side) {
+        if std::mem::take(&mut self.leg_mut(side).waits)
+            && let Some(leg) = self.leg(side).media()
+        {
+            self.media_command(WorkerCommand::App { leg, app: None });
+        }
+    }
+
+    /// A leg without a connection and without sound is lost until one of them is back.
+    pub(super) async fn judge_loss(&mut self, side: Side) {
+        let Leg { unreachable, silent, .. } = *self.leg(side);
+        if unreachable && silent {
+            self.transition(Input::Lost(side)).await;
+        } else if self.leg(side).media().is_some() && !silent {
+            self.transition(Input::Back(side)).await;
+        }
+    }
+}

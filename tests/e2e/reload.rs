@@ -1,0 +1,152 @@
+//! An agent's page in mid-call: loaded anew, and without its connection. The call goes on.
+
+use std::time::{Duration, Instant};
+
+use codecs::SampleRate;
+use media_engine::party::Noticed;
+use media_engine::sdp::Codec;
+use serde_json::{Value, json};
+use tests::browser::Browser;
+use tests::ears::FarEnd;
+use tests::sound;
+use tests::tandem::{Setup, Tandem};
+
+const HERTZ: f32 = 440.0;
+const DBFS: f32 = -12.0;
+const CUSTOMER_HZ: f32 = 700.0;
+/// What who waits for a lost leg hears.
+const HOLD_HZ: f32 = 350.0;
+/// Opus is not a measuring instrument.
+const TOLERANCE_DB: f32 = 1.5;
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The promise.
+const BACK: Duration = Duration::from_secs(5);
+
+struct Scene {
+    tandem: Tandem,
+    browser: Browser,
+    far: FarEnd,
+}
+
+impl Scene {
+    /// A customer talks with a page.
+    async fn open() -> Scene {
+        let tandem = Tandem::start(&Setup::default()).await;
+        let account = tandem.agent("Home", "anna").await;
+        let mut browser = Browser::launch(HERTZ, DBFS).await;
+        browser.sign_in(&tandem.http, &account).await;
+        let mut far = FarEnd::start(tandem.sip(), vec![Codec::Pcmu]).await;
+        far.party.call("+34910000001", "+15550001").expect("a call placed");
+        browser.line_becomes("incoming", PATIENCE).await;
+        browser.click("#answer").await;
+        far.until(PATIENCE, |noticed| *noticed == Noticed::Answered).await;
+        browser.line_becomes("active", PATIENCE).await;
+        let mut scene = Scene { tandem, browser, far };
+        scene.sound_flows_both_ways().await;
+        scene
+    }
+
+    async fn sound_flows_both_ways(&mut self) {
+        let (rate, heard) = self.far.hear_samples(1.0, 1.0).await;
+        sound::assert_tone("the browser's tone at the customer", &heard, rate, HERTZ, DBFS, TOLERANCE_DB);
+        self.browser.click("#mute").await;
+        self.browser.attribute("#mute", "aria-pressed", "true", PATIENCE).await;
+        let tone = sound::tone(SampleRate::HZ_8000, CUSTOMER_HZ, DBFS, 4.0);
+        self.far.party.say(1, SampleRate::HZ_8000, &tone).expect("a clip to say");
+        let page = self.browser.hear(1.0).await;
+        sound::assert_tone("the customer's tone", &page, SampleRate::HZ_48000, CUSTOMER_HZ, DBFS, TOLERANCE_DB);
+        self.browser.click("#mute").await;
+        self.browser.attribute("#mute", "aria-pressed", "false", PATIENCE).await;
+    }
+
+    /// What the customer hears from now on, until it is the page's tone again for 200 ms: how long that took, and how much of
+    /// the time before the hold sound was heard.
+    async fn until_the_page_is_back(&mut self, since: Instant) -> (Duration, Duration) {
+        let mut reader = self.far.party.heard().expect("a tap");
+        let mut look = tokio::time::interval(Duration::from_millis(20));
+        let (mut tones, mut held, mut gone) = (0, Duration::ZERO, false);
+        while since.elapsed() < 3 * BACK {
+            look.tick().await;
+            while let Some(item) = reader.pop() {
+                let samples = item.frame.samples();
+                let level = |hertz| codecs::tones::goertzel_dbfs(samples, item.frame.rate, hertz);
+                let there = level(HERTZ) > DBFS - 6.0;
+                gone |= !there;
+                tones = if there && gone { tones + 1 } else { 0 };
+                // Ours leaks into its neighbour's window.
+                if level(HOLD_HZ) > (level(HERTZ) + 6.0).max(-36.0) {
+                    held += Duration::from_millis(20);
+                }
+                if tones == 10 {
+                    return (since.elapsed(), held);
+                }
+            }
+        }
+        panic!("the page was not heard again within {:?}; the hold sound was for {held:?}", 3 * BACK);
+    }
+
+    async fn hang_up(mut self) {
+        self.browser.click("#hangup").await;
+        self.far.until(PATIENCE, |noticed| *noticed == Noticed::Over).await;
+        self.browser.line_becomes("idle", PATIENCE).await;
+        for gauge in ["calls_running", "tandem_media_legs", "sip_dialogs"] {
+            self.tandem.becomes_zero(gauge, PATIENCE).await;
+        }
+        self.far.party.stop().await;
+        self.browser.close().await;
+        self.tandem.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_is_loaded_anew_has_its_call_back_within_5_s_while_the_customer_hears_a_sign_of_life() {
+    let mut scene = Scene::open().await;
+    let shown = scene.browser.text("#call-peer").await;
+    let begun = Instant::now();
+    scene.browser.reload().await;
+    let (took, held) = scene.until_the_page_is_back(begun).await;
+    println!("the call was back {took:?} after the reload; hold sound for {held:?}");
+    assert!(took <= BACK, "the call was back after {took:?}");
+    assert!(held >= Duration::from_millis(100), "the customer heard a sign of life for {held:?} only");
+    scene.browser.line_becomes("active", PATIENCE).await;
+    assert_eq!(scene.browser.text("#call-peer").await, shown, "the page says again who is there");
+    scene.sound_flows_both_ways().await;
+    scene.hang_up().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_outlives_its_page_s_connection_and_goes_on_over_the_next_one() {
+    let mut scene = Scene::open().await;
+    let dropped = scene.browser.call("dropSockets", Value::Null).await;
+    assert_eq!(dropped, json!(1), "the page had one WebSocket");
+    // Nothing is to be heard of it: the sound never went by there.
+    let (rate, heard) = scene.far.hear_samples(0.0, 2.0).await;
+    sound::assert_tone("the browser's tone meanwhile", &heard, rate, HERTZ, DBFS, TOLERANCE_DB);
+    scene.browser.attribute("#registration-state", "data-state", "registered", BACK).await;
+    assert_eq!(scene.browser.call("openSockets", Value::Null).await, json!(1));
+    scene.sound_flows_both_ways().await;
+    // The server's own requests find the page by its new connection.
+    scene.far.party.hang_up();
+    scene.browser.line_becomes("idle", PATIENCE).await;
+    for gauge in ["calls_running", "tandem_media_legs", "sip_dialogs"] {
+        scene.tandem.becomes_zero(gauge, PATIENCE).await;
+    }
+    scene.far.party.stop().await;
+    scene.browser.close().await;
+    scene.tandem.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_does_not_come_back_ends_its_call_after_a_while() {
+    let mut scene = Scene::open().await;
+    let begun = Instant::now();
+    scene.browser.close().await;
+    scene.far.until(Duration::from_secs(40), |noticed| *noticed == Noticed::Over).await;
+    let took = begun.elapsed();
+    println!("the customer was hung up {took:?} after the page was gone");
+    assert!(took >= Duration::from_secs(10), "the page had {took:?} to come back");
+    scene.tandem.becomes_zero("tandem_media_legs", PATIENCE).await;
+    scene.tandem.becomes_zero("sip_dialogs", Duration::from_secs(40)).await;
+    scene.far.party.stop().await;
+    scene.tandem.stop().await;
+}

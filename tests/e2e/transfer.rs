@@ -1,0 +1,310 @@
+//! Calls that parties transfer: blind, attended, while held; and legs that another device takes over.
+//!
+//! ```text
+//! customer (trunk, 127.0.0.2) ── Tandem ── anna, ben (registered, 127.0.0.1)
+//! ```
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tests::api::{Api, SentEvent};
+use tests::baresip::Baresip;
+use tests::desk::{Desk, LEVEL_DBFS, Line};
+use tests::ports;
+use tests::sound;
+use tests::tandem::{Holdings, Setup, Tandem};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const CUSTOMER_HZ: f32 = 440.0;
+const ANNA_HZ: f32 = 600.0;
+const BEN_HZ: f32 = 800.0;
+/// What who waits hears while somebody else is called.
+const RINGBACK_HZ: f32 = 425.0;
+
+/// A server with two agents and a customer.
+struct Office {
+    tandem: Tandem,
+    api: Api,
+    before: Holdings,
+    anna: Desk,
+    ben: Desk,
+    customer: Desk,
+}
+
+impl Office {
+    async fn open() -> Office {
+        let carrier = SocketAddr::from(([127, 0, 0, 2], ports::free()));
+        let tandem = Tandem::start(&Setup {
+            trunks: vec![("carrier", vec![carrier.to_string()])],
+            routes: vec![("+*", "trunk:carrier"), ("ben", "agent:ben"), ("100", "agent:anna")],
+            further: "[dial]\nallow = [\"+1555\"]\n",
+            ..Setup::default()
+        })
+        .await;
+        let api = tandem.api("acme").await;
+        let anna = phone(&tandem, "anna").await;
+        let ben = phone(&tandem, "ben").await;
+        let customer = Desk::start_at(carrier, tandem.sip(), "+15550142").await;
+        let before = tandem.holdings().await;
+        Office { tandem, api, before, anna, ben, customer }
+    }
+
+    /// The customer calls, anna answers, and both hear each other.
+    async fn talk(&mut self) -> (Line, Line) {
+        let (customer, anna) = tokio::join!(self.customer.call("100", CUSTOMER_HZ, "", PATIENCE), async {
+            let invite = self.anna.rings(PATIENCE).await;
+            self.anna.answer(&invite, ANNA_HZ, PATIENCE).await
+        });
+        let (mut customer, mut anna) = (customer.expect("anna answered"), anna);
+        hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
+        (customer, anna)
+    }
+
+    fn sip_uri(&self, user: &str) -> String {
+        format!("sip:{user}@{}", self.tandem.sip())
+    }
+
+    /// Everything is given back, and every call has ended once.
+    async fn close(self, causes: &[&str]) {
+        self.tandem.gives_back(&self.before, Duration::from_secs(10)).await;
+        let calls = self.api.get("/api/calls").await;
+        let mut ended: Vec<String> = Vec::new();
+        for call in calls["calls"].as_array().expect("a list of calls") {
+            assert_eq!(call["status"], "ended", "{call}");
+            ended.push(call["cause"].as_str().expect("a cause").to_owned());
+            let shown = self.api.get(&format!("/api/calls/{}", call["id"].as_str().expect("an id"))).await;
+            let legs = shown["legs"].as_array().expect("legs");
+            assert!(legs.iter().all(|leg| leg["state"] == "ended"), "{shown:#}");
+        }
+        ended.sort();
+        assert_eq!(ended, causes);
+        self.tandem.stop().await;
+    }
+}
+
+/// A registered phone of an agent.
+async fn phone(tandem: &Tandem, name: &str) -> Desk {
+    let account = tandem.agent("acme", name).await;
+    let session = Api::sign_in(&tandem.http, &account.email, &account.password).await;
+    device(tandem, name, &session.get("/api/webrtc/token").await).await
+}
+
+async fn device(tandem: &Tandem, name: &str, token: &Value) -> Desk {
+    let mut desk = Desk::start("127.0.0.1", tandem.sip(), name).await;
+    assert_eq!(token["username"], name, "{token}");
+    desk.register(token["password"].as_str().expect("a password"), PATIENCE).await;
+    desk
+}
+
+async fn hear_each_other((a, a_hz): (&mut Line, f32), (b, b_hz): (&mut Line, f32)) {
+    let (what_a, what_b) = (format!("{a_hz} Hz hears"), format!("{b_hz} Hz hears"));
+    tokio::join!(a.sound.hears_tone(&what_a, b_hz, PATIENCE), b.sound.hears_tone(&what_b, a_hz, PATIENCE));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blind_transfer_joins_the_customer_with_another_agent_and_hangs_the_first_one_up() {
+    let mut office = Office::open().await;
+    let (mut customer, mut anna) = office.talk().await;
+    let mut events = office.api.events("/api/events", None).await;
+    office.anna.refer(&mut anna, &office.sip_uri("ben"), None, PATIENCE).await;
+    let invite = office.ben.rings(PATIENCE).await;
+    assert!(invite.contains("\r\nFrom: <sip:+15550142@"), "ben sees who will talk to him: {invite}");
+    customer.sound.until_tone(RINGBACK_HZ, PATIENCE).await;
+    let mut ben = office.ben.answer(&invite, BEN_HZ, PATIENCE).await;
+    hear_each_other((&mut customer, CUSTOMER_HZ), (&mut ben, BEN_HZ)).await;
+    assert_eq!(office.anna.notified(&anna, PATIENCE).await, [100, 180, 200]);
+    office.anna.is_hung_up(&anna, PATIENCE).await;
+    for stage in ["started", "done"] {
+        let is_it = |event: &SentEvent| (event.name == "call.transfer").then(|| event.data.clone());
+        let told = events.until("call.transfer", PATIENCE, is_it).await;
+        assert_eq!((&told["stage"], &told["role"]), (&json!(stage), &json!("agent")), "{told}");
+    }
+
+    let call = office.api.call_becomes("bridged", PATIENCE).await;
+    let shown = office.api.get(&format!("/api/calls/{}", call["id"].as_str().expect("an id"))).await;
+    let mut legs: Vec<(String, String, String)> = shown["legs"].as_array().expect("legs").iter().map(leg_of).collect();
+    legs.sort();
+    let leg = |peer: &str, role: &str, state: &str| (peer.to_owned(), role.to_owned(), state.to_owned());
+    assert_eq!(
+        legs,
+        [leg("+15550142", "customer", "answered"), leg("anna", "agent", "ended"), leg("ben", "agent", "answered")]
+    );
+    office.ben.hang_up(&mut ben, PATIENCE).await;
+    office.customer.is_hung_up(&customer, PATIENCE).await;
+    office.close(&["normal"]).await;
+}
+
+fn leg_of(leg: &Value) -> (String, String, String) {
+    let text = |key: &str| leg[key].as_str().expect("text").to_owned();
+    (text("peer"), text("role"), text("state"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_customer_who_is_held_is_transferred_to_a_number_by_an_agent_who_hangs_up_at_once() {
+    let mut office = Office::open().await;
+    let (mut customer, mut anna) = office.talk().await;
+    office.anna.redirect(&mut anna, "sendonly", PATIENCE).await;
+    // The carrier's other number: the customer's own phone takes a second call.
+    office.anna.refer(&mut anna, &office.sip_uri("+15550199"), None, PATIENCE).await;
+    let invite = office.customer.rings(PATIENCE).await;
+    assert!(invite.starts_with("INVITE sip:+15550199@"), "{invite}");
+    office.anna.hang_up(&mut anna, PATIENCE).await;
+    customer.sound.until_tone(RINGBACK_HZ, PATIENCE).await;
+    let mut other = office.customer.answer(&invite, BEN_HZ, PATIENCE).await;
+    hear_each_other((&mut customer, CUSTOMER_HZ), (&mut other, BEN_HZ)).await;
+    office.customer.hang_up(&mut customer, PATIENCE).await;
+    office.customer.is_hung_up(&other, PATIENCE).await;
+    office.close(&["normal"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_a_transfer_fails_the_status_is_told_and_both_talk_on() {
+    let mut office = Office::open().await;
+    let (mut customer, mut anna) = office.talk().await;
+    office.anna.refer(&mut anna, &office.sip_uri("ben"), None, PATIENCE).await;
+    let invite = office.ben.rings(PATIENCE).await;
+    office.ben.refuse(&invite, 486).await;
+    assert_eq!(office.anna.notified(&anna, PATIENCE).await, [100, 180, 486]);
+    hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
+    // Neither a premium number nor one that no list names; and nobody of that name.
+    for (to, status) in [("+19005551234", 403), ("+34911222333", 403)] {
+        office.anna.refer(&mut anna, &office.sip_uri(to), None, PATIENCE).await;
+        assert_eq!(office.anna.notified(&anna, PATIENCE).await, [100, status], "{to}");
+    }
+    hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
+    office.customer.hang_up(&mut customer, PATIENCE).await;
+    office.anna.is_hung_up(&anna, PATIENCE).await;
+    office.close(&["normal"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trunk_s_party_transfers_to_agents_and_dials_nobody_outside() {
+    let mut office = Office::open().await;
+    let (mut customer, mut anna) = office.talk().await;
+    for to in [office.sip_uri("+15550199"), "sip:+15550199@192.0.2.7".into(), "sip:eve@192.0.2.7".into()] {
+        office.customer.refer(&mut customer, &to, None, PATIENCE).await;
+        assert_eq!(office.customer.notified(&customer, PATIENCE).await, [100, 403], "{to}");
+    }
+    hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
+    office.customer.refer(&mut customer, &office.sip_uri("ben"), None, PATIENCE).await;
+    let invite = office.ben.rings(PATIENCE).await;
+    let mut ben = office.ben.answer(&invite, BEN_HZ, PATIENCE).await;
+    hear_each_other((&mut anna, ANNA_HZ), (&mut ben, BEN_HZ)).await;
+    office.customer.is_hung_up(&customer, PATIENCE).await;
+    office.anna.hang_up(&mut anna, PATIENCE).await;
+    office.ben.is_hung_up(&ben, PATIENCE).await;
+    office.close(&["normal"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_attended_transfer_merges_two_calls_and_the_recording_goes_on_with_the_one_that_is_left() {
+    let mut office = Office::open().await;
+    office.api.voice_config(json!({ "record": true })).await;
+    let (mut customer, mut anna) = office.talk().await;
+    office.anna.redirect(&mut anna, "sendonly", PATIENCE).await;
+    let kept = office.api.call_becomes("bridged", PATIENCE).await["id"].as_str().expect("an id").to_owned();
+    let (consults, ben) = tokio::join!(office.anna.call("ben", ANNA_HZ, "", PATIENCE), async {
+        let invite = office.ben.rings(PATIENCE).await;
+        office.ben.answer(&invite, BEN_HZ, PATIENCE).await
+    });
+    let (mut consults, mut ben) = (consults.expect("ben answered"), ben);
+    hear_each_other((&mut consults, ANNA_HZ), (&mut ben, BEN_HZ)).await;
+
+    office.anna.refer(&mut anna, &office.sip_uri("ben"), Some(&consults), PATIENCE).await;
+    assert_eq!(office.anna.notified(&anna, PATIENCE).await, [100, 200]);
+    hear_each_other((&mut customer, CUSTOMER_HZ), (&mut ben, BEN_HZ)).await;
+    office.anna.is_hung_up(&consults, PATIENCE).await;
+    office.anna.is_hung_up(&anna, PATIENCE).await;
+    let calls = office.api.get("/api/calls").await;
+    let status = |id: &str| {
+        let mut calls = calls["calls"].as_array().expect("a list").iter();
+        calls.find(|call| (call["id"] == id) == (id == kept)).map(|call| call["status"].clone())
+    };
+    assert_eq!(status(&kept), Some(json!("bridged")));
+    // The merged call is still one that its party can transfer or end.
+    office.ben.hang_up(&mut ben, PATIENCE).await;
+    office.customer.is_hung_up(&customer, PATIENCE).await;
+
+    let shown = office.api.get(&format!("/api/calls/{kept}")).await;
+    let path = office.tandem.data().join("recordings").join(format!("{kept}.wav"));
+    let (rate, channels) = sound::read_wav(&path).unwrap_or_else(|error| panic!("{error}: {shown:#}"));
+    // Customer left, agent right: first anna, then ben, who talked at least a second each.
+    let loud = |channel: usize, hertz: f32| {
+        let stretches = channels[channel].chunks_exact(rate.samples_in_ms(100));
+        stretches.filter(|stretch| sound::find(stretch, rate, hertz).tone_dbfs > LEVEL_DBFS - 3.0).count()
+    };
+    for (channel, hertz) in [(0, CUSTOMER_HZ), (1, ANNA_HZ), (1, BEN_HZ)] {
+        assert!(loud(channel, hertz) >= 8, "{hertz} Hz in channel {channel} for {} × 100 ms", loud(channel, hertz));
+    }
+    office.close(&["normal", "transferred"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_one_s_own_calls_can_be_merged() {
+    let mut office = Office::open().await;
+    let (mut customer, mut anna) = office.talk().await;
+    let (second, ben) = tokio::join!(office.customer.call("ben", CUSTOMER_HZ, "", PATIENCE), async {
+        let invite = office.ben.rings(PATIENCE).await;
+        office.ben.answer(&invite, BEN_HZ, PATIENCE).await
+    });
+    let (mut second, mut ben) = (second.expect("ben answered"), ben);
+    office.anna.refer(&mut anna, &office.sip_uri("ben"), Some(&ben), PATIENCE).await;
+    assert_eq!(office.anna.notified(&anna, PATIENCE).await, [100, 403], "that call is ben's");
+    tokio::join!(
+        hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)),
+        hear_each_other((&mut second, CUSTOMER_HZ), (&mut ben, BEN_HZ))
+    );
+    office.anna.hang_up(&mut anna, PATIENCE).await;
+    office.ben.hang_up(&mut ben, PATIENCE).await;
+    office.close(&["normal", "normal"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_device_of_the_same_agent_takes_the_call_over_and_nobody_else_s_does() {
+    let mut office = Office::open().await;
+    let (mut customer, anna) = office.talk().await;
+    let replaces = format!("Require: replaces\r\nReplaces: {}\r\n", anna.replaces());
+    let theirs = office.ben.call("100", BEN_HZ, &replaces, PATIENCE).await;
+    assert_eq!(theirs.err(), Some(403), "anna's call is not ben's");
+    let unknown = replaces.replace("from-tag=", "from-tag=x");
+    assert_eq!(office.ben.call("100", BEN_HZ, &unknown, PATIENCE).await.err(), Some(481));
+
+    let mut other = second_device(&office, "anna").await;
+    let mut taken = other.call("100", BEN_HZ, &replaces, PATIENCE).await.expect("anna's other device is let in");
+    hear_each_other((&mut customer, CUSTOMER_HZ), (&mut taken, BEN_HZ)).await;
+    office.anna.is_hung_up(&anna, PATIENCE).await;
+    other.hang_up(&mut taken, PATIENCE).await;
+    office.customer.is_hung_up(&customer, PATIENCE).await;
+    office.close(&["normal"]).await;
+}
+
+/// A second phone of an agent, with the password of the first.
+async fn second_device(office: &Office, name: &str) -> Desk {
+    let mut desk = Desk::start("127.0.0.1", office.tandem.sip(), name).await;
+    desk.register(office.anna.password().expect("anna is registered"), PATIENCE).await;
+    desk
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn baresip_transfers_its_call_and_the_agents_hear_each_other() {
+    let tandem = Tandem::start(&Setup { routes: vec![("*", "agent:anna")], ..Setup::default() }).await;
+    let (mut anna, mut ben) = (phone(&tandem, "anna").await, phone(&tandem, "ben").await);
+    let before = tandem.holdings().await;
+    let mut baresip = Baresip::start("PCMU", CUSTOMER_HZ as u32).await;
+    let uri = format!("sip:100@{}", tandem.sip());
+    let ((), mut first) = tokio::join!(baresip.dial(&uri, PATIENCE), async {
+        let invite = anna.rings(PATIENCE).await;
+        anna.answer(&invite, ANNA_HZ, PATIENCE).await
+    });
+    first.sound.until_tone(CUSTOMER_HZ, PATIENCE).await;
+    baresip.transfer(&format!("sip:ben@{}", tandem.sip()));
+    let invite = ben.rings(PATIENCE).await;
+    let mut second = ben.answer(&invite, BEN_HZ, PATIENCE).await;
+    hear_each_other((&mut first, ANNA_HZ), (&mut second, BEN_HZ)).await;
+    anna.hang_up(&mut first, PATIENCE).await;
+    ben.is_hung_up(&second, PATIENCE).await;
+    baresip.stop().await;
+    tandem.gives_back(&before, Duration::from_secs(10)).await;
+    tandem.stop().await;
+}

@@ -1,0 +1,511 @@
+//! A desk phone with several lines: whole SIP messages over UDP, PCMU with a tone of its own on every line.
+//!
+//! ```text
+//! socket ─▶ task: answers BYE, NOTIFY and OPTIONS, drops copies ─▶ next(…)
+//! line: dialog + Sound (task: says its tone every 20 ms, keeps what it hears)
+//! ```
+//!
+//! Not here: anything that has to be fast, or that a server should be believed in.
+
+use std::collections::{HashSet, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use codecs::SampleRate;
+use codecs::g711::{ulaw_decode, ulaw_encode};
+use media_engine::sip::digest::{self, Challenge};
+use media_engine::sip::write::response_to;
+use media_engine::sip::{Message, Method, Name, Start};
+use tokio::net::UdpSocket;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+use crate::sound;
+
+/// How loud every line speaks.
+pub const LEVEL_DBFS: f32 = -12.0;
+const RATE: SampleRate = SampleRate::HZ_8000;
+/// Samples of 20 ms.
+const FRAME: usize = 160;
+
+/// A phone.
+pub struct Desk {
+    user: String,
+    password: Option<String>,
+    server: SocketAddr,
+    own: SocketAddr,
+    socket: Arc<UdpSocket>,
+    messages: mpsc::UnboundedReceiver<String>,
+    /// Messages that came before anybody wanted them.
+    backlog: VecDeque<String>,
+    ears: JoinHandle<()>,
+    requests: u32,
+}
+
+/// One call of a phone.
+pub struct Line {
+    call_id: String,
+    /// From and To of our requests.
+    local: String,
+    remote: String,
+    target: String,
+    cseq: u32,
+    invite_cseq: u32,
+    version: u32,
+    /// What it says and hears.
+    pub sound: Sound,
+}
+
+/// What a line says and hears.
+pub struct Sound {
+    port: u16,
+    to: watch::Sender<Option<SocketAddr>>,
+    heard: mpsc::UnboundedReceiver<Vec<i16>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Sound {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        self.ears.abort();
+    }
+}
+
+impl Sound {
+    async fn start(address: IpAddr, hertz: f32) -> Sound {
+        let socket = UdpSocket::bind((address, 0)).await.expect("a socket for sound");
+        let port = socket.local_addr().expect("its address").port();
+        let (to, target) = watch::channel(None);
+        let (heard_in, heard) = mpsc::unbounded_channel();
+        let task = tokio::spawn(async move {
+            let tone: Vec<u8> = sound::tone(RATE, hertz, LEVEL_DBFS, 1.0).into_iter().map(ulaw_encode).collect();
+            let mut pace = tokio::time::interval(Duration::from_millis(20));
+            let mut buffer = [0; 2048];
+            let mut n: u16 = 0;
+            loop {
+                tokio::select! {
+                    _ = pace.tick() => {
+                        let to: Option<SocketAddr> = *target.borrow();
+                        let Some(to) = to else { continue };
+                        let mut packet = vec![0x80, 0];
+                        packet.extend(n.to_be_bytes());
+                        packet.extend((u32::from(n) * FRAME as u32).to_be_bytes());
+                        packet.extend(u32::from(port).to_be_bytes());
+                        // A tone of whole periods a second goes on without a seam.
+                        let at = usize::from(n) * FRAME % tone.len();
+                        packet.extend(&tone[at..at + FRAME]);
+                        n = n.wrapping_add(1);
+                        // A port that was closed meanwhile.
+                        let _ = socket.send_to(&packet, to).await;
+                    }
+                    received = socket.recv(&mut buffer) => {
+                        let Ok(length) = received else { continue };
+                        if length > 12 && buffer[1] & 0x7f == 0 {
+                            let samples = buffer[12..length].iter().map(|&code| ulaw_decode(code)).collect();
+                            if heard_in.send(samples).is_err() {
+                                return;
+                            }
+                        }
+                    }
+                }
+            }
+        });
+        Sound { port, to, heard, task }
+    }
+
+    /// The next `seconds` of what comes, from now on.
+    pub async fn hears(&mut self, seconds: f32, deadline: Duration) -> Vec<i16> {
+        while self.heard.try_recv().is_ok() {}
+        let wanted = (seconds * RATE.hz() as f32) as usize;
+        let until = Instant::now() + deadline;
+        let mut heard = Vec::with_capacity(wanted + FRAME);
+        while heard.len() < wanted {
+            match timeout_at(until, self.heard.recv()).await {
+                Ok(Some(samples)) => heard.extend(samples),
+                _ => panic!("only {} of {wanted} samples came within {deadline:?}", heard.len()),
+            }
+        }
+        heard
+    }
+
+    /// Waits until a tone is heard for 200 ms on end.
+    pub async fn until_tone(&mut self, hertz: f32, deadline: Duration) {
+        let until = Instant::now() + deadline;
+        let mut heard: VecDeque<i16> = VecDeque::new();
+        while self.heard.try_recv().is_ok() {}
+        loop {
+            let Ok(Some(samples)) = timeout_at(until, self.heard.recv()).await else {
+                panic!("no {hertz} Hz within {deadline:?}: {:?}", sound::find(heard.make_contiguous(), RATE, hertz));
+            };
+            heard.extend(samples);
+            while heard.len() > 10 * FRAME {
+                heard.pop_front();
+            }
+            let found = sound::find(heard.make_contiguous(), RATE, hertz);
+            if heard.len() == 10 * FRAME && found.tone_dbfs > -40.0 && found.total_dbfs - found.tone_dbfs < 1.5 {
+                return;
+            }
+        }
+    }
+
+    /// Asserts that the other end's tone of `hertz`, and nothing else, is heard for a second.
+    pub async fn hears_tone(&mut self, what: &str, hertz: f32, deadline: Duration) {
+        self.until_tone(hertz, deadline).await;
+        let heard = self.hears(1.0, deadline).await;
+        sound::assert_tone(what, &heard, RATE, hertz, LEVEL_DBFS, 1.0);
+    }
+}
+
+impl Line {
+    /// The value of a Replaces header that names this call, as the server knows it.
+    pub fn replaces(&self) -> String {
+        let tag = |address: &str| address.rsplit_once(";tag=").expect("a tag").1.to_owned();
+        format!("{};to-tag={};from-tag={}", self.call_id, tag(&self.remote), tag(&self.local))
+    }
+
+    fn sdp(&self, address: IpAddr, direction: &str) -> String {
+        sdp(address, self.sound.port, self.version, direction)
+    }
+}
+
+fn sdp(address: IpAddr, port: u16, version: u32, direction: &str) -> String {
+    format!(
+        "v=0\r\no=- {port} {version} IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\n\
+         m=audio {port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na={direction}\r\n"
+    )
+}
+
+/// Where a session description wants its sound.
+fn sound_of(message: &str) -> Option<SocketAddr> {
+    let value = |start: &str| message.lines().find_map(|line| line.strip_prefix(start));
+    let address: IpAddr = value("c=IN IP4 ")?.trim().parse().ok()?;
+    Some(SocketAddr::new(address, value("m=audio ")?.split(' ').next()?.parse().ok()?))
+}
+
+fn header(text: &str, name: Name) -> String {
+    Message::parse(text.as_bytes()).expect("a SIP message").header(name).unwrap_or_default().to_owned()
+}
+
+fn is_request(text: &str, method: &str) -> bool {
+    text.starts_with(&format!("{method} "))
+}
+
+fn status_of(text: &str) -> Option<u16> {
+    text.strip_prefix("SIP/2.0 ")?.get(..3)?.parse().ok()
+}
+
+fn escaped(value: &str) -> String {
+    value.replace('%', "%25").replace('@', "%40").replace(';', "%3B").replace('=', "%3D").replace(':', "%3A")
+}
+
+impl Desk {
+    /// A phone of `user` on `address`.
+    pub async fn start(address: &str, server: SocketAddr, user: &str) -> Desk {
+        let ip: IpAddr = address.parse().expect("an address");
+        Desk::start_at(SocketAddr::new(ip, 0), server, user).await
+    }
+
+    /// The same on a known port.
+    pub async fn start_at(own: SocketAddr, server: SocketAddr, user: &str) -> Desk {
+        let socket = Arc::new(UdpSocket::bind(own).await.expect("a socket for signalling"));
+        let own = socket.local_addr().expect("its address");
+        let (heard, messages) = mpsc::unbounded_channel();
+        let ears = tokio::spawn(listen(socket.clone(), own, heard));
+        let (password, backlog) = (None, VecDeque::new());
+        Desk { user: user.into(), password, server, own, socket, messages, backlog, ears, requests: 0 }
+    }
+
+    /// Where it is reached.
+    pub fn address(&self) -> SocketAddr {
+        self.own
+    }
+
+    /// Registers with a password, which further calls are made with too.
+    pub async fn register(&mut self, password: &str, deadline: Duration) {
+        self.password = Some(password.into());
+        let call_id = self.fresh("register");
+        let address = format!("<sip:{}@{}>", self.user, self.server);
+        let (from, extra) = (format!("{address};tag=reg"), "Expires: 600\r\n");
+        let uri = format!("sip:{}", self.server);
+        let answer = self.ask("REGISTER", &uri, (&from, &address), &call_id, 1, extra, "", deadline).await;
+        assert_eq!(status_of(&answer.0), Some(200), "{}", answer.0);
+    }
+
+    /// What it registered with.
+    pub fn password(&self) -> Option<&str> {
+        self.password.as_deref()
+    }
+
+    /// Calls, and waits for the answer; `extra`: header lines. `Err`: the final status.
+    pub async fn call(&mut self, to: &str, hertz: f32, extra: &str, deadline: Duration) -> Result<Line, u16> {
+        let call_id = self.fresh("call");
+        let sound = Sound::start(self.own.ip(), hertz).await;
+        let offer = sdp(self.own.ip(), sound.port, 1, "sendrecv");
+        let local = format!("<sip:{}@{}>;tag={}", self.user, self.own, self.requests);
+        let uri = format!("sip:{to}@{}", self.server);
+        let remote = format!("<{uri}>");
+        let (answer, cseq) = self.ask("INVITE", &uri, (&local, &remote), &call_id, 1, extra, &offer, deadline).await;
+        match status_of(&answer) {
+            Some(200) => {}
+            status => return Err(status.expect("an answer")),
+        }
+        let _ = sound.to.send(sound_of(&answer));
+        let contact = header(&answer, Name::Contact);
+        let target = contact.trim_matches(['<', '>']).to_owned();
+        let remote = header(&answer, Name::To);
+        let mut line = Line { call_id, local, remote, target, cseq, invite_cseq: cseq, version: 1, sound };
+        self.acknowledge(&mut line).await;
+        Ok(line)
+    }
+
+    /// Waits for a call, and lets it ring; returns the INVITE.
+    pub async fn rings(&mut self, deadline: Duration) -> String {
+        let invite = self.next("INVITE", deadline, |text| is_request(text, "INVITE")).await;
+        self.respond(&invite, 180, "").await;
+        invite
+    }
+
+    /// Answers a call that rings.
+    pub async fn answer(&mut self, invite: &str, hertz: f32, deadline: Duration) -> Line {
+        let sound = Sound::start(self.own.ip(), hertz).await;
+        let answer = sdp(self.own.ip(), sound.port, 1, "sendrecv");
+        self.respond(invite, 200, &answer).await;
+        let _ = sound.to.send(sound_of(invite));
+        let call_id = header(invite, Name::CallId);
+        let acknowledged = |text: &str| is_request(text, "ACK") && text.contains(&call_id);
+        self.next("ACK", deadline, acknowledged).await;
+        let contact = header(invite, Name::Contact);
+        let target = contact.trim_matches(['<', '>']).to_owned();
+        let local = format!("{};tag={}", header(invite, Name::To), self.tag());
+        let remote = header(invite, Name::From);
+        Line { call_id, local, remote, target, cseq: 0, invite_cseq: 0, version: 1, sound }
+    }
+
+    /// Refuses a call that rings.
+    pub async fn refuse(&mut self, invite: &str, status: u16) {
+        self.respond(invite, status, "").await;
+    }
+
+    /// Offers a changed direction, such as `sendonly`, and waits for the answer.
+    pub async fn redirect(&mut self, line: &mut Line, direction: &str, deadline: Duration) {
+        line.version += 1;
+        let offer = line.sdp(self.own.ip(), direction);
+        let answer = self.within(line, "INVITE", "", &offer, deadline).await;
+        assert_eq!(status_of(&answer), Some(200), "{answer}");
+        line.invite_cseq = line.cseq;
+        let _ = line.sound.to.send(sound_of(&answer).filter(|_| direction.starts_with("send")));
+        self.acknowledge(line).await;
+    }
+
+    /// Asks the server to call somebody in its place, and waits until that is accepted. `replaces`: a line there.
+    pub async fn refer(&mut self, line: &mut Line, to: &str, replaces: Option<&Line>, deadline: Duration) {
+        let to = match replaces {
+            Some(other) => format!("<{to}?Replaces={}>", escaped(&other.replaces())),
+            None => format!("<{to}>"),
+        };
+        let answer = self.within(line, "REFER", &format!("Refer-To: {to}\r\n"), "", deadline).await;
+        assert_eq!(status_of(&answer), Some(202), "{answer}");
+    }
+
+    /// The statuses that are notified of a line's REFER, up to the final one.
+    pub async fn notified(&mut self, line: &Line, deadline: Duration) -> Vec<u16> {
+        let mut statuses = Vec::new();
+        while statuses.last().is_none_or(|&status| status < 200) {
+            let of_line = |text: &str| is_request(text, "NOTIFY") && text.contains(&line.call_id);
+            let notify = self.next("NOTIFY", deadline, of_line).await;
+            let fragment = notify.split("\r\n\r\n").nth(1).and_then(status_of);
+            statuses.push(fragment.unwrap_or_else(|| panic!("no status in {notify}")));
+        }
+        statuses
+    }
+
+    /// Waits until the server hangs a line up.
+    pub async fn is_hung_up(&mut self, line: &Line, deadline: Duration) {
+        let of_line = |text: &str| is_request(text, "BYE") && text.contains(&line.call_id);
+        self.next("BYE", deadline, of_line).await;
+    }
+
+    /// Hangs up.
+    pub async fn hang_up(&mut self, line: &mut Line, deadline: Duration) {
+        let answer = self.within(line, "BYE", "", "", deadline).await;
+        assert_eq!(status_of(&answer), Some(200), "{answer}");
+    }
+
+    async fn acknowledge(&mut self, line: &mut Line) {
+        let ack =
+            self.request("ACK", &line.target, (&line.local, &line.remote), &line.call_id, line.invite_cseq, "", "");
+        self.send(&ack).await;
+    }
+
+    /// A request in a line's dialog, and its final answer.
+    async fn within(&mut self, line: &mut Line, method: &str, extra: &str, body: &str, deadline: Duration) -> String {
+        let addresses = (line.local.clone(), line.remote.clone());
+        let (target, call_id) = (line.target.clone(), line.call_id.clone());
+        let (local, remote) = (addresses.0.as_str(), addresses.1.as_str());
+        let next = line.cseq + 1;
+        let (answer, cseq) = self.ask(method, &target, (local, remote), &call_id, next, extra, body, deadline).await;
+        line.cseq = cseq;
+        answer
+    }
+
+    /// Sends a request, again with the password when it is asked for; the final answer and the number that it was for.
+    #[allow(clippy::too_many_arguments)]
+    async fn ask(
+        &mut self,
+        method: &str,
+        uri: &str,
+        addresses: (&str, &str),
+        call_id: &str,
+        cseq: u32,
+        extra: &str,
+        body: &str,
+        deadline: Duration,
+    ) -> (String, u32) {
+        let request = self.request(method, uri, addresses, call_id, cseq, extra, body);
+        let answer = self.exchange(&request, deadline).await;
+        let (Some(401 | 407), Some(password)) = (status_of(&answer), self.password.clone()) else {
+            return (answer, cseq);
+        };
+        if method == "INVITE" {
+            self.acknowledge_refusal(&request, &answer).await;
+        }
+        let message = Message::parse(answer.as_bytes()).expect("a SIP message");
+        let mut challenges = message.lines(Name::WwwAuthenticate).chain(message.lines(Name::ProxyAuthenticate));
+        let challenge = challenges.find_map(|line| Challenge::parse(line).ok()).expect("a challenge");
+        let name = if status_of(&answer) == Some(401) { "Authorization" } else { "Proxy-Authorization" };
+        let credentials = digest::answer(&challenge, &self.user, &password, method, uri, "cnonce", 1);
+        let extra = format!("{extra}{name}: {credentials}\r\n");
+        let request = self.request(method, uri, addresses, call_id, cseq + 1, &extra, body);
+        let answer = self.exchange(&request, deadline).await;
+        if method == "INVITE" && status_of(&answer).is_some_and(|status| status >= 300) {
+            self.acknowledge_refusal(&request, &answer).await;
+        }
+        (answer, cseq + 1)
+    }
+
+    /// ACK of a final answer that is no success: in the INVITE's transaction.
+    async fn acknowledge_refusal(&mut self, invite: &str, answer: &str) {
+        let line = |name| header(invite, name);
+        let ack = format!(
+            "ACK {} SIP/2.0\r\nVia: {}\r\nMax-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {} ACK\r\n\
+             Content-Length: 0\r\n\r\n",
+            invite.split(' ').nth(1).unwrap_or_default(),
+            line(Name::Via),
+            line(Name::From),
+            header(answer, Name::To),
+            line(Name::CallId),
+            line(Name::CSeq).split(' ').next().unwrap_or_default(),
+        );
+        self.send(&ack).await;
+    }
+
+    async fn exchange(&mut self, request: &str, deadline: Duration) -> String {
+        self.send(request).await;
+        let (call_id, cseq) = (header(request, Name::CallId), header(request, Name::CSeq));
+        let is_final = |text: &str| {
+            status_of(text).is_some_and(|status| status >= 200)
+                && header(text, Name::CallId) == call_id
+                && header(text, Name::CSeq) == cseq
+        };
+        self.next("an answer", deadline, is_final).await
+    }
+
+    /// The next message that is wanted, whatever else comes before.
+    async fn next(&mut self, what: &str, deadline: Duration, wanted: impl Fn(&str) -> bool) -> String {
+        if let Some(at) = self.backlog.iter().position(|text| wanted(text)) {
+            return self.backlog.remove(at).expect("it was found there");
+        }
+        let until = Instant::now() + deadline;
+        loop {
+            match timeout_at(until, self.messages.recv()).await {
+                Ok(Some(text)) if wanted(&text) => return text,
+                Ok(Some(text)) => self.backlog.push_back(text),
+                _ => {
+                    let came: Vec<&str> = self.backlog.iter().filter_map(|text| text.lines().next()).collect();
+                    panic!("{}: no {what} came within {deadline:?}, but {came:?}", self.user);
+                }
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn request(
+        &mut self,
+        method: &str,
+        uri: &str,
+        (from, to): (&str, &str),
+        call_id: &str,
+        cseq: u32,
+        extra: &str,
+        body: &str,
+    ) -> String {
+        self.requests += 1;
+        let (own, branch) = (self.own, self.requests);
+        let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+        format!(
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bK{}-{branch};rport\r\nMax-Forwards: 70\r\n\
+             From: {from}\r\nTo: {to}\r\nCall-ID: {call_id}\r\nCSeq: {cseq} {method}\r\n\
+             Contact: <sip:{}@{own}>\r\n{extra}{kind}Content-Length: {}\r\n\r\n{body}",
+            own.port(),
+            self.user,
+            body.len()
+        )
+    }
+
+    async fn respond(&self, request: &str, status: u16, body: &str) {
+        let bytes = response(request, status, &self.tag(), self.own, body);
+        self.socket.send_to(&bytes, self.server).await.expect("a datagram sent on loopback");
+    }
+
+    async fn send(&self, text: &str) {
+        self.socket.send_to(text.as_bytes(), self.server).await.expect("a datagram sent on loopback");
+    }
+
+    fn tag(&self) -> String {
+        format!("desk{}", self.own.port())
+    }
+
+    fn fresh(&mut self, what: &str) -> String {
+        self.requests += 1;
+        format!("{what}{}-{}", self.requests, self.own)
+    }
+}
+
+fn response(request: &str, status: u16, tag: &str, own: SocketAddr, body: &str) -> Vec<u8> {
+    let request = Message::parse(request.as_bytes()).expect("a SIP message");
+    let response =
+        response_to(&request, None, status, "Said", Some(tag)).header("Contact", format!("<sip:desk@{own}>"));
+    if body.is_empty() { response.build() } else { response.body("application/sdp", body).build() }
+}
+
+/// Takes every message once, and answers what every phone answers.
+async fn listen(socket: Arc<UdpSocket>, own: SocketAddr, heard: mpsc::UnboundedSender<String>) {
+    let mut seen = HashSet::new();
+    let mut buffer = vec![0; 65_536];
+    while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+        let Ok(text) = String::from_utf8(buffer[..length].to_vec()) else { continue };
+        let Ok(message) = Message::parse(text.as_bytes()) else { continue };
+        if let Start::Request { method, .. } = message.start() {
+            if matches!(method, Method::Bye | Method::Notify | Method::Options) {
+                let tag = format!("desk{}", own.port());
+                let bytes = response(&text, 200, &tag, own, "");
+                // A server that has ended.
+                let _ = socket.send_to(&bytes, from).await;
+            }
+            let via = message.header(Name::Via).unwrap_or_default();
+            if !seen.insert(format!("{method:?} {via}")) {
+                continue;
+            }
+        }
+        if heard.send(text).is_err() {
+            return;
+        }
+    }
+}
