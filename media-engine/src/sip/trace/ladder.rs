@@ -66,8 +66,8 @@ pub struct TraceStep {
 }
 
 impl CallTrace {
-    /// Lays out what was kept. `now` and `wall` are the same moment.
-    pub(crate) fn new(call: CallId, legs: Vec<TracedLeg>, now: Instant, wall: SystemTime) -> CallTrace {
+    /// Lays out what was kept of `call`. `now` and `wall` are the same moment.
+    pub fn new(call: CallId, legs: Vec<TracedLeg>, now: Instant, wall: SystemTime) -> CallTrace {
         let parties = legs.iter().map(|leg| TraceParty {
             leg: leg.label.leg,
             role: leg.label.role,

@@ -110,7 +110,7 @@ pub struct TraceCensus {
 
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Kept {
+struct Kept {
     /// In the order of all messages.
     number: u64,
     at: Instant,
@@ -151,9 +151,9 @@ impl Conversation {
     }
 }
 
-/// One leg of a call, as it is handed out.
+/// One leg of a call, as it was kept: [`CallTrace::new`] makes a ladder of them.
 #[derive(Clone, Debug)]
-pub(crate) struct TracedLeg {
+pub struct TracedLeg {
     label: TraceLabel,
     messages: Vec<Kept>,
     dropped: u64,
@@ -265,7 +265,7 @@ impl Trace {
     }
 
     /// What is kept of a call, each leg by itself.
-    pub(crate) fn of_call(&self, call: CallId) -> Vec<TracedLeg> {
+    pub fn of_call(&self, call: CallId) -> Vec<TracedLeg> {
         let mut legs: Vec<_> = self
             .dialogs
             .values()
