@@ -127,7 +127,11 @@ impl Process {
                     changed = count.changed() => changed.expect("the log lives as long as the process"),
                     _ = exit.wait_for(Option::is_some) => {
                         // Last words may still be on their way through the pipes.
-                        let _last = timeout(Duration::from_millis(500), count.changed()).await;
+                        while timeout(Duration::from_millis(500), count.changed()).await.is_ok_and(|more| more.is_ok()) {
+                            if let Some(found) = self.log.find(from, &mut find) {
+                                return Some(found);
+                            }
+                        }
                         return self.log.find(from, &mut find);
                     }
                 }

@@ -73,6 +73,8 @@ pub(super) struct Leg {
     pub(super) unreachable: bool,
     /// No sound comes from it, as far as its media was judged.
     pub(super) silent: bool,
+    /// It need not send any.
+    pub(super) on_hold: bool,
 }
 
 /// A leg that is over, until the worker has closed its media.
@@ -121,6 +123,7 @@ impl Leg {
             waits: false,
             unreachable: false,
             silent: false,
+            on_hold: false,
         }
     }
 

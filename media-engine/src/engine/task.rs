@@ -364,8 +364,9 @@ impl CallTask {
             }
             WorkerEventKind::Flow(flow) => {
                 self.shared.tell(Some(self.id), EventKind::LegFlow { leg, role, flow });
-                let silent = [Heard::Stopped, Heard::NoPacketsYet, Heard::OnHold].contains(&flow.incoming);
-                self.leg_mut(side).silent = silent;
+                let leg = self.leg_mut(side);
+                leg.silent = [Heard::Stopped, Heard::NoPacketsYet].contains(&flow.incoming);
+                leg.on_hold = flow.incoming == Heard::OnHold;
                 self.judge_loss(side).await;
             }
             // A leg that has not answered, or was replaced, is dead by its own clocks alone.

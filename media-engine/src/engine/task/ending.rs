@@ -19,7 +19,10 @@ impl CallTask {
     /// Closes media, seals the recording, tells the last words, then the end: what the end promises is there.
     pub(super) async fn finish(mut self) {
         let ended_at = clock::system_now();
-        self.turn_away();
+        self.inbox.close();
+        while let Ok(input) = self.inbox.try_recv() {
+            self.turn_away(input);
+        }
         if let Some(translation) = self.translation.take() {
             for words in translation.stop().await {
                 self.shared.tell(Some(self.id), EventKind::Translation(words));
@@ -47,15 +50,12 @@ impl CallTask {
         self.shared.tell_at(ended_at, Some(self.id), EventKind::CallStatus { status, cause: Some(cause) });
     }
 
-    /// Refuses those who still wanted something of this call; whoever asked for a leg hears by the loss of its question.
-    fn turn_away(&mut self) {
-        self.inbox.close();
-        while let Ok(input) = self.inbox.try_recv() {
-            if let TaskInput::Replace(replacement) = input {
-                let dialog = replacement.dialog;
-                self.shared.dialogs.remove(&dialog);
-                self.sip(SipCommand::Reject { dialog, status: 481, reason: None });
-            }
+    /// Refuses who still wanted something of this call; whoever asked for a leg hears by the loss of its question.
+    pub(super) fn turn_away(&self, input: TaskInput) {
+        if let TaskInput::Replace(replacement) = input {
+            let dialog = replacement.dialog;
+            self.shared.dialogs.remove(&dialog);
+            self.sip(SipCommand::Reject { dialog, status: 481, reason: None });
         }
     }
 

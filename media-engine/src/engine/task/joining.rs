@@ -3,7 +3,6 @@
 use super::CallTask;
 use crate::call::{Input, Side, WaitingSound};
 use crate::config::App;
-use crate::engine::leg::Leg;
 use crate::worker::WorkerCommand;
 
 impl CallTask {
@@ -45,12 +44,18 @@ impl CallTask {
         }
     }
 
-    /// A leg without a connection and without sound is lost until one of them is back.
+    /// A leg without a connection and without sound is lost, until there is sound, or a connection to one that is on hold.
     pub(super) async fn judge_loss(&mut self, side: Side) {
-        let Leg { unreachable, silent, .. } = *self.leg(side);
-        if unreachable && silent {
+        let leg = self.leg(side);
+        let (lost, back) = match (leg.unreachable, leg.silent, leg.on_hold) {
+            (true, silent, on_hold) if silent || on_hold => (true, false),
+            // It will offer its media anew, or is dead by the worker's clock.
+            (false, true, _) => (false, false),
+            _ => (false, leg.media().is_some()),
+        };
+        if lost {
             self.transition(Input::Lost(side)).await;
-        } else if self.leg(side).media().is_some() && !silent {
+        } else if back {
             self.transition(Input::Back(side)).await;
         }
     }

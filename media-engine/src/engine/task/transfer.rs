@@ -18,7 +18,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{CallTask, TaskInput};
-use crate::call::{Effect, Input, Side, TransferState};
+use crate::call::{Destination, Effect, Input, Side, TransferState};
 use crate::engine::dial;
 use crate::engine::event::{EventKind, LegState, TransferStage};
 use crate::engine::leg::Leg;
@@ -106,6 +106,11 @@ impl CallTask {
             (_, Some(dialog)) => return self.fetch(side, dialog, owner).await,
             (Some(_), None) => Err((481, "the call that it names is not one of this system")),
             (None, None) => dial::referred(&self.shared, &owner, to),
+        };
+        let destination = match destination {
+            Ok(Destination::Emergency { .. }) | Err(_) => destination,
+            Ok(_) if !self.shared.pool.has_room() => Err((503, "no media thread has room")),
+            Ok(_) => destination,
         };
         match destination {
             Ok(destination) => self.transition(Input::Transfer { by: side, to: Some(destination) }).await,
@@ -201,12 +206,15 @@ impl CallTask {
             // From here on nothing more of it comes to this call: the switchboard holds the entry while it sends.
             self.shared.dialogs.insert(dialog, (call, inbox.clone()));
             while let Ok(input) = self.inbox.try_recv() {
-                if let TaskInput::Sip(event) = input
-                    && event.dialog() == Some(dialog)
-                    && inbox.try_send(TaskInput::Sip(event)).is_err()
-                {
-                    metrics::counter!("call_inputs_dropped_total").increment(1);
-                    tracing::error!(%call, "dialog event dropped: the call's task does not keep up");
+                match input {
+                    TaskInput::Sip(event) if event.dialog() == Some(dialog) => {
+                        if inbox.try_send(TaskInput::Sip(event)).is_err() {
+                            metrics::counter!("call_inputs_dropped_total").increment(1);
+                            tracing::error!(%call, "dialog event dropped: the call's task does not keep up");
+                        }
+                    }
+                    // This call is over.
+                    input => self.turn_away(input),
                 }
             }
         }
