@@ -27,6 +27,8 @@ const RATE: SampleRate = SampleRate::HZ_48000;
 /// How loud Firefox's own tone is: its makers chose.
 const FIREFOX_DBFS: f32 = -20.0;
 
+/// One clip of the customer's: the phone starts its ear within the first second.
+const CLIP_S: f32 = 2.0;
 /// How often is listened for a tone at most: a machine with other work holds calls up for some frames.
 const LISTENS: u64 = 3;
 
@@ -52,7 +54,7 @@ async fn both_hear(step: &str, phone: &mut Softphone, far: &mut FarEnd, dbfs: f3
         (rate, heard) = far.hear_samples(0.6, 0.6).await;
     }
     sound::assert_tone(&format!("{step}: the phone's tone at the customer"), &heard, rate, HERTZ, dbfs, TOLERANCE_DB);
-    let voice = sound::tone(SampleRate::HZ_8000, FAR_HERTZ, FAR_DBFS, 3.0);
+    let voice = sound::tone(SampleRate::HZ_8000, FAR_HERTZ, FAR_DBFS, CLIP_S);
     for clip in 1..=LISTENS {
         far.party.say(clip, SampleRate::HZ_8000, &voice).expect("a clip to say");
         let heard = phone.hear(0.6).await;
@@ -143,11 +145,13 @@ async fn jssip_in_chromium_calls_holds_and_presses_keys() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "soak: each library and each browser is in one of the others; make soak runs all four"]
 async fn sipjs_in_chromium_calls_holds_and_presses_keys() {
     a_phone_is_used(Kind::Chromium, Library::SipJs).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "soak: each library and each browser is in one of the others; make soak runs all four"]
 async fn jssip_in_firefox_calls_holds_and_presses_keys() {
     a_phone_is_used(Kind::Firefox, Library::JsSip).await;
 }
