@@ -7,6 +7,7 @@ mod api;
 mod browser;
 mod demo;
 mod gate;
+mod kamailio;
 mod media;
 mod phone;
 mod recording;

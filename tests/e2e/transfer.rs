@@ -159,6 +159,21 @@ async fn a_customer_who_is_held_is_transferred_to_a_number_by_an_agent_who_hangs
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_twenty_holds_in_a_row_both_hear_each_other() {
+    let mut office = Office::open().await;
+    let (mut customer, mut anna) = office.talk().await;
+    for round in 0..20 {
+        let direction = if round % 2 == 0 { "sendonly" } else { "inactive" };
+        office.anna.redirect(&mut anna, direction, PATIENCE).await;
+        office.anna.redirect(&mut anna, "sendrecv", PATIENCE).await;
+    }
+    hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
+    office.customer.hang_up(&mut customer, PATIENCE).await;
+    office.anna.is_hung_up(&anna, PATIENCE).await;
+    office.close(&["normal"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn when_a_transfer_fails_the_status_is_told_and_both_talk_on() {
     let mut office = Office::open().await;
     let (mut customer, mut anna) = office.talk().await;

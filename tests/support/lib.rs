@@ -18,6 +18,7 @@ pub mod coturn;
 pub mod desk;
 pub mod ears;
 pub mod impair;
+pub mod kamailio;
 pub mod ports;
 pub mod process;
 pub mod quality;

@@ -51,6 +51,7 @@ async fn handshakes_that_never_end_are_bounded_and_timed_out() {
     let connect = async || Peer::new(TcpStream::connect(stack.address(Transport::Tls)).await.unwrap());
     let (mut first, mut second, mut third) = (connect().await, connect().await, connect().await);
     timeout(PROMPT, connect().await.closed()).await.expect("one too many of an address is closed at once");
+    assert_eq!(stack.census().await.connections, 3, "and takes nobody's place");
     // Half a handshake is none.
     third.send([0x16, 3, 1]).await;
     for peer in [&mut first, &mut second, &mut third] {

@@ -1,0 +1,79 @@
+//! Kamailio as a proxy that stays in the path (Record-Route), in front of somebody.
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::ports;
+use crate::process::Process;
+
+const INSTALL: &str = "install Debian's kamailio (`make setup-test`)";
+const READY: Duration = Duration::from_secs(10);
+
+/// A running proxy.
+pub struct Kamailio {
+    process: Process,
+    /// Where it listens, over UDP.
+    pub address: SocketAddr,
+    _folder: TempDir,
+}
+
+impl Kamailio {
+    /// A proxy that sends new calls on to `next` and stays in the path of their dialogs.
+    pub async fn in_front_of(next: SocketAddr) -> Kamailio {
+        let folder = tempfile::tempdir().expect("a folder for Kamailio");
+        let address = SocketAddr::from(([127, 0, 0, 1], ports::free()));
+        let script = SCRIPT.replace("{listen}", &address.to_string()).replace("{next}", &next.to_string());
+        let file = folder.path().join("kamailio.cfg");
+        std::fs::write(&file, script).expect("its configuration written");
+        let mut command = Command::new("kamailio");
+        command.args(["-DD", "-E", "-m", "64", "-M", "8", "-Y"]).arg(folder.path()).arg("-f").arg(&file);
+        let process = Process::start("kamailio", INSTALL, &mut command);
+        ports::until_bound(address.port(), READY).await;
+        Kamailio { process, address, _folder: folder }
+    }
+
+    /// Ends it with its children.
+    pub async fn stop(self) {
+        self.process.stop().await;
+    }
+}
+
+const SCRIPT: &str = r#"#!KAMAILIO
+debug=1
+log_stderror=yes
+fork=yes
+children=1
+disable_tcp=yes
+auto_aliases=no
+listen=udp:{listen}
+loadmodule "tm.so"
+loadmodule "sl.so"
+loadmodule "rr.so"
+loadmodule "pv.so"
+loadmodule "siputils.so"
+loadmodule "textops.so"
+request_route {
+    if (has_totag()) {
+        if (loose_route()) {
+            t_relay();
+            exit;
+        }
+        if (is_method("ACK")) {
+            if (t_check_trans()) t_relay();
+            exit;
+        }
+        sl_send_reply("404", "Not Here");
+        exit;
+    }
+    if (is_method("CANCEL")) {
+        if (t_check_trans()) t_relay();
+        exit;
+    }
+    if (is_method("INVITE")) record_route();
+    $du = "sip:{next}";
+    t_relay();
+}
+"#;
