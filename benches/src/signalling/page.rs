@@ -5,7 +5,7 @@ use std::fs;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::peer::{self, Kind};
 use super::{Arguments, Further, Measured, SILENT, STANDING, sipp};
@@ -67,14 +67,30 @@ pub(super) fn write(arguments: &Arguments, rows: &[Row], further: &Further) -> R
     let Some(out) = &arguments.out else { return Ok(()) };
     let (json, page) = (out.join("results.json"), out.join("RESULTS.md"));
     let text = fs::read_to_string(&json).unwrap_or_else(|_| "[]".into());
-    let mut all: Vec<Value> = serde_json::from_str(&text).with_context(|| format!("{}", json.display()))?;
-    all.retain(|row| !row["case"].as_str().is_some_and(|case| case.starts_with("sip-")));
-    for row in rows {
-        all.push(serde_json::to_value(row)?);
-    }
-    fs::write(&json, serde_json::to_string_pretty(&all)? + "\n").context("results.json cannot be written")?;
+    let kept = others(&text).with_context(|| format!("{}", json.display()))?;
+    let own = rows.iter().map(serde_json::to_string_pretty).collect::<Result<Vec<_>, _>>()?;
+    let own = own.iter().map(|row| row.replace('\n', "\n  "));
+    let all: Vec<String> = kept.into_iter().chain(own).map(|row| format!("  {row}")).collect();
+    fs::write(&json, format!("[\n{}\n]\n", all.join(",\n"))).context("results.json cannot be written")?;
     let text = fs::read_to_string(&page).unwrap_or_default();
     fs::write(&page, with_part(&text, &part)).context("RESULTS.md cannot be written")
+}
+
+/// The rows of other cases, as they are written.
+fn others(text: &str) -> Result<Vec<String>> {
+    #[derive(serde::Deserialize)]
+    struct Case {
+        case: String,
+    }
+    let rows: Vec<Box<RawValue>> = serde_json::from_str(text)?;
+    let mut others = Vec::new();
+    for row in rows {
+        let Case { case } = serde_json::from_str(row.get())?;
+        if !case.starts_with("sip-") {
+            others.push(row.get().to_owned());
+        }
+    }
+    Ok(others)
 }
 
 /// The page with our part anew: in its old place, or at the end.
@@ -220,6 +236,13 @@ both far ends (sipp) the other.
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_of_other_cases_stay_as_they_are_written() {
+        let text = "[\n  {\n    \"z\": 1.50,\n    \"case\": \"pcmu\"\n  },\n  { \"case\": \"sip-b2bua\" }\n]\n";
+        assert_eq!(others(text).unwrap(), ["{\n    \"z\": 1.50,\n    \"case\": \"pcmu\"\n  }"]);
+        assert!(others("[{}]").is_err());
+    }
 
     #[test]
     fn our_part_is_replaced_in_its_place_and_nothing_else_is_touched() {

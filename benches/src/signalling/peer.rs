@@ -113,7 +113,7 @@ impl Running {
         let binary = std::env::current_exe()?.with_file_name("tandem");
         let mut command = Command::new(&binary);
         command.args(["serve", "--config"]).arg(path).arg("--data").arg(folder.path());
-        command.env("RUST_LOG", "warn").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
+        command.env("TANDEM_LOG", "warn").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
         let process =
             spawn(command, cpu).with_context(|| format!("{} is missing: `make bench` builds it", binary.display()))?;
         let mut running = Running { process, address, _folder: folder };

@@ -215,9 +215,16 @@ impl Switchboard {
         };
         // The entry is held while the event is sent: a call that gives the dialog away knows then what it was sent.
         let (call, task) = entry.value();
-        if task.try_send(TaskInput::Sip(event)).is_err() {
-            metrics::counter!("call_inputs_dropped_total").increment(1);
-            tracing::error!(%call, "dialog event dropped: the call's task does not keep up");
+        match task.try_send(TaskInput::Sip(event)) {
+            Ok(()) => {}
+            // Its other leg has ended it: it has hung up this one, and needs not hear that it is gone.
+            Err(mpsc::error::TrySendError::Closed(_)) => {
+                tracing::debug!(%call, ?dialog, "event for a call that is over")
+            }
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                metrics::counter!("call_inputs_dropped_total").increment(1);
+                tracing::error!(%call, "dialog event dropped: the call's task does not keep up");
+            }
         }
     }
 

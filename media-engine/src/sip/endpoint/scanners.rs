@@ -130,6 +130,7 @@ fn network(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::test_epoch;
 
     fn address(n: u32) -> IpAddr {
         IpAddr::V4(std::net::Ipv4Addr::from(0x0a00_0000 + n))
@@ -138,7 +139,7 @@ mod tests {
     #[test]
     fn no_more_addresses_are_remembered_than_there_is_room_for_until_some_are_over() {
         let mut scanners = Scanners::default();
-        let start = Instant::now();
+        let start = test_epoch();
         for n in 0..40_000 {
             scanners.failed(address(n), start);
         }
@@ -150,7 +151,7 @@ mod tests {
     #[test]
     fn addresses_of_one_network_count_together() {
         let mut scanners = Scanners::default();
-        let now = Instant::now();
+        let now = test_epoch();
         let of = |last: u16| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 3, 4, 5, last));
         let silenced: Vec<bool> = (1..=11).map(|n| scanners.failed(of(n), now)).collect();
         assert_eq!(silenced.iter().position(|silenced| *silenced), Some(9));
