@@ -92,6 +92,42 @@ impl HangupCause {
         }
     }
 
+    /// The value of a Reason header (RFC 3326) that tells a party about this cause, in the words of ITU-T Q.850, as gateways
+    /// pass it on.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            HangupCause::Normal | HangupCause::Requested | HangupCause::Transferred | HangupCause::Cancelled => {
+                "Q.850;cause=16;text=\"Normal call clearing\""
+            }
+            HangupCause::Busy => "Q.850;cause=17;text=\"User busy\"",
+            HangupCause::NoAnswer => "Q.850;cause=19;text=\"No answer from user\"",
+            HangupCause::Rejected => "Q.850;cause=21;text=\"Call rejected\"",
+            HangupCause::NotFound => "Q.850;cause=1;text=\"Unallocated number\"",
+            HangupCause::Incompatible => "Q.850;cause=88;text=\"Incompatible destination\"",
+            HangupCause::Unreachable => "Q.850;cause=38;text=\"Network out of order\"",
+            HangupCause::MediaTimeout => "Q.850;cause=102;text=\"Recovery on timer expiry\"",
+            HangupCause::Internal | HangupCause::Shutdown => "Q.850;cause=41;text=\"Temporary failure\"",
+        }
+    }
+
+    /// The cause that a Reason header tells by a number of Q.850, when it does and we have a word for it.
+    pub fn from_reason(value: &str) -> Option<HangupCause> {
+        let q850 = value.split(',').map(str::trim).find(|one| one.to_ascii_uppercase().starts_with("Q.850"))?;
+        let mut fields = q850.split(';').filter_map(|field| field.split_once('='));
+        let (_, number) = fields.find(|(name, _)| name.trim().eq_ignore_ascii_case("cause"))?;
+        match number.trim().parse().ok()? {
+            16u8 | 31 => Some(HangupCause::Normal),
+            1..=3 | 22 | 28 => Some(HangupCause::NotFound),
+            17 => Some(HangupCause::Busy),
+            18..=20 => Some(HangupCause::NoAnswer),
+            21 => Some(HangupCause::Rejected),
+            27 | 34..=47 => Some(HangupCause::Unreachable),
+            65 | 79 | 88 => Some(HangupCause::Incompatible),
+            102 => Some(HangupCause::MediaTimeout),
+            _ => None,
+        }
+    }
+
     /// The word that API and store use.
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -108,6 +144,36 @@ impl HangupCause {
             HangupCause::Internal => "internal",
             HangupCause::Transferred => "transferred",
             HangupCause::Shutdown => "shutdown",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::HangupCause;
+
+    #[test]
+    fn reasons_of_q_850_are_written_and_read() {
+        for cause in [
+            HangupCause::Normal,
+            HangupCause::Busy,
+            HangupCause::NoAnswer,
+            HangupCause::Rejected,
+            HangupCause::NotFound,
+            HangupCause::Incompatible,
+            HangupCause::Unreachable,
+            HangupCause::MediaTimeout,
+        ] {
+            assert_eq!(HangupCause::from_reason(cause.reason()), Some(cause));
+        }
+        for (value, cause) in [
+            ("SIP;cause=486, q.850 ;text=\"x\" ; Cause = 42", Some(HangupCause::Unreachable)),
+            ("Q.850;cause=300", None),
+            ("Q.850;text=\"cause\"", None),
+            ("SIP;cause=17", None),
+            ("the session was not refreshed", None),
+        ] {
+            assert_eq!(HangupCause::from_reason(value), cause, "{value}");
         }
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -377,6 +378,37 @@ async fn tcp_connections_are_capped_by_address_and_in_all_and_websockets_apart()
     first.stream.shutdown().await.unwrap();
     first.closed().await;
     stack.tcp().await.options().await;
+}
+
+#[tokio::test]
+async fn strangers_are_silent_for_a_short_time_only() {
+    const SHORT: Duration = Duration::from_millis(500);
+    let trunk = TrunkConfig { name: "here".into(), hosts: vec!["127.0.0.7".into()], ..TrunkConfig::default() };
+    let limits = ConnectionLimits { stranger_idle: SHORT, ..ConnectionLimits::default() };
+    let stack = Stack::start_with_trunks(&[trunk], limits).await;
+    let (mut known, mut alive) = (stack.tcp_from("127.0.0.7").await, stack.tcp().await);
+    known.options().await;
+    alive.options().await;
+    let (mut stranger, mut ws) = (stack.tcp().await, stack.websocket(16));
+    stranger.options().await;
+    ws.options().await;
+    let mut silent = pin!(async {
+        stranger.closed().await;
+        timeout(PATIENCE, ws.to_stack.closed()).await.expect("a WebSocket is closed, too");
+    });
+    // Older than both when they are closed.
+    let mut pace = tokio::time::interval(SHORT / 4);
+    loop {
+        tokio::select! {
+            () = &mut silent => break,
+            _ = pace.tick() => {
+                alive.send("\r\n\r\n").await;
+                assert!(matches!(alive.next().await, Some(Frame::Pong | Frame::Ping)), "it is answered");
+            }
+        }
+    }
+    alive.options().await;
+    known.options().await;
 }
 
 #[tokio::test]

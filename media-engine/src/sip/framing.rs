@@ -8,7 +8,7 @@
 //! because nobody knows where the next message begins. Not here: time-outs (`sip_io`).
 
 use super::header::{Name, parse_digits};
-use super::message::{MAX_MESSAGE, find};
+use super::message::{MAX_MESSAGE, end_of_head};
 
 /// What a stream carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,7 +114,7 @@ impl StreamFramer {
         if self.expected.is_some() {
             return Ok(self.expected);
         }
-        let Some(at) = find(&self.buffer[self.searched..], b"\r\n\r\n") else {
+        let Some(at) = end_of_head(&self.buffer[self.searched..]) else {
             self.searched = self.buffer.len().saturating_sub(3);
             if self.buffer.len() > MAX_MESSAGE {
                 return Err(self.break_off(FramingError::TooLarge));

@@ -97,7 +97,8 @@ fn check_vias(message: &Message<'_>) -> Result<(), Refusal> {
         if count > MAX_VIA {
             return Err(Refusal::new(483, "Too Many Hops", "too_many_vias"));
         }
-        let via = Via::parse(via).map_err(|_| Refusal::bad("Bad Via", "via"))?;
+        let via = if count == 1 { message.top_via() } else { Via::parse(via) };
+        let via = via.map_err(|_| Refusal::bad("Bad Via", "via"))?;
         if count == 1 && via.branch().is_some_and(|branch| branch.eq_ignore_ascii_case(MAGIC_COOKIE)) {
             return Err(Refusal::bad("Bad Via Branch", "branch"));
         }

@@ -6,8 +6,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use memchr::{memchr, memchr3};
+
 use super::message::Method;
-use super::uri::{Host, Uri, UriError, is_token, is_token_char, parse_host_port};
+use super::uri::{Host, Uri, UriError, is_token, is_token_char, parse_host_port, split_at_byte};
 
 macro_rules! names {
     ($($variant:ident $text:literal $($compact:literal)?;)*) => {
@@ -139,18 +141,17 @@ impl<'a> Params<'a> {
     /// Reads text that is empty or starts with `;`. Names are tokens; values are tokens, quoted
     /// strings, or text without separators (addresses). No name comes twice (RFC 3261 section 7.3.1).
     pub fn parse(text: &'a str) -> Result<Params<'a>, BadParams> {
-        let text = text.trim();
+        let text = text.trim_ascii();
         if text.is_empty() {
             return Ok(Params(""));
         }
         let body = text.strip_prefix(';').ok_or(BadParams)?;
-        let mut names: Vec<&str> = Vec::new();
+        let mut names = Names::default();
         for item in SplitOutside::new(body, b';') {
             let (name, value) = split_param(item);
-            if names.len() == MAX_PARAMS || names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            if !names.is_new(name) {
                 return Err(BadParams);
             }
-            names.push(name);
             let good_name = !name.is_empty() && name.bytes().all(|b| is_token_char(b) || b"[]/:&$()".contains(&b));
             if !good_name || !value.is_none_or(is_param_value) {
                 return Err(BadParams);
@@ -161,7 +162,7 @@ impl<'a> Params<'a> {
 
     /// Parameters in order; values as written, quotes included.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, Option<&'a str>)> + use<'a> {
-        SplitOutside::new(self.0, b';').filter(|item| !item.trim().is_empty()).map(split_param)
+        SplitOutside::new(self.0, b';').filter(|item| !item.trim_ascii().is_empty()).map(split_param)
     }
 
     /// The value of the first parameter of this name, without quotes; `None` if it is absent or has no value.
@@ -176,10 +177,34 @@ impl<'a> Params<'a> {
     }
 }
 
+/// Names of parameters so far: the few that are usual without memory of their own.
+#[derive(Default)]
+struct Names<'a> {
+    count: usize,
+    first: [&'a str; 4],
+    further: Vec<&'a str>,
+}
+
+impl<'a> Names<'a> {
+    /// Notes a name; whether it is the first of its kind, and not one too many.
+    fn is_new(&mut self, name: &'a str) -> bool {
+        let known = self.first.iter().take(self.count).chain(&self.further);
+        if self.count == MAX_PARAMS || known.into_iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            return false;
+        }
+        match self.first.get_mut(self.count) {
+            Some(place) => *place = name,
+            None => self.further.push(name),
+        }
+        self.count += 1;
+        true
+    }
+}
+
 fn split_param(item: &str) -> (&str, Option<&str>) {
-    match item.split_once('=') {
-        Some((name, value)) => (name.trim(), Some(value.trim())),
-        None => (item.trim(), None),
+    match split_at_byte(item, b'=') {
+        Some((name, value)) => (name.trim_ascii(), Some(value.trim_ascii())),
+        None => (item.trim_ascii(), None),
     }
 }
 
@@ -224,7 +249,7 @@ impl<'a> Iterator for SplitOutside<'a> {
     fn next(&mut self) -> Option<&'a str> {
         let text = self.rest?;
         let bytes = text.as_bytes();
-        let (mut at, mut in_angle) = (0, false);
+        let (mut at, mut in_angle) = (memchr3(self.separator, b'"', b'<', bytes).unwrap_or(bytes.len()), false);
         while at < bytes.len() {
             match bytes[at] {
                 b'"' if !in_angle => match quoted_end(&text[at..]) {
@@ -279,26 +304,26 @@ impl<'a> NameAddr<'a> {
     /// Without angle brackets, parameters belong to the header, and `?` or `,` are errors
     /// (RFC 3261 section 20).
     pub fn parse(text: &'a str) -> Result<NameAddr<'a>, BadAddress> {
-        let text = text.trim();
+        let text = text.trim_ascii();
         let (display, rest) = if text.starts_with('"') {
             let end = quoted_end(text).ok_or(BadAddress)?;
-            (Some(&text[1..end - 1]), text[end..].trim_start())
-        } else if let Some(open) = text.find('<') {
-            let display = text[..open].trim();
+            (Some(&text[1..end - 1]), text[end..].trim_ascii_start())
+        } else if let Some(open) = memchr(b'<', text.as_bytes()) {
+            let display = text[..open].trim_ascii();
             if !display.bytes().all(is_bare_display_char) {
                 return Err(BadAddress);
             }
             ((!display.is_empty()).then_some(display), &text[open..])
         } else {
             let end = text.find(';').unwrap_or(text.len());
-            let uri = text[..end].trim_end();
+            let uri = text[..end].trim_ascii_end();
             if uri.contains(['?', ',']) {
                 return Err(BadAddress);
             }
             let params = Params::parse(&text[end..]).map_err(|_| BadAddress)?;
             return Ok(NameAddr { display: None, uri: Uri::parse(uri)?, params });
         };
-        let (uri, params) = rest.strip_prefix('<').and_then(|rest| rest.split_once('>')).ok_or(BadAddress)?;
+        let (uri, params) = rest.strip_prefix('<').and_then(|rest| split_at_byte(rest, b'>')).ok_or(BadAddress)?;
         let params = Params::parse(params).map_err(|_| BadAddress)?;
         Ok(NameAddr { display, uri: Uri::parse(uri)?, params })
     }
@@ -373,7 +398,7 @@ pub enum Contact<'a> {
 impl<'a> Contact<'a> {
     /// Reads one value.
     pub fn parse(text: &'a str) -> Result<Contact<'a>, BadAddress> {
-        match text.trim() {
+        match text.trim_ascii() {
             "*" => Ok(Contact::Star),
             text => NameAddr::parse(text).map(Contact::Address),
         }
@@ -409,18 +434,18 @@ pub const MAGIC_COOKIE: &str = "z9hG4bK";
 impl<'a> Via<'a> {
     /// Reads one value.
     pub fn parse(text: &'a str) -> Result<Via<'a>, HeaderError> {
-        Via::parse_value(text.trim()).ok_or(HeaderError::Malformed(Name::Via))
+        Via::parse_value(text.trim_ascii()).ok_or(HeaderError::Malformed(Name::Via))
     }
 
     fn parse_value(text: &'a str) -> Option<Via<'a>> {
-        let (protocol, rest) = text.split_once('/')?;
-        let (version, rest) = rest.split_once('/')?;
-        let rest = rest.trim_start();
+        let (protocol, rest) = split_at_byte(text, b'/')?;
+        let (version, rest) = split_at_byte(rest, b'/')?;
+        let rest = rest.trim_ascii_start();
         let (transport, rest) = rest.split_at(rest.find([' ', '\t'])?);
         let (sent_by, params) = rest.split_at(rest.find(';').unwrap_or(rest.len()));
-        let (host, port) = parse_host_port(sent_by.trim(), true)?;
-        let version = version.trim();
-        let known = protocol.trim().eq_ignore_ascii_case("SIP") && is_token(version) && is_token(transport);
+        let (host, port) = parse_host_port(sent_by.trim_ascii(), true)?;
+        let version = version.trim_ascii();
+        let known = protocol.trim_ascii().eq_ignore_ascii_case("SIP") && is_token(version) && is_token(transport);
         known.then_some(())?;
         Some(Via { version, transport, host, port, params: Params::parse(params).ok()? })
     }
@@ -456,8 +481,8 @@ impl<'a> CSeq<'a> {
     /// Reads `number method`.
     pub fn parse(text: &'a str) -> Result<CSeq<'a>, HeaderError> {
         let malformed = HeaderError::Malformed(Name::CSeq);
-        let (number, method) = text.trim().split_once([' ', '\t']).ok_or(malformed)?;
-        let method = Method::parse(method.trim()).ok_or(malformed)?;
+        let (number, method) = text.trim_ascii().split_once([' ', '\t']).ok_or(malformed)?;
+        let method = Method::parse(method.trim_ascii()).ok_or(malformed)?;
         let number = parse_digits(number).filter(|&number| number < 1 << 31).ok_or(malformed)?;
         Ok(CSeq { number, method })
     }

@@ -6,11 +6,15 @@
 //!
 //! `parse` fails only for what cannot be answered: no SIP start line, no end of the head, sizes
 //! beyond the caps. Whatever is wrong beyond that is kept as a [`Defect`] or found when a typed
-//! value is asked for, so that `gate` can refuse the message with a status.
+//! value is asked for, so that `gate` can refuse the message with a status. What everybody asks for (topmost Via, From,
+//! To, CSeq) is read once and kept.
 //! Not here: whether a message may be acted upon (`gate`), streams (`framing`).
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::fmt;
+
+use memchr::{memchr_iter, memchr2};
 
 use super::header::{CSeq, Contact, HeaderError, Name, NameAddr, SplitOutside, Via, parse_digits};
 use super::uri::{Uri, UriError, is_token};
@@ -188,7 +192,15 @@ pub struct Message<'a> {
     headers: Vec<Header<'a>>,
     body: &'a [u8],
     defect: Option<Defect>,
+    top_via: Once<Via<'a>>,
+    from: Once<NameAddr<'a>>,
+    to: Once<NameAddr<'a>>,
+    cseq: Once<CSeq<'a>>,
 }
+
+/// A header that was read, once somebody has asked for it. Text that is not in the message as it stands (folded lines, no
+/// UTF-8) is read each time.
+type Once<T> = OnceCell<Result<T, HeaderError>>;
 
 impl<'a> Message<'a> {
     /// Cuts a datagram, a framed stream message or a WebSocket message into its parts.
@@ -204,13 +216,23 @@ impl<'a> Message<'a> {
         if bytes.len() > MAX_MESSAGE {
             return Err(ParseError::TooLarge);
         }
-        let head_end = find(bytes, b"\r\n\r\n").ok_or(ParseError::Truncated)?;
+        let head_end = end_of_head(bytes).ok_or(ParseError::Truncated)?;
         let mut lines = Lines { rest: &bytes[..head_end + 2] };
         let first = lines.next().ok_or(ParseError::Truncated)??;
         let (start, version, mut defect) = parse_start(first)?;
         let headers = parse_headers(lines, &mut defect)?;
         let rest = &bytes[head_end + 4..];
-        let mut message = Message { start, version, headers, body: rest, defect };
+        let mut message = Message {
+            start,
+            version,
+            headers,
+            body: rest,
+            defect,
+            top_via: Once::new(),
+            from: Once::new(),
+            to: Once::new(),
+            cseq: Once::new(),
+        };
         match message.content_length() {
             Ok(None) => {}
             Ok(Some(length)) if length <= rest.len() => message.body = &rest[..length],
@@ -283,7 +305,7 @@ impl<'a> Message<'a> {
     pub fn headers(&self, name: Name) -> impl Iterator<Item = &str> {
         self.lines(name).flat_map(move |line| {
             let separator = if name.is_list() { b',' } else { b'\n' };
-            SplitOutside::new(line, separator).map(str::trim)
+            SplitOutside::new(line, separator).map(str::trim_ascii)
         })
     }
 
@@ -304,22 +326,34 @@ impl<'a> Message<'a> {
 
     /// The topmost Via.
     pub fn top_via(&self) -> Result<Via<'_>, HeaderError> {
-        Via::parse(self.headers(Name::Via).next().ok_or(HeaderError::Missing(Name::Via))?)
+        match self.value(Name::Via) {
+            Some(Cow::Borrowed(line)) => *self.top_via.get_or_init(|| first_via(line)),
+            Some(Cow::Owned(line)) => first_via(line),
+            None => Err(HeaderError::Missing(Name::Via)),
+        }
     }
 
     /// From.
     pub fn from(&self) -> Result<NameAddr<'_>, HeaderError> {
-        self.address(Name::From)
+        self.address(Name::From, &self.from)
     }
 
     /// To.
     pub fn to(&self) -> Result<NameAddr<'_>, HeaderError> {
-        self.address(Name::To)
+        self.address(Name::To, &self.to)
     }
 
-    fn address(&self, name: Name) -> Result<NameAddr<'_>, HeaderError> {
-        let text = self.header(name).ok_or(HeaderError::Missing(name))?;
-        NameAddr::parse(text).map_err(|_| HeaderError::Malformed(name))
+    fn address<'m>(&'m self, name: Name, once: &'m Once<NameAddr<'a>>) -> Result<NameAddr<'m>, HeaderError> {
+        match self.value(name) {
+            Some(Cow::Borrowed(text)) => *once.get_or_init(|| address(name, text)),
+            Some(Cow::Owned(text)) => address(name, text),
+            None => Err(HeaderError::Missing(name)),
+        }
+    }
+
+    /// The first line of this name: `Borrowed` as it stands in the message.
+    fn value(&self, name: Name) -> Option<&Cow<'a, str>> {
+        self.headers.iter().find(|header| header.name == name).map(|header| &header.value)
     }
 
     /// Call-ID: one word, or two joined by `@`.
@@ -331,7 +365,11 @@ impl<'a> Message<'a> {
 
     /// CSeq.
     pub fn cseq(&self) -> Result<CSeq<'_>, HeaderError> {
-        CSeq::parse(self.header(Name::CSeq).ok_or(HeaderError::Missing(Name::CSeq))?)
+        match self.value(Name::CSeq) {
+            Some(Cow::Borrowed(text)) => *self.cseq.get_or_init(|| CSeq::parse(text)),
+            Some(Cow::Owned(text)) => CSeq::parse(text),
+            None => Err(HeaderError::Missing(Name::CSeq)),
+        }
     }
 
     /// Contacts in order.
@@ -365,7 +403,7 @@ impl<'a> Message<'a> {
 
     /// Media type `type/subtype` without parameters, as written.
     pub fn content_type(&self) -> Option<&str> {
-        self.header(Name::ContentType).and_then(|text| text.split(';').next()).map(str::trim)
+        self.header(Name::ContentType).and_then(|text| text.split(';').next()).map(str::trim_ascii)
     }
 
     /// Expires in seconds; numbers that do not fit are the largest that does (RFC 3261 section 20.19),
@@ -395,8 +433,17 @@ impl<'a> Message<'a> {
     }
 
     fn addresses(&self, name: Name) -> impl Iterator<Item = Result<NameAddr<'_>, HeaderError>> {
-        self.headers(name).map(move |text| NameAddr::parse(text).map_err(|_| HeaderError::Malformed(name)))
+        self.headers(name).map(move |text| address(name, text))
     }
+}
+
+fn address(name: Name, text: &str) -> Result<NameAddr<'_>, HeaderError> {
+    NameAddr::parse(text).map_err(|_| HeaderError::Malformed(name))
+}
+
+/// The first of the values on a line.
+fn first_via(line: &str) -> Result<Via<'_>, HeaderError> {
+    Via::parse(SplitOutside::new(line, b',').next().unwrap_or_default())
 }
 
 /// Seconds as in Expires and the Contact parameter `expires`; too large a number saturates.
@@ -417,7 +464,7 @@ impl<'a> Iterator for Lines<'a> {
         if self.rest.is_empty() {
             return None;
         }
-        let end = self.rest.iter().position(|&b| b == b'\r' || b == b'\n')?;
+        let end = memchr2(b'\r', b'\n', self.rest)?;
         if !self.rest[end..].starts_with(b"\r\n") {
             self.rest = &[];
             return Some(Err(ParseError::StrayLineEnd));
@@ -444,8 +491,8 @@ fn parse_start(line: &[u8]) -> Result<(Start<'_>, &str, Option<Defect>), ParseEr
     let (uri, version) = rest.rsplit_once(' ').ok_or(ParseError::StartLine)?;
     let version = strip_sip(version).ok_or(ParseError::StartLine)?;
     let method = Method::parse(method).ok_or(ParseError::StartLine)?;
-    let defect = (trimmed.len() != line.len() || uri.trim() != uri).then_some(Defect::StartLine);
-    Ok((Start::Request { method, uri: uri.trim() }, version, defect))
+    let defect = (trimmed.len() != line.len() || uri.trim_ascii() != uri).then_some(Defect::StartLine);
+    Ok((Start::Request { method, uri: uri.trim_ascii() }, version, defect))
 }
 
 fn strip_sip(text: &str) -> Option<&str> {
@@ -477,7 +524,9 @@ fn parse_headers<'a>(lines: Lines<'a>, defect: &mut Option<Defect>) -> Result<Ve
         if headers.len() == MAX_HEADERS {
             return Err(ParseError::TooLarge);
         }
-        headers.push(Header { name: Name::parse(text), text, value: String::from_utf8_lossy(value) });
+        // Nearly always UTF-8, which is found faster by itself.
+        let value = std::str::from_utf8(value).map_or_else(|_| String::from_utf8_lossy(value), Cow::Borrowed);
+        headers.push(Header { name: Name::parse(text), text, value });
         open = true;
     }
     Ok(headers)
@@ -500,8 +549,14 @@ fn split_header(line: &[u8]) -> Option<(&str, &[u8])> {
     is_token(name).then(|| (name, line[colon + 1..].trim_ascii()))
 }
 
-pub(crate) fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
+/// What follows the head of a message of ours.
+pub(crate) fn body_of(bytes: &[u8]) -> &[u8] {
+    end_of_head(bytes).map_or(&[], |end| &bytes[end + 4..])
+}
+
+/// Where the empty line that ends the head begins, with the line end before it.
+pub(crate) fn end_of_head(bytes: &[u8]) -> Option<usize> {
+    memchr_iter(b'\r', bytes).find(|&at| bytes[at..].starts_with(b"\r\n\r\n"))
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ pub mod framing;
 pub mod gate;
 pub mod header;
 pub mod message;
+pub(crate) mod numbered;
 pub(crate) mod registrar;
 pub mod trace;
 pub(crate) mod transaction;

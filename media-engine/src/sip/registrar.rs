@@ -202,6 +202,11 @@ impl Registrar {
         Ok(contacts)
     }
 
+    /// Whether anybody is reached by a flow.
+    pub(crate) fn has_flow(&self, flow: FlowId) -> bool {
+        self.by_flow.range((flow, Box::from(""))..).next().is_some_and(|(known, _)| *known == flow)
+    }
+
     /// Takes away the bindings of a flow that is gone.
     pub(crate) fn flow_closed(&mut self, flow: FlowId) -> Vec<Reachability> {
         let range = (flow, Box::from(""))..(FlowId(flow.0.saturating_add(1)), Box::from(""));

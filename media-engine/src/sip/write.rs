@@ -80,8 +80,35 @@ pub struct ResponseBuilder {
     body: Vec<u8>,
 }
 
-/// Starts a response to `request`: copies Via (the topmost with `received` and `rport` of `source`, RFC 3581),
-/// From, To (with `to_tag` if it has no tag), Call-ID and CSeq. Headers that the request lacks are left out.
+/// What all responses to a request repeat of it, while the request itself is forgotten: Via (the topmost with `received`
+/// and `rport` of `source`, RFC 3581), From, To (with `to_tag` if it has no tag), Call-ID and CSeq. Headers that the
+/// request lacks are left out.
+#[derive(Clone, Debug)]
+pub struct ResponseHead {
+    lines: Box<str>,
+    record_routes: Box<str>,
+}
+
+impl ResponseHead {
+    /// That of `request`.
+    pub fn of(request: &Message<'_>, source: Option<SocketAddr>, to_tag: Option<&str>) -> ResponseHead {
+        let (mut lines, mut record_routes) = (String::with_capacity(512), String::new());
+        repeat_head(&mut lines, request, source, to_tag);
+        for route in request.lines(Name::RecordRoute) {
+            push_header(&mut record_routes, Name::RecordRoute.as_str(), route);
+        }
+        ResponseHead { lines: lines.into(), record_routes: record_routes.into() }
+    }
+
+    /// Starts a response.
+    pub fn response(&self, status: u16, reason: &str) -> ResponseBuilder {
+        let mut head = status_line(status, reason);
+        head.push_str(&self.lines);
+        ResponseBuilder { head, body: Vec::new() }
+    }
+}
+
+/// Starts the only response to `request`, as [`ResponseHead`] does for one of several.
 pub fn response_to(
     request: &Message<'_>,
     source: Option<SocketAddr>,
@@ -89,36 +116,45 @@ pub fn response_to(
     reason: &str,
     to_tag: Option<&str>,
 ) -> ResponseBuilder {
+    let mut head = status_line(status, reason);
+    repeat_head(&mut head, request, source, to_tag);
+    ResponseBuilder { head, body: Vec::new() }
+}
+
+fn status_line(status: u16, reason: &str) -> String {
     let mut head = String::with_capacity(1024);
     let _ = write!(head, "SIP/2.0 {status} ");
     push_clean(&mut head, reason);
     head.push_str("\r\n");
+    head
+}
+
+fn repeat_head(head: &mut String, request: &Message<'_>, source: Option<SocketAddr>, to_tag: Option<&str>) {
     let mut vias = request.headers(Name::Via);
     if let Some(top) = vias.next() {
-        match (Via::parse(top), source) {
-            (Ok(via), Some(source)) => push_header(&mut head, "Via", stamp_via(top, &via, source)),
-            _ => push_header(&mut head, "Via", top),
+        match (request.top_via(), source) {
+            (Ok(via), Some(source)) => push_via(head, top, &via, source),
+            _ => push_header(head, "Via", top),
         }
     }
     for via in vias {
-        push_header(&mut head, "Via", via);
+        push_header(head, "Via", via);
     }
     if let Some(from) = request.header(Name::From) {
-        push_header(&mut head, "From", from);
+        push_header(head, "From", from);
     }
     if let Some(to) = request.header(Name::To) {
         let untagged = request.to().map_or_else(|_| !to.contains(";tag="), |to| to.tag().is_none());
         match to_tag.filter(|_| untagged) {
-            Some(tag) => push_header(&mut head, "To", format_args!("{to};tag={tag}")),
-            None => push_header(&mut head, "To", to),
+            Some(tag) => push_header(head, "To", format_args!("{to};tag={tag}")),
+            None => push_header(head, "To", to),
         }
     }
     for name in [Name::CallId, Name::CSeq] {
         if let Some(value) = request.header(name) {
-            push_header(&mut head, name.as_str(), value);
+            push_header(head, name.as_str(), value);
         }
     }
-    ResponseBuilder { head, body: Vec::new() }
 }
 
 /// The refusal of a request by `gate`.
@@ -149,10 +185,8 @@ impl ResponseBuilder {
     }
 
     /// Copies Record-Route, as a response that makes a dialog must (RFC 3261 section 12.1.1).
-    pub fn record_routes(mut self, request: &Message<'_>) -> Self {
-        for route in request.lines(Name::RecordRoute) {
-            push_header(&mut self.head, Name::RecordRoute.as_str(), route);
-        }
+    pub fn record_routes(mut self, head: &ResponseHead) -> Self {
+        self.head.push_str(&head.record_routes);
         self
     }
 
@@ -170,29 +204,31 @@ impl ResponseBuilder {
 
 /// The Via as written when it already tells the truth, else with `received` and `rport` set to `source`.
 /// What the peer wrote into them itself is dropped.
-fn stamp_via(raw: &str, via: &Via<'_>, source: SocketAddr) -> String {
+fn push_via(head: &mut String, raw: &str, via: &Via<'_>, source: SocketAddr) {
     let stale = via.params.has("received") || via.params.value("rport").is_some();
     if via.host.ip() == Some(source.ip()) && !via.wants_rport() && !stale {
-        return raw.to_owned();
+        return push_header(head, "Via", raw);
     }
-    let mut out = format!("SIP/{}/{} {}", via.version, via.transport, via.host);
+    let _ = write!(head, "Via: SIP/{}/{} {}", via.version, via.transport, via.host);
     if let Some(port) = via.port {
-        let _ = write!(out, ":{port}");
+        let _ = write!(head, ":{port}");
     }
     for (name, value) in via.params.iter() {
         if name.eq_ignore_ascii_case("received") || name.eq_ignore_ascii_case("rport") {
             continue;
         }
-        let _ = match value {
-            Some(value) => write!(out, ";{name}={value}"),
-            None => write!(out, ";{name}"),
-        };
+        head.push(';');
+        head.push_str(name);
+        if let Some(value) = value {
+            head.push('=');
+            head.push_str(value);
+        }
     }
-    let _ = write!(out, ";received={}", source.ip());
+    let _ = write!(head, ";received={}", source.ip());
     if via.wants_rport() {
-        let _ = write!(out, ";rport={}", source.port());
+        let _ = write!(head, ";rport={}", source.port());
     }
-    out
+    head.push_str("\r\n");
 }
 
 fn push_header(head: &mut String, name: &str, value: impl Display) {
@@ -203,7 +239,7 @@ fn push_header(head: &mut String, name: &str, value: impl Display) {
     head.push_str(": ");
     let start = head.len();
     let _ = write!(head, "{value}");
-    if head[start..].contains(['\r', '\n']) {
+    if has_line_end(&head[start..]) {
         let value = head.split_off(start);
         push_clean(head, &value);
     }
@@ -211,7 +247,15 @@ fn push_header(head: &mut String, name: &str, value: impl Display) {
 }
 
 fn push_clean(out: &mut String, text: &str) {
-    out.extend(text.chars().map(|c| if c == '\r' || c == '\n' { ' ' } else { c }));
+    match has_line_end(text) {
+        true => out.extend(text.chars().map(|c| if c == '\r' || c == '\n' { ' ' } else { c })),
+        false => out.push_str(text),
+    }
+}
+
+/// Looks at every byte, without a branch on what it finds: several at once.
+fn has_line_end(text: &str) -> bool {
+    text.bytes().fold(false, |found, byte| found | (byte == b'\r') | (byte == b'\n'))
 }
 
 fn finish(mut head: String, body: Vec<u8>) -> Vec<u8> {
@@ -234,10 +278,8 @@ mod tests {
     fn response_copies_what_identifies_the_transaction() {
         let request = Message::parse(REQUEST.as_bytes()).unwrap();
         let source = "192.0.2.7:49152".parse().unwrap();
-        let bytes = response_to(&request, Some(source), 200, "OK", Some("mine"))
-            .record_routes(&request)
-            .body("application/sdp", "v=0\r\n")
-            .build();
+        let head = ResponseHead::of(&request, Some(source), Some("mine"));
+        let bytes = head.response(200, "OK").record_routes(&head).body("application/sdp", "v=0\r\n").build();
         let response = Message::parse(&bytes).unwrap();
         let vias: Vec<&str> = response.headers(Name::Via).collect();
         assert_eq!(vias[0], "SIP/2.0/UDP a.example:5070;branch=z9hG4bK1;received=192.0.2.7;rport=49152");

@@ -12,7 +12,8 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -20,6 +21,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::alarm::until;
 use super::opening::{Opening, Stream};
 use super::{ConnectionLimits, meters};
 use crate::net::clock;
@@ -50,6 +52,8 @@ pub(super) struct Connection {
     pub(super) outgoing: mpsc::Sender<Bytes>,
     /// Ends reader and writer at once.
     pub(super) token: CancellationToken,
+    /// The peer is no stranger any more, and may be silent for long.
+    pub(super) known: Arc<AtomicBool>,
 }
 
 /// Where a reader delivers.
@@ -59,6 +63,8 @@ pub(super) struct Inbox {
     pub(super) owner: mpsc::Sender<Inbound>,
     pub(super) token: CancellationToken,
     pub(super) limits: ConnectionLimits,
+    /// As the owner's end says.
+    pub(super) known: Arc<AtomicBool>,
     credit: Arc<Semaphore>,
 }
 
@@ -72,7 +78,19 @@ impl Inbox {
         token: CancellationToken,
         limits: ConnectionLimits,
     ) -> Inbox {
-        Inbox { flow, owner, token, limits, credit: Arc::new(Semaphore::new(CREDIT)) }
+        Inbox { flow, owner, token, limits, known: Arc::default(), credit: Arc::new(Semaphore::new(CREDIT)) }
+    }
+
+    /// How long the peer may be silent; `None`: for ever.
+    fn patience(&self) -> Option<Duration> {
+        match self.known.load(Ordering::Relaxed) {
+            // The owner closes connections of ours that nothing needs.
+            _ if self.flow.id.is_outgoing() => None,
+            false => Some(self.limits.stranger_idle),
+            // The HTTP server finds WebSockets whose peer is gone.
+            true if self.flow.transport.is_websocket() => None,
+            true => Some(self.limits.idle),
+        }
     }
 
     /// Waits for credit, so that a flood waits here and not in the owner's queue.
@@ -141,6 +159,7 @@ async fn read_stream(inbox: Inbox, half: impl AsyncRead + Unpin, outgoing: mpsc:
         framer: StreamFramer::new(),
         seen_message: ours,
         deadline: (!ours).then(|| now + inbox.limits.first_message),
+        silent_since: None,
         next_ping: now + inbox.limits.ping,
         pong_by: None,
         answers_pings: false,
@@ -163,6 +182,8 @@ struct StreamReader {
     /// When the peer must have completed its message, or said anything. Connections of ours are closed by the owner when
     /// nothing needs them.
     deadline: Option<Instant>,
+    /// When it said something last, while it may be silent: the owner may have come to know it since the deadline was set.
+    silent_since: Option<Instant>,
     next_ping: Instant,
     /// On a connection of ours whose peer has answered a ping before: when it must have said something since our last one (RFC
     /// 5626 section 4.4.1). Many peers never answer: those are found dead by TCP.
@@ -196,7 +217,10 @@ impl StreamReader {
 
     fn on_time(&mut self, now: Instant) -> Result<(), Why> {
         if self.deadline.is_some_and(|deadline| now >= deadline) {
-            return Err("timed_out");
+            self.deadline = self.silent_since.zip(self.inbox.patience()).map(|(since, patience)| since + patience);
+            if self.deadline.is_none_or(|deadline| now >= deadline) {
+                return Err("timed_out");
+            }
         }
         if self.pong_by.is_some_and(|pong_by| now >= pong_by) {
             return Err("no_pong");
@@ -227,15 +251,13 @@ impl StreamReader {
             }
         }
         let (now, partial) = (clock::now(), self.framer.is_partial());
-        let limits = self.inbox.limits;
-        let idle = (!self.inbox.flow.id.is_outgoing()).then(|| now + limits.idle);
-        if completed {
-            self.seen_message = true;
-            self.deadline = if partial { Some(now + limits.message) } else { idle };
-        } else if self.seen_message && partial && !was_partial {
-            self.deadline = Some(now + limits.message);
-        } else if self.seen_message && !partial {
-            self.deadline = idle;
+        self.seen_message |= completed;
+        if self.seen_message && !partial {
+            self.silent_since = Some(now);
+            self.deadline = self.inbox.patience().map(|patience| now + patience);
+        } else if self.seen_message && (completed || !was_partial) {
+            self.silent_since = None;
+            self.deadline = Some(now + self.inbox.limits.message);
         }
         // Else the deadline stands: bytes that trickle in do not move that of their message, and line ends
         // do not move that of the first one.
@@ -248,11 +270,14 @@ pub(super) async fn read_ws(inbox: Inbox, mut incoming: mpsc::Receiver<Bytes>, o
     let reader = {
         let inbox = inbox.clone();
         async move {
-            let mut next_ping = clock::now() + inbox.limits.ping;
+            let mut heard = clock::now();
+            let mut next_ping = heard + inbox.limits.ping;
             loop {
+                let silent = inbox.patience().map(|patience| heard + patience);
                 tokio::select! {
                     message = incoming.recv() => {
                         let Some(message) = message else { return "ended" };
+                        heard = clock::now();
                         let taken = match line_ends(&message) {
                             None => inbox.deliver(message).await,
                             Some(true) => keep_alive(&outgoing, PONG),
@@ -260,6 +285,12 @@ pub(super) async fn read_ws(inbox: Inbox, mut incoming: mpsc::Receiver<Bytes>, o
                         };
                         if let Err(why) = taken {
                             return why;
+                        }
+                    }
+                    // The owner may come to know the peer meanwhile.
+                    () = until(silent), if silent.is_some() => {
+                        if inbox.patience().is_some_and(|patience| clock::now() >= heard + patience) {
+                            return "timed_out";
                         }
                     }
                     () = tokio::time::sleep_until(next_ping.into()) => {

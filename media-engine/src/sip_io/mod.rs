@@ -16,12 +16,14 @@
 //!
 //! Not here: what messages mean (`sip`), HTTP upgrades (control plane), media (`worker`).
 
+mod alarm;
 mod connection;
 mod listen;
 mod meters;
 mod opening;
 mod places;
 mod resolve;
+mod shares;
 mod stack;
 
 use std::fmt;
@@ -85,7 +87,7 @@ pub struct ConnectionLimits {
     /// Most connections by TCP and TLS together, unfinished handshakes included. Those that we open are bounded by
     /// [`Limits::connections`](crate::sip::Limits::connections).
     pub tcp: usize,
-    /// As many of one address.
+    /// As many of one address; of a /64 by IPv6.
     pub tcp_per_address: usize,
     /// Most WebSockets: counted apart, so that a flood of TCP connections keeps no browser out.
     pub websockets: usize,
@@ -104,6 +106,8 @@ pub struct ConnectionLimits {
     /// A TCP connection without any byte from its peer is closed after this; longer than a registration. One of ours, when
     /// nothing has needed it for so long.
     pub idle: Duration,
+    /// As long for a peer, by WebSocket too, that has been no trunk's, no registered user's and no party of a call's yet.
+    pub stranger_idle: Duration,
     /// One message is written to a TCP peer within this.
     pub write: Duration,
     /// How often a stream is pinged with a double line end (RFC 5626 section 4.4.1).
@@ -125,6 +129,7 @@ impl Default for ConnectionLimits {
             first_message: Duration::from_secs(10),
             message: Duration::from_secs(10),
             idle: Duration::from_secs(65 * 60),
+            stranger_idle: Duration::from_secs(150),
             write: Duration::from_secs(20),
             ping: Duration::from_secs(25),
             pong: Duration::from_secs(10),

@@ -136,6 +136,12 @@ impl Roots {
                 if read.is_empty() {
                     return Err(wrong("holds no PEM certificate".into()));
                 }
+                // Now, not when the first connection is wanted.
+                let mut store = RootCertStore::empty();
+                for (n, certificate) in read.iter().enumerate() {
+                    let added = store.add(certificate.clone());
+                    added.map_err(|error| wrong(format!("certificate {} vouches for nobody: {error}", n + 1)))?;
+                }
                 read
             }
         };
@@ -166,4 +172,35 @@ fn client_config(own: &[CertificateDer<'static>]) -> io::Result<Arc<ClientConfig
     let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let config = versions.map_err(io::Error::other)?.with_root_certificates(roots).with_no_client_auth();
     Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn an_authority_that_cannot_be_used_is_refused_at_the_start_and_named() {
+        let pem = |body: &str| format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
+        let good = rcgen::generate_simple_self_signed(["ca.example".to_owned()]).unwrap().cert.pem();
+        for (text, told) in [
+            (String::new(), Some("holds no PEM certificate")),
+            (pem("AAAA"), Some("certificate 1")),
+            (format!("{good}{}", pem("MAMBAf8=")), Some("certificate 2")),
+            (good, None),
+        ] {
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+            let error = Roots::new(Some(file.path())).err().map(|error| error.to_string());
+            let name = file.path().to_str().unwrap();
+            match (&error, told) {
+                (None, None) => {}
+                (Some(error), Some(told)) => {
+                    assert!(error.contains("sip.tls_ca") && error.contains(name) && error.contains(told), "{error}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
 }

@@ -15,9 +15,11 @@
 //! Not here: which of several destinations a call takes (`sip`).
 
 use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
@@ -29,8 +31,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::alarm::until;
 use super::places::{self, Place};
-use super::stack::until;
 use crate::config::{NameServer, TrunkConfig};
 use crate::error::StartError;
 use crate::net::clock;
@@ -300,12 +302,23 @@ impl Book {
     }
 
     fn look_up(&mut self, index: usize) {
+        let Some(entry) = self.entries.get(index) else { return };
+        let (names, place) = (Arc::clone(&self.names), entry.place.clone());
+        self.await_answer(index, async move { names.find(&place).await });
+    }
+
+    /// A look-up ends with an answer whatever becomes of it: its host is due again only then.
+    fn await_answer(&mut self, index: usize, answer: impl Future<Output = Result<Found, String>> + Send + 'static) {
         let Some(entry) = self.entries.get_mut(index) else { return };
         entry.due = None;
-        let (names, place) = (Arc::clone(&self.names), entry.place.clone());
+        let host = entry.place.host.clone();
         self.look_ups.spawn(async move {
-            let found = timeout(LOOK_UP, names.find(&place)).await;
-            (index, found.unwrap_or_else(|_| Err(format!("{}: the name server does not answer", place.host))))
+            let found = match timeout(LOOK_UP, AssertUnwindSafe(answer).catch_unwind()).await {
+                Ok(Ok(found)) => found,
+                Ok(Err(_)) => Err(format!("{host}: the look-up ended by a fault of ours")),
+                Err(_) => Err(format!("{host}: the name server does not answer")),
+            };
+            (index, found)
         });
     }
 
@@ -343,7 +356,9 @@ impl Book {
         loop {
             let next = self.entries.iter().filter_map(|entry| entry.due).min();
             tokio::select! {
-                Some(Ok((index, result))) = self.look_ups.join_next() => {
+                Some(joined) = self.look_ups.join_next() => {
+                    // Only one that was cancelled has no answer, and nobody cancels.
+                    let Ok((index, result)) = joined else { continue };
                     let Some(trunk) = self.take(index, result) else { continue };
                     let destinations = self.destinations(&trunk);
                     if orders.send(SipCommand::TrunkResolved { trunk, destinations }).await.is_err() {
@@ -405,6 +420,18 @@ mod tests {
         }
         assert_eq!(pause(&mut book, there()), 60);
         assert_eq!(pause(&mut book, Err("no answer".into())), 10);
+    }
+
+    #[tokio::test]
+    async fn a_look_up_that_panics_is_a_failure_and_its_host_is_asked_again() {
+        let mut book = book(&["carrier.test"]);
+        book.take(0, found(&[("192.0.2.1:5060", 0)], 60));
+        book.await_answer(0, async { panic!("a look-up breaks, as this test wants it to") });
+        assert_eq!(book.entries[0].due, None, "it is under way");
+        let (index, result) = book.look_ups.join_next().await.unwrap().expect("an answer, not a panic");
+        assert!(result.as_ref().unwrap_err().contains("carrier.test"));
+        assert_eq!((index, pause(&mut book, result)), (0, 10));
+        assert_eq!(book.destinations("carrier").len(), 1, "its addresses stay");
     }
 
     #[tokio::test]

@@ -1,9 +1,9 @@
 //! The task that owns the endpoint: everything comes to it, nothing that it does can wait for a peer.
 
 use std::collections::{HashMap, VecDeque};
-use std::future::pending;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,12 +13,15 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::alarm::{Alarm, until};
 use super::connection::{Connection, Inbound, Inbox, carry, read_ws};
 use super::listen::{Bound, address_towards, route_to_anywhere};
 use super::opening::{Connect, Opening, Roots};
 use super::resolve::Book;
+use super::shares::Shares;
 use super::{Census, ConnectionLimits, Control, WsConnection, meters};
 use crate::net::clock;
+use crate::sip::numbered::Numbered;
 use crate::sip::{Endpoint, EndpointConfig, Flow, FlowId, SipCommand, SipEvent, SipOutput, Trace, Transport};
 
 /// Datagrams that may wait for the owner; more are dropped, and retransmission heals it.
@@ -68,12 +71,12 @@ struct Stack {
     trace: Trace,
     limits: ConnectionLimits,
     security: Security,
-    listeners: HashMap<FlowId, UdpListener>,
-    connections: HashMap<FlowId, Connection>,
-    /// Accepted TCP and TLS connections by address.
-    addresses: HashMap<IpAddr, usize>,
+    listeners: Numbered<FlowId, UdpListener>,
+    connections: Numbered<FlowId, Connection>,
+    /// Accepted TCP and TLS connections.
+    shares: Shares,
     /// Connections that we have opened, and when they were needed last.
-    outgoing: HashMap<FlowId, Instant>,
+    outgoing: Numbered<FlowId, Instant>,
     /// Connections that we may be opening at once.
     attempts: Arc<Semaphore>,
     websockets: usize,
@@ -119,10 +122,10 @@ pub(super) fn spawn(
         trace,
         limits,
         security,
-        listeners: HashMap::new(),
-        connections: HashMap::new(),
-        addresses: HashMap::new(),
-        outgoing: HashMap::new(),
+        listeners: Numbered::default(),
+        connections: Numbered::default(),
+        shares: Shares::default(),
+        outgoing: Numbered::default(),
         attempts: Arc::new(Semaphore::new(limits.connecting)),
         websockets: 0,
         views: HashMap::new(),
@@ -185,6 +188,7 @@ impl Stack {
         round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         // Who asked to stop, and until when registrations may still be taken back.
         let mut leaving: Option<(oneshot::Sender<()>, Instant)> = None;
+        let mut alarm = Alarm::new();
         let stopped = loop {
             self.take_outputs();
             if leaving.is_some() && !self.endpoint.is_unregistering() {
@@ -208,7 +212,7 @@ impl Stack {
                     self.close_idle(clock::now());
                 }
                 Some(command) = resolved.recv() => self.endpoint.handle_command(command, clock::now()),
-                () = until(self.endpoint.poll_timeout()) => self.endpoint.handle_timeout(clock::now()),
+                () = alarm.ring(self.endpoint.poll_timeout()) => self.endpoint.handle_timeout(clock::now()),
                 order = control.recv() => match order {
                     Some(Control::Command(command)) => self.endpoint.handle_command(*command, clock::now()),
                     Some(Control::Attach(connection)) => self.attach(*connection),
@@ -268,10 +272,21 @@ impl Stack {
                 if self.connections.contains_key(&flow.id) {
                     meters::message(&bytes);
                     self.handle_message(&flow, &bytes);
+                    self.acquaint(&flow);
                 }
             }
             Inbound::Closed { flow, why } => drop(self.forget(flow, why)),
             Inbound::Accepted { stream, transport, local, peer } => self.accept(stream, transport, local, peer),
+        }
+    }
+
+    /// A peer that is no stranger any more may be silent for longer.
+    fn acquaint(&self, flow: &Flow) {
+        if let Some(connection) = self.connections.get(&flow.id)
+            && !connection.known.load(Ordering::Relaxed)
+            && self.endpoint.is_flow_known(flow)
+        {
+            connection.known.store(true, Ordering::Relaxed);
         }
     }
 
@@ -284,11 +299,9 @@ impl Stack {
         if self.connections.len() - self.websockets - self.outgoing.len() >= self.limits.tcp {
             return meters::refused("connections");
         }
-        let of_address = self.addresses.entry(peer.ip()).or_default();
-        if *of_address >= self.limits.tcp_per_address {
+        if !self.shares.take(peer.ip(), self.limits.tcp_per_address) {
             return meters::refused("connections_of_address");
         }
-        *of_address += 1;
         let flow = Flow { id: self.new_flow(), transport, local, peer };
         self.open(flow, opening);
     }
@@ -311,8 +324,9 @@ impl Stack {
         let room = if flow.id.is_outgoing() { TRUNK_QUEUE } else { self.limits.queue };
         let (outgoing, queue) = mpsc::channel(room);
         let inbox = Inbox::new(flow, self.streams.clone(), token.clone(), self.limits);
+        let known = Arc::clone(&inbox.known);
         self.tasks.spawn(carry(inbox, opening, outgoing.downgrade(), queue));
-        self.remember(Connection { flow, outgoing, token });
+        self.remember(Connection { flow, outgoing, token, known });
     }
 
     /// Closes connections of ours that nothing has needed for long.
@@ -340,8 +354,9 @@ impl Stack {
         let flow = Flow { id: self.new_flow(), transport, local: self.ws_local, peer: connection.peer };
         let token = self.root.child_token();
         let weak = connection.outgoing.downgrade();
-        self.remember(Connection { flow, outgoing: connection.outgoing, token: token.clone() });
-        let inbox = Inbox::new(flow, self.streams.clone(), token, self.limits);
+        let inbox = Inbox::new(flow, self.streams.clone(), token.clone(), self.limits);
+        let known = Arc::clone(&inbox.known);
+        self.remember(Connection { flow, outgoing: connection.outgoing, token, known });
         self.tasks.spawn(read_ws(inbox, connection.incoming, weak));
     }
 
@@ -361,13 +376,8 @@ impl Stack {
             self.websockets -= 1;
             // Its reader holds the other end; TCP's ends with the writer.
             connection.token.cancel();
-        } else if self.outgoing.remove(&id).is_some() {
-            // Not counted by address.
-        } else if let Some(count) = self.addresses.get_mut(&connection.flow.peer.ip()) {
-            *count -= 1;
-            if *count == 0 {
-                self.addresses.remove(&connection.flow.peer.ip());
-            }
+        } else if self.outgoing.remove(&id).is_none() {
+            self.shares.give_back(connection.flow.peer.ip());
         }
         self.endpoint.handle_flow_closed(id, clock::now());
         Some(connection)
@@ -386,7 +396,7 @@ impl Stack {
                     self.tell(event);
                 }
                 SipOutput::Connect { flow, server_name } => self.connect(flow, server_name),
-                SipOutput::CloseFlow(id) => drop(self.forget(id, "misbehaved")),
+                SipOutput::CloseFlow(id) => drop(self.forget(id, "evicted")),
             }
         }
     }
@@ -464,14 +474,6 @@ impl Stack {
         let _ = tokio::time::timeout(LAST_WORDS, self.tasks.wait()).await;
         self.root.cancel();
         self.tasks.wait().await;
-    }
-}
-
-/// Sleeps until `deadline`, or for ever without one.
-pub(super) async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-        None => pending().await,
     }
 }
 

@@ -76,6 +76,7 @@ impl Stack {
             anonymous: false,
             headers: vec![],
             sdp: SDP.into(),
+            sdp_v6: None,
             webrtc_sdp: None,
         };
         self.handle.send(invite).unwrap();

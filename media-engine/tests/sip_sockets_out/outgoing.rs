@@ -221,6 +221,7 @@ async fn a_large_request_goes_over_udp_whole() {
         anonymous: false,
         headers: vec![],
         sdp: long.clone(),
+        sdp_v6: None,
         webrtc_sdp: None,
     };
     near.handle.send(order).unwrap();

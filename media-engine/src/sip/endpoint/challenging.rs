@@ -1,7 +1,8 @@
 //! Challenges of trunks: a request that gets 401 or 407 is sent again with the trunk's password (RFC 3261 section 22).
 //!
 //! Same Call-ID and tags, the next CSeq, a branch of its own. A password is used for the trunk that it belongs to alone,
-//! once for each request, and twice more when only the nonce was stale.
+//! once for each request, and twice more when only the nonce was stale. Nobody can ask for a password in answer to an ACK: that
+//! of a 2xx repeats what the INVITE was sent with.
 
 use std::time::Instant;
 
@@ -14,6 +15,9 @@ use crate::sip::header::Name;
 use crate::sip::message::Message;
 use crate::sip::write::again;
 
+/// Headers that hold proofs.
+const PROOFS: [Name; 2] = [Name::Authorization, Name::ProxyAuthorization];
+
 /// Stale nonces of one request that are made good.
 const STALE: u8 = 3;
 
@@ -21,6 +25,16 @@ const STALE: u8 = 3;
 pub(super) struct Proof {
     pub(super) header: Name,
     pub(super) value: String,
+}
+
+impl Client {
+    /// What the request was sent with to prove us: the ACK for its 2xx is sent with the same (RFC 3261 section 22.1).
+    pub(super) fn proofs(&self) -> Vec<Proof> {
+        let Some(original) = &self.original else { return Vec::new() };
+        let Ok(request) = Message::parse(&original.bytes) else { return Vec::new() };
+        let lines = |header| request.lines(header).map(move |value| Proof { header, value: value.to_owned() });
+        PROOFS.into_iter().flat_map(lines).collect()
+    }
 }
 
 impl Endpoint {

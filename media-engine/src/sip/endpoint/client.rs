@@ -181,16 +181,19 @@ impl Endpoint {
         match &client.user {
             ClientUser::Fork(_) => self.fork_answer(client, flow, response, status, now),
             ClientUser::Probe(_) => {}
-            ClientUser::Reinvite(dialog) => self.reinvite_answer(*dialog, flow, response, status, now),
+            ClientUser::Reinvite(dialog) => {
+                let proofs = client.proofs();
+                self.reinvite_answer(*dialog, (flow, response, status), &proofs, now);
+            }
             ClientUser::Refresh(dialog) => self.refresh_answer(*dialog, flow, response, status, now),
             ClientUser::Register(index) => self.register_answer(*index, response, status, now),
-            ClientUser::Refer(dialog) => self.refer_answer(*dialog, status),
+            ClientUser::Refer(dialog) => self.refer_answer(*dialog, status, now),
             ClientUser::Notify(dialog) => self.notify_failed(*dialog, status),
             ClientUser::Nobody => {
                 // A re-INVITE whose dialog is over.
                 let cseq = response.cseq().ok();
                 if StatusClass::of(status) == StatusClass::Success && cseq.is_some_and(|c| c.method == Method::Invite) {
-                    self.late_reinvite_answer(flow, response);
+                    self.late_reinvite_answer(flow, response, &client.proofs());
                 }
             }
         }
@@ -201,7 +204,7 @@ impl Endpoint {
         match &client.user {
             ClientUser::Fork(fork) => {
                 // One that was left for its silence has been counted then.
-                if let Some(place) = fork.place.clone().filter(|_| !fork.abandoned) {
+                if let Some(place) = fork.tried_place().cloned().filter(|_| !fork.abandoned) {
                     self.place_failed(&place, reason, None, now);
                 }
                 self.fork_failed(client, status, reason.into(), now);
@@ -216,7 +219,7 @@ impl Endpoint {
                 self.dialog_is_dead(*dialog, "no answer", now);
             }
             ClientUser::Register(index) => self.register_failed(*index, status, None, now),
-            ClientUser::Refer(dialog) => self.refer_answer(*dialog, 408),
+            ClientUser::Refer(dialog) => self.refer_answer(*dialog, 408, now),
             ClientUser::Notify(dialog) => self.notify_failed(*dialog, 481),
             ClientUser::Nobody => {}
         }
@@ -259,7 +262,11 @@ impl Endpoint {
     pub(super) fn send_cancel(&mut self, client: &mut Client, now: Instant) {
         let Ok(invite) = Message::parse(&client.bytes) else { return };
         let Ok(branch) = invite.top_via().map(|via| via.branch().unwrap_or_default().to_owned()) else { return };
-        let bytes = hop_request(&invite, "CANCEL", invite.header(Name::To).unwrap_or_default());
+        // A phone that knows does not count the call among those that it missed (RFC 3326 section 3.1).
+        let elsewhere = matches!(&client.user, ClientUser::Fork(fork) if fork.elsewhere);
+        let reason = elsewhere.then_some("SIP;cause=200;text=\"Call completed elsewhere\"");
+        let request = hop_request(&invite, "CANCEL", invite.header(Name::To).unwrap_or_default());
+        let bytes = request.header_opt("Reason", reason).build();
         let give_up = now + self.config.timers.give_up();
         self.start_client(client.flow, &branch, Method::Cancel, bytes, ClientUser::Nobody, now);
         client.forget_at = Some(give_up);
@@ -272,13 +279,13 @@ impl Endpoint {
 /// The ACK for a failure: it belongs to the INVITE's transaction (RFC 3261 section 17.1.1.3).
 fn failure_ack(invite: &[u8], response: &Message<'_>) -> Vec<u8> {
     match Message::parse(invite) {
-        Ok(invite) => hop_request(&invite, "ACK", response.header(Name::To).unwrap_or_default()),
+        Ok(invite) => hop_request(&invite, "ACK", response.header(Name::To).unwrap_or_default()).build(),
         Err(_) => Vec::new(),
     }
 }
 
 /// A request that goes hop by hop with the INVITE it belongs to.
-fn hop_request(invite: &Message<'_>, method: &str, to: &str) -> Vec<u8> {
+fn hop_request(invite: &Message<'_>, method: &str, to: &str) -> RequestBuilder {
     let uri = invite.request_uri().map_or("", |uri| uri.as_str());
     let cseq = invite.cseq().map_or(0, |cseq| cseq.number);
     let mut request = RequestBuilder::new(method, uri);
@@ -287,5 +294,5 @@ fn hop_request(invite: &Message<'_>, method: &str, to: &str) -> Vec<u8> {
             request = request.header(name.as_str(), line);
         }
     }
-    request.header("Max-Forwards", 70).header("To", to).header("CSeq", format_args!("{cseq} {method}")).build()
+    request.header("Max-Forwards", 70).header("To", to).header("CSeq", format_args!("{cseq} {method}"))
 }

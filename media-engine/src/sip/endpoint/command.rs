@@ -91,6 +91,8 @@ pub enum SipCommand {
         headers: Vec<(String, String)>,
         /// The offer.
         sdp: String,
+        /// The offer for peers that are reached over IPv6; without one they get `sdp` too.
+        sdp_v6: Option<String>,
         /// The offer for contacts behind a WebSocket, which are browsers; without one they get `sdp` too.
         webrtc_sdp: Option<String>,
     },

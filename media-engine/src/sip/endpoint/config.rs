@@ -97,6 +97,8 @@ impl fmt::Display for Advertise {
 pub struct Limits {
     /// Client and server transactions together. Finished ones count until their timers end (32 s over UDP).
     pub transactions: usize,
+    /// Server transactions of one address, or of one /64 with IPv6; trunks have as many as there are.
+    pub transactions_per_address: usize,
     /// Calls' legs in any state.
     pub dialogs: usize,
     /// Connections that we open.
@@ -113,6 +115,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             transactions: 200_000,
+            transactions_per_address: 20_000,
             dialogs: 50_000,
             connections: 1024,
             users: 20_000,

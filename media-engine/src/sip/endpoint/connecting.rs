@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Invariants: a flow of ours is never reused nor mixed up with one of the driver's (its top bit says so); there are at most
-//! [`Limits::connections`](super::Limits::connections) at once. UDP has no connections: requests above 1300 bytes stay on UDP,
+//! [`Limits::connections`](super::Limits::connections) at once: for one more the one goes that nothing needs and that was used
+//! the longest ago. UDP has no connections: requests above 1300 bytes stay on UDP,
 //! in fragments if need be, unless their destination asks for another transport (against RFC 3261 section 18.1.1, whose
 //! change to TCP fails at most carriers).
 //!
@@ -33,8 +34,17 @@ struct Far {
 /// Connections that we have opened, or that the driver is opening.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
-    flows: HashMap<Far, Flow>,
+    flows: HashMap<Far, Opened>,
     last: u64,
+    /// Uses of connections so far.
+    uses: u64,
+}
+
+/// A connection and its last use, by its number among all uses.
+#[derive(Debug)]
+struct Opened {
+    flow: Flow,
+    used: u64,
 }
 
 impl Endpoint {
@@ -47,10 +57,13 @@ impl Endpoint {
             Transport::Ws | Transport::Wss => return None,
         }
         let far = Far { transport, peer, server_name: server_name.into() };
-        if let Some(flow) = self.connections.flows.get(&far) {
-            return Some(*flow);
+        self.connections.uses += 1;
+        let used = self.connections.uses;
+        if let Some(known) = self.connections.flows.get_mut(&far) {
+            known.used = used;
+            return Some(known.flow);
         }
-        if self.connections.flows.len() >= self.config.limits.connections {
+        if self.connections.flows.len() >= self.config.limits.connections && !self.close_longest_idle() {
             self.overflows += 1;
             return None;
         }
@@ -58,9 +71,29 @@ impl Endpoint {
         let local = near().find(|listener| listener.transport == transport).or_else(|| near().next())?.local;
         self.connections.last += 1;
         let flow = Flow { id: FlowId::outgoing(self.connections.last), transport, local, peer };
-        self.connections.flows.insert(far, flow);
+        self.connections.flows.insert(far, Opened { flow, used });
         self.outputs.push_back(SipOutput::Connect { flow, server_name: server_name.to_owned() });
         Some(flow)
+    }
+
+    /// Gives up the connection that was used the longest ago among those that nothing needs; `false`: all are needed.
+    fn close_longest_idle(&mut self) -> bool {
+        let mut oldest: Vec<(u64, FlowId)> =
+            self.connections.flows.values().map(|opened| (opened.used, opened.flow.id)).collect();
+        oldest.sort_unstable();
+        let Some((_, idle)) = oldest.into_iter().find(|(_, id)| !self.is_flow_used(*id)) else { return false };
+        self.connections.flows.retain(|_, opened| opened.flow.id != idle);
+        self.outputs.push_back(SipOutput::CloseFlow(idle));
+        true
+    }
+
+    /// Whether the other end of a connection is no stranger: a trunk, a registered user, a party of a call.
+    pub fn is_flow_known(&self, flow: &Flow) -> bool {
+        self.is_of_trunk(flow) || self.has_legs(flow.id) || self.registrar.has_flow(flow.id)
+    }
+
+    fn has_legs(&self, id: FlowId) -> bool {
+        self.attached.range((id, DialogId(0))..=(id, DialogId(u64::MAX))).next().is_some()
     }
 
     /// The flow of a dialog's next request: a trunk's connection that is gone is replaced by another to the same place.
@@ -85,13 +118,13 @@ impl Endpoint {
 
     /// Whether a connection is not known to be gone.
     fn may_be_open(&self, id: FlowId) -> bool {
-        id != FlowId::GONE && (!id.is_outgoing() || self.connections.flows.values().any(|flow| flow.id == id))
+        id != FlowId::GONE && (!id.is_outgoing() || self.connections.flows.values().any(|opened| opened.flow.id == id))
     }
 
     /// Forgets a connection; what waited for an answer on it hears that none will come.
     pub(super) fn connection_lost(&mut self, id: FlowId, now: Instant) {
         if id.is_outgoing() {
-            self.connections.flows.retain(|_, flow| flow.id != id);
+            self.connections.flows.retain(|_, opened| opened.flow.id != id);
         }
         for client in self.tables.clients_on(id) {
             self.client_lost_flow(client, now);
@@ -102,7 +135,7 @@ impl Endpoint {
     /// Whether anything needs a connection: a leg, an unanswered request, a registration of ours. The driver closes one of
     /// ours that nothing has needed for long.
     pub fn is_flow_used(&self, id: FlowId) -> bool {
-        self.attached.range((id, DialogId(0))..=(id, DialogId(u64::MAX))).next().is_some()
+        self.has_legs(id)
             || self
                 .tables
                 .clients_on(id)

@@ -38,6 +38,8 @@ pub(super) struct Early {
     pub(super) fork: u32,
     /// The callee's latest session description.
     pub(super) sdp: Option<String>,
+    /// Our answer to the callee's latest offer, when it has made one.
+    pub(super) said: Option<String>,
     /// RSeq of the last reliable answer taken, and its PRACK.
     acknowledged: Option<(u32, ClientId)>,
     /// The answer to our offer came reliably: the callee may offer anew.
@@ -88,7 +90,7 @@ impl EarlyDialogs {
         dialog.trunk = trunk;
         let fork = calling.early_count;
         calling.early_count += 1;
-        self.0.push(Early { dialog, fork, sdp: None, acknowledged: None, settled: false });
+        self.0.push(Early { dialog, fork, sdp: None, said: None, acknowledged: None, settled: false });
         self.0.last_mut()
     }
 }
@@ -164,13 +166,12 @@ impl Endpoint {
         &mut self,
         flow: &Flow,
         request: &Message<'_>,
-        bytes: &[u8],
         method: Method<'_>,
         id: ClientId,
         now: Instant,
     ) {
         let Some(mut client) = self.tables.client_take(id) else { return };
-        self.early_request(&mut client, flow, request, bytes, method, now);
+        self.early_request(&mut client, flow, request, method, now);
         self.tables.client_put_back(client);
     }
 
@@ -179,7 +180,6 @@ impl Endpoint {
         client: &mut Client,
         flow: &Flow,
         request: &Message<'_>,
-        bytes: &[u8],
         method: Method<'_>,
         now: Instant,
     ) {
@@ -206,15 +206,16 @@ impl Endpoint {
             Method::Options => self.reply(flow, request, self.abilities(flow, request)),
             // Our INVITE has no final answer yet (RFC 3261 section 14.2).
             Method::Invite => self.refuse(flow, request, 491, "invite_pending"),
-            Method::Update | Method::Info if !self.has_room() => self.refuse(flow, request, 503, "full"),
-            Method::Info => {
+            Method::Update | Method::Info => {
+                if let Some(why) = self.full_for(flow) {
+                    return self.refuse(flow, request, 503, why);
+                }
                 early.dialog.remote_cseq = Some(cseq);
-                self.answer(flow, request, self.response(flow, request, 200), now);
-            }
-            Method::Update => {
-                early.dialog.remote_cseq = Some(cseq);
+                if method == Method::Info {
+                    return self.answer(flow, request, self.response(flow, request, 200), now);
+                }
                 early.dialog.refresh(request, *flow);
-                self.early_update((client_id, fork.dialog), early, flow, request, bytes, now);
+                self.early_update((client_id, fork.dialog), early, flow, request, now);
             }
             Method::Other(_) => self.refuse(flow, request, 501, "unknown_method"),
             Method::Prack => self.refuse(flow, request, 481, "prack"),
@@ -229,12 +230,11 @@ impl Endpoint {
         early: &mut Early,
         flow: &Flow,
         update: &Message<'_>,
-        bytes: &[u8],
         now: Instant,
     ) {
         let sdp = match session_description(update) {
             Ok(sdp) => sdp,
-            Err(BadBody(status)) => return self.refuse_in_dialog(flow, update, bytes, id, (status, "body"), now),
+            Err(BadBody(status)) => return self.refuse_in_dialog(flow, update, id, (status, "body"), now),
         };
         let Some(sdp) = sdp else {
             let response = self.response(flow, update, 200).header("Contact", &early.dialog.contact);
@@ -247,9 +247,9 @@ impl Endpoint {
             _ => Some((500, "offer_pending")),
         };
         if let Some(refusal) = refusal {
-            return self.refuse_in_dialog(flow, update, bytes, id, refusal, now);
+            return self.refuse_in_dialog(flow, update, id, refusal, now);
         }
-        let server = self.open_non_invite(flow, update, Method::Update, bytes, id);
+        let server = self.open_non_invite(flow, update, Method::Update, id);
         let Some(LegState::Calling(calling)) = self.legs.get_mut(&id).map(|leg| &mut leg.state) else { return };
         calling.peer_offer = Some(EarlyOffer { server, client, fork: early.fork, sdp: sdp.clone() });
         self.event(SipEvent::Reoffer { dialog: id, sdp });
@@ -266,8 +266,8 @@ impl Endpoint {
         if let ClientUser::Fork(fork) = &mut client.user
             && let Some(early) = fork.early.0.iter_mut().find(|early| early.fork == offer.fork)
         {
-            if verdict.is_ok() {
-                early.sdp = Some(offer.sdp);
+            if let Ok(answer) = &verdict {
+                (early.sdp, early.said) = (Some(offer.sdp), Some(answer.clone()));
             }
             self.answer_update(offer.server, &early.dialog.contact, verdict, now);
         } else {

@@ -183,8 +183,8 @@ impl Endpoint {
 
     /// Takes everything of a leg out of the tables; what it still waits for is answered or given up.
     pub(super) fn dismantle(&mut self, mut leg: Box<Leg>, now: Instant) {
-        let timers = [leg.timer.take(), leg.session_timer.take(), leg.offer_timer.take()];
-        for key in timers.into_iter().flatten() {
+        let timers = [&mut leg.timer, &mut leg.session_timer, &mut leg.offer_timer, &mut leg.refer_timer];
+        for key in timers.into_iter().filter_map(Option::take) {
             self.wheel.cancel(key);
         }
         self.detach(&mut leg);
@@ -204,7 +204,7 @@ impl Endpoint {
                     self.respond(offer.server, 487, None, |response, _| response, now);
                 }
                 for (client, _) in calling.forks {
-                    self.abandon_fork(client, now);
+                    self.abandon_fork(client, false, now);
                 }
                 if let Some(patience) = calling.attempts.and_then(|attempts| attempts.patience) {
                     self.wheel.cancel(patience);

@@ -241,7 +241,7 @@ pub enum SipOutput {
         /// Whom the certificate of a TLS peer must be for.
         server_name: String,
     },
-    /// Close a connection that misbehaves.
+    /// Close a connection of ours: it gives way to another.
     CloseFlow(FlowId),
 }
 

@@ -1,7 +1,7 @@
 //! Flows: where a message came from and where its answers go (RFC 5626 section 2).
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Identity of a flow: a connection, or a UDP listener. Unique in the process, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -103,5 +103,16 @@ impl Flow {
     /// The same listener towards another peer. Only UDP flows have other peers; a connection stays itself.
     pub fn towards(self, peer: SocketAddr) -> Flow {
         if self.transport == Transport::Udp { Flow { peer, ..self } } else { self }
+    }
+}
+
+/// One customer's addresses: an IPv4 address, the /64 of an IPv6 one (RFC 6177).
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        v4 => v4,
     }
 }

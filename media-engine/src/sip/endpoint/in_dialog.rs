@@ -16,18 +16,11 @@ use crate::sip::message::{Message, Method};
 
 impl Endpoint {
     /// A request with a tag in To.
-    pub(super) fn receive_in_dialog(
-        &mut self,
-        flow: &Flow,
-        request: &Message<'_>,
-        bytes: &[u8],
-        method: Method<'_>,
-        now: Instant,
-    ) {
+    pub(super) fn receive_in_dialog(&mut self, flow: &Flow, request: &Message<'_>, method: Method<'_>, now: Instant) {
         let tag = request.to().ok().and_then(|to| to.tag()).unwrap_or_default();
         let leg = match self.tags.get(tag).copied() {
             Some(TagOwner::Leg(id)) => self.legs.get_mut(&id),
-            Some(TagOwner::Fork(id)) => return self.receive_early(flow, request, bytes, method, id, now),
+            Some(TagOwner::Fork(id)) => return self.receive_early(flow, request, method, id, now),
             None => None,
         };
         let known = leg.and_then(|leg| {
@@ -47,24 +40,24 @@ impl Endpoint {
         };
         let cseq = request.cseq().map_or(0, |cseq| cseq.number);
         if dialog.remote_cseq.is_some_and(|last| cseq <= last) {
-            return self.refuse_in_dialog(flow, request, bytes, id, (500, "cseq"), now);
+            return self.refuse_in_dialog(flow, request, id, (500, "cseq"), now);
         }
         dialog.remote_cseq = Some(cseq);
         if !open && method != Method::Bye {
-            return self.refuse_in_dialog(flow, request, bytes, id, (481, "no_dialog"), now);
+            return self.refuse_in_dialog(flow, request, id, (481, "no_dialog"), now);
         }
         self.moved(id, flow, request, method);
         match method {
             Method::Bye => self.receive_bye(flow, request, id, now),
-            Method::Invite => self.receive_reinvite(flow, request, bytes, id, now),
-            Method::Update => self.receive_update(flow, request, bytes, id, now),
-            Method::Prack => self.receive_prack(flow, request, bytes, id, now),
+            Method::Invite => self.receive_reinvite(flow, request, id, now),
+            Method::Update => self.receive_update(flow, request, id, now),
+            Method::Prack => self.receive_prack(flow, request, id, now),
             Method::Info => self.receive_info(flow, request, id, now),
-            Method::Refer => self.receive_refer(flow, request, bytes, id, now),
-            Method::Notify => self.receive_notify(flow, request, bytes, id, now),
+            Method::Refer => self.receive_refer(flow, request, id, now),
+            Method::Notify => self.receive_notify(flow, request, id, now),
             Method::Options => self.reply(flow, request, self.abilities(flow, request)),
-            Method::Other(_) => self.refuse_in_dialog(flow, request, bytes, id, (501, "unknown_method"), now),
-            _ => self.refuse_in_dialog(flow, request, bytes, id, (405, "method"), now),
+            Method::Other(_) => self.refuse_in_dialog(flow, request, id, (501, "unknown_method"), now),
+            _ => self.refuse_in_dialog(flow, request, id, (405, "method"), now),
         }
     }
 
@@ -127,8 +120,10 @@ impl Endpoint {
     }
 
     fn receive_info(&mut self, flow: &Flow, info: &Message<'_>, id: DialogId, now: Instant) {
-        if !flow.transport.is_reliable() && !self.has_room() {
-            return self.refuse(flow, info, 503, "full");
+        if !flow.transport.is_reliable()
+            && let Some(why) = self.full_for(flow)
+        {
+            return self.refuse(flow, info, 503, why);
         }
         self.answer(flow, info, self.response(flow, info, 200), now);
         if let (Some(kind), Ok(body)) = (info.content_type(), std::str::from_utf8(info.body()))

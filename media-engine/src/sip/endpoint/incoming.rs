@@ -16,7 +16,7 @@ use crate::sip::header::{Name, NameAddr, SplitOutside};
 use crate::sip::message::Message;
 use crate::sip::transaction::{Pace, Resend};
 use crate::sip::trunk::TrunkSettings;
-use crate::sip::write::ResponseBuilder;
+use crate::sip::write::{ResponseBuilder, ResponseHead};
 
 /// A 2xx for an INVITE or re-INVITE.
 pub(super) struct Success<'d> {
@@ -34,14 +34,7 @@ pub(super) struct Success<'d> {
 
 impl Endpoint {
     /// An INVITE of a trunk or user.
-    pub(super) fn incoming_call(
-        &mut self,
-        flow: &Flow,
-        invite: &Message<'_>,
-        bytes: &[u8],
-        source: Source,
-        now: Instant,
-    ) {
+    pub(super) fn incoming_call(&mut self, flow: &Flow, invite: &Message<'_>, source: Source, now: Instant) {
         // A user may be in need: the engine knows, and refuses the others.
         if self.draining && matches!(source, Source::Trunk(_)) {
             return self.refuse(flow, invite, 503, "draining");
@@ -66,14 +59,15 @@ impl Endpoint {
         if trunk.is_some_and(|trunk| !self.has_channel(trunk, now)) {
             return self.refuse(flow, invite, 503, "trunk_full");
         }
-        if !self.has_room_for_leg() || !self.has_room() {
-            return self.refuse(flow, invite, 503, "full");
+        let full = if self.has_room_for_leg() { self.full_for(flow) } else { Some("full") };
+        if let Some(why) = full {
+            return self.refuse(flow, invite, 503, why);
         }
         self.last_incoming += 2;
         let id = DialogId(self.last_incoming);
         let tag = self.tokens.fresh();
         let to_user = invite.request_uri().ok().and_then(|uri| uri.user_decoded()).unwrap_or_default().into_owned();
-        let server = self.open_invite(flow, invite, bytes, &tag, id);
+        let server = self.open_invite(flow, invite, &tag, id);
         let mut dialog = Dialog::uas(invite, &tag, *flow, self.contact(flow, &to_user));
         dialog.trunk = trunk;
         self.tags.insert(dialog.local_tag.clone(), TagOwner::Leg(id));
@@ -127,14 +121,15 @@ impl Endpoint {
         }
         let Some(mut leg) = self.legs.remove(&id) else { return };
         let LegState::Ringing(ringing) = leg.state else { return };
-        let Ringing { invite, cseq, dialog, wants_offer, session, peer, reliable, .. } = *ringing;
+        let Ringing { invite, cseq, dialog, wants_offer, session, peer, mut reliable, .. } = *ringing;
         let described = (!reliable.settled).then(|| sdp.clone());
+        let said = reliable.said.take().filter(|_| reliable.settled).unwrap_or(sdp);
         let offered = wants_offer && described.is_some();
         let success = Success { server: invite, cseq, dialog: &dialog, session, peer, sdp: described, offered };
         let unacknowledged = self.send_success(success, now);
         leg.state = LegState::Talking(Box::new(Talking {
             dialog,
-            sdp,
+            sdp: said,
             unacknowledged,
             peer_offer: None,
             our_offer: None,
@@ -154,9 +149,9 @@ impl Endpoint {
     /// Sends a 200 for an INVITE or re-INVITE; the leg repeats it until the ACK comes.
     pub(super) fn send_success(&mut self, success: Success<'_>, now: Instant) -> Option<Unacknowledged> {
         let Success { server, cseq, dialog, session, peer, sdp, offered } = success;
-        let finish = |response: ResponseBuilder, invite: &Message<'_>| {
+        let finish = |response: ResponseBuilder, head: &ResponseHead| {
             let response = response
-                .record_routes(invite)
+                .record_routes(head)
                 .header("Contact", &dialog.contact)
                 .header("Allow", ALLOW)
                 .header("Supported", SUPPORTED);
@@ -207,7 +202,7 @@ impl Endpoint {
     /// CANCEL of a transaction that we know (RFC 3261 section 9.2).
     pub(super) fn receive_cancel(&mut self, flow: &Flow, cancel: &Message<'_>, invite: ServerId, now: Instant) {
         let Some(server) = self.tables.server(invite) else { return };
-        let (tag, dialog, pending) = (server.tag.clone(), server.dialog, !server.request.is_empty());
+        let (tag, dialog, pending) = (server.tag.clone(), server.dialog, server.head.is_some());
         let response =
             crate::sip::write::response_to(cancel, Some(flow.peer), 200, super::status::phrase(200), Some(&tag));
         self.reply(flow, cancel, response.header("Server", &self.config.user_agent));

@@ -29,6 +29,8 @@ pub(super) struct Leg {
     pub(super) session_timer: Option<TimerKey>,
     /// When an offer that met 491 is tried again.
     pub(super) offer_timer: Option<TimerKey>,
+    /// When a REFER of ours is given up whose peer tells nothing.
+    pub(super) refer_timer: Option<TimerKey>,
     /// Connections that it hangs on.
     pub(super) flows: Vec<FlowId>,
     /// The trunk whose call it is.
@@ -175,6 +177,7 @@ impl Leg {
             timer: None,
             session_timer: None,
             offer_timer: None,
+            refer_timer: None,
             flows: Vec::new(),
             trunk: None,
             user: None,

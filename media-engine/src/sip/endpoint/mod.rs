@@ -55,6 +55,8 @@ use std::time::{Duration, Instant};
 pub use command::{DialogId, ReferId, Replaces, SipCommand, Target};
 pub use config::{Advertise, EndpointConfig, Limits};
 pub use event::{SipEvent, SipOutput, Sizes, Source};
+#[cfg(feature = "io")]
+pub(crate) use flow::network;
 pub use flow::{Flow, FlowId, Transport};
 use legs::Leg;
 use tables::{ClientId, ServerId, Tables};
@@ -64,10 +66,11 @@ use trunking::TrunkState;
 pub use trunking::{PlaceStatus, TrunkStatus};
 
 use crate::sip::digest::NonceStore;
+use crate::sip::numbered::Numbered;
 use crate::sip::registrar::Registrar;
 use crate::sip::transaction::Pace;
 pub use crate::sip::transaction::Timers;
-use crate::sip::uri::escape_user;
+use crate::sip::uri::{escape_user, push_authority, push_number};
 use crate::sip::wheel::{TimerKey, TimerWheel};
 
 /// Methods served, as told in Allow.
@@ -84,7 +87,7 @@ pub struct Endpoint {
     trunks: Vec<TrunkState>,
     connections: connecting::Connections,
     tables: Tables,
-    legs: HashMap<DialogId, Box<Leg>>,
+    legs: Numbered<DialogId, Box<Leg>>,
     /// Our tags of calls in progress.
     tags: HashMap<Box<str>, TagOwner>,
     /// Legs by the connection they hang on; UDP listeners are not listed.
@@ -119,6 +122,8 @@ enum Timeout {
     Session(DialogId),
     /// An offer of ours is tried again.
     Offer(DialogId),
+    /// Nobody tells how a REFER of ours goes.
+    Refer(DialogId),
     /// A registration of our own, by its place.
     Register(usize),
     /// The place of a trunk that a call tries has been silent.
@@ -139,7 +144,7 @@ impl Endpoint {
             listeners: Vec::new(),
             connections: connecting::Connections::default(),
             tables: Tables::default(),
-            legs: HashMap::new(),
+            legs: Numbered::default(),
             tags: HashMap::new(),
             attached: BTreeSet::new(),
             unreachable: BTreeSet::new(),
@@ -183,8 +188,19 @@ impl Endpoint {
     /// Takes an order of the engine.
     pub fn handle_command(&mut self, command: SipCommand, now: Instant) {
         match command {
-            SipCommand::Invite { dialog, target, from_user, from_display, anonymous, headers, sdp, webrtc_sdp } => {
-                let call = outgoing::Call { dialog, from_user, from_display, anonymous, headers, sdp, webrtc_sdp };
+            SipCommand::Invite {
+                dialog,
+                target,
+                from_user,
+                from_display,
+                anonymous,
+                headers,
+                sdp,
+                sdp_v6,
+                webrtc_sdp,
+            } => {
+                let call =
+                    outgoing::Call { dialog, from_user, from_display, anonymous, headers, sdp, sdp_v6, webrtc_sdp };
                 self.invite(call, &target, now);
             }
             SipCommand::Progress { dialog, status, sdp } => self.progress(dialog, status, sdp, now),
@@ -226,6 +242,7 @@ impl Endpoint {
                 Timeout::Leg(dialog) => self.leg_timer(dialog, now),
                 Timeout::Session(dialog) => self.session_timer(dialog, now),
                 Timeout::Offer(dialog) => self.offer_timer(dialog, now),
+                Timeout::Refer(dialog) => self.refer_timer(dialog),
                 Timeout::Register(index) => self.registration_timer(index, now),
                 Timeout::Attempt(dialog) => self.attempt_timer(dialog, now),
                 Timeout::Probe(trunk) => self.probe(trunk, now),
@@ -313,6 +330,16 @@ impl Endpoint {
         fits
     }
 
+    /// Why a peer may start no further transaction by `flow`, when it may not; counts then.
+    fn full_for(&mut self, flow: &Flow) -> Option<&'static str> {
+        let share = self.tables.server_count_of(flow.peer.ip());
+        if share >= self.config.limits.transactions_per_address && !self.is_of_trunk(flow) {
+            self.overflows += 1;
+            return Some("address_full");
+        }
+        (!self.has_room()).then_some("full")
+    }
+
     /// Whether one more leg fits; counts when not.
     fn has_room_for_leg(&mut self) -> bool {
         let fits = self.legs.len() < self.config.limits.dialogs;
@@ -336,28 +363,37 @@ impl Endpoint {
 
     /// A Via value for a request of ours.
     fn via(&self, flow: &Flow, branch: &str) -> String {
-        let rport = if flow.transport == Transport::Udp { ";rport" } else { "" };
-        let sent_by = self.advertised(flow).unwrap_or_else(|| flow.local.to_string());
-        format!("SIP/2.0/{} {sent_by};branch={branch}{rport}", flow.transport)
-    }
-
-    /// What messages on `flow` tell as our address, when it is not the socket's.
-    fn advertised(&self, flow: &Flow) -> Option<String> {
-        self.config.advertise.as_ref().map(|advertise| advertise.authority(flow))
+        let mut via = String::with_capacity(96);
+        via.extend(["SIP/2.0/", flow.transport.via_token(), " "]);
+        match &self.config.advertise {
+            Some(advertise) => via.push_str(&advertise.authority(flow)),
+            None => push_authority(&mut via, flow.local),
+        }
+        via.extend([";branch=", branch]);
+        if flow.transport == Transport::Udp {
+            via.push_str(";rport");
+        }
+        via
     }
 
     /// Our Contact value for messages that leave by `flow`.
     fn contact(&self, flow: &Flow, user: &str) -> String {
-        let own = || match flow.local.ip().is_unspecified() {
-            true => format!("{}:{}", self.config.domain, flow.local.port()),
-            false => flow.local.to_string(),
-        };
-        let host = self.advertised(flow).unwrap_or_else(own);
         let user = if user.is_empty() { "tandem" } else { user };
-        match flow.transport.uri_parameter() {
-            Some(transport) => format!("<sip:{}@{host};transport={transport}>", escape_user(user)),
-            None => format!("<sip:{}@{host}>", escape_user(user)),
+        let mut contact = String::with_capacity(64);
+        contact.extend(["<sip:", &escape_user(user), "@"]);
+        match &self.config.advertise {
+            Some(advertise) => contact.push_str(&advertise.authority(flow)),
+            None if flow.local.ip().is_unspecified() => {
+                contact.extend([&self.config.domain, ":"]);
+                push_number(&mut contact, flow.local.port());
+            }
+            None => push_authority(&mut contact, flow.local),
         }
+        if let Some(transport) = flow.transport.uri_parameter() {
+            contact.extend([";transport=", transport]);
+        }
+        contact.push('>');
+        contact
     }
 }
 

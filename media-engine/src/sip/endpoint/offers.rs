@@ -7,6 +7,7 @@
 
 use std::time::Instant;
 
+use super::challenging::Proof;
 use super::command::DialogId;
 use super::event::SipEvent;
 use super::flow::Flow;
@@ -19,41 +20,34 @@ use super::{ALLOW, Endpoint, SDP, SUPPORTED};
 use crate::sip::dialog::Dialog;
 use crate::sip::message::{Message, Method};
 use crate::sip::transaction::StatusClass;
-use crate::sip::write::{RequestBuilder, ResponseBuilder};
+use crate::sip::write::{RequestBuilder, ResponseBuilder, ResponseHead};
 
 /// A session description, when there is one, and the session timer that comes with it.
 type Offer = (Option<String>, Option<SessionTimer>);
 
 impl Endpoint {
     /// A re-INVITE, its CSeq in order.
-    pub(super) fn receive_reinvite(
-        &mut self,
-        flow: &Flow,
-        invite: &Message<'_>,
-        bytes: &[u8],
-        id: DialogId,
-        now: Instant,
-    ) {
+    pub(super) fn receive_reinvite(&mut self, flow: &Flow, invite: &Message<'_>, id: DialogId, now: Instant) {
         let talking = match self.legs.get(&id).map(|leg| &leg.state) {
             Some(LegState::Talking(talking)) => talking,
             // A second INVITE before the first was answered (section 14.2).
-            _ => return self.refuse_in_dialog(flow, invite, bytes, id, (500, "invite_pending"), now),
+            _ => return self.refuse_in_dialog(flow, invite, id, (500, "invite_pending"), now),
         };
         if talking.peer_offer.is_some() {
-            return self.refuse_in_dialog(flow, invite, bytes, id, (500, "invite_pending"), now);
+            return self.refuse_in_dialog(flow, invite, id, (500, "invite_pending"), now);
         }
         if talking.has_offered() || talking.unacknowledged.is_some() {
-            return self.refuse_in_dialog(flow, invite, bytes, id, (491, "glare"), now);
+            return self.refuse_in_dialog(flow, invite, id, (491, "glare"), now);
         }
         let tag = talking.dialog.local_tag.clone();
         let (sdp, session) = match self.offer_of(invite) {
             Ok(offer) => offer,
-            Err(refusal) => return self.refuse_in_dialog(flow, invite, bytes, id, refusal, now),
+            Err(refusal) => return self.refuse_in_dialog(flow, invite, id, refusal, now),
         };
-        if !self.has_room() {
-            return self.refuse(flow, invite, 503, "full");
+        if let Some(why) = self.full_for(flow) {
+            return self.refuse(flow, invite, 503, why);
         }
-        let server = self.open_invite(flow, invite, bytes, &tag, id);
+        let server = self.open_invite(flow, invite, &tag, id);
         let cseq = invite.cseq().map_or(0, |cseq| cseq.number);
         let Some(talking) = self.talking(id) else { return };
         talking.peer_offer = Some(PeerOffer { server, cseq, is_invite: true, session });
@@ -67,20 +61,13 @@ impl Endpoint {
     }
 
     /// An UPDATE, its CSeq in order: a new offer, or a sign of life.
-    pub(super) fn receive_update(
-        &mut self,
-        flow: &Flow,
-        update: &Message<'_>,
-        bytes: &[u8],
-        id: DialogId,
-        now: Instant,
-    ) {
-        if !self.has_room() {
-            return self.refuse(flow, update, 503, "full");
+    pub(super) fn receive_update(&mut self, flow: &Flow, update: &Message<'_>, id: DialogId, now: Instant) {
+        if let Some(why) = self.full_for(flow) {
+            return self.refuse(flow, update, 503, why);
         }
         let (sdp, session) = match self.offer_of(update) {
             Ok(offer) => offer,
-            Err(refusal) => return self.refuse_in_dialog(flow, update, bytes, id, refusal, now),
+            Err(refusal) => return self.refuse_in_dialog(flow, update, id, refusal, now),
         };
         let Some(sdp) = sdp else {
             let (peer, contact) = self.peer_and_contact(id);
@@ -90,16 +77,16 @@ impl Endpoint {
             return self.session_refreshed(id, session, now);
         };
         let Some(talking) = self.talking(id) else {
-            return self.receive_early_update(flow, update, bytes, id, sdp, now);
+            return self.receive_early_update(flow, update, id, sdp, now);
         };
         if talking.peer_offer.is_some() {
-            return self.refuse_in_dialog(flow, update, bytes, id, (500, "offer_pending"), now);
+            return self.refuse_in_dialog(flow, update, id, (500, "offer_pending"), now);
         }
         let awaits_answer = talking.unacknowledged.as_ref().is_some_and(|waiting| waiting.offered);
         if talking.has_offered() || awaits_answer {
-            return self.refuse_in_dialog(flow, update, bytes, id, (491, "glare"), now);
+            return self.refuse_in_dialog(flow, update, id, (491, "glare"), now);
         }
-        let server = self.open_non_invite(flow, update, Method::Update, bytes, id);
+        let server = self.open_non_invite(flow, update, Method::Update, id);
         let Some(talking) = self.talking(id) else { return };
         talking.peer_offer = Some(PeerOffer { server, cseq: 0, is_invite: false, session });
         self.event(SipEvent::Reoffer { dialog: id, sdp });
@@ -147,7 +134,7 @@ impl Endpoint {
                 let waiting = self.send_success(success, now);
                 talking.unacknowledged = waiting;
             } else {
-                let finish = |response: ResponseBuilder, _: &Message<'_>| {
+                let finish = |response: ResponseBuilder, _: &ResponseHead| {
                     let response = response.header("Contact", &dialog.contact).header("Allow", ALLOW);
                     add_session(response.header("Supported", SUPPORTED), offer.session, *peer).body(SDP, sdp.clone())
                 };
@@ -223,9 +210,8 @@ impl Endpoint {
     pub(super) fn reinvite_answer(
         &mut self,
         id: DialogId,
-        flow: &Flow,
-        response: &Message<'_>,
-        status: u16,
+        (flow, response, status): (&Flow, &Message<'_>, u16),
+        proofs: &[Proof],
         now: Instant,
     ) {
         let class = StatusClass::of(status);
@@ -234,7 +220,7 @@ impl Endpoint {
         }
         let Some(talking) = self.talking(id) else {
             if class == StatusClass::Success {
-                self.late_reinvite_answer(flow, response);
+                self.late_reinvite_answer(flow, response, proofs);
             }
             return;
         };
@@ -243,7 +229,7 @@ impl Endpoint {
         if class == StatusClass::Success {
             talking.dialog.refresh(response, *flow);
             let dialog = talking.dialog.clone();
-            self.send_ack(&dialog, cseq);
+            self.send_ack(&dialog, cseq, proofs);
         }
         // A copy of a 2xx is only acknowledged.
         let Some(offer) = ours else { return };
@@ -270,10 +256,10 @@ impl Endpoint {
     }
 
     /// A 2xx for a re-INVITE whose dialog is over: it is acknowledged, so that the peer comes to rest.
-    pub(super) fn late_reinvite_answer(&mut self, flow: &Flow, response: &Message<'_>) {
+    pub(super) fn late_reinvite_answer(&mut self, flow: &Flow, response: &Message<'_>, proofs: &[Proof]) {
         let local = response.header(crate::sip::header::Name::From).unwrap_or_default();
         let dialog = Dialog::uac(response, local, *flow, "");
-        self.send_ack(&dialog, dialog.local_cseq);
+        self.send_ack(&dialog, dialog.local_cseq, proofs);
     }
 
     /// The state of an answered call.

@@ -10,6 +10,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::challenging::Proof;
 use super::command::{DialogId, Target};
 use super::early::EarlyDialogs;
 use super::event::SipEvent;
@@ -23,7 +24,7 @@ use super::trunking::Place;
 use super::{ALLOW, Endpoint, SDP, TagOwner, Timeout};
 use crate::sip::dialog::Dialog;
 use crate::sip::header::{Name, quote};
-use crate::sip::message::{Message, Method, Start};
+use crate::sip::message::{Message, Method, Start, body_of};
 use crate::sip::transaction::{ClientInvite, StatusClass};
 use crate::sip::trunk::TrunkSettings;
 use crate::sip::uri::{Uri, escape_user};
@@ -38,8 +39,20 @@ pub(super) struct Call {
     pub(super) anonymous: bool,
     pub(super) headers: Vec<(String, String)>,
     pub(super) sdp: String,
+    /// For peers that are reached over IPv6.
+    pub(super) sdp_v6: Option<String>,
     /// For contacts behind a WebSocket: browsers.
     pub(super) webrtc_sdp: Option<String>,
+}
+
+impl Call {
+    /// What is offered to whom this flow leads to.
+    fn offer(&self, flow: &Flow) -> &str {
+        let browser = self.webrtc_sdp.as_ref().filter(|_| flow.transport.is_websocket());
+        // An IPv4 address that is written as an IPv6 one is an IPv4 address.
+        let v6 = self.sdp_v6.as_ref().filter(|_| flow.peer.ip().to_canonical().is_ipv6());
+        browser.or(v6).unwrap_or(&self.sdp)
+    }
 }
 
 /// One place to call.
@@ -183,14 +196,14 @@ impl Endpoint {
                 request = request.header(name, value);
             }
         }
-        let browser = call.webrtc_sdp.as_ref().filter(|_| flow.transport.is_websocket());
-        let bytes = request.body(SDP, browser.unwrap_or(&call.sdp).clone()).build();
+        let bytes = request.body(SDP, call.offer(&flow).to_owned()).build();
         let fork = Box::new(Fork {
             dialog: call.dialog,
             local,
             local_tag: local_tag.as_str().into(),
             contact,
             abandoned: false,
+            elsewhere: false,
             provisional: false,
             cancelled: false,
             winner: None,
@@ -258,16 +271,17 @@ impl Endpoint {
     }
 
     fn fork_accepted(&mut self, client: &mut Client, flow: &Flow, response: &Message<'_>, now: Instant) {
+        let proofs = client.proofs();
         let ClientUser::Fork(fork) = &mut client.user else { return };
         let tag = response.to().ok().and_then(|to| to.tag()).unwrap_or_default();
         let mut dialog = Dialog::uac(response, &fork.local, *flow, &fork.contact);
         let cseq = dialog.local_cseq;
-        self.send_ack(&dialog, cseq);
+        self.send_ack(&dialog, cseq, &proofs);
         if fork.winner.as_deref() == Some(tag) {
             return;
         }
         let calling = matches!(self.legs.get(&fork.dialog).map(|leg| &leg.state), Some(LegState::Calling(_)));
-        let early = fork.early.take(tag);
+        let mut early = fork.early.take(tag);
         let answer = match &early {
             Some(early) if early.settled => early.sdp.clone(),
             _ => session_description(response).unwrap_or_default(),
@@ -289,8 +303,9 @@ impl Endpoint {
             return self.event(SipEvent::Failed { dialog: fork.dialog, status: 488, reason });
         };
         self.leave_forks(&mut leg, client.id, now);
-        // The offer is still in the INVITE.
-        let offer = Message::parse(&client.bytes).map(|invite| String::from_utf8_lossy(invite.body()).into_owned());
+        // Unless an offer of the callee's was answered meanwhile, the last word is our offer, which is still in the INVITE.
+        let said = early.as_mut().and_then(|early| early.said.take());
+        let said = said.unwrap_or_else(|| String::from_utf8_lossy(body_of(&client.bytes)).into_owned());
         let peer = PeerAbilities::of(response);
         let session = self.session_of_answer(response);
         self.tags.insert(dialog.local_tag.clone(), TagOwner::Leg(leg.id));
@@ -302,7 +317,7 @@ impl Endpoint {
         let peer_offer = self.keep_early_offer(open_offer, early.map(|early| (client.id, early.fork)), now);
         leg.state = LegState::Talking(Box::new(Talking {
             dialog,
-            sdp: offer.unwrap_or_default(),
+            sdp: said,
             unacknowledged: None,
             peer_offer,
             our_offer: None,
@@ -363,7 +378,7 @@ impl Endpoint {
         self.event(SipEvent::Failed { dialog: id, status, reason });
     }
 
-    /// Gives up all forks of a call but `kept`, which is being dealt with.
+    /// Gives up all forks of a call but `kept`, which was answered.
     pub(super) fn leave_forks(&mut self, leg: &mut Leg, kept: ClientId, now: Instant) {
         let LegState::Calling(calling) = &mut leg.state else { return };
         let forks = std::mem::take(&mut calling.forks);
@@ -373,15 +388,16 @@ impl Endpoint {
         self.detach(leg);
         for (id, _) in forks {
             if id != kept {
-                self.abandon_fork(id, now);
+                self.abandon_fork(id, true, now);
             }
         }
     }
 
-    pub(super) fn abandon_fork(&mut self, id: ClientId, now: Instant) {
+    /// Gives up a fork; `elsewhere`: because another one was answered.
+    pub(super) fn abandon_fork(&mut self, id: ClientId, elsewhere: bool, now: Instant) {
         let Some(mut client) = self.tables.client_take(id) else { return };
         if let ClientUser::Fork(fork) = &mut client.user {
-            fork.abandoned = true;
+            (fork.abandoned, fork.elsewhere) = (true, elsewhere);
             if fork.provisional {
                 self.cancel_fork(&mut client, now);
             }
@@ -411,23 +427,24 @@ impl Endpoint {
             && *talking.dialog.call_id == *call_id
         {
             let dialog = talking.dialog.clone();
-            return self.send_ack(&dialog, cseq);
+            return self.send_ack(&dialog, cseq, &[]);
         }
         if !self.tokens.is_invite_tag(call_id, tag) {
             return;
         }
         let contact = self.contact(flow, "");
         let mut dialog = Dialog::uac(response, response.header(Name::From).unwrap_or_default(), *flow, &contact);
-        self.send_ack(&dialog, cseq);
+        self.send_ack(&dialog, cseq, &[]);
         if self.has_room() {
             self.send_bye(&mut dialog, None, now);
         }
     }
 
-    /// The ACK for a 2xx: a transaction of its own that nobody answers.
-    pub(super) fn send_ack(&mut self, dialog: &Dialog, cseq: u32) {
+    /// The ACK for a 2xx: a transaction of its own that nobody answers. `proofs`: those of its INVITE.
+    pub(super) fn send_ack(&mut self, dialog: &Dialog, cseq: u32, proofs: &[Proof]) {
         let (flow, branch) = (self.next_flow(dialog), self.tokens.branch());
         let ack = dialog.request("ACK", cseq, &self.via(&flow, &branch));
+        let ack = proofs.iter().fold(ack, |ack, proof| ack.header(proof.header.as_str(), &proof.value));
         let bytes = ack.header("User-Agent", &self.config.user_agent).build();
         self.transmit(flow, bytes);
     }

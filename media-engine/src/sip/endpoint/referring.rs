@@ -8,10 +8,12 @@
 //! - Within a dialog only: being in it is what authorises a REFER.
 //! - One in each direction at a time in a dialog; the peer's further ones get 491.
 //! - A subscription ends with its dialog: after BYE nobody is notified.
+//! - Ours ends with 408 when nothing is told of it: no NOTIFY within 64·T1 of the 2xx (RFC 6665 section 4.1.2.4), or none
+//!   within the time that the last one promised.
 //!
 //! Not here: what a transfer does to a call (`engine`).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::command::{DialogId, ReferId, Replaces};
 use super::event::SipEvent;
@@ -20,15 +22,17 @@ use super::incoming::joined;
 use super::legs::LegState;
 use super::status::phrase;
 use super::tables::ClientUser;
-use super::{ALLOW, Endpoint, SUPPORTED, TagOwner};
+use super::{ALLOW, Endpoint, SUPPORTED, TagOwner, Timeout};
 use crate::sip::dialog::Dialog;
-use crate::sip::header::{Name, NameAddr};
-use crate::sip::message::{Message, Method, Start};
+use crate::sip::header::{Name, NameAddr, Params};
+use crate::sip::message::{Message, Method, Start, parse_delta_seconds};
 use crate::sip::uri::{Uri, decode_escapes, escape_header};
 use crate::sip::write::RequestBuilder;
 
 /// How long a subscription without news is promised to last, in seconds.
 const EXPIRES: u32 = 180;
+/// How long a peer's promise of further news is believed at most, in seconds.
+const EXPIRES_MOST: u32 = 600;
 const SIPFRAG: &str = "message/sipfrag;version=2.0";
 
 /// The peer's REFER in progress.
@@ -41,19 +45,19 @@ pub(super) struct Referred {
 
 impl Endpoint {
     /// REFER in an answered call, its CSeq in order.
-    pub(super) fn receive_refer(&mut self, flow: &Flow, refer: &Message<'_>, bytes: &[u8], id: DialogId, now: Instant) {
+    pub(super) fn receive_refer(&mut self, flow: &Flow, refer: &Message<'_>, id: DialogId, now: Instant) {
         let Some(talking) = self.talking(id) else {
-            return self.refuse_in_dialog(flow, refer, bytes, id, (491, "refer_early"), now);
+            return self.refuse_in_dialog(flow, refer, id, (491, "refer_early"), now);
         };
         if talking.referred.is_some() {
-            return self.refuse_in_dialog(flow, refer, bytes, id, (491, "refer_pending"), now);
+            return self.refuse_in_dialog(flow, refer, id, (491, "refer_pending"), now);
         }
         let (to, replaces) = match referral(refer) {
             Ok(referral) => referral,
-            Err(refusal) => return self.refuse_in_dialog(flow, refer, bytes, id, refusal, now),
+            Err(refusal) => return self.refuse_in_dialog(flow, refer, id, refusal, now),
         };
-        if !self.has_room() {
-            return self.refuse(flow, refer, 503, "full");
+        if let Some(why) = self.full_for(flow) {
+            return self.refuse(flow, refer, 503, why);
         }
         let quiet = refer.extension("Refer-Sub").is_some_and(|value| value.trim().eq_ignore_ascii_case("false"));
         let number = ReferId(refer.cseq().map_or(0, |cseq| cseq.number));
@@ -117,9 +121,8 @@ impl Endpoint {
     }
 
     fn notify(&mut self, id: DialogId, status: u16, reason: &str, now: Instant) {
-        if !self.has_room() {
-            return;
-        }
+        // Without room nothing is told, but a REFER that is over is over: the peer's next one is to be heard.
+        let has_room = self.has_room();
         let Some(mut leg) = self.legs.remove(&id) else { return };
         if let LegState::Talking(talking) = &mut leg.state
             && talking.closing.is_none()
@@ -141,7 +144,7 @@ impl Endpoint {
                     .header("Subscription-State", state)
                     .body(SIPFRAG, format!("SIP/2.0 {status} {reason}\r\n"))
             };
-            if !quiet {
+            if has_room && !quiet {
                 self.request_in_dialog(&mut talking.dialog, Method::Notify, ClientUser::Notify(id), finish, now);
             }
         }
@@ -181,13 +184,42 @@ impl Endpoint {
     }
 
     /// The answer to our REFER; a 2xx only says that NOTIFY will follow.
-    pub(super) fn refer_answer(&mut self, id: DialogId, status: u16) {
-        if status >= 300 {
-            self.refer_over(id, status);
+    pub(super) fn refer_answer(&mut self, id: DialogId, status: u16, now: Instant) {
+        match status {
+            ..200 => {}
+            // A NOTIFY may have come before it.
+            200..300 if self.legs.get(&id).is_some_and(|leg| leg.refer_timer.is_none()) => {
+                self.expect_notify(id, self.config.timers.give_up(), now);
+            }
+            200..300 => {}
+            _ => self.refer_over(id, status),
         }
     }
 
+    /// The next NOTIFY is to come within `span`.
+    fn expect_notify(&mut self, id: DialogId, span: Duration, now: Instant) {
+        if !self.talking(id).is_some_and(|talking| talking.refers) {
+            return;
+        }
+        let Some(mut leg) = self.legs.remove(&id) else { return };
+        let mut timer = leg.refer_timer.take();
+        self.rearm_after(&mut timer, span, now, Timeout::Refer(id));
+        leg.refer_timer = timer;
+        self.legs.insert(id, leg);
+    }
+
+    /// Nothing was told for too long.
+    pub(super) fn refer_timer(&mut self, id: DialogId) {
+        if let Some(leg) = self.legs.get_mut(&id) {
+            leg.refer_timer = None;
+        }
+        self.refer_over(id, 408);
+    }
+
     fn refer_over(&mut self, id: DialogId, status: u16) {
+        if let Some(key) = self.legs.get_mut(&id).and_then(|leg| leg.refer_timer.take()) {
+            self.wheel.cancel(key);
+        }
         if let Some(talking) = self.talking(id).filter(|talking| talking.refers && talking.closing.is_none()) {
             talking.refers = false;
             self.event(SipEvent::ReferResult { dialog: id, status });
@@ -195,27 +227,25 @@ impl Endpoint {
     }
 
     /// NOTIFY in an answered call: how our REFER goes.
-    pub(super) fn receive_notify(
-        &mut self,
-        flow: &Flow,
-        notify: &Message<'_>,
-        bytes: &[u8],
-        id: DialogId,
-        now: Instant,
-    ) {
+    pub(super) fn receive_notify(&mut self, flow: &Flow, notify: &Message<'_>, id: DialogId, now: Instant) {
         let event = notify.header(Name::Event).and_then(|event| event.split(';').next()).unwrap_or_default();
         let refers = self.talking(id).is_some_and(|talking| talking.refers);
         if !refers || !event.trim().eq_ignore_ascii_case("refer") {
-            return self.refuse_in_dialog(flow, notify, bytes, id, (481, "no_subscription"), now);
+            return self.refuse_in_dialog(flow, notify, id, (481, "no_subscription"), now);
         }
         self.answer(flow, notify, self.response(flow, notify, 200), now);
-        let state = notify.header(Name::SubscriptionState).and_then(|state| state.split(';').next());
-        let over = state.is_some_and(|state| state.trim().eq_ignore_ascii_case("terminated"));
+        let state = notify.header(Name::SubscriptionState).unwrap_or_default();
+        let (state, params) = state.split_at(state.find(';').unwrap_or(state.len()));
+        let over = state.trim().eq_ignore_ascii_case("terminated");
         match fragment_status(notify.body()) {
             Some(status @ 200..) => self.refer_over(id, status),
             // The subscription ends before the transfer: nobody will tell how it went.
             _ if over => self.refer_over(id, 500),
-            _ => {}
+            _ => {
+                let promised = Params::parse(params).unwrap_or_default().value("expires").and_then(parse_delta_seconds);
+                let seconds = promised.unwrap_or(EXPIRES).min(EXPIRES_MOST);
+                self.expect_notify(id, Duration::from_secs(u64::from(seconds)), now);
+            }
         }
     }
 }

@@ -36,8 +36,10 @@ impl Endpoint {
         if of != user {
             return self.refuse(flow, request, 403, "other_user");
         }
-        if !flow.transport.is_reliable() && !self.has_room() {
-            return self.refuse(flow, request, 503, "full");
+        if !flow.transport.is_reliable()
+            && let Some(why) = self.full_for(flow)
+        {
+            return self.refuse(flow, request, 503, why);
         }
         let outbound = has_option(request, Name::Supported, "outbound");
         let change = match self.registration_change(request, outbound) {

@@ -25,7 +25,7 @@ use super::{ALLOW, Endpoint, SDP, SUPPORTED, Timeout};
 use crate::sip::header::{Name, parse_digits};
 use crate::sip::message::{Message, Method};
 use crate::sip::transaction::{Pace, Resend};
-use crate::sip::write::ResponseBuilder;
+use crate::sip::write::{ResponseBuilder, ResponseHead};
 
 /// Progress that may wait behind an answer without its PRACK.
 const MAX_QUEUED: usize = 8;
@@ -64,6 +64,9 @@ pub(super) struct Reliable {
     described: bool,
     /// Both sides know offer and answer: the 2xx needs none, and UPDATE may offer anew.
     pub(super) settled: bool,
+    /// Our latest session description that has left reliably: once both sides know offer and answer, the session is by it,
+    /// whatever the engine accepts the call with.
+    pub(super) said: Option<String>,
     /// The engine's answer to the call, held back.
     pub(super) accepted: Option<String>,
 }
@@ -92,6 +95,7 @@ impl Reliable {
             queue: VecDeque::new(),
             described: false,
             settled: false,
+            said: None,
             accepted: None,
         }
     }
@@ -153,8 +157,8 @@ impl Endpoint {
         rseq: Option<u32>,
         now: Instant,
     ) -> Option<(Flow, Vec<u8>)> {
-        let finish = |response: ResponseBuilder, invite: &Message<'_>| {
-            let response = response.record_routes(invite).header("Contact", contact).header("Allow", ALLOW);
+        let finish = |response: ResponseBuilder, head: &ResponseHead| {
+            let response = response.record_routes(head).header("Contact", contact).header("Allow", ALLOW);
             let response = match rseq {
                 Some(rseq) => response.header("Require", "100rel").header("RSeq", rseq),
                 None => response,
@@ -177,6 +181,9 @@ impl Endpoint {
             let reliable = &mut ringing.reliable;
             reliable.rseq += 1;
             let described = sdp.is_some();
+            if described {
+                reliable.said.clone_from(&sdp);
+            }
             let (rseq, contact) = (Some(reliable.rseq), &ringing.dialog.contact);
             let sent = self.send_progress(ringing.invite, contact, (status, sdp), rseq, now);
             // Repeated over reliable transports too, as proxies may lose it (section 3).
@@ -218,7 +225,7 @@ impl Endpoint {
     }
 
     /// PRACK, its CSeq in order.
-    pub(super) fn receive_prack(&mut self, flow: &Flow, prack: &Message<'_>, bytes: &[u8], id: DialogId, now: Instant) {
+    pub(super) fn receive_prack(&mut self, flow: &Flow, prack: &Message<'_>, id: DialogId, now: Instant) {
         let rack = RAck::of(prack);
         let meant = match self.legs.get_mut(&id).map(|leg| &mut leg.state) {
             Some(LegState::Ringing(ringing)) => ringing.reliable.outstanding(ringing.cseq),
@@ -226,18 +233,18 @@ impl Endpoint {
             _ => None,
         };
         if rack.is_none() || meant != rack {
-            return self.refuse_in_dialog(flow, prack, bytes, id, (481, "prack"), now);
+            return self.refuse_in_dialog(flow, prack, id, (481, "prack"), now);
         }
         let sdp = match session_description(prack) {
             Ok(sdp) => sdp,
-            Err(BadBody(status)) => return self.refuse_in_dialog(flow, prack, bytes, id, (status, "body"), now),
+            Err(BadBody(status)) => return self.refuse_in_dialog(flow, prack, id, (status, "body"), now),
         };
         let Some(ringing) = self.ringing(id) else {
             return self.answer(flow, prack, self.response(flow, prack, 200), now);
         };
         let described = ringing.reliable.waiting.as_ref().is_some_and(|waiting| waiting.described);
         match (described && ringing.wants_offer, sdp) {
-            (true, None) => self.refuse_in_dialog(flow, prack, bytes, id, (400, "prack_without_answer"), now),
+            (true, None) => self.refuse_in_dialog(flow, prack, id, (400, "prack_without_answer"), now),
             (true, Some(sdp)) => {
                 self.answer(flow, prack, self.response(flow, prack, 200), now);
                 self.event(SipEvent::ReinviteAnswered { dialog: id, sdp });
@@ -247,11 +254,11 @@ impl Endpoint {
                 self.answer(flow, prack, self.response(flow, prack, 200), now);
                 self.provisional_acknowledged(id, now);
             }
-            (false, Some(_)) if !(described || ringing.reliable.settled) || !self.has_room() => {
-                self.refuse_in_dialog(flow, prack, bytes, id, (488, "prack_offer"), now);
+            (false, Some(_)) if !(described || ringing.reliable.settled) || self.full_for(flow).is_some() => {
+                self.refuse_in_dialog(flow, prack, id, (488, "prack_offer"), now);
             }
             (false, Some(sdp)) => {
-                let server = self.open_non_invite(flow, prack, Method::Prack, bytes, id);
+                let server = self.open_non_invite(flow, prack, Method::Prack, id);
                 let Some(ringing) = self.ringing(id) else { return };
                 let session = ringing.session;
                 ringing.peer_offer = Some(PeerOffer { server, cseq: 0, is_invite: false, session });
@@ -292,7 +299,6 @@ impl Endpoint {
         &mut self,
         flow: &Flow,
         update: &Message<'_>,
-        bytes: &[u8],
         id: DialogId,
         sdp: String,
         now: Instant,
@@ -305,10 +311,10 @@ impl Endpoint {
             _ => Some((500, "invite_pending")),
         };
         if let Some(refusal) = refusal {
-            return self.refuse_in_dialog(flow, update, bytes, id, refusal, now);
+            return self.refuse_in_dialog(flow, update, id, refusal, now);
         }
         let session = ringing.session;
-        let server = self.open_non_invite(flow, update, Method::Update, bytes, id);
+        let server = self.open_non_invite(flow, update, Method::Update, id);
         if let Some(ringing) = self.ringing(id) {
             ringing.peer_offer = Some(PeerOffer { server, cseq: 0, is_invite: false, session });
             self.event(SipEvent::Reoffer { dialog: id, sdp });
@@ -320,6 +326,9 @@ impl Endpoint {
         let Some(ringing) = self.ringing(id) else { return };
         let Some(offer) = ringing.peer_offer.take() else { return };
         let contact = ringing.dialog.contact.clone();
+        if let Ok(answer) = &verdict {
+            ringing.reliable.said = Some(answer.clone());
+        }
         self.answer_update(offer.server, &contact, verdict, now);
         self.ringing_goes_on(id, now);
     }

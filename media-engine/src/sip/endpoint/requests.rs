@@ -51,11 +51,11 @@ impl Endpoint {
         }
         match message.start() {
             Start::Response { status, .. } => self.receive_response(flow, &message, status, now),
-            Start::Request { method, .. } => self.receive_request(flow, &message, bytes, method, now),
+            Start::Request { method, .. } => self.receive_request(flow, &message, method, now),
         }
     }
 
-    fn receive_request(&mut self, flow: &Flow, request: &Message<'_>, bytes: &[u8], method: Method<'_>, now: Instant) {
+    fn receive_request(&mut self, flow: &Flow, request: &Message<'_>, method: Method<'_>, now: Instant) {
         if let Some(id) = self.tables.server_find(&server_key(request, method)) {
             match method {
                 Method::Cancel => return self.receive_cancel(flow, request, id, now),
@@ -70,20 +70,20 @@ impl Endpoint {
             Method::Cancel => self.reply(flow, request, self.response(flow, request, 481)),
             Method::Register => self.receive_register(flow, request, now),
             _ if request.to().is_ok_and(|to| to.tag().is_some()) => {
-                self.receive_in_dialog(flow, request, bytes, method, now);
+                self.receive_in_dialog(flow, request, method, now);
             }
-            _ => self.receive_new(flow, request, bytes, method, now),
+            _ => self.receive_new(flow, request, method, now),
         }
     }
 
     /// A request outside any dialog.
-    fn receive_new(&mut self, flow: &Flow, request: &Message<'_>, bytes: &[u8], method: Method<'_>, now: Instant) {
+    fn receive_new(&mut self, flow: &Flow, request: &Message<'_>, method: Method<'_>, now: Instant) {
         let hops_left = request.max_forwards().ok().flatten() != Some(0);
         match method {
             Method::Options => self.reply(flow, request, self.abilities(flow, request)),
             _ if !hops_left => self.refuse(flow, request, 483, "max_forwards"),
             _ if self.tables.is_merged(&merge_key(request)) => self.refuse(flow, request, 482, "merged"),
-            Method::Invite => self.receive_invite(flow, request, bytes, now),
+            Method::Invite => self.receive_invite(flow, request, now),
             Method::Bye | Method::Info | Method::Update | Method::Prack => {
                 self.refuse(flow, request, 481, "no_dialog");
             }
@@ -97,9 +97,9 @@ impl Endpoint {
         }
     }
 
-    fn receive_invite(&mut self, flow: &Flow, request: &Message<'_>, bytes: &[u8], now: Instant) {
+    fn receive_invite(&mut self, flow: &Flow, request: &Message<'_>, now: Instant) {
         if let Some(source) = self.admit(flow, request, now) {
-            self.incoming_call(flow, request, bytes, source, now);
+            self.incoming_call(flow, request, source, now);
         }
     }
 
@@ -128,17 +128,16 @@ impl Endpoint {
         &mut self,
         flow: &Flow,
         request: &Message<'_>,
-        bytes: &[u8],
         dialog: DialogId,
         (status, why): (u16, &'static str),
         now: Instant,
     ) {
-        if !self.has_room() {
-            return self.refuse(flow, request, 503, "full");
+        if let Some(why) = self.full_for(flow) {
+            return self.refuse(flow, request, 503, why);
         }
         self.refused(flow, why);
         if request.method() == Some(Method::Invite) {
-            let server = self.open_invite(flow, request, bytes, "", dialog);
+            let server = self.open_invite(flow, request, "", dialog);
             self.respond(server, status, None, |response, _| explain(response, status), now);
         } else {
             let response = explain(self.response(flow, request, status), status);

@@ -12,12 +12,12 @@
 //! - At most [`MOST`] addresses are remembered, IPv6 ones by their /64; of further ones nothing is.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::Endpoint;
 use super::event::SipEvent;
-use super::flow::Flow;
+use super::flow::{Flow, network};
 
 /// Failures within [`WINDOW`] that silence an address.
 const FAILURES: u8 = 10;
@@ -111,24 +111,15 @@ impl Endpoint {
         self.scanners.proven(flow.peer.ip(), now);
     }
 
-    fn is_of_trunk(&self, flow: &Flow) -> bool {
+    pub(super) fn is_of_trunk(&self, flow: &Flow) -> bool {
         self.trunks.iter().any(|state| state.trunk.owns(flow))
-    }
-}
-
-/// One customer's addresses: an IPv4 address, the /64 of an IPv6 one (RFC 6177).
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        v4 => v4,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use super::*;
     use crate::units::test_epoch;
 

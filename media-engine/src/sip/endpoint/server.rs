@@ -9,23 +9,16 @@ use super::tables::{Server, ServerId, ServerState, merge_key, server_key};
 use super::{Endpoint, Timeout};
 use crate::sip::message::{Message, Method};
 use crate::sip::transaction::{Effects, ServerInvite, ServerNonInvite, StatusClass};
-use crate::sip::write::{ResponseBuilder, response_to};
+use crate::sip::write::{ResponseBuilder, ResponseHead, response_to};
 
 impl Endpoint {
     /// Starts an INVITE server transaction and says 100 Trying.
-    pub(super) fn open_invite(
-        &mut self,
-        flow: &Flow,
-        request: &Message<'_>,
-        bytes: &[u8],
-        tag: &str,
-        dialog: DialogId,
-    ) -> ServerId {
+    pub(super) fn open_invite(&mut self, flow: &Flow, request: &Message<'_>, tag: &str, dialog: DialogId) -> ServerId {
         let trying = response_to(request, Some(flow.peer), 100, phrase(100), None).build();
         let state = ServerState::Invite(ServerInvite::Proceeding);
-        let mut server = self.new_server(flow, request, Method::Invite, state, tag);
+        let mut server = self.new_server(flow, request, Method::Invite, state);
+        (server.tag, server.head) = (tag.into(), Some(ResponseHead::of(request, Some(flow.peer), Some(tag))));
         server.merge_key = request.to().is_ok_and(|to| to.tag().is_none()).then(|| merge_key(request).into());
-        server.request = bytes.to_vec();
         server.dialog = Some(dialog);
         server.response = trying.clone();
         self.transmit(server.reply, trying);
@@ -40,11 +33,10 @@ impl Endpoint {
         flow: &Flow,
         request: &Message<'_>,
         method: Method<'_>,
-        bytes: &[u8],
         dialog: DialogId,
     ) -> ServerId {
-        let mut server = self.new_server(flow, request, method, ServerState::NonInvite(ServerNonInvite::Trying), "");
-        server.request = bytes.to_vec();
+        let mut server = self.new_server(flow, request, method, ServerState::NonInvite(ServerNonInvite::Trying));
+        server.head = Some(ResponseHead::of(request, Some(flow.peer), None));
         server.dialog = Some(dialog);
         let id = server.id;
         self.tables.server_insert(server);
@@ -59,7 +51,7 @@ impl Endpoint {
             self.transmit(*flow, bytes);
             return;
         }
-        let mut server = self.new_server(flow, request, method, ServerState::NonInvite(ServerNonInvite::Trying), "");
+        let mut server = self.new_server(flow, request, method, ServerState::NonInvite(ServerNonInvite::Trying));
         server.response = bytes;
         // It is kept for half a minute.
         server.response.shrink_to_fit();
@@ -79,8 +71,10 @@ impl Endpoint {
 
     /// A response to `request` with the tag that all copies of a stateless answer share.
     pub(super) fn response(&self, flow: &Flow, request: &Message<'_>, status: u16) -> ResponseBuilder {
-        let tag = self.tokens.reply_tag(request);
-        response_to(request, Some(flow.peer), status, phrase(status), Some(&tag))
+        // Within a dialog the request has our tag.
+        let untagged = !request.to().is_ok_and(|to| to.tag().is_some());
+        let tag = untagged.then(|| self.tokens.reply_tag(request));
+        response_to(request, Some(flow.peer), status, phrase(status), tag.as_deref())
             .header("Server", &self.config.user_agent)
     }
 
@@ -90,21 +84,19 @@ impl Endpoint {
         id: ServerId,
         status: u16,
         reason: Option<&str>,
-        finish: impl FnOnce(ResponseBuilder, &Message<'_>) -> ResponseBuilder,
+        finish: impl FnOnce(ResponseBuilder, &ResponseHead) -> ResponseBuilder,
         now: Instant,
     ) -> Option<(Flow, Vec<u8>)> {
         let mut server = self.tables.server_take(id)?;
         let class = StatusClass::of(status);
-        if let Ok(request) = Message::parse(&server.request) {
-            let reason = reason.unwrap_or(phrase(status));
-            let response = response_to(&request, Some(server.source.peer), status, reason, Some(&server.tag));
-            server.response = finish(response.header("Server", &self.config.user_agent), &request).build();
-        } else {
+        let Some(head) = &server.head else {
             self.tables.server_put_back(server);
             return None;
-        }
+        };
+        let response = head.response(status, reason.unwrap_or(phrase(status)));
+        server.response = finish(response.header("Server", &self.config.user_agent), head).build();
         if class != StatusClass::Provisional {
-            server.request = Vec::new();
+            server.head = None;
         }
         let pace = self.pace(&server.reply);
         let (state, effects) = match server.state {
@@ -185,17 +177,15 @@ impl Endpoint {
         request: &Message<'_>,
         method: Method<'_>,
         state: ServerState,
-        tag: &str,
     ) -> Box<Server> {
         Box::new(Server {
             id: self.tables.server_id(),
             key: server_key(request, method).into(),
             merge_key: None,
             state,
-            source: *flow,
             reply: reply_flow(flow, request),
-            tag: tag.into(),
-            request: Vec::new(),
+            tag: Box::from(""),
+            head: None,
             response: Vec::new(),
             dialog: None,
             timer: None,

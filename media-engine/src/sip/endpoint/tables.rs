@@ -2,17 +2,22 @@
 //!
 //! Not here: what happens to them (`client`, `server`).
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::time::Instant;
 
 use super::command::DialogId;
 use super::early::EarlyDialogs;
-use super::flow::{Flow, FlowId};
+use super::flow::{Flow, FlowId, network};
 use super::trunking::{Place, TrunkIndex};
 use crate::sip::header::Name;
 use crate::sip::message::{Message, Method};
+use crate::sip::numbered::Numbered;
 use crate::sip::transaction::{ClientInvite, ClientNonInvite, ServerInvite, ServerNonInvite};
+use crate::sip::uri::{push_host, push_number};
 use crate::sip::wheel::TimerKey;
+use crate::sip::write::ResponseHead;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct ClientId(u64);
@@ -80,6 +85,8 @@ pub(super) struct Fork {
     pub(super) contact: String,
     /// The call has gone on without it: an answer is hung up.
     pub(super) abandoned: bool,
+    /// So it has because another one was answered.
+    pub(super) elsewhere: bool,
     /// A provisional answer has come: CANCEL may be sent.
     pub(super) provisional: bool,
     pub(super) cancelled: bool,
@@ -96,6 +103,13 @@ pub(super) struct Fork {
     pub(super) contacts: Option<Vec<(String, Flow)>>,
 }
 
+impl Fork {
+    /// The place of a trunk that its answers tell of; none once a redirection has led elsewhere.
+    pub(super) fn tried_place(&self) -> Option<&Place> {
+        self.place.as_ref().filter(|_| self.contacts.is_none())
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(super) enum ServerState {
     Invite(ServerInvite),
@@ -108,14 +122,12 @@ pub(super) struct Server {
     pub(super) key: Box<str>,
     pub(super) merge_key: Option<Box<str>>,
     pub(super) state: ServerState,
-    /// By which the request came: `received` and `rport` of its answers.
-    pub(super) source: Flow,
     /// By which answers go.
     pub(super) reply: Flow,
     /// Our To tag.
     pub(super) tag: Box<str>,
-    /// The request, until it has a final answer.
-    pub(super) request: Vec<u8>,
+    /// What answers repeat of the request, until it has a final one.
+    pub(super) head: Option<ResponseHead>,
     /// The last answer, for copies of the request.
     pub(super) response: Vec<u8>,
     /// The leg that it belongs to.
@@ -125,13 +137,15 @@ pub(super) struct Server {
 
 #[derive(Default)]
 pub(super) struct Tables {
-    clients: HashMap<ClientId, Box<Client>>,
+    clients: Numbered<ClientId, Box<Client>>,
     client_keys: HashMap<Box<str>, ClientId>,
     /// Clients by the connection that they hang on; UDP has none.
     client_flows: BTreeSet<(FlowId, ClientId)>,
-    servers: HashMap<ServerId, Box<Server>>,
+    servers: Numbered<ServerId, Box<Server>>,
     server_keys: HashMap<Box<str>, ServerId>,
     merged: HashMap<Box<str>, ServerId>,
+    /// How many servers each network has.
+    shares: HashMap<IpAddr, usize>,
     last: u64,
     /// Transactions taken out so far: what the tables' work is measured by.
     #[cfg(test)]
@@ -179,6 +193,7 @@ impl Tables {
         if let Some(merge_key) = &server.merge_key {
             self.merged.insert(merge_key.clone(), server.id);
         }
+        *self.shares.entry(network(server.reply.peer.ip())).or_default() += 1;
         self.servers.insert(server.id, server);
     }
 
@@ -234,6 +249,17 @@ impl Tables {
         if let Some(merge_key) = &server.merge_key {
             self.merged.remove(merge_key);
         }
+        if let Entry::Occupied(mut share) = self.shares.entry(network(server.reply.peer.ip())) {
+            *share.get_mut() -= 1;
+            if *share.get() == 0 {
+                share.remove();
+            }
+        }
+    }
+
+    /// Servers of whoever shares this address.
+    pub(super) fn server_count_of(&self, address: IpAddr) -> usize {
+        self.shares.get(&network(address)).copied().unwrap_or_default()
     }
 
     pub(super) fn client_count(&self) -> usize {
@@ -245,13 +271,17 @@ impl Tables {
     }
 
     pub(super) fn key_count(&self) -> usize {
-        self.client_keys.len() + self.client_flows.len() + self.server_keys.len() + self.merged.len()
+        self.client_keys.len()
+            + self.client_flows.len()
+            + self.server_keys.len()
+            + self.merged.len()
+            + self.shares.len()
     }
 }
 
 /// Key of a client transaction; `method` as in CSeq. CANCEL shares its branch with the INVITE.
 pub(super) fn client_key(branch: &str, method: &str) -> String {
-    format!("{branch} {method}")
+    [branch, " ", method].concat()
 }
 
 /// Key of the server transaction that a request belongs to; ACK and CANCEL belong to their INVITE.
@@ -262,8 +292,13 @@ pub(super) fn server_key(request: &Message<'_>, method: Method<'_>) -> String {
     };
     match request.top_via() {
         Ok(via) if via.has_magic_branch() => {
-            let (branch, host, port) = (via.branch().unwrap_or_default(), via.host, via.port.unwrap_or(5060));
-            format!("{branch} {host}:{port} {method}")
+            let mut key = String::with_capacity(96);
+            key.extend([via.branch().unwrap_or_default(), " "]);
+            push_host(&mut key, &via.host);
+            key.push(':');
+            push_number(&mut key, via.port.unwrap_or(5060));
+            key.extend([" ", method.as_str()]);
+            key
         }
         // RFC 2543: the ACK repeats all of this, with a To tag added.
         _ => {

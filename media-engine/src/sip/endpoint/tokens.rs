@@ -10,6 +10,8 @@ use crate::sip::message::Message;
 
 pub(super) struct Tokens {
     key: hmac::Key,
+    /// Of the same seed, for tokens that prove nothing: its signatures are longer.
+    random: hmac::Key,
     counter: u64,
     /// Random bytes that were not given out yet, behind those that were: one signature makes several tokens.
     block: [u8; BLOCK],
@@ -17,11 +19,13 @@ pub(super) struct Tokens {
 }
 
 /// Bytes of a signature.
-const BLOCK: usize = 32;
+const BLOCK: usize = 64;
 
 impl Tokens {
     pub(super) fn new(seed: &[u8; 32]) -> Tokens {
-        Tokens { key: hmac::Key::new(hmac::HMAC_SHA256, seed), counter: 0, block: [0; BLOCK], used: BLOCK }
+        let key = hmac::Key::new(hmac::HMAC_SHA256, seed);
+        let random = hmac::Key::new(hmac::HMAC_SHA512, seed);
+        Tokens { key, random, counter: 0, block: [0; BLOCK], used: BLOCK }
     }
 
     /// A secret for another use of the same seed.
@@ -33,15 +37,16 @@ impl Tokens {
 
     /// 80 fresh bits as text.
     pub(super) fn fresh(&mut self) -> String {
-        hex::encode(self.random::<10>())
+        let mut token = String::with_capacity(24);
+        push_hex(&mut token, &self.random::<10>());
+        token
     }
 
     /// Bytes that were never given out before.
     fn random<const N: usize>(&mut self) -> [u8; N] {
         if self.used + N > BLOCK {
             self.counter += 1;
-            let signature = self.sign("fresh", &[&self.counter.to_be_bytes()]);
-            self.block.copy_from_slice(signature.as_ref());
+            self.block.copy_from_slice(hmac::sign(&self.random, &self.counter.to_be_bytes()).as_ref());
             self.used = 0;
         }
         let mut bytes = [0; N];
@@ -57,7 +62,10 @@ impl Tokens {
 
     /// A branch that no other transaction has.
     pub(super) fn branch(&mut self) -> String {
-        format!("{MAGIC_COOKIE}{}", self.fresh())
+        let mut branch = String::with_capacity(32);
+        branch.push_str(MAGIC_COOKIE);
+        push_hex(&mut branch, &self.random::<10>());
+        branch
     }
 
     /// Our tag for an INVITE that we send.
@@ -65,7 +73,7 @@ impl Tokens {
         let mut tag = self.fresh();
         tag.truncate(12);
         let proof = self.sign("invite", &[call_id.as_bytes(), tag.as_bytes()]);
-        tag.push_str(&hex::encode(&proof.as_ref()[..6]));
+        push_hex(&mut tag, &proof.as_ref()[..6]);
         tag
     }
 
@@ -99,6 +107,13 @@ impl Tokens {
             context.update(part);
         }
         context.sign()
+    }
+}
+
+fn push_hex(out: &mut String, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for byte in bytes {
+        out.extend([byte >> 4, byte & 15].map(|digit| char::from(DIGITS[usize::from(digit)])));
     }
 }
 

@@ -334,9 +334,10 @@ impl Endpoint {
     pub(super) fn place_heard(&mut self, user: &ClientUser, response: &Message<'_>, status: u16, now: Instant) {
         match user {
             ClientUser::Fork(fork) => {
-                let Some(place) = &fork.place else { return };
-                self.place_answered(place, response, status, now);
-                if !fork.abandoned {
+                if let Some(place) = fork.tried_place() {
+                    self.place_answered(place, response, status, now);
+                }
+                if fork.place.is_some() && !fork.abandoned {
                     self.attempt_answered(fork.dialog);
                 }
             }
@@ -354,7 +355,7 @@ impl Endpoint {
         calling.failure.get_or_insert((408, "Request Timeout".into()));
         for (client, _) in std::mem::take(&mut calling.forks) {
             let place = self.place_of(client);
-            self.abandon_fork(client, now);
+            self.abandon_fork(client, false, now);
             if let Some(place) = place {
                 self.place_failed(&place, "no answer, not even a provisional one", None, now);
             }
@@ -407,7 +408,7 @@ impl Endpoint {
     fn place_of(&mut self, client: ClientId) -> Option<Place> {
         let client = self.tables.client(client)?;
         match &client.user {
-            ClientUser::Fork(fork) => fork.place.clone(),
+            ClientUser::Fork(fork) => fork.tried_place().cloned(),
             _ => None,
         }
     }

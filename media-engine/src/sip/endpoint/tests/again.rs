@@ -108,3 +108,32 @@ fn a_decline_everywhere_stops_the_search() {
     assert!(matches!(&bench.events[..], [SipEvent::Failed { status: 603, .. }]) && bench.sent.len() == 1);
     bench.assert_rests();
 }
+
+#[test]
+fn failing_contacts_of_a_redirection_do_not_set_the_place_aside_that_redirects() {
+    let mut bench = Bench::new();
+    let healthy = |bench: &Bench| bench.endpoint.trunk_status(bench.now)[0].places[0].healthy;
+    let contacts = [5070, 5080, 5090].map(|port| format!("<sip:one@198.51.100.7:{port}>"));
+    let sent = bench.command(call_trunk().1).find("INVITE ").to_owned();
+    bench.receive(&trunk(), &redirect(&sent, &contacts.join(", ")));
+    for contact in &contacts {
+        let (by, invite) = bench.sent.iter().find(|(_, text)| text.starts_with("INVITE ")).unwrap().clone();
+        let busy = respond(&invite, 503, "x", "").replacen("Call-ID", "Retry-After: 60\r\nCall-ID", 1);
+        bench.receive(&by, &busy);
+        assert!(healthy(&bench), "{contact}");
+    }
+    for _ in 0..3 {
+        let sent = bench.command(call_trunk().1).find("INVITE ").to_owned();
+        bench.receive(&trunk(), &redirect(&sent, &contacts[0]));
+    }
+    bench.wait(secs(33));
+    assert_eq!(bench.events.len(), 3, "none of them answers: {:?}", bench.events);
+    assert!(healthy(&bench));
+    bench.assert_rests();
+    // The place itself is judged as ever.
+    for _ in 0..3 {
+        let sent = bench.command(call_trunk().1).find("INVITE ").to_owned();
+        bench.receive(&trunk(), &respond(&sent, 503, "x", ""));
+    }
+    assert!(!healthy(&bench));
+}

@@ -21,6 +21,7 @@ fn call(target: Target) -> (DialogId, SipCommand) {
             anonymous: false,
             headers,
             sdp: OFFER.into(),
+            sdp_v6: None,
             webrtc_sdp: None,
         },
     )
@@ -222,6 +223,7 @@ fn cancel_waits_for_a_provisional_answer_and_a_crossing_answer_is_hung_up() {
     assert!(cancel.starts_with("CANCEL sip:+15550142@198.51.100.7 SIP/2.0"));
     assert_eq!(header(&cancel, Name::Via), header(&sent, Name::Via));
     assert_eq!(header(&cancel, Name::CSeq).as_deref(), Some("1 CANCEL"));
+    assert_eq!(header(&cancel, Name::Reason), None, "nobody else was answered");
     bench.receive(&trunk(), &respond(&sent, 180, "t", ""));
     assert!(bench.sent.is_empty(), "CANCEL is sent once");
     bench.receive(&trunk(), &respond(&cancel, 200, "t", ""));
@@ -329,6 +331,7 @@ fn all_contacts_ring_the_first_answer_wins_and_the_others_are_cancelled() {
     let (by, ack) = bench.sent.iter().find(|(_, text)| text.starts_with("ACK ")).unwrap().clone();
     assert_eq!(by.peer, "198.51.100.7:5060".parse().unwrap(), "to the Contact of the answer: {ack}");
     let cancel = bench.find("CANCEL sip:k1@x.invalid").to_owned();
+    assert_eq!(header(&cancel, Name::Reason).as_deref(), Some("SIP;cause=200;text=\"Call completed elsewhere\""));
     assert!(matches!(&bench.events[..], [SipEvent::Answered { dialog: d, .. }] if *d == dialog));
     // The browser had answered already.
     bench.receive(&first, &respond(&sent[0].1, 200, "b", ANSWER));
@@ -352,6 +355,21 @@ fn browsers_are_offered_webrtc_and_phones_plain_rtp() {
     let mut bench = Bench::new();
     bench.register(&phone, "<sip:alice@10.0.0.9:5070>");
     assert!(bench.command(order).only().ends_with(OFFER));
+}
+
+#[test]
+fn each_peer_is_offered_media_in_its_own_family_of_addresses() {
+    for (peer, offered) in
+        [("203.0.113.9:5071", OFFER), ("[2001:db8::9]:5071", "v6"), ("[::ffff:203.0.113.9]:5071", OFFER)]
+    {
+        let mut bench = Bench::new();
+        bench.register(&flow(Transport::Udp, 1, peer), "<sip:alice@10.0.0.9:5070>");
+        let (_, mut order) = call(Target::User("alice".into()));
+        if let SipCommand::Invite { sdp_v6, .. } = &mut order {
+            *sdp_v6 = Some("v6".into());
+        }
+        assert!(bench.command(order).only().ends_with(&format!("\r\n\r\n{offered}")), "{peer}");
+    }
 }
 
 #[test]

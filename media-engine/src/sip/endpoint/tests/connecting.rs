@@ -36,6 +36,7 @@ fn out(target: Target) -> (DialogId, SipCommand) {
         anonymous: false,
         headers: vec![],
         sdp,
+        sdp_v6: None,
         webrtc_sdp: None,
     };
     (dialog, order)
@@ -158,6 +159,30 @@ fn a_call_whose_trunk_cannot_be_reached_any_more_ends_once() {
 }
 
 #[test]
+fn for_one_connection_too_many_the_longest_idle_one_goes() {
+    let mut bench = bench(Transport::Tcp);
+    let end = |bench: &mut Bench, n: usize| {
+        let invite = bench.find("INVITE ").to_owned();
+        let flow = bench.connects[n].0;
+        bench.receive(&flow, &respond(&invite, 486, "x", ""));
+    };
+    for (n, address) in ["198.51.100.1:5060", "198.51.100.2:5060"].into_iter().enumerate() {
+        bench.command(to_uri(address));
+        end(&mut bench, n);
+    }
+    // The first one is used again, and so the second is idle the longest.
+    bench.command(to_uri("198.51.100.1:5060"));
+    end(&mut bench, 0);
+    assert_eq!(bench.command(to_uri("198.51.100.3:5060")).sent.len(), 1);
+    assert_eq!(bench.closed, [bench.connects[1].0.id]);
+    // That one waits for an answer, so now it is the first one's turn.
+    assert_eq!(bench.command(to_uri("198.51.100.4:5060")).sent.len(), 1);
+    assert_eq!(bench.closed, [bench.connects[1].0.id, bench.connects[0].0.id]);
+    assert!(bench.command(to_uri("198.51.100.5:5060")).sent.is_empty(), "both are needed");
+    assert_eq!((bench.closed.len(), bench.endpoint.sizes().overflows), (2, 1));
+}
+
+#[test]
 fn one_connection_too_many_is_refused_and_counted() {
     let mut bench = bench(Transport::Tcp);
     for (address, sent) in [("198.51.100.1:5060", 1), ("198.51.100.2:5060", 1), ("198.51.100.3:5060", 0)] {
@@ -217,4 +242,20 @@ fn a_trunk_that_was_resolved_anew_is_called_and_known_at_its_new_address() {
     assert!(bench.events.is_empty() && bench.only().starts_with("SIP/2.0 407"), "{}", bench.only());
     bench.receive(&from("198.51.100.8:5060"), &invite(2));
     assert!(matches!(&bench.events[..], [SipEvent::Incoming { from: Source::Trunk(name), .. }] if name == "carrier"));
+}
+
+#[test]
+fn who_is_at_a_connection_is_known_by_trunk_registration_or_call() {
+    let mut bench = Bench::new();
+    let (page, phone) = (browser(7), flow(Transport::Tcp, 8, "203.0.113.21:5060"));
+    assert!(bench.endpoint.is_flow_known(&flow(Transport::Tcp, 9, "198.51.100.7:40000")), "a trunk's address");
+    assert!(!bench.endpoint.is_flow_known(&flow(Transport::Ws, 9, "198.51.100.7:40000")), "a page from there");
+    let options = register(5, "<sip:a@x.invalid>", "").replace("REGISTER", "OPTIONS");
+    assert!(bench.receive(&page, &options).only().starts_with("SIP/2.0 200"));
+    bench.receive(&page, &register(1, "<sip:a@x.invalid>", ""));
+    assert!(!bench.endpoint.is_flow_known(&page), "asked for a password, and no more");
+    bench.register(&page, "<sip:a@x.invalid;transport=ws>");
+    assert!(bench.endpoint.is_flow_known(&page) && !bench.endpoint.is_flow_known(&phone));
+    bench.wait(secs(601));
+    assert!(!bench.endpoint.is_flow_known(&page), "its registration is over");
 }

@@ -208,3 +208,21 @@ fn a_refused_call_leaves_no_offer_open() {
     assert!(matches!(&bench.events[..], [SipEvent::Failed { status: 486, .. }]));
     bench.assert_rests();
 }
+
+#[test]
+fn a_later_offer_repeats_what_was_agreed_with_the_callee_before_its_answer() {
+    let mut bench = Bench::new();
+    let (dialog, sent) = calling(&mut bench);
+    bench.receive(&trunk(), &reliably(&sent, 183, "t", 1, ANSWER));
+    bench.receive(&trunk(), &from_callee(&sent, "UPDATE", 1, "t", OFFER));
+    let by_update = ANSWER.replace("5000", "5002").replace("- 2 1 IN", "- 2 2 IN");
+    bench.command(SipCommand::AcceptReinvite { dialog, sdp: by_update.clone() });
+    assert!(bench.only().ends_with(&by_update));
+    bench.receive(&trunk(), &respond(&sent, 200, "t", ""));
+    assert!(matches!(&bench.events[..], [SipEvent::Answered { .. }]));
+    bench.receive(&trunk(), &from_callee(&sent, "INVITE", 2, "t", ""));
+    assert!(bench.find("SIP/2.0 200").ends_with(&by_update), "{:?}", bench.sent);
+    bench.receive(&trunk(), &from_callee(&sent, "ACK", 2, "t", OFFER));
+    bench.command(SipCommand::Bye { dialog, reason: None });
+    bench.assert_rests();
+}

@@ -170,6 +170,7 @@ fn order(seeded: &mut Seeded, dialogs: &[DialogId]) -> SipCommand {
                 anonymous: false,
                 headers: vec![],
                 sdp: sdp(),
+                sdp_v6: None,
                 webrtc_sdp: None,
             }
         }

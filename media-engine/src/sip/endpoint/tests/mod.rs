@@ -70,6 +70,8 @@ pub(super) struct Bench {
     pub(super) events: Vec<SipEvent>,
     /// Connections asked for since the start.
     pub(super) connects: Vec<(Flow, String)>,
+    /// Connections given up since the start.
+    pub(super) closed: Vec<FlowId>,
 }
 
 impl Bench {
@@ -80,7 +82,14 @@ impl Bench {
     pub(super) fn with(config: EndpointConfig) -> Bench {
         let mut endpoint = Endpoint::new(config);
         endpoint.listener(flow(Transport::Udp, 1, "0.0.0.0:0"));
-        Bench { endpoint, now: test_epoch(), sent: Vec::new(), events: Vec::new(), connects: Vec::new() }
+        Bench {
+            endpoint,
+            now: test_epoch(),
+            sent: Vec::new(),
+            events: Vec::new(),
+            connects: Vec::new(),
+            closed: Vec::new(),
+        }
     }
 
     fn collect(&mut self) {
@@ -92,7 +101,7 @@ impl Bench {
                 SipOutput::Event(SipEvent::Refused { .. }) => {}
                 SipOutput::Event(event) => self.events.push(event),
                 SipOutput::Connect { flow, server_name } => self.connects.push((flow, server_name)),
-                SipOutput::CloseFlow(flow) => panic!("{flow:?} closed"),
+                SipOutput::CloseFlow(flow) => self.closed.push(flow),
             }
         }
     }
@@ -255,6 +264,7 @@ pub(super) fn call_trunk() -> (DialogId, SipCommand) {
         anonymous: false,
         headers: vec![],
         sdp,
+        sdp_v6: None,
         webrtc_sdp: None,
     };
     (dialog, order)
@@ -280,9 +290,10 @@ pub(super) fn from_callee(invite: &str, method: &str, cseq: u32, tag: &str, body
 pub(super) fn respond(request: &str, status: u16, tag: &str, body: &str) -> String {
     let request = Message::parse(request.as_bytes()).unwrap();
     let tag = (status > 100).then_some(tag);
-    let response = crate::sip::write::response_to(&request, None, status, "Said", tag);
+    let head = crate::sip::write::ResponseHead::of(&request, None, tag);
+    let response = head.response(status, "Said");
     let response = response.header("Contact", "<sip:bob@198.51.100.7:5060>").header("Allow", "INVITE, UPDATE");
-    let response = response.record_routes(&request);
+    let response = response.record_routes(&head);
     let bytes = if body.is_empty() { response.build() } else { response.body(SDP, body).build() };
     String::from_utf8(bytes).unwrap()
 }

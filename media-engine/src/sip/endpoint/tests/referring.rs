@@ -231,3 +231,57 @@ fn a_transfer_to_a_call_of_this_endpoint_names_its_dialog() {
     bench.receive(&trunk(), &refer(2, &tag, &to, ""));
     assert!(matches!(bench.events[..], [SipEvent::Referred { replaced: Some(found), .. }] if found == other));
 }
+
+#[test]
+fn a_transfer_that_the_peer_never_tells_about_ends_by_itself() {
+    let over = |bench: &mut Bench, dialog, after: u64| {
+        assert!(bench.wait(secs(after - 1)).events.is_empty(), "{:?}", bench.events);
+        bench.wait(secs(2));
+        assert_eq!(bench.events, [SipEvent::ReferResult { dialog, status: 408 }]);
+    };
+    let mut bench = Bench::new();
+    let (dialog, tag) = bench.answered(1);
+    let order = || SipCommand::Refer { dialog, to: "sip:bob@example.com".into(), replaces: None };
+    let sent = bench.command(order()).only().to_owned();
+    bench.receive(&trunk(), &respond(&sent, 202, "", ""));
+    over(&mut bench, dialog, 32);
+    // News that promise more, believed for ten minutes at most.
+    let promises = [("active;expires=60", 60), ("active", 180), ("pending;expires=4294967295", 600)];
+    for (n, (promise, seconds)) in (2..).zip(promises) {
+        let sent = bench.command(order()).only().to_owned();
+        bench.receive(&trunk(), &notify(n, &tag, "refer", promise, "SIP/2.0 180 Ringing"));
+        assert!(bench.only().starts_with("SIP/2.0 200"));
+        bench.receive(&trunk(), &respond(&sent, 202, "", ""));
+        over(&mut bench, dialog, seconds);
+    }
+    bench.command(order());
+    bench.receive(&trunk(), &notify(9, &tag, "refer", "terminated;reason=noresource", "SIP/2.0 200 OK"));
+    assert_eq!(bench.events, [SipEvent::ReferResult { dialog, status: 200 }]);
+    assert!(bench.wait(secs(700)).events.is_empty(), "it is over once");
+    bench.command(order());
+    bench.command(SipCommand::Bye { dialog, reason: None });
+    bench.assert_rests();
+}
+
+#[test]
+fn a_transfer_that_ends_while_there_is_no_room_makes_way_for_the_next() {
+    let mut config = config();
+    config.limits.transactions = 8;
+    let mut bench = Bench::with(config);
+    let (dialog, tag) = bench.answered(1);
+    bench.receive(&trunk(), &refer(2, &tag, "<sip:bob@example.com>", ""));
+    let trying = bench.find("NOTIFY ").to_owned();
+    bench.receive(&trunk(), &respond(&trying, 200, "", ""));
+    let mut n = 2;
+    while bench.endpoint.sizes().server_transactions + bench.endpoint.sizes().client_transactions < 8 {
+        bench.receive(&trunk(), &invite(n));
+        n += 1;
+    }
+    let over = SipCommand::ReferProgress { dialog, refer: ReferId(2), status: 200, reason: None };
+    assert!(bench.command(over).sent.is_empty(), "there is no room to tell it");
+    bench.wait(secs(400));
+    bench.receive(&trunk(), &refer(3, &tag, "<sip:carol@example.com>", ""));
+    assert_eq!(bench.lines()[0], "SIP/2.0 202 Accepted");
+    bench.command(SipCommand::Bye { dialog, reason: None });
+    bench.assert_rests();
+}

@@ -154,6 +154,7 @@ fn what_is_full_says_503_and_counts() {
         anonymous: false,
         headers: vec![],
         sdp,
+        sdp_v6: None,
         webrtc_sdp: None,
     });
     assert!(matches!(&bench.events[..], [SipEvent::Failed { status: 503, .. }]));
@@ -169,6 +170,35 @@ fn what_is_full_says_503_and_counts() {
     assert!(bench.only().starts_with("SIP/2.0 200"), "a hang-up always gets through");
     assert_eq!(bench.events, [SipEvent::Ended { dialog, reason: None }]);
     bench.assert_rests();
+}
+
+#[test]
+fn one_address_fills_its_own_share_of_transactions_and_nobody_else_s() {
+    let limits = Limits { transactions_per_address: 2, ..Limits::default() };
+    let mut bench = Bench::with(EndpointConfig { limits, ..config() });
+    let valid_for = secs(86_400);
+    bench.command(SipCommand::CredentialSet { user: "alice".into(), password: "secret".into(), valid_for });
+    let mut cseq = 0;
+    let mut registers = |bench: &mut Bench, peer: &str| {
+        let (from, contact) = (flow(Transport::Udp, 1, peer), "<sip:alice@x.invalid>");
+        cseq += 2;
+        bench.receive(&from, &register(cseq, contact, ""));
+        let authorization = authorize(bench.only(), "REGISTER", "alice", "secret", 1);
+        bench.receive(&from, &register(cseq + 1, contact, &format!("Authorization: {authorization}\r\n")));
+        bench.only().split(' ').nth(1).unwrap_or_default().to_owned()
+    };
+    for expected in ["200", "200", "503"] {
+        assert_eq!(registers(&mut bench, "[2001:db8:1:2::9]:5060"), expected);
+    }
+    assert_eq!(bench.endpoint.sizes().overflows, 1);
+    assert_eq!(registers(&mut bench, "[2001:db8:1:2::77]:5070"), "503", "of the same network");
+    assert_eq!(registers(&mut bench, "[2001:db8:1:3::9]:5060"), "200");
+    // A trunk's calls are bounded by its channels.
+    for call in 1..=5 {
+        bench.incoming(call);
+    }
+    bench.wait(Duration::from_secs(33));
+    assert_eq!(registers(&mut bench, "[2001:db8:1:2::9]:5060"), "200", "shares are given back");
 }
 
 #[test]

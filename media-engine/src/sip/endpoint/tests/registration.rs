@@ -256,6 +256,7 @@ fn paths_are_echoed_and_followed() {
         anonymous: false,
         headers: vec![],
         sdp,
+        sdp_v6: None,
         webrtc_sdp: None,
     });
     assert_eq!(header(bench.only(), Name::Route).as_deref(), Some("<sip:edge.example;lr>"));

@@ -226,3 +226,49 @@ fn update_before_our_answer_is_answered_or_put_off_as_the_first_offer_stands() {
     bench.receive(&trunk(), &invite(1).replace("INVITE", "ACK"));
     bench.assert_rests();
 }
+
+#[test]
+fn a_later_offer_repeats_what_was_agreed_last_before_the_answer() {
+    let by_update = ANSWER.replace("5000", "5002").replace("- 2 1 IN", "- 2 2 IN");
+    for method in ["UPDATE", "PRACK"] {
+        let mut bench = Bench::new();
+        let (dialog, early) = early_media(&mut bench);
+        let tag = tag_of(&early);
+        match method {
+            "PRACK" => bench.receive(&trunk(), &prack(1, 2, &early, OFFER)),
+            _ => {
+                bench.receive(&trunk(), &prack(1, 2, &early, ""));
+                bench.receive(&trunk(), &in_dialog(1, "UPDATE", 3, &tag, OFFER))
+            }
+        };
+        bench.command(SipCommand::AcceptReinvite { dialog, sdp: by_update.clone() });
+        assert!(bench.only().ends_with(&by_update), "{method}");
+        // The engine may accept with what it said first.
+        bench.command(SipCommand::Accept { dialog, sdp: ANSWER.into() });
+        bench.receive(&trunk(), &in_dialog(1, "ACK", 1, &tag, ""));
+        bench.receive(&trunk(), &in_dialog(1, "INVITE", 4, &tag, ""));
+        assert!(bench.find("SIP/2.0 200").ends_with(&by_update), "{method}: {:?}", bench.sent);
+        bench.receive(&trunk(), &in_dialog(1, "ACK", 4, &tag, OFFER));
+        bench.command(SipCommand::Bye { dialog, reason: None });
+        bench.assert_rests();
+    }
+}
+
+#[test]
+fn our_early_offer_is_what_was_said_last() {
+    let mut bench = Bench::new();
+    let text = with_body(reliable_invite(1, "Supported").split("Content-Type").next().unwrap(), "");
+    bench.receive(&trunk(), &text);
+    let [SipEvent::Incoming { dialog, .. }] = bench.events[..] else { panic!("{:?}", bench.events) };
+    bench.command(SipCommand::Progress { dialog, status: 183, sdp: Some(OFFER.into()) });
+    let early = bench.only().to_owned();
+    let tag = tag_of(&early);
+    bench.receive(&trunk(), &prack(1, 2, &early, ANSWER));
+    bench.command(SipCommand::Accept { dialog, sdp: ANSWER.into() });
+    bench.receive(&trunk(), &in_dialog(1, "ACK", 1, &tag, ""));
+    bench.receive(&trunk(), &in_dialog(1, "INVITE", 3, &tag, ""));
+    assert!(bench.find("SIP/2.0 200").ends_with(OFFER));
+    bench.receive(&trunk(), &in_dialog(1, "ACK", 3, &tag, ANSWER));
+    bench.command(SipCommand::Bye { dialog, reason: None });
+    bench.assert_rests();
+}

@@ -33,6 +33,7 @@ fn call() -> (DialogId, SipCommand) {
         anonymous: false,
         headers: Vec::new(),
         sdp: OFFER.into(),
+        sdp_v6: None,
         webrtc_sdp: None,
     };
     (dialog, command)
@@ -409,6 +410,7 @@ fn numbers_and_callers_are_written_as_the_trunk_wants_them() {
         anonymous: true,
         headers: Vec::new(),
         sdp,
+        sdp_v6: None,
         webrtc_sdp: None,
     };
     let invite = bench.command(hidden).only().to_owned();
@@ -541,4 +543,38 @@ fn places_that_no_listener_reaches_are_left_out() {
     assert_eq!(tried(&bench), [8]);
     let status = bench.endpoint.trunk_status(bench.now);
     assert_eq!(status[0].last_error, None);
+}
+
+/// The proof of who we are in the only message that was sent.
+fn proof(bench: &Bench, start: &str, header_name: Name) -> String {
+    let text = bench.find(start);
+    header(text, header_name).unwrap_or_else(|| panic!("no proof in {text}"))
+}
+
+#[test]
+fn the_ack_of_a_2xx_is_sent_with_the_password_of_its_invite() {
+    let mut bench = with_settings(vec![destination(7, 1)], account());
+    let (dialog, command) = call();
+    let first = bench.command(command).only().to_owned();
+    bench.receive(&place(7), &challenge(&first, 407, "MD5", ""));
+    assert_eq!(header(bench.find("ACK "), Name::ProxyAuthorization), None, "that of a refusal is hop by hop");
+    let proven = bench.find("INVITE ").to_owned();
+    let given = proof(&bench, "INVITE ", Name::ProxyAuthorization);
+    // A copy of the answer is acknowledged as the answer was.
+    for _ in 0..2 {
+        bench.receive(&place(7), &respond(&proven, 200, "far", ANSWER));
+        assert_eq!(proof(&bench, "ACK ", Name::ProxyAuthorization), given);
+    }
+    let again = bench.command(SipCommand::Reinvite { dialog, sdp: OFFER.into() }).only().to_owned();
+    bench.receive(&place(7), &challenge(&again, 401, "MD5", ""));
+    let proven = bench.find("INVITE ").to_owned();
+    let given = proof(&bench, "INVITE ", Name::Authorization);
+    bench.receive(&place(7), &respond(&proven, 200, "far", ANSWER));
+    assert_eq!(proof(&bench, "ACK ", Name::Authorization), given);
+    let unasked = bench.command(SipCommand::Reinvite { dialog, sdp: OFFER.into() }).only().to_owned();
+    bench.receive(&place(7), &respond(&unasked, 200, "far", ANSWER));
+    let ack = bench.find("ACK ");
+    assert_eq!((header(ack, Name::Authorization), header(ack, Name::ProxyAuthorization)), (None, None));
+    bench.command(SipCommand::Bye { dialog, reason: None });
+    bench.assert_rests();
 }
