@@ -159,6 +159,7 @@ fn distance(said: &[String], heard: &[String]) -> usize {
     row[heard.len()]
 }
 
+/// What became of a voice's phrases and foreign sentences.
 #[derive(Default)]
 struct Tally {
     phrases: usize,
@@ -166,55 +167,76 @@ struct Tally {
     turned_away: usize,
     words: usize,
     errors: usize,
+    partials: usize,
+    foreign: usize,
+    /// Foreign sentences that were let through.
+    passed: Vec<String>,
+}
+
+impl Tally {
+    fn add(mut self, other: Tally) -> Tally {
+        self.phrases += other.phrases;
+        self.right += other.right;
+        self.turned_away += other.turned_away;
+        self.words += other.words;
+        self.errors += other.errors;
+        self.partials += other.partials;
+        self.foreign += other.foreign;
+        self.passed.extend(other.passed);
+        self
+    }
+}
+
+/// One voice in a process of its own: every phrase or every sixth, every foreign sentence or every other.
+fn hear((voice, speed): (&str, u32), all: bool) -> Tally {
+    let mut process = Process::start();
+    let mut tally = Tally::default();
+    for phrase in PHRASES.lines().step_by(if all { 1 } else { 6 }) {
+        let (text, unrecognised) = process.recognise(&telephone(phrase, voice, speed), &mut tally.partials);
+        assert!(!unrecognised || text.is_empty());
+        tally.phrases += 1;
+        tally.right += usize::from(text == phrase);
+        tally.turned_away += usize::from(unrecognised);
+        tally.words += words(phrase).len();
+        tally.errors += distance(&words(phrase), &words(&text));
+        if text != phrase {
+            println!("{voice} {phrase:?} -> {text:?} unrecognised={unrecognised}");
+        }
+    }
+    for sentence in FOREIGN.iter().step_by(if all { 1 } else { 2 }) {
+        let (text, unrecognised) = process.recognise(&telephone(sentence, voice, speed), &mut tally.partials);
+        tally.foreign += 1;
+        if !unrecognised {
+            tally.passed.push(format!("{voice} {sentence:?} -> {text:?}"));
+        }
+    }
+    let word_errors = 100.0 * tally.errors as f32 / tally.words as f32;
+    let Tally { phrases, right, turned_away, .. } = tally;
+    println!(
+        "{voice} at {speed}: {right} of {phrases} phrases exact, {turned_away} turned away, word errors {word_errors:.1} %"
+    );
+    tally
 }
 
 #[test]
 fn phrases_are_heard_and_foreign_speech_is_turned_away() {
     let all = std::env::var_os("TANDEM_SOAK").is_some();
-    let (step, voices) = if all { (1, VOICES) } else { (6, &VOICES[..2]) };
-    let mut process = Process::start();
-    let mut partials = 0;
-    let (mut sum, mut foreign, mut passed) = (Tally::default(), 0, Vec::new());
-    for &(voice, speed) in voices {
-        let mut tally = Tally::default();
-        for phrase in PHRASES.lines().step_by(step) {
-            let (text, unrecognised) = process.recognise(&telephone(phrase, voice, speed), &mut partials);
-            assert!(!unrecognised || text.is_empty());
-            tally.phrases += 1;
-            tally.right += usize::from(text == phrase);
-            tally.turned_away += usize::from(unrecognised);
-            tally.words += words(phrase).len();
-            tally.errors += distance(&words(phrase), &words(&text));
-            if text != phrase {
-                println!("{voice} {phrase:?} -> {text:?} unrecognised={unrecognised}");
-            }
-        }
-        for sentence in FOREIGN.iter().step_by(if all { 1 } else { 2 }) {
-            let (text, unrecognised) = process.recognise(&telephone(sentence, voice, speed), &mut partials);
-            foreign += 1;
-            if !unrecognised {
-                passed.push(format!("{voice} {sentence:?} -> {text:?}"));
-            }
-        }
-        println!(
-            "{voice} at {speed}: {} of {} phrases exact, {} turned away, word errors {:.1} %",
-            tally.right,
-            tally.phrases,
-            tally.turned_away,
-            100.0 * tally.errors as f32 / tally.words as f32
-        );
-        sum.phrases += tally.phrases;
-        sum.right += tally.right;
-        sum.turned_away += tally.turned_away;
-        sum.words += tally.words;
-        sum.errors += tally.errors;
-    }
-    println!("foreign speech let through: {} of {foreign}: {passed:#?}", passed.len());
-    assert!(partials > sum.phrases, "{partials} partials for {} phrases", sum.phrases);
+    let voices = if all { VOICES } else { &VOICES[..2] };
+    let sum = std::thread::scope(|scope| {
+        let hearing: Vec<_> = voices.iter().map(|&voice| scope.spawn(move || hear(voice, all))).collect();
+        hearing.into_iter().map(|thread| thread.join().unwrap()).fold(Tally::default(), Tally::add)
+    });
+    println!("foreign speech let through: {} of {}: {:#?}", sum.passed.len(), sum.foreign, sum.passed);
+    assert!(sum.partials > sum.phrases, "{} partials for {} phrases", sum.partials, sum.phrases);
     // A phrase that is turned away can be said again; a wrong one misleads.
     let wrong = sum.phrases - sum.right - sum.turned_away;
     assert!(wrong * 30 <= sum.phrases, "{wrong} of {} phrases heard as others", sum.phrases);
     let word_errors = sum.errors as f32 / sum.words as f32;
     assert!(word_errors <= 0.12, "word errors {word_errors}");
-    assert!(passed.len() * 6 <= foreign, "{} of {foreign} foreign sentences let through", passed.len());
+    assert!(
+        sum.passed.len() * 6 <= sum.foreign,
+        "{} of {} foreign sentences let through",
+        sum.passed.len(),
+        sum.foreign
+    );
 }

@@ -44,22 +44,24 @@ fn transferring() -> Call {
     call
 }
 
+/// What becomes of an answer that puts the third leg into the second one's place.
+fn handed_over() -> [Effect; 6] {
+    [
+        Effect::DisarmRingTimer,
+        told(Second, TransferState::Done),
+        Effect::Exchange(Second),
+        Effect::Join,
+        Effect::Listen(Second),
+        Effect::ArmLeaveTimer,
+    ]
+}
+
 #[test]
 fn a_blind_transfer_puts_the_new_leg_into_the_transferor_s_place_and_lets_the_transferor_hang_up() {
     let mut call = transferring();
     assert_eq!(call.partner(Third), First);
     assert_eq!(call.transition(Input::Ringing(Third)), [told(Second, TransferState::Ringing)]);
-    assert_eq!(
-        call.transition(Input::Answered(Third)),
-        [
-            Effect::DisarmRingTimer,
-            told(Second, TransferState::Done),
-            Effect::Exchange(Second),
-            Effect::Join,
-            Effect::Listen(Second),
-            Effect::ArmLeaveTimer
-        ]
-    );
+    assert_eq!(call.transition(Input::Answered(Third)), handed_over());
     assert!(!call.takes_part(Third), "nobody hears who was replaced");
     assert_eq!(call.transition(Input::Gone(Third, NORMAL)), [Effect::Forget(Third)]);
     assert_eq!(call.transition(Input::LeaveTimeout), [], "it has gone");
@@ -232,17 +234,7 @@ fn a_fetched_leg_takes_the_transferor_s_place_without_anybody_waiting() {
     let fetch = Input::Transfer { by: Second, to: None };
     assert_eq!(call.transition(fetch.clone()), [told(Second, TransferState::Started)]);
     let mut gone = call.clone();
-    assert_eq!(
-        call.transition(Input::Answered(Third)),
-        [
-            Effect::DisarmRingTimer,
-            told(Second, TransferState::Done),
-            Effect::Exchange(Second),
-            Effect::Join,
-            Effect::Listen(Second),
-            Effect::ArmLeaveTimer
-        ]
-    );
+    assert_eq!(call.transition(Input::Answered(Third)), handed_over());
     // A transferor may hang up as soon as its REFER was accepted.
     assert_eq!(gone.transition(Input::Gone(Second, NORMAL)), [Effect::Forget(Second)]);
     assert!(gone.transition(Input::Answered(Third)).contains(&Effect::Exchange(Second)));

@@ -186,13 +186,45 @@ impl Engine {
         (Engine { inbox }, envelopes)
     }
 
-    /// Ask and await the reply. Never waits for a full inbox: that is `Busy`.
+    /// Ask and await the reply. Never waits for a full inbox, that is `Busy`; but for [`Command::Drain`] and
+    /// [`Command::Shutdown`], which are to come to pass however much is going on. Whoever gives them has a limit of his own.
     pub async fn command(&self, command: Command) -> Result<Reply, CommandError> {
         let (reply, answer) = oneshot::channel();
-        self.inbox.try_send(Envelope { command, reply }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => CommandError::Busy("too many commands are waiting"),
-            mpsc::error::TrySendError::Closed(_) => CommandError::Stopped,
-        })?;
+        let envelope = Envelope { command, reply };
+        match &envelope.command {
+            Command::Drain | Command::Shutdown => {
+                self.inbox.send(envelope).await.map_err(|_| CommandError::Stopped)?;
+            }
+            _ => self.inbox.try_send(envelope).map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => CommandError::Busy("too many commands are waiting"),
+                mpsc::error::TrySendError::Closed(_) => CommandError::Stopped,
+            })?,
+        }
         answer.await.unwrap_or(Err(CommandError::Stopped))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_engine_with_a_full_inbox_is_still_drained_and_shut_down() {
+        for command in [Command::Drain, Command::Shutdown] {
+            let mut context = Context::from_waker(Waker::noop());
+            let (engine, mut inbox) = Engine::pair(1);
+            let mut waiting = pin!(engine.command(Command::Trunks));
+            assert!(waiting.as_mut().poll(&mut context).is_pending(), "it fills the inbox");
+            assert!(matches!(engine.command(Command::Trunks).await, Err(CommandError::Busy(_))));
+            let mut ordered = pin!(engine.command(command));
+            assert!(ordered.as_mut().poll(&mut context).is_pending(), "it waits for its turn");
+            assert!(matches!(inbox.recv().await.unwrap().command, Command::Trunks));
+            assert!(ordered.as_mut().poll(&mut context).is_pending(), "it is in the inbox now");
+            inbox.recv().await.unwrap().reply.send(Ok(Reply::Done)).unwrap();
+            assert!(matches!(ordered.await, Ok(Reply::Done)));
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::homes::Claim;
 use super::{LegRole, Shared};
 use crate::config::TrunkConfig;
 use crate::leg::LegError;
-use crate::net::ports::PortLease;
+use crate::net::ports::{PortLease, PortRange};
 use crate::sdp::{self, Audio, Codec, Direction, Local, LocalSrtp, Srtp};
 use crate::sip::{DialogId, ReferId, Source};
 use crate::units::LegId;
@@ -25,6 +25,22 @@ const PLAIN_CODECS: [Codec; 4] = [Codec::Opus, Codec::G722, Codec::Pcmu, Codec::
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct NoMedia(String);
+
+/// What a leg that we call is offered: whoever answers takes one.
+pub(super) struct Offers {
+    /// Plain RTP: in the peer's family of addresses where that is known, else on IPv4 where that is configured.
+    pub(super) sdp: String,
+    /// Plain RTP for peers on IPv6, when both families are configured and the peer's is not known.
+    pub(super) sdp_v6: Option<String>,
+    /// WebRTC.
+    pub(super) webrtc_sdp: Option<String>,
+}
+
+/// Plain media on IPv6 beside that on IPv4, until the answer.
+struct Spare {
+    leg: LegId,
+    local: Local,
+}
 
 /// One leg.
 pub(super) struct Leg {
@@ -43,9 +59,12 @@ pub(super) struct Leg {
     pub(super) audio: Option<Audio>,
     /// Name of the agreed codec.
     pub(super) codec: Option<&'static str>,
-    /// Media that was opened at the worker under these ids: a plain one, a browser's, or both until the answer.
+    /// Media that was opened at the worker under these ids: a plain one, a browser's, or all of them until the answer.
     plain: Option<LegId>,
+    spare: Option<Spare>,
     browser: Option<LegId>,
+    /// Where a leg that we call is reached, when that is known before.
+    pub(super) peer_address: Option<IpAddr>,
     local: Option<Local>,
     lease: Option<PortLease>,
     sdp_version: u64,
@@ -71,8 +90,10 @@ pub(super) struct Leg {
     pub(super) waits: bool,
     /// Its signalling has no connection.
     pub(super) unreachable: bool,
-    /// No sound comes from it, as far as its media was judged.
+    /// No sound comes from it, as far as its media was judged, nor a sign that it could.
     pub(super) silent: bool,
+    /// Its media has shown that nothing at all comes from it any more.
+    pub(super) out_of_reach: bool,
     /// It need not send any.
     pub(super) on_hold: bool,
 }
@@ -81,7 +102,7 @@ pub(super) struct Leg {
 pub(super) struct ClosingLeg {
     pub(super) id: LegId,
     pub(super) role: LegRole,
-    media: [Option<LegId>; 2],
+    media: [Option<LegId>; 3],
     /// Closings that the worker has still to report.
     pub(super) open: usize,
 }
@@ -106,7 +127,9 @@ impl Leg {
             audio: None,
             codec: None,
             plain: None,
+            spare: None,
             browser: None,
+            peer_address: None,
             local: None,
             lease: None,
             sdp_version: 1,
@@ -123,8 +146,14 @@ impl Leg {
             waits: false,
             unreachable: false,
             silent: false,
+            out_of_reach: false,
             on_hold: false,
         }
+    }
+
+    /// Its media is a browser's and nothing else.
+    pub(super) fn is_browser(&self) -> bool {
+        self.browser.is_some() && self.plain.is_none()
     }
 
     /// The worker has closed this media.
@@ -132,6 +161,7 @@ impl Leg {
         for open in [&mut self.plain, &mut self.browser] {
             open.take_if(|open| *open == media);
         }
+        self.spare.take_if(|spare| spare.leg == media);
     }
 
     /// Whether its party may come back after it was lost: a user's device, with the same password.
@@ -147,13 +177,17 @@ impl Leg {
     /// Closes its media for good; `None` when there is none.
     pub(super) fn part_with_media(&mut self, worker: &Worker) -> Option<ClosingLeg> {
         let open = self.close_media(worker);
-        let media = [self.plain.take(), self.browser.take()];
+        let media = [self.plain.take(), self.spare.take().map(|spare| spare.leg), self.browser.take()];
         (open > 0).then_some(ClosingLeg { id: self.id, role: self.role, media, open })
     }
 
     /// Its names at the worker.
     pub(super) fn open_media(&self) -> impl Iterator<Item = LegId> + use<> {
-        [self.plain, self.browser].into_iter().flatten()
+        [self.plain, self.spare(), self.browser].into_iter().flatten()
+    }
+
+    fn spare(&self) -> Option<LegId> {
+        self.spare.as_ref().map(|spare| spare.leg)
     }
 
     /// Its media is as its trunk wants it.
@@ -181,10 +215,10 @@ impl Leg {
 
     /// Whether this worker event belongs to the leg.
     pub(super) fn owns(&self, media: LegId) -> bool {
-        self.plain == Some(media) || self.browser == Some(media)
+        self.open_media().any(|open| open == media)
     }
 
-    /// Offers for a leg that we call: plain RTP, and WebRTC when the other end may be a browser.
+    /// Offers for a leg that we call: plain RTP in every family of addresses, and WebRTC when the other end may be a browser.
     pub(super) async fn make_offers(
         &mut self,
         shared: &Shared,
@@ -192,18 +226,20 @@ impl Leg {
         events: &mpsc::Sender<WorkerEvent>,
         prefer: Option<&Codec>,
         may_be_browser: bool,
-    ) -> Result<(String, Option<String>), NoMedia> {
+    ) -> Result<Offers, NoMedia> {
         self.reserve(shared, prefer)?;
         let (Some(local), Some(ports)) = (&self.local, self.lease.take()) else {
             return Err(NoMedia("no ports were reserved".into()));
         };
-        let offer = local.offer(self.sdp_version, Direction::SendRecv);
+        let sdp = local.offer(self.sdp_version, Direction::SendRecv);
         let media = LegMedia::Rtp { ports, audio: None, nat: self.nat };
         send(worker, WorkerCommand::LegOpen { leg: self.id, media, events: events.clone() })?;
         self.plain = Some(self.id);
         watch(shared, worker, self.id)?;
+        let mut offers = Offers { sdp, sdp_v6: None, webrtc_sdp: None };
+        self.offer_on_ipv6(shared, worker, events, prefer, &mut offers)?;
         if !may_be_browser {
-            return Ok((offer, None));
+            return Ok(offers);
         }
         let browser = shared.new_leg();
         let (reply, answer) = oneshot::channel();
@@ -212,7 +248,43 @@ impl Leg {
         self.browser = Some(browser);
         let webrtc = within(answer).await?;
         watch(shared, worker, browser)?;
-        Ok((offer, Some(webrtc)))
+        offers.webrtc_sdp = Some(webrtc);
+        Ok(offers)
+    }
+
+    /// Adds an offer for peers on IPv6 to one for peers on IPv4, when both are configured and nobody knows yet who answers.
+    fn offer_on_ipv6(
+        &mut self,
+        shared: &Shared,
+        worker: &Worker,
+        events: &mpsc::Sender<WorkerEvent>,
+        prefer: Option<&Codec>,
+        offers: &mut Offers,
+    ) -> Result<(), NoMedia> {
+        let v6 = shared.ports.iter().find(|range| range.address().is_ipv6());
+        let on_v4 = self.local.as_ref().is_some_and(|local| local.address.is_ipv4());
+        let (Some(range), true) = (v6, on_v4 && self.peer_address.is_none() && !self.awaits_answer) else {
+            return Ok(());
+        };
+        let (local, ports) = self.prepare(shared, range, prefer)?;
+        offers.sdp_v6 = Some(local.offer(self.sdp_version, Direction::SendRecv));
+        let leg = shared.new_leg();
+        let media = LegMedia::Rtp { ports, audio: None, nat: self.nat };
+        send(worker, WorkerCommand::LegOpen { leg, media, events: events.clone() })?;
+        self.spare = Some(Spare { leg, local });
+        watch(shared, worker, leg)
+    }
+
+    /// An answer to a plain offer has come: from here on the leg is on the answerer's family of addresses.
+    fn settle_family(&mut self, worker: &Worker, answer: &sdp::Session) {
+        let Some(spare) = self.spare.take() else { return };
+        let on_v6 = answer.connection_address().is_some_and(|address| address.to_canonical().is_ipv6());
+        if on_v6 {
+            close(worker, self.plain.replace(spare.leg));
+            self.local = Some(spare.local);
+        } else {
+            close(worker, Some(spare.leg));
+        }
     }
 
     /// Whether the answer to our offers can be changed: not when it chooses between a browser's media and plain ones.
@@ -231,8 +303,10 @@ impl Leg {
             within(done).await?;
             self.codec = webrtc_codec(&session);
             close(worker, self.plain.take());
+            close(worker, self.spare.take().map(|spare| spare.leg));
             return Ok(());
         }
+        self.settle_family(worker, &session);
         let local = self.local.as_mut().ok_or_else(|| NoMedia("no offer was made".into()))?;
         local.srtp.reopen();
         let audio = local.accept(&session).map_err(sdp_error)?;
@@ -337,6 +411,18 @@ impl Leg {
     /// Takes ports for plain media: early, so that a lack of them refuses the call before anybody answers.
     pub(super) fn reserve(&mut self, shared: &Shared, prefer: Option<&Codec>) -> Result<(), NoMedia> {
         let range = self.port_range(shared)?;
+        let (local, lease) = self.prepare(shared, range, prefer)?;
+        (self.local, self.lease) = (Some(local), Some(lease));
+        Ok(())
+    }
+
+    /// Ports of a range, and what is said of media there.
+    fn prepare(
+        &self,
+        shared: &Shared,
+        range: &PortRange,
+        prefer: Option<&Codec>,
+    ) -> Result<(Local, PortLease), NoMedia> {
         let lease = range.lease().map_err(|error| NoMedia(error.to_string()))?;
         let mut secret = [0; 32];
         aws_lc_rs::rand::fill(&mut secret).map_err(|_| NoMedia("the system's random source failed".into()))?;
@@ -344,7 +430,7 @@ impl Leg {
         let prefer = prefer.filter(|codec| self.trunk.is_none() || self.codecs.contains(codec));
         let mut codecs: Vec<Codec> = prefer.into_iter().copied().collect();
         codecs.extend(self.codecs.iter().filter(|codec| Some(*codec) != prefer));
-        self.local = Some(Local {
+        let local = Local {
             address: shared.config.media.told(range.address()),
             rtp_port: lease.rtp_port(),
             rtcp_port: lease.rtcp_port(),
@@ -352,25 +438,18 @@ impl Leg {
             codecs,
             srtp: LocalSrtp::new(self.srtp, secret),
             comfort_noise: self.noise,
-        });
-        self.lease = Some(lease);
-        Ok(())
+        };
+        Ok((local, lease))
     }
 
-    /// Media of the other end's address family, else the first address.
-    fn port_range<'a>(&self, shared: &'a Shared) -> Result<&'a crate::net::ports::PortRange, NoMedia> {
-        let offered: Option<IpAddr> = self
-            .offer
-            .as_ref()
-            .and_then(|offer| sdp::Session::parse(offer.as_bytes()).ok())
-            .and_then(|session| session.connection_address());
-        let same_family = |range: &&crate::net::ports::PortRange| {
-            offered.is_none_or(|address| address.is_ipv4() == range.address().is_ipv4())
-        };
+    /// Media of the other end's address family, as far as it is known; else IPv4, where that is configured.
+    fn port_range<'a>(&self, shared: &'a Shared) -> Result<&'a PortRange, NoMedia> {
+        let offered = || sdp::Session::parse(self.offer.as_ref()?.as_bytes()).ok()?.connection_address();
+        let is_v4 = self.peer_address.or_else(offered).is_none_or(|address| address.to_canonical().is_ipv4());
         shared
             .ports
             .iter()
-            .find(same_family)
+            .find(|range| range.address().is_ipv4() == is_v4)
             .or_else(|| shared.ports.first())
             .ok_or_else(|| NoMedia("media.address: no address is configured".into()))
     }
@@ -381,11 +460,7 @@ impl Leg {
         if std::mem::replace(&mut self.closed, true) {
             return 0;
         }
-        let open = [self.plain, self.browser];
-        for leg in open.into_iter().flatten() {
-            close(worker, Some(leg));
-        }
-        open.into_iter().flatten().count()
+        self.open_media().inspect(|leg| close(worker, Some(*leg))).count()
     }
 }
 

@@ -329,8 +329,9 @@ impl CallTask {
                 self.leg_mut(side).unreachable = false;
                 self.judge_loss(side).await;
             }
-            SipEvent::Ended { .. } => {
-                let cause = if self.call.is_talking() { HangupCause::Normal } else { HangupCause::Cancelled };
+            SipEvent::Ended { reason, .. } => {
+                let told = reason.as_deref().and_then(HangupCause::from_reason).unwrap_or(HangupCause::Normal);
+                let cause = if self.call.is_talking() { told } else { HangupCause::Cancelled };
                 self.transition(Input::Gone(side, cause)).await;
             }
             _ => {}
@@ -365,7 +366,10 @@ impl CallTask {
             WorkerEventKind::Flow(flow) => {
                 self.shared.tell(Some(self.id), EventKind::LegFlow { leg, role, flow });
                 let leg = self.leg_mut(side);
-                leg.silent = [Heard::Stopped, Heard::NoPacketsYet].contains(&flow.incoming);
+                // A browser whose packets stop, and whose checks of the path go on, is there.
+                let stopped = flow.incoming == Heard::Stopped && !leg.is_browser();
+                leg.out_of_reach = flow.incoming == Heard::Unreachable;
+                leg.silent = stopped || leg.out_of_reach || flow.incoming == Heard::NoPacketsYet;
                 leg.on_hold = flow.incoming == Heard::OnHold;
                 self.judge_loss(side).await;
             }
@@ -466,9 +470,9 @@ impl CallTask {
                         self.sip(SipCommand::Cancel { dialog });
                     }
                 }
-                Effect::Release(side, _) => {
+                Effect::Release(side, cause) => {
                     if let Some(dialog) = self.leg(side).dialog {
-                        self.sip(SipCommand::Bye { dialog, reason: None });
+                        self.sip(SipCommand::Bye { dialog, reason: Some(cause.reason().into()) });
                     }
                 }
                 Effect::Join => self.join(),

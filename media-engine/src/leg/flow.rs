@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Invariants: nothing here decides what happens to a packet; nothing allocates but the texts. A state changes at most once a
-//! second. Evidence of a fault (foreign packets, wrong payload types) counts only while no valid packet comes: a stranger
+//! second, but for a far end that is out of reach, which is told as soon as it is known. Evidence of a fault (foreign packets, wrong payload types) counts only while no valid packet comes: a stranger
 //! who sends junk to a leg that works changes nothing.
 //!
 //! Not here: who takes the numbers (the switch), what they are worth (`rtcp::mos`).
@@ -21,6 +21,9 @@ use crate::sdp::Codec;
 
 /// Valid packets within this: the stream flows. Opus sends one each 400 ms even while silent.
 const FLOWING: Duration = Duration::from_secs(2);
+/// A far end that sends checks of its path (ICE) is out of reach when nothing at all has come for this long: media comes each 20 ms,
+/// each 400 ms while Opus is silent; without media there are its checks, and its answers to ours.
+const REACHED: Duration = Duration::from_secs(1);
 /// How long a fault is remembered, and how long a stream may pause before it is told as stopped.
 const EVIDENCE: Duration = Duration::from_secs(5);
 /// Packets without sound for this long are silence.
@@ -66,6 +69,8 @@ pub enum Incoming {
     Flowing,
     /// Packets came, and have stopped.
     Stopped,
+    /// Packets came, and nothing comes any more, not even checks of the path.
+    Unreachable,
 }
 
 /// What goes to the far end.
@@ -100,7 +105,7 @@ pub struct Flow {
 
 impl Incoming {
     /// The words of all states, in the order of [`Incoming::index`].
-    pub const WORDS: [&'static str; 8] = [
+    pub const WORDS: [&'static str; 9] = [
         "on_hold",
         "no_packets_yet",
         "wrong_address",
@@ -109,6 +114,7 @@ impl Incoming {
         "silence",
         "flowing",
         "stopped",
+        "unreachable",
     ];
 
     /// Which of [`Incoming::WORDS`] it is.
@@ -122,6 +128,7 @@ impl Incoming {
             Incoming::Silence => 5,
             Incoming::Flowing => 6,
             Incoming::Stopped => 7,
+            Incoming::Unreachable => 8,
         }
     }
 
@@ -151,6 +158,7 @@ impl Incoming {
                     .into()
             }
             Incoming::Stopped => "packets came, and have stopped without hold".into(),
+            Incoming::Unreachable => "nothing comes any more, not even checks of the path: the network is gone".into(),
         })
     }
 }
@@ -210,12 +218,15 @@ pub struct LegView {
     pub payload_type: u8,
     /// What the far end told.
     pub far_end: FarEnd,
+    /// Reports and checks of the path are noticed too ([`FlowWatch::on_reached`]): without any, the far end is out of reach.
+    pub checked: bool,
 }
 
 /// Watches one leg. See the module head.
 #[derive(Clone, Debug, Default)]
 pub struct FlowWatch {
     valid_at: Option<Instant>,
+    reached_at: Option<Instant>,
     sound_at: Option<Instant>,
     first_at: Option<Instant>,
     foreign: Option<(Instant, SocketAddr)>,
@@ -236,6 +247,11 @@ impl FlowWatch {
         if self.first_at.is_none() {
             self.first_at = Some(now);
         }
+    }
+
+    /// A report or a check of the path came that proves that the far end is there.
+    pub fn on_reached(&mut self, now: Instant) {
+        self.reached_at = Some(now);
     }
 
     /// A packet of media came from an address that is not the leg's. Of several sources the first is kept.
@@ -282,6 +298,17 @@ impl FlowWatch {
         self.flow
     }
 
+    /// Whether a far end of which everything is noticed has just fallen silent: to be judged now.
+    pub fn fell_silent(&self, now: Instant) -> bool {
+        self.is_silent(now)
+            && self.flow.is_some_and(|flow| matches!(flow.incoming, Incoming::Flowing | Incoming::Silence))
+    }
+
+    fn is_silent(&self, now: Instant) -> bool {
+        let heard_at = self.valid_at.max(self.reached_at);
+        self.valid_at.is_some() && heard_at.is_some_and(|at| now.saturating_duration_since(at) >= REACHED)
+    }
+
     /// Judges both directions, to be called once a second; gives the state when it is another than before.
     pub fn check(&mut self, leg: &LegView, now: Instant) -> Option<Flow> {
         let flow = Flow { incoming: self.incoming(leg, now), outgoing: self.outgoing(leg, now) };
@@ -310,6 +337,9 @@ impl FlowWatch {
             return Incoming::OnHold;
         }
         let within = |at: Option<Instant>, span| at.is_some_and(|at| now.saturating_duration_since(at) < span);
+        if leg.checked && self.is_silent(now) {
+            return Incoming::Unreachable;
+        }
         if within(self.valid_at, FLOWING) {
             let heard = within(self.sound_at.max(self.first_at), SILENT);
             return if heard { Incoming::Flowing } else { Incoming::Silence };
@@ -332,7 +362,9 @@ impl FlowWatch {
         match (self.valid_at, self.flow) {
             (None, _) => Incoming::NoPacketsYet,
             (Some(_), _) if self.pausing => Incoming::Silence,
-            (Some(_), Some(before)) if within(self.valid_at, EVIDENCE) => before.incoming,
+            (Some(_), Some(before)) if within(self.valid_at, EVIDENCE) && before.incoming != Incoming::Unreachable => {
+                before.incoming
+            }
             (Some(_), _) => Incoming::Stopped,
         }
     }

@@ -148,6 +148,7 @@ impl Party {
             anonymous: false,
             headers: Vec::new(),
             sdp,
+            sdp_v6: None,
             webrtc_sdp: None,
         })
     }

@@ -106,7 +106,7 @@ impl CallTask {
             leg.make_answer(&shared, &worker, &media_in, prefer.as_ref()).await?
         } else {
             leg.awaits_answer = true;
-            leg.make_offers(&shared, &worker, &media_in, prefer.as_ref(), false).await?.0
+            leg.make_offers(&shared, &worker, &media_in, prefer.as_ref(), false).await?.sdp
         };
         leg.answer = Some(sdp.clone());
         Ok(sdp)

@@ -4,10 +4,10 @@ use super::CallTask;
 use crate::call::{Destination, Input, Side};
 use crate::engine::dial;
 use crate::engine::event::LegState;
-use crate::engine::leg::Leg;
+use crate::engine::leg::{Leg, Offers};
 use crate::error::HangupCause;
 use crate::sdp::Codec;
-use crate::sip::{DialogId, SipCommand, Source};
+use crate::sip::{DialogId, SipCommand, Source, Target};
 use crate::units::mask;
 
 impl CallTask {
@@ -51,8 +51,13 @@ impl CallTask {
         let may_be_browser = matches!(destination, Destination::Agent(_));
         let (worker, media_in) = (self.worker.clone(), self.media_in.clone());
         self.leg_mut(side).noise = self.leg(self.call.partner(side)).has_noise();
-        let offers = self.leg_mut(side).make_offers(&shared, &worker, &media_in, prefer.as_ref(), may_be_browser).await;
-        let (sdp, webrtc_sdp) = match offers {
+        let leg = self.leg_mut(side);
+        leg.peer_address = match &target {
+            Target::Uri { addr, .. } => Some(addr.ip()),
+            _ => None,
+        };
+        let offers = leg.make_offers(&shared, &worker, &media_in, prefer.as_ref(), may_be_browser).await;
+        let Offers { sdp, sdp_v6, webrtc_sdp } = match offers {
             Ok(offers) => offers,
             Err(error) => return failed(error.to_string(), self),
         };
@@ -71,6 +76,7 @@ impl CallTask {
             anonymous: self.anonymous,
             headers,
             sdp,
+            sdp_v6,
             webrtc_sdp,
         });
     }

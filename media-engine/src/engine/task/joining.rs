@@ -44,18 +44,14 @@ impl CallTask {
         }
     }
 
-    /// A leg without a connection and without sound is lost, until there is sound, or a connection to one that is on hold.
+    /// A leg of which nothing comes any more is lost, and one without a connection and without sound; until there is sound, or a
+    /// connection to one that is on hold.
     pub(super) async fn judge_loss(&mut self, side: Side) {
         let leg = self.leg(side);
-        let (lost, back) = match (leg.unreachable, leg.silent, leg.on_hold) {
-            (true, silent, on_hold) if silent || on_hold => (true, false),
-            // It will offer its media anew, or is dead by the worker's clock.
-            (false, true, _) => (false, false),
-            _ => (false, leg.media().is_some()),
-        };
-        if lost {
+        if leg.out_of_reach || leg.unreachable && (leg.silent || leg.on_hold) {
             self.transition(Input::Lost(side)).await;
-        } else if back {
+        // A silent one will offer its media anew, or is dead by the worker's clock.
+        } else if !leg.silent && leg.media().is_some() {
             self.transition(Input::Back(side)).await;
         }
     }

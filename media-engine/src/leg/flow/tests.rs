@@ -37,6 +37,7 @@ impl Lab {
             expected: Some(at(1, 4000)),
             payload_type: 0,
             far_end: FarEnd::default(),
+            checked: false,
         };
         Lab { watch: FlowWatch::default(), view, now: test_epoch(), told: Vec::new() }
     }
@@ -278,4 +279,41 @@ fn every_state_has_a_word_of_its_own_and_a_sentence_unless_all_is_well() {
         assert_eq!(state.index(), index);
         assert_eq!(state.detail().is_none(), *state == Outgoing::Sending);
     }
+}
+
+#[test]
+fn a_browser_of_which_nothing_comes_is_out_of_reach_after_a_second_and_one_that_only_checks_its_path_is_not() {
+    let mut lab = Lab::new();
+    lab.view.checked = true;
+    lab.run(3, Comes::Sound);
+    assert_eq!(lab.incoming(), Incoming::Flowing);
+    assert!(!lab.watch.fell_silent(lab.now + MS * 999));
+    assert!(lab.watch.fell_silent(lab.now + MS * 1_000));
+    lab.run(1, Comes::Nothing);
+    assert_eq!(lab.incoming(), Incoming::Unreachable);
+    assert!(!lab.watch.fell_silent(lab.now + MS * 9_000), "that is told once");
+    // Its checks are heard again, its sound is not: it is there.
+    lab.watch.on_reached(lab.now + MS * 900);
+    lab.run(1, Comes::Nothing);
+    assert_eq!(lab.incoming(), Incoming::Stopped);
+    lab.run(1, Comes::Sound);
+    assert_eq!(lab.incoming(), Incoming::Flowing);
+
+    // Nothing is known of the checks of a telephone: it may pause.
+    let mut lab = Lab::new();
+    lab.run(3, Comes::Sound).run(3, Comes::Nothing);
+    assert_eq!(lab.incoming(), Incoming::Flowing);
+}
+
+#[test]
+fn a_browser_that_has_sent_nothing_yet_or_is_on_hold_is_not_out_of_reach() {
+    let mut lab = Lab::new();
+    lab.view.checked = true;
+    lab.run(10, Comes::Nothing);
+    assert_eq!(lab.incoming(), Incoming::NoPacketsYet);
+    lab.run(3, Comes::Sound);
+    lab.view.receives = false;
+    lab.run(30, Comes::Nothing);
+    assert_eq!(lab.incoming(), Incoming::OnHold);
+    assert!(!lab.watch.fell_silent(lab.now));
 }

@@ -82,7 +82,7 @@ impl Switch {
             if peer.is_media(bytes) {
                 match peer.handle_media(from, bytes, now) {
                     Media::Rtp(packet) => switch.on_packet(leg, &packet, now),
-                    Media::Rtcp => {}
+                    Media::Rtcp => leg.reporting.flow.on_reached(now),
                     Media::Unauthentic => {
                         leg.on_refused(bytes, true, now);
                         switch.counters.unauthentic += 1;
@@ -99,6 +99,9 @@ impl Switch {
             let received = peer.quality().packets_received;
             peer.handle_datagram(from, local, bytes, now);
             proven = peer.has_verified(from);
+            if proven {
+                leg.reporting.flow.on_reached(now);
+            }
             switch.pump(leg, now);
             if matches!(&leg.transport, Transport::WebRtc(peer) if peer.quality().packets_received == received) {
                 leg.on_refused(bytes, true, now);

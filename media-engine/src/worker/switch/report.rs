@@ -123,7 +123,8 @@ impl Reporting {
 impl Leg {
     /// Tells what is due: flow, quality, silence for too long.
     pub(super) fn report(&mut self, outbox: &mut Outbox, counters: &mut Counters, now: Instant) {
-        if now >= self.reporting.flow_at {
+        let browser = matches!(self.transport, Transport::WebRtc(_));
+        if now >= self.reporting.flow_at || browser && self.reporting.flow.fell_silent(now) {
             self.reporting.flow_at = now + FLOW_PERIOD;
             self.arm(now);
             if let Some(flow) = self.check_flow(now) {
@@ -203,6 +204,7 @@ impl Leg {
             expected,
             payload_type: format.receive_payload_type,
             far_end: self.far_end(),
+            checked: matches!(self.transport, Transport::WebRtc(_)),
         };
         self.reporting.flow.check(&view, now)
     }

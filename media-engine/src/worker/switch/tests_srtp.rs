@@ -23,6 +23,8 @@ struct Lab {
     sequence: u16,
     /// Payloads that either side heard, and all addresses that were sent to.
     heard: [Vec<Vec<u8>>; 2],
+    /// SSRC and number of what the encrypted telephone heard, since it was looked at.
+    numbers: Vec<(u32, u16)>,
     reports: usize,
     reached: Vec<SocketAddr>,
     events: Vec<WorkerEvent>,
@@ -61,6 +63,7 @@ impl Lab {
             unprotect: Unprotect::new(&keys.send),
             sequence: 65_500,
             heard: [Vec::new(), Vec::new()],
+            numbers: Vec::new(),
             reports: 0,
             reached: Vec::new(),
             events: Vec::new(),
@@ -111,7 +114,9 @@ impl Lab {
                 self.reports += 1;
             } else {
                 let length = self.unprotect.rtp(&mut bytes).expect("the telephone opens our packets");
-                self.heard[0].push(RtpPacket::parse(&bytes[..length]).unwrap().payload().to_vec());
+                let packet = RtpPacket::parse(&bytes[..length]).unwrap();
+                self.numbers.push((packet.ssrc(), packet.header().sequence));
+                self.heard[0].push(packet.payload().to_vec());
             }
         }
     }
@@ -124,14 +129,23 @@ impl Lab {
             meanwhile(self);
             let clear = self.packet();
             self.receive(1, Socket::Rtp, address(4002), &clear);
-            for _ in 0..20 {
-                self.now += Duration::from_millis(1);
-                while self.switch.poll_timeout().is_some_and(|at| at <= self.now) {
-                    self.switch.handle_timeout(self.now);
-                    self.drain();
-                }
-            }
+            self.pass(Duration::from_millis(20));
         }
+    }
+
+    fn pass(&mut self, span: Duration) {
+        let end = self.now + span;
+        while let Some(at) = self.switch.poll_timeout().filter(|&at| at <= end) {
+            self.now = self.now.max(at);
+            self.switch.handle_timeout(self.now);
+            self.drain();
+        }
+        self.now = end;
+    }
+
+    fn direction(&mut self, direction: Direction) {
+        let audio = Audio { direction, ..self.audio };
+        self.switch.rtp_update(LegId(1), audio, self.now);
     }
 
     fn counts(&mut self) -> [usize; 2] {
@@ -236,5 +250,61 @@ fn roll_over_and_replay_windows_outlive_a_re_invite_that_keeps_the_keys() {
         assert_eq!(lab.switch.counters().unauthentic, 1, "{suite:?}");
         lab.talk(50, |_| {});
         assert_eq!(lab.counts(), [50, 50], "{suite:?}");
+    }
+}
+
+#[test]
+fn after_eleven_minutes_of_hold_both_hear_each_other_in_the_same_streams() {
+    const HOLD: Duration = Duration::from_secs(11 * 60);
+    for suite in Suite::ALL {
+        let mut lab = Lab::new(suite, false);
+        lab.talk(50, |_| {});
+        let (ssrc, mut last) = *lab.numbers.last().unwrap();
+        // The telephone plays its own music (sendonly), is silent (inactive), or only listens: then our music goes to it.
+        for (held, music, ours) in [
+            (Direction::RecvOnly, true, false),
+            (Direction::Inactive, false, false),
+            (Direction::SendOnly, false, true),
+        ] {
+            lab.direction(held);
+            let app = ours.then_some(App::Hold);
+            lab.switch.app(LegId(1), app, lab.now);
+            (lab.heard, lab.numbers) = (Default::default(), Vec::new());
+            let begun = lab.now;
+            while lab.now < begun + HOLD {
+                if music {
+                    let packet = lab.sealed();
+                    lab.receive(0, Socket::Rtp, address(4000), &packet);
+                }
+                lab.pass(Duration::from_millis(20));
+            }
+            assert_eq!(lab.numbers.len(), if ours { 33_000 } else { 0 }, "{suite:?} {held:?}: what we sent");
+            let dead = |event: &WorkerEvent| event.kind == WorkerEventKind::MediaTimeout && event.leg == LegId(1);
+            assert!(!lab.events.iter().any(dead), "{suite:?} {held:?}: who is held may be silent");
+            lab.direction(Direction::SendRecv);
+            lab.switch.app(LegId(1), None, lab.now);
+            lab.heard = Default::default();
+            // By turns: the encrypted telephone says the first one, the plain one the second.
+            let said: Vec<_> = (1..=100).map(|n| vec![lab.sequence.wrapping_add(n) as u8; 160]).collect();
+            lab.talk(50, |_| {});
+            // A frame of silence may go out before the first one that is said.
+            for (side, first) in [(0, 1), (1, 0)] {
+                let heard = &lab.heard[side];
+                let voice = &heard[usize::from(heard.len() == 51)..];
+                assert!(
+                    voice.iter().eq(said.iter().skip(first).step_by(2)),
+                    "{suite:?} {held:?}: side {side}: {}",
+                    heard.len()
+                );
+            }
+            for &(from, number) in &lab.numbers {
+                // The telephones count their packets together: what is relayed counts by twos.
+                assert_eq!(from, ssrc, "{suite:?} {held:?}");
+                assert!((1..=2).contains(&number.wrapping_sub(last)), "{suite:?} {held:?}: {number} after {last}");
+                last = number;
+            }
+        }
+        let counters = lab.switch.counters();
+        assert_eq!((counters.unauthentic, counters.replayed, counters.malformed), (0, 0, 0), "{suite:?}");
     }
 }
