@@ -487,6 +487,14 @@ impl Config {
                 return wrong("media.advertise".into(), problem);
             }
         }
+        // One is told to all: a second one would never be.
+        for v4 in [true, false] {
+            let mut same = self.media.advertise.iter().filter(|address| address.is_ipv4() == v4);
+            if let (Some(first), Some(second)) = (same.next(), same.next()) {
+                let problem = format!("`{first}` and `{second}`: expected one address of each family at most");
+                return wrong("media.advertise".into(), problem);
+            }
+        }
         if self.media.workers == 0 || self.media.workers > 1024 {
             return wrong("media.workers".into(), "expected 1 to 1024 threads".into());
         }

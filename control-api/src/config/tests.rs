@@ -118,6 +118,11 @@ fn bad_values_name_their_key_and_what_was_expected() {
         ("[turn]\nuris = [\"turn:a\"]\nsecret = 123456", "turn.secret", "another form"),
         ("[media]\nadvertise = \"2001:db8::1\"", "media.advertise", "same family"),
         ("[media]\nadvertise = \"host\"", "media.advertise", "IP address"),
+        (
+            "[media]\naddress = \"192.0.2.1\"\nadvertise = [\"203.0.113.9\", \"203.0.113.10\"]",
+            "media.advertise",
+            "one address of each family",
+        ),
         ("[media]\naddress = \"0.0.0.0\"", "media.address", "this machine's own"),
         ("[media]\naddress = []", "media.address", "at least one"),
         ("[media]\nports = \"39999-20000\"", "media.ports", "20000-39999"),

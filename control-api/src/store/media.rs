@@ -50,7 +50,7 @@ pub struct Score {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LegFlow {
     /// From the far end. `flowing`, or why not: `no_packets_yet`, `wrong_address`, `undecryptable`,
-    /// `wrong_payload_type`, `silence`, `stopped`, `on_hold`.
+    /// `wrong_payload_type`, `silence`, `stopped`, `unreachable`, `on_hold`.
     pub incoming: FlowState,
     /// To the far end. `sending`, or what is known besides: `far_end_reports_loss`, `far_end_reports_nothing`,
     /// `nothing_to_send`, `on_hold`.

@@ -85,6 +85,7 @@ const STATES: Record<Direction, Record<string, readonly [Tone, string]>> = {
     silence: ["warn", "Silence comes in"],
     no_packets_yet: ["warn", "Nothing has come in"],
     stopped: ["bad", "Sound has stopped"],
+    unreachable: ["bad", "Out of reach"],
     wrong_address: ["bad", "Wrong source address"],
     undecryptable: ["bad", "Cannot be decrypted"],
     wrong_payload_type: ["bad", "Wrong audio format"],

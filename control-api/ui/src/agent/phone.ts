@@ -4,9 +4,9 @@
  *   token ─▶ UA ─▶ registered ─▶ incoming | calling ─▶ active ─▶ idle
  *
  * A page that goes away in mid-call says nothing: the server lets the other side wait, and the page that is loaded next takes
- * the call back. A connection that was lost is followed by an ICE restart over the new one.
+ * the call back. A connection that was lost, or has fallen silent, is followed by an ICE restart over the new one.
  */
-import { UA, WebSocketInterface } from "jssip";
+import { UA } from "jssip";
 import type { RTCSession } from "jssip/lib/RTCSession";
 import type { RTCSessionEvent } from "jssip/lib/UA";
 import * as api from "../api.js";
@@ -15,6 +15,7 @@ import { domainOf } from "../numbers.js";
 import { refreshDelay, type Token } from "../token.js";
 import { sipStatusText } from "../words.js";
 import { dialogOf, forget, keep, recall, replacing, type Kept, type Named } from "./kept.js";
+import { WatchedSocket } from "./socket.js";
 
 export type Registration = "connecting" | "registered" | "unregistered" | "failed";
 export type Phase = "idle" | "incoming" | "calling" | "active";
@@ -43,6 +44,7 @@ export interface PhoneEvents {
 export class Phone {
   line: Line = IDLE;
   private ua: UA | undefined;
+  private socket: WatchedSocket | undefined;
   private token: Token | undefined;
   private session: RTCSession | undefined;
   private microphone: MediaStream | undefined;
@@ -84,7 +86,8 @@ export class Phone {
   /** The network may have changed. */
   networkChanged(): void {
     this.astray = this.line.phase === "active";
-    this.findWay();
+    // An offer into a dead connection would be in the way of the next one.
+    this.socket?.watch(this.astray, () => this.findWay());
   }
 
   /** Offers the running call's media by the paths that there are now. */
@@ -141,8 +144,10 @@ export class Phone {
   }
 
   private build(token: Token): UA {
+    const socket = new WatchedSocket(token.ws_url);
+    this.socket = socket;
     const ua = new UA({
-      sockets: [new WebSocketInterface(token.ws_url)],
+      sockets: [socket],
       uri: token.sip_uri,
       authorization_user: token.username,
       password: token.password,
@@ -157,7 +162,10 @@ export class Phone {
       if (ua === this.ua || this.ua === undefined) this.events.onRegistration(state, text);
     };
     ua.on("connecting", () => tell("connecting", "Connecting"));
-    ua.on("connected", () => tell("connecting", "Registering"));
+    ua.on("connected", () => {
+      tell("connecting", "Registering");
+      socket.watch(this.line.phase === "active");
+    });
     ua.on("disconnected", () => {
       this.astray = this.line.phase === "active";
       tell("unregistered", "Connection lost, trying again");
@@ -304,6 +312,7 @@ export class Phone {
   }
 
   private set(line: Line): void {
+    if (line.phase !== this.line.phase) this.socket?.watch(line.phase === "active");
     this.line = line;
     this.events.onLine(line);
   }
