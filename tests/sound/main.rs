@@ -11,7 +11,10 @@ async fn calls_sound_as_promised_at_every_loss() {
     println!("{}", table(&judged));
     for judged in &judged {
         let (name, loss) = (judged.condition.spoken.name(), judged.condition.loss_percent);
-        println!("{name} {loss} %: {:.2?}, codec alone {:.2?}", judged.each, judged.bare_each);
+        println!(
+            "{name} {loss} %: {:.2?}, under virtual time {:.2?}, codec alone {:.2?}",
+            judged.heard, judged.simulated, judged.bare
+        );
     }
     let broken = broken_promises(&judged);
     assert!(broken.is_empty(), "{}\n{}", table(&judged), broken.join("\n"));

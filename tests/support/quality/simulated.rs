@@ -1,0 +1,88 @@
+//! Calls under virtual time: the worker's own switch is given each datagram at the moment at which the network lets it through, and
+//! nothing holds it up.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use media_engine::sdp::{Audio, Codec};
+use media_engine::units::LegId;
+use media_engine::worker::Output;
+use media_engine::worker::switch::{Socket, Switch};
+
+use super::{Call, Condition, Ear, FRAME, LINGER};
+
+const MOUTH: u16 = 4_000;
+const EAR: u16 = 4_002;
+
+/// Speaks all calls, on as many threads as there are processors. Of each, what was heard.
+///
+/// # Panics
+/// When the engine gives nothing.
+pub(super) fn speak_all(calls: &[Call], conditions: &[Condition], round: u64) -> Vec<Vec<i16>> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = calls.len().div_ceil(threads).max(1);
+    let speak_share = |first: usize, calls: &[Call]| -> Vec<Vec<i16>> {
+        let speak = |(n, call): (usize, &Call)| speak(call, conditions[call.condition], call.seed(first + n, round));
+        calls.iter().enumerate().map(speak).collect()
+    };
+    std::thread::scope(|scope| {
+        let running: Vec<_> = calls
+            .chunks(share)
+            .enumerate()
+            .map(|(nth, calls)| scope.spawn(move || speak_share(nth * share, calls)))
+            .collect();
+        running.into_iter().flat_map(|thread| thread.join().expect("no panic in a switch")).collect()
+    })
+}
+
+/// One call, from its first packet to [`LINGER`] behind its last one.
+fn speak(call: &Call, condition: Condition, seed: u64) -> Vec<i16> {
+    let begun = Instant::now();
+    let mut switch = Switch::new(seed, Vec::new(), begun, UNIX_EPOCH);
+    let mut open = |port: u16, codec: Codec| {
+        let id = LegId(port.into());
+        (id, switch.leg_open_rtp(id, Some(Audio::plain(codec, address(port))), false, begun))
+    };
+    let (speaker, mouth) = open(MOUTH, call.spoken.codec());
+    let (listener, ear) = open(EAR, Codec::L16 { rate: call.spoken.rate() });
+    switch.bridge(speaker, listener, begun);
+
+    let mut arrivals = arrivals(call, condition, seed);
+    let end = begun + Call::offset(seed) + FRAME * call.packets.len() as u32 + LINGER;
+    let mut heard = Ear::default();
+    loop {
+        while let Some(output) = switch.poll_output() {
+            if let Output::Transmit { slot, socket: Socket::Rtp, bytes, .. } = output
+                && slot == ear
+            {
+                heard.hear(bytes);
+            }
+        }
+        let arrival = arrivals.last().map(|&(after, _)| begun + after);
+        let due = switch.poll_timeout().unwrap_or(end);
+        if due.min(arrival.unwrap_or(end)) >= end {
+            return heard.into_samples();
+        }
+        match arrival {
+            Some(at) if at <= due => {
+                let (_, n) = arrivals.pop().expect("one was there");
+                switch.handle_datagram(mouth, Socket::Rtp, address(MOUTH), &mut call.datagram(n, seed), at);
+            }
+            _ => switch.handle_timeout(due),
+        }
+    }
+}
+
+/// When which packet comes, the last one first: lost ones are missing.
+fn arrivals(call: &Call, condition: Condition, seed: u64) -> Vec<(Duration, usize)> {
+    let waits = condition.impairment(seed).waits(call.packets.len());
+    let sent = |n: usize| Call::offset(seed) + FRAME * n as u32;
+    let arrival = |(n, wait): (usize, Option<Duration>)| wait.map(|wait| (sent(n) + wait, n));
+    let mut arrivals: Vec<_> = waits.into_iter().enumerate().filter_map(arrival).collect();
+    arrivals.sort_by(|a, b| b.cmp(a));
+    arrivals
+}
+
+fn address(port: u16) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 1], port))
+}
