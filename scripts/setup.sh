@@ -6,7 +6,7 @@
 set -euo pipefail
 
 for_run=(build-essential cmake pkg-config libpocketsphinx-dev pocketsphinx-en-us espeak-ng apertium-eng-spa)
-for_test=(sip-tester baresip kamailio chromium firefox-esr coturn iproute2 flac sox openssl python3-dev python3-venv)
+for_test=(sip-tester baresip linphone-cli kamailio chromium firefox-esr coturn iproute2 flac sox openssl python3-dev python3-venv)
 for_bench=(rtpengine-daemon kamailio sip-tester sox python3-dev python3-venv)
 
 case "${1:-run}" in

@@ -233,3 +233,27 @@ fn the_engine_knows_no_tenant_and_the_server_links_no_recogniser() {
     }
     assert_none("media-engine gets opaque ids and speaks Wyoming", &findings);
 }
+
+#[test]
+fn every_case_of_the_conformance_list_is_shown_by_a_test_that_is_there() {
+    let list = std::fs::read_to_string(tests::repository().join("tests/conformance.md")).expect("the list");
+    let row = regex::Regex::new(r"^\| (.+) \| `([^`]+\.rs)` `(\w+)` \|$").expect("an expression");
+    let mut findings = Vec::new();
+    let mut cases = 0;
+    for line in list.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| case ")) {
+        let Some(found) = row.captures(line) else {
+            findings.push(format!("expected | case | `file.rs` `test` |: {line}"));
+            continue;
+        };
+        cases += 1;
+        let (case, path, test) = (&found[1], &found[2], &found[3]);
+        let source = std::fs::read_to_string(tests::repository().join(path)).unwrap_or_default();
+        let is_test =
+            source.contains(&format!("#[test]\nfn {test}()")) || source.contains(&format!("]\nasync fn {test}()"));
+        if !is_test {
+            findings.push(format!("{case}: {path} has no test {test}"));
+        }
+    }
+    assert!(cases > 30, "the list has {cases} cases");
+    assert_none("the conformance list names tests that are not there", &findings);
+}

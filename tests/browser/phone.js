@@ -53,7 +53,8 @@ function jssip({ ws_url, sip_uri, username, password }, keys) {
   const renegotiated = (begin) => new Promise((resolve, reject) => begin(resolve) || reject(new Error("JsSIP is not ready")));
   return {
     start: () => ua.start(),
-    call: (target) => ua.call(target, { mediaConstraints: AUDIO, pcConfig: ICE }),
+    call: (target, extraHeaders) => ua.call(target, { mediaConstraints: AUDIO, pcConfig: ICE, extraHeaders }),
+    dialog: () => ({ callId: session._dialog.id.call_id, ours: session._dialog.id.local_tag, theirs: session._dialog.id.remote_tag }),
     answer: () => session.answer({ mediaConstraints: AUDIO, pcConfig: ICE }),
     hold: async () => {
       await renegotiated((done) => session.hold({}, done));
@@ -77,6 +78,8 @@ function sipjs({ ws_url, sip_uri, username, password }) {
     userAgentOptions: {
       authorizationUsername: username,
       authorizationPassword: password,
+      // Else it hangs up as its page is left, and there would be no call to come back to.
+      autoStop: false,
       logLevel: "error",
       sessionDescriptionHandlerFactoryOptions: { peerConnectionConfiguration: ICE, iceGatheringTimeout: 2000 },
     },
@@ -93,10 +96,11 @@ function sipjs({ ws_url, sip_uri, username, password }) {
       await user.connect();
       await user.register();
     },
-    call: async (target) => {
+    call: async (target, extraHeaders) => {
       becomes("calling");
-      await user.call(target);
+      await user.call(target, { extraHeaders });
     },
+    dialog: () => ({ callId: user.session.dialog.callId, ours: user.session.dialog.localTag, theirs: user.session.dialog.remoteTag }),
     answer: () => user.answer(),
     hold: () => user.hold(),
     unhold: () => user.unhold(),
@@ -111,7 +115,12 @@ window.tandemPhone = {
     phone = { jssip, sipjs }[library](token, keys);
     return phone.start();
   },
-  call: (target) => void phone.call(target),
+  call: (target) => void phone.call(target, []),
+  /** The names of the running call's dialog, for the page that is loaded next. */
+  dialog: () => phone.dialog(),
+  /** Takes the place of a call (RFC 3891). */
+  takeBack: ({ target, dialog: { callId, ours, theirs } }) =>
+    void phone.call(target, ["Require: replaces", `Replaces: ${callId};to-tag=${theirs};from-tag=${ours}`]),
   answer: () => phone.answer(),
   hold: () => phone.hold(),
   unhold: () => phone.unhold(),

@@ -1,22 +1,21 @@
 //! A real browser through our own page: sound both ways, keys, and who hangs up.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use codecs::SampleRate;
 use media_engine::party::Noticed;
 use media_engine::sdp::Codec;
 use tests::browser::Browser;
+use tests::desk::{self, Desk};
 use tests::ears::FarEnd;
+use tests::ports;
 use tests::sound;
+use tests::talk::{LEVEL_DBFS, TOLERANCE_DB, sound_flows_both_ways};
 use tests::tandem::{Setup, Tandem};
 
 const HERTZ: f32 = 440.0;
-const DBFS: f32 = -12.0;
-/// Opus is not a measuring instrument.
-const TOLERANCE_DB: f32 = 1.5;
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Silence through codecs and comfort noise.
-const SILENCE_DBFS: f32 = -55.0;
 
 /// A number that the routes send to the agent.
 const CALLED: &str = "+15550001";
@@ -33,36 +32,16 @@ async fn ring_and_answer(far: &mut FarEnd, browser: &mut Browser) {
     browser.line_becomes("active", PATIENCE).await;
 }
 
-/// One after the other, so that neither side can hear itself and pass.
-async fn sound_flows_both_ways(far: &mut FarEnd, browser: &mut Browser) {
-    let (rate, heard) = far.hear_samples(1.0, 1.0).await;
-    sound::assert_tone("the browser's tone at the customer", &heard, rate, HERTZ, DBFS, TOLERANCE_DB);
-    let page = browser.hear(0.5).await;
-    let found = sound::find(&page, SampleRate::HZ_48000, HERTZ);
-    assert!(found.total_dbfs < SILENCE_DBFS, "the customer is silent, but the page plays {found:?}");
-
-    browser.click("#mute").await;
-    browser.attribute("#mute", "aria-pressed", "true", PATIENCE).await;
-    far.party.say(1, SampleRate::HZ_8000, &sound::tone(SampleRate::HZ_8000, HERTZ, DBFS, 4.0)).expect("a clip to say");
-    let page = browser.hear(1.0).await;
-    sound::assert_tone("the customer's tone in the page", &page, SampleRate::HZ_48000, HERTZ, DBFS, TOLERANCE_DB);
-    let (rate, heard) = far.hear_samples(0.2, 0.5).await;
-    let found = sound::find(&heard, rate, HERTZ);
-    assert!(found.total_dbfs < SILENCE_DBFS, "the page is muted, but the customer hears {found:?}");
-    browser.click("#mute").await;
-    browser.attribute("#mute", "aria-pressed", "false", PATIENCE).await;
-}
-
 async fn a_call_in_the_page(setup: Setup) {
     let tandem = Tandem::start(&setup).await;
     let account = tandem.agent("Home", "anna").await;
-    let mut browser = Browser::launch(HERTZ, DBFS).await;
+    let mut browser = Browser::launch(HERTZ, LEVEL_DBFS).await;
     browser.sign_in(&tandem.http, &account).await;
     let before = tandem.holdings().await;
     let mut far = FarEnd::start(tandem.sip(), vec![Codec::Pcmu]).await;
 
     ring_and_answer(&mut far, &mut browser).await;
-    sound_flows_both_ways(&mut far, &mut browser).await;
+    sound_flows_both_ways(&mut far, &mut browser, HERTZ, HERTZ).await;
     browser.click("#keypad summary").await;
     for key in ["5", "0", "#", "*"] {
         browser.click(&format!(".key[data-digit=\"{key}\"]")).await;
@@ -97,11 +76,59 @@ async fn a_customer_and_a_page_over_https_hear_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_calls_hears_what_the_network_says_before_the_answer() {
+    const SAID_HZ: f32 = 700.0;
+    let carrier = SocketAddr::from(([127, 0, 0, 2], ports::free()));
+    let tandem = Tandem::start(&Setup {
+        trunks: vec![("carrier", vec![carrier.to_string()])],
+        routes: vec![("+*", "trunk:carrier"), ("*", "agent:anna")],
+        further: "[dial]\nallow = [\"+1555\"]\n",
+        ..Setup::default()
+    })
+    .await;
+    let account = tandem.agent("Home", "anna").await;
+    let mut browser = Browser::launch(HERTZ, LEVEL_DBFS).await;
+    browser.sign_in(&tandem.http, &account).await;
+    let before = tandem.holdings().await;
+    let mut customer = Desk::start_at(carrier, tandem.sip(), CALLED).await;
+
+    browser.fill("#dial-input", CALLED).await;
+    browser.click("#dial").await;
+    let invite = customer.rings(PATIENCE).await;
+    let mut sound = customer.announce(&invite, SAID_HZ).await;
+    sound.until_tone(HERTZ, PATIENCE).await;
+    let page = browser.hear(1.0).await;
+    sound::assert_tone("the announcement", &page, SampleRate::HZ_48000, SAID_HZ, desk::LEVEL_DBFS, TOLERANCE_DB);
+    browser.line_becomes("calling", PATIENCE).await;
+
+    let mut line = customer.answer_with(&invite, sound, PATIENCE).await;
+    browser.line_becomes("active", PATIENCE).await;
+    line.sound.hears_tone("the page", HERTZ, PATIENCE).await;
+    let page = browser.hear(1.0).await;
+    sound::assert_tone("the customer", &page, SampleRate::HZ_48000, SAID_HZ, desk::LEVEL_DBFS, TOLERANCE_DB);
+    customer.hang_up(&mut line, PATIENCE).await;
+    browser.line_becomes("idle", PATIENCE).await;
+    tandem.gives_back(&before, PATIENCE).await;
+
+    // An announcement that ends in a refusal: the page says so.
+    browser.fill("#dial-input", CALLED).await;
+    browser.click("#dial").await;
+    let invite = customer.rings(PATIENCE).await;
+    let mut sound = customer.announce(&invite, SAID_HZ).await;
+    sound.until_tone(HERTZ, PATIENCE).await;
+    customer.refuse(&invite, 486).await;
+    browser.line_becomes("idle", PATIENCE).await;
+    tandem.gives_back(&before, PATIENCE).await;
+    browser.close().await;
+    tandem.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_frame_follows_the_answer_within_300_ms() {
     let calls = if tests::soak() { 20 } else { 5 };
     let tandem = Tandem::start(&Setup::default()).await;
     let account = tandem.agent("Home", "anna").await;
-    let mut browser = Browser::launch(HERTZ, DBFS).await;
+    let mut browser = Browser::launch(HERTZ, LEVEL_DBFS).await;
     browser.sign_in(&tandem.http, &account).await;
     let mut times = Vec::new();
     for n in 0..calls {

@@ -142,12 +142,7 @@ async fn a_flood_of_strangers_is_shed_while_calls_and_probes_go_on() {
 /// Calls through two trunks, a hundred a second; everything is given back after them.
 async fn short_calls(calls: usize) {
     let callee_port = ports::free();
-    let tandem = Tandem::start(&Setup {
-        trunks: vec![("callees", vec![format!("127.0.0.1:{callee_port}")])],
-        routes: vec![("+1555*", "trunk:callees")],
-        ..Setup::default()
-    })
-    .await;
+    let tandem = Tandem::start(&Setup::to_callees(callee_port)).await;
     let callee = Sipp::echo_callee(callee_port, calls + 20).await;
     let media = RtpEnd::bind().await;
     let numbers =

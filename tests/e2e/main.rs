@@ -1,13 +1,16 @@
-//! End to end: the real binary over real sockets, with sipp, baresip, browsers and coturn as its peers.
+//! End to end: the real binary over real sockets, with sipp, baresip, linphone, Kamailio, browsers and coturn as its peers.
 //!
-//! Each test starts a server of its own on ports of its own. They run one at a time (`.config/nextest.toml`): two cores
-//! carry one browser and one server, not three.
+//! Each test starts a server of its own on ports of its own. Those that judge sound run one at a time
+//! (`.config/nextest.toml`): two cores carry one browser and one server, not three.
 
 mod api;
 mod browser;
 mod demo;
+mod dialogs;
 mod gate;
+mod ipv6;
 mod kamailio;
+mod linphone;
 mod media;
 mod phone;
 mod recording;

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use codecs::SampleRate;
 use tests::baresip::Baresip;
+use tests::desk::{Desk, LEVEL_DBFS, Line};
 use tests::sound;
 use tests::tandem::{Setup, Tandem};
 
 const HERTZ: f32 = 440.0;
 const PATIENCE: Duration = Duration::from_secs(10);
+const ANNA_HZ: f32 = 600.0;
 
 /// Calls `echo`, listens for three seconds, and finds its own tone there.
 async fn echo(codec: &str, decoder: &str, tolerance_db: f32) {
@@ -71,4 +73,55 @@ async fn baresip_hears_its_echo_over_tls_encrypted() {
     let uri = format!("sip:echo@{};transport=tls", tandem.sip[1]);
     echo_at(&tandem, &uri, phone, "PCMU over SRTP and TLS", "PCMU 8000Hz", 0.5).await;
     tandem.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn baresip_over_tls_encrypted_holds_twice_is_held_twice_and_presses_keys() {
+    let tandem = Tandem::start(&Setup { sip: vec!["udp:127.0.0.1:0", "tls:127.0.0.1:0"], ..Setup::default() }).await;
+    let (mut desk, session) = Desk::of_agent(&tandem, "anna").await;
+    let before = tandem.holdings().await;
+    let mut events = session.events("/api/events", None).await;
+
+    let mut phone = Baresip::start_secure("PCMU", HERTZ as u32).await;
+    let uri = format!("sip:100@{};transport=tls", tandem.sip[1]);
+    let ((), mut anna) = tokio::join!(phone.dial(&uri, PATIENCE), async {
+        let invite = desk.rings(PATIENCE).await;
+        desk.answer(&invite, ANNA_HZ, PATIENCE).await
+    });
+    both_hear("at first", &phone, &mut anna).await;
+    for direction in ["sendonly", "inactive"] {
+        desk.redirect(&mut anna, direction, PATIENCE).await;
+        anna.sound.hears_nothing("while anna holds", Duration::from_millis(300)).await;
+        desk.redirect(&mut anna, "sendrecv", PATIENCE).await;
+        both_hear(&format!("after anna's hold ({direction})"), &phone, &mut anna).await;
+    }
+    phone.press("5#");
+    for key in ["5", "#"] {
+        let told = events.until("a key", PATIENCE, |event| (event.name == "call.dtmf").then(|| event.data.clone()));
+        assert_eq!(told.await["digit"], key);
+    }
+    both_hear("after the keys", &phone, &mut anna).await;
+    for _round in ["first", "second"] {
+        phone.hold(PATIENCE).await;
+        phone.resume(PATIENCE).await;
+        anna.sound.until_tone(HERTZ, PATIENCE).await;
+    }
+    let invites = tandem.metric("sip_requests_total", "method=\"INVITE\"").await;
+    assert_eq!(invites, 1.0 + 4.0 + 4.0, "each hold and each return is a re-INVITE");
+
+    phone.hang_up(PATIENCE).await;
+    desk.is_hung_up(&anna, PATIENCE).await;
+    phone.stop().await;
+    tandem.gives_back(&before, PATIENCE).await;
+    tandem.stop().await;
+}
+
+/// Both hear the other's tone, and nothing else.
+async fn both_hear(step: &str, phone: &Baresip, anna: &mut Line) {
+    tokio::join!(anna.sound.until_tone(HERTZ, PATIENCE), async {
+        // What is played before the stream has settled is not judged.
+        let (rate, heard) = phone.hears_next(Duration::from_millis(800), PATIENCE).await;
+        let what = format!("{step}: baresip hears");
+        sound::assert_tone(&what, &heard[heard.len() / 2..], rate, ANNA_HZ, LEVEL_DBFS, 1.0);
+    });
 }

@@ -18,12 +18,7 @@ const HOLD: Duration = Duration::from_millis(3_500);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twenty_relayed_calls_are_bit_exact_and_give_everything_back() {
     let callee_port = ports::free();
-    let tandem = Tandem::start(&Setup {
-        trunks: vec![("callees", vec![format!("127.0.0.1:{callee_port}")])],
-        routes: vec![("+1555*", "trunk:callees")],
-        ..Setup::default()
-    })
-    .await;
+    let tandem = Tandem::start(&Setup::to_callees(callee_port)).await;
     let before = tandem.holdings().await;
 
     let callee = Sipp::echo_callee(callee_port, CALLS).await;

@@ -2,25 +2,25 @@
 
 use std::time::{Duration, Instant};
 
-use codecs::SampleRate;
 use media_engine::party::Noticed;
 use media_engine::sdp::Codec;
 use serde_json::{Value, json};
 use tests::browser::Browser;
 use tests::ears::FarEnd;
+use tests::roam::Roam;
 use tests::sound;
+use tests::talk::{LEVEL_DBFS, TOLERANCE_DB, sound_flows_both_ways};
 use tests::tandem::{Setup, Tandem};
 
 const HERTZ: f32 = 440.0;
-const DBFS: f32 = -12.0;
 const CUSTOMER_HZ: f32 = 700.0;
 /// What who waits for a lost leg hears.
 const HOLD_HZ: f32 = 350.0;
-/// Opus is not a measuring instrument.
-const TOLERANCE_DB: f32 = 1.5;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The promise.
 const BACK: Duration = Duration::from_secs(5);
+/// Who talked with a leg that is out of reach hears so much silence at most.
+const SILENCE: Duration = Duration::from_millis(1_600);
 
 struct Scene {
     tandem: Tandem,
@@ -31,9 +31,14 @@ struct Scene {
 impl Scene {
     /// A customer talks with a page.
     async fn open() -> Scene {
-        let tandem = Tandem::start(&Setup::default()).await;
+        Scene::open_in(&Setup::default(), None).await
+    }
+
+    /// The same with a browser in a network namespace.
+    async fn open_in(setup: &Setup, namespace: Option<&str>) -> Scene {
+        let tandem = Tandem::start(setup).await;
         let account = tandem.agent("Home", "anna").await;
-        let mut browser = Browser::launch(HERTZ, DBFS).await;
+        let mut browser = Browser::launch_in(namespace, HERTZ, LEVEL_DBFS).await;
         browser.sign_in(&tandem.http, &account).await;
         let mut far = FarEnd::start(tandem.sip(), vec![Codec::Pcmu]).await;
         far.party.call("+34910000001", "+15550001").expect("a call placed");
@@ -47,38 +52,30 @@ impl Scene {
     }
 
     async fn sound_flows_both_ways(&mut self) {
-        let (rate, heard) = self.far.hear_samples(1.0, 1.0).await;
-        sound::assert_tone("the browser's tone at the customer", &heard, rate, HERTZ, DBFS, TOLERANCE_DB);
-        self.browser.click("#mute").await;
-        self.browser.attribute("#mute", "aria-pressed", "true", PATIENCE).await;
-        let tone = sound::tone(SampleRate::HZ_8000, CUSTOMER_HZ, DBFS, 4.0);
-        self.far.party.say(1, SampleRate::HZ_8000, &tone).expect("a clip to say");
-        let page = self.browser.hear(1.0).await;
-        sound::assert_tone("the customer's tone", &page, SampleRate::HZ_48000, CUSTOMER_HZ, DBFS, TOLERANCE_DB);
-        self.browser.click("#mute").await;
-        self.browser.attribute("#mute", "aria-pressed", "false", PATIENCE).await;
+        sound_flows_both_ways(&mut self.far, &mut self.browser, HERTZ, CUSTOMER_HZ).await;
     }
 
-    /// What the customer hears from now on, until it is the page's tone again for 200 ms: how long that took, and how much of
-    /// the time before the hold sound was heard.
-    async fn until_the_page_is_back(&mut self, since: Instant) -> (Duration, Duration) {
+    /// What the customer hears from now on, until it is the page's tone again for 200 ms: how long that took, when the hold sound
+    /// began, and how much of it was heard.
+    async fn until_the_page_is_back(&mut self, since: Instant) -> (Duration, Duration, Duration) {
         let mut reader = self.far.party.heard().expect("a tap");
         let mut look = tokio::time::interval(Duration::from_millis(20));
-        let (mut tones, mut held, mut gone) = (0, Duration::ZERO, false);
+        let (mut tones, mut began, mut held, mut gone) = (0, None, Duration::ZERO, false);
         while since.elapsed() < 3 * BACK {
             look.tick().await;
             while let Some(item) = reader.pop() {
                 let samples = item.frame.samples();
                 let level = |hertz| codecs::tones::goertzel_dbfs(samples, item.frame.rate, hertz);
-                let there = level(HERTZ) > DBFS - 6.0;
+                let there = level(HERTZ) > LEVEL_DBFS - 6.0;
                 gone |= !there;
                 tones = if there && gone { tones + 1 } else { 0 };
                 // Ours leaks into its neighbour's window.
                 if level(HOLD_HZ) > (level(HERTZ) + 6.0).max(-36.0) {
+                    began.get_or_insert(since.elapsed());
                     held += Duration::from_millis(20);
                 }
                 if tones == 10 {
-                    return (since.elapsed(), held);
+                    return (since.elapsed(), began.unwrap_or(Duration::MAX), held);
                 }
             }
         }
@@ -104,7 +101,7 @@ async fn a_page_that_is_loaded_anew_has_its_call_back_within_5_s_while_the_custo
     let shown = scene.browser.text("#call-peer").await;
     let begun = Instant::now();
     scene.browser.reload().await;
-    let (took, held) = scene.until_the_page_is_back(begun).await;
+    let (took, _, held) = scene.until_the_page_is_back(begun).await;
     println!("the call was back {took:?} after the reload; hold sound for {held:?}");
     assert!(took <= BACK, "the call was back after {took:?}");
     assert!(held >= Duration::from_millis(100), "the customer heard a sign of life for {held:?} only");
@@ -121,7 +118,7 @@ async fn a_call_outlives_its_page_s_connection_and_goes_on_over_the_next_one() {
     assert_eq!(dropped, json!(1), "the page had one WebSocket");
     // Nothing is to be heard of it: the sound never went by there.
     let (rate, heard) = scene.far.hear_samples(0.0, 2.0).await;
-    sound::assert_tone("the browser's tone meanwhile", &heard, rate, HERTZ, DBFS, TOLERANCE_DB);
+    sound::assert_tone("the browser's tone meanwhile", &heard, rate, HERTZ, LEVEL_DBFS, TOLERANCE_DB);
     scene.browser.attribute("#registration-state", "data-state", "registered", BACK).await;
     assert_eq!(scene.browser.call("openSockets", Value::Null).await, json!(1));
     scene.sound_flows_both_ways().await;
@@ -134,6 +131,27 @@ async fn a_call_outlives_its_page_s_connection_and_goes_on_over_the_next_one() {
     scene.far.party.stop().await;
     scene.browser.close().await;
     scene.tandem.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_in_another_network_has_its_call_back_within_5_s_while_the_customer_hears_a_sign_of_life() {
+    let roam = Roam::start();
+    let setup = Setup {
+        // Without TLS a page on another host gets no microphone.
+        tls: "self-signed",
+        http: format!("{}:0", roam.home()),
+        addresses: vec!["127.0.0.1".into(), roam.home().to_string()],
+        ..Setup::default()
+    };
+    let mut scene = Scene::open_in(&setup, Some(&roam.away())).await;
+    let begun = Instant::now();
+    roam.change();
+    let (took, began, held) = scene.until_the_page_is_back(begun).await;
+    println!("the call was back {took:?} after the network had changed; hold sound from {began:?} on, for {held:?}");
+    assert!(took <= BACK, "the call was back after {took:?}");
+    assert!(began <= SILENCE, "the customer heard a sign of life after {began:?} only");
+    scene.sound_flows_both_ways().await;
+    scene.hang_up().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,7 @@
-//! JsSIP and SIP.js as their makers ship them, in Chromium and in Firefox: every step is proven by tones in both directions.
+//! JsSIP and SIP.js as their makers ship them, in Chromium and in Firefox: every step is proven by tones in both directions, a page
+//! that is loaded anew in mid-call included.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use codecs::SampleRate;
 use media_engine::party::Noticed;
@@ -10,7 +11,7 @@ use tests::browser::Kind;
 use tests::ears::FarEnd;
 use tests::softphone::{Library, Softphone};
 use tests::sound;
-use tests::tandem::{Setup, Tandem};
+use tests::tandem::{Holdings, Setup, Tandem};
 
 /// The phone's microphone.
 const HERTZ: f32 = 440.0;
@@ -21,6 +22,8 @@ const FAR_DBFS: f32 = -15.0;
 /// Opus is not a measuring instrument.
 const TOLERANCE_DB: f32 = 1.5;
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The promise for a page that is loaded anew in mid-call.
+const BACK: Duration = Duration::from_secs(5);
 /// Silence through codecs and comfort noise.
 const SILENCE_DBFS: f32 = -55.0;
 const RATE: SampleRate = SampleRate::HZ_48000;
@@ -81,82 +84,133 @@ async fn hold_and_unhold(phone: &mut Softphone, far: &mut FarEnd, dbfs: f32) {
     }
 }
 
-async fn a_phone_is_used(kind: Kind, library: Library) {
-    let dbfs = if kind == Kind::Firefox { FIREFOX_DBFS } else { DBFS };
-    let tandem = Tandem::start(&Setup::default()).await;
-    let api = tandem.api("Home").await;
-    tandem.agent("Home", "anna").await;
-    let token = api.get("/api/webrtc/token?agent=anna").await;
-    let domain = token["sip_uri"].as_str().and_then(|uri| uri.split_once('@')).expect("an address").1.to_owned();
-    let mut phone = Softphone::start(kind, library, &tandem.http, token, HERTZ, DBFS).await;
-    phone.becomes("registered", PATIENCE).await;
-    let before = tandem.holdings().await;
+/// A registered phone.
+struct Scene {
+    tandem: Tandem,
+    phone: Softphone,
+    domain: String,
+    before: Holdings,
+    /// How loud its microphone is.
+    dbfs: f32,
+}
 
-    // It calls: its own tone comes back.
-    phone.does("call", json!(format!("sip:echo@{domain}"))).await;
-    phone.becomes("active", PATIENCE).await;
-    phone_hears("calling: the echo", &mut phone, HERTZ, dbfs).await;
+impl Scene {
+    async fn open(kind: Kind, library: Library) -> Scene {
+        let dbfs = if kind == Kind::Firefox { FIREFOX_DBFS } else { DBFS };
+        let tandem = Tandem::start(&Setup::default()).await;
+        let api = tandem.api("Home").await;
+        tandem.agent("Home", "anna").await;
+        let token = api.get("/api/webrtc/token?agent=anna").await;
+        let domain = token["sip_uri"].as_str().and_then(|uri| uri.split_once('@')).expect("an address").1.to_owned();
+        let mut phone = Softphone::start(kind, library, &tandem.http, token, HERTZ, DBFS).await;
+        phone.becomes("registered", PATIENCE).await;
+        let before = tandem.holdings().await;
+        Scene { tandem, phone, domain, before, dbfs }
+    }
+
+    async fn close(self) {
+        self.phone.close().await;
+        self.tandem.stop().await;
+    }
+}
+
+/// Its own tone comes back, also after each of two holds.
+async fn a_phone_calls(kind: Kind, library: Library) {
+    let mut scene = Scene::open(kind, library).await;
+    scene.phone.does("call", json!(format!("sip:echo@{}", scene.domain))).await;
+    scene.phone.becomes("active", PATIENCE).await;
+    phone_hears("calling: the echo", &mut scene.phone, HERTZ, scene.dbfs).await;
     for round in ["first", "second"] {
-        phone.does("hold", Value::Null).await;
-        phone.becomes("held", PATIENCE).await;
-        phone.does("unhold", Value::Null).await;
-        phone.becomes("active", PATIENCE).await;
-        let heard = phone.hear(0.6).await;
+        scene.phone.does("hold", Value::Null).await;
+        scene.phone.becomes("held", PATIENCE).await;
+        scene.phone.does("unhold", Value::Null).await;
+        scene.phone.becomes("active", PATIENCE).await;
+        let heard = scene.phone.hear(0.6).await;
         sound::assert_tone(
             &format!("calling, after the {round} hold: the echo"),
             &heard,
             RATE,
             HERTZ,
-            dbfs,
+            scene.dbfs,
             TOLERANCE_DB,
         );
     }
-    phone.does("hangUp", Value::Null).await;
-    phone.becomes("registered", PATIENCE).await;
-    tandem.gives_back(&before, PATIENCE).await;
+    scene.phone.does("hangUp", Value::Null).await;
+    scene.phone.becomes("registered", PATIENCE).await;
+    scene.tandem.gives_back(&scene.before, PATIENCE).await;
+    scene.close().await;
+}
 
-    // It is called.
-    let mut far = FarEnd::start(tandem.sip(), vec![Codec::Pcmu]).await;
+/// A customer calls: two holds, a page that is loaded anew, keys.
+async fn a_phone_is_called(kind: Kind, library: Library) {
+    let mut scene = Scene::open(kind, library).await;
+    let mut far = FarEnd::start(scene.tandem.sip(), vec![Codec::Pcmu]).await;
     far.party.call("+34910000001", "+15550001").expect("a call placed");
-    phone.becomes("incoming", PATIENCE).await;
-    phone.does("answer", Value::Null).await;
+    scene.phone.becomes("incoming", PATIENCE).await;
+    scene.phone.does("answer", Value::Null).await;
     far.until(PATIENCE, |noticed| *noticed == Noticed::Answered).await;
-    phone.becomes("active", PATIENCE).await;
-    both_hear("called", &mut phone, &mut far, dbfs).await;
-    hold_and_unhold(&mut phone, &mut far, dbfs).await;
+    scene.phone.becomes("active", PATIENCE).await;
+    both_hear("called", &mut scene.phone, &mut far, scene.dbfs).await;
+    hold_and_unhold(&mut scene.phone, &mut far, scene.dbfs).await;
+    let begun = Instant::now();
+    scene.phone.reload(PATIENCE).await;
+    let took = begun.elapsed();
+    println!("the phone had its call back {took:?} after its page was loaded anew");
+    assert!(took <= BACK, "the phone had its call back after {took:?}");
+    both_hear("after the reload", &mut scene.phone, &mut far, scene.dbfs).await;
     for key in ["5", "0", "#", "*"] {
-        phone.does("press", json!(key)).await;
+        scene.phone.does("press", json!(key)).await;
         far.until_keys(key, PATIENCE).await;
     }
     assert_eq!(far.keys, "50#*");
-    both_hear("after the keys", &mut phone, &mut far, dbfs).await;
+    both_hear("after the keys", &mut scene.phone, &mut far, scene.dbfs).await;
     far.party.hang_up();
-    phone.becomes("registered", PATIENCE).await;
-    tandem.gives_back(&before, PATIENCE).await;
-
+    scene.phone.becomes("registered", PATIENCE).await;
+    scene.tandem.gives_back(&scene.before, PATIENCE).await;
     far.party.stop().await;
-    phone.close().await;
-    tandem.stop().await;
+    scene.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn jssip_in_chromium_calls_holds_and_presses_keys() {
-    a_phone_is_used(Kind::Chromium, Library::JsSip).await;
+async fn jssip_in_chromium_calls_and_holds() {
+    a_phone_calls(Kind::Chromium, Library::JsSip).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "soak: each library and each browser is in one of the others; make soak runs all four"]
-async fn sipjs_in_chromium_calls_holds_and_presses_keys() {
-    a_phone_is_used(Kind::Chromium, Library::SipJs).await;
+async fn jssip_in_chromium_is_called_holds_is_loaded_anew_and_presses_keys() {
+    a_phone_is_called(Kind::Chromium, Library::JsSip).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "soak: each library and each browser is in one of the others; make soak runs all four"]
-async fn jssip_in_firefox_calls_holds_and_presses_keys() {
-    a_phone_is_used(Kind::Firefox, Library::JsSip).await;
+#[ignore = "soak: each library and each browser is in one of the others; make soak runs all of them"]
+async fn jssip_in_firefox_calls_and_holds() {
+    a_phone_calls(Kind::Firefox, Library::JsSip).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sipjs_in_firefox_calls_holds_and_presses_keys() {
-    a_phone_is_used(Kind::Firefox, Library::SipJs).await;
+#[ignore = "soak: each library and each browser is in one of the others; make soak runs all of them"]
+async fn jssip_in_firefox_is_called_holds_is_loaded_anew_and_presses_keys() {
+    a_phone_is_called(Kind::Firefox, Library::JsSip).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "soak: each library and each browser is in one of the others; make soak runs all of them"]
+async fn sipjs_in_chromium_calls_and_holds() {
+    a_phone_calls(Kind::Chromium, Library::SipJs).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "soak: each library and each browser is in one of the others; make soak runs all of them"]
+async fn sipjs_in_chromium_is_called_holds_is_loaded_anew_and_presses_keys() {
+    a_phone_is_called(Kind::Chromium, Library::SipJs).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sipjs_in_firefox_calls_and_holds() {
+    a_phone_calls(Kind::Firefox, Library::SipJs).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sipjs_in_firefox_is_called_holds_is_loaded_anew_and_presses_keys() {
+    a_phone_is_called(Kind::Firefox, Library::SipJs).await;
 }

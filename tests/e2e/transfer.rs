@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tests::api::{Api, SentEvent};
 use tests::baresip::Baresip;
-use tests::desk::{Desk, LEVEL_DBFS, Line};
+use tests::desk::{Desk, LEVEL_DBFS, Line, hear_each_other};
 use tests::ports;
 use tests::sound;
 use tests::tandem::{Holdings, Setup, Tandem};
@@ -43,8 +43,8 @@ impl Office {
         })
         .await;
         let api = tandem.api("acme").await;
-        let anna = phone(&tandem, "anna").await;
-        let ben = phone(&tandem, "ben").await;
+        let (anna, _) = Desk::of_agent(&tandem, "anna").await;
+        let (ben, _) = Desk::of_agent(&tandem, "ben").await;
         let customer = Desk::start_at(carrier, tandem.sip(), "+15550142").await;
         let before = tandem.holdings().await;
         Office { tandem, api, before, anna, ben, customer }
@@ -81,25 +81,6 @@ impl Office {
         assert_eq!(ended, causes);
         self.tandem.stop().await;
     }
-}
-
-/// A registered phone of an agent.
-async fn phone(tandem: &Tandem, name: &str) -> Desk {
-    let account = tandem.agent("acme", name).await;
-    let session = Api::sign_in(&tandem.http, &account.email, &account.password).await;
-    device(tandem, name, &session.get("/api/webrtc/token").await).await
-}
-
-async fn device(tandem: &Tandem, name: &str, token: &Value) -> Desk {
-    let mut desk = Desk::start("127.0.0.1", tandem.sip(), name).await;
-    assert_eq!(token["username"], name, "{token}");
-    desk.register(token["password"].as_str().expect("a password"), PATIENCE).await;
-    desk
-}
-
-async fn hear_each_other((a, a_hz): (&mut Line, f32), (b, b_hz): (&mut Line, f32)) {
-    let (what_a, what_b) = (format!("{a_hz} Hz hears"), format!("{b_hz} Hz hears"));
-    tokio::join!(a.sound.hears_tone(&what_a, b_hz, PATIENCE), b.sound.hears_tone(&what_b, a_hz, PATIENCE));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -304,7 +285,7 @@ async fn second_device(office: &Office, name: &str) -> Desk {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn baresip_transfers_its_call_and_the_agents_hear_each_other() {
     let tandem = Tandem::start(&Setup { routes: vec![("*", "agent:anna")], ..Setup::default() }).await;
-    let (mut anna, mut ben) = (phone(&tandem, "anna").await, phone(&tandem, "ben").await);
+    let ((mut anna, _), (mut ben, _)) = (Desk::of_agent(&tandem, "anna").await, Desk::of_agent(&tandem, "ben").await);
     let before = tandem.holdings().await;
     let mut baresip = Baresip::start("PCMU", CUSTOMER_HZ as u32).await;
     let uri = format!("sip:100@{}", tandem.sip());

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use codecs::SampleRate;
 use tempfile::TempDir;
 
 use crate::ports;
@@ -88,13 +89,56 @@ impl Baresip {
         assert!(heard.is_ok(), "baresip heard {:?} of {length:?}", self.kept("dec").unwrap_or_default());
     }
 
-    /// Length of a direction's sound so far: the header is written at the end, the samples all along.
+    /// Length of a direction's sound so far.
     fn kept(&self, direction: &str) -> Option<Duration> {
+        let (rate, samples) = self.samples(direction)?;
+        Some(Duration::from_secs_f64(samples.len() as f64 / f64::from(rate.hz())))
+    }
+
+    /// A direction's sound so far: the header is complete at the end, the samples are there all along.
+    fn samples(&self, direction: &str) -> Option<(SampleRate, Vec<i16>)> {
         let bytes = std::fs::read(self.find_sound(direction)?).ok()?;
-        let number = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
-        // RIFF: bytes a second stand at 28 in a plain header.
-        let per_second = number(28).filter(|&rate| rate > 0)?;
-        Some(Duration::from_secs_f64((bytes.len() as f64 - 44.0).max(0.0) / f64::from(per_second)))
+        // RIFF: channels stand at 22 in a plain header, the rate at 24.
+        let channels = usize::from(u16::from_le_bytes(bytes.get(22..24)?.try_into().ok()?));
+        let rate = SampleRate::from_hz(u32::from_le_bytes(bytes.get(24..28)?.try_into().ok()?))?;
+        let samples = bytes.get(44..)?.chunks_exact(2 * channels.max(1));
+        Some((rate, samples.map(|one| i16::from_le_bytes([one[0], one[1]])).collect()))
+    }
+
+    /// The next `length` of what it hears.
+    pub async fn hears_next(&self, length: Duration, beyond: Duration) -> (SampleRate, Vec<i16>) {
+        let before = self.kept("dec").unwrap_or_default();
+        self.hears(before + length, beyond).await;
+        let (rate, samples) = self.samples("dec").expect("just looked at");
+        let from = (before.as_secs_f64() * f64::from(rate.hz())) as usize;
+        (rate, samples[from..].to_vec())
+    }
+
+    /// Puts the call on hold. It goes on speaking, and hears nothing that comes.
+    pub async fn hold(&mut self, deadline: Duration) {
+        self.asks("/hold", "call: hold", deadline).await;
+    }
+
+    /// Takes it back. This version of it plays nothing from then on, whatever comes.
+    pub async fn resume(&mut self, deadline: Duration) {
+        self.asks("/resume", "call: resume", deadline).await;
+    }
+
+    /// Gives a command that changes the session, and waits for the other end's answer.
+    async fn asks(&mut self, command: &str, said: &str, deadline: Duration) {
+        let mut from = self.process.said().lines().count();
+        self.process.write_line(command);
+        for text in [said, "stream: update"] {
+            let find = |line: &str| line.contains(text).then_some(());
+            self.process.line_from(&mut from, text, deadline, find).await;
+        }
+    }
+
+    /// Presses keys, one after the other: telephone-events (RFC 4733).
+    pub fn press(&mut self, keys: &str) {
+        for key in keys.chars() {
+            self.process.write_line(&key.to_string());
+        }
     }
 
     /// Asks the other end to call somebody in its place.

@@ -18,17 +18,26 @@ use media_engine::sip::digest::{self, Challenge};
 use media_engine::sip::write::response_to;
 use media_engine::sip::{Message, Method, Name, Start};
 use tokio::net::UdpSocket;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
+use crate::api::Api;
 use crate::sound;
+use crate::tandem::Tandem;
 
 /// How loud every line speaks.
 pub const LEVEL_DBFS: f32 = -12.0;
 const RATE: SampleRate = SampleRate::HZ_8000;
 /// Samples of 20 ms.
 const FRAME: usize = 160;
+/// What is kept of a line that nobody listens to: ten seconds. Who listens hears what comes from then on.
+const KEPT_FRAMES: usize = 500;
+/// A registration is answered, and a tone is heard, within this.
+const HEARD: Duration = Duration::from_secs(10);
+/// Messages that may wait.
+const KEPT_MESSAGES: usize = 1_024;
 
 /// A phone.
 pub struct Desk {
@@ -37,7 +46,7 @@ pub struct Desk {
     server: SocketAddr,
     own: SocketAddr,
     socket: Arc<UdpSocket>,
-    messages: mpsc::UnboundedReceiver<String>,
+    messages: mpsc::Receiver<String>,
     /// Messages that came before anybody wanted them.
     backlog: VecDeque<String>,
     ears: JoinHandle<()>,
@@ -62,7 +71,7 @@ pub struct Line {
 pub struct Sound {
     port: u16,
     to: watch::Sender<Option<SocketAddr>>,
-    heard: mpsc::UnboundedReceiver<Vec<i16>>,
+    heard: mpsc::Receiver<Vec<i16>>,
     task: JoinHandle<()>,
 }
 
@@ -83,7 +92,7 @@ impl Sound {
         let socket = UdpSocket::bind((address, 0)).await.expect("a socket for sound");
         let port = socket.local_addr().expect("its address").port();
         let (to, target) = watch::channel(None);
-        let (heard_in, heard) = mpsc::unbounded_channel();
+        let (heard_in, heard) = mpsc::channel(KEPT_FRAMES);
         let task = tokio::spawn(async move {
             let tone: Vec<u8> = sound::tone(RATE, hertz, LEVEL_DBFS, 1.0).into_iter().map(ulaw_encode).collect();
             let mut pace = tokio::time::interval(Duration::from_millis(20));
@@ -109,7 +118,7 @@ impl Sound {
                         let Ok(length) = received else { continue };
                         if length > 12 && buffer[1] & 0x7f == 0 {
                             let samples = buffer[12..length].iter().map(|&code| ulaw_decode(code)).collect();
-                            if heard_in.send(samples).is_err() {
+                            if let Err(TrySendError::Closed(_)) = heard_in.try_send(samples) {
                                 return;
                             }
                         }
@@ -133,6 +142,15 @@ impl Sound {
             }
         }
         heard
+    }
+
+    /// Asserts that nothing comes for `length`, but for what is under way at the beginning.
+    pub async fn hears_nothing(&mut self, what: &str, length: Duration) {
+        let until = Instant::now() + length;
+        let under_way = Instant::now() + Duration::from_millis(100);
+        while let Ok(Some(_)) = timeout_at(until, self.heard.recv()).await {
+            assert!(Instant::now() < under_way, "{what}: sound comes");
+        }
     }
 
     /// Waits until a tone is heard for 200 ms on end.
@@ -163,6 +181,12 @@ impl Sound {
     }
 }
 
+/// Asserts that each of two lines hears the other one's tone, and nothing else. Each with the tone that it says.
+pub async fn hear_each_other((a, a_hz): (&mut Line, f32), (b, b_hz): (&mut Line, f32)) {
+    let (what_a, what_b) = (format!("{a_hz} Hz hears"), format!("{b_hz} Hz hears"));
+    tokio::join!(a.sound.hears_tone(&what_a, b_hz, HEARD), b.sound.hears_tone(&what_b, a_hz, HEARD));
+}
+
 impl Line {
     /// The value of a Replaces header that names this call, as the server knows it.
     pub fn replaces(&self) -> String {
@@ -176,8 +200,9 @@ impl Line {
 }
 
 fn sdp(address: IpAddr, port: u16, version: u32, direction: &str) -> String {
+    let family = if address.is_ipv4() { "IP4" } else { "IP6" };
     format!(
-        "v=0\r\no=- {port} {version} IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\n\
+        "v=0\r\no=- {port} {version} IN {family} {address}\r\ns=-\r\nc=IN {family} {address}\r\nt=0 0\r\n\
          m=audio {port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na={direction}\r\n"
     )
 }
@@ -185,7 +210,7 @@ fn sdp(address: IpAddr, port: u16, version: u32, direction: &str) -> String {
 /// Where a session description wants its sound.
 fn sound_of(message: &str) -> Option<SocketAddr> {
     let value = |start: &str| message.lines().find_map(|line| line.strip_prefix(start));
-    let address: IpAddr = value("c=IN IP4 ")?.trim().parse().ok()?;
+    let address: IpAddr = value("c=IN IP4 ").or_else(|| value("c=IN IP6 "))?.trim().parse().ok()?;
     Some(SocketAddr::new(address, value("m=audio ")?.split(' ').next()?.parse().ok()?))
 }
 
@@ -212,11 +237,27 @@ impl Desk {
         Desk::start_at(SocketAddr::new(ip, 0), server, user).await
     }
 
-    /// The same on a known port.
+    /// The registered phone of a new agent of the organization acme, and that agent's session.
+    pub async fn of_agent(tandem: &Tandem, name: &str) -> (Desk, Api) {
+        Desk::of_agent_at(tandem, "127.0.0.1", tandem.sip(), name).await
+    }
+
+    /// The same on `address`, towards one of the server's listeners.
+    pub async fn of_agent_at(tandem: &Tandem, address: &str, server: SocketAddr, name: &str) -> (Desk, Api) {
+        let account = tandem.agent("acme", name).await;
+        let session = Api::sign_in(&tandem.http, &account.email, &account.password).await;
+        let token = session.get("/api/webrtc/token").await;
+        assert_eq!(token["username"], name, "{token}");
+        let mut desk = Desk::start(address, server, name).await;
+        desk.register(token["password"].as_str().expect("a password"), HEARD).await;
+        (desk, session)
+    }
+
+    /// A phone of `user` at `own`.
     pub async fn start_at(own: SocketAddr, server: SocketAddr, user: &str) -> Desk {
         let socket = Arc::new(UdpSocket::bind(own).await.expect("a socket for signalling"));
         let own = socket.local_addr().expect("its address");
-        let (heard, messages) = mpsc::unbounded_channel();
+        let (heard, messages) = mpsc::channel(KEPT_MESSAGES);
         let ears = tokio::spawn(listen(socket.clone(), own, heard));
         let (password, backlog) = (None, VecDeque::new());
         Desk { user: user.into(), password, server, own, socket, messages, backlog, ears, requests: 0 }
@@ -272,9 +313,22 @@ impl Desk {
         invite
     }
 
+    /// Lets the caller of a call that rings hear a tone before the answer (183).
+    pub async fn announce(&mut self, invite: &str, hertz: f32) -> Sound {
+        let sound = Sound::start(self.own.ip(), hertz).await;
+        self.respond(invite, 183, &sdp(self.own.ip(), sound.port, 1, "sendrecv")).await;
+        let _ = sound.to.send(sound_of(invite));
+        sound
+    }
+
     /// Answers a call that rings.
     pub async fn answer(&mut self, invite: &str, hertz: f32, deadline: Duration) -> Line {
         let sound = Sound::start(self.own.ip(), hertz).await;
+        self.answer_with(invite, sound, deadline).await
+    }
+
+    /// Answers a call that rings with the sound that it hears already.
+    pub async fn answer_with(&mut self, invite: &str, sound: Sound, deadline: Duration) -> Line {
         let answer = sdp(self.own.ip(), sound.port, 1, "sendrecv");
         self.respond(invite, 200, &answer).await;
         let _ = sound.to.send(sound_of(invite));
@@ -486,7 +540,7 @@ fn response(request: &str, status: u16, tag: &str, own: SocketAddr, body: &str) 
 }
 
 /// Takes every message once, and answers what every phone answers.
-async fn listen(socket: Arc<UdpSocket>, own: SocketAddr, heard: mpsc::UnboundedSender<String>) {
+async fn listen(socket: Arc<UdpSocket>, own: SocketAddr, heard: mpsc::Sender<String>) {
     let mut seen = HashSet::new();
     let mut buffer = vec![0; 65_536];
     while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
@@ -504,7 +558,8 @@ async fn listen(socket: Arc<UdpSocket>, own: SocketAddr, heard: mpsc::UnboundedS
                 continue;
             }
         }
-        if heard.send(text).is_err() {
+        // A phone that nobody looks at stops listening, as its socket's buffer would overflow next.
+        if heard.send(text).await.is_err() {
             return;
         }
     }

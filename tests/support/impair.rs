@@ -26,8 +26,13 @@ pub struct Impairment {
 impl Impairment {
     /// Which of the first `count` datagrams are lost.
     pub fn losses(&self, count: usize) -> Vec<bool> {
+        self.waits(count).iter().map(Option::is_none).collect()
+    }
+
+    /// By how much each of the first `count` datagrams is late; `None`: it is lost.
+    pub fn waits(&self, count: usize) -> Vec<Option<Duration>> {
         let mut fate = self.fate();
-        (0..count).map(|_| fate.next().is_none()).collect()
+        (0..count).map(|_| fate.next()).collect()
     }
 
     fn fate(&self) -> Fate {

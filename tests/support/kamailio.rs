@@ -41,39 +41,5 @@ impl Kamailio {
     }
 }
 
-const SCRIPT: &str = r#"#!KAMAILIO
-debug=1
-log_stderror=yes
-fork=yes
-children=1
-disable_tcp=yes
-auto_aliases=no
-listen=udp:{listen}
-loadmodule "tm.so"
-loadmodule "sl.so"
-loadmodule "rr.so"
-loadmodule "pv.so"
-loadmodule "siputils.so"
-loadmodule "textops.so"
-request_route {
-    if (has_totag()) {
-        if (loose_route()) {
-            t_relay();
-            exit;
-        }
-        if (is_method("ACK")) {
-            if (t_check_trans()) t_relay();
-            exit;
-        }
-        sl_send_reply("404", "Not Here");
-        exit;
-    }
-    if (is_method("CANCEL")) {
-        if (t_check_trans()) t_relay();
-        exit;
-    }
-    if (is_method("INVITE")) record_route();
-    $du = "sip:{next}";
-    t_relay();
-}
-"#;
+/// A proxy without state of its own but transactions: everything goes on to one next hop.
+const SCRIPT: &str = include_str!("../data/kamailio.cfg");

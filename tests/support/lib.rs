@@ -1,7 +1,7 @@
 //! What the end-to-end tests share: the real binary, its real peers, and measuring sound.
 //!
 //! ```text
-//! Tandem (child process) ◀─ SIP, RTP ─▶ Sipp, Baresip, RtpEnd, media_engine::party::Party
+//! Tandem (child process) ◀─ SIP, RTP ─▶ Sipp, Baresip, Linphone, RtpEnd, media_engine::party::Party
 //!        ▲      ▲
 //!        │      └─ WebSocket, WebRTC ── Browser (node driver ─ Chromium, Firefox)
 //!        └─ HTTP, SSE ── Api
@@ -19,15 +19,19 @@ pub mod desk;
 pub mod ears;
 pub mod impair;
 pub mod kamailio;
+pub mod linphone;
+mod netns;
 pub mod ports;
 pub mod process;
 pub mod quality;
+pub mod roam;
 pub mod rtp;
 pub mod sip;
 pub mod sipp;
 pub mod softphone;
 pub mod sound;
 pub mod speech;
+pub mod talk;
 pub mod tandem;
 pub mod wall;
 

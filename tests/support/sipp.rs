@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use tokio::time::{Instant, timeout_at};
 
 use crate::process::Process;
 use crate::{data, ports};
@@ -19,7 +20,9 @@ const READY: Duration = Duration::from_secs(5);
 pub struct Sipp {
     process: Process,
     folder: TempDir,
-    /// Its SIP port on 127.0.0.1.
+    /// Its scenario.
+    name: String,
+    /// Its SIP port.
     pub port: u16,
 }
 
@@ -65,16 +68,43 @@ impl Sipp {
         Sipp::start_in(folder, "caller.xml", ports::free(), calls.len(), &extra)
     }
 
+    /// A caller that plays a scenario once, against `tandem`; `extra`: further options of sipp. Its descriptions name the
+    /// test's own RTP port `media`.
+    pub fn plays(scenario: &str, tandem: SocketAddr, media: u16, extra: &[&str]) -> Sipp {
+        let (tandem, media) = (tandem.to_string(), media.to_string());
+        let mut options = vec![tandem.as_str(), "-mi", "127.0.0.1", "-key", "media_end", &media, "-trace_logs"];
+        options.extend(extra);
+        let options: Vec<String> = options.into_iter().map(str::to_owned).collect();
+        Sipp::start(&format!("{scenario}.xml"), ports::free(), 1, &options)
+    }
+
+    /// A callee at `address` that plays a scenario for `calls` calls, with the test's own RTP port `media` in its
+    /// descriptions.
+    pub async fn awaits(scenario: &str, address: SocketAddr, media: u16, calls: usize) -> Sipp {
+        let media = media.to_string();
+        let extra = ["-mi", "127.0.0.1", "-key", "media_end", media.as_str(), "-trace_logs"].map(str::to_owned);
+        let folder = tempfile::tempdir().expect("a folder for sipp");
+        let callee = Sipp::start_at(folder, &format!("{scenario}.xml"), address, calls, &extra);
+        ports::until_bound(address.port(), READY).await;
+        callee
+    }
+
     fn start(scenario: &str, port: u16, calls: usize, extra: &[String]) -> Sipp {
         Sipp::start_in(tempfile::tempdir().expect("a folder for sipp"), scenario, port, calls, extra)
     }
 
     fn start_in(folder: TempDir, scenario: &str, port: u16, calls: usize, extra: &[String]) -> Sipp {
+        Sipp::start_at(folder, scenario, (Ipv4Addr::LOCALHOST, port).into(), calls, extra)
+    }
+
+    fn start_at(folder: TempDir, scenario: &str, own: SocketAddr, calls: usize, extra: &[String]) -> Sipp {
+        let port = own.port();
         let mut command = Command::new("sipp");
         command.current_dir(folder.path()).arg("-sf").arg(data("sipp").join(scenario));
-        command.args(["-i", "127.0.0.1", "-p", &port.to_string(), "-m", &calls.to_string()]);
+        command.args(["-i", &own.ip().to_string(), "-p", &port.to_string(), "-m", &calls.to_string()]);
         command.args(["-nostdin", "-trace_err", "-error_file", "errors.log", "-log_file", "calls.log"]).args(extra);
-        Sipp { process: Process::start(&format!("sipp {scenario}"), INSTALL, &mut command), folder, port }
+        let name = format!("sipp {scenario}");
+        Sipp { process: Process::start(&name, INSTALL, &mut command), folder, name, port }
     }
 
     /// Calls answered so far: RTP port in the caller's SDP, and in the answer.
@@ -91,24 +121,52 @@ impl Sipp {
 
     /// Waits until one more than the calls `known` was answered.
     pub async fn next_answered(&self, known: usize, deadline: Duration) -> (u16, SocketAddr) {
+        self.until(&format!("call {known} is answered"), deadline, || self.answered().get(known).copied()).await
+    }
+
+    /// Waits until its log says `text`.
+    pub async fn logs(&self, text: &str, deadline: Duration) {
+        self.until(text, deadline, || self.logged(text).then_some(())).await;
+    }
+
+    async fn until<T>(&self, what: &str, deadline: Duration, find: impl Fn() -> Option<T>) -> T {
         let mut look = tokio::time::interval(Duration::from_millis(10));
         let wait = async {
             loop {
                 look.tick().await;
-                if let Some(call) = self.answered().get(known) {
-                    return *call;
+                if let Some(found) = find() {
+                    return found;
                 }
             }
         };
-        let answered = tokio::time::timeout(deadline, wait).await;
-        answered
-            .unwrap_or_else(|_| panic!("sipp: call {known} was not answered within {deadline:?}\n{}", self.errors()))
+        let found = tokio::time::timeout(deadline, wait).await;
+        found.unwrap_or_else(|_| panic!("{}: not within {deadline:?}: {what}\n{}", self.name, self.errors()))
     }
 
     /// Waits until all calls are over and asserts that all went as the scenario says.
-    pub async fn succeeds(mut self, deadline: Duration) {
-        let status = self.process.exited(deadline).await;
-        assert!(status.success(), "sipp: {status}\n{}", self.errors());
+    pub async fn succeeds(self, deadline: Duration) {
+        Sipp::all_succeed([self], deadline).await;
+    }
+
+    /// The same for several, and tells all that did not.
+    pub async fn all_succeed(all: impl IntoIterator<Item = Sipp>, deadline: Duration) {
+        let mut failed = String::new();
+        let until = Instant::now() + deadline;
+        for mut one in all {
+            // The longer time is never reached.
+            let outcome = match timeout_at(until, one.process.exited(deadline * 2)).await {
+                Ok(status) if status.success() => continue,
+                Ok(status) => status.to_string(),
+                Err(_) => format!("not over within {deadline:?}"),
+            };
+            writeln!(failed, "{}: {outcome}\n{}", one.name, one.errors()).expect("writing to a String");
+        }
+        assert!(failed.is_empty(), "{failed}");
+    }
+
+    /// Whether its log says `text`.
+    pub fn logged(&self, text: &str) -> bool {
+        std::fs::read_to_string(self.file("calls.log")).unwrap_or_default().contains(text)
     }
 
     fn errors(&self) -> String {

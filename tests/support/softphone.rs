@@ -18,6 +18,8 @@ pub enum Library {
 /// A phone whose microphone hears a tone.
 pub struct Softphone {
     browser: Browser,
+    /// What it is started with.
+    setup: Value,
 }
 
 impl Softphone {
@@ -25,16 +27,33 @@ impl Softphone {
     pub async fn start(kind: Kind, library: Library, http: &str, token: Value, hertz: f32, dbfs: f32) -> Softphone {
         let mut browser = Browser::launch_kind(kind, None, hertz, dbfs).await;
         browser.open(&format!("{http}/login")).await;
-        browser.put_phone().await;
-        // The page asked who is there: 401 is its answer, and a complaint of the browser's.
-        browser.complaints().await;
         let keys = if kind == Kind::Firefox { "INFO" } else { "RFC2833" };
         let library = match library {
             Library::JsSip => "jssip",
             Library::SipJs => "sipjs",
         };
-        browser.phone("start", json!({ "library": library, "token": token, "keys": keys })).await;
-        Softphone { browser }
+        let setup = json!({ "library": library, "token": token, "keys": keys });
+        let mut phone = Softphone { browser, setup };
+        phone.begin().await;
+        phone
+    }
+
+    async fn begin(&mut self) {
+        self.browser.put_phone().await;
+        // The page asked who is there: 401 is its answer, and a complaint of the browser's.
+        self.browser.complaints().await;
+        self.browser.phone("start", self.setup.clone()).await;
+    }
+
+    /// Loads its page anew in mid-call, registers again, and takes the call back by an INVITE with Replaces.
+    pub async fn reload(&mut self, within: Duration) {
+        let dialog = self.browser.phone("dialog", Value::Null).await;
+        self.browser.reload().await;
+        self.begin().await;
+        self.becomes("registered", within).await;
+        let target = &self.setup["token"]["sip_uri"];
+        self.browser.phone("takeBack", json!({ "target": target, "dialog": dialog })).await;
+        self.becomes("active", within).await;
     }
 
     /// Waits until it is `registered`, `incoming`, `calling`, `active` or `held`.

@@ -31,7 +31,7 @@ pub struct Setup {
     pub tls: &'static str,
     /// Where pages and API are served.
     pub http: String,
-    /// `[media] address`; the first stands in SDP.
+    /// `[media] address`; in SDP stands the one of the peer's family.
     pub addresses: Vec<String>,
     /// Keys of `[turn]`, as TOML.
     pub turn: String,
@@ -73,6 +73,15 @@ impl Default for Setup {
 }
 
 impl Setup {
+    /// Calls to +1555… leave by a trunk whose only host is this port on 127.0.0.1.
+    pub fn to_callees(port: u16) -> Setup {
+        Setup {
+            trunks: vec![("callees", vec![format!("127.0.0.1:{port}")])],
+            routes: vec![("+1555*", "trunk:callees")],
+            ..Setup::default()
+        }
+    }
+
     fn toml(&self) -> String {
         let quoted = |list: &[String]| list.iter().map(|text| format!("{text:?}")).collect::<Vec<_>>().join(", ");
         let listen: Vec<String> = self.sip.iter().map(ToString::to_string).collect();

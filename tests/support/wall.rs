@@ -12,15 +12,14 @@
 //! Invariant: what was made is taken away with this value, also when the test fails.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::process::Command;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::time::timeout;
 
-const NEEDS: &str = "this test makes network namespaces: run it as root (CAP_NET_ADMIN and CAP_SYS_ADMIN) on a Linux with \
-                     CONFIG_NET_NS, CONFIG_VETH and CONFIG_IP_MULTIPLE_TABLES, with Debian's iproute2 (`make setup-test`)";
+use crate::netns::{forward, ip, take_away};
+
 /// A packet through two namespaces, on a busy machine.
 const PASSES: Duration = Duration::from_secs(5);
 /// When a datagram has not come after this, it was dropped: the one that passes takes less than a millisecond.
@@ -63,17 +62,10 @@ impl Wall {
             format!("-n {gate} rule del pref 0"),
             format!("-n {gate} rule add pref 10 iif {name}c ipproto udp blackhole"),
             format!("-n {gate} rule add pref 11 iif {name}b to {} ipproto udp blackhole", at(4)),
-            format!("netns exec {gate} sh -c"),
         ] {
-            let mut command = Command::new("ip");
-            command.args(line.split(' '));
-            if line.ends_with("sh -c") {
-                command.arg("echo 1 >/proc/sys/net/ipv4/ip_forward");
-            }
-            let done = command.output().unwrap_or_else(|error| panic!("`ip` does not run ({error}): {NEEDS}"));
-            let said = String::from_utf8_lossy(&done.stderr);
-            assert!(done.status.success(), "`ip {line}`: {}; {NEEDS}", said.trim());
+            ip(&line);
         }
+        forward(&gate);
         wall.stands().await;
         wall
     }
@@ -128,10 +120,9 @@ impl Wall {
 
 impl Drop for Wall {
     fn drop(&mut self) {
-        // With its namespace an interface goes, and with that its other end. What was not made yet cannot go: as good.
-        for line in [format!("netns del {}", self.inside()), format!("netns del {}", self.gate())] {
-            let _gone = Command::new("ip").args(line.split(' ')).output();
-        }
-        let _gone = Command::new("ip").args(["link", "del", &format!("{}a", self.name)]).output();
+        // With its namespace an interface goes, and with that its other end.
+        take_away(&format!("netns del {}", self.inside()));
+        take_away(&format!("netns del {}", self.gate()));
+        take_away(&format!("link del {}a", self.name));
     }
 }

@@ -1,0 +1,152 @@
+//! linphonec, a SIP phone on the console: SIP over TLS, media with keys in the SDP, sound from and to files.
+//!
+//! ```text
+//! tone.wav ─▶ linphonec ─ TLS, SRTP ─▶ Tandem        heard-n.wav ◀─ what it hears since it was last listened to
+//! ```
+//! While it holds a call it plays another tone: music on hold.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use codecs::SampleRate;
+use tempfile::TempDir;
+
+use crate::process::Process;
+use crate::{ports, sound};
+
+const INSTALL: &str = "install Debian's linphone-cli (`make setup-test`)";
+const READY: Duration = Duration::from_secs(10);
+/// Rate of the files that it plays, and of what it hears in PCMU.
+const RATE: SampleRate = SampleRate::HZ_8000;
+/// Its files are not played twice: longer than any test.
+const TONE_S: f32 = 60.0;
+/// Bytes before the samples of its files.
+const WAV_HEADER: usize = 44;
+
+/// A running linphonec.
+pub struct Linphone {
+    process: Process,
+    folder: TempDir,
+    /// Lines taken so far.
+    read: usize,
+    /// Files of what it heard.
+    files: u32,
+}
+
+impl Linphone {
+    /// Starts a phone whose microphone is a tone of `hertz` at `dbfs` and whose music on hold is another of `held_hertz`.
+    /// Calls that are not encrypted are refused.
+    pub async fn start(hertz: f32, held_hertz: f32, dbfs: f32) -> Linphone {
+        let folder = tempfile::tempdir().expect("a folder for linphone");
+        let media = ports::free();
+        // Whether a stranger believes the certificate is not what is tested here. PCMU comes first, and no other codec that
+        // it is left with has another rate. Without the mark of a migration IPv6 is switched on again.
+        let config = format!(
+            "[sip]\nsip_port=0\nsip_tcp_port=0\nsip_tls_port=-2\nverify_server_certs=0\nverify_server_cn=0\n\
+             use_ipv6=0\nipv6_migration_done=1\nmedia_encryption=srtp\nmedia_encryption_mandatory=1\n\
+             use_rfc2833=1\nuse_info=0\n\
+             [sound]\nechocancellation=0\necholimiter=0\n[misc]\ntone_indications=0\n\
+             [rtp]\nbind_address=127.0.0.1\naudio_rtp_port={media}\naudio_adaptive_jitt_comp_enabled=0\n\
+             [audio_codec_0]\nmime=PCMU\nrate=8000\nchannels=1\nenabled=1\n\
+             [audio_codec_1]\nmime=opus\nrate=48000\nchannels=2\nenabled=0\n\
+             [audio_codec_2]\nmime=speex\nrate=16000\nchannels=1\nenabled=0\n"
+        );
+        let file = folder.path().join("linphonerc");
+        std::fs::write(&file, config).expect("its configuration written");
+        // Without a place for its database it never begins to work.
+        std::fs::create_dir_all(folder.path().join(".local/share/linphone")).expect("a folder for its database");
+        for (name, hertz) in [("tone.wav", hertz), ("held.wav", held_hertz)] {
+            sound::write_wav(&folder.path().join(name), RATE, &sound::tone(RATE, hertz, dbfs, TONE_S));
+        }
+        let mut command = Command::new("linphonec");
+        command.arg("-c").arg(&file).current_dir(folder.path()).env("HOME", folder.path());
+        let process = Process::start("linphonec", INSTALL, &mut command);
+        let mut phone = Linphone { process, folder, read: 0, files: 0 };
+        phone.process.write_line("soundcard use files");
+        phone.until("Using wav files", READY).await;
+        phone.plays("tone.wav");
+        phone
+    }
+
+    /// Dials and waits until sound flows.
+    pub async fn dial(&mut self, uri: &str, deadline: Duration) {
+        self.process.write_line(&format!("call {uri}"));
+        self.until("Media streams established", deadline).await;
+    }
+
+    /// Puts the call on hold.
+    pub async fn hold(&mut self, deadline: Duration) {
+        self.plays("held.wav");
+        self.process.write_line("pause");
+        self.until("is now paused", deadline).await;
+    }
+
+    /// Takes it back.
+    pub async fn resume(&mut self, deadline: Duration) {
+        self.plays("tone.wav");
+        self.process.write_line("resume");
+        self.until("Media streams established", deadline).await;
+    }
+
+    /// Presses keys, one after the other: telephone-events (RFC 4733).
+    pub fn press(&mut self, keys: &str) {
+        self.process.write_line(keys);
+    }
+
+    /// Keys go by SIP INFO from now on.
+    pub fn press_by_info(&mut self) {
+        self.process.write_line("param sip use_rfc2833 0");
+        self.process.write_line("param sip use_info 1");
+    }
+
+    /// The next `seconds` of what it hears.
+    pub async fn hears(&mut self, seconds: f32, deadline: Duration) -> (SampleRate, Vec<i16>) {
+        self.files += 1;
+        let file = self.folder.path().join(format!("heard-{}.wav", self.files));
+        self.process.write_line(&format!("record {}", file.display()));
+        let wanted = (RATE.hz() as f32 * seconds) as usize;
+        let mut heard = Vec::new();
+        let wait = async {
+            let mut look = tokio::time::interval(Duration::from_millis(50));
+            while heard.len() < wanted {
+                look.tick().await;
+                heard = samples(&file);
+            }
+        };
+        let in_time = tokio::time::timeout(deadline, wait).await.is_ok();
+        assert!(in_time, "linphone heard {} of {wanted} samples within {deadline:?}", heard.len());
+        heard.truncate(wanted);
+        (RATE, heard)
+    }
+
+    /// Hangs up and waits until that is done.
+    pub async fn hang_up(&mut self, deadline: Duration) {
+        self.process.write_line("terminate");
+        self.until(" ended (", deadline).await;
+    }
+
+    /// Ends it.
+    pub async fn stop(mut self) {
+        self.process.write_line("quit");
+        self.process.exited(READY).await;
+    }
+
+    fn plays(&mut self, file: &str) {
+        let file: PathBuf = self.folder.path().join(file);
+        self.process.write_line(&format!("play {}", file.display()));
+    }
+
+    /// Waits until it says something new that contains `text`.
+    async fn until(&mut self, text: &str, deadline: Duration) {
+        let find = |line: &str| line.contains(text).then_some(());
+        self.process.line_from(&mut self.read, text, deadline, find).await;
+    }
+}
+
+/// What a WAV file of its holds so far: the header is written at the end, the samples all along.
+fn samples(file: &std::path::Path) -> Vec<i16> {
+    let bytes = std::fs::read(file).unwrap_or_default();
+    let samples = bytes.get(WAV_HEADER..).unwrap_or_default();
+    samples.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
+}
