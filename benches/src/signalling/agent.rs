@@ -81,6 +81,7 @@ impl Agent {
                     anonymous: false,
                     headers: Vec::new(),
                     sdp,
+                    sdp_v6: None,
                     webrtc_sdp: None,
                 });
             }

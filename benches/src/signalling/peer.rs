@@ -86,7 +86,7 @@ impl Running {
     fn kamailio(allocator: &str, callee: u16, cpu: usize, folder: TempDir) -> Result<Running> {
         let address = free_address()?;
         let script =
-            KAMAILIO.replace("{listen}", &address.to_string()).replace("{callee}", &format!("{CALLEE}:{callee}"));
+            KAMAILIO.replace("{listen}", &address.to_string()).replace("{next}", &format!("{CALLEE}:{callee}"));
         let path = folder.path().join("kamailio.cfg");
         fs::write(&path, script)?;
         let mut command = Command::new("kamailio");
@@ -173,47 +173,7 @@ fn free_address() -> Result<SocketAddr> {
 }
 
 /// A proxy that keeps transactions and stays in the path, and does nothing else. One process receives: all share one CPU.
-const KAMAILIO: &str = r#"#!KAMAILIO
-debug=0
-log_stderror=yes
-fork=yes
-children=1
-disable_tcp=yes
-auto_aliases=no
-listen=udp:{listen}
-loadmodule "sl.so"
-loadmodule "tm.so"
-loadmodule "rr.so"
-loadmodule "pv.so"
-loadmodule "maxfwd.so"
-loadmodule "siputils.so"
-loadmodule "textops.so"
-request_route {
-    if (!mf_process_maxfwd_header("10")) {
-        sl_send_reply("483", "Too Many Hops");
-        exit;
-    }
-    if (has_totag()) {
-        if (loose_route()) {
-            t_relay();
-            exit;
-        }
-        if (is_method("ACK")) {
-            if (t_check_trans()) t_relay();
-            exit;
-        }
-        sl_send_reply("404", "Not Here");
-        exit;
-    }
-    if (is_method("CANCEL")) {
-        if (t_check_trans()) t_relay();
-        exit;
-    }
-    if (is_method("INVITE")) record_route();
-    $du = "sip:{callee}";
-    t_relay();
-}
-"#;
+const KAMAILIO: &str = include_str!("../../../tests/data/kamailio.cfg");
 
 const PRODUCT: &str = r#"
 [http]
