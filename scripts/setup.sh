@@ -6,8 +6,8 @@
 set -euo pipefail
 
 for_run=(build-essential cmake pkg-config libpocketsphinx-dev pocketsphinx-en-us espeak-ng apertium-eng-spa)
-for_test=(sip-tester baresip linphone-cli kamailio chromium firefox-esr coturn iproute2 flac sox openssl python3-dev python3-venv)
-for_bench=(rtpengine-daemon kamailio sip-tester sox python3-dev python3-venv)
+for_test=(sip-tester baresip linphone-cli kamailio chromium firefox-esr coturn postgresql iproute2 flac sox openssl python3-dev python3-venv)
+for_bench=(rtpengine-daemon kamailio sip-tester postgresql sox python3-dev python3-venv)
 
 case "${1:-run}" in
     run) wanted=("${for_run[@]}") ;;
@@ -52,7 +52,7 @@ else
     fi
     rm -f "$log"
     # Nor does it start with the machine.
-    for daemon in rtpengine-daemon kamailio coturn; do
+    for daemon in rtpengine-daemon kamailio coturn postgresql; do
         if [[ " ${missing[*]} " == *" $daemon "* ]] && command -v systemctl >/dev/null; then
             systemctl disable --quiet "$daemon" 2>/dev/null || true
         fi

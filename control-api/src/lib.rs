@@ -21,6 +21,7 @@ pub mod demo;
 pub mod engine;
 pub mod events;
 pub mod problem;
+pub mod rbac;
 pub mod serve;
 pub mod store;
 pub mod trace;

@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, Method, header};
 use super::token_hash;
 use crate::client::Client;
 use crate::problem::Problem;
+use crate::rbac::{self, Action};
 use crate::state::AppState;
 use crate::store::{OrganizationId, Role, Session, Store, UserId};
 
@@ -48,6 +49,14 @@ impl Actor {
             Some(_) => !matches!(store.session_by_hash(&self.credential).await, Ok(None)),
             None => !matches!(store.api_key_by_hash(&self.credential).await, Ok(None)),
         }
+    }
+
+    /// 403 unless the actor's role has this action.
+    pub fn may(&self, action: Action) -> Result<(), Problem> {
+        if rbac::actions(self.role).contains(&action) {
+            return Ok(());
+        }
+        Err(Problem::forbidden(format!("this takes the permission `{}`", action.as_str())))
     }
 
     /// 403 unless settings may be changed.

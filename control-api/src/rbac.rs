@@ -1,0 +1,156 @@
+//! Who may do what: one table of roles and actions. What does not stand in it is forbidden.
+//!
+//! An API key acts with the actions of its scopes, at most those of an admin.
+
+use crate::store::Role;
+
+/// Something that may be done. Its word is what scopes of keys and the pages use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Action {
+    /// See the organization: its name, members and roles.
+    OrganizationRead,
+    /// Change the organization.
+    OrganizationWrite,
+    /// Invite people, change roles, remove members.
+    TeamWrite,
+    /// See API keys (never their secrets).
+    ApiKeysRead,
+    /// Make and revoke API keys.
+    ApiKeysWrite,
+    /// See voice configuration, targets, caller identities and capabilities.
+    VoiceRead,
+    /// Change them.
+    VoiceWrite,
+    /// See calls in which one is the agent, with their words.
+    CallsReadOwn,
+    /// See every call of the organization, with its words.
+    CallsRead,
+    /// Make and end calls, speak into them, register a browser telephone.
+    CallsDial,
+    /// Set outcomes and write notes.
+    CallsAnnotate,
+    /// Take calls out as CSV or JSON.
+    CallsExport,
+    /// See the SIP messages of a call with their texts and numbers.
+    CallsTrace,
+    /// Hear recordings of calls in which one is the agent.
+    RecordingsReadOwn,
+    /// Hear every recording of the organization.
+    RecordingsRead,
+    /// Change how long recordings and records are kept.
+    RetentionWrite,
+    /// Read and export what was done by whom.
+    AuditRead,
+    /// See usage and limits.
+    UsageRead,
+}
+
+use Action::{
+    ApiKeysRead, ApiKeysWrite, AuditRead, CallsAnnotate, CallsDial, CallsExport, CallsRead, CallsReadOwn, CallsTrace,
+    OrganizationRead, OrganizationWrite, RecordingsRead, RecordingsReadOwn, RetentionWrite, TeamWrite, UsageRead,
+    VoiceRead, VoiceWrite,
+};
+
+/// Every action, with its word and what it means.
+pub const ACTIONS: [(Action, &str, &str); 18] = [
+    (OrganizationRead, "organization.read", "see the organization, its members and roles"),
+    (OrganizationWrite, "organization.write", "change the organization"),
+    (TeamWrite, "team.write", "invite people, change roles, remove members"),
+    (ApiKeysRead, "api_keys.read", "see API keys"),
+    (ApiKeysWrite, "api_keys.write", "make and revoke API keys"),
+    (VoiceRead, "voice.read", "see voice configuration, targets, caller identities, capabilities"),
+    (VoiceWrite, "voice.write", "change voice configuration, targets, caller identities, capabilities"),
+    (CallsReadOwn, "calls.read_own", "see one's own calls"),
+    (CallsRead, "calls.read", "see every call"),
+    (CallsDial, "calls.dial", "make and end calls"),
+    (CallsAnnotate, "calls.annotate", "set outcomes, write notes"),
+    (CallsExport, "calls.export", "export calls"),
+    (CallsTrace, "calls.trace", "see SIP messages whole"),
+    (RecordingsReadOwn, "recordings.read_own", "hear recordings of one's own calls"),
+    (RecordingsRead, "recordings.read", "hear every recording"),
+    (RetentionWrite, "retention.write", "change how long things are kept"),
+    (AuditRead, "audit.read", "read the audit log"),
+    (UsageRead, "usage.read", "see usage and limits"),
+];
+
+/// What a role may do.
+pub fn actions(role: Role) -> &'static [Action] {
+    match role {
+        Role::Owner => &[
+            OrganizationRead,
+            OrganizationWrite,
+            TeamWrite,
+            ApiKeysRead,
+            ApiKeysWrite,
+            VoiceRead,
+            VoiceWrite,
+            CallsReadOwn,
+            CallsRead,
+            CallsDial,
+            CallsAnnotate,
+            CallsExport,
+            CallsTrace,
+            RecordingsReadOwn,
+            RecordingsRead,
+            RetentionWrite,
+            AuditRead,
+            UsageRead,
+        ],
+        Role::Admin => &[
+            OrganizationRead,
+            OrganizationWrite,
+            TeamWrite,
+            ApiKeysRead,
+            ApiKeysWrite,
+            VoiceRead,
+            VoiceWrite,
+            CallsReadOwn,
+            CallsRead,
+            CallsDial,
+            CallsAnnotate,
+            CallsExport,
+            CallsTrace,
+            RecordingsReadOwn,
+            RecordingsRead,
+            AuditRead,
+            UsageRead,
+        ],
+        Role::Supervisor => &[
+            OrganizationRead,
+            VoiceRead,
+            CallsReadOwn,
+            CallsRead,
+            CallsDial,
+            CallsAnnotate,
+            CallsExport,
+            RecordingsReadOwn,
+            RecordingsRead,
+            UsageRead,
+        ],
+        Role::Agent => &[OrganizationRead, VoiceRead, CallsReadOwn, CallsDial, CallsAnnotate, RecordingsReadOwn],
+        Role::Compliance => &[
+            OrganizationRead,
+            CallsReadOwn,
+            CallsRead,
+            CallsExport,
+            RecordingsReadOwn,
+            RecordingsRead,
+            RetentionWrite,
+            AuditRead,
+            UsageRead,
+        ],
+        Role::Viewer => &[OrganizationRead, CallsReadOwn, CallsRead, UsageRead],
+    }
+}
+
+impl Action {
+    /// Its word, such as `calls.dial`.
+    pub fn as_str(self) -> &'static str {
+        ACTIONS.iter().find(|(action, ..)| *action == self).map_or("", |(_, word, _)| word)
+    }
+
+    /// The action of a word.
+    pub fn from_word(word: &str) -> Option<Action> {
+        ACTIONS.iter().find(|(_, known, _)| *known == word).map(|(action, ..)| *action)
+    }
+}

@@ -1,0 +1,404 @@
+//! Both databases behind one face: values in, rows out, units of work that belong to a tenant.
+//!
+//! ```text
+//! Store ──▶ Db::read(tenant), Db::write(tenant) ──▶ Tx ──▶ run / rows / row ──▶ commit
+//!                 SQLite: BEGIN                      statements with $1, $2 …, the same text for both
+//!                 PostgreSQL: BEGIN; set_config('app.current_org_id', tenant, local)
+//! ```
+//!
+//! Invariants: a statement has `$1`-style parameters and one text for both databases where it can; where it cannot,
+//! [`Db::pick`] chooses between two. A [`Tx`] that is dropped is rolled back. On PostgreSQL nothing of a tenant is seen
+//! outside a unit of work that names it, because row level security is forced.
+//!
+//! Kept as: ids UUID (SQLite: text), times whole milliseconds since 1970 UTC, booleans BOOLEAN (SQLite: 0 and 1), JSON
+//! as text that was checked.
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{AssertSqlSafe, PgPool, Postgres, Row as _, Sqlite, SqlitePool, SqlSafeStr, Transaction};
+use uuid::Uuid;
+
+use super::{OrganizationId, StoreError, UserId};
+
+/// Connections to one of the two databases; clones share them.
+#[derive(Clone, Debug)]
+pub(super) enum Db {
+    /// One connection writes, others read beside it.
+    Sqlite { writer: SqlitePool, readers: SqlitePool },
+    /// One pool.
+    Postgres(PgPool),
+}
+
+/// A unit of work: committed as a whole, or rolled back when dropped.
+pub(super) enum Tx {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+/// A parameter of a statement.
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    Text(Option<String>),
+    Int(Option<i64>),
+    Bool(bool),
+    Uuid(Option<Uuid>),
+}
+
+/// A row of a result.
+pub(super) enum Row {
+    Sqlite(SqliteRow),
+    Postgres(PgRow),
+}
+
+impl Db {
+    /// The statement for this database, where the two need different ones.
+    pub(super) fn pick(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
+        match self {
+            Db::Sqlite { .. } => sqlite,
+            Db::Postgres(_) => postgres,
+        }
+    }
+
+    /// A tenant's unit of work that only reads. A snapshot: it sees no commit that comes later.
+    pub(super) async fn read(&self, tenant: OrganizationId) -> Result<Tx, StoreError> {
+        Ok(match self {
+            Db::Sqlite { readers, .. } => Tx::Sqlite(readers.begin().await?),
+            Db::Postgres(pool) => Tx::Postgres(pool.begin_with(entered(tenant)).await?),
+        })
+    }
+
+    /// A tenant's unit of work that writes. SQLite: waits for its turn.
+    pub(super) async fn write(&self, tenant: OrganizationId) -> Result<Tx, StoreError> {
+        Ok(match self {
+            Db::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
+            Db::Postgres(pool) => Tx::Postgres(pool.begin_with(entered(tenant)).await?),
+        })
+    }
+
+    /// A unit of work of no tenant: on PostgreSQL it sees no tenant's row until it enters one.
+    pub(super) async fn write_outside(&self) -> Result<Tx, StoreError> {
+        Ok(match self {
+            Db::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
+            Db::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+        })
+    }
+
+    /// One read of a tenant.
+    pub(super) async fn rows(
+        &self,
+        tenant: OrganizationId,
+        sql: impl SqlSafeStr,
+        values: &[Value],
+    ) -> Result<Vec<Row>, StoreError> {
+        if let Db::Sqlite { .. } = self {
+            return self.rows_outside(sql, values).await;
+        }
+        let mut tx = self.read(tenant).await?;
+        let rows = tx.rows(sql, values).await?;
+        tx.commit().await?;
+        Ok(rows)
+    }
+
+    /// One read of a tenant of which at most one row comes.
+    pub(super) async fn row(
+        &self,
+        tenant: OrganizationId,
+        sql: impl SqlSafeStr,
+        values: &[Value],
+    ) -> Result<Option<Row>, StoreError> {
+        Ok(self.rows(tenant, sql, values).await?.into_iter().next())
+    }
+
+    /// One write of a tenant; how many rows it changed.
+    pub(super) async fn run(
+        &self,
+        tenant: OrganizationId,
+        sql: impl SqlSafeStr,
+        values: &[Value],
+    ) -> Result<u64, StoreError> {
+        let mut tx = self.write(tenant).await?;
+        let changed = tx.run(sql, values).await?;
+        tx.commit().await?;
+        Ok(changed)
+    }
+
+    /// One read that comes before a tenant is known. PostgreSQL: only the look-up functions see anything then.
+    pub(super) async fn rows_outside(&self, sql: impl SqlSafeStr, values: &[Value]) -> Result<Vec<Row>, StoreError> {
+        Ok(match self {
+            Db::Sqlite { readers, .. } => {
+                bound_sqlite(sql, values).fetch_all(readers).await?.into_iter().map(Row::Sqlite).collect()
+            }
+            Db::Postgres(pool) => {
+                bound_postgres(sql, values).fetch_all(pool).await?.into_iter().map(Row::Postgres).collect()
+            }
+        })
+    }
+
+    /// Waits for running statements and closes; SQLite's write-ahead log is folded in.
+    pub(super) async fn close(&self) {
+        match self {
+            Db::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Db::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+/// What begins a tenant's unit of work: one round trip. The id is hexadecimal digits and hyphens, nothing else.
+fn entered(tenant: OrganizationId) -> AssertSqlSafe<String> {
+    AssertSqlSafe(format!("BEGIN; SELECT set_config('app.current_org_id', '{}', true)", tenant.0.hyphenated()))
+}
+
+impl Tx {
+    /// From here on in this unit of work, rows of this tenant are seen and no others.
+    pub(super) async fn enter(&mut self, tenant: OrganizationId) -> Result<(), StoreError> {
+        if let Tx::Postgres(tx) = self {
+            let statement = sqlx::query("SELECT set_config('app.current_org_id', $1, true)");
+            statement.bind(tenant.0.hyphenated().to_string()).execute(&mut **tx).await?;
+        }
+        Ok(())
+    }
+
+    /// Which of two statements this database takes.
+    pub(super) fn pick(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
+        match self {
+            Tx::Sqlite(_) => sqlite,
+            Tx::Postgres(_) => postgres,
+        }
+    }
+
+    /// Runs a statement; how many rows it changed.
+    pub(super) async fn run(&mut self, sql: impl SqlSafeStr, values: &[Value]) -> Result<u64, StoreError> {
+        Ok(match self {
+            Tx::Sqlite(tx) => bound_sqlite(sql, values).execute(&mut **tx).await?.rows_affected(),
+            Tx::Postgres(tx) => bound_postgres(sql, values).execute(&mut **tx).await?.rows_affected(),
+        })
+    }
+
+    /// All rows of a statement.
+    pub(super) async fn rows(&mut self, sql: impl SqlSafeStr, values: &[Value]) -> Result<Vec<Row>, StoreError> {
+        Ok(match self {
+            Tx::Sqlite(tx) => {
+                bound_sqlite(sql, values).fetch_all(&mut **tx).await?.into_iter().map(Row::Sqlite).collect()
+            }
+            Tx::Postgres(tx) => {
+                bound_postgres(sql, values).fetch_all(&mut **tx).await?.into_iter().map(Row::Postgres).collect()
+            }
+        })
+    }
+
+    /// The first row of a statement.
+    pub(super) async fn row(&mut self, sql: impl SqlSafeStr, values: &[Value]) -> Result<Option<Row>, StoreError> {
+        Ok(self.rows(sql, values).await?.into_iter().next())
+    }
+
+    /// Makes it last.
+    pub(super) async fn commit(self) -> Result<(), StoreError> {
+        match self {
+            Tx::Sqlite(tx) => tx.commit().await?,
+            Tx::Postgres(tx) => tx.commit().await?,
+        }
+        Ok(())
+    }
+}
+
+fn bound_sqlite<'q>(sql: impl SqlSafeStr, values: &[Value]) -> Query<'q, Sqlite, SqliteArguments> {
+    let mut query = sqlx::query(sql);
+    for value in values {
+        query = match value {
+            Value::Text(text) => query.bind(text.clone()),
+            Value::Int(number) => query.bind(*number),
+            Value::Bool(truth) => query.bind(*truth),
+            Value::Uuid(id) => query.bind(id.map(|id| id.hyphenated().to_string())),
+        };
+    }
+    query
+}
+
+fn bound_postgres<'q>(sql: impl SqlSafeStr, values: &[Value]) -> Query<'q, Postgres, PgArguments> {
+    let mut query = sqlx::query(sql);
+    for value in values {
+        query = match value {
+            Value::Text(text) => query.bind(text.clone()),
+            Value::Int(number) => query.bind(*number),
+            Value::Bool(truth) => query.bind(*truth),
+            Value::Uuid(id) => query.bind(*id),
+        };
+    }
+    query
+}
+
+/// Reads a column of either kind of row.
+macro_rules! column {
+    ($row:expr, $type:ty, $name:expr) => {
+        match $row {
+            Row::Sqlite(row) => row.try_get::<$type, _>($name)?,
+            Row::Postgres(row) => row.try_get::<$type, _>($name)?,
+        }
+    };
+}
+
+impl Row {
+    pub(super) fn text(&self, name: &'static str) -> Result<String, StoreError> {
+        Ok(column!(self, String, name))
+    }
+
+    pub(super) fn text_opt(&self, name: &'static str) -> Result<Option<String>, StoreError> {
+        Ok(column!(self, Option<String>, name))
+    }
+
+    pub(super) fn int(&self, name: &'static str) -> Result<i64, StoreError> {
+        Ok(column!(self, i64, name))
+    }
+
+    pub(super) fn int_opt(&self, name: &'static str) -> Result<Option<i64>, StoreError> {
+        Ok(column!(self, Option<i64>, name))
+    }
+
+    /// A count or length, which is never below 0.
+    pub(super) fn count(&self, name: &'static str) -> Result<u64, StoreError> {
+        u64::try_from(self.int(name)?).map_err(|_| StoreError::Corrupt { column: name })
+    }
+
+    pub(super) fn bool(&self, name: &'static str) -> Result<bool, StoreError> {
+        Ok(match self {
+            Row::Sqlite(row) => row.try_get::<i64, _>(name)? != 0,
+            Row::Postgres(row) => row.try_get(name)?,
+        })
+    }
+
+    pub(super) fn uuid(&self, name: &'static str) -> Result<Uuid, StoreError> {
+        self.uuid_opt(name)?.ok_or(StoreError::Corrupt { column: name })
+    }
+
+    pub(super) fn uuid_opt(&self, name: &'static str) -> Result<Option<Uuid>, StoreError> {
+        match self {
+            Row::Sqlite(row) => {
+                let text: Option<&str> = row.try_get(name)?;
+                text.map(str::parse).transpose().map_err(|_| StoreError::Corrupt { column: name })
+            }
+            Row::Postgres(row) => Ok(row.try_get(name)?),
+        }
+    }
+
+    pub(super) fn time(&self, name: &'static str) -> Result<Timestamp, StoreError> {
+        self.time_opt(name)?.ok_or(StoreError::Corrupt { column: name })
+    }
+
+    pub(super) fn time_opt(&self, name: &'static str) -> Result<Option<Timestamp>, StoreError> {
+        let ms = self.int_opt(name)?;
+        ms.map(Timestamp::from_millisecond).transpose().map_err(|_| StoreError::Corrupt { column: name })
+    }
+
+    /// What a JSON column holds, as the type that wrote it.
+    pub(super) fn json<T: DeserializeOwned>(&self, name: &'static str) -> Result<T, StoreError> {
+        self.json_opt(name)?.ok_or(StoreError::Corrupt { column: name })
+    }
+
+    pub(super) fn json_opt<T: DeserializeOwned>(&self, name: &'static str) -> Result<Option<T>, StoreError> {
+        let text = self.text_opt(name)?;
+        text.as_deref().map(serde_json::from_str).transpose().map_err(|_| StoreError::Corrupt { column: name })
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Value {
+        Value::Text(Some(text.to_owned()))
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Value {
+        Value::Text(Some(text))
+    }
+}
+
+impl From<&String> for Value {
+    fn from(text: &String) -> Value {
+        Value::Text(Some(text.clone()))
+    }
+}
+
+impl From<Option<&str>> for Value {
+    fn from(text: Option<&str>) -> Value {
+        Value::Text(text.map(str::to_owned))
+    }
+}
+
+impl From<&Option<String>> for Value {
+    fn from(text: &Option<String>) -> Value {
+        Value::Text(text.clone())
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Value {
+        Value::Int(Some(number))
+    }
+}
+
+impl From<Option<i64>> for Value {
+    fn from(number: Option<i64>) -> Value {
+        Value::Int(number)
+    }
+}
+
+impl From<u32> for Value {
+    fn from(number: u32) -> Value {
+        Value::Int(Some(number.into()))
+    }
+}
+
+/// Lengths and counters; what is above `i64::MAX`, which nothing reaches, is kept as that.
+impl From<u64> for Value {
+    fn from(number: u64) -> Value {
+        Value::Int(Some(i64::try_from(number).unwrap_or(i64::MAX)))
+    }
+}
+
+impl From<bool> for Value {
+    fn from(truth: bool) -> Value {
+        Value::Bool(truth)
+    }
+}
+
+impl From<Uuid> for Value {
+    fn from(id: Uuid) -> Value {
+        Value::Uuid(Some(id))
+    }
+}
+
+impl From<Option<Uuid>> for Value {
+    fn from(id: Option<Uuid>) -> Value {
+        Value::Uuid(id)
+    }
+}
+
+impl From<OrganizationId> for Value {
+    fn from(id: OrganizationId) -> Value {
+        id.0.into()
+    }
+}
+
+impl From<UserId> for Value {
+    fn from(id: UserId) -> Value {
+        id.0.into()
+    }
+}
+
+impl From<Timestamp> for Value {
+    fn from(at: Timestamp) -> Value {
+        at.as_millisecond().into()
+    }
+}
+
+impl From<Option<Timestamp>> for Value {
+    fn from(at: Option<Timestamp>) -> Value {
+        at.map(|at| at.as_millisecond()).into()
+    }
+}
