@@ -2,7 +2,7 @@
 
 use super::password::HashError;
 use super::{Passwords, Secret};
-use crate::store::{Membership, Organization, Role, Store, StoreError, User};
+use crate::store::{Membership, NewMember, Organization, Role, Store, StoreError, User};
 
 /// A user to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,23 +62,22 @@ pub async fn account_create(
         Some(password) => checked_password(password)?,
         None => Secret::password(),
     };
-    // Both names are looked at first, so that a refusal leaves nothing half made.
-    if store.user_by_email(&account.email).await?.is_some() {
-        return Err(StoreError::Taken("a user with this e-mail address").into());
-    }
-    if store.membership_organization(&account.sip_name).await?.is_some() {
-        return Err(StoreError::Taken("a member with this SIP name").into());
-    }
     let hash = passwords.hash(password.reveal()).await?;
     let (organization, _made) = organization_named(store, &account.organization).await?;
-    let user = store.user_create(&account.email, &account.name, &hash).await?;
-    let membership = store.membership_create(organization.id, user.id, account.role, &account.sip_name).await?;
+    let member = NewMember {
+        email: &account.email,
+        name: &account.name,
+        password_hash: &hash,
+        role: account.role,
+        sip_name: &account.sip_name,
+    };
+    let (user, membership) = store.user_create(organization.id, member).await?;
     Ok((user, membership, password))
 }
 
 /// Gives a user a new random password and ends the user's sessions.
 pub async fn password_reset(store: &Store, passwords: &Passwords, email: &str) -> Result<Secret, AccountError> {
-    let user = store.user_by_email(email).await?.ok_or(AccountError::NoSuchUser)?;
+    let (user, _membership) = store.user_by_email(email).await?.ok_or(AccountError::NoSuchUser)?;
     let password = Secret::password();
     let hash = passwords.hash(password.reveal()).await?;
     store.user_password_change(user.id, &hash).await?;

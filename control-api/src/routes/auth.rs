@@ -90,19 +90,14 @@ pub(super) async fn login(
             )
         });
     }
-    let user = state.store.user_by_email(&request.email).await?;
-    let hash = user.as_ref().map(|user| user.password_hash.clone());
+    let found = state.store.user_by_email(&request.email).await?;
+    let hash = found.as_ref().map(|(user, _)| user.password_hash.clone());
     let right = state.passwords.verify(&request.password, hash).await;
-    let Some(user) = user.filter(|_| right) else {
+    let Some((user, membership)) = found.filter(|_| right) else {
         metrics::counter!("tandem_logins_failed_total").increment(1);
         return Err(wrong());
     };
     state.throttle.succeeded(&request.email, address);
-    let membership = state
-        .store
-        .membership_first(user.id)
-        .await?
-        .ok_or_else(|| Problem::forbidden("this user belongs to no organization"))?;
     let token = Secret::random("");
     let expires_at = now() + SESSION;
     state.store.session_create(membership.organization, user.id, &token.hash(), expires_at).await?;

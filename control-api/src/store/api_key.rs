@@ -1,9 +1,8 @@
 //! API keys: shown once, kept as a hash.
 
-use sqlx::Row;
 use uuid::Uuid;
 
-use super::{OrganizationId, Store, StoreError, now, uuid_column};
+use super::{OrganizationId, Store, StoreError, lookup, now};
 
 /// A valid key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,54 +27,32 @@ impl Store {
         key_hash: &str,
     ) -> Result<ApiKey, StoreError> {
         let id = Uuid::now_v7();
-        sqlx::query("INSERT INTO api_keys (id, organization_id, name, key_hash, created_at) VALUES (?, ?, ?, ?, ?)")
-            .bind(id.to_string())
-            .bind(organization.to_string())
-            .bind(name)
-            .bind(key_hash)
-            .bind(now().as_millisecond())
-            .execute(&self.writer)
-            .await?;
+        let sql = "INSERT INTO api_keys (id, organization_id, name, key_hash, created_at) VALUES ($1, $2, $3, $4, $5)";
+        let values = [id.into(), organization.into(), name.into(), key_hash.into(), now().into()];
+        self.db.run(organization, sql, &values).await?;
         Ok(ApiKey { id, organization, name: name.to_owned() })
     }
 
     /// The key with this hash, unless revoked. Look-up before a tenant is known.
     pub async fn api_key_by_hash(&self, key_hash: &str) -> Result<Option<ApiKey>, StoreError> {
-        let row = sqlx::query(
-            "SELECT id, organization_id, name, last_used_at FROM api_keys WHERE key_hash = ? AND revoked_at IS NULL",
-        )
-        .bind(key_hash)
-        .fetch_optional(&self.readers)
-        .await?;
-        let Some(row) = row else { return Ok(None) };
-        let key = ApiKey {
-            id: uuid_column(&row, "id")?,
-            organization: OrganizationId(uuid_column(&row, "organization_id")?),
-            name: row.try_get("name")?,
+        let Some(organization) = lookup::api_key(&self.db, key_hash).await? else { return Ok(None) };
+        let sql = "SELECT id, name, last_used_at FROM api_keys \
+                   WHERE organization_id = $1 AND key_hash = $2 AND revoked_at IS NULL";
+        let Some(row) = self.db.row(organization, sql, &[organization.into(), key_hash.into()]).await? else {
+            return Ok(None);
         };
-        let last_used: Option<i64> = row.try_get("last_used_at")?;
-        let time = now().as_millisecond();
-        if last_used.is_none_or(|at| time - at >= LAST_USED_STEP_MS) {
-            sqlx::query("UPDATE api_keys SET last_used_at = ? WHERE organization_id = ? AND id = ?")
-                .bind(time)
-                .bind(key.organization.to_string())
-                .bind(key.id.to_string())
-                .execute(&self.writer)
-                .await?;
+        let key = ApiKey { id: row.uuid("id")?, organization, name: row.text("name")? };
+        let time = now();
+        if row.int_opt("last_used_at")?.is_none_or(|at| time.as_millisecond() - at >= LAST_USED_STEP_MS) {
+            let sql = "UPDATE api_keys SET last_used_at = $1 WHERE organization_id = $2 AND id = $3";
+            self.db.run(organization, sql, &[time.into(), organization.into(), key.id.into()]).await?;
         }
         Ok(Some(key))
     }
 
     /// Ends a key's validity. `false`: the tenant has no such key, or it was revoked before.
     pub async fn api_key_revoke(&self, organization: OrganizationId, id: Uuid) -> Result<bool, StoreError> {
-        let done = sqlx::query(
-            "UPDATE api_keys SET revoked_at = ? WHERE organization_id = ? AND id = ? AND revoked_at IS NULL",
-        )
-        .bind(now().as_millisecond())
-        .bind(organization.to_string())
-        .bind(id.to_string())
-        .execute(&self.writer)
-        .await?;
-        Ok(done.rows_affected() == 1)
+        let sql = "UPDATE api_keys SET revoked_at = $1 WHERE organization_id = $2 AND id = $3 AND revoked_at IS NULL";
+        Ok(self.db.run(organization, sql, &[now().into(), organization.into(), id.into()]).await? == 1)
     }
 }

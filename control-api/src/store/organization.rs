@@ -1,11 +1,10 @@
 //! Tenants.
 
 use jiff::Timestamp;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
-use super::{OrganizationId, Store, StoreError, now, taken, time_column, uuid_column};
+use super::db::Row;
+use super::{OrganizationId, Store, StoreError, lookup, now, taken};
 
 /// A tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,11 +17,11 @@ pub struct Organization {
     pub created_at: Timestamp,
 }
 
-fn organization(row: &SqliteRow) -> Result<Organization, StoreError> {
+fn organization(row: &Row) -> Result<Organization, StoreError> {
     Ok(Organization {
-        id: OrganizationId(uuid_column(row, "id")?),
-        name: row.try_get("name")?,
-        created_at: time_column(row, "created_at")?,
+        id: OrganizationId(row.uuid("id")?),
+        name: row.text("name")?,
+        created_at: row.time("created_at")?,
     })
 }
 
@@ -33,39 +32,36 @@ impl Store {
             return Err(StoreError::None);
         }
         let created = Organization { id: OrganizationId(Uuid::now_v7()), name: name.to_owned(), created_at: now() };
-        sqlx::query("INSERT INTO organizations (id, name, created_at) VALUES (?, ?, ?)")
-            .bind(created.id.to_string())
-            .bind(name)
-            .bind(created.created_at.as_millisecond())
-            .execute(&self.writer)
-            .await
-            .map_err(taken("an organization of this name"))?;
+        let sql = "INSERT INTO organizations (id, name, created_at) VALUES ($1, $2, $3)";
+        let values = [created.id.into(), name.into(), created.created_at.into()];
+        self.db.run(created.id, sql, &values).await.map_err(taken("an organization of this name"))?;
         Ok(created)
     }
 
     /// The tenant of this name.
     pub async fn organization_by_name(&self, name: &str) -> Result<Option<Organization>, StoreError> {
-        let row = sqlx::query("SELECT id, name, created_at FROM organizations WHERE name = ?")
-            .bind(name)
-            .fetch_optional(&self.readers)
-            .await?;
-        row.as_ref().map(organization).transpose()
+        match lookup::organization_named(&self.db, name).await? {
+            Some(id) => self.organization_by_id(id).await,
+            None => Ok(None),
+        }
     }
 
     /// A tenant by identity.
     pub async fn organization_by_id(&self, id: OrganizationId) -> Result<Option<Organization>, StoreError> {
-        let row = sqlx::query("SELECT id, name, created_at FROM organizations WHERE id = ?")
-            .bind(id.to_string())
-            .fetch_optional(&self.readers)
-            .await?;
-        row.as_ref().map(organization).transpose()
+        let sql = "SELECT id, name, created_at FROM organizations WHERE id = $1";
+        self.db.row(id, sql, &[id.into()]).await?.as_ref().map(organization).transpose()
+    }
+
+    /// Every tenant, the oldest first: for jobs, which go tenant by tenant.
+    pub async fn organization_list(&self) -> Result<Vec<OrganizationId>, StoreError> {
+        lookup::organizations(&self.db).await
     }
 
     /// The default tenant: the oldest. It owns incoming calls that no agent's name gives to another.
     pub async fn organization_default(&self) -> Result<Option<Organization>, StoreError> {
-        let row = sqlx::query("SELECT id, name, created_at FROM organizations ORDER BY created_at, id LIMIT 1")
-            .fetch_optional(&self.readers)
-            .await?;
-        row.as_ref().map(organization).transpose()
+        match self.organization_list().await?.first() {
+            Some(id) => self.organization_by_id(*id).await,
+            None => Ok(None),
+        }
     }
 }
