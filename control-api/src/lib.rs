@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod audit;
 pub mod auth;
 pub mod call_limits;
 pub mod config;
@@ -29,8 +30,11 @@ pub mod voice_config;
 
 mod body;
 mod client;
+mod csv;
 mod headers;
 mod number;
+mod page;
+mod request_id;
 mod routes;
 mod state;
 mod tls;
@@ -53,5 +57,6 @@ pub fn app(state: AppState) -> Router {
         }))
         .layer(from_fn(headers::secure))
         .layer(from_fn(headers::count))
+        .layer(from_fn(request_id::attach))
         .with_state(state)
 }
