@@ -16,6 +16,7 @@ use crate::engine::{
     Command, CommandError, Engine, Event, EventKind, HangupCause, ProviderState, RecordingState, call_id, call_uuid,
     mask, word,
 };
+use crate::number::is_e164;
 use crate::store::{Change, NewCall, OrganizationId, Store, StoreError, now};
 use crate::voice_config::VoiceConfig;
 
@@ -152,7 +153,7 @@ async fn translate(
     }
 }
 
-/// A new inbound call, of the agent's organization or else the default one.
+/// A new inbound call: of the agent's organization, or else the called number's, or else the default one.
 async fn incoming(
     store: &Store,
     id: Uuid,
@@ -164,15 +165,26 @@ async fn incoming(
         Some(agent) => store.membership_organization(agent).await?,
         None => None,
     };
-    let organization: OrganizationId = match by_agent {
+    let by_number = match (by_agent, e164(&to)) {
+        (None, Some(number)) => store.caller_id_number_organization(&number).await?,
+        _ => None,
+    };
+    let organization: OrganizationId = match by_agent.or(by_number) {
         Some(organization) => organization,
         None => match store.organization_default().await? {
             Some(organization) => organization.id,
             None => return Ok(None),
         },
     };
-    let config = store.voice_config_show(organization).await?;
+    let capabilities = store.capabilities_show(organization).await?;
+    let config = capabilities.applied(store.voice_config_show(organization).await?);
     Ok(Some(NewCall { id, organization, direction: "inbound", mode: None, from: Some(from), to, agent, config }))
+}
+
+/// A called number in E.164 form; trunks may leave the plus out.
+fn e164(to: &str) -> Option<String> {
+    let number = if to.starts_with('+') { to.to_owned() } else { format!("+{to}") };
+    is_e164(&number).then_some(number)
 }
 
 /// The change that an event of a known call makes.

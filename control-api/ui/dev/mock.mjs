@@ -51,7 +51,7 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
   const now = Date.now();
   const call = (id, change) => ({
     id, status: "bridged", direction: "inbound", mode: null, from: "+1 555 555 0142", to: "+34 910 000 001", agent: "ana", config: CONFIG,
-    created_at: new Date(now - 95_000).toISOString(), answered_at: new Date(now - 83_000).toISOString(), ended_at: null, cause: null, ...change,
+    created_at: new Date(now - 95_000).toISOString(), answered_at: new Date(now - 83_000).toISOString(), ended_at: null, ended_reason: null, outcome: null, ...change,
   });
   const calls = new Map([
     [CALL_A, call(CALL_A, {})],
@@ -177,7 +177,7 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
         return json(response, 202, {});
       }
       if (one[2] === "/hangup") {
-        Object.assign(found, { status: "ended", cause: "requested", ended_at: new Date().toISOString() });
+        Object.assign(found, { status: "ended", ended_reason: "requested", ended_at: new Date().toISOString() });
         emit("call.status", { type: "call.status", call_id: found.id, status: "ended", cause: "requested", call: found });
         return json(response, 202, {});
       }

@@ -29,7 +29,7 @@ export interface Call {
   created_at: string;
   answered_at: string | null;
   ended_at: string | null;
-  cause: string | null;
+  ended_reason: string | null;
 }
 
 export type Calls = ReadonlyMap<string, Call>;
@@ -54,8 +54,8 @@ export function applyCallEvent(calls: Calls, event: CallEvent): Calls {
   const before = typeof event.call_id === "string" ? calls.get(event.call_id) : undefined;
   if (!before || !isStatus(event.status) || rank(event.status) < rank(before.status)) return calls;
   const next = new Map(calls);
-  const cause = typeof event.cause === "string" ? event.cause : before.cause;
-  next.set(before.id, { ...before, status: event.status, cause });
+  const ended_reason = typeof event.cause === "string" ? event.cause : before.ended_reason;
+  next.set(before.id, { ...before, status: event.status, ended_reason });
   return next;
 }
 
@@ -66,9 +66,9 @@ export interface CallEvent {
   call?: Call;
 }
 
-function progress(call: Call): Pick<Call, "status" | "cause" | "answered_at" | "ended_at"> {
-  const { status, cause, answered_at, ended_at } = call;
-  return { status, cause, answered_at, ended_at };
+function progress(call: Call): Pick<Call, "status" | "ended_reason" | "answered_at" | "ended_at"> {
+  const { status, ended_reason, answered_at, ended_at } = call;
+  return { status, ended_reason, answered_at, ended_at };
 }
 
 function rank(status: CallStatus): number {

@@ -149,7 +149,7 @@ class CallCard {
     this.element.classList.toggle("linked", linked);
     this.element.setAttribute("aria-label", `Call from ${call.from ?? "unknown"} to ${call.to}`);
     this.status.dataset["state"] = call.status;
-    setText(this.status, isRunning(call) ? call.status : causeText(call.cause));
+    setText(this.status, isRunning(call) ? call.status : causeText(call.ended_reason));
     const { translate_from, translate_to, record } = call.config;
     const languages = `${languageName(translate_from)} and ${languageName(translate_to)}`;
     const parts = [call.agent ? `Agent ${call.agent}` : "", call.direction, languages, record ? "recorded" : ""];
