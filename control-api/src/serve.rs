@@ -28,7 +28,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::admin;
 use crate::config::Config;
 use crate::engine::{self, Command, Engine, Event, Listener, StartError};
-use crate::events::{Bus, ingest};
+use crate::events::{Bus, Writer, ingest};
 use crate::state::AppState;
 use crate::store::{Store, StoreError};
 use crate::tls::{self, TlsError, TlsListeners};
@@ -111,6 +111,7 @@ pub struct Running {
 struct Prepared {
     store: Store,
     bus: Bus,
+    writer: Writer,
     http: TcpListener,
     metrics: Option<TcpListener>,
     tls: TlsListeners,
@@ -144,22 +145,26 @@ async fn prepare(config: &Config, data: &Path) -> Result<Prepared, ServeError> {
     private_folder(&config.record_dir(data))?;
     let lock = lock(data)?;
     let store = Store::open(&config.store.place(data)).await?;
+    let bus = Bus::start(store.clone()).await?;
+    let spool = data.join("events.spool");
+    let writer = Writer::open(bus.clone(), &spool).map_err(|source| ServeError::Folder { path: spool, source })?;
+    writer.recover().await?;
     let closed = store.calls_close_left_open().await?;
     if closed > 0 {
         tracing::warn!(closed, "calls were left open by a run that ended without a word; they are closed");
     }
-    let bus = Bus::start(store.clone()).await?;
+    bus.catch_up().await?;
     let stopping = CancellationToken::new().drop_guard();
     let tls = tls::start(config, data, stopping.token())?;
     let http = listen("http.listen", config.http.listen)?;
     let metrics = config.metrics.listen.map(|address| listen("metrics.listen", address)).transpose()?;
     let admin = admin::Listener::bind(data)?;
-    Ok(Prepared { store, bus, http, metrics, tls, admin, stopping, lock })
+    Ok(Prepared { store, bus, writer, http, metrics, tls, admin, stopping, lock })
 }
 
 async fn launch(prepared: Prepared, config: Config, started: engine::Started) -> Result<Running, ServeError> {
     let engine::Started { engine, events, sip } = started;
-    let Prepared { store, bus, http, metrics, tls, mut admin, stopping, lock } = prepared;
+    let Prepared { store, bus, writer, http, metrics, tls, mut admin, stopping, lock } = prepared;
     let exporter = exporter();
     let stopping = stopping.disarm();
     let address_of = |key, listener: &TcpListener, asked| {
@@ -170,11 +175,12 @@ async fn launch(prepared: Prepared, config: Config, started: engine::Started) ->
         metrics.as_ref().map(|listener| address_of("metrics.listen", listener, http_address)).transpose()?;
     let mut state = AppState::new(config, store.clone(), engine.clone(), bus.clone());
     state.stopping = stopping.clone();
-    let ingest = tokio::spawn(ingest(store.clone(), engine, bus, Arc::clone(&state.limits), events));
+    let ingest = tokio::spawn(ingest(store.clone(), engine, bus, Arc::clone(&state.limits), writer.clone(), events));
     admin.serve(store.clone(), state.passwords.clone(), state.engine.clone(), stopping.clone());
     let (handle, metrics_handle) = (Handle::new(), Handle::new());
     let mut tasks = vec![
         tokio::spawn(http_serve(http, tls.http, crate::app(state.clone()), handle.clone())),
+        tokio::spawn(writer.replay(stopping.clone())),
         tokio::spawn(sweep(store, stopping.clone())),
         tokio::spawn(upkeep(exporter.clone(), stopping)),
     ];

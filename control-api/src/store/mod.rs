@@ -33,11 +33,12 @@ mod user;
 mod voice_config;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use api_key::ApiKey;
 pub use call::{Call, CallFilter, Leg};
-pub use change::{Change, LegReport, NewCall, Written};
+pub use change::{Change, LegReport, Mark, NewCall, Written};
 pub use media::{FlowState, LegFlow, Quality, Score};
 pub use membership::{Membership, Role};
 pub use organization::Organization;
@@ -62,7 +63,7 @@ impl Store {
 }
 
 /// A tenant. Every query on a tenant's table takes one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct OrganizationId(pub Uuid);
 
 /// A person.
@@ -96,6 +97,9 @@ pub enum StoreError {
     /// A name or address that must be unique is taken.
     #[error("{0} exists already")]
     Taken(&'static str),
+    /// The file where events wait cannot be used.
+    #[error("spool: {0}")]
+    Spool(std::io::Error),
     /// Anything else that the database says.
     #[error("store: {0}")]
     Database(#[from] sqlx::Error),
@@ -119,6 +123,7 @@ impl StoreError {
                     None => code.parse::<u32>().is_ok_and(|code| SQLITE_TRANSIENT.contains(&(code & 0xff))),
                 }
             }
+            StoreError::Spool(_) => true,
             StoreError::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed) => true,
             _ => false,
         }
