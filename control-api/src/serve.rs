@@ -29,6 +29,7 @@ use crate::admin;
 use crate::config::Config;
 use crate::engine::{self, Command, Engine, Event, Listener, StartError};
 use crate::events::{Bus, Writer, ingest};
+use crate::jobs;
 use crate::state::AppState;
 use crate::store::{Store, StoreError};
 use crate::tls::{self, TlsError, TlsListeners};
@@ -41,8 +42,6 @@ const INGEST_STOP: Duration = Duration::from_secs(5);
 const HTTP_STOP: Duration = Duration::from_secs(3);
 /// A request's headers arrive within this, counted also while a kept connection is idle; then it is closed.
 const HEADERS_MAX: Duration = Duration::from_secs(30);
-/// Expired sessions are removed this often.
-const SESSION_SWEEP: Duration = Duration::from_secs(3600);
 /// The metrics' histograms are drained this often.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 /// Buckets of durations, in seconds.
@@ -181,7 +180,7 @@ async fn launch(prepared: Prepared, config: Config, started: engine::Started) ->
     let mut tasks = vec![
         tokio::spawn(http_serve(http, tls.http, crate::app(state.clone()), handle.clone())),
         tokio::spawn(writer.replay(stopping.clone())),
-        tokio::spawn(sweep(store, stopping.clone())),
+        tokio::spawn(jobs::run(store, stopping.clone())),
         tokio::spawn(upkeep(exporter.clone(), stopping)),
     ];
     if let Some(listener) = metrics {
@@ -299,26 +298,6 @@ async fn http_serve(listener: TcpListener, tls: Option<RustlsConfig>, app: Route
     if let Err(error) = ended {
         tracing::error!(%error, "the HTTP server ended");
     }
-}
-
-async fn sweep(store: Store, stopping: CancellationToken) {
-    let mut tick = tokio::time::interval(SESSION_SWEEP);
-    loop {
-        tokio::select! {
-            _ = tick.tick() => {}
-            () = stopping.cancelled() => return,
-        }
-        if let Err(error) = sessions_expire(&store).await {
-            tracing::warn!(%error, "expired sessions could not be removed");
-        }
-    }
-}
-
-async fn sessions_expire(store: &Store) -> Result<(), StoreError> {
-    for organization in store.organization_list().await? {
-        store.session_expire(organization).await?;
-    }
-    Ok(())
 }
 
 async fn upkeep(exporter: PrometheusHandle, stopping: CancellationToken) {

@@ -25,3 +25,6 @@ CREATE TABLE jobs (
 );
 CREATE INDEX jobs_due ON jobs (organization_id, state, due_at);
 CALL tenant_table('jobs');
+
+-- Forgetting words that were only partial.
+CREATE INDEX call_events_by_kind ON call_events (organization_id, kind, at);

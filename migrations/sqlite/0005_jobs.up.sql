@@ -24,3 +24,6 @@ CREATE TABLE jobs (
     UNIQUE (organization_id, kind, slot)
 ) STRICT;
 CREATE INDEX jobs_due ON jobs (organization_id, state, due_at);
+
+-- Forgetting words that were only partial.
+CREATE INDEX call_events_by_kind ON call_events (organization_id, kind, at);

@@ -13,14 +13,17 @@
 //! Not here: who may do what (`auth`), what a request looks like (`routes`).
 
 mod api_key;
+mod backup;
 mod call;
 mod change;
 mod db;
+mod job;
 mod lookup;
 mod media;
 mod membership;
 mod organization;
 mod postgres;
+mod prune;
 mod recording;
 mod schema;
 mod session;
@@ -37,8 +40,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use api_key::ApiKey;
+pub use backup::{backup, restore};
 pub use call::{Call, CallFilter, Leg};
 pub use change::{Change, LegReport, Mark, NewCall, Written};
+pub use job::{ATTEMPTS_MAX, Job};
 pub use media::{FlowState, LegFlow, Quality, Score};
 pub use membership::{Membership, Role};
 pub use organization::Organization;
@@ -97,6 +102,9 @@ pub enum StoreError {
     /// A name or address that must be unique is taken.
     #[error("{0} exists already")]
     Taken(&'static str),
+    /// A backup cannot be made or brought back. The text says what to do.
+    #[error("backup: {0}")]
+    Backup(String),
     /// The file where events wait cannot be used.
     #[error("spool: {0}")]
     Spool(std::io::Error),
