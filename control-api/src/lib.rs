@@ -22,6 +22,7 @@ pub mod config;
 pub mod demo;
 pub mod engine;
 pub mod events;
+pub mod jobs;
 pub mod problem;
 pub mod rbac;
 pub mod serve;

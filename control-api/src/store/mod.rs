@@ -14,12 +14,14 @@
 
 mod api_key;
 mod audit_log;
+mod backup;
 mod call;
 mod caller_id;
 mod capability;
 mod change;
 mod db;
 mod idempotency;
+mod job;
 mod lookup;
 mod media;
 mod membership;
@@ -28,6 +30,7 @@ mod organization;
 mod outcome;
 mod place;
 mod postgres;
+mod prune;
 mod recording;
 mod schema;
 mod search;
@@ -45,14 +48,17 @@ mod voice_config;
 mod voice_target;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use api_key::ApiKey;
 pub use audit_log::{ActorKind, AuditFilter, AuditProof, AuditRow, By, Deed};
+pub use backup::{backup, restore};
 pub use call::{Call, Leg};
 pub use caller_id::{CallerIdNumber, CallerIdRule, CallerIdRuleDraft};
-pub use change::{Change, LegReport, NewCall, Written};
+pub use change::{Change, LegReport, Mark, NewCall, Written};
 pub use idempotency::{Claimed, IdempotencyKey, KEPT, KeptAnswer, LEASE};
+pub use job::{ATTEMPTS_MAX, Job};
 pub use media::{FlowState, LegFlow, Quality, Score};
 pub use membership::{Membership, Role};
 pub use note::Note;
@@ -85,7 +91,7 @@ impl Store {
 }
 
 /// A tenant. Every query on a tenant's table takes one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct OrganizationId(pub Uuid);
 
 /// A person.
@@ -119,6 +125,12 @@ pub enum StoreError {
     /// A name or address that must be unique is taken.
     #[error("{0} exists already")]
     Taken(&'static str),
+    /// A backup cannot be made or brought back. The text says what to do.
+    #[error("backup: {0}")]
+    Backup(String),
+    /// The file where events wait cannot be used.
+    #[error("spool: {0}")]
+    Spool(std::io::Error),
     /// Anything else that the database says.
     #[error("store: {0}")]
     Database(#[from] sqlx::Error),
@@ -142,6 +154,7 @@ impl StoreError {
                     None => code.parse::<u32>().is_ok_and(|code| SQLITE_TRANSIENT.contains(&(code & 0xff))),
                 }
             }
+            StoreError::Spool(_) => true,
             StoreError::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed) => true,
             _ => false,
         }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::db::{Row, Tx};
-use super::{OrganizationId, Store, StoreError, lookup, now};
+use super::{OrganizationId, Store, StoreError, now};
 
 /// One day, or several together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
@@ -78,32 +78,29 @@ async fn counted(tx: &mut Tx, organization: OrganizationId, day: Date) -> Result
 }
 
 impl Store {
-    /// Keeps what every tenant used on a day that is over. Doing it again counts again, and keeps the same.
-    pub async fn usage_roll_up(&self, day: Date) -> Result<(), StoreError> {
-        for organization in lookup::organizations(&self.db).await? {
-            let mut tx = self.db.write(organization).await?;
-            let used = counted(&mut tx, organization, day).await?;
-            if used != Usage::default() {
-                let sql = "INSERT INTO usage_days (organization_id, day, calls_inbound, calls_outbound, call_seconds, \
-                           recorded_seconds, segments_translated) VALUES ($1, $2, $3, $4, $5, $6, $7) \
-                           ON CONFLICT (organization_id, day) DO UPDATE SET calls_inbound = excluded.calls_inbound, \
-                           calls_outbound = excluded.calls_outbound, call_seconds = excluded.call_seconds, \
-                           recorded_seconds = excluded.recorded_seconds, \
-                           segments_translated = excluded.segments_translated";
-                let values = [
-                    organization.into(),
-                    day.to_string().into(),
-                    used.calls_inbound.into(),
-                    used.calls_outbound.into(),
-                    used.call_seconds.into(),
-                    used.recorded_seconds.into(),
-                    used.segments_translated.into(),
-                ];
-                tx.run(sql, &values).await?;
-            }
-            tx.commit().await?;
+    /// Keeps what a tenant used on a day that is over. Doing it again counts again, and keeps the same.
+    pub async fn usage_roll_up(&self, organization: OrganizationId, day: Date) -> Result<(), StoreError> {
+        let mut tx = self.db.write(organization).await?;
+        let used = counted(&mut tx, organization, day).await?;
+        if used != Usage::default() {
+            let sql = "INSERT INTO usage_days (organization_id, day, calls_inbound, calls_outbound, call_seconds, \
+                       recorded_seconds, segments_translated) VALUES ($1, $2, $3, $4, $5, $6, $7) \
+                       ON CONFLICT (organization_id, day) DO UPDATE SET calls_inbound = excluded.calls_inbound, \
+                       calls_outbound = excluded.calls_outbound, call_seconds = excluded.call_seconds, \
+                       recorded_seconds = excluded.recorded_seconds, \
+                       segments_translated = excluded.segments_translated";
+            let values = [
+                organization.into(),
+                day.to_string().into(),
+                used.calls_inbound.into(),
+                used.calls_outbound.into(),
+                used.call_seconds.into(),
+                used.recorded_seconds.into(),
+                used.segments_translated.into(),
+            ];
+            tx.run(sql, &values).await?;
         }
-        Ok(())
+        tx.commit().await
     }
 
     /// What a tenant used on each of these days on which it used anything, the first one first.
