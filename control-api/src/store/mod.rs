@@ -40,6 +40,8 @@ mod sqlite;
 mod stream;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_calls;
 mod transcript;
 mod translation;
 mod usage;

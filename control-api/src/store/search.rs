@@ -119,11 +119,22 @@ fn number_columns(db: &Db) -> [&'static str; 2] {
 impl Store {
     /// A tenant's calls that pass the filter, newest first.
     pub async fn call_list(&self, organization: OrganizationId, filter: &CallFilter) -> Result<Vec<Call>, StoreError> {
-        let statement = match &filter.words {
+        let Some(statement) = self.call_statement(organization, filter).await? else { return Ok(Vec::new()) };
+        let rows = self.db.rows(organization, AssertSqlSafe(statement.sql), &statement.values).await?;
+        rows.iter().map(call).collect()
+    }
+
+    /// The statement that finds them; nothing: a search without a word finds nothing.
+    async fn call_statement(
+        &self,
+        organization: OrganizationId,
+        filter: &CallFilter,
+    ) -> Result<Option<Statement>, StoreError> {
+        Ok(Some(match &filter.words {
             Some(text) => {
                 let words = words_of(text);
                 if words.is_empty() {
-                    return Ok(Vec::new());
+                    return Ok(None);
                 }
                 match &self.db {
                     Db::Sqlite { .. } => self.by_words_sqlite(organization, filter, &words).await?,
@@ -137,9 +148,7 @@ impl Store {
                 };
                 if few { self.by_number(organization, filter) } else { self.by_time(organization, filter) }
             }
-        };
-        let rows = self.db.rows(organization, AssertSqlSafe(statement.sql), &statement.values).await?;
-        rows.iter().map(call).collect()
+        }))
     }
 
     /// How many of a tenant's addresses begin like this, counted up to a little over [`FEW`].
@@ -333,6 +342,17 @@ fn by_words_postgres(organization: OrganizationId, filter: &CallFilter, words: &
         Call::columns("c")
     ));
     statement
+}
+
+#[cfg(test)]
+impl Store {
+    /// How SQLite goes about a list, step by step.
+    pub(super) async fn call_plan(&self, organization: OrganizationId, filter: &CallFilter) -> Vec<String> {
+        let statement = self.call_statement(organization, filter).await.unwrap().unwrap();
+        let sql = format!("EXPLAIN QUERY PLAN {}", statement.sql);
+        let rows = self.db.rows(organization, AssertSqlSafe(sql), &statement.values).await.unwrap();
+        rows.iter().map(|row| row.text("detail").unwrap()).collect()
+    }
 }
 
 #[cfg(test)]
