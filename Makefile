@@ -81,6 +81,8 @@ bench: setup-bench ui $(TANDEM_PESQ)/requirements.txt ## Measure Tandem beside r
 	@"$(CARGO_TARGET_DIR)/release/benches" --out benches $(ARGS)
 	@echo "bench: signalling"
 	@"$(CARGO_TARGET_DIR)/release/benches" signalling --out benches
+	@echo "bench: control plane"
+	@"$(CARGO_TARGET_DIR)/release/benches" control --out benches
 	@echo "bench: how calls sound"
 	@"$(CARGO_TARGET_DIR)/release/sound-table" | tee -a benches/RESULTS.md
 
