@@ -93,9 +93,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         return server::captions(data, url, *rate);
     }
     let _alone = crate::alone()?;
-    cpu::pin(arguments.client_cpu);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let rows = runtime.block_on(measure(arguments))?;
+    // Clients, and what they start, have a CPU of their own; the page is made by a thread that sees them all.
+    let rows = std::thread::scope(|scope| {
+        let clients = scope.spawn(|| {
+            cpu::pin(arguments.client_cpu);
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(measure(arguments))
+        });
+        clients.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the clients' thread ended by a fault")))
+    })?;
     page::write(arguments, &rows)
 }
 

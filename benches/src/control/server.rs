@@ -112,7 +112,7 @@ impl Server {
         std::fs::write(&scenario, include_str!("../signalling/caller.xml"))?;
         let server = self.sip.context("no SIP here")?.to_string();
         let mut command = Command::new("sipp");
-        command.arg(&server).arg("-sf").arg(&scenario).args(["-i", "127.0.0.1", "-s", "echo", "-nostdin"]);
+        command.arg(&server).arg("-sf").arg(&scenario).args(["-i", "127.0.0.1", "-nostdin"]);
         command.args(["-r", &rate.to_string(), "-m", &total.to_string(), "-d", "500", "-l", "100000"]);
         command.current_dir(self.folder.path()).stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null());
         Ok(Caller(command.spawn().context("sipp cannot be started; run `scripts/setup.sh bench`")?))
@@ -297,6 +297,6 @@ name = "local"
 hosts = ["127.0.0.1"]
 options_s = 0
 [[routes]]
-match = "echo"
+match = "*"
 to = "app:echo"
 "#;
