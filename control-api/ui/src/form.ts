@@ -72,8 +72,8 @@ export interface FormOptions {
   id: string;
   submit: string;
   fields: readonly Field[];
-  /** Between the fields and the button. */
-  extra?: readonly Node[];
+  /** How the fields' elements are arranged; otherwise they follow each other. */
+  layout?: readonly Node[];
   /** Sends it. What it returns is said when the server has agreed; nothing: the form's owner goes on. */
   save(): Promise<string | void>;
   /** Look of the button. */
@@ -99,7 +99,7 @@ export class Form {
     this.problem = h("p", { id: `${id}-problem`, class: "problem form-problem", role: "alert" });
     const cancel = options.cancel ? h("button", { class: "quiet", type: "button", onclick: options.cancel }, "Cancel") : null;
     const actions = options.locked === undefined ? h("div", { class: "actions" }, this.button, cancel, this.status) : h("p", { class: "note" }, options.locked);
-    this.element = h("form", { id, class: "form" }, ...options.fields.map(({ element }) => element), ...(options.extra ?? []), this.problem, actions);
+    this.element = h("form", { id, class: "form" }, ...(options.layout ?? options.fields.map(({ element }) => element)), this.problem, actions);
     this.element.addEventListener("submit", (event) => {
       event.preventDefault();
       void this.send();

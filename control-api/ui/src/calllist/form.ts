@@ -1,4 +1,4 @@
-/** Search and filters of the call list. Choices count at once, typed words when they are sent. */
+/** Search and filters of the call list. Filters count as soon as they are set, the search when it is sent. */
 import { h, icon, ICON, setText } from "../dom.js";
 import { field, select, type Field } from "../form.js";
 import { ApiError } from "../http.js";
@@ -13,7 +13,7 @@ export class FilterForm {
   private readonly days: HTMLElement;
   private readonly fold: HTMLDetailsElement;
   private readonly summary = h("span", {});
-  private readonly reset_: HTMLButtonElement;
+  private readonly clear: HTMLButtonElement;
   private readonly known = { agent: h("datalist", { id: "known-agents" }), outcome: h("datalist", { id: "known-outcomes" }) };
 
   /** `everybody`: calls of other agents can be seen, so that asking for one makes sense. */
@@ -37,21 +37,20 @@ export class FilterForm {
     this.fields.agent.element.hidden = !everybody;
     const { when, from, to, number, agent, outcome, status, direction } = this.fields;
     this.days = h("div", { class: "pair-row" }, from.element, to.element);
-    this.reset_ = h("button", { id: "calls-reset", class: "quiet", type: "button", onclick: () => this.reset() }, "Clear all");
+    this.clear = h("button", { id: "calls-reset", class: "quiet", type: "button", onclick: () => this.reset() }, "Clear");
     this.fold = h("details", { id: "calls-filters", class: "fold filters" }, h("summary", {}, this.summary),
       h("div", { class: "filter-grid" }, when.element, this.days, number.element, agent.element, outcome.element, status.element, direction.element),
-      h("div", { class: "actions" }, h("button", { class: "plain", type: "submit" }, "Apply"), this.reset_), this.known.agent, this.known.outcome);
+      this.known.agent, this.known.outcome);
     this.element = h("form", { id: "calls-form", class: "card call-filters", role: "search" },
-      h("div", { class: "field" }, this.q, h("button", { id: "calls-search", class: "primary", type: "submit" }, icon(ICON.search), h("span", {}, "Search"))), this.qProblem, this.fold);
+      h("div", { class: "field" }, this.q, h("button", { id: "calls-search", class: "primary", type: "submit" }, icon(ICON.search), h("span", {}, "Search")), this.clear), this.qProblem, this.fold);
     this.element.addEventListener("submit", (event) => {
       event.preventDefault();
       this.send();
     });
     this.element.addEventListener("change", ({ target }) => {
       if (target === when.input) this.drawDays();
-      // Two days are needed for between; the second one sends it.
-      if (target instanceof HTMLSelectElement && !(target === when.input && target.value === "between")) this.send();
-      if (target instanceof HTMLInputElement && target.type === "date" && target.value !== "") this.send();
+      // The days are still to be chosen; and the search is sent by its button.
+      if (target !== this.q && !(target === when.input && when.input.value === "between")) this.send();
     });
     this.set(filters);
     this.fold.open = window.matchMedia("(min-width: 861px)").matches || filterCount(filters) > 0;
@@ -113,6 +112,6 @@ export class FilterForm {
     const filters = this.read();
     const count = filterCount(filters);
     setText(this.summary, count === 0 ? "Filters" : count === 1 ? "1 filter" : `${count} filters`);
-    this.reset_.disabled = count === 0 && filters.q === "";
+    this.clear.hidden = count === 0 && filters.q === "";
   }
 }

@@ -187,7 +187,7 @@ class CallListPage {
       asked.set("format", format);
       return h("a", { class: "button quiet", id: `export-${format}`, href: `/api/calls/export?${asked}`, download: `calls.${format}` }, icon(ICON.download), format.toUpperCase());
     };
-    this.exports.replaceChildren(h("span", { class: "muted" }, "Export"), link("csv"), link("json"));
+    this.exports.replaceChildren(h("span", { class: "muted export-label" }, "Export"), link("csv"), link("json"));
   }
 }
 

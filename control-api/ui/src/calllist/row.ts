@@ -9,6 +9,12 @@ export function statusText(call: Call): string {
   return STATUS[call.status] ?? call.status;
 }
 
+/** `A to B`, broken between the two rather than inside a number. */
+export function parties(call: Call): (Node | string)[] {
+  const whole = (text: string): HTMLElement => h("span", { class: "whole" }, text);
+  return [whole(call.from ?? "Unknown"), " ", whole(`to ${call.to}`)];
+}
+
 /** From the answer to the end, or until now; zero when nobody answered. */
 export function talkTime(call: Call, now: number): number {
   if (call.answered_at === null) return 0;
@@ -39,8 +45,7 @@ export class CallRow {
       this.direction.dataset["way"] = call.direction;
       this.direction.title = inbound ? "Inbound" : "Outbound";
       this.direction.replaceChildren(icon(inbound ? ICON.into : ICON.out), h("span", { class: "sr" }, this.direction.title));
-      const whole = (text: string): HTMLElement => h("span", { class: "whole" }, text);
-      this.link.replaceChildren(whole(call.from ?? "Unknown"), " to ", whole(call.to));
+      this.link.replaceChildren(...parties(call));
     }
     // What was searched for is marked on the call's page; the fragment goes to no server.
     this.link.href = `/calls/${call.id}${words === "" ? "" : `#q=${encodeURIComponent(words)}`}`;

@@ -10,7 +10,7 @@ import { Feed } from "../feed.js";
 import { LadderView } from "../ladderview.js";
 import { roleName, type Legs } from "../legs.js";
 import { LegView } from "../legview.js";
-import { statusText, talkTime } from "../calllist/row.js";
+import { parties, statusText, talkTime } from "../calllist/row.js";
 import { may, mayHear } from "../session.js";
 import { shell, type Shell } from "../shell.js";
 import type { StreamState } from "../stream.js";
@@ -82,16 +82,18 @@ class CallPage {
     this.outcome = new OutcomePanel(call.id, session);
     this.notes = new NotesPanel(call.id, session);
     this.end.addEventListener("click", () => void this.hangup());
-    const whole = (text: string): HTMLElement => h("span", { class: "whole" }, text);
-    this.title.append(whole(call.from ?? "Unknown"), " to ", whole(call.to));
+    this.title.append(...parties(call));
     document.title = `${call.from ?? "Unknown"} to ${call.to} · Tandem`;
     const panel = (title: string, ...content: Node[]): HTMLElement => h("section", { class: "card panel", "aria-label": title }, h("h2", {}, title), ...content);
+    const quality = panel("Legs and quality", this.legs.element, this.legFacts);
+    // Where there is one column only, what is read most stands before them.
+    for (const last of [quality, this.ladder.element]) last.classList.add("last");
     frame.main.replaceChildren(h("div", { class: "page call-page", "data-call": call.id },
       h("a", { class: "back", href: "/calls", onclick: back }, icon(ICON.back), "Calls"),
       h("div", { class: "head" }, this.title, this.status, this.time, this.end), this.problem,
       h("section", { class: "card", "aria-label": "Summary" }, this.facts),
       h("div", { class: "call-columns" },
-        h("div", { class: "stack wide-gap" }, panel("Recording", this.sound), this.transcript.element, panel("Legs and quality", this.legs.element, this.legFacts), this.ladder.element),
+        h("div", { class: "stack wide-gap" }, panel("Recording", this.sound), this.transcript.element, quality, this.ladder.element),
         h("div", { class: "stack wide-gap" }, this.outcome.element, this.notes.element, panel("What happened", this.moments)))));
   }
 
@@ -165,7 +167,7 @@ class CallPage {
   private draw(): void {
     const { call } = this.detail;
     this.status.dataset["state"] = call.status;
-    setText(this.status, isRunning(call) ? statusText(call) : causeText(call.ended_reason));
+    setText(this.status, why(call) || statusText(call));
     this.end.hidden = !isRunning(call) || !may(this.frame.session, "calls.dial");
     this.drawTime();
     this.drawFacts(call);
@@ -190,7 +192,7 @@ class CallPage {
     const all: [string, string][] = [
       ["Began", dateTime(call.created_at, now, true)], ["Answered", waited], ["Agent", call.agent ?? "None"], ["Direction", way],
       ["Languages", config.live_translate ? languages : config.transcribe ? "Transcribed only" : "Not translated"],
-      ...(isRunning(call) ? [] : [["Ended", [dateTime(call.ended_at, now, true), causeText(call.ended_reason)].filter(Boolean).join(". ")] as [string, string]]),
+      ...(isRunning(call) ? [] : [["Ended", dateTime(call.ended_at, now, true)] as [string, string]]),
     ];
     arrange(this.facts, all.map(([term, value], index) => {
       const old = this.facts.children[index];
@@ -253,6 +255,11 @@ class CallPage {
     }
     this.end.disabled = false;
   }
+}
+
+/** Why the call ended, when that is worth a word. */
+function why(call: Call): string {
+  return isRunning(call) || call.ended_reason === null || call.ended_reason === "normal" ? "" : causeText(call.ended_reason);
 }
 
 /** Back to the list as it was, when one comes from there. */

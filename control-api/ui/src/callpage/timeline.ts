@@ -38,7 +38,8 @@ function describeEvent({ type, body }: CallEventRecord): Said | undefined {
     case "created": return said("idle", "The call was made");
     case "status": {
       const status = word("status");
-      const cause = status === "ended" || status === "failed" ? causeText(text(body["cause"])) : "";
+      const reason = text(body["cause"]);
+      const cause = reason === null || reason === "normal" ? "" : causeText(reason);
       return said(status === "failed" ? "bad" : status === "ended" ? "idle" : "good", STATUS[status] ?? status, cause);
     }
     case "leg": {

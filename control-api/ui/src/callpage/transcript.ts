@@ -25,13 +25,21 @@ export class TranscriptView {
   private offsets: (number | null)[] = [];
   private begin: string | null = null;
   private current = -1;
+  /** Segments with the words that are looked for, and which of them was shown last. */
+  private hits: number[] = [];
+  private hit = -1;
 
   /** `play`: a place in the recording, in seconds. */
   constructor(words: string, private readonly play: (seconds: number) => void) {
     this.find.value = words;
-    this.find.addEventListener("input", () => this.redraw());
+    this.find.addEventListener("input", () => {
+      this.hit = -1;
+      this.redraw();
+      this.showHit();
+    });
+    this.find.addEventListener("keydown", ({ key, shiftKey }) => key === "Enter" && this.showHit(shiftKey ? -1 : 1));
     this.element = h("section", { class: "card panel", "aria-label": "Transcript" },
-      h("div", { class: "head panel-head" }, h("h2", {}, "Transcript"), this.found, h("div", { class: "panel-tools" }, this.find)), this.heads, this.list, this.note);
+      h("div", { class: "panel-head" }, h("h2", {}, "Transcript"), this.found, h("div", { class: "panel-tools" }, this.find)), this.heads, this.list, this.note);
   }
 
   /** `begin`: when the recording began, if there is one that may be heard; `empty`: said when there are no lines. */
@@ -40,6 +48,8 @@ export class TranscriptView {
     this.begin = begin;
     setText(this.note, empty);
     this.redraw();
+    // Once, for words that came with the link.
+    if (this.hit < 0 && this.hits.length > 0) this.showHit();
   }
 
   /** Marks what is being heard. */
@@ -50,26 +60,33 @@ export class TranscriptView {
     this.lines.forEach((line, at) => this.rows.get(line.segment)?.element.toggleAttribute("data-playing", at === index));
     const line = this.lines[index];
     const element = line && this.rows.get(line.segment)?.element;
-    if (!element || element.hidden || this.list.contains(document.activeElement)) return;
-    // Only the list moves, never the page under somebody's hands.
-    const [top, room] = [element.offsetTop - this.list.offsetTop, this.list.clientHeight];
+    // Whoever reads by keyboard is left in peace.
+    if (element && !this.list.contains(document.activeElement)) this.bring(element);
+  }
+
+  /** Only the list moves, never the page under somebody's hands. */
+  private bring(element: HTMLElement): void {
+    const [top, room] = [element.offsetTop, this.list.clientHeight];
     if (top < this.list.scrollTop || top + element.clientHeight > this.list.scrollTop + room) this.list.scrollTop = top - room / 3;
+  }
+
+  /** The next place of the words that are looked for; round again after the last. */
+  private showHit(step = 1): void {
+    if (this.hits.length === 0) return;
+    this.hit = (this.hit + step + this.hits.length) % this.hits.length;
+    const row = this.rows.get(this.hits[this.hit] ?? -1);
+    if (row) this.bring(row.element);
   }
 
   private redraw(): void {
     const words = this.find.value.trim();
     const atEnd = this.list.scrollHeight - this.list.scrollTop - this.list.clientHeight < 60 && this.list.scrollTop > 0;
     this.offsets = this.lines.map((line) => offsetOf(line, this.begin));
-    let hits = 0;
-    arrange(this.list, this.lines.map((line, index) => {
-      const row = this.row(line, this.offsets[index] ?? null, words);
-      const hit = words === "" || matches(line, words);
-      row.element.hidden = !hit;
-      if (hit) hits += 1;
-      return row.element;
-    }));
+    this.hits = words === "" ? [] : this.lines.filter((line) => matches(line, words)).map(({ segment }) => segment);
+    arrange(this.list, this.lines.map((line, index) => this.row(line, this.offsets[index] ?? null, words).element));
     for (const segment of this.rows.keys()) if (!this.lines.some((line) => line.segment === segment)) this.rows.delete(segment);
-    setText(this.found, words === "" || this.lines.length === 0 ? "" : hits === 1 ? "1 line" : `${hits} lines`);
+    const count = this.hits.length;
+    setText(this.found, words === "" || this.lines.length === 0 ? "" : count === 1 ? "1 line" : `${count} lines`);
     this.list.hidden = this.lines.length === 0;
     this.note.hidden = this.lines.length > 0;
     this.find.hidden = this.lines.length === 0;

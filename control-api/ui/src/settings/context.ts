@@ -25,7 +25,7 @@ export interface Section {
 /** A titled card. */
 export function panel(title: string, lead: string, tools: readonly (Node | null)[], ...content: readonly (Node | null)[]): HTMLElement {
   return h("section", { class: "card panel", "aria-label": title },
-    h("div", { class: "head panel-head" }, h("h2", {}, title), h("div", { class: "panel-tools" }, ...tools)), h("p", { class: "muted lead" }, lead), ...content);
+    h("div", { class: "panel-head" }, h("div", {}, h("h2", {}, title), h("p", { class: "muted lead" }, lead)), h("div", { class: "panel-tools" }, ...tools)), ...content);
 }
 
 let roles: Promise<RolePermissions[]> | undefined;

@@ -21,7 +21,7 @@ function build(context: Context): HTMLElement {
   if (writes) void invitations.refresh();
   const invite = h("button", { id: "invite", class: "primary", type: "button", onclick: () => inviteDialog(invitations) }, icon(ICON.plus), "Invite");
   return h("div", { class: "stack wide-gap" },
-    panel("Members", "What a member may do is said by the role.", [writes ? invite : null], lockNote(context, "team.write", "who belongs here"), members.element,
+    panel("Members", "The role says what a member may do.", [writes ? invite : null], lockNote(context, "team.write", "who belongs here"), members.element,
       h("details", { class: "fold" }, h("summary", {}, "What the roles mean"),
         h("dl", { class: "facts" }, ...ROLES.map(({ label, about }) => h("div", {}, h("dt", {}, label), h("dd", {}, about)))))),
     writes && panel("Invitations", "An invitation is a link that works once.", [], invitations.element));

@@ -40,10 +40,11 @@ function voiceForm(context: Context, config: VoiceConfig): HTMLElement {
   const pair = h("div", { class: "pair-row" }, from.element, to.element);
   const shown = [translate.element, pair, spoken.element, transcribe.element, record.element, languages];
   if (locked) return h("div", { class: "form" }, ...shown, locked);
-  const form = new Form({
+  return new Form({
     id: "voice",
     submit: "Save",
     fields,
+    layout: shown,
     async save() {
       await requests.voicePut({
         live_translate: translate.input.checked, transcribe: transcribe.input.checked, translate_from: from.input.value.trim(), translate_to: to.input.value.trim(),
@@ -51,10 +52,7 @@ function voiceForm(context: Context, config: VoiceConfig): HTMLElement {
       });
       return "Saved. New calls follow it.";
     },
-  });
-  // The same elements in another order: two languages stand beside each other.
-  form.element.prepend(...shown);
-  return form.element;
+  }).element;
 }
 
 function language(name: string, label: string, value: string, disabled: boolean) {
