@@ -9,8 +9,8 @@ import type { Page } from "./shapes.js";
 export interface Column<T> {
   label: string;
   cell(item: T): Node | string;
-  /** `main`: the record's name; `tools`: its buttons; `number`: figures. */
-  kind?: "main" | "tools" | "number";
+  /** `main`: the record's name; `tools`: its buttons; `number`: figures; `long`: may be broken anywhere. */
+  kind?: "main" | "tools" | "number" | "long";
 }
 
 export interface RecordsOptions<T> {
@@ -40,7 +40,7 @@ export class Records<T> {
       h("th", { role: "columnheader", scope: "col", class: kind }, kind === "tools" ? h("span", { class: "sr" }, label) : label));
     this.table = h("table", { class: "records", role: "table", hidden: true }, h("caption", { class: "sr" }, options.caption),
       h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ...heads)), this.body);
-    this.element = h("div", { id: options.id, class: "records-frame", "data-state": "loading" }, this.problem, this.note, this.table, this.more);
+    this.element = h("div", { id: options.id, class: "records-frame", tabindex: -1, "data-state": "loading" }, this.problem, this.note, this.table, this.more);
     this.more.addEventListener("click", () => void this.load(this.next));
     setText(this.note, "Loading …");
   }
@@ -67,7 +67,7 @@ export class Records<T> {
 
   private draw(): void {
     this.problem.hidden = true;
-    this.body.replaceChildren(...this.items.map((item) => this.row(item)));
+    this.keepFocus(() => this.body.replaceChildren(...this.items.map((item) => this.row(item))));
     this.table.hidden = this.items.length === 0;
     this.note.hidden = this.items.length > 0;
     setText(this.note, this.options.empty);
@@ -75,9 +75,20 @@ export class Records<T> {
     this.element.dataset["state"] = this.items.length === 0 ? "empty" : "shown";
   }
 
+  /** Who works by keyboard stays at the same button of the same record, or at the list when the record is gone. */
+  private keepFocus(change: () => void): void {
+    const focused = document.activeElement instanceof HTMLElement && this.body.contains(document.activeElement) ? document.activeElement : undefined;
+    const [id, role] = [focused?.closest("tr")?.dataset["id"], focused?.dataset["role"]];
+    change();
+    if (!focused) return;
+    const row = [...this.body.children].find((one) => (one as HTMLElement).dataset["id"] === id);
+    const same = role === undefined ? null : row?.querySelector<HTMLElement>(`[data-role="${role}"]`);
+    (same ?? this.element).focus();
+  }
+
   private row(item: T): HTMLElement {
     return h("tr", { role: "row", "data-id": this.options.key(item) }, ...this.options.columns.map(({ label, cell, kind }) =>
-      h("td", { role: "cell", class: kind, "data-label": kind === undefined || kind === "number" ? label : null }, cell(item))));
+      h("td", { role: "cell", class: kind, "data-label": kind === "main" || kind === "tools" ? null : label }, cell(item))));
   }
 
   private fail(error: unknown): void {

@@ -37,7 +37,7 @@ export class FilterForm {
     this.fields.agent.element.hidden = !everybody;
     const { when, from, to, number, agent, outcome, status, direction } = this.fields;
     this.days = h("div", { class: "pair-row" }, from.element, to.element);
-    this.clear = h("button", { id: "calls-reset", class: "quiet", type: "button", onclick: () => this.reset() }, "Clear");
+    this.clear = h("button", { id: "calls-reset", class: "quiet", type: "button", title: "Clear search and filters", onclick: () => this.reset() }, icon(ICON.close), h("span", {}, "Clear"));
     this.fold = h("details", { id: "calls-filters", class: "fold filters" }, h("summary", {}, this.summary),
       h("div", { class: "filter-grid" }, when.element, this.days, number.element, agent.element, outcome.element, status.element, direction.element),
       this.known.agent, this.known.outcome);

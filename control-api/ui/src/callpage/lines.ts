@@ -107,10 +107,16 @@ export function marked(whole: string, words: string): string[] {
   return pieces;
 }
 
-/** Whether all words stand in what was said or in what it means. */
-export function matches(line: Line, words: string): boolean {
-  const all = fold(`${line.text} ${line.translation ?? ""}`);
-  return fold(words).split(/\s+/).filter(Boolean).every((word) => all.includes(word));
+/** Segments with all of the words, in what was said or in what it means; where none has all, those with any. */
+export function found(lines: readonly Line[], words: string): number[] {
+  const wanted = fold(words).split(/\s+/).filter(Boolean);
+  if (wanted.length === 0) return [];
+  const counted = lines.map((line) => {
+    const all = fold(`${line.text} ${line.translation ?? ""}`);
+    return { segment: line.segment, count: wanted.filter((word) => all.includes(word)).length };
+  });
+  const whole = counted.filter(({ count }) => count === wanted.length);
+  return (whole.length > 0 ? whole : counted.filter(({ count }) => count > 0)).map(({ segment }) => segment);
 }
 
 function fold(whole: string): string {

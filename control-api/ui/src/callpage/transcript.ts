@@ -1,7 +1,7 @@
 /** The transcript beside its translation: a line per segment, which plays what it says and is marked while it is heard. */
 import { arrange, h, icon, ICON, setText } from "../dom.js";
 import { duration, languageName } from "../words.js";
-import { lineAt, marked, matches, offsetOf, type Line } from "./lines.js";
+import { found, lineAt, marked, offsetOf, type Line } from "./lines.js";
 
 interface Row {
   element: HTMLElement;
@@ -82,7 +82,7 @@ export class TranscriptView {
     const words = this.find.value.trim();
     const atEnd = this.list.scrollHeight - this.list.scrollTop - this.list.clientHeight < 60 && this.list.scrollTop > 0;
     this.offsets = this.lines.map((line) => offsetOf(line, this.begin));
-    this.hits = words === "" ? [] : this.lines.filter((line) => matches(line, words)).map(({ segment }) => segment);
+    this.hits = found(this.lines, words);
     arrange(this.list, this.lines.map((line, index) => this.row(line, this.offsets[index] ?? null, words).element));
     for (const segment of this.rows.keys()) if (!this.lines.some((line) => line.segment === segment)) this.rows.delete(segment);
     const count = this.hits.length;

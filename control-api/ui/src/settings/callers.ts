@@ -2,12 +2,12 @@
 import { confirm } from "../dialog.js";
 import { h, icon, ICON } from "../dom.js";
 import { field, Form, select } from "../form.js";
+import { compact } from "../numbers.js";
 import { loadProblem, Records } from "../records.js";
 import { may } from "../session.js";
 import { formDialog, iconButton, lockNote, panel, tools, type Context, type Section } from "./context.js";
 import * as requests from "./requests.js";
 import { ruleText, type CallerNumber, type CallerRule } from "./shapes.js";
-import { compact } from "./targets.js";
 
 export const CALLERS: Section = { name: "caller-id", label: "Caller identities", takes: ["voice.read"], build };
 

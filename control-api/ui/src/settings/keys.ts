@@ -31,7 +31,7 @@ function table(writes: boolean): Records<ApiKey> {
     load: requests.keyList,
     columns: [
       { label: "Key", kind: "main", cell: (key) => h("div", { class: "two-lines" }, h("strong", {}, key.name), h("code", { class: "muted" }, key.prefix && `${key.prefix}…`)) },
-      { label: "May", cell: ({ scopes }) => scopeText(scopes) },
+      { label: "May", kind: "long", cell: ({ scopes }) => scopeText(scopes) },
       { label: "Last use", cell: ({ lastUsedAt }) => (lastUsedAt === null ? h("span", { class: "muted" }, "Never") : h("time", { datetime: lastUsedAt, title: dateTime(lastUsedAt, Date.now()) }, relative(lastUsedAt, Date.now()))) },
       { label: "State", cell: stateCell },
       { label: "Actions", kind: "tools", cell: (key) => tools(writes && keyState(key, Date.now()) === "active" ? iconButton(ICON.trash, `Revoke ${key.name}`, "revoke", () => revoke(key)) : null) },

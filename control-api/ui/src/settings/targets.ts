@@ -2,6 +2,7 @@
 import { confirm } from "../dialog.js";
 import { h, icon, ICON } from "../dom.js";
 import { field, Form } from "../form.js";
+import { compact } from "../numbers.js";
 import { Records } from "../records.js";
 import { may } from "../session.js";
 import { formDialog, iconButton, lockNote, panel, tools, type Context, type Section } from "./context.js";
@@ -20,7 +21,7 @@ function build(context: Context): HTMLElement {
     load: requests.targetList,
     columns: [
       { label: "Name", kind: "main", cell: ({ name }) => h("strong", {}, name) },
-      { label: "Number or address", cell: ({ address }) => address },
+      { label: "Number or address", kind: "long", cell: ({ address }) => address },
       {
         label: "Actions",
         kind: "tools",
@@ -50,12 +51,6 @@ function edit(list: Records<Target>, target?: Target): void {
       },
     });
   });
-}
-
-/** A number without the spaces and brackets that people write; addresses stay. */
-export function compact(text: string): string {
-  const trimmed = text.trim();
-  return trimmed.startsWith("+") ? trimmed.replace(/[\s().\-/\u00a0]/g, "") : trimmed;
 }
 
 function remove(list: Records<Target>, target: Target): void {
