@@ -31,7 +31,7 @@ export class Refusal extends Error {
 
 export function organization() {
   const me = { user_id: "01993f2e-0000-7000-8000-000000000001", email: "ana@example.com", name: "Ana Ruiz", role: "owner", sip_name: "ana", created_at: at(-400 * day), last_login_at: at(-180_000) };
-  const state = { role: "owner", signup: "invitation", mail: false, empty: false, name: "Example Translation Services", password: "demo" };
+  const state = { role: "owner", signup: "invitation", mail: false, empty: false, name: "Example Translation Services", password: "demo", retention: { recordings_days: 180, events_days: null } };
   const person = (email, name, role, sip_name, last) => ({ user_id: randomUUID(), email, name, role, sip_name, created_at: at(-100 * day), last_login_at: last });
   const members = [
     me,
@@ -107,9 +107,10 @@ export function organization() {
       return [204];
     }],
     ["PATCH", /^\/users\/me$/, (_, { name }) => (named(name, "name"), (me.name = name), [200, {}])],
-    ["GET", /^\/organizations\/current$/, () => [200, { id: "o", name: state.name, created_at: at(-400 * day), limits: {}, retention: { recordings_days: 180, events_days: 365 } }]],
+    ["GET", /^\/organizations\/current$/, () => [200, { id: "o", name: state.name, created_at: at(-400 * day), limits: {}, retention: state.retention }]],
     ["PATCH", /^\/organizations\/current$/, (_, { name }) => (need("organization.write"), named(name, "name"), (state.name = name), [200, {}])],
-    ["GET", /^\/usage\/limits$/, () => [200, { limits: [{ name: "requests", limit: 600, window_s: 60, remaining: 588, reset_s: 40 }, { name: "call_starts", limit: 20, window_s: 300, remaining: 20, reset_s: 300 }, { name: "configuration_changes", limit: 10, window_s: 900, remaining: 3, reset_s: 200 }] }]],
+    ["PUT", /^\/organizations\/current\/retention$/, (_, body) => (need("retention.write"), (state.retention = body), [200, {}])],
+    ["GET", /^\/usage\/limits$/, () => [200, { limits: [{ name: "speech", limit: null, window_s: null, remaining: null, reset_s: null }, { name: "default", limit: 600, window_s: 60, remaining: 588, reset_s: 40 }, { name: "calls", limit: 20, window_s: 300, remaining: 20, reset_s: 300 }, { name: "configuration", limit: 10, window_s: 900, remaining: 3, reset_s: 200 }] }]],
     ["GET", /^\/team\/members$/, page("members", members)],
     ["PATCH", /^\/team\/members\/([\w-]+)$/, ([id], { role }) => {
       need("team.write");

@@ -22,8 +22,9 @@ export async function providers(): Promise<Providers> {
   return { signup: signup === "first_user" || signup === "open" ? signup : "invitation" };
 }
 
-export async function login(email: string, password: string): Promise<Session> {
-  return parseSession(await request("POST", "/auth/login", { email, password }));
+/** `organization`: its name, for those who belong to several. */
+export async function login(email: string, password: string, organization = ""): Promise<Session> {
+  return parseSession(await request("POST", "/auth/login", { email, password, ...(organization ? { organization } : {}) }));
 }
 
 export type Signup =

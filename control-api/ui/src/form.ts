@@ -120,6 +120,8 @@ export class Form {
     }
     setText(meant.problem, refusal.plain);
     meant.input.setAttribute("aria-invalid", "true");
+    // It may be folded away.
+    meant.input.closest("details")?.setAttribute("open", "");
     meant.input.focus();
   }
 

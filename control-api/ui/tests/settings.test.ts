@@ -56,6 +56,8 @@ test("limits are told in units that people use", () => {
     return limitText(one);
   };
   assert.deepEqual([told(600, 60), told(20, 300), told(5, 10), told(1000, 3600)], ["600 a minute", "20 in 5 minutes", "5 in 10 s", "1,000 an hour"]);
+  const none = parseLimit({ name: "x", limit: null, window_s: null });
+  assert.equal(none && limitText(none), "No limit");
 });
 
 test("who could change something is said by the server's table", () => {

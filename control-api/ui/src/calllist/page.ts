@@ -107,6 +107,8 @@ class CallListPage {
 
   private fail(error: unknown): void {
     if (error instanceof api.ApiError && error.status === 401) return api.toLogin();
+    // The page of a kept address is gone, as after midnight for the calls of today: the first one is not.
+    if (error instanceof api.ApiError && error.field === "cursor" && this.place.cursors.length > 0) return this.go(this.filters, []);
     this.order = [];
     this.next = null;
     this.draw();

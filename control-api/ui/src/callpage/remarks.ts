@@ -18,10 +18,10 @@ export class OutcomePanel {
   private readonly history = h("ol", { id: "outcome-history", class: "history" });
   private readonly fold = h("details", { class: "fold", hidden: true }, h("summary", {}, "History"), this.history);
   private readonly problem = h("p", { class: "problem", role: "alert" });
-  private readonly input = h("input", { id: "outcome-outcome", required: true, maxlength: 100, autocomplete: "off", list: "outcomes" });
+  private readonly input = h("input", { id: "outcome-outcome", required: true, maxlength: 50, autocomplete: "off", list: "outcomes" });
 
   constructor(private readonly call: string, session: Session) {
-    const note = h("textarea", { id: "outcome-note", rows: 2, maxlength: 2000 });
+    const note = h("textarea", { id: "outcome-note", rows: 2, maxlength: 4000 });
     const form = new Form({
       id: "outcome",
       submit: "Save outcome",
@@ -65,7 +65,7 @@ export class NotesPanel {
 
   constructor(private readonly call: string, private readonly session: Session) {
     this.annotates = may(session, "calls.annotate");
-    const text = h("textarea", { id: "note-text", required: true, rows: 3, maxlength: 5000 });
+    const text = h("textarea", { id: "note-text", required: true, rows: 3, maxlength: 4000 });
     const form = new Form({
       id: "note",
       submit: "Add note",
@@ -95,6 +95,8 @@ export class NotesPanel {
 
   private note(note: Note): HTMLElement {
     const own = isOwn(note, this.session);
+    // Owners and admins change everybody's.
+    const changes = own || may(this.session, "team.write");
     const edited = note.updatedAt !== null && note.updatedAt !== note.createdAt;
     const by = [note.author.name || (own ? "You" : "Somebody"), dateTime(note.createdAt, Date.now()), edited ? "changed" : ""].filter(Boolean).join(", ");
     const item = h("li", { "data-note": note.id });
@@ -102,14 +104,14 @@ export class NotesPanel {
       h("button", { class: "quiet square", type: "button", title: label, "aria-label": label, "data-role": role, onclick: run }, icon(path));
     const show = (): void => item.replaceChildren(h("p", { class: "note-text" }, note.text),
       h("div", { class: "note-foot" }, h("span", { class: "muted" }, by),
-        this.annotates && own && button(ICON.edit, "Change this note", "edit", () => item.replaceChildren(this.editor(note, show))),
-        this.annotates && (own || may(this.session, "team.write")) && button(ICON.trash, "Delete this note", "remove", () => this.remove(note))));
+        this.annotates && changes && button(ICON.edit, "Change this note", "edit", () => item.replaceChildren(this.editor(note, show))),
+        this.annotates && changes && button(ICON.trash, "Delete this note", "remove", () => this.remove(note))));
     show();
     return item;
   }
 
   private editor(note: Note, close: () => void): HTMLElement {
-    const text = h("textarea", { id: `note-${note.id}`, required: true, rows: 3, maxlength: 5000 });
+    const text = h("textarea", { id: `note-${note.id}`, required: true, rows: 3, maxlength: 4000 });
     text.value = note.text;
     setTimeout(() => text.focus());
     return new Form({

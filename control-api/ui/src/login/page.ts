@@ -7,15 +7,20 @@ import { enter, frame, passwordInput } from "./frame.js";
 export function loginPage(): void {
   const email = h("input", { id: "login-email", name: "email", type: "email", autocomplete: "username", required: true, autofocus: true });
   const password = passwordInput("login-password", "current-password");
+  const organization = h("input", { id: "login-organization", autocomplete: "organization", maxlength: 100 });
+  const [emailField, passwordField] = [field("email", "Email", email), field("password", "Password", password)];
+  const organizationField = field("organization", "Organization (optional)", organization, "Its name. Empty: the one that you joined first.");
+  const several = h("details", { id: "login-several", class: "fold" }, h("summary", {}, "I belong to several organizations"), organizationField.element);
   const form = new Form({
     id: "login",
     submit: "Sign in",
     look: "primary wide",
     anonymous: true,
-    fields: [field("email", "Email", email), field("password", "Password", password)],
+    fields: [emailField, passwordField, organizationField],
+    layout: [emailField.element, passwordField.element, several],
     async save() {
       try {
-        enter(await api.login(email.value, password.value));
+        enter(await api.login(email.value, password.value, organization.value.trim()));
       } catch (error) {
         password.select();
         throw error;

@@ -122,7 +122,7 @@ async function editRule(list: Records<CallerRule>, rule?: CallerRule): Promise<v
       h("input", { id: `rule-${name}`, maxlength: 64, autocomplete: "off", spellcheck: "false", value, ...more });
     const [agent, campaign] = [optional("agent", rule?.agent), optional("campaign", rule?.campaign)];
     const prefix = optional("destination_prefix", rule?.prefix, { type: "tel", placeholder: "+44" });
-    const position = h("input", { id: "rule-position", type: "number", min: 1, max: 10000, step: 1, inputmode: "numeric", value: rule?.position });
+    const position = h("input", { id: "rule-position", type: "number", min: 0, max: 1000000, step: 1, inputmode: "numeric", value: rule?.position });
     return new Form({
       id: "rule-form",
       submit: rule ? "Save" : "Add",

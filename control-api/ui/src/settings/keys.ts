@@ -7,7 +7,7 @@ import { may } from "../session.js";
 import { dateTime, relative } from "../words.js";
 import { formDialog, iconButton, lockNote, panel, tools, type Context, type Section } from "./context.js";
 import * as requests from "./requests.js";
-import { keyState, type ApiKey, type Permission } from "./shapes.js";
+import { keyState, type ApiKey, type Permission, type RolePermissions } from "./shapes.js";
 
 export const KEYS: Section = { name: "keys", label: "API keys", takes: ["api_keys.read"], build };
 
@@ -66,12 +66,14 @@ function stateCell(key: ApiKey): HTMLElement {
 }
 
 async function addDialog(list: Records<ApiKey>, { session }: Context): Promise<void> {
-  // A key may at most what its maker may.
-  const permissions = (await requests.permissionList().catch((): Permission[] => [])).filter(({ permission }) => session.permissions.has(permission));
+  const [all, roles] = await Promise.all([requests.permissionList(), requests.roleList()]).catch((): [Permission[], RolePermissions[]] => [[], []]);
+  // A key may at most what its maker may, and at most what an admin may.
+  const admin = roles.find(({ role }) => role === "admin")?.permissions;
+  const permissions = all.filter(({ permission }) => session.permissions.has(permission) && (admin?.includes(permission) ?? true));
   formDialog("New API key", "key-dialog", list, (dialog) => {
     const name = h("input", { id: "key-name", required: true, maxlength: 100, autocomplete: "off", placeholder: "What it is for" });
     const expiry = select("key-expiry", EXPIRY, "90");
-    const scopes = boxes("scopes", "key-scopes", "May", "Choose as little as it needs. None chosen: everything that keys may do.",
+    const scopes = boxes("scopes", "key-scopes", "May", "Choose as little as it needs. None chosen: all of them.",
       permissions.map(({ permission, description }) => ({ value: permission, label: permission, about: description })));
     const fields = [field("name", "Name", name), field("expires_in_days", "Ends", expiry), ...(permissions.length > 0 ? [scopes] : [])];
     return new Form({

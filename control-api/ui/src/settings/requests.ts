@@ -19,6 +19,11 @@ export async function organizationRename(name: string): Promise<void> {
   await request("PATCH", "/organizations/current", { name });
 }
 
+/** `null`: for ever. */
+export async function retentionPut(recordingsDays: number | null, eventsDays: number | null): Promise<void> {
+  await request("PUT", "/organizations/current/retention", { recordings_days: recordingsDays, events_days: eventsDays });
+}
+
 export async function limitList(): Promise<shapes.Limit[]> {
   return listOf(await request("GET", "/usage/limits"), "limits", shapes.parseLimit);
 }

@@ -207,7 +207,8 @@ export function parseCapabilities(value: unknown): Map<string, boolean> {
 
 export interface Limit {
   name: string;
-  limit: number;
+  /** `null`: none. */
+  limit: number | null;
   windowS: number;
   remaining: number | null;
   resetS: number | null;
@@ -215,13 +216,14 @@ export interface Limit {
 
 export function parseLimit(value: unknown): Limit | undefined {
   const limit = fields(value);
-  const [name, most, windowS] = [text(limit["name"]), number(limit["limit"]), number(limit["window_s"])];
-  if (name === null || most === null || windowS === null) return undefined;
-  return { name, limit: most, windowS, remaining: number(limit["remaining"]), resetS: number(limit["reset_s"]) };
+  const name = text(limit["name"]);
+  if (name === null) return undefined;
+  return { name, limit: number(limit["limit"]), windowS: number(limit["window_s"]) ?? 60, remaining: number(limit["remaining"]), resetS: number(limit["reset_s"]) };
 }
 
 /** `600 a minute`, `20 in 5 minutes`. */
 export function limitText({ limit, windowS }: Pick<Limit, "limit" | "windowS">): string {
+  if (limit === null) return "No limit";
   const count = limit.toLocaleString("en");
   if (windowS === 1) return `${count} a second`;
   if (windowS === 60) return `${count} a minute`;
