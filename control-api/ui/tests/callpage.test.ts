@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { isOwn, parseDetail, parseNote, parseOutcome } from "../src/callpage/detail.js";
+import { isOwn, isSame, parseDetail, parseEvent, parseNote, parseOutcome } from "../src/callpage/detail.js";
 import { found, lineAt, marked, mergeLines, offsetOf, parseSegment, type Line } from "../src/callpage/lines.js";
 import { timeline } from "../src/callpage/timeline.js";
 import { applyEvent, NO_SENTENCES, parseTranslation } from "../src/translations.js";
@@ -73,6 +73,17 @@ test("what happened is told in sentences; quality and words are left to their ow
     ["0:00", "idle", "The call was made", ""], ["1:05", "idle", "Customer pressed 4", ""], ["2:00", "bad", "The call failed", "The line is busy."], ["", "idle", "moon phase", ""],
     ["0:00", "bad", "Agent: sound has stopped, sound goes out", "no packet for 2 s"],
   ]);
+});
+
+test("an event is known again when the stream and the store both tell it", () => {
+  const event = (body: object) => {
+    const parsed = parseEvent({ type: "call.leg", at: BEGAN, leg: 1, state: "ringing", ...body });
+    assert.ok(parsed);
+    return parsed;
+  };
+  assert.equal(isSame(event({ id: 4 }), event({})), true);
+  assert.equal(isSame(event({}), event({ leg: 2 })), false);
+  assert.equal(isSame(event({ id: 4 }), event({ id: 5 })), false);
 });
 
 test("the newest outcome stands first", () => {

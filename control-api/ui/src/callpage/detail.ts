@@ -83,6 +83,13 @@ export function parseEvent(value: unknown): CallEventRecord | undefined {
   return type === null ? undefined : { id: number(body["id"]), type, at: text(body["at"]), body };
 }
 
+/** Whether two tellings are of the same event; only what the store told has an identity. */
+export function isSame(a: CallEventRecord, b: CallEventRecord): boolean {
+  if (a.id !== null && b.id !== null) return a.id === b.id;
+  const without = ({ body }: CallEventRecord): string => JSON.stringify(Object.entries({ ...body, id: null }).sort(([x], [y]) => x.localeCompare(y)));
+  return a.type === b.type && a.at === b.at && without(a) === without(b);
+}
+
 export function parseRecording(value: unknown): Recording | null {
   const recording = fields(value);
   const state = text(recording["state"]);

@@ -16,7 +16,7 @@ import { shell, type Shell } from "../shell.js";
 import type { StreamState } from "../stream.js";
 import { NO_SENTENCES, type Sentences } from "../translations.js";
 import { causeText, dateTime, duration, languageName } from "../words.js";
-import { parseEvent, type CallDetail } from "./detail.js";
+import { isSame, parseEvent, type CallDetail } from "./detail.js";
 import { mergeLines, type Line } from "./lines.js";
 import { Player } from "./player.js";
 import { NotesPanel, OutcomePanel } from "./remarks.js";
@@ -51,6 +51,8 @@ class CallPage {
   private stored: Line[] = [];
   private storedProblem = "";
   private player: Player | undefined;
+  /** What is drawn already of what changes rarely. */
+  private readonly drawn: { times?: CallDetail["times"]; events?: CallDetail["events"] } = {};
 
   private readonly title = h("h1", {});
   private readonly status = h("span", { id: "call-status", class: "pill", role: "status" });
@@ -131,7 +133,7 @@ class CallPage {
   private hear(name: string, data: unknown): void {
     if (!name.startsWith("call.") || name === "call.quality") return;
     const event = parseEvent(data);
-    if (!event || event.body["call_id"] !== this.id || this.detail.events.some(({ type, at }) => type === event.type && at === event.at)) return;
+    if (!event || event.body["call_id"] !== this.id || this.detail.events.some((known) => isSame(known, event))) return;
     this.detail = { ...this.detail, events: [...this.detail.events, event] };
     // The page must not wait for the end to show that it is recorded.
     if (event.type === "call.recording") void this.reload();
@@ -230,6 +232,8 @@ class CallPage {
   private drawLegs(legs: Legs): void {
     this.legs.draw(legs);
     const { times, call } = this.detail;
+    if (times === this.drawn.times) return;
+    this.drawn.times = times;
     this.legFacts.replaceChildren(...times.map((leg) => {
       const from = leg.answeredAt === null ? "never answered" : `from ${duration(Date.parse(leg.answeredAt) - Date.parse(call.created_at))}`;
       const to = leg.endedAt === null ? "" : `to ${duration(Date.parse(leg.endedAt) - Date.parse(call.created_at))}`;
@@ -239,8 +243,12 @@ class CallPage {
   }
 
   private drawEvents(call: Call): void {
-    const moments = timeline(this.detail.events, call.created_at);
-    const drawn = (moment: Moment): HTMLElement => [...this.moments.children].find((one) => (one as HTMLElement).dataset["event"] === moment.key) as HTMLElement | undefined ?? h("li", { "data-event": moment.key, "data-tone": moment.tone },
+    const { events } = this.detail;
+    if (events === this.drawn.events) return;
+    this.drawn.events = events;
+    const known = new Map([...this.moments.children].map((one) => [(one as HTMLElement).dataset["event"], one]));
+    const moments = timeline(events, call.created_at);
+    const drawn = (moment: Moment): Element => known.get(moment.key) ?? h("li", { "data-event": moment.key, "data-tone": moment.tone },
       h("time", { datetime: moment.at, title: dateTime(moment.at, Date.now(), true) }, moment.after), h("div", {}, moment.text, moment.detail && h("span", { class: "muted" }, moment.detail)));
     arrange(this.moments, moments.map(drawn));
   }

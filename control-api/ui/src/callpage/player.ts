@@ -75,7 +75,6 @@ export class Player {
 
   rest(): void {
     this.audio.pause();
-    void this.gains?.context.close();
   }
 
   private reload(): void {

@@ -84,7 +84,8 @@ function roleChoice(member: Member): HTMLElement {
       },
     ).finally(() => {
       choice.disabled = false;
-      choice.focus();
+      // Being disabled took the focus; whoever went on meanwhile is not called back.
+      if (document.activeElement === document.body) choice.focus();
     });
   });
   return h("div", { class: "choice" }, choice, status, problem);
