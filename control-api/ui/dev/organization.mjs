@@ -111,6 +111,23 @@ export function organization() {
     ["PATCH", /^\/organizations\/current$/, (_, { name }) => (need("organization.write"), named(name, "name"), (state.name = name), [200, {}])],
     ["PUT", /^\/organizations\/current\/retention$/, (_, body) => (need("retention.write"), (state.retention = body), [200, {}])],
     ["GET", /^\/usage\/limits$/, () => [200, { limits: [{ name: "speech", limit: null, window_s: null, remaining: null, reset_s: null }, { name: "default", limit: 600, window_s: 60, remaining: 588, reset_s: 40 }, { name: "calls", limit: 20, window_s: 300, remaining: 20, reset_s: 300 }, { name: "configuration", limit: 10, window_s: 900, remaining: 3, reset_s: 200 }] }]],
+    ["GET", /^\/usage$/, () => {
+      need("usage.read");
+      const days = state.empty ? [] : Array.from({ length: 24 }, (_, n) => ({ day: at(-(23 - n) * day).slice(0, 10), calls_inbound: 40 + ((n * 37) % 90), calls_outbound: (n * 17) % 60, call_seconds: 20_000 + ((n * 7919) % 30_000), recorded_seconds: 15_000 + ((n * 4999) % 9000), segments_translated: (n * 613) % 2400 }));
+      const total = { calls_inbound: 0, calls_outbound: 0, call_seconds: 0, recorded_seconds: 0, segments_translated: 0 };
+      for (const one of days) for (const name of Object.keys(total)) total[name] += one[name];
+      return [200, { days, total }];
+    }],
+    ["GET", /^\/audit-logs\/verify$/, () => [200, { intact: true, checked: 1873 }]],
+    ["GET", /^\/audit-logs$/, (_, __, query) => {
+      need("audit.read");
+      const all = [
+        ["user", "ana@example.com", "member.update", `member:${members[3].user_id}`, { role: "viewer" }, { role: "agent" }], ["key", "CRM", "call.outcome", `call:${randomUUID()}`, null, "Sale"],
+        ["user", "luis.fernandez-montenegro@example.com", "voice_config.update", "voice_config", config, { ...config, record: false, translate_to: "fr" }],
+        ["user", "carol@example.com", "recording.read", `call:${randomUUID()}`, null, null], ["system", "", "retention.run", "recordings", null, { deleted: 12 }], ["user", "ana@example.com", "session.open", "session", null, null],
+      ].map(([kind, name, action, target, before, after], n) => ({ id: randomUUID(), at: at(-n * 4_000_000), actor: { kind, id: randomUUID(), name }, address: kind === "system" ? null : "2001:db8:85a3::8a2e:370:7334", request_id: randomUUID(), action, target, before, after, hash: "" }));
+      return [200, { audit_logs: all.filter((one) => (!query.get("actor") || one.actor.name === query.get("actor")) && (!query.get("action") || one.action === query.get("action"))), next_cursor: null }];
+    }],
     ["GET", /^\/team\/members$/, page("members", members)],
     ["PATCH", /^\/team\/members\/([\w-]+)$/, ([id], { role }) => {
       need("team.write");

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { compact } from "../src/numbers.js";
 import {
-  keyState, limitText, parseApiKey, parseCapabilities, parseInvitation, parseLimit, parseMember, parseOrganization, parseRule, personName, rolesText, ruleText,
+  changes, keyState, limitText, parseApiKey, parseCapabilities, parseInvitation, parseLimit, parseMember, parseOrganization, parseRule, parseUsage, personName, rolesText, ruleText,
 } from "../src/settings/shapes.js";
 import { pageOf } from "../src/shapes.js";
 
@@ -71,4 +71,18 @@ test("a number is sent without the spaces that people write", () => {
 
 test("an organization without retention keeps things until they are deleted", () => {
   assert.deepEqual(parseOrganization({ name: "X" }), { name: "X", createdAt: null, recordingsDays: null, eventsDays: null });
+});
+
+test("an audit entry tells what it changed, and only that", () => {
+  assert.deepEqual(changes({ role: "agent", name: "Bob" }, { role: "admin", name: "Bob" }), ["role: agent → admin"]);
+  assert.deepEqual(changes(null, { name: "CRM", scopes: ["calls.read"] }), ["name: CRM", 'scopes: ["calls.read"]']);
+  assert.deepEqual(changes({ label: "Desk" }, null), ["label: Desk → none"]);
+  assert.deepEqual(changes("Sale", "Call back"), ["Sale → Call back"]);
+  assert.deepEqual([changes(null, null), changes(undefined, undefined)], [[], []]);
+});
+
+test("usage is told newest day first, and survives an empty answer", () => {
+  const { days, total } = parseUsage({ days: [{ day: "2026-11-20", calls_inbound: 3 }, { day: "2026-11-21" }, {}], total: { call_seconds: 61 } });
+  assert.deepEqual([days.map(({ day, inbound }) => [day, inbound]), total.callSeconds], [[["2026-11-21", 0], ["2026-11-20", 3]], 61]);
+  assert.deepEqual(parseUsage(undefined).days, []);
 });

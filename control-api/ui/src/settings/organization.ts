@@ -1,12 +1,10 @@
-/** The organization: its name, how long things are kept, how often things may be done. */
+/** The organization: its name, how long things are kept. */
 import { h } from "../dom.js";
 import { field, Form } from "../form.js";
-import { Records } from "../records.js";
-import { may } from "../session.js";
 import { dateOnly } from "../words.js";
 import { loaded, lockNote, panel, type Context, type Section } from "./context.js";
 import * as requests from "./requests.js";
-import { limitText, type Limit, type Organization } from "./shapes.js";
+import type { Organization } from "./shapes.js";
 
 export const ORGANIZATION: Section = { name: "organization", label: "Organization", takes: ["organization.read"], build };
 
@@ -16,13 +14,8 @@ function build(context: Context): HTMLElement {
       panel("Organization", "The name stands in invitations and on every page.", [], form(context, organization),
         h("dl", { class: "facts" }, fact("Since", dateOnly(organization.createdAt, 0)))),
       panel("Retention", "How long recordings and events are kept. What is older is deleted for good.", [], retention(context, organization)),
-    ]),
-    may(context.session, "usage.read") && limits());
+    ]));
 }
-
-const LIMITS: Record<string, string> = {
-  default: "Requests", calls: "Calls started", speech: "Speech on demand", configuration: "Changes of settings", retention: "Changes of retention",
-};
 
 function form(context: Context, organization: Organization): HTMLElement {
   const name = h("input", { id: "organization-name", required: true, maxlength: 100, autocomplete: "organization", value: organization.name });
@@ -67,21 +60,4 @@ function retention(context: Context, { recordingsDays, eventsDays }: Organizatio
       return "Saved";
     },
   }).element;
-}
-
-function limits(): HTMLElement {
-  const list = new Records<Limit>({
-    id: "limits",
-    caption: "Limits",
-    empty: "Nothing is limited.",
-    key: ({ name }) => name,
-    load: async () => ({ items: await requests.limitList(), next: null }),
-    columns: [
-      { label: "What", kind: "main", cell: ({ name }) => LIMITS[name] ?? name },
-      { label: "At most", cell: limitText },
-      { label: "Left now", kind: "number", cell: ({ remaining }) => remaining?.toLocaleString("en") ?? "" },
-    ],
-  });
-  void list.refresh();
-  return panel("Limits", "How often things may be done before the server asks to wait.", [], list.element);
 }

@@ -3,15 +3,17 @@ import { h } from "../dom.js";
 import { may, roleLabel } from "../session.js";
 import { shell } from "../shell.js";
 import { ACCOUNT } from "./account.js";
+import { AUDIT } from "./audit.js";
 import { CALLERS } from "./callers.js";
 import type { Section } from "./context.js";
 import { KEYS } from "./keys.js";
 import { MEMBERS } from "./members.js";
 import { ORGANIZATION } from "./organization.js";
 import { TARGETS } from "./targets.js";
+import { USAGE } from "./usage.js";
 import { CAPABILITIES, VOICE } from "./voice.js";
 
-const SECTIONS: readonly Section[] = [ORGANIZATION, MEMBERS, KEYS, VOICE, CAPABILITIES, CALLERS, TARGETS, ACCOUNT];
+const SECTIONS: readonly Section[] = [ORGANIZATION, MEMBERS, KEYS, VOICE, CAPABILITIES, CALLERS, TARGETS, USAGE, AUDIT, ACCOUNT];
 
 export async function settingsPage(): Promise<void> {
   const frame = await shell("settings");

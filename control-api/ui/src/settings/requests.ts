@@ -1,7 +1,7 @@
 /** The server's REST interface, as far as the settings use it. */
 import { parseConfig, type VoiceConfig } from "../calls.js";
 import { request } from "../http.js";
-import { fields, listOf, pageOf, text, type Page } from "../shapes.js";
+import { fields, listOf, number, pageOf, text, type Page } from "../shapes.js";
 import * as shapes from "./shapes.js";
 
 const id = encodeURIComponent;
@@ -26,6 +26,23 @@ export async function retentionPut(recordingsDays: number | null, eventsDays: nu
 
 export async function limitList(): Promise<shapes.Limit[]> {
   return listOf(await request("GET", "/usage/limits"), "limits", shapes.parseLimit);
+}
+
+/** The last 30 days. */
+export async function usageShow(): Promise<shapes.UsageReport> {
+  return shapes.parseUsage(await request("GET", "/usage"));
+}
+
+export async function auditList(query: URLSearchParams, cursor: string | null): Promise<Page<shapes.AuditEntry>> {
+  const asked = new URLSearchParams(query);
+  if (cursor !== null) asked.set("cursor", cursor);
+  return pageOf(await request("GET", `/audit-logs?${asked}`), "audit_logs", shapes.parseAuditEntry);
+}
+
+/** Whether the log's chain of hashes is whole. */
+export async function auditVerify(): Promise<{ intact: boolean; checked: number }> {
+  const value = fields(await request("GET", "/audit-logs/verify"));
+  return { intact: value["intact"] === true, checked: number(value["checked"]) ?? 0 };
 }
 
 export async function accountRename(name: string): Promise<void> {
@@ -119,16 +136,16 @@ export async function numberAll(): Promise<shapes.CallerNumber[]> {
   return all;
 }
 
-export async function numberCreate(number: { number: string; label?: string }): Promise<void> {
-  await request("POST", "/caller-id/numbers", number);
+export async function numberCreate(made: { number: string; label?: string }): Promise<void> {
+  await request("POST", "/caller-id/numbers", made);
 }
 
-export async function numberLabel(number: string, label: string): Promise<void> {
-  await request("PATCH", `/caller-id/numbers/${id(number)}`, { label });
+export async function numberLabel(known: string, label: string): Promise<void> {
+  await request("PATCH", `/caller-id/numbers/${id(known)}`, { label });
 }
 
-export async function numberRemove(number: string): Promise<void> {
-  await request("DELETE", `/caller-id/numbers/${id(number)}`);
+export async function numberRemove(known: string): Promise<void> {
+  await request("DELETE", `/caller-id/numbers/${id(known)}`);
 }
 
 /** A rule as it is sent. `null`: holds for all. */

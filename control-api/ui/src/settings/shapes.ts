@@ -1,5 +1,5 @@
 /** An organization's settings as the server tells them. */
-import { fields, number, text, texts } from "../shapes.js";
+import { fields, listOf, number, text, texts } from "../shapes.js";
 
 export interface Organization {
   name: string;
@@ -236,4 +236,68 @@ export function rolesText(roles: readonly RolePermissions[], permission: string)
   const names = roles.filter(({ permissions }) => permissions.includes(permission)).map(({ role }) => `${role}s`);
   const all = names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names[names.length - 1]}`;
   return all.charAt(0).toUpperCase() + all.slice(1);
+}
+
+export interface Usage {
+  /** Empty: of all days together. */
+  day: string;
+  inbound: number;
+  outbound: number;
+  callSeconds: number;
+  recordedSeconds: number;
+  translated: number;
+}
+
+export interface UsageReport {
+  /** The newest first. */
+  days: Usage[];
+  total: Usage;
+}
+
+export function parseUsage(value: unknown): UsageReport {
+  const one = (told: unknown): Usage => {
+    const of = (name: string): number => number(fields(told)[name]) ?? 0;
+    return {
+      day: text(fields(told)["day"]) ?? "", inbound: of("calls_inbound"), outbound: of("calls_outbound"), callSeconds: of("call_seconds"),
+      recordedSeconds: of("recorded_seconds"), translated: of("segments_translated"),
+    };
+  };
+  const days = listOf(value, "days", one).filter(({ day }) => day !== "");
+  return { days: days.sort((a, b) => b.day.localeCompare(a.day)), total: one(fields(value)["total"]) };
+}
+
+export interface AuditEntry {
+  id: string;
+  at: string | null;
+  kind: string;
+  actor: string;
+  address: string;
+  action: string;
+  target: string;
+  changes: string[];
+}
+
+export function parseAuditEntry(value: unknown): AuditEntry | undefined {
+  const entry = fields(value);
+  const [id, action] = [text(entry["id"]), text(entry["action"])];
+  if (id === null || action === null) return undefined;
+  const actor = fields(entry["actor"]);
+  return {
+    id, action, at: text(entry["at"]), kind: text(actor["kind"]) ?? "", actor: text(actor["name"]) ?? "", address: text(entry["address"]) ?? "",
+    target: text(entry["target"]) ?? "", changes: changes(entry["before"], entry["after"]),
+  };
+}
+
+/** What an entry changed, field by field: `role: agent → admin`. */
+export function changes(before: unknown, after: unknown): string[] {
+  const word = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value ?? null));
+  const plain = [before, after].every((value) => value === null || value === undefined || (typeof value === "object" && !Array.isArray(value)));
+  if (!plain) return [[before, after].filter((value) => value !== null && value !== undefined).map(word).join(" → ")];
+  const [old, now] = [fields(before), fields(after)];
+  return [...new Set([...Object.keys(old), ...Object.keys(now)])].flatMap((name) => {
+    const [from, to] = [old[name], now[name]];
+    if (JSON.stringify(from) === JSON.stringify(to)) return [];
+    if (from === undefined || from === null) return [`${name}: ${word(to)}`];
+    return [`${name}: ${word(from)} → ${to === undefined || to === null ? "none" : word(to)}`];
+  });
 }
