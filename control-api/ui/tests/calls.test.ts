@@ -7,7 +7,7 @@ const CONFIG = { live_translate: true, transcribe: false, translate_from: "en", 
 function call(id: string, status: CallStatus, change: Partial<Call> = {}): Call {
   return {
     id, status, direction: "inbound", mode: null, from: "+15555550142", to: "+34910000001", agent: "ana", config: CONFIG,
-    created_at: `2026-11-21T10:00:0${id}Z`, answered_at: null, ended_at: null, ended_reason: null, ...change,
+    created_at: `2026-11-21T10:00:0${id}Z`, answered_at: null, ended_at: null, ended_reason: null, outcome: null, ...change,
   };
 }
 
