@@ -22,6 +22,7 @@ pub mod demo;
 pub mod engine;
 pub mod events;
 pub mod problem;
+pub mod rate_limit;
 pub mod rbac;
 pub mod serve;
 pub mod store;
@@ -32,6 +33,7 @@ mod body;
 mod client;
 mod csv;
 mod headers;
+mod mail;
 mod number;
 mod page;
 mod request_id;
@@ -41,7 +43,7 @@ mod tls;
 mod turn;
 
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -51,6 +53,7 @@ pub use state::AppState;
 /// The whole HTTP side: API, `/openapi.json`, SIP over WebSocket, pages.
 pub fn app(state: AppState) -> Router {
     routes::router()
+        .layer(from_fn_with_state(state.clone(), rate_limit::enforce))
         .layer(CatchPanicLayer::custom(|_panic: Box<dyn std::any::Any + Send>| {
             metrics::counter!("tandem_http_panics_total").increment(1);
             problem::Problem::internal().into_response()
