@@ -194,7 +194,7 @@ pub async fn ask(config: &Config, data: &Path, request: Request) -> Result<Reply
             if request.needs_server() {
                 return Err(AdminError::NotRunning(data.to_owned()));
             }
-            let store = Store::open(&config.store.url, data).await?;
+            let store = Store::open(&config.store.place(data)).await?;
             let reply = answer(&store, &Passwords::new(), request).await;
             store.close().await;
             reply?

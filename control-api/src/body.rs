@@ -126,6 +126,18 @@ impl QueryPairs {
     }
 }
 
+/// The `{id}` of a path; nothing when it is no UUID, which is like one that does not exist.
+pub(crate) struct IdPath(pub(crate) Option<Uuid>);
+
+impl<S: Send + Sync> FromRequestParts<S> for IdPath {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let text = Path::<String>::from_request_parts(parts, state).await;
+        Ok(IdPath(text.ok().and_then(|Path(text)| text.parse().ok())))
+    }
+}
+
 /// The `{id}` of a path. What is no UUID is no call: 404, like a missing one.
 pub(crate) struct CallPath(pub(crate) Uuid);
 

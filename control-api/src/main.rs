@@ -12,7 +12,7 @@ use control_api::config::Config;
 use control_api::demo::{self, DemoArgs};
 use control_api::engine::{self, Difference};
 use control_api::serve::{self, Running};
-use control_api::store::Role;
+use control_api::store::{self, Role};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -38,6 +38,9 @@ enum Command {
         /// Written by `[debug] capture = "DIR"`.
         file: PathBuf,
     },
+    /// The store's numbered schema steps: up, down, status. The server must not run meanwhile.
+    #[command(subcommand)]
+    Migrate(MigrateCommand),
     /// Which SIP messages a call of the running server has seen, as a ladder.
     Trace {
         /// The call's id, as the API and the log name it.
@@ -88,6 +91,22 @@ enum ApikeyCommand {
         #[command(flatten)]
         place: Place,
     },
+}
+
+#[derive(Subcommand)]
+enum MigrateCommand {
+    /// Take all steps that are missing.
+    Up(Place),
+    /// Take the newest step back, or all down to one. What the steps kept is lost.
+    Down {
+        /// The newest step that is left; 0: none.
+        #[arg(long, value_name = "NUMBER")]
+        to: Option<i64>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Every step, and whether the store has it.
+    Status(Place),
 }
 
 #[derive(Subcommand)]
@@ -148,6 +167,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve(place) => serve(&place).await,
         Command::Demo(args) => demo::run(args).await,
+        Command::Migrate(command) => migrate(command).await,
         Command::Replay { file } => replay(&file),
         Command::Apikey(ApikeyCommand::Create { org, name, place }) => {
             ask(&place, Request::ApikeyCreate { organization: org, name }).await
@@ -161,6 +181,34 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Trunks { place } => ask(&place, Request::Trunks).await,
         Command::User(UserCommand::Password { email, place }) => ask(&place, Request::UserPassword { email }).await,
     }
+}
+
+/// Takes schema steps and shows where the store stands.
+async fn migrate(command: MigrateCommand) -> anyhow::Result<()> {
+    let (place, to) = match &command {
+        MigrateCommand::Up(place) | MigrateCommand::Status(place) => (place, None),
+        MigrateCommand::Down { to, place } => (place, *to),
+    };
+    let config = Config::load(place.config.as_deref())?;
+    let store = config.store.place(&place.data);
+    match command {
+        MigrateCommand::Status(_) => {}
+        MigrateCommand::Up(_) => {
+            let _lock = serve::claim(&place.data)?;
+            store::schema_up(&store).await?;
+        }
+        MigrateCommand::Down { .. } => {
+            let _lock = serve::claim(&place.data)?;
+            let applied = store::schema_status(&store).await?.into_iter().filter(|step| step.applied);
+            let before_newest =
+                applied.map(|step| step.version).collect::<Vec<_>>().into_iter().rev().nth(1).unwrap_or(0);
+            store::schema_down(&store, to.unwrap_or(before_newest)).await?;
+        }
+    }
+    for step in store::schema_status(&store).await? {
+        println!("{:04}  {:8} {}", step.version, if step.applied { "applied" } else { "missing" }, step.name);
+    }
+    Ok(())
 }
 
 /// Runs until a signal; a second one does not wait.

@@ -143,7 +143,7 @@ async fn prepare(config: &Config, data: &Path) -> Result<Prepared, ServeError> {
     private_folder(data)?;
     private_folder(&config.record_dir(data))?;
     let lock = lock(data)?;
-    let store = Store::open(&config.store.url, data).await?;
+    let store = Store::open(&config.store.place(data)).await?;
     let closed = store.calls_close_left_open().await?;
     if closed > 0 {
         tracing::warn!(closed, "calls were left open by a run that ended without a word; they are closed");
@@ -251,6 +251,12 @@ fn private_folder(path: &Path) -> Result<(), ServeError> {
     std::fs::remove_file(&probe).map_err(unusable)
 }
 
+/// Makes the data folder and holds it, so that no server runs on it meanwhile.
+pub fn claim(data: &Path) -> Result<File, ServeError> {
+    private_folder(data)?;
+    lock(data)
+}
+
 /// Held for the life of the server; the system frees it when the process ends, however it ends.
 fn lock(data: &Path) -> Result<File, ServeError> {
     let path = data.join("tandem.lock");
@@ -296,10 +302,17 @@ async fn sweep(store: Store, stopping: CancellationToken) {
             _ = tick.tick() => {}
             () = stopping.cancelled() => return,
         }
-        if let Err(error) = store.session_expire().await {
+        if let Err(error) = sessions_expire(&store).await {
             tracing::warn!(%error, "expired sessions could not be removed");
         }
     }
+}
+
+async fn sessions_expire(store: &Store) -> Result<(), StoreError> {
+    for organization in store.organization_list().await? {
+        store.session_expire(organization).await?;
+    }
+    Ok(())
 }
 
 async fn upkeep(exporter: PrometheusHandle, stopping: CancellationToken) {

@@ -1,6 +1,7 @@
 //! What every request handler may use.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
@@ -12,7 +13,7 @@ use crate::engine::Engine;
 use crate::events::Bus;
 use crate::mail::Mail;
 use crate::rate_limit::RateLimits;
-use crate::store::{Deed, Store};
+use crate::store::{Deed, Store, StoreError};
 
 /// Shared by all requests; clones are cheap.
 #[derive(Clone)]
@@ -35,6 +36,8 @@ pub struct AppState {
     pub rate_limits: Arc<RateLimits>,
     /// What is done by whom.
     pub audit_log: AuditLog,
+    /// Whether there is an organization: seen once, it stays so.
+    inhabited: Arc<AtomicBool>,
     /// Mail, where it is configured.
     pub(crate) mail: Option<Mail>,
     /// What organizations may call.
@@ -54,6 +57,7 @@ impl AppState {
         AppState {
             audit_log: AuditLog::new(store.clone()),
             mail,
+            inhabited: Arc::default(),
             credentials: Arc::new(Credentials::new()),
             rate_limits: Arc::new(RateLimits::new()),
             limits: Arc::new(CallLimits::new(Arc::clone(&config))),
@@ -65,6 +69,16 @@ impl AppState {
             throttle: Arc::new(Throttle::new()),
             stopping: CancellationToken::new(),
         }
+    }
+
+    /// Whether this installation has no organization yet. Once it has one, it is not asked again.
+    pub(crate) async fn is_fresh(&self) -> Result<bool, StoreError> {
+        if !self.store.keeps() || self.inhabited.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let fresh = self.store.organization_list().await?.is_empty();
+        self.inhabited.store(!fresh, Ordering::Relaxed);
+        Ok(fresh)
     }
 
     /// Writes down what an actor did; returns when it is committed.

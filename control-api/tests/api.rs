@@ -627,7 +627,7 @@ async fn a_viewer_reads_and_changes_nothing() {
 async fn a_revoked_key_opens_nothing() {
     let world = world("").await;
     let key = world.state.store.api_key_by_hash(&control_api::auth::token_hash(&world.key)).await.unwrap().unwrap();
-    assert!(world.state.store.api_key_revoke(key.organization, key.id).await.unwrap());
+    assert!(world.state.store.api_key_revoke(key.organization, key.id, &By::system("test")).await.unwrap());
     assert_eq!(world.get("/api/calls").await.problem().0, 401);
 }
 

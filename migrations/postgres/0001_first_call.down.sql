@@ -1,4 +1,4 @@
-DROP FUNCTION look_up_organizations, look_up_organization, look_up_call, look_up_sip_name, look_up_api_key,
+DROP FUNCTION look_up_any_user, look_up_memberships, look_up_organizations, look_up_organization, look_up_call, look_up_sip_name, look_up_api_key,
     look_up_session, look_up_login;
 DROP TABLE recordings;
 DROP TABLE translations;

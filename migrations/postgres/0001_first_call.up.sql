@@ -124,7 +124,7 @@ CREATE TABLE legs (
     created_at       BIGINT NOT NULL,
     answered_at      BIGINT,
     ended_at         BIGINT,
-    quality          TEXT   CHECK (quality::JSON IS NOT NULL),
+    quality          TEXT   CHECK (quality IS NULL OR quality::JSON IS NOT NULL),
     PRIMARY KEY (organization_id, call_id, leg)
 );
 CALL tenant_table('legs');
@@ -196,3 +196,12 @@ CREATE FUNCTION look_up_organization(wanted TEXT) RETURNS TABLE (organization_id
 CREATE FUNCTION look_up_organizations() RETURNS TABLE (organization_id UUID)
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
     AS $$ SELECT o.id FROM organizations o ORDER BY o.created_at, o.id $$;
+-- Those to which a person belongs, the oldest membership first.
+CREATE FUNCTION look_up_memberships(wanted UUID) RETURNS TABLE (organization_id UUID)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
+    AS $$ SELECT m.organization_id FROM memberships m WHERE m.user_id = wanted
+          ORDER BY m.created_at, m.organization_id $$;
+-- Anybody, to learn whether there is anybody.
+CREATE FUNCTION look_up_any_user() RETURNS TABLE (user_id UUID)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
+    AS $$ SELECT u.id FROM users u LIMIT 1 $$;

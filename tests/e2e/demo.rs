@@ -122,10 +122,11 @@ async fn an_agent_who_answers_the_demo_hears_every_translation() {
         loop {
             tokio::select! {
                 words = &mut bridged => break words,
-                noticed = agent.party.next() => match noticed.expect("the agent's SIP stack runs") {
-                    Noticed::Rings { .. } => agent.party.answer().expect("the call answered"),
-                    _ => {}
-                },
+                noticed = agent.party.next() => {
+                    if let Noticed::Rings { .. } = noticed.expect("the agent's SIP stack runs") {
+                        agent.party.answer().expect("the call answered");
+                    }
+                }
             }
         }
     };

@@ -22,6 +22,7 @@ pub mod kamailio;
 pub mod linphone;
 mod netns;
 pub mod ports;
+pub mod postgres;
 pub mod process;
 pub mod quality;
 pub mod roam;

@@ -2,7 +2,7 @@
 
 use super::password::HashError;
 use super::{Passwords, Secret, token_hash};
-use crate::store::{Membership, Organization, Role, Store, StoreError, User};
+use crate::store::{By, Deed, Membership, NewKey, NewMember, Organization, Role, Store, StoreError, User};
 
 /// A user to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,26 +62,28 @@ pub async fn account_create(
         Some(password) => checked_password(password)?,
         None => Secret::password(),
     };
-    // Both names are looked at first, so that a refusal leaves nothing half made.
-    if store.user_by_email(&account.email).await?.is_some() {
-        return Err(StoreError::Taken("a user with this e-mail address").into());
-    }
-    if store.membership_organization(&account.sip_name).await?.is_some() {
-        return Err(StoreError::Taken("a member with this SIP name").into());
-    }
     let hash = passwords.hash(password.reveal()).await?;
     let (organization, _made) = organization_named(store, &account.organization).await?;
-    let user = store.user_create(&account.email, &account.name, &hash).await?;
-    let membership = store.membership_create(organization.id, user.id, account.role, &account.sip_name).await?;
+    let member = NewMember {
+        email: &account.email,
+        name: &account.name,
+        password_hash: &hash,
+        role: account.role,
+        sip_name: &account.sip_name,
+    };
+    let (user, membership) = store.user_create(organization.id, member).await?;
+    let deed = Deed::new("user.create", format!("user:{}", user.id))
+        .after(serde_json::json!({"email": user.email, "role": membership.role, "sip_name": membership.sip_name}));
+    store.audit_append(organization.id, &[(By::system("operator"), deed)]).await?;
     Ok((user, membership, password))
 }
 
 /// Gives a user a new random password and ends the user's sessions.
 pub async fn password_reset(store: &Store, passwords: &Passwords, email: &str) -> Result<Secret, AccountError> {
-    let user = store.user_by_email(email).await?.ok_or(AccountError::NoSuchUser)?;
+    let (user, _membership) = store.user_by_email(email).await?.ok_or(AccountError::NoSuchUser)?;
     let password = Secret::password();
     let hash = passwords.hash(password.reveal()).await?;
-    store.user_password_change(user.id, &hash).await?;
+    store.user_password_change(user.id, &hash, None, &By::system("operator")).await?;
     Ok(password)
 }
 
@@ -95,7 +97,15 @@ pub async fn api_key_create(
     check_name("name", name)?;
     let (organization, made) = organization_named(store, organization).await?;
     let key = Secret::random("tdm_");
-    store.api_key_create(organization.id, name, &key.hash()).await?;
+    let new = NewKey {
+        name,
+        prefix: key.prefix(),
+        key_hash: &key.hash(),
+        scopes: None,
+        expires_at: None,
+        created_by: None,
+    };
+    store.api_key_create(organization.id, new, &By::system("operator")).await?;
     Ok((organization, made, key))
 }
 
@@ -134,7 +144,7 @@ pub(super) fn check_sip_name(name: &str) -> Result<(), AccountError> {
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b));
     if !fine {
         let problem = "expected 1 to 64 of a-z, 0-9, `.`, `_` and `-`";
-        return Err(AccountError::Invalid { field: "sip-name", problem });
+        return Err(AccountError::Invalid { field: "sip_name", problem });
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 
@@ -190,6 +190,15 @@ impl FromRequestParts<AppState> for Actor {
             Some(Identified(identified)) => identified.clone(),
             None => Actor::identify(parts, state).await,
         }
+    }
+}
+
+/// Whoever it is, or nobody: what needs nobody.
+impl OptionalFromRequestParts<AppState> for Actor {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Option<Self>, Problem> {
+        Ok(<Actor as FromRequestParts<AppState>>::from_request_parts(parts, state).await.ok())
     }
 }
 

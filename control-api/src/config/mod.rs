@@ -18,6 +18,8 @@ use crate::engine::{
     Advertise, Codec, NameServer, NumberFormat, Profile, RouteTarget, SpeechProvider, Srtp, TraceLevel, knows_country,
 };
 
+use crate::store::StorePlace;
+
 pub use people::{AuthConfig, LimitsConfig, MailConfig, OrganizationLimits, Rate, Signup};
 pub use problem::ConfigError;
 pub(crate) use value::smtp_url;
@@ -246,15 +248,25 @@ fn is_relay_uri(uri: &str) -> bool {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreConfig {
-    /// `sqlite:PATH`; a relative path lies in the data folder. `none`: nothing is kept.
+    /// `sqlite:PATH`, a relative path lying in the data folder; `postgres://USER:PASSWORD@HOST:PORT/DATABASE`; `none`:
+    /// nothing is kept.
     pub url: String,
+    /// PostgreSQL: the same for the role that owns the schema, which migrates it.
+    pub migrate_url: Option<Secret>,
     /// Folder of recordings; a relative path lies in the data folder.
     pub record: PathBuf,
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        StoreConfig { url: "sqlite:tandem.db".into(), record: "recordings".into() }
+        StoreConfig { url: "sqlite:tandem.db".into(), migrate_url: None, record: "recordings".into() }
+    }
+}
+
+impl StoreConfig {
+    /// Where the store is; a relative path lies in `data`.
+    pub fn place<'a>(&'a self, data: &'a Path) -> StorePlace<'a> {
+        StorePlace { url: &self.url, migrate_url: self.migrate_url.as_ref().map(Secret::reveal), folder: data }
     }
 }
 

@@ -87,7 +87,7 @@ fn unknown_keys_are_refused_with_the_nearest_known_one() {
         ("[http]\nlistn = \"127.0.0.1:1\"", "http.listn", "did you mean `http.listen`?"),
         ("[htpp]\n", "htpp", "did you mean `http`?"),
         ("[media]\nworker = 2", "media.worker", "did you mean `media.workers`?"),
-        ("[store]\nzzzzzzzzz = 1", "store.zzzzzzzzz", "known here: url, record"),
+        ("[store]\nzzzzzzzzz = 1", "store.zzzzzzzzz", "known here: url, migrate_url, record"),
         ("[[trunks]]\nname = \"a\"\nhosts = [\"127.0.0.1\"]\nnatt = true", "trunks.0.natt", "`trunks.0.nat`?"),
         ("[http.tls]\ncert = \"a\"\nkye = \"b\"", "http.tls.kye", "did you mean `http.tls.key`?"),
     ] {

@@ -208,12 +208,12 @@ mod tests {
 
     use super::*;
     use crate::engine::CallStatus;
-    use crate::store::{NewCall, now};
+    use crate::store::{NewCall, StorePlace, now};
     use crate::voice_config::VoiceConfig;
 
     async fn bus() -> (tempfile::TempDir, Bus, OrganizationId) {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open("sqlite:t.db", folder.path()).await.unwrap();
+        let store = Store::open(&StorePlace::new("sqlite:t.db", folder.path())).await.unwrap();
         let organization = store.organization_create("acme").await.unwrap().id;
         (folder, Bus::start(store).await.unwrap(), organization)
     }
@@ -334,7 +334,7 @@ mod tests {
     async fn events_cannot_be_changed_afterwards() {
         let (_folder, bus, organization) = bus().await;
         bus.record(vec![created(organization).1]).await.unwrap();
-        let text = bus.store.tamper_for_test().await.unwrap_err().to_string();
+        let text = bus.store.tamper_for_test(organization).await.unwrap_err().to_string();
         assert!(text.contains("append-only"), "{text}");
     }
 }

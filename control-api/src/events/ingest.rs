@@ -226,12 +226,12 @@ fn timestamp(at: SystemTime) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::StreamFilter;
+    use crate::store::{StorePlace, StreamFilter};
 
     #[tokio::test]
     async fn a_change_that_the_store_refuses_takes_no_other_with_it() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open("sqlite:t.db", folder.path()).await.unwrap();
+        let store = Store::open(&StorePlace::new("sqlite:t.db", folder.path())).await.unwrap();
         let organization = store.organization_create("acme").await.unwrap().id;
         let bus = Bus::start(store).await.unwrap();
         let call = Uuid::now_v7();

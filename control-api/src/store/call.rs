@@ -2,14 +2,12 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::AssertSqlSafe;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{
-    LegFlow, OrganizationId, Quality, Store, StoreError, json_column, time_column, time_column_opt, uuid_column,
-};
+use super::db::{Row, Tx};
+use super::{LegFlow, OrganizationId, Quality, Store, StoreError};
 use crate::voice_config::VoiceConfig;
 
 /// One call.
@@ -81,107 +79,80 @@ pub struct CallFilter {
     pub limit: u32,
 }
 
-pub(super) fn call(row: &SqliteRow) -> Result<Call, StoreError> {
+/// The columns of a [`Call`].
+const COLUMNS: &str = "id, status, direction, mode, from_address, to_address, agent, config, created_at, answered_at, \
+                       ended_at, cause";
+
+fn call(row: &Row) -> Result<Call, StoreError> {
     Ok(Call {
-        id: uuid_column(row, "id")?,
-        status: row.try_get("status")?,
-        direction: row.try_get("direction")?,
-        mode: row.try_get("mode")?,
-        from: row.try_get("from_address")?,
-        to: row.try_get("to_address")?,
-        agent: row.try_get("agent")?,
-        config: json_column(row, "config")?,
-        created_at: time_column(row, "created_at")?,
-        answered_at: time_column_opt(row, "answered_at")?,
-        ended_at: time_column_opt(row, "ended_at")?,
-        cause: row.try_get("cause")?,
+        id: row.uuid("id")?,
+        status: row.text("status")?,
+        direction: row.text("direction")?,
+        mode: row.text_opt("mode")?,
+        from: row.text_opt("from_address")?,
+        to: row.text("to_address")?,
+        agent: row.text_opt("agent")?,
+        config: row.json("config")?,
+        created_at: row.time("created_at")?,
+        answered_at: row.time_opt("answered_at")?,
+        ended_at: row.time_opt("ended_at")?,
+        cause: row.text_opt("cause")?,
     })
 }
 
-fn leg(row: &SqliteRow) -> Result<Leg, StoreError> {
+fn leg(row: &Row) -> Result<Leg, StoreError> {
     Ok(Leg {
-        leg: row.try_get::<i64, _>("leg")?.cast_unsigned(),
-        role: row.try_get("role")?,
-        state: row.try_get("state")?,
-        peer: row.try_get("peer")?,
-        codec: row.try_get("codec")?,
-        created_at: time_column(row, "created_at")?,
-        answered_at: time_column_opt(row, "answered_at")?,
-        ended_at: time_column_opt(row, "ended_at")?,
-        flow: json_opt(row, "flow")?,
-        quality: json_opt(row, "quality")?,
+        leg: row.count("leg")?,
+        role: row.text("role")?,
+        state: row.text("state")?,
+        peer: row.text("peer")?,
+        codec: row.text_opt("codec")?,
+        created_at: row.time("created_at")?,
+        answered_at: row.time_opt("answered_at")?,
+        ended_at: row.time_opt("ended_at")?,
+        flow: row.json_opt("flow")?,
+        quality: row.json_opt("quality")?,
     })
 }
 
-fn json_opt<T: serde::de::DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Result<Option<T>, StoreError> {
-    let text: Option<&str> = row.try_get(column)?;
-    text.map(serde_json::from_str).transpose().map_err(|_| StoreError::Corrupt { column })
-}
-
-/// One call of a tenant, read on a given connection.
-pub(super) async fn call_on(
-    connection: &mut SqliteConnection,
-    organization: OrganizationId,
-    id: Uuid,
-) -> Result<Option<Call>, StoreError> {
-    let row = sqlx::query(
-        "SELECT id, status, direction, mode, from_address, to_address, agent, config, created_at, answered_at, \
-         ended_at, cause FROM calls WHERE id = ? AND organization_id = ?",
-    )
-    .bind(id.to_string())
-    .bind(organization.to_string())
-    .fetch_optional(connection)
-    .await?;
+/// One call of a tenant, read in a given unit of work.
+pub(super) async fn call_in(tx: &mut Tx, organization: OrganizationId, id: Uuid) -> Result<Option<Call>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM calls WHERE organization_id = $1 AND id = $2");
+    let row = tx.row(AssertSqlSafe(sql), &[organization.into(), id.into()]).await?;
     row.as_ref().map(call).transpose()
 }
 
 impl Store {
     /// One call of a tenant.
     pub async fn call_show(&self, organization: OrganizationId, id: Uuid) -> Result<Option<Call>, StoreError> {
-        call_on(&mut *self.readers.acquire().await?, organization, id).await
+        let sql = format!("SELECT {COLUMNS} FROM calls WHERE organization_id = $1 AND id = $2");
+        let row = self.db.row(organization, AssertSqlSafe(sql), &[organization.into(), id.into()]).await?;
+        row.as_ref().map(call).transpose()
     }
 
     /// A tenant's calls, newest first.
     pub async fn call_list(&self, organization: OrganizationId, filter: &CallFilter) -> Result<Vec<Call>, StoreError> {
-        let rows = match &filter.status {
+        let mut values = vec![organization.into(), filter.limit.into()];
+        let condition = match &filter.status {
             Some(status) => {
-                sqlx::query(
-                    "SELECT id, status, direction, mode, from_address, to_address, agent, config, created_at, \
-                     answered_at, ended_at, cause FROM calls WHERE organization_id = ? AND status = ? \
-                     ORDER BY created_at DESC, id DESC LIMIT ?",
-                )
-                .bind(organization.to_string())
-                .bind(status)
-                .bind(filter.limit)
-                .fetch_all(&self.readers)
-                .await?
+                values.push(status.into());
+                "AND status = $3"
             }
-            None => {
-                sqlx::query(
-                    "SELECT id, status, direction, mode, from_address, to_address, agent, config, created_at, \
-                     answered_at, ended_at, cause FROM calls WHERE organization_id = ? \
-                     ORDER BY created_at DESC, id DESC LIMIT ?",
-                )
-                .bind(organization.to_string())
-                .bind(filter.limit)
-                .fetch_all(&self.readers)
-                .await?
-            }
+            None => "",
         };
-        rows.iter().map(call).collect()
+        // Only the constants above enter the text; values are bound.
+        let sql = format!(
+            "SELECT {COLUMNS} FROM calls WHERE organization_id = $1 {condition} \
+             ORDER BY created_at DESC, id DESC LIMIT $2"
+        );
+        self.db.rows(organization, AssertSqlSafe(sql), &values).await?.iter().map(call).collect()
     }
 
     /// The legs of a tenant's call, in the order in which they began.
     pub async fn leg_list(&self, organization: OrganizationId, call: Uuid) -> Result<Vec<Leg>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT leg, role, state, peer, codec, created_at, answered_at, ended_at, flow, quality FROM legs \
-             WHERE organization_id = ? AND call_id = ? ORDER BY created_at, leg",
-        )
-        .bind(organization.to_string())
-        .bind(call.to_string())
-        .fetch_all(&self.readers)
-        .await?;
-        rows.iter().map(leg).collect()
+        let sql = "SELECT leg, role, state, peer, codec, created_at, answered_at, ended_at, flow, quality FROM legs \
+                   WHERE organization_id = $1 AND call_id = $2 ORDER BY created_at, leg";
+        self.db.rows(organization, sql, &[organization.into(), call.into()]).await?.iter().map(leg).collect()
     }
 
     /// What happened to a tenant's call, without its words, oldest first: at most the latest `limit` events.
@@ -191,15 +162,9 @@ impl Store {
         call: Uuid,
         limit: u32,
     ) -> Result<Vec<(i64, serde_json::Value)>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT id, body FROM (SELECT id, body FROM call_events WHERE organization_id = ? AND call_id = ? \
-             AND kind NOT GLOB 'translation.*' ORDER BY id DESC LIMIT ?) ORDER BY id",
-        )
-        .bind(organization.to_string())
-        .bind(call.to_string())
-        .bind(limit)
-        .fetch_all(&self.readers)
-        .await?;
-        rows.iter().map(|row| Ok((row.try_get("id")?, json_column(row, "body")?))).collect()
+        let sql = "SELECT id, body FROM (SELECT id, body FROM call_events WHERE organization_id = $1 \
+                   AND call_id = $2 AND kind NOT LIKE 'translation.%' ORDER BY id DESC LIMIT $3) AS latest ORDER BY id";
+        let rows = self.db.rows(organization, sql, &[organization.into(), call.into(), limit.into()]).await?;
+        rows.iter().map(|row| Ok((row.int("id")?, row.json("body")?))).collect()
     }
 }

@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use sqlx::Row;
 use uuid::Uuid;
 
-use super::{Connection, LegFlow, OrganizationId, Quality, Store, StoreError, StoredEvent, call, now, uuid_column};
+use super::db::Tx;
+use super::{LegFlow, OrganizationId, Quality, Store, StoreError, StoredEvent, call, lookup, now};
 use crate::engine::{CallStatus, LegRole, LegState, TransferStage, TranslationEvent, word};
 use crate::voice_config::VoiceConfig;
 
@@ -207,7 +207,8 @@ struct Draft {
 impl Store {
     /// Writes the changes down, all or none. Changes of unknown calls are skipped.
     pub async fn changes_record(&self, changes: &[Change]) -> Result<Written, StoreError> {
-        let mut tx = self.writer.begin().await?;
+        let mut tx = self.db.write_outside().await?;
+        let mut entered = None;
         let mut written = Written::default();
         for change in changes {
             let organization = match change {
@@ -218,6 +219,9 @@ impl Store {
                 written.unknown += 1;
                 continue;
             };
+            if entered.replace(organization) != Some(organization) {
+                tx.enter(organization).await?;
+            }
             if let Some(report) = leg_report(organization, change) {
                 written.reports.push(report);
             }
@@ -232,17 +236,22 @@ impl Store {
     /// Closes what a run that ended without a word left open: calls with cause `crash`, their legs and
     /// recordings. Returns the number of calls. Called before the engine starts.
     pub async fn calls_close_left_open(&self) -> Result<usize, StoreError> {
-        let rows =
-            sqlx::query("SELECT id, organization_id, answered_at FROM calls WHERE status NOT IN ('ended', 'failed')")
-                .fetch_all(&self.readers)
-                .await?;
+        let mut closed = 0;
+        for organization in self.organization_list().await? {
+            closed += self.calls_close_of(organization).await?;
+        }
+        Ok(closed)
+    }
+
+    async fn calls_close_of(&self, organization: OrganizationId) -> Result<usize, StoreError> {
+        let sql = "SELECT id, answered_at FROM calls \
+                   WHERE organization_id = $1 AND status NOT IN ('ended', 'failed') ORDER BY id";
+        let rows = self.db.rows(organization, sql, &[organization.into()]).await?;
         let at = now();
         let mut changes = Vec::new();
         for row in &rows {
-            let call = uuid_column(row, "id")?;
-            let organization = OrganizationId(uuid_column(row, "organization_id")?);
-            let answered: Option<i64> = row.try_get("answered_at")?;
-            let status = if answered.is_some() { CallStatus::Ended } else { CallStatus::Failed };
+            let call = row.uuid("id")?;
+            let status = if row.time_opt("answered_at")?.is_some() { CallStatus::Ended } else { CallStatus::Failed };
             changes.push(Change::CallStatus { call, status, cause: Some("crash".into()), at });
             if let Some(recording) = self.recording_by_call(organization, call).await?
                 && recording.state == "started"
@@ -258,14 +267,10 @@ impl Store {
             }
         }
         self.changes_record(&changes).await?;
-        sqlx::query(
-            "UPDATE legs SET state = 'ended', ended_at = ? WHERE state <> 'ended' AND EXISTS \
-             (SELECT 1 FROM calls c WHERE c.id = legs.call_id AND c.organization_id = legs.organization_id \
-              AND c.status IN ('ended', 'failed'))",
-        )
-        .bind(at.as_millisecond())
-        .execute(&self.writer)
-        .await?;
+        let sql = "UPDATE legs SET state = 'ended', ended_at = $1 WHERE organization_id = $2 AND state <> 'ended' \
+                   AND EXISTS (SELECT 1 FROM calls c WHERE c.id = legs.call_id \
+                               AND c.organization_id = legs.organization_id AND c.status IN ('ended', 'failed'))";
+        self.db.run(organization, sql, &[at.into(), organization.into()]).await?;
         Ok(rows.len())
     }
 }
@@ -288,32 +293,25 @@ impl Change {
     }
 }
 
-/// The tenant of a call that the engine names.
-async fn organization_of(tx: &mut Connection, call: Uuid) -> Result<Option<OrganizationId>, StoreError> {
-    let row =
-        sqlx::query("SELECT organization_id FROM calls WHERE id = ?").bind(call.to_string()).fetch_optional(tx).await?;
-    row.as_ref().map(|row| uuid_column(row, "organization_id").map(OrganizationId)).transpose()
+/// The tenant of a call that the engine names, also of one that began in this unit of work.
+async fn organization_of(tx: &mut Tx, call: Uuid) -> Result<Option<OrganizationId>, StoreError> {
+    let sql = tx.pick(lookup::CALL_SQLITE, lookup::CALL_POSTGRES);
+    let row = tx.row(sql, &[call.into()]).await?;
+    row.as_ref().map(|row| row.uuid("organization_id").map(OrganizationId)).transpose()
 }
 
-async fn append(tx: &mut Connection, draft: Draft) -> Result<StoredEvent, StoreError> {
+async fn append(tx: &mut Tx, draft: Draft) -> Result<StoredEvent, StoreError> {
     let body = draft.body.to_string();
-    let done = sqlx::query("INSERT INTO call_events (organization_id, call_id, kind, body, at) VALUES (?, ?, ?, ?, ?)")
-        .bind(draft.organization.to_string())
-        .bind(draft.call.to_string())
-        .bind(draft.kind)
-        .bind(&body)
-        .bind(draft.at.as_millisecond())
-        .execute(&mut *tx)
-        .await?;
-    let id = done.last_insert_rowid();
+    let sql = "INSERT INTO call_events (organization_id, call_id, kind, body, at) VALUES ($1, $2, $3, $4, $5) \
+               RETURNING id";
+    let values = [draft.organization.into(), draft.call.into(), draft.kind.into(), (&body).into(), draft.at.into()];
+    let row = tx.row(sql, &values).await?;
+    let id = row.map_or(Err(StoreError::Corrupt { column: "id" }), |row| row.int("id"))?;
     if draft.kind.starts_with("translation.") {
-        sqlx::query("UPDATE translations SET event_id = ? WHERE organization_id = ? AND call_id = ? AND segment = ?")
-            .bind(id)
-            .bind(draft.organization.to_string())
-            .bind(draft.call.to_string())
-            .bind(draft.body["segment"].as_i64().unwrap_or_default())
-            .execute(tx)
-            .await?;
+        let sql = "UPDATE translations SET event_id = $1 \
+                   WHERE organization_id = $2 AND call_id = $3 AND segment = $4";
+        let segment = draft.body["segment"].as_i64().unwrap_or_default();
+        tx.run(sql, &[id.into(), draft.organization.into(), draft.call.into(), segment.into()]).await?;
     }
     Ok(StoredEvent {
         id,
@@ -324,24 +322,20 @@ async fn append(tx: &mut Connection, draft: Draft) -> Result<StoredEvent, StoreE
     })
 }
 
-async fn apply(
-    tx: &mut Connection,
-    organization: OrganizationId,
-    change: &Change,
-) -> Result<Option<Draft>, StoreError> {
+async fn apply(tx: &mut Tx, organization: OrganizationId, change: &Change) -> Result<Option<Draft>, StoreError> {
     let call = change.call();
     let draft = |kind, body, at| Some(Draft { organization, call, kind, body, at });
     match change {
         Change::CallCreated { call: new, at } => {
             call_insert(tx, new, *at).await?;
-            let shown = call::call_on(tx, organization, call).await?;
+            let shown = call::call_in(tx, organization, call).await?;
             Ok(draft("call.created", json!({"type": "call.created", "call_id": call, "at": at, "call": shown}), *at))
         }
         Change::CallStatus { status, cause, at, .. } => {
             if !call_status_update(tx, organization, call, *status, cause.as_deref(), *at).await? {
                 return Ok(None);
             }
-            let shown = call::call_on(tx, organization, call).await?;
+            let shown = call::call_in(tx, organization, call).await?;
             let body = json!({"type": "call.status", "call_id": call, "at": at, "status": status, "cause": cause,
                 "call": shown});
             Ok(draft("call.status", body, *at))
@@ -390,75 +384,63 @@ async fn apply(
     }
 }
 
-async fn call_insert(tx: &mut Connection, new: &NewCall, at: Timestamp) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO calls (id, organization_id, status, direction, mode, from_address, to_address, agent, config, \
-         created_at) VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(new.id.to_string())
-    .bind(new.organization.to_string())
-    .bind(new.direction)
-    .bind(&new.mode)
-    .bind(&new.from)
-    .bind(&new.to)
-    .bind(&new.agent)
-    .bind(json!(new.config).to_string())
-    .bind(at.as_millisecond())
-    .execute(tx)
-    .await?;
+async fn call_insert(tx: &mut Tx, new: &NewCall, at: Timestamp) -> Result<(), StoreError> {
+    let sql = "INSERT INTO calls (id, organization_id, status, direction, mode, from_address, to_address, agent, \
+               config, created_at) VALUES ($1, $2, 'queued', $3, $4, $5, $6, $7, $8, $9)";
+    let values = [
+        new.id.into(),
+        new.organization.into(),
+        new.direction.into(),
+        (&new.mode).into(),
+        (&new.from).into(),
+        (&new.to).into(),
+        (&new.agent).into(),
+        json!(new.config).to_string().into(),
+        at.into(),
+    ];
+    tx.run(sql, &values).await?;
     Ok(())
 }
 
 /// `false`: nothing changed, because the call is over or is in this status already.
 async fn call_status_update(
-    tx: &mut Connection,
+    tx: &mut Tx,
     organization: OrganizationId,
     call: Uuid,
     status: CallStatus,
     cause: Option<&str>,
     at: Timestamp,
 ) -> Result<bool, StoreError> {
-    let answered = matches!(status, CallStatus::Answered | CallStatus::Bridged).then(|| at.as_millisecond());
-    let over = matches!(status, CallStatus::Ended | CallStatus::Failed).then(|| at.as_millisecond());
-    let status = word(&status);
-    let done = sqlx::query(
-        "UPDATE calls SET status = ?, answered_at = COALESCE(answered_at, ?), ended_at = ?, cause = ? \
-         WHERE organization_id = ? AND id = ? AND status NOT IN ('ended', 'failed') AND status <> ?",
-    )
-    .bind(&status)
-    .bind(answered)
-    .bind(over)
-    .bind(over.and(cause))
-    .bind(organization.to_string())
-    .bind(call.to_string())
-    .bind(&status)
-    .execute(tx)
-    .await?;
-    Ok(done.rows_affected() == 1)
+    let answered = matches!(status, CallStatus::Answered | CallStatus::Bridged).then_some(at);
+    let over = matches!(status, CallStatus::Ended | CallStatus::Failed).then_some(at);
+    let sql = "UPDATE calls SET status = $1, answered_at = COALESCE(answered_at, $2), ended_at = $3, cause = $4 \
+               WHERE organization_id = $5 AND id = $6 AND status NOT IN ('ended', 'failed') AND status <> $1";
+    let cause = over.and(cause);
+    let values = [word(&status).into(), answered.into(), over.into(), cause.into(), organization.into(), call.into()];
+    Ok(tx.run(sql, &values).await? == 1)
 }
 
-async fn leg_upsert(tx: &mut Connection, organization: OrganizationId, change: &Change) -> Result<(), StoreError> {
+async fn leg_upsert(tx: &mut Tx, organization: OrganizationId, change: &Change) -> Result<(), StoreError> {
     let Change::Leg { call, leg, role, state, peer, codec, at } = change else { return Ok(()) };
-    let at = at.as_millisecond();
-    sqlx::query(
-        "INSERT INTO legs (organization_id, call_id, leg, role, state, peer, codec, created_at, answered_at, ended_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
-         ON CONFLICT (organization_id, call_id, leg) DO UPDATE SET state = excluded.state, peer = excluded.peer, \
-         codec = COALESCE(excluded.codec, codec), answered_at = COALESCE(answered_at, excluded.answered_at), \
-         ended_at = COALESCE(ended_at, excluded.ended_at)",
-    )
-    .bind(organization.to_string())
-    .bind(call.to_string())
-    .bind(leg.cast_signed())
-    .bind(word(role))
-    .bind(word(state))
-    .bind(peer)
-    .bind(codec)
-    .bind(at)
-    .bind((*state == LegState::Answered).then_some(at))
-    .bind((*state == LegState::Ended).then_some(at))
-    .execute(tx)
-    .await?;
+    let sql = "INSERT INTO legs (organization_id, call_id, leg, role, state, peer, codec, created_at, answered_at, \
+               ended_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+               ON CONFLICT (organization_id, call_id, leg) DO UPDATE SET state = excluded.state, \
+               peer = excluded.peer, codec = COALESCE(excluded.codec, legs.codec), \
+               answered_at = COALESCE(legs.answered_at, excluded.answered_at), \
+               ended_at = COALESCE(legs.ended_at, excluded.ended_at)";
+    let values = [
+        organization.into(),
+        (*call).into(),
+        (*leg).into(),
+        word(role).into(),
+        word(state).into(),
+        peer.into(),
+        codec.into(),
+        (*at).into(),
+        (*state == LegState::Answered).then_some(*at).into(),
+        (*state == LegState::Ended).then_some(*at).into(),
+    ];
+    tx.run(sql, &values).await?;
     Ok(())
 }
 
@@ -470,24 +452,18 @@ enum LegColumn {
 }
 
 async fn leg_media_update(
-    tx: &mut Connection,
+    tx: &mut Tx,
     organization: OrganizationId,
     call: Uuid,
     leg: u64,
     column: LegColumn,
     text: &str,
 ) -> Result<(), StoreError> {
-    let statement = match column {
-        LegColumn::Quality => "UPDATE legs SET quality = ? WHERE organization_id = ? AND call_id = ? AND leg = ?",
-        LegColumn::Flow => "UPDATE legs SET flow = ? WHERE organization_id = ? AND call_id = ? AND leg = ?",
+    let sql = match column {
+        LegColumn::Quality => "UPDATE legs SET quality = $1 WHERE organization_id = $2 AND call_id = $3 AND leg = $4",
+        LegColumn::Flow => "UPDATE legs SET flow = $1 WHERE organization_id = $2 AND call_id = $3 AND leg = $4",
     };
-    sqlx::query(statement)
-        .bind(text)
-        .bind(organization.to_string())
-        .bind(call.to_string())
-        .bind(leg.cast_signed())
-        .execute(tx)
-        .await?;
+    tx.run(sql, &[text.into(), organization.into(), call.into(), leg.into()]).await?;
     Ok(())
 }
 
@@ -499,51 +475,39 @@ fn leg_report(organization: OrganizationId, change: &Change) -> Option<LegReport
     Some(LegReport { organization, body: body.to_string().into() })
 }
 
-async fn recording_upsert(
-    tx: &mut Connection,
-    organization: OrganizationId,
-    change: &Change,
-) -> Result<(), StoreError> {
+async fn recording_upsert(tx: &mut Tx, organization: OrganizationId, change: &Change) -> Result<(), StoreError> {
     let Change::Recording { call, path, state, note, duration_ms, at } = change else { return Ok(()) };
-    let at = at.as_millisecond();
-    sqlx::query(
-        "INSERT INTO recordings (organization_id, call_id, path, state, note, duration_ms, started_at, ended_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?) \
-         ON CONFLICT (organization_id, call_id) DO UPDATE SET path = excluded.path, state = excluded.state, \
-         note = excluded.note, duration_ms = excluded.duration_ms, ended_at = excluded.ended_at",
-    )
-    .bind(organization.to_string())
-    .bind(call.to_string())
-    .bind(path)
-    .bind(*state)
-    .bind(note)
-    .bind(duration_ms.cast_signed())
-    .bind(at)
-    .bind((*state != "started").then_some(at))
-    .execute(tx)
-    .await?;
+    let sql = "INSERT INTO recordings (organization_id, call_id, path, state, note, duration_ms, started_at, ended_at) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+               ON CONFLICT (organization_id, call_id) DO UPDATE SET path = excluded.path, state = excluded.state, \
+               note = excluded.note, duration_ms = excluded.duration_ms, ended_at = excluded.ended_at";
+    let values = [
+        organization.into(),
+        (*call).into(),
+        path.into(),
+        (*state).into(),
+        note.into(),
+        (*duration_ms).into(),
+        (*at).into(),
+        (*state != "started").then_some(*at).into(),
+    ];
+    tx.run(sql, &values).await?;
     Ok(())
 }
 
 /// Keeps the segment's state; the kind of event says what is new in it. Nothing: a partial came after the final
 /// text of its segment.
 async fn translation_upsert(
-    tx: &mut Connection,
+    tx: &mut Tx,
     organization: OrganizationId,
     call: Uuid,
     event: &TranslationEvent,
 ) -> Result<Option<(&'static str, Value)>, StoreError> {
-    let segment = event.segment.cast_signed();
-    let before = sqlx::query(
-        "SELECT final, translation FROM translations WHERE organization_id = ? AND call_id = ? AND segment = ?",
-    )
-    .bind(organization.to_string())
-    .bind(call.to_string())
-    .bind(segment)
-    .fetch_optional(&mut *tx)
-    .await?;
+    let sql =
+        "SELECT final, translation FROM translations WHERE organization_id = $1 AND call_id = $2 AND segment = $3";
+    let before = tx.row(sql, &[organization.into(), call.into(), event.segment.into()]).await?;
     let (was_final, was_translated) = match &before {
-        Some(row) => (row.try_get::<i64, _>("final")? != 0, row.try_get::<Option<&str>, _>("translation")?.is_some()),
+        Some(row) => (row.bool("final")?, row.text_opt("translation")?.is_some()),
         None => (false, false),
     };
     let kind = match (event.is_final, event.translation.is_some()) {
@@ -555,20 +519,19 @@ async fn translation_upsert(
     };
     let mut body = json!(event);
     body["call_id"] = json!(call);
-    sqlx::query(
-        "INSERT INTO translations (organization_id, call_id, segment, event_id, final, text, translation, body) \
-         VALUES (?, ?, ?, 0, ?, ?, ?, ?) \
-         ON CONFLICT (organization_id, call_id, segment) DO UPDATE SET final = excluded.final, text = excluded.text, \
-         translation = excluded.translation, body = excluded.body",
-    )
-    .bind(organization.to_string())
-    .bind(call.to_string())
-    .bind(segment)
-    .bind(i64::from(event.is_final))
-    .bind(&event.text)
-    .bind(&event.translation)
-    .bind(body.to_string())
-    .execute(tx)
-    .await?;
+    let sql = "INSERT INTO translations (organization_id, call_id, segment, event_id, final, text, translation, body) \
+               VALUES ($1, $2, $3, 0, $4, $5, $6, $7) \
+               ON CONFLICT (organization_id, call_id, segment) DO UPDATE SET final = excluded.final, \
+               text = excluded.text, translation = excluded.translation, body = excluded.body";
+    let values = [
+        organization.into(),
+        call.into(),
+        event.segment.into(),
+        event.is_final.into(),
+        (&event.text).into(),
+        (&event.translation).into(),
+        body.to_string().into(),
+    ];
+    tx.run(sql, &values).await?;
     Ok(Some((kind, body)))
 }

@@ -1,9 +1,7 @@
 //! Who belongs to which tenant, as what, and under which SIP name.
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
-
-use super::{OrganizationId, Store, StoreError, UserId, now, taken, uuid_column};
+use super::db::{Row, Tx};
+use super::{OrganizationId, Store, StoreError, UserId, lookup, now, taken};
 
 /// A person's part in an organization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -35,16 +33,6 @@ impl Role {
             Role::Viewer => "viewer",
         }
     }
-
-    /// Whether settings of the organization may be changed.
-    pub fn configures(self) -> bool {
-        matches!(self, Role::Owner | Role::Admin)
-    }
-
-    /// Whether calls may be made, ended and spoken into.
-    pub fn dials(self) -> bool {
-        matches!(self, Role::Owner | Role::Admin | Role::Supervisor | Role::Agent)
-    }
 }
 
 impl std::str::FromStr for Role {
@@ -71,65 +59,40 @@ pub struct Membership {
     pub sip_name: String,
 }
 
-fn membership(row: &SqliteRow) -> Result<Membership, StoreError> {
+pub(super) fn membership(row: &Row) -> Result<Membership, StoreError> {
     Ok(Membership {
-        organization: OrganizationId(uuid_column(row, "organization_id")?),
-        user: UserId(uuid_column(row, "user_id")?),
-        role: row.try_get::<&str, _>("role")?.parse().map_err(|_| StoreError::Corrupt { column: "role" })?,
-        sip_name: row.try_get("sip_name")?,
+        organization: OrganizationId(row.uuid("organization_id")?),
+        user: UserId(row.uuid("user_id")?),
+        role: row.text("role")?.parse().map_err(|_| StoreError::Corrupt { column: "role" })?,
+        sip_name: row.text("sip_name")?,
     })
 }
 
+/// Adds a person to a tenant. `Taken` when the SIP name exists anywhere.
+pub(super) async fn insert(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    user: UserId,
+    role: Role,
+    sip_name: &str,
+) -> Result<Membership, StoreError> {
+    let sql = "INSERT INTO memberships (organization_id, user_id, role, sip_name, created_at) \
+               VALUES ($1, $2, $3, $4, $5)";
+    let values = [organization.into(), user.into(), role.as_str().into(), sip_name.into(), now().into()];
+    tx.run(sql, &values).await.map_err(taken("a member with this SIP name"))?;
+    Ok(Membership { organization, user, role, sip_name: sip_name.to_owned() })
+}
+
 impl Store {
-    /// Adds a person to a tenant. `Taken` when the SIP name exists anywhere.
-    pub async fn membership_create(
-        &self,
-        organization: OrganizationId,
-        user: UserId,
-        role: Role,
-        sip_name: &str,
-    ) -> Result<Membership, StoreError> {
-        sqlx::query(
-            "INSERT INTO memberships (organization_id, user_id, role, sip_name, created_at) VALUES (?, ?, ?, ?, ?)",
-        )
-        .bind(organization.to_string())
-        .bind(user.to_string())
-        .bind(role.as_str())
-        .bind(sip_name)
-        .bind(now().as_millisecond())
-        .execute(&self.writer)
-        .await
-        .map_err(taken("a member with this SIP name"))?;
-        Ok(Membership { organization, user, role, sip_name: sip_name.to_owned() })
-    }
-
-    /// A person's oldest membership: where a log-in leads. Look-up before a tenant is known.
-    pub async fn membership_first(&self, user: UserId) -> Result<Option<Membership>, StoreError> {
-        let row = sqlx::query(
-            "SELECT organization_id, user_id, role, sip_name FROM memberships WHERE user_id = ? \
-             ORDER BY created_at, organization_id LIMIT 1",
-        )
-        .bind(user.to_string())
-        .fetch_optional(&self.readers)
-        .await?;
-        row.as_ref().map(membership).transpose()
-    }
-
     /// A person's membership in a tenant.
     pub async fn membership_by_user(
         &self,
         organization: OrganizationId,
         user: UserId,
     ) -> Result<Option<Membership>, StoreError> {
-        let row = sqlx::query(
-            "SELECT organization_id, user_id, role, sip_name FROM memberships \
-             WHERE organization_id = ? AND user_id = ?",
-        )
-        .bind(organization.to_string())
-        .bind(user.to_string())
-        .fetch_optional(&self.readers)
-        .await?;
-        row.as_ref().map(membership).transpose()
+        let sql = "SELECT organization_id, user_id, role, sip_name FROM memberships \
+                   WHERE organization_id = $1 AND user_id = $2";
+        self.db.row(organization, sql, &[organization.into(), user.into()]).await?.as_ref().map(membership).transpose()
     }
 
     /// The member of this tenant with this SIP name.
@@ -138,23 +101,14 @@ impl Store {
         organization: OrganizationId,
         sip_name: &str,
     ) -> Result<Option<Membership>, StoreError> {
-        let row = sqlx::query(
-            "SELECT organization_id, user_id, role, sip_name FROM memberships \
-             WHERE sip_name = ? AND organization_id = ?",
-        )
-        .bind(sip_name)
-        .bind(organization.to_string())
-        .fetch_optional(&self.readers)
-        .await?;
+        let sql = "SELECT organization_id, user_id, role, sip_name FROM memberships \
+                   WHERE organization_id = $1 AND sip_name = $2";
+        let row = self.db.row(organization, sql, &[organization.into(), sip_name.into()]).await?;
         row.as_ref().map(membership).transpose()
     }
 
     /// The tenant to which an agent's SIP name belongs. Look-up before a tenant is known.
     pub async fn membership_organization(&self, sip_name: &str) -> Result<Option<OrganizationId>, StoreError> {
-        let row = sqlx::query("SELECT organization_id FROM memberships WHERE sip_name = ?")
-            .bind(sip_name)
-            .fetch_optional(&self.readers)
-            .await?;
-        row.as_ref().map(|row| uuid_column(row, "organization_id").map(OrganizationId)).transpose()
+        lookup::sip_name(&self.db, sip_name).await
     }
 }

@@ -1,8 +1,9 @@
 //! The store: everything that outlives a request. SQL stands only in this folder.
 //!
 //! ```text
-//! routes, auth, events ──▶ Store ──▶ writer: one connection, commits in order
-//!                                └─▶ readers: a pool; WAL lets them read while the writer writes
+//! routes, auth, events ──▶ Store ──▶ db ──▶ SQLite: one connection writes, a pool reads beside it (WAL)
+//!                            │        └──▶ PostgreSQL: a pool; row level security, forced
+//!                            └─▶ lookup: ids before a tenant is known
 //! ```
 //!
 //! Invariants: every query on a tenant's table filters by organization, except the named look-ups that come
@@ -12,41 +13,53 @@
 //! Not here: who may do what (`auth`), what a request looks like (`routes`).
 
 mod api_key;
+mod audit_log;
 mod call;
 mod change;
+mod db;
+mod invitation;
+mod login_attempt;
+mod lookup;
 mod media;
+mod member;
 mod membership;
 mod organization;
+mod postgres;
 mod recording;
+mod schema;
 mod session;
+mod signup;
 mod sqlite;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod translation;
 mod user;
 mod voice_config;
 
 use jiff::Timestamp;
-use sqlx::SqlitePool;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
 use uuid::Uuid;
 
-pub use api_key::ApiKey;
+pub use api_key::{ApiKey, KeyRow, NewKey};
+pub use audit_log::{ActorKind, AuditFilter, AuditProof, AuditRow, By, Deed};
 pub use call::{Call, CallFilter, Leg};
 pub use change::{Change, LegReport, NewCall, Written};
+pub use invitation::{Invitation, Joining, NewInvitation};
 pub use media::{FlowState, LegFlow, Quality, Score};
+pub use member::{Member, MemberChange};
 pub use membership::{Membership, Role};
-pub use organization::Organization;
+pub use organization::{Organization, OrganizationChange, OrganizationSettings, Retention};
 pub use recording::Recording;
+pub use schema::{SchemaStep, StorePlace, schema_down, schema_status, schema_up};
 pub use session::Session;
+pub use signup::Founder;
 pub use stream::{StoredEvent, StreamFilter};
-pub use user::User;
+pub use user::{NewMember, User};
 
 /// Handle to the store; clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Store {
-    writer: SqlitePool,
-    readers: SqlitePool,
+    db: db::Db,
     keeps: bool,
 }
 
@@ -54,6 +67,11 @@ impl Store {
     /// Whether anything is kept. Otherwise (`store.url = "none"`) there are no organizations, so that calls leave no trace.
     pub fn keeps(&self) -> bool {
         self.keeps
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.db.rows_outside("SELECT 1", &[]).await.map(|_| ())
     }
 }
 
@@ -108,9 +126,12 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         match self {
             StoreError::Database(sqlx::Error::Database(error)) => {
-                // The low byte is the primary result code (SQLite, "Result and Error Codes").
-                let code = error.code().and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff);
-                code.is_some_and(|code| TRANSIENT.contains(&code))
+                let code = error.code().unwrap_or_default();
+                match error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
+                    Some(_) => POSTGRES_TRANSIENT.iter().any(|class| code.starts_with(class)),
+                    // The low byte is the primary result code (SQLite, "Result and Error Codes").
+                    None => code.parse::<u32>().is_ok_and(|code| SQLITE_TRANSIENT.contains(&(code & 0xff))),
+                }
             }
             StoreError::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed) => true,
             _ => false,
@@ -119,13 +140,17 @@ impl StoreError {
 }
 
 /// SQLite's busy, locked, out of memory, read-only, I/O error, full, cannot open.
-const TRANSIENT: [u32; 7] = [5, 6, 7, 8, 10, 13, 14];
+const SQLITE_TRANSIENT: [u32; 7] = [5, 6, 7, 8, 10, 13, 14];
+
+/// PostgreSQL's connection exceptions, serialization failures and deadlocks, insufficient resources, locks that are
+/// held, operator intervention such as a shutdown, system errors, a server that is read-only for now ("Appendix A").
+const POSTGRES_TRANSIENT: [&str; 8] = ["08", "40001", "40P01", "53", "55P03", "57P", "58", "25006"];
 
 /// Turns a violated uniqueness into [`StoreError::Taken`].
-fn taken(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
+fn taken(what: &'static str) -> impl Fn(StoreError) -> StoreError {
     move |error| match &error {
-        sqlx::Error::Database(inner) if inner.is_unique_violation() => StoreError::Taken(what),
-        _ => StoreError::Database(error),
+        StoreError::Database(sqlx::Error::Database(inner)) if inner.is_unique_violation() => StoreError::Taken(what),
+        _ => error,
     }
 }
 
@@ -133,26 +158,3 @@ fn taken(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
 pub fn now() -> Timestamp {
     Timestamp::from_millisecond(Timestamp::now().as_millisecond()).unwrap_or(Timestamp::UNIX_EPOCH)
 }
-
-fn uuid_column(row: &SqliteRow, column: &'static str) -> Result<Uuid, StoreError> {
-    let text: &str = row.try_get(column)?;
-    text.parse().map_err(|_| StoreError::Corrupt { column })
-}
-
-fn time_column(row: &SqliteRow, column: &'static str) -> Result<Timestamp, StoreError> {
-    let ms: i64 = row.try_get(column)?;
-    Timestamp::from_millisecond(ms).map_err(|_| StoreError::Corrupt { column })
-}
-
-fn time_column_opt(row: &SqliteRow, column: &'static str) -> Result<Option<Timestamp>, StoreError> {
-    let ms: Option<i64> = row.try_get(column)?;
-    ms.map(Timestamp::from_millisecond).transpose().map_err(|_| StoreError::Corrupt { column })
-}
-
-fn json_column<T: serde::de::DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Result<T, StoreError> {
-    let text: &str = row.try_get(column)?;
-    serde_json::from_str(text).map_err(|_| StoreError::Corrupt { column })
-}
-
-/// The connection inside a transaction, under a short name for signatures.
-type Connection = SqliteConnection;

@@ -1,11 +1,15 @@
 //! Tenants.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{OrganizationId, Store, StoreError, now, taken, time_column, uuid_column};
+use super::audit_log::{self, By, Deed};
+use super::db::{Row, Tx};
+use super::{OrganizationId, Store, StoreError, lookup, now, taken};
 
 /// A tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,11 +22,59 @@ pub struct Organization {
     pub created_at: Timestamp,
 }
 
-fn organization(row: &SqliteRow) -> Result<Organization, StoreError> {
+/// A tenant with what it set itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrganizationSettings {
+    /// Identity.
+    pub id: OrganizationId,
+    /// Unique name.
+    pub name: String,
+    /// Since when.
+    pub created_at: Timestamp,
+    /// Lower limits than the operator's, by name.
+    pub limits: BTreeMap<String, u32>,
+    /// How long things are kept.
+    pub retention: Retention,
+}
+
+/// How long things are kept, in days; nothing: for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retention {
+    /// Recordings.
+    #[schema(minimum = 1, maximum = 36500)]
+    pub recordings_days: Option<u32>,
+    /// Events of calls that are over.
+    #[schema(minimum = 1, maximum = 36500)]
+    pub events_days: Option<u32>,
+}
+
+/// What is to be changed of a tenant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OrganizationChange {
+    /// A new name.
+    pub name: Option<String>,
+    /// All limits of its own.
+    pub limits: Option<BTreeMap<String, u32>>,
+    /// How long things are kept.
+    pub retention: Option<Retention>,
+}
+
+fn settings(row: &Row) -> Result<OrganizationSettings, StoreError> {
+    let Organization { id, name, created_at } = organization(row)?;
+    Ok(OrganizationSettings { id, name, created_at, limits: row.json("limits")?, retention: row.json("retention")? })
+}
+
+async fn settings_in(tx: &mut Tx, id: OrganizationId) -> Result<Option<OrganizationSettings>, StoreError> {
+    let sql = "SELECT id, name, created_at, limits, retention FROM organizations WHERE id = $1";
+    tx.row(sql, &[id.into()]).await?.as_ref().map(settings).transpose()
+}
+
+fn organization(row: &Row) -> Result<Organization, StoreError> {
     Ok(Organization {
-        id: OrganizationId(uuid_column(row, "id")?),
-        name: row.try_get("name")?,
-        created_at: time_column(row, "created_at")?,
+        id: OrganizationId(row.uuid("id")?),
+        name: row.text("name")?,
+        created_at: row.time("created_at")?,
     })
 }
 
@@ -33,39 +85,79 @@ impl Store {
             return Err(StoreError::None);
         }
         let created = Organization { id: OrganizationId(Uuid::now_v7()), name: name.to_owned(), created_at: now() };
-        sqlx::query("INSERT INTO organizations (id, name, created_at) VALUES (?, ?, ?)")
-            .bind(created.id.to_string())
-            .bind(name)
-            .bind(created.created_at.as_millisecond())
-            .execute(&self.writer)
-            .await
-            .map_err(taken("an organization of this name"))?;
+        let sql = "INSERT INTO organizations (id, name, created_at) VALUES ($1, $2, $3)";
+        let values = [created.id.into(), name.into(), created.created_at.into()];
+        self.db.run(created.id, sql, &values).await.map_err(taken("an organization of this name"))?;
         Ok(created)
     }
 
     /// The tenant of this name.
     pub async fn organization_by_name(&self, name: &str) -> Result<Option<Organization>, StoreError> {
-        let row = sqlx::query("SELECT id, name, created_at FROM organizations WHERE name = ?")
-            .bind(name)
-            .fetch_optional(&self.readers)
-            .await?;
-        row.as_ref().map(organization).transpose()
+        match lookup::organization_named(&self.db, name).await? {
+            Some(id) => self.organization_by_id(id).await,
+            None => Ok(None),
+        }
     }
 
     /// A tenant by identity.
     pub async fn organization_by_id(&self, id: OrganizationId) -> Result<Option<Organization>, StoreError> {
-        let row = sqlx::query("SELECT id, name, created_at FROM organizations WHERE id = ?")
-            .bind(id.to_string())
-            .fetch_optional(&self.readers)
-            .await?;
-        row.as_ref().map(organization).transpose()
+        let sql = "SELECT id, name, created_at FROM organizations WHERE id = $1";
+        self.db.row(id, sql, &[id.into()]).await?.as_ref().map(organization).transpose()
+    }
+
+    /// A tenant with what it set itself.
+    pub async fn organization_settings(&self, id: OrganizationId) -> Result<Option<OrganizationSettings>, StoreError> {
+        let sql = "SELECT id, name, created_at, limits, retention FROM organizations WHERE id = $1";
+        self.db.row(id, sql, &[id.into()]).await?.as_ref().map(settings).transpose()
+    }
+
+    /// Changes a tenant. `Taken` when the new name is another's.
+    pub async fn organization_update(
+        &self,
+        id: OrganizationId,
+        change: OrganizationChange,
+        by: &By,
+    ) -> Result<Option<OrganizationSettings>, StoreError> {
+        let mut tx = self.db.write(id).await?;
+        let Some(before) = settings_in(&mut tx, id).await? else { return Ok(None) };
+        let after = OrganizationSettings {
+            name: change.name.unwrap_or_else(|| before.name.clone()),
+            limits: change.limits.unwrap_or_else(|| before.limits.clone()),
+            retention: change.retention.unwrap_or(before.retention),
+            ..before.clone()
+        };
+        if after == before {
+            return Ok(Some(before));
+        }
+        let text = |value: serde_json::Result<String>| value.map_err(|_| StoreError::Corrupt { column: "limits" });
+        let sql = "UPDATE organizations SET name = $1, limits = $2, retention = $3, updated_at = $4 WHERE id = $5";
+        let values = [
+            (&after.name).into(),
+            text(serde_json::to_string(&after.limits))?.into(),
+            text(serde_json::to_string(&after.retention))?.into(),
+            now().into(),
+            id.into(),
+        ];
+        tx.run(sql, &values).await.map_err(taken("an organization of this name"))?;
+        let told = |of: &OrganizationSettings| {
+            serde_json::json!({"name": of.name, "limits": of.limits, "retention": of.retention})
+        };
+        let deed = Deed::new("organization.update", "organization").before(told(&before)).after(told(&after));
+        audit_log::append(&mut tx, id, by, &deed).await?;
+        tx.commit().await?;
+        Ok(Some(after))
+    }
+
+    /// Every tenant, the oldest first: for jobs, which go tenant by tenant.
+    pub async fn organization_list(&self) -> Result<Vec<OrganizationId>, StoreError> {
+        lookup::organizations(&self.db).await
     }
 
     /// The default tenant: the oldest. It owns incoming calls that no agent's name gives to another.
     pub async fn organization_default(&self) -> Result<Option<Organization>, StoreError> {
-        let row = sqlx::query("SELECT id, name, created_at FROM organizations ORDER BY created_at, id LIMIT 1")
-            .fetch_optional(&self.readers)
-            .await?;
-        row.as_ref().map(organization).transpose()
+        match self.organization_list().await?.first() {
+            Some(id) => self.organization_by_id(*id).await,
+            None => Ok(None),
+        }
     }
 }

@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use sqlx::Row;
 use uuid::Uuid;
 
-use super::{OrganizationId, Store, StoreError, time_column, time_column_opt};
+use super::{OrganizationId, Store, StoreError};
 
 /// One call's recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,22 +31,18 @@ impl Store {
         organization: OrganizationId,
         call: Uuid,
     ) -> Result<Option<Recording>, StoreError> {
-        let row = sqlx::query(
-            "SELECT path, state, note, duration_ms, started_at, ended_at FROM recordings \
-             WHERE organization_id = ? AND call_id = ?",
-        )
-        .bind(organization.to_string())
-        .bind(call.to_string())
-        .fetch_optional(&self.readers)
-        .await?;
-        let Some(row) = row else { return Ok(None) };
+        let sql = "SELECT path, state, note, duration_ms, started_at, ended_at FROM recordings \
+                   WHERE organization_id = $1 AND call_id = $2";
+        let Some(row) = self.db.row(organization, sql, &[organization.into(), call.into()]).await? else {
+            return Ok(None);
+        };
         Ok(Some(Recording {
-            path: PathBuf::from(row.try_get::<String, _>("path")?),
-            state: row.try_get("state")?,
-            note: row.try_get("note")?,
-            duration_ms: row.try_get::<i64, _>("duration_ms")?.unsigned_abs(),
-            started_at: time_column(&row, "started_at")?,
-            ended_at: time_column_opt(&row, "ended_at")?,
+            path: PathBuf::from(row.text("path")?),
+            state: row.text("state")?,
+            note: row.text_opt("note")?,
+            duration_ms: row.count("duration_ms")?,
+            started_at: row.time("started_at")?,
+            ended_at: row.time_opt("ended_at")?,
         }))
     }
 }

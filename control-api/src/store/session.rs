@@ -1,9 +1,11 @@
 //! Browser sessions. The cookie's value itself is never stored.
 
-use jiff::Timestamp;
-use sqlx::Row;
+use std::time::Duration;
 
-use super::{Membership, OrganizationId, Store, StoreError, UserId, now, time_column, uuid_column};
+use jiff::Timestamp;
+
+use super::audit_log::{self, By, Deed};
+use super::{Membership, OrganizationId, Store, StoreError, UserId, lookup, membership, now};
 
 /// A running session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,59 +29,85 @@ impl Store {
         token_hash: &str,
         expires_at: Timestamp,
     ) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO sessions (token_hash, organization_id, user_id, created_at, expires_at) \
-             VALUES (?, ?, ?, ?, ?)",
-        )
-        .bind(token_hash)
-        .bind(organization.to_string())
-        .bind(user.to_string())
-        .bind(now().as_millisecond())
-        .bind(expires_at.as_millisecond())
-        .execute(&self.writer)
-        .await?;
+        let sql = "INSERT INTO sessions (token_hash, organization_id, user_id, created_at, expires_at) \
+                   VALUES ($1, $2, $3, $4, $5)";
+        let values = [token_hash.into(), organization.into(), user.into(), now().into(), expires_at.into()];
+        self.db.run(organization, sql, &values).await?;
         Ok(())
+    }
+
+    /// Starts a session after a log-in, which is written down.
+    pub async fn session_open(
+        &self,
+        membership: &Membership,
+        token_hash: &str,
+        expires_at: Timestamp,
+        by: &By,
+    ) -> Result<(), StoreError> {
+        let (organization, user, at) = (membership.organization, membership.user, now());
+        let mut tx = self.db.write(organization).await?;
+        let sql = "INSERT INTO sessions (token_hash, organization_id, user_id, created_at, expires_at) \
+                   VALUES ($1, $2, $3, $4, $5)";
+        let values = [token_hash.into(), organization.into(), user.into(), at.into(), expires_at.into()];
+        tx.run(sql, &values).await?;
+        let sql = "UPDATE memberships SET last_login_at = $1 WHERE organization_id = $2 AND user_id = $3";
+        tx.run(sql, &[at.into(), organization.into(), user.into()]).await?;
+        let deed = Deed::new("session.open", format!("user:{user}"));
+        audit_log::append(&mut tx, organization, by, &deed).await?;
+        tx.commit().await
+    }
+
+    /// Gives a session another token, and a new end: at most `longest` after its log-in. Nothing: it is over.
+    pub async fn session_refresh(
+        &self,
+        organization: OrganizationId,
+        token_hash: &str,
+        new_token_hash: &str,
+        expires_at: Timestamp,
+        longest: Duration,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let mut tx = self.db.write(organization).await?;
+        let sql = "SELECT created_at FROM sessions WHERE organization_id = $1 AND token_hash = $2 AND expires_at > $3";
+        let Some(row) = tx.row(sql, &[organization.into(), token_hash.into(), now().into()]).await? else {
+            return Ok(None);
+        };
+        let expires_at = expires_at.min(row.time("created_at")? + longest);
+        let sql = "UPDATE sessions SET token_hash = $1, expires_at = $2 WHERE organization_id = $3 AND token_hash = $4";
+        let values = [new_token_hash.into(), expires_at.into(), organization.into(), token_hash.into()];
+        let changed = tx.run(sql, &values).await?;
+        tx.commit().await?;
+        Ok((changed == 1).then_some(expires_at))
     }
 
     /// The session with this hash, unless it has expired. Look-up before a tenant is known.
     pub async fn session_by_hash(&self, token_hash: &str) -> Result<Option<Session>, StoreError> {
-        let row = sqlx::query(
-            "SELECT s.organization_id, s.user_id, s.expires_at, m.role, m.sip_name, u.name, u.email \
-             FROM sessions s \
-             JOIN memberships m ON m.organization_id = s.organization_id AND m.user_id = s.user_id \
-             JOIN users u ON u.id = s.user_id \
-             WHERE s.token_hash = ? AND s.expires_at > ?",
-        )
-        .bind(token_hash)
-        .bind(now().as_millisecond())
-        .fetch_optional(&self.readers)
-        .await?;
+        let Some(organization) = lookup::session(&self.db, token_hash).await? else { return Ok(None) };
+        let sql = "SELECT m.organization_id, m.user_id, m.role, m.sip_name, s.expires_at, u.name, u.email \
+                   FROM sessions s \
+                   JOIN memberships m ON m.organization_id = s.organization_id AND m.user_id = s.user_id \
+                   JOIN users u ON u.id = s.user_id \
+                   WHERE s.organization_id = $1 AND s.token_hash = $2 AND s.expires_at > $3";
+        let row = self.db.row(organization, sql, &[organization.into(), token_hash.into(), now().into()]).await?;
         let Some(row) = row else { return Ok(None) };
         Ok(Some(Session {
-            membership: Membership {
-                organization: OrganizationId(uuid_column(&row, "organization_id")?),
-                user: UserId(uuid_column(&row, "user_id")?),
-                role: row.try_get::<&str, _>("role")?.parse().map_err(|_| StoreError::Corrupt { column: "role" })?,
-                sip_name: row.try_get("sip_name")?,
-            },
-            user_name: row.try_get("name")?,
-            email: row.try_get("email")?,
-            expires_at: time_column(&row, "expires_at")?,
+            membership: membership::membership(&row)?,
+            user_name: row.text("name")?,
+            email: row.text("email")?,
+            expires_at: row.time("expires_at")?,
         }))
     }
 
     /// Ends a session.
     pub async fn session_delete(&self, token_hash: &str) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM sessions WHERE token_hash = ?").bind(token_hash).execute(&self.writer).await?;
+        let Some(organization) = lookup::session(&self.db, token_hash).await? else { return Ok(()) };
+        let sql = "DELETE FROM sessions WHERE organization_id = $1 AND token_hash = $2";
+        self.db.run(organization, sql, &[organization.into(), token_hash.into()]).await?;
         Ok(())
     }
 
-    /// Removes sessions that have expired; how many.
-    pub async fn session_expire(&self) -> Result<u64, StoreError> {
-        let done = sqlx::query("DELETE FROM sessions WHERE expires_at <= ?")
-            .bind(now().as_millisecond())
-            .execute(&self.writer)
-            .await?;
-        Ok(done.rows_affected())
+    /// Removes a tenant's sessions that have expired; how many.
+    pub async fn session_expire(&self, organization: OrganizationId) -> Result<u64, StoreError> {
+        let sql = "DELETE FROM sessions WHERE organization_id = $1 AND expires_at <= $2";
+        self.db.run(organization, sql, &[organization.into(), now().into()]).await
     }
 }

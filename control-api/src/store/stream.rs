@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use super::{OrganizationId, Store, StoreError, uuid_column};
+use super::db::Row;
+use super::{OrganizationId, Store, StoreError};
 
 /// Prefix of the kinds that carry words.
 const TRANSLATION: &str = "translation.";
@@ -59,13 +59,13 @@ impl StreamFilter {
     }
 }
 
-fn stored_event(row: &SqliteRow) -> Result<StoredEvent, StoreError> {
+fn stored_event(row: &Row) -> Result<StoredEvent, StoreError> {
     Ok(StoredEvent {
-        id: row.try_get("id")?,
-        organization: OrganizationId(uuid_column(row, "organization_id")?),
-        call: uuid_column(row, "call_id")?,
-        kind: row.try_get::<&str, _>("kind")?.into(),
-        body: row.try_get::<&str, _>("body")?.into(),
+        id: row.int("id")?,
+        organization: OrganizationId(row.uuid("organization_id")?),
+        call: row.uuid("call_id")?,
+        kind: row.text("kind")?.into(),
+        body: row.text("body")?.into(),
     })
 }
 
@@ -77,40 +77,40 @@ impl Store {
         after: i64,
         limit: u32,
     ) -> Result<Vec<StoredEvent>, StoreError> {
-        let (condition, organization, call) = match filter {
+        let (condition, organization, call) = match *filter {
             StreamFilter::Organization { organization, translations: true } => ("", organization, None),
             StreamFilter::Organization { organization, translations: false } => {
-                ("AND kind NOT GLOB 'translation.*'", organization, None)
+                ("AND kind NOT LIKE 'translation.%'", organization, None)
             }
             StreamFilter::Translations { organization, call } => {
-                ("AND call_id = ? AND kind GLOB 'translation.*'", organization, Some(call))
+                ("AND call_id = $4 AND kind LIKE 'translation.%'", organization, Some(call))
             }
         };
+        let mut values = vec![organization.into(), after.into(), limit.into()];
+        values.extend(call.map(Into::into));
         // Only the constants above enter the text; values are bound.
         let sql = format!(
             "SELECT id, organization_id, call_id, kind, body FROM call_events \
-             WHERE organization_id = ? AND id > ? {condition} ORDER BY id LIMIT ?"
+             WHERE organization_id = $1 AND id > $2 {condition} ORDER BY id LIMIT $3"
         );
-        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(organization.to_string()).bind(after);
-        if let Some(call) = call {
-            query = query.bind(call.to_string());
-        }
-        query.bind(limit).fetch_all(&self.readers).await?.iter().map(stored_event).collect()
+        self.db.rows(organization, AssertSqlSafe(sql), &values).await?.iter().map(stored_event).collect()
     }
 
     /// The last event of all tenants, 0 when there is none.
     pub async fn stream_latest(&self) -> Result<i64, StoreError> {
-        let row =
-            sqlx::query("SELECT COALESCE(MAX(id), 0) AS latest FROM call_events").fetch_one(&self.readers).await?;
-        Ok(row.try_get("latest")?)
+        let sql = self.db.pick(
+            "SELECT COALESCE(MAX(id), 0) AS latest FROM call_events",
+            "SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS latest FROM call_events_id_seq",
+        );
+        self.db.rows_outside(sql, &[]).await?.first().map_or(Ok(0), |row| row.int("latest"))
     }
 }
 
 #[cfg(test)]
 impl Store {
     /// What must not succeed: rewriting history.
-    pub(crate) async fn tamper_for_test(&self) -> Result<(), StoreError> {
-        sqlx::query("UPDATE call_events SET kind = 'other'").execute(&self.writer).await?;
+    pub(crate) async fn tamper_for_test(&self, organization: OrganizationId) -> Result<(), StoreError> {
+        self.db.run(organization, "UPDATE call_events SET kind = 'other'", &[]).await?;
         Ok(())
     }
 }

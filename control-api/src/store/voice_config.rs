@@ -1,29 +1,23 @@
 //! What an organization does with its calls' audio, unless a call says otherwise.
 
-use sqlx::Row;
-
 use super::{OrganizationId, Store, StoreError, now};
 use crate::voice_config::VoiceConfig;
 
 impl Store {
     /// The tenant's settings; all off until they were put.
     pub async fn voice_config_show(&self, organization: OrganizationId) -> Result<VoiceConfig, StoreError> {
-        let row = sqlx::query(
-            "SELECT live_translate, transcribe, translate_from, translate_to, voice_to_voice, record \
-             FROM voice_configs WHERE organization_id = ?",
-        )
-        .bind(organization.to_string())
-        .fetch_optional(&self.readers)
-        .await?;
-        let Some(row) = row else { return Ok(VoiceConfig::default()) };
-        let switch = |column: &str| row.try_get::<i64, _>(column).map(|value| value != 0);
+        let sql = "SELECT live_translate, transcribe, translate_from, translate_to, voice_to_voice, record \
+                   FROM voice_configs WHERE organization_id = $1";
+        let Some(row) = self.db.row(organization, sql, &[organization.into()]).await? else {
+            return Ok(VoiceConfig::default());
+        };
         Ok(VoiceConfig {
-            live_translate: switch("live_translate")?,
-            transcribe: switch("transcribe")?,
-            translate_from: row.try_get("translate_from")?,
-            translate_to: row.try_get("translate_to")?,
-            voice_to_voice: switch("voice_to_voice")?,
-            record: switch("record")?,
+            live_translate: row.bool("live_translate")?,
+            transcribe: row.bool("transcribe")?,
+            translate_from: row.text("translate_from")?,
+            translate_to: row.text("translate_to")?,
+            voice_to_voice: row.bool("voice_to_voice")?,
+            record: row.bool("record")?,
         })
     }
 
@@ -33,24 +27,23 @@ impl Store {
         organization: OrganizationId,
         settings: &VoiceConfig,
     ) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO voice_configs (organization_id, live_translate, transcribe, translate_from, translate_to, \
-             voice_to_voice, record, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) \
-             ON CONFLICT (organization_id) DO UPDATE SET live_translate = excluded.live_translate, \
-             transcribe = excluded.transcribe, translate_from = excluded.translate_from, \
-             translate_to = excluded.translate_to, voice_to_voice = excluded.voice_to_voice, \
-             record = excluded.record, updated_at = excluded.updated_at",
-        )
-        .bind(organization.to_string())
-        .bind(i64::from(settings.live_translate))
-        .bind(i64::from(settings.transcribe))
-        .bind(&settings.translate_from)
-        .bind(&settings.translate_to)
-        .bind(i64::from(settings.voice_to_voice))
-        .bind(i64::from(settings.record))
-        .bind(now().as_millisecond())
-        .execute(&self.writer)
-        .await?;
+        let sql = "INSERT INTO voice_configs (organization_id, live_translate, transcribe, translate_from, \
+                   translate_to, voice_to_voice, record, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+                   ON CONFLICT (organization_id) DO UPDATE SET live_translate = excluded.live_translate, \
+                   transcribe = excluded.transcribe, translate_from = excluded.translate_from, \
+                   translate_to = excluded.translate_to, voice_to_voice = excluded.voice_to_voice, \
+                   record = excluded.record, updated_at = excluded.updated_at";
+        let values = [
+            organization.into(),
+            settings.live_translate.into(),
+            settings.transcribe.into(),
+            (&settings.translate_from).into(),
+            (&settings.translate_to).into(),
+            settings.voice_to_voice.into(),
+            settings.record.into(),
+            now().into(),
+        ];
+        self.db.run(organization, sql, &values).await?;
         Ok(())
     }
 }

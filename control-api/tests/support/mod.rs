@@ -14,7 +14,7 @@ use control_api::engine::{
     TranslationEvent, Transport, call_id,
 };
 use control_api::events::{Bus, ingest};
-use control_api::store::{Role, Store};
+use control_api::store::{Role, Store, StorePlace};
 use control_api::{AppState, app};
 use futures_util::StreamExt;
 use serde_json::Value;
@@ -68,7 +68,7 @@ pub fn fake_engine(
 
 pub async fn world(config: &str) -> World {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open("sqlite:t.db", folder.path()).await.unwrap();
+    let store = Store::open(&StorePlace::new("sqlite:t.db", folder.path())).await.unwrap();
     let passwords = Passwords::new();
     for (email, role) in [("anna@example.com", Role::Admin), ("vera@example.com", Role::Viewer)] {
         let sip_name = email.split('@').next().unwrap();

@@ -1,0 +1,85 @@
+//! What must be found before a tenant is known. Each look-up gives ids and nothing else.
+//!
+//! PostgreSQL: functions that run with the migrating role's rights (SECURITY DEFINER), because the serving role sees no
+//! row outside a tenant. SQLite: the same as queries.
+
+use super::db::{Db, Row, Value};
+use super::{OrganizationId, StoreError, UserId};
+
+fn organization(row: &Row) -> Result<OrganizationId, StoreError> {
+    row.uuid("organization_id").map(OrganizationId)
+}
+
+async fn one(
+    db: &Db,
+    sqlite: &'static str,
+    postgres: &'static str,
+    wanted: Value,
+) -> Result<Option<OrganizationId>, StoreError> {
+    let rows = db.rows_outside(db.pick(sqlite, postgres), &[wanted]).await?;
+    rows.first().map(organization).transpose()
+}
+
+/// The person of this e-mail address and the oldest membership: where a log-in leads.
+pub(super) async fn login(db: &Db, email: &str) -> Result<Option<(OrganizationId, UserId)>, StoreError> {
+    let sql = db.pick(
+        "SELECT m.organization_id, m.user_id FROM users u JOIN memberships m ON m.user_id = u.id WHERE u.email = $1 \
+         ORDER BY m.created_at, m.organization_id LIMIT 1",
+        "SELECT organization_id, user_id FROM look_up_login($1)",
+    );
+    let rows = db.rows_outside(sql, &[email.into()]).await?;
+    rows.first().map(|row| Ok((organization(row)?, UserId(row.uuid("user_id")?)))).transpose()
+}
+
+/// The tenant of a session.
+pub(super) async fn session(db: &Db, token_hash: &str) -> Result<Option<OrganizationId>, StoreError> {
+    let sqlite = "SELECT organization_id FROM sessions WHERE token_hash = $1";
+    one(db, sqlite, "SELECT organization_id FROM look_up_session($1)", token_hash.into()).await
+}
+
+/// The tenant of an API key.
+pub(super) async fn api_key(db: &Db, key_hash: &str) -> Result<Option<OrganizationId>, StoreError> {
+    let sqlite = "SELECT organization_id FROM api_keys WHERE key_hash = $1";
+    one(db, sqlite, "SELECT organization_id FROM look_up_api_key($1)", key_hash.into()).await
+}
+
+/// The tenant of an invitation.
+pub(super) async fn invitation(db: &Db, token_hash: &str) -> Result<Option<OrganizationId>, StoreError> {
+    let sqlite = "SELECT organization_id FROM invitations WHERE token_hash = $1";
+    one(db, sqlite, "SELECT organization_id FROM look_up_invitation($1)", token_hash.into()).await
+}
+
+/// The tenant of an agent's SIP name.
+pub(super) async fn sip_name(db: &Db, sip_name: &str) -> Result<Option<OrganizationId>, StoreError> {
+    let sqlite = "SELECT organization_id FROM memberships WHERE sip_name = $1";
+    one(db, sqlite, "SELECT organization_id FROM look_up_sip_name($1)", sip_name.into()).await
+}
+
+/// The tenant of a call that the engine names: asked inside the unit of work that writes.
+pub(super) const CALL_SQLITE: &str = "SELECT organization_id FROM calls WHERE id = $1";
+/// The same for PostgreSQL.
+pub(super) const CALL_POSTGRES: &str = "SELECT organization_id FROM look_up_call($1)";
+
+/// The tenant of this name.
+pub(super) async fn organization_named(db: &Db, name: &str) -> Result<Option<OrganizationId>, StoreError> {
+    let sqlite = "SELECT id AS organization_id FROM organizations WHERE name = $1";
+    one(db, sqlite, "SELECT organization_id FROM look_up_organization($1)", name.into()).await
+}
+
+/// Every tenant, the oldest first: for what goes tenant by tenant.
+pub(super) async fn organizations(db: &Db) -> Result<Vec<OrganizationId>, StoreError> {
+    let sql = db.pick(
+        "SELECT id AS organization_id FROM organizations ORDER BY created_at, id",
+        "SELECT organization_id FROM look_up_organizations()",
+    );
+    db.rows_outside(sql, &[]).await?.iter().map(organization).collect()
+}
+
+/// The tenants to which a person belongs.
+pub(super) async fn memberships(db: &Db, user: UserId) -> Result<Vec<OrganizationId>, StoreError> {
+    let sql = db.pick(
+        "SELECT organization_id FROM memberships WHERE user_id = $1 ORDER BY created_at, organization_id",
+        "SELECT organization_id FROM look_up_memberships($1)",
+    );
+    db.rows_outside(sql, &[user.into()]).await?.iter().map(organization).collect()
+}

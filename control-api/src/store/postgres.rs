@@ -1,0 +1,169 @@
+//! PostgreSQL, 14 or newer: opening and checking. The schema belongs to a second role.
+//!
+//! ```text
+//! migrate_url (owner) ─▶ migrations ─▶ grants to the serving role
+//! url (serving role)  ─▶ refused when it could pass row level security by: owner, superuser, BYPASSRLS
+//! ```
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, Row as _};
+
+use super::StoreError;
+use super::db::Db;
+
+/// The numbered migrations, embedded: the same names as SQLite's.
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres");
+
+/// Connections of the pool. One core of PostgreSQL is busy with fewer.
+const CONNECTIONS: u32 = 16;
+/// A request waits this long for a connection, then fails: nobody waits for a database that is away.
+const ACQUIRE: Duration = Duration::from_secs(3);
+/// Oldest version: what row level security and our statements need.
+const VERSION_MIN: i32 = 140_000;
+
+/// Connects as the serving role, after the migrating role, if there is one, has brought the schema up to date.
+pub(super) async fn open(url: &str, migrate_url: Option<&str>) -> Result<Db, StoreError> {
+    let options = parse("store.url", url)?;
+    if let Some(migrate_url) = migrate_url {
+        let mut connection = connect_migrating(migrate_url).await?;
+        MIGRATIONS.run(&mut connection).await.map_err(|error| problem(&error))?;
+        grant(&mut connection, options.get_username()).await?;
+        connection.close().await?;
+    }
+    let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE).connect_with(options).await;
+    let pool = pool.map_err(|error| unreachable("store.url", &error))?;
+    check_version(&pool).await?;
+    check_role(&pool).await?;
+    check_schema(&pool).await?;
+    Ok(Db::Postgres(pool))
+}
+
+/// A connection of the role that owns the schema.
+pub(super) async fn connect_migrating(url: &str) -> Result<PgConnection, StoreError> {
+    let options = parse("store.migrate_url", url)?;
+    PgConnection::connect_with(&options).await.map_err(|error| unreachable("store.migrate_url", &error))
+}
+
+/// The role's name in a URL.
+pub(super) fn role_of(url: &str) -> Result<String, StoreError> {
+    Ok(parse("store.url", url)?.get_username().to_owned())
+}
+
+/// URLs carry passwords: none is repeated.
+fn parse(key: &'static str, url: &str) -> Result<PgConnectOptions, StoreError> {
+    let options = PgConnectOptions::from_str(url).map_err(|_| {
+        StoreError::Open(format!("{key} cannot be read; expected postgres://USER:PASSWORD@HOST:PORT/DATABASE"))
+    })?;
+    Ok(options.application_name("tandem"))
+}
+
+fn unreachable(key: &'static str, error: &sqlx::Error) -> StoreError {
+    let why = match error {
+        sqlx::Error::PoolTimedOut => "it does not answer".to_owned(),
+        other => other.to_string(),
+    };
+    StoreError::Open(format!("cannot connect to PostgreSQL by {key}: {why}; check host, database, role and password"))
+}
+
+/// The serving role may use the tables, nothing more; the look-up functions are its alone.
+pub(super) async fn grant(connection: &mut PgConnection, role: &str) -> Result<(), StoreError> {
+    let quoted = sqlx::query("SELECT quote_ident($1), EXISTS (SELECT 1 FROM pg_roles WHERE rolname = $1)");
+    let row = quoted.bind(role).fetch_one(&mut *connection).await?;
+    let (name, exists): (String, bool) = (row.try_get(0)?, row.try_get(1)?);
+    if !exists {
+        return Err(StoreError::Open(format!(
+            "store.url names the role {name}, which does not exist; make it with: CREATE ROLE {name} LOGIN PASSWORD '…'"
+        )));
+    }
+    // The name is quoted by the server itself.
+    let statements = format!(
+        "GRANT USAGE ON SCHEMA public TO {name}; \
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {name}; \
+         REVOKE INSERT, UPDATE, DELETE ON _sqlx_migrations FROM {name}; \
+         GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {name}; \
+         DO $$ DECLARE f REGPROCEDURE; BEGIN \
+         FOR f IN SELECT oid FROM pg_proc WHERE proname LIKE 'look\\_up\\_%' \
+             AND pronamespace = 'public'::REGNAMESPACE LOOP \
+             EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', f); \
+             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO {name}', f); \
+         END LOOP; END $$;"
+    );
+    sqlx::raw_sql(AssertSqlSafe(statements)).execute(connection).await?;
+    Ok(())
+}
+
+async fn check_version(pool: &PgPool) -> Result<(), StoreError> {
+    let row = sqlx::query("SELECT current_setting('server_version_num')::INT4, current_setting('server_version')");
+    let row = row.fetch_one(pool).await?;
+    if row.try_get::<i32, _>(0)? < VERSION_MIN {
+        let version: String = row.try_get(1)?;
+        return Err(StoreError::Open(format!("PostgreSQL {version} is too old; 14 or newer is needed")));
+    }
+    Ok(())
+}
+
+/// Refuses a role that row level security does not hold back.
+async fn check_role(pool: &PgPool) -> Result<(), StoreError> {
+    let row = sqlx::query(
+        "SELECT quote_ident(current_user), r.rolsuper, r.rolbypassrls, EXISTS (SELECT 1 FROM pg_class c \
+         WHERE c.relnamespace = 'public'::REGNAMESPACE AND c.relkind = 'r' AND pg_has_role(current_user, c.relowner, 'MEMBER')) \
+         FROM pg_roles r WHERE r.rolname = current_user",
+    );
+    let row = row.fetch_one(pool).await?;
+    let name: String = row.try_get(0)?;
+    let what = if row.try_get(1)? {
+        "is a superuser"
+    } else if row.try_get(2)? {
+        "has BYPASSRLS"
+    } else if row.try_get(3)? {
+        "owns the tables"
+    } else {
+        return Ok(());
+    };
+    Err(StoreError::Open(format!(
+        "the role {name} of store.url {what}, so that nothing would keep organizations apart; serve as a role of its own \
+         (CREATE ROLE tandem LOGIN PASSWORD '…') and give the owner's URL as store.migrate_url"
+    )))
+}
+
+/// Refuses a schema that is not this binary's.
+async fn check_schema(pool: &PgPool) -> Result<(), StoreError> {
+    let exists = sqlx::query("SELECT to_regclass('public._sqlx_migrations') IS NOT NULL").fetch_one(pool).await?;
+    let applied: Vec<i64> = if exists.try_get(0)? {
+        let rows = sqlx::query("SELECT version FROM _sqlx_migrations WHERE success ORDER BY version");
+        let rows = rows.fetch_all(pool).await.map_err(|_| {
+            StoreError::Migrate("the serving role may not use the tables; run `tandem migrate up`".to_owned())
+        })?;
+        rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?
+    } else {
+        Vec::new()
+    };
+    if let Some(newer) = applied.iter().find(|version| !MIGRATIONS.version_exists(**version)) {
+        return Err(problem(&MigrateError::VersionMissing(*newer)));
+    }
+    let missing = MIGRATIONS.iter().filter(|migration| !migration.migration_type.is_down_migration());
+    match missing.map(|migration| migration.version).find(|version| !applied.contains(version)) {
+        None => Ok(()),
+        Some(version) => Err(StoreError::Migrate(format!(
+            "the database lacks schema {version}; set store.migrate_url to the owner's URL, or run `tandem migrate up` with it"
+        ))),
+    }
+}
+
+pub(super) fn problem(error: &MigrateError) -> StoreError {
+    StoreError::Migrate(match error {
+        MigrateError::VersionMissing(version) => {
+            format!(
+                "the database was written by a newer tandem (schema {version}); run that version, or use another database"
+            )
+        }
+        MigrateError::VersionMismatch(version) => {
+            format!("the database was made by a different build of schema {version}; use another database")
+        }
+        other => format!("the database cannot be brought to this version: {other}"),
+    })
+}

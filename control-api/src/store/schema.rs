@@ -1,0 +1,143 @@
+//! The schema's numbered steps: up, down, where it stands. Opening a store takes all steps up.
+
+use std::path::{Path, PathBuf};
+
+use sqlx::migrate::{Migrate, MigrateError};
+
+use super::db::Db;
+use super::{Store, StoreError, postgres, sqlite};
+
+/// One numbered migration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SchemaStep {
+    /// Its number.
+    pub version: i64,
+    /// What it brings.
+    pub name: String,
+    /// Whether the store has it.
+    pub applied: bool,
+}
+
+/// Where the store is, as the configuration says.
+#[derive(Clone, Copy, Debug)]
+pub struct StorePlace<'a> {
+    /// `sqlite:PATH`, `postgres://…` or `none`.
+    pub url: &'a str,
+    /// PostgreSQL: URL of the role that owns the schema.
+    pub migrate_url: Option<&'a str>,
+    /// Folder of relative paths.
+    pub folder: &'a Path,
+}
+
+impl<'a> StorePlace<'a> {
+    /// A store without a second role.
+    pub fn new(url: &'a str, folder: &'a Path) -> StorePlace<'a> {
+        StorePlace { url, migrate_url: None, folder }
+    }
+
+    fn is_postgres(&self) -> bool {
+        self.url.starts_with("postgres://") || self.url.starts_with("postgresql://")
+    }
+}
+
+impl Store {
+    /// Opens what `place` names: creates a SQLite file when absent, and applies what migrations are missing (PostgreSQL:
+    /// when there is a URL of the owner). Errors say what to do.
+    pub async fn open(place: &StorePlace<'_>) -> Result<Store, StoreError> {
+        if place.url == "none" {
+            return Ok(Store { db: sqlite::none().await?, keeps: false });
+        }
+        let db = if place.is_postgres() {
+            postgres::open(place.url, place.migrate_url).await?
+        } else {
+            sqlite::open(&path(place)?).await?
+        };
+        Ok(Store { db, keeps: true })
+    }
+
+    /// Waits for running queries and closes; SQLite's write-ahead log is folded in.
+    pub async fn close(&self) {
+        self.db.close().await;
+    }
+
+    /// Fails when the database does not answer.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.db.rows_outside("SELECT 1 AS one", &[]).await.map(drop)
+    }
+}
+
+/// Every step, and whether the store has it.
+pub async fn schema_status(place: &StorePlace<'_>) -> Result<Vec<SchemaStep>, StoreError> {
+    let (migrator, applied) = if place.is_postgres() {
+        let mut connection = postgres::connect_migrating(place.migrate_url.unwrap_or(place.url)).await?;
+        let applied = applied(&mut connection).await.map_err(|error| postgres::problem(&error))?;
+        (&postgres::MIGRATIONS, applied)
+    } else {
+        let path = path(place)?;
+        let db = sqlite::connect(&path, false).await?;
+        let Db::Sqlite { writer, .. } = &db else { return Err(StoreError::None) };
+        let mut connection = writer.acquire().await?;
+        let applied = applied(&mut *connection).await;
+        drop(connection);
+        db.close().await;
+        (&sqlite::MIGRATIONS, applied.map_err(|error| StoreError::Migrate(sqlite::migration_problem(&error, &path)))?)
+    };
+    let steps = migrator.iter().filter(|step| !step.migration_type.is_down_migration());
+    Ok(steps
+        .map(|step| SchemaStep {
+            version: step.version,
+            name: step.description.to_string(),
+            applied: applied.contains(&step.version),
+        })
+        .collect())
+}
+
+async fn applied<C: Migrate>(connection: &mut C) -> Result<Vec<i64>, MigrateError> {
+    let table = "_sqlx_migrations";
+    connection.ensure_migrations_table(table).await?;
+    Ok(connection.list_applied_migrations(table).await?.into_iter().map(|step| step.version).collect())
+}
+
+/// Takes all steps that are missing.
+pub async fn schema_up(place: &StorePlace<'_>) -> Result<(), StoreError> {
+    if !place.is_postgres() {
+        let db = sqlite::open(&path(place)?).await?;
+        db.close().await;
+        return Ok(());
+    }
+    let owner = owner(place)?;
+    let mut connection = postgres::connect_migrating(owner).await?;
+    postgres::MIGRATIONS.run(&mut connection).await.map_err(|error| postgres::problem(&error))?;
+    postgres::grant(&mut connection, &postgres::role_of(place.url)?).await
+}
+
+/// Takes the newest steps back until `version` is the newest that is left; 0 leaves an empty store. What the steps
+/// kept is lost.
+pub async fn schema_down(place: &StorePlace<'_>, version: i64) -> Result<(), StoreError> {
+    if place.is_postgres() {
+        let mut connection = postgres::connect_migrating(owner(place)?).await?;
+        return postgres::MIGRATIONS.undo(&mut connection, version).await.map_err(|error| postgres::problem(&error));
+    }
+    let path = path(place)?;
+    let db = sqlite::connect(&path, false).await?;
+    let Db::Sqlite { writer, .. } = &db else { return Err(StoreError::None) };
+    let undone = sqlite::MIGRATIONS.undo(writer, version).await;
+    db.close().await;
+    undone.map_err(|error| StoreError::Migrate(sqlite::migration_problem(&error, &path)))
+}
+
+fn owner<'a>(place: &StorePlace<'a>) -> Result<&'a str, StoreError> {
+    place.migrate_url.ok_or_else(|| {
+        StoreError::Migrate("store.migrate_url is needed: the URL of the role that owns the schema".to_owned())
+    })
+}
+
+fn path(place: &StorePlace<'_>) -> Result<PathBuf, StoreError> {
+    if !place.url.starts_with("sqlite:") {
+        let scheme = place.url.split(':').next().unwrap_or_default();
+        return Err(StoreError::Open(format!(
+            "`{scheme}` is no kind of store; expected sqlite:PATH, postgres://USER:PASSWORD@HOST:PORT/DATABASE or none"
+        )));
+    }
+    sqlite::path_of(place.url, place.folder)
+}

@@ -1,0 +1,459 @@
+//! One suite for both databases: what a tenant sees and does not see, what is kept, what is refused.
+//!
+//! PostgreSQL runs for real, started by the test. Its server is begun once per test function, so cases stand in lists.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use ::tests::postgres::{Database, Postgres};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::*;
+use crate::engine::{CallStatus, LegRole, LegState, TranslationEvent};
+use crate::voice_config::VoiceConfig;
+
+type Case = (&'static str, fn(Store) -> Pin<Box<dyn Future<Output = ()> + Send>>);
+
+/// Every case on an empty store of each kind.
+const CASES: &[Case] = &[
+    ("a tenant sees nothing of another", |store| Box::pin(tenants_are_apart(store))),
+    ("names that must be unique are unique over tenants", |store| Box::pin(names_are_unique(store))),
+    ("a log-in is found by its address in any case", |store| Box::pin(logins_are_found(store))),
+    ("a changed password ends every session", |store| Box::pin(passwords_end_sessions(store))),
+    ("a panic in mid-work leaves nothing, and no tenant to the next", |store| Box::pin(panics_leave_nothing(store))),
+    ("tenants do not leak through reused connections", |store| Box::pin(reuse_keeps_tenants_apart(store))),
+    ("changes make rows and events in order", |store| Box::pin(changes_are_written_in_order(store))),
+    ("calls left open are closed as crashed", |store| Box::pin(left_open_is_closed(store))),
+    ("events cannot be changed", |store| Box::pin(events_stay(store))),
+];
+
+async fn sqlite() -> (TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&StorePlace::new("sqlite:t.db", folder.path())).await.unwrap();
+    (folder, store)
+}
+
+fn place(database: &Database) -> StorePlace<'_> {
+    StorePlace { url: &database.url, migrate_url: Some(&database.migrate_url), folder: std::path::Path::new("") }
+}
+
+#[tokio::test]
+async fn the_suite_holds_on_sqlite() {
+    for (name, case) in CASES {
+        println!("{name}");
+        let (_folder, store) = sqlite().await;
+        case(store.clone()).await;
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn the_suite_holds_on_postgresql() {
+    let postgres = Postgres::start().await;
+    for (name, case) in CASES {
+        println!("{name}");
+        let database = postgres.database().await;
+        let store = Store::open(&place(&database)).await.unwrap();
+        case(store.clone()).await;
+        store.close().await;
+    }
+    postgres.stop().await;
+}
+
+/// Two tenants with a member, a key, a session, a call with everything.
+struct Two {
+    mine: OrganizationId,
+    theirs: OrganizationId,
+    user: UserId,
+    call: Uuid,
+}
+
+async fn member(store: &Store, organization: OrganizationId, name: &str) -> UserId {
+    let email = format!("{name}@example.com");
+    let new = NewMember { email: &email, name, password_hash: "hash", role: Role::Agent, sip_name: name };
+    store.user_create(organization, new).await.unwrap().0.id
+}
+
+fn new_call(organization: OrganizationId) -> NewCall {
+    NewCall {
+        id: Uuid::now_v7(),
+        organization,
+        direction: "outbound",
+        mode: Some("direct".into()),
+        from: None,
+        to: "+15555550142".into(),
+        agent: Some("anna".into()),
+        config: VoiceConfig::default(),
+    }
+}
+
+fn words(call: Uuid, segment: u64, text: &str, last: bool) -> Change {
+    let event = TranslationEvent {
+        segment,
+        leg: "customer".into(),
+        source_language: "en".into(),
+        target_language: "es".into(),
+        text: text.into(),
+        translation: None,
+        is_final: last,
+        unrecognised: false,
+        lag_ms: Default::default(),
+    };
+    Change::Translation { call, event, at: now() }
+}
+
+async fn two(store: &Store) -> Two {
+    let mine = store.organization_create("mine").await.unwrap().id;
+    let theirs = store.organization_create("theirs").await.unwrap().id;
+    let user = member(store, theirs, "theo").await;
+    member(store, mine, "mia").await;
+    store.session_create(theirs, user, "session", now() + std::time::Duration::from_secs(60)).await.unwrap();
+    let new = NewKey { name: "key", prefix: "tdm_", key_hash: "key", scopes: None, expires_at: None, created_by: None };
+    store.api_key_create(theirs, new, &By::system("test")).await.unwrap();
+    store.voice_config_put(theirs, &VoiceConfig { record: true, ..VoiceConfig::default() }).await.unwrap();
+    let new = new_call(theirs);
+    let call = new.id;
+    let leg = Change::Leg {
+        call,
+        leg: 1,
+        role: LegRole::Customer,
+        state: LegState::Answered,
+        peer: "+15555550142".into(),
+        codec: Some("PCMU".into()),
+        at: now(),
+    };
+    let recording =
+        Change::Recording { call, path: "/r.wav".into(), state: "started", note: None, duration_ms: 5, at: now() };
+    let changes = [Change::CallCreated { call: new, at: now() }, leg, recording, words(call, 1, "secret words", true)];
+    assert_eq!(store.changes_record(&changes).await.unwrap().unknown, 0);
+    Two { mine, theirs, user, call }
+}
+
+async fn tenants_are_apart(store: Store) {
+    let Two { mine, theirs, user, call } = two(&store).await;
+    // What is theirs, they see.
+    assert!(store.call_show(theirs, call).await.unwrap().is_some());
+    assert_eq!(store.leg_list(theirs, call).await.unwrap().len(), 1);
+    assert_eq!(store.translation_list(theirs, call).await.unwrap().len(), 1);
+    assert!(store.recording_by_call(theirs, call).await.unwrap().is_some());
+    assert!(store.user_by_id(theirs, user).await.unwrap().is_some());
+    assert!(store.voice_config_show(theirs).await.unwrap().record);
+    // Nothing of it is mine.
+    assert!(store.call_show(mine, call).await.unwrap().is_none());
+    assert!(store.call_list(mine, &CallFilter { limit: 10, ..CallFilter::default() }).await.unwrap().is_empty());
+    assert!(store.leg_list(mine, call).await.unwrap().is_empty());
+    assert!(store.translation_list(mine, call).await.unwrap().is_empty());
+    assert!(store.call_event_list(mine, call, 10).await.unwrap().is_empty());
+    assert!(store.recording_by_call(mine, call).await.unwrap().is_none());
+    assert!(store.user_by_id(mine, user).await.unwrap().is_none());
+    assert!(store.membership_by_user(mine, user).await.unwrap().is_none());
+    assert!(store.membership_by_sip_name(mine, "theo").await.unwrap().is_none());
+    assert!(!store.voice_config_show(mine).await.unwrap().record);
+    for translations in [false, true] {
+        let filter = StreamFilter::Organization { organization: mine, translations };
+        assert!(store.stream_after(&filter, 0, 10).await.unwrap().is_empty());
+    }
+    let filter = StreamFilter::Translations { organization: mine, call };
+    assert!(store.stream_after(&filter, 0, 10).await.unwrap().is_empty());
+    // Nor can it be changed from here.
+    let key = store.api_key_by_hash("key").await.unwrap().unwrap();
+    assert!(!store.api_key_revoke(mine, key.id, &By::system("test")).await.unwrap());
+    assert_eq!(store.session_expire(mine).await.unwrap(), 0);
+    assert!(
+        store.session_by_hash("session").await.unwrap().is_some_and(|found| found.membership.organization == theirs)
+    );
+}
+
+async fn names_are_unique(store: Store) {
+    let Two { mine, .. } = two(&store).await;
+    assert!(matches!(store.organization_create("theirs").await, Err(StoreError::Taken(_))));
+    for (email, sip_name) in [("theo@example.com", "other"), ("other@example.com", "theo")] {
+        let new = NewMember { email, name: "x", password_hash: "h", role: Role::Agent, sip_name };
+        assert!(matches!(store.user_create(mine, new).await, Err(StoreError::Taken(_))), "{email} {sip_name}");
+    }
+    // A refusal leaves nothing half made.
+    assert!(store.user_by_email("other@example.com").await.unwrap().is_none());
+}
+
+async fn logins_are_found(store: Store) {
+    assert!(!store.user_exists().await.unwrap());
+    assert!(store.organization_default().await.unwrap().is_none());
+    let Two { mine, theirs, user, .. } = two(&store).await;
+    assert!(store.user_exists().await.unwrap());
+    assert_eq!(store.organization_default().await.unwrap().unwrap().id, mine);
+    assert_eq!(store.organization_list().await.unwrap(), [mine, theirs]);
+    assert_eq!(store.organization_by_name("theirs").await.unwrap().unwrap().id, theirs);
+    let (found, membership) = store.user_by_email("THEO@example.com").await.unwrap().unwrap();
+    assert_eq!((found.id, membership.organization, membership.role), (user, theirs, Role::Agent));
+    assert_eq!(store.membership_organization("theo").await.unwrap(), Some(theirs));
+    assert!(store.user_by_email("nobody@example.com").await.unwrap().is_none());
+    assert!(store.api_key_by_hash("no key").await.unwrap().is_none());
+}
+
+async fn passwords_end_sessions(store: Store) {
+    let Two { theirs, user, .. } = two(&store).await;
+    assert!(store.user_password_change(user, "new hash", None, &By::system("test")).await.unwrap());
+    assert!(store.session_by_hash("session").await.unwrap().is_none());
+    assert_eq!(store.user_by_id(theirs, user).await.unwrap().unwrap().password_hash, "new hash");
+    assert!(!store.user_password_change(UserId(Uuid::now_v7()), "x", None, &By::system("test")).await.unwrap());
+}
+
+async fn panics_leave_nothing(store: Store) {
+    let Two { mine, theirs, .. } = two(&store).await;
+    // More often than there are connections.
+    for _ in 0..40 {
+        let inner = store.clone();
+        let work = tokio::spawn(async move {
+            let mut tx = inner.db.write(theirs).await.unwrap();
+            let sql = "UPDATE voice_configs SET record = FALSE WHERE organization_id = $1";
+            assert_eq!(tx.run(sql, &[theirs.into()]).await.unwrap(), 1);
+            panic!("in the middle of it");
+        });
+        assert!(work.await.unwrap_err().is_panic());
+        assert!(store.voice_config_show(theirs).await.unwrap().record);
+        assert!(!store.voice_config_show(mine).await.unwrap().record);
+    }
+}
+
+async fn reuse_keeps_tenants_apart(store: Store) {
+    let Two { mine, theirs, call, .. } = two(&store).await;
+    let asked = (0..400).map(|n| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let (who, seen) = if n % 2 == 0 { (theirs, true) } else { (mine, false) };
+            assert_eq!(store.call_show(who, call).await.unwrap().is_some(), seen);
+        })
+    });
+    for one in asked.collect::<Vec<_>>() {
+        one.await.unwrap();
+    }
+}
+
+async fn changes_are_written_in_order(store: Store) {
+    let Two { mine, theirs, call, .. } = two(&store).await;
+    let before = store.stream_latest().await.unwrap();
+    let other = new_call(mine);
+    let (id, at) = (other.id, now());
+    let status = |call, status| Change::CallStatus { call, status, cause: Some("normal".into()), at };
+    let changes = [
+        Change::CallCreated { call: other, at },
+        status(call, CallStatus::Ringing),
+        status(id, CallStatus::Answered),
+        status(Uuid::now_v7(), CallStatus::Ringing),
+        status(call, CallStatus::Ended),
+        status(call, CallStatus::Ringing),
+        words(call, 2, "Hal", false),
+        words(call, 2, "Hallo", true),
+        words(call, 2, "Hal", false),
+    ];
+    let written = store.changes_record(&changes).await.unwrap();
+    let kinds: Vec<(&str, bool)> =
+        written.events.iter().map(|event| (&*event.kind, event.organization == mine)).collect();
+    let expected = [
+        ("call.created", true),
+        ("call.status", false),
+        ("call.status", true),
+        ("call.status", false),
+        ("translation.partial", false),
+        ("translation.final", false),
+    ];
+    assert_eq!(kinds, expected);
+    assert_eq!(written.unknown, 1);
+    assert!(written.events.windows(2).all(|pair| pair[0].id < pair[1].id));
+    assert_eq!(store.stream_latest().await.unwrap(), written.events.last().unwrap().id);
+    let filter = StreamFilter::Organization { organization: theirs, translations: false };
+    let kept = store.stream_after(&filter, before, 10).await.unwrap();
+    let told: Vec<&StoredEvent> =
+        written.events.iter().filter(|e| e.organization == theirs && !e.kind.starts_with("translation")).collect();
+    assert_eq!(kept.iter().collect::<Vec<_>>(), told);
+    let shown = store.call_show(theirs, call).await.unwrap().unwrap();
+    assert_eq!((shown.status.as_str(), shown.ended_at), ("ended", Some(at)));
+}
+
+async fn left_open_is_closed(store: Store) {
+    let Two { mine, theirs, call, .. } = two(&store).await;
+    let other = new_call(mine);
+    let id = other.id;
+    store.changes_record(&[Change::CallCreated { call: other, at: now() }]).await.unwrap();
+    assert_eq!(store.calls_close_left_open().await.unwrap(), 2);
+    assert_eq!(store.calls_close_left_open().await.unwrap(), 0);
+    for (who, call) in [(theirs, call), (mine, id)] {
+        let shown = store.call_show(who, call).await.unwrap().unwrap();
+        assert_eq!((shown.status.as_str(), shown.cause.as_deref()), ("failed", Some("crash")));
+    }
+    assert_eq!(store.leg_list(theirs, call).await.unwrap()[0].state, "ended");
+    assert_eq!(store.recording_by_call(theirs, call).await.unwrap().unwrap().state, "interrupted");
+}
+
+async fn events_stay(store: Store) {
+    let Two { theirs, .. } = two(&store).await;
+    let text = store.tamper_for_test(theirs).await.unwrap_err().to_string();
+    assert!(text.contains("append-only"), "{text}");
+}
+
+/// Roles, versions and the catalogue: what only PostgreSQL has.
+#[tokio::test]
+async fn postgresql_is_refused_unless_its_roles_keep_tenants_apart() {
+    let postgres = Postgres::start().await;
+    let database = postgres.database().await;
+    let folder = std::path::Path::new("");
+    let open = |url: String, migrate_url: Option<String>| async move {
+        Store::open(&StorePlace { url: &url, migrate_url: migrate_url.as_deref(), folder }).await
+    };
+
+    // Nothing there, and nobody who may make it.
+    let text = open(database.url.clone(), None).await.unwrap_err().to_string();
+    assert!(text.contains("lacks schema 1") && text.contains("tandem migrate up"), "{text}");
+    // By the owner's hand it works, also again and without it.
+    for migrate_url in [Some(database.migrate_url.clone()), Some(database.migrate_url.clone()), None] {
+        open(database.url.clone(), migrate_url).await.unwrap().close().await;
+    }
+    for (url, what) in [(&database.migrate_url, "owns the tables"), (&database.admin_url, "is a superuser")] {
+        let text = open(url.clone(), None).await.unwrap_err().to_string();
+        assert!(text.contains(what) && text.contains("store.migrate_url"), "{text}");
+        assert!(!text.contains("only-for-tests"), "{text}");
+    }
+    let text = open(database.url.replace("only-for-tests", "wrong"), None).await;
+    assert!(text.is_ok() || !text.unwrap_err().to_string().contains("wrong"));
+
+    // A query without a tenant sees nothing, and cannot write.
+    let store = open(database.url.clone(), None).await.unwrap();
+    let Two { theirs, .. } = two(&store).await;
+    let mut connection = PgConnection::connect(&database.url).await.unwrap();
+    for table in tables(&database, true).await {
+        let sql = format!("SELECT COUNT(*) FROM {table}");
+        let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(&mut connection).await.unwrap();
+        assert_eq!(row.get::<i64, _>(0), 0, "{table} is seen without a tenant");
+    }
+    let insert = "INSERT INTO organizations (id, name, created_at) VALUES (gen_random_uuid(), 'x', 0)";
+    assert!(sqlx::query(insert).execute(&mut connection).await.is_err());
+    // Nor may one tenant write for another.
+    let mut tx = store.db.write(theirs).await.unwrap();
+    let sql = "INSERT INTO voice_configs SELECT $1, live_translate, transcribe, translate_from, translate_to, \
+               voice_to_voice, record, updated_at FROM voice_configs";
+    assert!(tx.run(sql, &[Uuid::now_v7().into()]).await.is_err());
+    drop(tx);
+
+    // A store newer than this binary.
+    let mut owner = PgConnection::connect(&database.migrate_url).await.unwrap();
+    let sql = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+               VALUES (9999, 'later', true, '', 0)";
+    sqlx::query(sql).execute(&mut owner).await.unwrap();
+    for migrate_url in [None, Some(database.migrate_url.clone())] {
+        let text = open(database.url.clone(), migrate_url).await.unwrap_err().to_string();
+        assert!(text.contains("newer tandem (schema 9999)"), "{text}");
+    }
+    store.close().await;
+    postgres.stop().await;
+}
+
+/// Tables of our own; those of tenants alone, or all.
+async fn tables(database: &Database, of_tenants: bool) -> Vec<String> {
+    let mut connection = PgConnection::connect(&database.admin_url).await.unwrap();
+    let sql = "SELECT c.relname::TEXT, EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid \
+               AND a.attname = 'organization_id' AND NOT a.attisdropped) FROM pg_class c \
+               WHERE c.relnamespace = 'public'::REGNAMESPACE AND c.relkind IN ('r', 'p') ORDER BY 1";
+    let rows = sqlx::query(sql).fetch_all(&mut connection).await.unwrap();
+    rows.iter().filter(|row| !of_tenants || row.get(1)).map(|row| row.get(0)).collect()
+}
+
+/// Tables that belong to no tenant, and why.
+const GLOBAL: &[&str] = &[
+    // Steps of the schema.
+    "_sqlx_migrations",
+    // The tenant itself: its policy is on id.
+    "organizations",
+    // A person may belong to several: seen by those to whom the person belongs.
+    "users",
+    // Attempts come before a tenant is known; who tried is kept as a hash.
+    "login_attempts",
+];
+
+/// Those among them that no policy guards: they hold nothing of anybody's.
+const UNGUARDED: &[&str] = &["_sqlx_migrations", "login_attempts"];
+
+#[tokio::test]
+async fn every_tenants_table_has_forced_policies_and_an_index_by_tenant() {
+    let postgres = Postgres::start().await;
+    let database = postgres.database().await;
+    Store::open(&place(&database)).await.unwrap().close().await;
+    let mut connection = PgConnection::connect(&database.admin_url).await.unwrap();
+    let mut wrong = Vec::new();
+    let of_tenants = tables(&database, true).await;
+    assert!(of_tenants.len() >= 9, "{of_tenants:?}");
+    for table in tables(&database, false).await {
+        if !of_tenants.contains(&table) {
+            if !GLOBAL.contains(&table.as_str()) {
+                wrong.push(format!("{table}: neither organization_id nor a line in GLOBAL"));
+            }
+            if UNGUARDED.contains(&table.as_str()) {
+                continue;
+            }
+        }
+        let sql = "SELECT c.relrowsecurity, c.relforcerowsecurity, \
+                   EXISTS (SELECT 1 FROM pg_policy p WHERE p.polrelid = c.oid AND p.polroles = '{0}' \
+                           AND pg_get_expr(p.polqual, p.polrelid) LIKE '%current_organization()%'), \
+                   EXISTS (SELECT 1 FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0] \
+                           WHERE i.indrelid = c.oid AND i.indpred IS NULL \
+                           AND a.attname = CASE WHEN c.relname IN ('organizations', 'users') THEN 'id' \
+                                                ELSE 'organization_id' END) \
+                   FROM pg_class c WHERE c.oid = $1::REGCLASS";
+        let row = sqlx::query(sql).bind(format!("public.{table}")).fetch_one(&mut connection).await.unwrap();
+        for (column, what) in
+            ["row level security", "FORCE", "a tenant's policy", "an index by tenant"].iter().enumerate()
+        {
+            if !row.get::<bool, _>(column) {
+                wrong.push(format!("{table}: lacks {what}"));
+            }
+        }
+    }
+    // Functions that pass the policies give ids alone, and only the serving role may call them.
+    let sql = "SELECT p.proname::TEXT, pg_get_function_result(p.oid), \
+               has_function_privilege('public', p.oid, 'EXECUTE'), array_to_string(p.proconfig, ' ') \
+               FROM pg_proc p WHERE p.pronamespace = 'public'::REGNAMESPACE AND p.prosecdef";
+    for row in sqlx::query(sql).fetch_all(&mut connection).await.unwrap() {
+        let (name, result, public, settings): (String, String, bool, Option<String>) =
+            (row.get(0), row.get(1), row.get(2), row.get(3));
+        if !name.starts_with("look_up_") || !is_ids_only(&result) {
+            wrong.push(format!("{name} returns {result}"));
+        }
+        if public || !settings.unwrap_or_default().starts_with("search_path=public") {
+            wrong.push(format!("{name}: anybody may call it, or its search_path is open"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    postgres.stop().await;
+}
+
+/// `TABLE(organization_id uuid, user_id uuid)` and the like.
+fn is_ids_only(result: &str) -> bool {
+    let columns = result.strip_prefix("TABLE(").and_then(|rest| rest.strip_suffix(')'));
+    columns.is_some_and(|columns| columns.split(", ").all(|column| column.ends_with("id uuid")))
+}
+
+#[tokio::test]
+async fn every_step_of_the_schema_has_its_way_back_on_both() {
+    let folder = tempfile::tempdir().unwrap();
+    let postgres = Postgres::start().await;
+    let database = postgres.database().await;
+    let mut names = Vec::new();
+    for place in [StorePlace::new("sqlite:t.db", folder.path()), place(&database)] {
+        schema_up(&place).await.unwrap();
+        let steps = schema_status(&place).await.unwrap();
+        assert!(steps.len() >= 2 && steps.iter().all(|step| step.applied), "{steps:?}");
+        // One by one, down to nothing, and up again.
+        for left in steps.iter().rev().skip(1).map(|step| step.version).chain([0]) {
+            schema_down(&place, left).await.unwrap();
+            let applied = schema_status(&place).await.unwrap();
+            assert_eq!(applied.iter().filter(|step| step.applied).map(|step| step.version).max().unwrap_or(0), left);
+        }
+        Store::open(&place).await.unwrap().close().await;
+        names.push(steps.into_iter().map(|step| (step.version, step.name)).collect::<Vec<_>>());
+    }
+    assert_eq!(names[0], names[1], "the two databases have different steps");
+    let left = "SELECT COUNT(*)::TEXT FROM pg_proc WHERE pronamespace = 'public'::REGNAMESPACE AND prosecdef";
+    assert!(database.text(left).await.unwrap().parse::<u32>().unwrap() > 0);
+    postgres.stop().await;
+}
