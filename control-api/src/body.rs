@@ -126,18 +126,6 @@ impl QueryPairs {
     }
 }
 
-/// The `{id}` of a path; nothing when it is no UUID, which is like one that does not exist.
-pub(crate) struct IdPath(pub(crate) Option<Uuid>);
-
-impl<S: Send + Sync> FromRequestParts<S> for IdPath {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        let text = Path::<String>::from_request_parts(parts, state).await;
-        Ok(IdPath(text.ok().and_then(|Path(text)| text.parse().ok())))
-    }
-}
-
 /// The `{id}` of a path. What is no UUID is no call: 404, like a missing one.
 pub(crate) struct CallPath(pub(crate) Uuid);
 
@@ -150,6 +138,25 @@ impl<S: Send + Sync> FromRequestParts<S> for CallPath {
             Err(_) => return Err(Problem::not_found("call")),
         };
         text.parse().map(CallPath).map_err(|_| Problem::not_found("call"))
+    }
+}
+
+/// The `{id}` of a path to anything else. What is no UUID is nothing: 404, like a missing one.
+pub(crate) struct PathId(Option<Uuid>);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let text = Path::<String>::from_request_parts(parts, state).await.ok();
+        Ok(PathId(text.and_then(|Path(text)| text.parse().ok())))
+    }
+}
+
+impl PathId {
+    /// The identity; `what`: of what, in the words of a refusal.
+    pub(crate) fn of(&self, what: &str) -> Result<Uuid, Problem> {
+        self.0.ok_or_else(|| Problem::not_found(what))
     }
 }
 

@@ -45,6 +45,9 @@ mod tests {
 
     #[test]
     fn separators_quotes_and_line_ends_stay_inside_their_cell() {
-        assert_eq!(line(["a,b", "say \"no\"", "one\ntwo", "plain"]), "\"a,b\",\"say \"\"no\"\"\",\"one\ntwo\",plain\r\n");
+        assert_eq!(
+            line(["a,b", "say \"no\"", "one\ntwo", "plain"]),
+            "\"a,b\",\"say \"\"no\"\"\",\"one\ntwo\",plain\r\n"
+        );
     }
 }

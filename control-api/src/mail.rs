@@ -16,14 +16,14 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The way to the mail server; clones share it.
 #[derive(Clone)]
-pub struct Mail {
+pub(crate) struct Mail {
     transport: AsyncSmtpTransport<Tokio1Executor>,
     from: Mailbox,
 }
 
 /// Why a mail was not taken.
 #[derive(Debug, thiserror::Error)]
-pub enum MailError {
+pub(crate) enum MailError {
     /// The configuration cannot be used.
     #[error("mail.url, mail.from: {0}")]
     Unusable(String),
@@ -37,7 +37,7 @@ pub enum MailError {
 
 impl Mail {
     /// The way that the configuration describes; nothing when there is none.
-    pub fn new(config: &MailConfig) -> Result<Option<Mail>, MailError> {
+    pub(crate) fn new(config: &MailConfig) -> Result<Option<Mail>, MailError> {
         let (Some(url), Some(from)) = (&config.url, &config.from) else { return Ok(None) };
         // What lettre says of a URL may hold a password.
         let unusable = || MailError::Unusable("expected smtp://HOST or smtps://HOST, and an address".into());
@@ -52,7 +52,7 @@ impl Mail {
     }
 
     /// Sends a text; returns when the server has taken it.
-    pub async fn send(&self, to: &str, subject: &str, text: String) -> Result<(), MailError> {
+    pub(crate) async fn send(&self, to: &str, subject: &str, text: String) -> Result<(), MailError> {
         let address: Address = to.parse().map_err(|_| MailError::Message("the receiver's address".into()))?;
         let message = Message::builder()
             .from(self.from.clone())

@@ -445,7 +445,8 @@ mod tests {
     #[test]
     fn a_limit_that_changes_holds_at_once() {
         let (limits, _clock) = limits();
-        let take = |limit| limits.known.take(Group::Default, Holder::Credential("a".into()), Rate { limit, window_s: 60 });
+        let take =
+            |limit| limits.known.take(Group::Default, Holder::Credential("a".into()), Rate { limit, window_s: 60 });
         assert_eq!(take(1).remaining, 0);
         assert!(take(1).wait_s.is_some());
         assert_eq!(take(5).remaining, 4);
@@ -455,12 +456,16 @@ mod tests {
     fn the_tables_stay_bounded_and_strangers_push_nobody_out() {
         let (limits, clock) = limits();
         let config = LimitsConfig { address: Some(Rate { limit: 1, window_s: 900 }), ..LimitsConfig::default() };
-        let known = || limits.known.take(Group::Default, Holder::Credential("a".into()), Rate { limit: 1, window_s: 900 });
+        let known =
+            || limits.known.take(Group::Default, Holder::Credential("a".into()), Rate { limit: 1, window_s: 900 });
         assert_eq!(known().wait_s, None);
         for n in 0..BUCKETS_MAX as u32 + 5_000 {
             clock.advance(Duration::from_micros(1));
             let address = IpAddr::from(std::net::Ipv4Addr::from(n));
-            assert_eq!(limits.take_address(&config, address, Group::Address).and_then(|standing| standing.wait_s), None);
+            assert_eq!(
+                limits.take_address(&config, address, Group::Address).and_then(|standing| standing.wait_s),
+                None
+            );
         }
         let held: usize = limits.addresses.shards.iter().map(|shard| shard.lock().unwrap().len()).sum();
         assert!(held <= BUCKETS_MAX, "{held}");

@@ -74,8 +74,7 @@ pub const ACTIONS: [(Action, &str, &str); 18] = [
 ];
 
 /// Every role, the mightiest first.
-pub const ROLES: [Role; 6] =
-    [Role::Owner, Role::Admin, Role::Supervisor, Role::Agent, Role::Compliance, Role::Viewer];
+pub const ROLES: [Role; 6] = [Role::Owner, Role::Admin, Role::Supervisor, Role::Agent, Role::Compliance, Role::Viewer];
 
 /// The words of what a key with these scopes may do; without scopes all that an admin may.
 pub fn key_scopes(scopes: Option<&[String]>) -> Vec<&'static str> {
@@ -210,7 +209,8 @@ mod tests {
         assert!(!may(Role::Compliance, CallsDial) && !may(Role::Compliance, VoiceWrite));
         assert!(may(Role::Agent, CallsReadOwn) && !may(Role::Agent, CallsRead) && !may(Role::Agent, RecordingsRead));
         assert!(may(Role::Supervisor, CallsRead) && !may(Role::Supervisor, VoiceWrite));
-        let changes = [CallsDial, CallsAnnotate, VoiceWrite, TeamWrite, ApiKeysWrite, OrganizationWrite, RetentionWrite];
+        let changes =
+            [CallsDial, CallsAnnotate, VoiceWrite, TeamWrite, ApiKeysWrite, OrganizationWrite, RetentionWrite];
         assert!(changes.into_iter().all(|action| !may(Role::Viewer, action)));
         assert!(actions(Role::Admin).iter().all(|action| may(Role::Owner, *action)));
     }

@@ -10,6 +10,7 @@ use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use control_api::engine::{CallStatus, EventKind, HangupCause, LegId};
 use control_api::events::Passing;
+use control_api::store::By;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use support::{Sse, SseReader, World, words, world};

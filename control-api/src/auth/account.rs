@@ -97,14 +97,8 @@ pub async fn api_key_create(
     check_name("name", name)?;
     let (organization, made) = organization_named(store, organization).await?;
     let key = Secret::random("tdm_");
-    let new = NewKey {
-        name,
-        prefix: key.prefix(),
-        key_hash: &key.hash(),
-        scopes: None,
-        expires_at: None,
-        created_by: None,
-    };
+    let new =
+        NewKey { name, prefix: key.prefix(), key_hash: &key.hash(), scopes: None, expires_at: None, created_by: None };
     store.api_key_create(organization.id, new, &By::system("operator")).await?;
     Ok((organization, made, key))
 }
@@ -157,11 +151,7 @@ pub(crate) fn checked_password(password: String) -> Result<Secret, AccountError>
 }
 
 /// A SIP name for somebody new: the wanted one, else one made from the e-mail address that nobody has.
-pub(crate) async fn free_sip_name(
-    store: &Store,
-    wanted: Option<String>,
-    email: &str,
-) -> Result<String, AccountError> {
+pub(crate) async fn free_sip_name(store: &Store, wanted: Option<String>, email: &str) -> Result<String, AccountError> {
     if let Some(name) = wanted {
         check_sip_name(&name)?;
         return Ok(name);

@@ -62,7 +62,10 @@ pub(crate) struct Identified(pub(crate) Result<Actor, Problem>);
 
 impl std::fmt::Debug for Actor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Actor").field("organization", &self.organization).field("role", &self.role).finish_non_exhaustive()
+        f.debug_struct("Actor")
+            .field("organization", &self.organization)
+            .field("role", &self.role)
+            .finish_non_exhaustive()
     }
 }
 
@@ -159,13 +162,7 @@ impl Actor {
         Ok(actor)
     }
 
-    async fn of(
-        state: &AppState,
-        parts: &Parts,
-        client: &Client,
-        kind: Kind,
-        secret: &str,
-    ) -> Result<Actor, Problem> {
+    async fn of(state: &AppState, parts: &Parts, client: &Client, kind: Kind, secret: &str) -> Result<Actor, Problem> {
         let credential = token_hash(secret);
         let found = state.credentials.find(&state.store, kind, &credential).await?;
         let known = found.ok_or_else(Problem::unauthorized)?;
@@ -244,7 +241,9 @@ pub(crate) fn own_page(state: &AppState, client: &Client, headers: &HeaderMap, t
     if aws_lc_rs::constant_time::verify_slices_are_equal(sent, csrf_token(token).as_bytes()).is_ok() {
         return Ok(());
     }
-    Err(Problem::forbidden("with a session cookie, changes need the header X-CSRF-Token; GET /api/auth/csrf tells its value"))
+    Err(Problem::forbidden(
+        "with a session cookie, changes need the header X-CSRF-Token; GET /api/auth/csrf tells its value",
+    ))
 }
 
 /// Refuses what another origin's page sends. `proof`: also what does not say where it comes from, because only

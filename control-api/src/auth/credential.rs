@@ -125,7 +125,8 @@ async fn look_up(store: &Store, kind: Kind, hash: &str) -> Result<Option<Credent
             let Some(session) = store.session_by_hash(hash).await? else { return Ok(None) };
             let expires_at = Some(session.expires_at);
             let membership = &session.membership;
-            let (organization, user, sip_name) = (membership.organization, membership.user, membership.sip_name.clone());
+            let (organization, user, sip_name) =
+                (membership.organization, membership.user, membership.sip_name.clone());
             (organization, Holder::Person(Box::new(Person { user, sip_name, session })), expires_at)
         }
         Kind::Key => {

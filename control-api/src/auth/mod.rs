@@ -17,10 +17,10 @@ mod password;
 mod throttle;
 mod token;
 
-pub(crate) use account::{PASSWORD_MAX, check_email, check_name, checked_password, free_sip_name};
 pub use account::{AccountError, NewAccount, account_create, api_key_create, password_reset};
-pub(crate) use actor::{Identified, Origin, csrf_token, own_origin, own_page};
+pub(crate) use account::{PASSWORD_MAX, check_email, check_name, checked_password, free_sip_name};
 pub use actor::{Actor, CSRF_COOKIE, CSRF_HEADER, Person, SESSION_COOKIE, session_cookie};
+pub(crate) use actor::{Identified, Origin, csrf_token, own_origin, own_page};
 pub(crate) use attempts::Attempt;
 pub use credential::{Credentials, KeyInfo};
 pub use password::Passwords;

@@ -178,7 +178,9 @@ impl AuthConfig {
 impl MailConfig {
     pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
         match (&self.url, &self.from) {
-            (Some(_), None) => return Err(("from", "expected beside `url`: who sends, such as tandem@example.com".into())),
+            (Some(_), None) => {
+                return Err(("from", "expected beside `url`: who sends, such as tandem@example.com".into()));
+            }
             (None, Some(_)) => return Err(("url", "expected beside `from`: smtp://HOST or smtps://HOST".into())),
             _ => {}
         }

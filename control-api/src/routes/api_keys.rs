@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::team::{key_of, time_and_id};
 use crate::auth::{Actor, Secret, check_name};
-use crate::body::{IdPath, JsonBody, QueryPairs};
+use crate::body::{JsonBody, PathId, QueryPairs};
 use crate::page;
 use crate::problem::Problem;
 use crate::rbac::{self, Action};
@@ -161,16 +161,10 @@ fn scopes(actor: &Actor, asked: Option<&[String]>) -> Result<Vec<&'static str>, 
 #[utoipa::path(delete, path = "/api-keys/{id}", tag = "api-keys", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "The key")),
     responses((status = 204), (status = 404, body = Problem)))]
-pub(super) async fn key_revoke(
-    State(state): State<AppState>,
-    actor: Actor,
-    IdPath(id): IdPath,
-) -> Result<StatusCode, Problem> {
+pub(super) async fn key_revoke(State(state): State<AppState>, actor: Actor, id: PathId) -> Result<StatusCode, Problem> {
     actor.may(Action::ApiKeysWrite)?;
-    let missing = || Problem::not_found("key");
-    let id = id.ok_or_else(missing)?;
-    if !state.store.api_key_revoke(actor.organization, id, &actor.by).await? {
-        return Err(missing());
+    if !state.store.api_key_revoke(actor.organization, id.of("key")?, &actor.by).await? {
+        return Err(Problem::not_found("key"));
     }
     state.credentials.forget();
     Ok(StatusCode::NO_CONTENT)

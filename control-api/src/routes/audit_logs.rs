@@ -25,8 +25,20 @@ use crate::store::{AuditFilter, AuditProof, AuditRow, Deed, OrganizationId, Stor
 const EXPORT_PAGE: u32 = 500;
 /// Columns of an export as CSV.
 const COLUMNS: [&str; 14] = [
-    "seq", "id", "at", "actor_kind", "actor_id", "actor_name", "address", "request_id", "action", "target", "before",
-    "after", "prev_hash", "hash",
+    "seq",
+    "id",
+    "at",
+    "actor_kind",
+    "actor_id",
+    "actor_name",
+    "address",
+    "request_id",
+    "action",
+    "target",
+    "before",
+    "after",
+    "prev_hash",
+    "hash",
 ];
 
 /// Rows, newest first.

@@ -12,8 +12,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::auth::{
-    AccountError, Actor, Attempt, CSRF_COOKIE, Origin, PASSWORD_MAX, SESSION_COOKIE, Secret, checked_password, csrf_token,
-    check_email, check_name, own_origin, own_page, session_cookie, token_hash,
+    AccountError, Actor, Attempt, CSRF_COOKIE, Origin, PASSWORD_MAX, SESSION_COOKIE, Secret, check_email, check_name,
+    checked_password, csrf_token, own_origin, own_page, session_cookie, token_hash,
 };
 use crate::body::JsonBody;
 use crate::client::Client;
@@ -279,11 +279,7 @@ pub(super) async fn logout(
 /// Gives the session a new token, and twelve hours from now, up to a week after its log-in. The old token ends.
 #[utoipa::path(post, path = "/auth/refresh", tag = "auth", security(("session" = [])),
     responses((status = 200, body = SessionInfo), (status = 401, body = Problem), (status = 403, body = Problem)))]
-pub(super) async fn refresh(
-    State(state): State<AppState>,
-    client: Client,
-    actor: Actor,
-) -> Result<Response, Problem> {
+pub(super) async fn refresh(State(state): State<AppState>, client: Client, actor: Actor) -> Result<Response, Problem> {
     actor.must_be_person()?;
     let token = Secret::random("");
     let refreshed = state

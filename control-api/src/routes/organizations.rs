@@ -79,7 +79,9 @@ pub(super) async fn organization_create(
     if state.config.auth.signup != Signup::Open {
         let first = state.store.organization_list().await?.first().copied();
         if actor.role != Role::Owner || first != Some(actor.organization) {
-            return Err(Problem::forbidden("organizations are made by owners of the first one, where sign-up is not open"));
+            return Err(Problem::forbidden(
+                "organizations are made by owners of the first one, where sign-up is not open",
+            ));
         }
     }
     check_name("name", &request.name)?;
@@ -158,7 +160,8 @@ fn check_limits(state: &AppState, actor: &Actor, limits: &BTreeMap<String, u32>)
             let known = Group::OF_ORGANIZATIONS.map(Group::as_str).join(", ");
             return Err(Problem::field(field, format!("expected one of {known}")));
         };
-        let most = group.rate(&state.config.limits, Some(actor.organization_name())).map_or(u32::MAX, |rate| rate.limit);
+        let most =
+            group.rate(&state.config.limits, Some(actor.organization_name())).map_or(u32::MAX, |rate| rate.limit);
         if !(1..=most).contains(limit) {
             return Err(Problem::field(field, format!("expected 1 to {most}, which is the operator's limit")));
         }

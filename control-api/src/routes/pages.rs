@@ -1,9 +1,9 @@
 //! The pages, embedded in the binary. No outside host is named in them; the policy in `headers` holds them to it.
 
 use axum::Router;
-use axum::extract::Path;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use rust_embed::{EmbeddedFile, RustEmbed};
 
@@ -21,13 +21,29 @@ const NOTICE: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><
      The API at <a href=\"/openapi.json\">/openapi.json</a> works.</p></html>\n";
 
 /// Pages that a person opens.
-const PAGES: [(&str, &str); 4] =
-    [("/", "index.html"), ("/login", "login.html"), ("/agent", "agent.html"), ("/live", "live.html")];
+const PAGES: [(&str, &str); 6] = [
+    ("/", "index.html"),
+    ("/login", "login.html"),
+    ("/signup", "signup.html"),
+    ("/invitation", "invitation.html"),
+    ("/agent", "agent.html"),
+    ("/live", "live.html"),
+];
+
+/// Those that lead to sign-up while there is no organization.
+const FIRST_PAGES: [&str; 4] = ["/", "/login", "/agent", "/live"];
 
 pub(super) fn router() -> Router<AppState> {
     let mut router = Router::new();
     for (path, file) in PAGES {
-        router = router.route(path, get(move |headers: HeaderMap| async move { page(&headers, file) }));
+        let handler = move |State(state): State<AppState>, headers: HeaderMap| async move {
+            // Nobody can log in yet: the first page is where the first user signs up. A store that fails says so there.
+            if FIRST_PAGES.contains(&path) && state.is_fresh().await.unwrap_or(false) {
+                return Redirect::temporary("/signup").into_response();
+            }
+            page(&headers, file)
+        };
+        router = router.route(path, get(handler));
     }
     router.route("/assets/{*path}", get(asset)).route(
         "/favicon.svg",

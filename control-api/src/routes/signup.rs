@@ -10,8 +10,8 @@ use utoipa::ToSchema;
 
 use super::auth::{SessionInfo, SignupMode, open_session, signup_mode, wrong};
 use crate::auth::{
-    AccountError, Attempt, Origin, PASSWORD_MAX, Secret, check_email, check_name, checked_password, free_sip_name, own_origin,
-    token_hash,
+    AccountError, Attempt, Origin, PASSWORD_MAX, Secret, check_email, check_name, checked_password, free_sip_name,
+    own_origin, token_hash,
 };
 use crate::body::JsonBody;
 use crate::client::Client;

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::auth::{Actor, Secret, check_email};
-use crate::body::{IdPath, JsonBody, QueryPairs};
+use crate::body::{JsonBody, PathId, QueryPairs};
 use crate::client::Client;
 use crate::page;
 use crate::problem::Problem;
@@ -164,11 +164,11 @@ pub(super) async fn member_list(
 pub(super) async fn member_update(
     State(state): State<AppState>,
     actor: Actor,
-    IdPath(id): IdPath,
+    id: PathId,
     JsonBody(patch): JsonBody<MemberPatch>,
 ) -> Result<Json<MemberInfo>, Problem> {
     actor.may(Action::TeamWrite)?;
-    let user = UserId(id.ok_or_else(|| Problem::not_found("member"))?);
+    let user = UserId(id.of("member")?);
     let as_owner = actor.role == Role::Owner;
     let change = state.store.member_role_change(actor.organization, user, patch.role, as_owner, &actor.by).await?;
     state.credentials.forget();
@@ -182,10 +182,10 @@ pub(super) async fn member_update(
 pub(super) async fn member_remove(
     State(state): State<AppState>,
     actor: Actor,
-    IdPath(id): IdPath,
+    id: PathId,
 ) -> Result<StatusCode, Problem> {
     actor.may(Action::TeamWrite)?;
-    let user = UserId(id.ok_or_else(|| Problem::not_found("member"))?);
+    let user = UserId(id.of("member")?);
     let as_owner = actor.role == Role::Owner;
     let change = state.store.member_remove(actor.organization, user, as_owner, &actor.by).await?;
     state.credentials.forget();
@@ -283,13 +283,11 @@ async fn mail(state: &AppState, actor: &Actor, invitation: &Invitation, url: &st
 pub(super) async fn invitation_revoke(
     State(state): State<AppState>,
     actor: Actor,
-    IdPath(id): IdPath,
+    id: PathId,
 ) -> Result<StatusCode, Problem> {
     actor.may(Action::TeamWrite)?;
-    let missing = || Problem::not_found("invitation");
-    let id = id.ok_or_else(missing)?;
-    if !state.store.invitation_revoke(actor.organization, id, &actor.by).await? {
-        return Err(missing());
+    if !state.store.invitation_revoke(actor.organization, id.of("invitation")?, &actor.by).await? {
+        return Err(Problem::not_found("invitation"));
     }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::auth::{SessionOrganization, SessionUser, whoami};
 use crate::auth::{Actor, check_name};
-use crate::body::{IdPath, JsonBody};
+use crate::body::{JsonBody, PathId};
 use crate::problem::Problem;
 use crate::rbac::Action;
 use crate::state::AppState;
@@ -66,12 +66,11 @@ pub(super) async fn me_update(
 pub(super) async fn user_show(
     State(state): State<AppState>,
     actor: Actor,
-    IdPath(id): IdPath,
+    id: PathId,
 ) -> Result<Json<SessionUser>, Problem> {
     actor.may(Action::OrganizationRead)?;
-    let missing = || Problem::not_found("user");
-    let id = id.ok_or_else(missing)?;
-    let member = state.store.member_show(actor.organization, UserId(id)).await?.ok_or_else(missing)?;
+    let found = state.store.member_show(actor.organization, UserId(id.of("user")?)).await?;
+    let member = found.ok_or_else(|| Problem::not_found("user"))?;
     Ok(Json(SessionUser {
         id: member.user.0,
         email: member.email,

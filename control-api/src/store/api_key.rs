@@ -85,9 +85,7 @@ impl Store {
         by: &By,
     ) -> Result<KeyRow, StoreError> {
         let scopes = match &new.scopes {
-            Some(scopes) => {
-                Some(serde_json::to_string(scopes).map_err(|_| StoreError::Corrupt { column: "scopes" })?)
-            }
+            Some(scopes) => Some(serde_json::to_string(scopes).map_err(|_| StoreError::Corrupt { column: "scopes" })?),
             None => None,
         };
         let created = KeyRow {

@@ -198,12 +198,7 @@ impl AuditRow {
 
 /// Extends a tenant's chain inside a unit of work that also makes the change. Let it be the last statement: on PostgreSQL
 /// others wait for the end of it from here on.
-pub(super) async fn append(
-    tx: &mut Tx,
-    organization: OrganizationId,
-    by: &By,
-    deed: &Deed,
-) -> Result<(), StoreError> {
+pub(super) async fn append(tx: &mut Tx, organization: OrganizationId, by: &By, deed: &Deed) -> Result<(), StoreError> {
     // SQLite has one writer anyway.
     if let Tx::Postgres(_) = tx {
         let lock = "SELECT pg_advisory_xact_lock(hashtextextended('audit_log ' || $1, 0))";

@@ -134,12 +134,7 @@ impl Store {
     }
 
     /// Takes an invitation back. `false`: there is no such open one.
-    pub async fn invitation_revoke(
-        &self,
-        organization: OrganizationId,
-        id: Uuid,
-        by: &By,
-    ) -> Result<bool, StoreError> {
+    pub async fn invitation_revoke(&self, organization: OrganizationId, id: Uuid, by: &By) -> Result<bool, StoreError> {
         let mut tx = self.db.write(organization).await?;
         let sql = "UPDATE invitations SET revoked_at = $1 \
                    WHERE organization_id = $2 AND id = $3 AND accepted_at IS NULL AND revoked_at IS NULL";
@@ -181,7 +176,9 @@ impl Store {
             return Ok(None);
         }
         let (user, sip_name) = match joining {
-            Joining::New(new) => (user::insert(&mut tx, new.email, new.name, new.password_hash).await?.id, new.sip_name),
+            Joining::New(new) => {
+                (user::insert(&mut tx, new.email, new.name, new.password_hash).await?.id, new.sip_name)
+            }
             Joining::Known(user, sip_name) => (user, sip_name),
         };
         let joined = membership::insert(&mut tx, organization, user, invitation.role, sip_name).await?;

@@ -139,9 +139,7 @@ impl Store {
             id.into(),
         ];
         tx.run(sql, &values).await.map_err(taken("an organization of this name"))?;
-        let told = |of: &OrganizationSettings| {
-            serde_json::json!({"name": of.name, "limits": of.limits, "retention": of.retention})
-        };
+        let told = |of: &OrganizationSettings| serde_json::json!({"name": of.name, "limits": of.limits, "retention": of.retention});
         let deed = Deed::new("organization.update", "organization").before(told(&before)).after(told(&after));
         audit_log::append(&mut tx, id, by, &deed).await?;
         tx.commit().await?;

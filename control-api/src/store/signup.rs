@@ -20,7 +20,8 @@ async fn is_fresh(tx: &mut Tx) -> Result<bool, StoreError> {
     if let Tx::Postgres(_) = tx {
         tx.run("SELECT pg_advisory_xact_lock(hashtextextended('sign-up', 0))", &[]).await?;
     }
-    let sql = tx.pick("SELECT id FROM organizations LIMIT 1", "SELECT organization_id FROM look_up_organizations() LIMIT 1");
+    let sql =
+        tx.pick("SELECT id FROM organizations LIMIT 1", "SELECT organization_id FROM look_up_organizations() LIMIT 1");
     Ok(tx.rows(sql, &[]).await?.is_empty())
 }
 
@@ -47,7 +48,9 @@ impl Store {
         let values = [created.id.into(), name.into(), created.created_at.into()];
         tx.run(sql, &values).await.map_err(taken("an organization of this name"))?;
         let (user, sip_name) = match founder {
-            Founder::New(new) => (user::insert(&mut tx, new.email, new.name, new.password_hash).await?.id, new.sip_name),
+            Founder::New(new) => {
+                (user::insert(&mut tx, new.email, new.name, new.password_hash).await?.id, new.sip_name)
+            }
             Founder::Known(user, sip_name) => (user, sip_name),
         };
         let owner = membership::insert(&mut tx, created.id, user, Role::Owner, sip_name).await?;

@@ -63,13 +63,8 @@ pub(super) async fn insert(tx: &mut Tx, email: &str, name: &str, password_hash: 
         created_at: now(),
     };
     let sql = "INSERT INTO users (id, email, name, password_hash, created_at) VALUES ($1, $2, $3, $4, $5)";
-    let values = [
-        created.id.into(),
-        (&created.email).into(),
-        name.into(),
-        password_hash.into(),
-        created.created_at.into(),
-    ];
+    let values =
+        [created.id.into(), (&created.email).into(), name.into(), password_hash.into(), created.created_at.into()];
     tx.run(sql, &values).await.map_err(taken("a user with this e-mail address"))?;
     Ok(created)
 }
