@@ -8,6 +8,8 @@
 //! Invariants: each bucket is one tenant's or one address's, so that nobody uses up what is another's; tables are bounded;
 //! `X-RateLimit-Reset` is the number of seconds until the bucket is full again.
 //!
+//! Calls to emergency numbers are counted, but never refused: for those the handler decides ([`Deferred`]).
+//!
 //! Not counted: pages, assets, health, SIP, streams.
 
 use std::collections::HashMap;
@@ -18,6 +20,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -326,15 +329,17 @@ pub(crate) async fn enforce(State(state): State<AppState>, request: Request, nex
         return next.run(request).await;
     }
     let (mut parts, body) = request.into_parts();
+    let may_be_urgent = charge == Charge::Actor(Some(Group::Calls));
     let standing = match counted(&state, &mut parts, charge).await {
         Ok(standing) => standing,
         Err(problem) => return problem.into_response(),
     };
     let mut response = match standing {
-        Some(Standing { wait_s: Some(wait_s), .. }) => {
-            metrics::counter!("tandem_rate_limited_total").increment(1);
-            too_many(wait_s).into_response()
+        Some(Standing { wait_s: Some(wait_s), .. }) if may_be_urgent => {
+            parts.extensions.insert(too_many(wait_s));
+            next.run(Request::from_parts(parts, body)).await
         }
+        Some(Standing { wait_s: Some(wait_s), .. }) => too_many(wait_s).into_response(),
         _ => next.run(Request::from_parts(parts, body)).await,
     };
     if let Some(standing) = standing {
@@ -351,11 +356,7 @@ pub(crate) async fn enforce(State(state): State<AppState>, request: Request, nex
 }
 
 /// Counts a request wherever it counts; the standing that matters: the first that refuses, else that of the narrowest group.
-async fn counted(
-    state: &AppState,
-    parts: &mut axum::http::request::Parts,
-    charge: Charge,
-) -> Result<Option<Standing>, Problem> {
+async fn counted(state: &AppState, parts: &mut Parts, charge: Charge) -> Result<Option<Standing>, Problem> {
     let client = Client::from_request_parts(parts, state).await?;
     let (limits, config) = (&state.rate_limits, &state.config.limits);
     let by_address = |group| limits.take_address(config, client.address.ip(), group);
@@ -386,7 +387,29 @@ async fn counted(
     Ok(standing)
 }
 
+/// The refusal of a call that may turn out to be to an emergency number, which nothing here refuses.
+pub(crate) struct Deferred(Option<Problem>);
+
+impl Deferred {
+    /// 429 when there is a refusal, unless somebody is in need.
+    pub(crate) fn unless(self, urgent: bool) -> Result<(), Problem> {
+        match self.0 {
+            Some(problem) if !urgent => Err(problem),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Deferred {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
+        Ok(Deferred(parts.extensions.get::<Problem>().cloned()))
+    }
+}
+
 fn too_many(wait_s: u64) -> Problem {
+    metrics::counter!("tandem_rate_limited_total").increment(1);
     Problem {
         retry_after: Some(wait_s),
         ..Problem::new(

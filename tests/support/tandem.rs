@@ -102,6 +102,10 @@ impl Setup {
             let nowhere = "wyoming://127.0.0.1:9";
             text += &format!("[speech]\nstt = {nowhere:?}\ntranslator = {nowhere:?}\ntts = {nowhere:?}\n");
         }
+        // Tests ask more often than people do; control-api's own run at the defaults.
+        if !self.further.contains("[limits]") {
+            text += "[limits]\ndefault = \"off\"\ncalls = \"off\"\nspeech = \"off\"\nconfiguration = \"off\"\naddress = \"off\"\n";
+        }
         text += self.further;
         for (name, hosts) in &self.trunks {
             text += &format!("[[trunks]]\nname = {name:?}\nhosts = [{}]\n{}", quoted(hosts), self.trunk_settings);

@@ -14,6 +14,7 @@ use crate::body::{CallPath, JsonBody, QueryPairs};
 use crate::engine::{self, App, CallMode, CallStatus, Command, CommandError, call_id, mask};
 use crate::number;
 use crate::problem::Problem;
+use crate::rate_limit::Deferred;
 use crate::rbac::Action;
 use crate::state::AppState;
 use crate::store::{Call, CallFilter, Change, Leg, NewCall, now};
@@ -165,9 +166,11 @@ pub(super) async fn call_list(
 pub(super) async fn call_create(
     State(state): State<AppState>,
     actor: Actor,
+    deferred: Deferred,
     JsonBody(request): JsonBody<CallRequest>,
 ) -> Result<Response, Problem> {
     actor.may(Action::CallsDial)?;
+    deferred.unless(engine::is_emergency(&state.config, &request.to))?;
     let agent = checked(&state, &actor, &request).await?;
     let defaults = state.store.voice_config_show(actor.organization).await?;
     let config = defaults.patched(request.config.clone().unwrap_or_default(), "config.")?;

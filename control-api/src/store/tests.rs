@@ -2,6 +2,8 @@
 //!
 //! PostgreSQL runs for real, started by the test. Its server is begun once per test function, so cases stand in lists.
 
+mod people;
+
 use std::future::Future;
 use std::pin::Pin;
 
@@ -27,6 +29,12 @@ const CASES: &[Case] = &[
     ("changes make rows and events in order", |store| Box::pin(changes_are_written_in_order(store))),
     ("calls left open are closed as crashed", |store| Box::pin(left_open_is_closed(store))),
     ("events cannot be changed", |store| Box::pin(events_stay(store))),
+    ("of many first sign-ups one is the first", |store| Box::pin(people::the_first_is_one(store))),
+    ("audit chains are whole and apart", |store| Box::pin(people::chains_are_whole(store))),
+    ("an invitation is taken once", |store| Box::pin(people::invitations_are_taken_once(store))),
+    ("somebody always owns a tenant", |store| Box::pin(people::somebody_owns_it(store))),
+    ("attempts to log in are counted and forgotten", |store| Box::pin(people::attempts_are_counted(store))),
+    ("settings and keys are a tenant's", |store| Box::pin(people::settings_and_keys_are_a_tenants(store))),
 ];
 
 async fn sqlite() -> (TempDir, Store) {
