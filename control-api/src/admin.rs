@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::{AccountError, NewAccount, Passwords, account_create, api_key_create, password_reset};
 use crate::config::Config;
 use crate::engine::{self, CallId, Command, CommandError, Engine, PlaceStatus, TrunkStatus};
-use crate::store::{Role, Store, StoreError};
+use crate::store::{Job, Role, Store, StoreError};
 use crate::trace::Ladder;
 
 /// Longest request.
@@ -31,6 +31,8 @@ const REQUEST_MAX: u64 = 64 * 1024;
 const REPLY_MAX: u64 = 16 * 1024 * 1024;
 /// A request is sent, and answered, within this.
 const TURN: Duration = Duration::from_secs(10);
+/// Jobs listed of each organization.
+const JOBS_MAX: u32 = 20;
 /// Name of the socket in the data folder.
 const SOCKET: &str = "admin.sock";
 
@@ -94,6 +96,8 @@ pub enum Request {
         /// Log-in name.
         email: String,
     },
+    /// What is done in the background.
+    Jobs,
     /// How trunks fare: only a running server knows.
     Trunks,
     /// The SIP messages of a call: only a running server knows.
@@ -131,6 +135,11 @@ pub enum Reply {
         email: String,
         /// The password.
         password: String,
+    },
+    /// What is done in the background.
+    Jobs {
+        /// Each organization's name, and its newest jobs.
+        jobs: Vec<(String, Vec<Job>)>,
     },
     /// How trunks fare.
     Trunks {
@@ -237,6 +246,14 @@ async fn answer(store: &Store, passwords: &Passwords, request: Request) -> Resul
         Request::UserPassword { email } => {
             let password = password_reset(store, passwords, &email).await?;
             Reply::Password { email, password: password.reveal().to_owned() }
+        }
+        Request::Jobs => {
+            let mut jobs = Vec::new();
+            for organization in store.organization_list().await? {
+                let name = store.organization_by_id(organization).await?.map_or_else(String::new, |known| known.name);
+                jobs.push((name, store.job_list(organization, JOBS_MAX).await?));
+            }
+            Reply::Jobs { jobs }
         }
         Request::Trunks | Request::Trace { .. } => Reply::Refused { why: "no server is running".into() },
     })

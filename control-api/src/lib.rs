@@ -21,6 +21,7 @@ pub mod config;
 pub mod demo;
 pub mod engine;
 pub mod events;
+pub mod jobs;
 pub mod problem;
 pub mod rate_limit;
 pub mod rbac;

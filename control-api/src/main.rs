@@ -12,7 +12,7 @@ use control_api::config::Config;
 use control_api::demo::{self, DemoArgs};
 use control_api::engine::{self, Difference};
 use control_api::serve::{self, Running};
-use control_api::store::{self, Role};
+use control_api::store::{self, Job, Role};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -51,6 +51,27 @@ enum Command {
         /// Go on until the call is over.
         #[arg(long)]
         follow: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// What is done in the background, and how it went: each organization's newest jobs.
+    Jobs {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Copy the store into a file, also while the server runs. Recordings are files of their own.
+    Backup {
+        /// The file to be made.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Bring a backup back: into a data folder without a database, or into an empty PostgreSQL database.
+    Restore {
+        /// What `tandem backup` made.
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
         #[command(flatten)]
         place: Place,
     },
@@ -178,8 +199,32 @@ async fn run(command: Command) -> anyhow::Result<()> {
             ask(&place, Request::UserCreate { organization: org, email, name, role, sip_name }).await
         }
         Command::Trace { call, full, follow, place } => trace(&place, &call, full, follow).await,
+        Command::Jobs { place } => ask(&place, Request::Jobs).await,
+        Command::Backup { to, place } => {
+            let config = Config::load(place.config.as_deref())?;
+            store::backup(&config.store.place(&place.data), &to).await?;
+            println!("{} holds the store; recordings are files of their own", to.display());
+            Ok(())
+        }
+        Command::Restore { from, place } => {
+            let config = Config::load(place.config.as_deref())?;
+            let _lock = serve::claim(&place.data)?;
+            store::restore(&config.store.place(&place.data), &from).await?;
+            println!("the store is back as {} has it", from.display());
+            Ok(())
+        }
         Command::Trunks { place } => ask(&place, Request::Trunks).await,
         Command::User(UserCommand::Password { email, place }) => ask(&place, Request::UserPassword { email }).await,
+    }
+}
+
+fn print_jobs(jobs: &[(String, Vec<Job>)]) {
+    for (organization, jobs) in jobs {
+        println!("{organization}");
+        for job in jobs {
+            let told = job.error.as_deref().or(job.result.as_deref()).unwrap_or("");
+            println!("  {:8} {:18} {:14} attempts {}  {told}", job.state, job.kind, job.slot, job.attempts);
+        }
     }
 }
 
@@ -350,6 +395,7 @@ async fn ask(place: &Place, request: Request) -> anyhow::Result<()> {
             println!("{password}");
         }
         Reply::Trunks { trunks } => print_trunks(&trunks),
+        Reply::Jobs { jobs } => print_jobs(&jobs),
         Reply::Trace { ladder } => print!("{}{}", ladder.head(), ladder.rungs(0)),
         Reply::Refused { why } => anyhow::bail!(why),
     }

@@ -28,7 +28,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::admin;
 use crate::config::Config;
 use crate::engine::{self, Command, Engine, Event, Listener, StartError};
-use crate::events::{Bus, ingest};
+use crate::events::{Bus, Writer, ingest};
+use crate::jobs;
 use crate::state::AppState;
 use crate::store::{Store, StoreError};
 use crate::tls::{self, TlsError, TlsListeners};
@@ -41,8 +42,6 @@ const INGEST_STOP: Duration = Duration::from_secs(5);
 const HTTP_STOP: Duration = Duration::from_secs(3);
 /// A request's headers arrive within this, counted also while a kept connection is idle; then it is closed.
 const HEADERS_MAX: Duration = Duration::from_secs(30);
-/// Expired sessions are removed this often.
-const SESSION_SWEEP: Duration = Duration::from_secs(3600);
 /// The metrics' histograms are drained this often.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 /// Buckets of durations, in seconds.
@@ -111,6 +110,7 @@ pub struct Running {
 struct Prepared {
     store: Store,
     bus: Bus,
+    writer: Writer,
     http: TcpListener,
     metrics: Option<TcpListener>,
     tls: TlsListeners,
@@ -144,22 +144,26 @@ async fn prepare(config: &Config, data: &Path) -> Result<Prepared, ServeError> {
     private_folder(&config.record_dir(data))?;
     let lock = lock(data)?;
     let store = Store::open(&config.store.place(data)).await?;
+    let bus = Bus::start(store.clone()).await?;
+    let spool = data.join("events.spool");
+    let writer = Writer::open(bus.clone(), &spool).map_err(|source| ServeError::Folder { path: spool, source })?;
+    writer.recover().await?;
     let closed = store.calls_close_left_open().await?;
     if closed > 0 {
         tracing::warn!(closed, "calls were left open by a run that ended without a word; they are closed");
     }
-    let bus = Bus::start(store.clone()).await?;
+    bus.catch_up().await?;
     let stopping = CancellationToken::new().drop_guard();
     let tls = tls::start(config, data, stopping.token())?;
     let http = listen("http.listen", config.http.listen)?;
     let metrics = config.metrics.listen.map(|address| listen("metrics.listen", address)).transpose()?;
     let admin = admin::Listener::bind(data)?;
-    Ok(Prepared { store, bus, http, metrics, tls, admin, stopping, lock })
+    Ok(Prepared { store, bus, writer, http, metrics, tls, admin, stopping, lock })
 }
 
 async fn launch(prepared: Prepared, config: Config, started: engine::Started) -> Result<Running, ServeError> {
     let engine::Started { engine, events, sip } = started;
-    let Prepared { store, bus, http, metrics, tls, mut admin, stopping, lock } = prepared;
+    let Prepared { store, bus, writer, http, metrics, tls, mut admin, stopping, lock } = prepared;
     let exporter = exporter();
     let stopping = stopping.disarm();
     let address_of = |key, listener: &TcpListener, asked| {
@@ -170,12 +174,13 @@ async fn launch(prepared: Prepared, config: Config, started: engine::Started) ->
         metrics.as_ref().map(|listener| address_of("metrics.listen", listener, http_address)).transpose()?;
     let mut state = AppState::new(config, store.clone(), engine.clone(), bus.clone());
     state.stopping = stopping.clone();
-    let ingest = tokio::spawn(ingest(store.clone(), engine, bus, Arc::clone(&state.limits), events));
+    let ingest = tokio::spawn(ingest(store.clone(), engine, bus, Arc::clone(&state.limits), writer.clone(), events));
     admin.serve(store.clone(), state.passwords.clone(), state.engine.clone(), stopping.clone());
     let (handle, metrics_handle) = (Handle::new(), Handle::new());
     let mut tasks = vec![
         tokio::spawn(http_serve(http, tls.http, crate::app(state.clone()), handle.clone())),
-        tokio::spawn(sweep(store, stopping.clone())),
+        tokio::spawn(writer.replay(stopping.clone())),
+        tokio::spawn(jobs::run(store, stopping.clone())),
         tokio::spawn(upkeep(exporter.clone(), stopping)),
     ];
     if let Some(listener) = metrics {
@@ -293,26 +298,6 @@ async fn http_serve(listener: TcpListener, tls: Option<RustlsConfig>, app: Route
     if let Err(error) = ended {
         tracing::error!(%error, "the HTTP server ended");
     }
-}
-
-async fn sweep(store: Store, stopping: CancellationToken) {
-    let mut tick = tokio::time::interval(SESSION_SWEEP);
-    loop {
-        tokio::select! {
-            _ = tick.tick() => {}
-            () = stopping.cancelled() => return,
-        }
-        if let Err(error) = sessions_expire(&store).await {
-            tracing::warn!(%error, "expired sessions could not be removed");
-        }
-    }
-}
-
-async fn sessions_expire(store: &Store) -> Result<(), StoreError> {
-    for organization in store.organization_list().await? {
-        store.session_expire(organization).await?;
-    }
-    Ok(())
 }
 
 async fn upkeep(exporter: PrometheusHandle, stopping: CancellationToken) {

@@ -18,6 +18,7 @@ mod relay;
 mod reload;
 mod slow_peer;
 mod softphone;
+mod store;
 mod torture;
 mod trace;
 mod transfer;

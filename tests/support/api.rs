@@ -53,6 +53,11 @@ impl Api {
         Api { client: self.client.clone(), ..Api::new(&self.base, key) }
     }
 
+    /// The same key at another address: the server was started again.
+    pub fn with_base(&self, base: &str) -> Api {
+        Api { base: base.to_owned(), ..self.clone() }
+    }
+
     /// Sends a request; `body` as it stands.
     pub async fn send(&self, method: Method, path: &str, body: Option<String>) -> Response {
         let mut request = self.request(method, path);

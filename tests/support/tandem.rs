@@ -45,6 +45,8 @@ pub struct Setup {
     pub drain_s: u32,
     /// Pattern and target.
     pub routes: Vec<(&'static str, &'static str)>,
+    /// Keys of `[store]`, as TOML; empty: SQLite in the data folder.
+    pub store: String,
     /// Further sections, as TOML.
     pub further: &'static str,
     /// Seconds without media after which a leg is dead.
@@ -65,6 +67,7 @@ impl Default for Setup {
             trunk_settings: "options_s = 0\n",
             drain_s: 0,
             routes: vec![("echo", "app:echo"), ("tone", "app:tone"), ("record", "app:record"), ("*", "agent:anna")],
+            store: String::new(),
             further: "",
             media_timeout_s: 60,
             speech: false,
@@ -106,6 +109,7 @@ impl Setup {
         if !self.further.contains("[limits]") {
             text += "[limits]\ndefault = \"off\"\ncalls = \"off\"\nspeech = \"off\"\nconfiguration = \"off\"\naddress = \"off\"\n";
         }
+        text += &format!("[store]\n{}", self.store);
         text += self.further;
         for (name, hosts) in &self.trunks {
             text += &format!("[[trunks]]\nname = {name:?}\nhosts = [{}]\n{}", quoted(hosts), self.trunk_settings);

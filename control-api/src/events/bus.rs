@@ -7,7 +7,7 @@ use serde::Serialize;
 use tokio::sync::{broadcast, watch};
 use utoipa::ToSchema;
 
-use crate::store::{Change, LegReport, OrganizationId, Store, StoreError, StoredEvent, StreamFilter};
+use crate::store::{Change, LegReport, Mark, OrganizationId, Store, StoreError, StoredEvent, StreamFilter};
 
 /// Events kept in memory for readers that are not far behind; older ones come from the store.
 const RING: usize = 4_096;
@@ -88,10 +88,25 @@ impl Bus {
     /// Writes changes down and tells their events. Runs to its end even when the caller is dropped: what is
     /// committed is told.
     pub async fn record(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        self.record_marked(None, changes).await
+    }
+
+    /// The same, unless the batch of this mark was written before.
+    pub(super) async fn record_once(&self, mark: Mark, changes: Vec<Change>) -> Result<(), StoreError> {
+        self.record_marked(Some(mark), changes).await
+    }
+
+    async fn record_marked(&self, mark: Option<Mark>, changes: Vec<Change>) -> Result<(), StoreError> {
         let bus = self.clone();
         let work = tokio::spawn(async move {
             let _order = bus.shared.order.lock().await;
-            let written = bus.store.changes_record(&changes).await?;
+            let written = match mark {
+                None => bus.store.changes_record(&changes).await?,
+                Some(mark) => match bus.store.changes_record_once(mark, &changes).await? {
+                    Some(written) => written,
+                    None => return bus.catch_up().await,
+                },
+            };
             if written.unknown > 0 {
                 metrics::counter!("tandem_events_of_unknown_calls_total").increment(written.unknown as u64);
             }
@@ -100,6 +115,17 @@ impl Bus {
             Ok(())
         });
         work.await.unwrap_or_else(|error| Err(StoreError::Migrate(format!("writing an event failed: {error}"))))
+    }
+
+    /// Events were committed that were not told: readers take them from the store.
+    pub(crate) async fn catch_up(&self) -> Result<(), StoreError> {
+        let latest = self.store.stream_latest().await?;
+        let mut ring = self.shared.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        ring.events.clear();
+        ring.floor = latest;
+        drop(ring);
+        self.shared.latest.send_replace(latest);
+        Ok(())
     }
 
     fn publish(&self, events: Vec<StoredEvent>) {

@@ -1,9 +1,10 @@
 //! What happens, from the engine to whoever listens.
 //!
 //! ```text
-//! engine ─ Event ─▶ ingest ─ Change ─▶ Bus ─▶ store (one commit) ─▶ ring ─▶ wakes readers
-//! routes ────────── Change ───────────▶┘                             │
-//!                                                  SSE reader ◀──────┘ ring, or the store when it is behind
+//! engine ─ Event ─▶ ingest ─▶ Writer ─ Change ─▶ Bus ─▶ store (one commit) ─▶ ring ─▶ wakes readers
+//! routes ──────────────────── │ ────── Change ───▶┘                             │
+//!                             └▶ spool, while the store is away                 │
+//!                                                             SSE reader ◀──────┘ ring, or the store when it is behind
 //! ```
 //!
 //! Invariants: an event is in the store before any reader sees it, so a reader that comes back with the id it saw
@@ -12,8 +13,12 @@
 
 mod bus;
 mod ingest;
+mod spool;
 mod sse;
+mod tenants;
+mod writer;
 
 pub use bus::{Bus, Passing, Provider};
 pub use ingest::ingest;
 pub use sse::{Reader, STREAM_END_QUIET, sse_response};
+pub use writer::Writer;

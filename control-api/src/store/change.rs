@@ -11,6 +11,8 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -19,15 +21,19 @@ use super::{LegFlow, OrganizationId, Quality, Store, StoreError, StoredEvent, ca
 use crate::engine::{CallStatus, LegRole, LegState, TransferStage, TranslationEvent, word};
 use crate::voice_config::VoiceConfig;
 
+/// One of a few words. Not spelled out in the fields, where serde would want to borrow it from its input.
+type Word = &'static str;
+
 /// A call that begins.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewCall {
     /// Identity.
     pub id: Uuid,
     /// Whose.
     pub organization: OrganizationId,
     /// `inbound` or `outbound`.
-    pub direction: &'static str,
+    #[serde(deserialize_with = "direction")]
+    pub direction: Word,
     /// `direct`, `bridge` or `webrtc`; nothing for inbound calls.
     pub mode: Option<String>,
     /// Caller identity.
@@ -41,7 +47,7 @@ pub struct NewCall {
 }
 
 /// One thing to be written down.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Change {
     /// A call begins, `queued`.
     CallCreated {
@@ -143,7 +149,8 @@ pub enum Change {
         /// The file.
         path: String,
         /// `started`, `finished` or `interrupted`.
-        state: &'static str,
+        #[serde(deserialize_with = "recording_state")]
+        state: Word,
         /// Why it was interrupted.
         note: Option<String>,
         /// Audio in it.
@@ -173,6 +180,15 @@ pub enum Change {
         /// When.
         at: Timestamp,
     },
+}
+
+/// Which batch of which run: what was written once is not written again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// A run of the process.
+    pub run: Uuid,
+    /// Grows with every batch of the run, in the order in which they are written.
+    pub seq: i64,
 }
 
 /// A leg's media report, to be told to those who listen now.
@@ -208,29 +224,23 @@ impl Store {
     /// Writes the changes down, all or none. Changes of unknown calls are skipped.
     pub async fn changes_record(&self, changes: &[Change]) -> Result<Written, StoreError> {
         let mut tx = self.db.write_outside().await?;
-        let mut entered = None;
-        let mut written = Written::default();
-        for change in changes {
-            let organization = match change {
-                Change::CallCreated { call, .. } => Some(call.organization),
-                other => organization_of(&mut tx, other.call()).await?,
-            };
-            let Some(organization) = organization else {
-                written.unknown += 1;
-                continue;
-            };
-            if entered.replace(organization) != Some(organization) {
-                tx.enter(organization).await?;
-            }
-            if let Some(report) = leg_report(organization, change) {
-                written.reports.push(report);
-            }
-            if let Some(draft) = apply(&mut tx, organization, change).await? {
-                written.events.push(append(&mut tx, draft).await?);
-            }
-        }
+        let written = record(&mut tx, changes).await?;
         tx.commit().await?;
         Ok(written)
+    }
+
+    /// The same, unless this batch or a later one of its run was written before: then nothing. A commit of which no
+    /// answer came is tried again so.
+    pub async fn changes_record_once(&self, mark: Mark, changes: &[Change]) -> Result<Option<Written>, StoreError> {
+        let mut tx = self.db.write_outside().await?;
+        let sql = "INSERT INTO ingest_marks (run, seq, at) VALUES ($1, $2, $3) ON CONFLICT (run) DO UPDATE \
+                   SET seq = excluded.seq, at = excluded.at WHERE ingest_marks.seq < excluded.seq";
+        if tx.run(sql, &[mark.run.into(), mark.seq.into(), now().into()]).await? == 0 {
+            return Ok(None);
+        }
+        let written = record(&mut tx, changes).await?;
+        tx.commit().await?;
+        Ok(Some(written))
     }
 
     /// Closes what a run that ended without a word left open: calls with cause `crash`, their legs and
@@ -273,6 +283,46 @@ impl Store {
         self.db.run(organization, sql, &[at.into(), organization.into()]).await?;
         Ok(rows.len())
     }
+}
+
+async fn record(tx: &mut Tx, changes: &[Change]) -> Result<Written, StoreError> {
+    let mut entered = None;
+    let mut written = Written::default();
+    for change in changes {
+        let organization = match change {
+            Change::CallCreated { call, .. } => Some(call.organization),
+            other => organization_of(tx, other.call()).await?,
+        };
+        let Some(organization) = organization else {
+            written.unknown += 1;
+            continue;
+        };
+        if entered.replace(organization) != Some(organization) {
+            tx.enter(organization).await?;
+        }
+        if let Some(report) = leg_report(organization, change) {
+            written.reports.push(report);
+        }
+        if let Some(draft) = apply(tx, organization, change).await? {
+            written.events.push(append(tx, draft).await?);
+        }
+    }
+    Ok(written)
+}
+
+/// One of the words that a field may hold.
+fn word_of<'de, D: Deserializer<'de>>(from: D, words: &[&'static str]) -> Result<&'static str, D::Error> {
+    let text = String::deserialize(from)?;
+    let found = words.iter().find(|word| **word == text);
+    found.copied().ok_or_else(|| D::Error::custom(format!("`{text}`: expected one of {}", words.join(", "))))
+}
+
+fn direction<'de, D: Deserializer<'de>>(from: D) -> Result<&'static str, D::Error> {
+    word_of(from, &["inbound", "outbound"])
+}
+
+fn recording_state<'de, D: Deserializer<'de>>(from: D) -> Result<&'static str, D::Error> {
+    word_of(from, &["started", "finished", "interrupted"])
 }
 
 impl Change {

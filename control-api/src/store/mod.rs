@@ -14,10 +14,12 @@
 
 mod api_key;
 mod audit_log;
+mod backup;
 mod call;
 mod change;
 mod db;
 mod invitation;
+mod job;
 mod login_attempt;
 mod lookup;
 mod media;
@@ -25,6 +27,7 @@ mod member;
 mod membership;
 mod organization;
 mod postgres;
+mod prune;
 mod recording;
 mod schema;
 mod session;
@@ -38,13 +41,16 @@ mod user;
 mod voice_config;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use api_key::{ApiKey, KeyRow, NewKey};
 pub use audit_log::{ActorKind, AuditFilter, AuditProof, AuditRow, By, Deed};
+pub use backup::{backup, restore};
 pub use call::{Call, CallFilter, Leg};
-pub use change::{Change, LegReport, NewCall, Written};
+pub use change::{Change, LegReport, Mark, NewCall, Written};
 pub use invitation::{Invitation, Joining, NewInvitation};
+pub use job::{ATTEMPTS_MAX, Job};
 pub use media::{FlowState, LegFlow, Quality, Score};
 pub use member::{Member, MemberChange};
 pub use membership::{Membership, Role};
@@ -76,7 +82,7 @@ impl Store {
 }
 
 /// A tenant. Every query on a tenant's table takes one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct OrganizationId(pub Uuid);
 
 /// A person.
@@ -110,6 +116,12 @@ pub enum StoreError {
     /// A name or address that must be unique is taken.
     #[error("{0} exists already")]
     Taken(&'static str),
+    /// A backup cannot be made or brought back. The text says what to do.
+    #[error("backup: {0}")]
+    Backup(String),
+    /// The file where events wait cannot be used.
+    #[error("spool: {0}")]
+    Spool(std::io::Error),
     /// Anything else that the database says.
     #[error("store: {0}")]
     Database(#[from] sqlx::Error),
@@ -133,6 +145,7 @@ impl StoreError {
                     None => code.parse::<u32>().is_ok_and(|code| SQLITE_TRANSIENT.contains(&(code & 0xff))),
                 }
             }
+            StoreError::Spool(_) => true,
             StoreError::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed) => true,
             _ => false,
         }

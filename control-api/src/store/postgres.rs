@@ -53,6 +53,49 @@ pub(super) fn role_of(url: &str) -> Result<String, StoreError> {
     Ok(parse("store.url", url)?.get_username().to_owned())
 }
 
+/// Where a URL leads, for programs of PostgreSQL's own.
+pub(super) struct Server {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) user: String,
+    pub(super) password: Option<String>,
+    pub(super) database: String,
+}
+
+pub(super) fn server_of(url: &str) -> Result<Server, StoreError> {
+    let options = parse("store.migrate_url", url)?;
+    // sqlx shows everything but the password.
+    let userinfo = url.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')).map_or("", |(user, _)| user);
+    let password = userinfo.split_once(':').map(|(_, password)| percent_decoded(password));
+    let user = options.get_username().to_owned();
+    Ok(Server {
+        host: options.get_host().to_owned(),
+        port: options.get_port(),
+        database: options.get_database().unwrap_or(&user).to_owned(),
+        user,
+        password,
+    })
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let digits = after.get(..2).filter(|_| byte == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(decoded) => {
+                bytes.push(decoded);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(byte);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// URLs carry passwords: none is repeated.
 fn parse(key: &'static str, url: &str) -> Result<PgConnectOptions, StoreError> {
     let options = PgConnectOptions::from_str(url).map_err(|_| {

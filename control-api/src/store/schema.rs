@@ -35,7 +35,7 @@ impl<'a> StorePlace<'a> {
         StorePlace { url, migrate_url: None, folder }
     }
 
-    fn is_postgres(&self) -> bool {
+    pub(super) fn is_postgres(&self) -> bool {
         self.url.starts_with("postgres://") || self.url.starts_with("postgresql://")
     }
 }
@@ -126,13 +126,13 @@ pub async fn schema_down(place: &StorePlace<'_>, version: i64) -> Result<(), Sto
     undone.map_err(|error| StoreError::Migrate(sqlite::migration_problem(&error, &path)))
 }
 
-fn owner<'a>(place: &StorePlace<'a>) -> Result<&'a str, StoreError> {
+pub(super) fn owner<'a>(place: &StorePlace<'a>) -> Result<&'a str, StoreError> {
     place.migrate_url.ok_or_else(|| {
         StoreError::Migrate("store.migrate_url is needed: the URL of the role that owns the schema".to_owned())
     })
 }
 
-fn path(place: &StorePlace<'_>) -> Result<PathBuf, StoreError> {
+pub(super) fn path(place: &StorePlace<'_>) -> Result<PathBuf, StoreError> {
     if !place.url.starts_with("sqlite:") {
         let scheme = place.url.split(':').next().unwrap_or_default();
         return Err(StoreError::Open(format!(

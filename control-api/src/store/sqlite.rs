@@ -58,6 +58,16 @@ pub(super) async fn connect(path: &Path, create: bool) -> Result<Db, StoreError>
     Ok(Db::Sqlite { writer, readers })
 }
 
+/// Refuses a file that is no whole database.
+pub(super) async fn check_file(path: &Path) -> Result<(), StoreError> {
+    let options = SqliteConnectOptions::new().filename(path).read_only(true);
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await;
+    let pool = pool.map_err(|error| damaged(path, &error.to_string()))?;
+    let checked = check_integrity(&pool, path).await;
+    pool.close().await;
+    checked
+}
+
 /// Refuses a file whose pages contradict each other: it is neither repaired nor made anew.
 async fn check_integrity(pool: &SqlitePool, path: &Path) -> Result<(), StoreError> {
     let failed = |what: &str| damaged(path, what);

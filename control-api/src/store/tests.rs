@@ -35,6 +35,7 @@ const CASES: &[Case] = &[
     ("somebody always owns a tenant", |store| Box::pin(people::somebody_owns_it(store))),
     ("attempts to log in are counted and forgotten", |store| Box::pin(people::attempts_are_counted(store))),
     ("settings and keys are a tenant's", |store| Box::pin(people::settings_and_keys_are_a_tenants(store))),
+    ("old events and partial words go, a few at a time", |store| Box::pin(old_events_go(store))),
 ];
 
 async fn sqlite() -> (TempDir, Store) {
@@ -301,6 +302,79 @@ async fn events_stay(store: Store) {
     assert!(text.contains("append-only"), "{text}");
 }
 
+async fn old_events_go(store: Store) {
+    let Two { mine, theirs, call, .. } = two(&store).await;
+    let partials = (0..1_200).map(|n| words(call, 5, &format!("par{n}"), false)).collect::<Vec<_>>();
+    store.changes_record(&partials).await.unwrap();
+    store.changes_record(&[words(call, 5, "partial no more", true)]).await.unwrap();
+    let count = async || {
+        let filter = StreamFilter::Organization { organization: theirs, translations: true };
+        store.stream_after(&filter, 0, 10_000).await.unwrap().len()
+    };
+    let all = count().await;
+    let later = now() + std::time::Duration::from_secs(1);
+    assert_eq!(store.partial_prune(mine, later).await.unwrap(), 0);
+    assert_eq!(store.partial_prune(theirs, now() - std::time::Duration::from_secs(3_600)).await.unwrap(), 0);
+    assert_eq!(store.partial_prune(theirs, later).await.unwrap(), 1_200);
+    assert_eq!(count().await, all - 1_200);
+    // A call that runs keeps its history.
+    assert_eq!(store.event_prune(theirs, later).await.unwrap(), 0);
+    let ended = Change::CallStatus { call, status: CallStatus::Ended, cause: Some("normal".into()), at: now() };
+    store.changes_record(&[ended]).await.unwrap();
+    assert_eq!(store.event_prune(mine, later).await.unwrap(), 0);
+    assert_eq!(store.event_prune(theirs, later).await.unwrap() as usize, all - 1_200 + 1);
+    assert_eq!(count().await, 0);
+    assert!(store.call_show(theirs, call).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_backup_of_a_store_in_use_comes_back_whole_on_both() {
+    let postgres = Postgres::start().await;
+    let (database, empty) = (postgres.database().await, postgres.database().await);
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let here = [StorePlace::new("sqlite:t.db", folder.path()), place(&database)];
+    let there = [StorePlace::new("sqlite:t.db", other.path()), place(&empty)];
+    for (n, (from, to)) in here.iter().zip(&there).enumerate() {
+        let store = Store::open(from).await.unwrap();
+        let Two { theirs, call, .. } = two(&store).await;
+        let writing = {
+            let store = store.clone();
+            tokio::spawn(async move {
+                for text in 0..200 {
+                    store.changes_record(&[words(call, 9, &format!("word {text}"), false)]).await.unwrap();
+                }
+            })
+        };
+        let file = folder.path().join(format!("backup-{n}"));
+        backup(from, &file).await.unwrap();
+        writing.await.unwrap();
+        let again = backup(from, &file).await.unwrap_err().to_string();
+        assert!(again.contains("exists already"), "{again}");
+        store.close().await;
+
+        restore(to, &file).await.unwrap();
+        let store = Store::open(to).await.unwrap();
+        let shown = store.call_show(theirs, call).await.unwrap().unwrap();
+        assert_eq!(shown.to, "+15555550142");
+        // What was committed before the copy began is in it, in order, and nothing in part.
+        let filter = StreamFilter::Organization { organization: theirs, translations: true };
+        let events = store.stream_after(&filter, 0, 1_000).await.unwrap();
+        assert!(events.len() >= 4 && events.windows(2).all(|pair| pair[0].id < pair[1].id));
+        // The next event comes after all that were.
+        let next = store.changes_record(&[words(call, 10, "after", true)]).await.unwrap();
+        assert!(next.events[0].id > events.last().unwrap().id);
+        store.close().await;
+        assert!(restore(to, &file).await.is_err(), "nothing is overwritten");
+    }
+    let torn = folder.path().join("torn");
+    std::fs::write(&torn, &std::fs::read(folder.path().join("backup-0")).unwrap()[..20_000]).unwrap();
+    let place = StorePlace::new("sqlite:new.db", other.path());
+    let text = restore(&place, &torn).await.unwrap_err().to_string();
+    assert!(text.contains("damaged"), "{text}");
+    assert!(!other.path().join("new.db").exists());
+    postgres.stop().await;
+}
+
 /// Roles, versions and the catalogue: what only PostgreSQL has.
 #[tokio::test]
 async fn postgresql_is_refused_unless_its_roles_keep_tenants_apart() {
@@ -371,6 +445,8 @@ async fn tables(database: &Database, of_tenants: bool) -> Vec<String> {
 const GLOBAL: &[&str] = &[
     // Steps of the schema.
     "_sqlx_migrations",
+    // How far each run of the process has written.
+    "ingest_marks",
     // The tenant itself: its policy is on id.
     "organizations",
     // A person may belong to several: seen by those to whom the person belongs.
@@ -380,7 +456,7 @@ const GLOBAL: &[&str] = &[
 ];
 
 /// Those among them that no policy guards: they hold nothing of anybody's.
-const UNGUARDED: &[&str] = &["_sqlx_migrations", "login_attempts"];
+const UNGUARDED: &[&str] = &["_sqlx_migrations", "ingest_marks", "login_attempts"];
 
 #[tokio::test]
 async fn every_tenants_table_has_forced_policies_and_an_index_by_tenant() {

@@ -15,7 +15,7 @@ use control_api::engine::{
     CallTrace, Command, CommandError, Engine, Envelope, Event, EventKind, LagMs, LegId, Reply, TraceParty, TraceStep,
     TranslationEvent, Transport, call_id,
 };
-use control_api::events::{Bus, ingest};
+use control_api::events::{Bus, Writer, ingest};
 use control_api::store::{Role, Store, StorePlace};
 use control_api::{AppState, app};
 use futures_util::StreamExt;
@@ -110,7 +110,8 @@ async fn running(config: &str, folder: tempfile::TempDir, store: Store, [key, ot
     let bus = Bus::start(store.clone()).await.unwrap();
     let (events, received) = mpsc::channel(1024);
     let state = AppState::new(Config::from_toml(config).unwrap(), store.clone(), engine.clone(), bus.clone());
-    tokio::spawn(ingest(store, engine, bus, state.limits.clone(), received));
+    let writer = Writer::open(bus.clone(), &folder.path().join("events.spool")).unwrap();
+    tokio::spawn(ingest(store, engine, bus, state.limits.clone(), writer, received));
     World { folder, app: app(state.clone()), state, key, other_key, commands, events, refuse, trace }
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::HangupCause;
 pub use crate::speech::{ProviderKind, ProviderState};
@@ -24,7 +24,7 @@ pub struct Event {
 }
 
 /// Status of a call, as the API shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CallStatus {
     /// Accepted, nothing sent yet.
@@ -52,7 +52,7 @@ pub enum Direction {
 }
 
 /// A leg's part in the call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LegRole {
     /// The outside party: recording channel 1.
@@ -72,7 +72,7 @@ impl LegRole {
 }
 
 /// A leg's state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LegState {
     /// Being called.
@@ -84,7 +84,7 @@ pub enum LegState {
 }
 
 /// How far a transfer has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TransferStage {
     /// The new leg is being called, or fetched from another call.

@@ -128,7 +128,8 @@ pub(super) async fn somebody_owns_it(store: Store) {
     ] {
         assert_eq!(change, MemberChange::NoSuch);
     }
-    let down = |user| store.member_role_change(mine, user, Role::Viewer, true, &by());
+    let asker = by();
+    let down = |user| store.member_role_change(mine, user, Role::Viewer, true, &asker);
     assert_eq!(
         store.member_role_change(mine, olga, Role::Viewer, false, &by()).await.unwrap(),
         MemberChange::OwnersOnly

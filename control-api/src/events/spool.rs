@@ -1,0 +1,244 @@
+//! Where changes wait while the database is away: one file, written in order, synced before it counts.
+//!
+//! ```text
+//! ingest ─▶ Spool::append ─ line ─▶ fsync ─▶ waits
+//!                                             └─▶ replay: oldest first, each once ─▶ Store ─▶ empty: file cut to nothing
+//! ```
+//!
+//! A line is the head of the rest's SHA-256 in hexadecimal, a space, the batch as JSON. Invariants: the order of batches is that
+//! in which they were appended; at most [`Spool::limit`] bytes are kept, what is beyond is counted and named; a line that
+//! was cut off by a crash was never told to be kept, and is dropped at the next start.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, ErrorKind, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::store::{Change, Mark};
+
+/// Bytes kept at most: some 300,000 events.
+pub(crate) const LIMIT: u64 = 128 * 1024 * 1024;
+/// Longest line that is read: a batch is far shorter.
+const LINE_MAX: usize = 16 * 1024 * 1024;
+
+/// Changes that are written together, once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Batch {
+    /// By which a second attempt is known.
+    pub(crate) mark: Mark,
+    /// In the order in which they happened.
+    pub(crate) changes: Vec<Change>,
+}
+
+/// The file. Its calls block: they belong off the async threads.
+#[derive(Debug)]
+pub(crate) struct Spool {
+    file: File,
+    path: PathBuf,
+    /// Where the oldest batch that still waits begins.
+    read: u64,
+    /// Where the next one goes.
+    end: u64,
+    limit: u64,
+}
+
+/// Whether a batch was kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// It waits, and survives a crash.
+    Yes,
+    /// There is no room left.
+    Full,
+}
+
+impl Spool {
+    /// Opens or makes the file; what an earlier run left waits again.
+    pub(crate) fn open(path: &Path, limit: u64) -> std::io::Result<Spool> {
+        use std::os::unix::fs::OpenOptionsExt;
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let mut spool = Spool { file, path: path.to_owned(), read: 0, end: 0, limit };
+        // The end of the last line that is whole.
+        let size = spool.file.metadata()?.len();
+        while let Some((_, next)) = spool.batch_at(spool.end)? {
+            spool.end = next;
+        }
+        if spool.end < size {
+            tracing::warn!(bytes = size - spool.end, "the event spool ends in a line that was cut off; it is dropped");
+            spool.file.set_len(spool.end)?;
+            spool.file.sync_data()?;
+        }
+        Ok(spool)
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.read == self.end
+    }
+
+    /// Bytes that wait.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.end - self.read
+    }
+
+    /// Keeps a batch. When this returns [`Kept::Yes`], it is on the disk.
+    pub(crate) fn append(&mut self, batch: &Batch) -> std::io::Result<Kept> {
+        let json = serde_json::to_vec(batch)?;
+        let mut line = checksum(&json).into_bytes();
+        line.push(b' ');
+        line.extend_from_slice(&json);
+        line.push(b'\n');
+        let length = line.len() as u64;
+        if self.end.saturating_add(length) > self.limit || line.len() > LINE_MAX {
+            return Ok(Kept::Full);
+        }
+        self.file.seek(SeekFrom::Start(self.end))?;
+        let written = self.file.write_all(&line).and_then(|()| self.file.sync_data());
+        if let Err(error) = written {
+            // What was written in part must not stand between whole lines.
+            self.file.set_len(self.end)?;
+            return Err(error);
+        }
+        self.end += length;
+        Ok(Kept::Yes)
+    }
+
+    /// The oldest batch that waits, and where the next begins.
+    pub(crate) fn oldest(&mut self) -> std::io::Result<Option<(Batch, u64)>> {
+        if self.is_empty() {
+            return Ok(None);
+        }
+        match self.batch_at(self.read)? {
+            Some(found) => Ok(Some(found)),
+            None => Err(std::io::Error::new(
+                ErrorKind::InvalidData,
+                format!("{}: a line that was kept cannot be read any more", self.path.display()),
+            )),
+        }
+    }
+
+    /// The oldest is written: the next is due at `next`.
+    pub(crate) fn done(&mut self, next: u64) -> std::io::Result<()> {
+        self.read = next.min(self.end);
+        if self.is_empty() {
+            (self.read, self.end) = (0, 0);
+            self.file.set_len(0)?;
+            self.file.sync_data()?;
+        }
+        Ok(())
+    }
+
+    fn batch_at(&self, at: u64) -> std::io::Result<Option<(Batch, u64)>> {
+        let mut reader = BufReader::new(&self.file);
+        reader.seek(SeekFrom::Start(at))?;
+        let mut line = Vec::new();
+        std::io::Read::take(&mut reader, LINE_MAX as u64).read_until(b'\n', &mut line)?;
+        Ok(parse(&line).map(|batch| (batch, at + line.len() as u64)))
+    }
+}
+
+/// A whole line's batch.
+fn parse(line: &[u8]) -> Option<Batch> {
+    let rest = line.strip_suffix(b"\n")?;
+    let (sum, json) = rest.split_at_checked(9)?;
+    (sum.strip_suffix(b" ")? == checksum(json).as_bytes()).then(|| serde_json::from_slice(json).ok())?
+}
+
+/// Eight digits: enough to tell a line that was cut or hit from a whole one.
+fn checksum(bytes: &[u8]) -> String {
+    hex::encode(&Sha256::digest(bytes)[..4])
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::store::now;
+
+    fn batch(seq: i64) -> Batch {
+        let press = |digit| Change::Dtmf { call: Uuid::from_u128(7), leg: 1, digit, duration_ms: 100, at: now() };
+        Batch { mark: Mark { run: Uuid::from_u128(1), seq }, changes: vec![press('1'), press('#')] }
+    }
+
+    fn place() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("spool");
+        (folder, path)
+    }
+
+    fn seqs(spool: &mut Spool) -> Vec<i64> {
+        std::iter::from_fn(|| {
+            let (batch, next) = spool.oldest().unwrap()?;
+            spool.done(next).unwrap();
+            Some(batch.mark.seq)
+        })
+        .collect()
+    }
+
+    #[test]
+    fn batches_come_back_in_order_also_after_a_restart() {
+        let (_folder, path) = place();
+        let mut spool = Spool::open(&path, LIMIT).unwrap();
+        for seq in 1..=3 {
+            assert_eq!(spool.append(&batch(seq)).unwrap(), Kept::Yes);
+        }
+        let (first, next) = spool.oldest().unwrap().unwrap();
+        assert_eq!(first, Batch { changes: first.changes.clone(), ..batch(1) });
+        spool.done(next).unwrap();
+        drop(spool);
+        // What was written to the database but not yet cut off comes again: marks tell.
+        let mut spool = Spool::open(&path, LIMIT).unwrap();
+        spool.append(&batch(4)).unwrap();
+        assert_eq!(seqs(&mut spool), [1, 2, 3, 4]);
+        assert_eq!((spool.waiting(), std::fs::metadata(&path).unwrap().len()), (0, 0));
+        spool.append(&batch(5)).unwrap();
+        assert_eq!(seqs(&mut spool), [5]);
+    }
+
+    #[test]
+    fn a_line_that_was_cut_off_is_dropped_wherever_it_was_cut() {
+        let (_folder, path) = place();
+        let mut spool = Spool::open(&path, LIMIT).unwrap();
+        spool.append(&batch(1)).unwrap();
+        let whole = spool.end;
+        spool.append(&batch(2)).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        for cut in whole as usize..bytes.len() {
+            std::fs::write(&path, &bytes[..cut]).unwrap();
+            let mut spool = Spool::open(&path, LIMIT).unwrap();
+            spool.append(&batch(3)).unwrap();
+            assert_eq!(seqs(&mut spool), [1, 3], "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_read_without_a_panic() {
+        let (_folder, path) = place();
+        let mut spool = Spool::open(&path, LIMIT).unwrap();
+        spool.append(&batch(1)).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        for at in 0..bytes.len() {
+            for value in [0, b'\n', b' ', 0xff, bytes[at] ^ 1] {
+                let mut changed = bytes.clone();
+                changed[at] = value;
+                if changed != bytes {
+                    assert!(parse(&changed).is_none(), "byte {at} as {value}");
+                }
+            }
+        }
+        assert!(parse(b"").is_none() && parse(b"\n").is_none() && parse(b"00000000 \n").is_none());
+    }
+
+    #[test]
+    fn what_is_beyond_the_limit_is_refused_and_nothing_is_harmed() {
+        let (_folder, path) = place();
+        let mut spool = Spool::open(&path, 1_000).unwrap();
+        let kept = (1..=20).filter(|seq| spool.append(&batch(*seq)).unwrap() == Kept::Yes).count();
+        assert!((1..20).contains(&kept));
+        assert_eq!(seqs(&mut spool), (1..=kept as i64).collect::<Vec<_>>());
+        assert_eq!(spool.append(&batch(30)).unwrap(), Kept::Yes);
+    }
+}

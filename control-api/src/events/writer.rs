@@ -1,0 +1,307 @@
+//! Writes what happened, once and in order, also when the database is away for a while.
+//!
+//! ```text
+//! ingest ─▶ write ─┬─ nothing waits: Store ── away? ─┐
+//!                  └─ something waits ───────────────┴─▶ Spool ─▶ replay ─▶ Store
+//! ```
+//!
+//! Invariants: what [`Writer::write`] took is in the store or in the spool when it returns, unless the spool is full,
+//! which is counted. Order is kept. A change that the store refuses for good is dropped, logged and counted, and holds up
+//! no other.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::bus::Bus;
+use super::spool::{self, Batch, Kept, Spool};
+use crate::store::{Change, Mark, StoreError};
+
+/// Between tries while the store is away: from the first to the longest.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// The way into the store for what the engine tells; clones share it.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    bus: Bus,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    spool: Mutex<Spool>,
+    /// Held while a batch finds its way, so that none overtakes another.
+    order: tokio::sync::Mutex<()>,
+    run: Uuid,
+    seq: AtomicI64,
+    /// Something waits.
+    waits: Notify,
+}
+
+impl Writer {
+    /// A writer over a bus, with its spool in a file.
+    pub fn open(bus: Bus, spool: &Path) -> std::io::Result<Writer> {
+        let shared = Shared {
+            spool: Mutex::new(Spool::open(spool, spool::LIMIT)?),
+            order: tokio::sync::Mutex::new(()),
+            run: Uuid::now_v7(),
+            seq: AtomicI64::new(0),
+            waits: Notify::new(),
+        };
+        Ok(Writer { bus, shared: Arc::new(shared) })
+    }
+
+    /// Bytes of events that wait for the database.
+    pub fn waiting(&self) -> u64 {
+        self.with_spool(|spool| spool.waiting())
+    }
+
+    /// Writes changes down, or keeps them until that can be done.
+    pub(crate) async fn write(&self, changes: Vec<Change>) {
+        let _order = self.shared.order.lock().await;
+        let batch = self.batch(changes);
+        if self.waiting() == 0 {
+            match self.record(&batch).await {
+                Ok(()) => return,
+                Err(error) => tracing::warn!(%error, "the store does not take events; they wait in the spool"),
+            }
+        }
+        self.keep(batch).await;
+    }
+
+    /// Writes down what an earlier run left in the spool. What cannot be written stays there.
+    pub(crate) async fn recover(&self) -> Result<(), StoreError> {
+        let waiting = self.waiting();
+        if waiting > 0 {
+            tracing::warn!(bytes = waiting, "events of an earlier run wait in the spool; they are written now");
+        }
+        self.drain().await
+    }
+
+    /// Runs until it is cancelled: writes what waits, as soon as the store takes it again.
+    pub(crate) async fn replay(self, stopping: CancellationToken) {
+        let work = async {
+            loop {
+                self.shared.waits.notified().await;
+                let mut pause = PAUSE.0;
+                while let Err(error) = self.drain().await {
+                    metrics::counter!("tandem_store_retries_total").increment(1);
+                    tracing::debug!(%error, "the store is still away");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE.1);
+                }
+                tracing::info!("the spool is empty: every event is in the store");
+            }
+        };
+        tokio::select! {
+            () = work => {}
+            () = stopping.cancelled() => {}
+        }
+    }
+
+    /// Writes what waits, oldest first, until nothing does or the store is away.
+    async fn drain(&self) -> Result<(), StoreError> {
+        loop {
+            let oldest = self.blocking(Spool::oldest).await.map_err(lost)?;
+            let Some((batch, next)) = oldest else { return Ok(()) };
+            self.record(&batch).await?;
+            self.blocking(move |spool| spool.done(next)).await.map_err(lost)?;
+            self.tell_waiting();
+        }
+    }
+
+    /// Writes one batch; when it is refused as a whole, each change by itself. An error: the store is away.
+    async fn record(&self, batch: &Batch) -> Result<(), StoreError> {
+        let refused = match self.bus.record_once(batch.mark, batch.changes.clone()).await {
+            Err(error) if !error.is_transient() => error,
+            done => return done,
+        };
+        for change in &batch.changes {
+            let call = change.call();
+            let one = self.batch(vec![change.clone()]);
+            match self.bus.record_once(one.mark, one.changes).await {
+                Ok(()) => {}
+                Err(error) if error.is_transient() => return Err(error),
+                Err(error) => {
+                    metrics::counter!("tandem_events_refused_total").increment(1);
+                    tracing::error!(%call, %error, batch = %refused, "an event was refused by the store and is lost");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn keep(&self, batch: Batch) {
+        let count = batch.changes.len() as u64;
+        let kept = self.blocking(move |spool| spool.append(&batch)).await;
+        match kept {
+            Ok(Kept::Yes) => {
+                metrics::counter!("tandem_spool_events_total").increment(count);
+                self.shared.waits.notify_one();
+            }
+            Ok(Kept::Full) => {
+                metrics::counter!("tandem_spool_dropped_total").increment(count);
+                tracing::error!(events = count, "the spool is full: events are lost until the database is back");
+            }
+            Err(error) => {
+                metrics::counter!("tandem_spool_dropped_total").increment(count);
+                tracing::error!(events = count, %error, "the spool cannot be written: events are lost");
+            }
+        }
+        self.tell_waiting();
+    }
+
+    fn batch(&self, changes: Vec<Change>) -> Batch {
+        let seq = self.shared.seq.fetch_add(1, Ordering::Relaxed) + 1;
+        Batch { mark: Mark { run: self.shared.run, seq }, changes }
+    }
+
+    fn tell_waiting(&self) {
+        metrics::gauge!("tandem_spool_bytes").set(self.waiting() as f64);
+    }
+
+    fn with_spool<T>(&self, work: impl FnOnce(&mut Spool) -> T) -> T {
+        work(&mut self.shared.spool.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// File work off the async threads.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Spool) -> std::io::Result<T> + Send + 'static,
+    ) -> std::io::Result<T> {
+        let writer = self.clone();
+        let done = tokio::task::spawn_blocking(move || writer.with_spool(work)).await;
+        done.unwrap_or_else(|error| Err(std::io::Error::other(error)))
+    }
+}
+
+/// A spool that cannot be read is like a store that is away: nothing is dropped, and somebody must look.
+fn lost(error: std::io::Error) -> StoreError {
+    tracing::error!(%error, "the event spool cannot be read or cut");
+    StoreError::Spool(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use ::tests::postgres::Postgres;
+
+    use super::*;
+    use crate::store::{NewCall, OrganizationId, Store, StorePlace, StreamFilter, now};
+    use crate::voice_config::VoiceConfig;
+
+    fn created(organization: OrganizationId, call: Uuid) -> Change {
+        let new = NewCall {
+            id: call,
+            organization,
+            direction: "inbound",
+            mode: None,
+            from: None,
+            to: "100".into(),
+            agent: None,
+            config: VoiceConfig::default(),
+        };
+        Change::CallCreated { call: new, at: now() }
+    }
+
+    fn press(call: Uuid, duration_ms: u32) -> Change {
+        Change::Dtmf { call, leg: 1, digit: '5', duration_ms, at: now() }
+    }
+
+    /// How long each key was held, in the order of events.
+    async fn presses(store: &Store, organization: OrganizationId) -> Vec<u64> {
+        let filter = StreamFilter::Organization { organization, translations: false };
+        let events = store.stream_after(&filter, 0, 10_000).await.unwrap();
+        let bodies = events.iter().map(|event| serde_json::from_str::<serde_json::Value>(&event.body).unwrap());
+        bodies.filter_map(|body| body["duration_ms"].as_u64()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_change_that_the_store_refuses_takes_no_other_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&StorePlace::new("sqlite:t.db", folder.path())).await.unwrap();
+        let organization = store.organization_create("acme").await.unwrap().id;
+        let bus = Bus::start(store).await.unwrap();
+        let call = Uuid::now_v7();
+        let refused =
+            Change::Recording { call, path: "/r.wav".into(), state: "sideways", note: None, duration_ms: 0, at: now() };
+        let writer = Writer::open(bus.clone(), &folder.path().join("spool")).unwrap();
+        writer.write(vec![created(organization, call), press(call, 1), refused, press(call, 2)]).await;
+        let filter = StreamFilter::Organization { organization, translations: false };
+        let (events, _) = bus.page(&filter, 0, 10).await.unwrap();
+        let kinds: Vec<&str> = events.iter().map(|event| &*event.kind).collect();
+        assert_eq!(kinds, ["call.created", "call.dtmf", "call.dtmf"]);
+    }
+
+    #[tokio::test]
+    async fn a_batch_whose_commit_was_not_heard_of_is_not_written_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&StorePlace::new("sqlite:t.db", folder.path())).await.unwrap();
+        let organization = store.organization_create("acme").await.unwrap().id;
+        let bus = Bus::start(store.clone()).await.unwrap();
+        let call = Uuid::now_v7();
+        let writer = Writer::open(bus.clone(), &folder.path().join("spool")).unwrap();
+        writer.write(vec![created(organization, call)]).await;
+        // Committed, but nobody heard: it waits in the spool as well, as a run that crashed leaves it.
+        let batch = writer.batch(vec![press(call, 1), press(call, 2)]);
+        store.changes_record_once(batch.mark, &batch.changes).await.unwrap().unwrap();
+        writer.keep(batch).await;
+        writer.write(vec![press(call, 3)]).await;
+        assert!(writer.waiting() > 0, "order is kept: what comes later waits too");
+        drop(writer);
+        let writer = Writer::open(bus.clone(), &folder.path().join("spool")).unwrap();
+        writer.recover().await.unwrap();
+        assert_eq!((presses(&store, organization).await, writer.waiting()), (vec![1, 2, 3], 0));
+        // Readers see the same as the store.
+        let filter = StreamFilter::Organization { organization, translations: false };
+        assert_eq!(bus.page(&filter, 0, 10).await.unwrap().0.len(), 4);
+    }
+
+    #[tokio::test]
+    async fn events_survive_a_database_that_goes_away_in_order_and_once() {
+        let mut postgres = Postgres::start().await;
+        let database = postgres.database().await;
+        let folder = tempfile::tempdir().unwrap();
+        let place = StorePlace { url: &database.url, migrate_url: Some(&database.migrate_url), folder: folder.path() };
+        let store = Store::open(&place).await.unwrap();
+        let organization = store.organization_create("acme").await.unwrap().id;
+        let bus = Bus::start(store.clone()).await.unwrap();
+        let writer = Writer::open(bus.clone(), &folder.path().join("spool")).unwrap();
+        let stopping = CancellationToken::new();
+        let replay = tokio::spawn(writer.clone().replay(stopping.clone()));
+        let call = Uuid::now_v7();
+        writer.write(vec![created(organization, call)]).await;
+        let mut expected = Vec::new();
+        let mut next = async |count: u64| {
+            for _ in 0..count {
+                expected.push(expected.len() as u64 + 1);
+                writer.write(vec![press(call, expected.len() as u32)]).await;
+            }
+            expected.clone()
+        };
+        for _ in 0..2 {
+            // The database goes in the middle of it, comes back in the middle of it.
+            let ((), _) = tokio::join!(postgres.halt(), next(200));
+            next(200).await;
+            assert!(writer.waiting() > 0);
+            let ((), _) = tokio::join!(postgres.resume(), next(200));
+            let told = next(1).await;
+            let mut latest = bus.watch();
+            let everything = async {
+                while presses(&store, organization).await.len() < told.len() {
+                    latest.changed().await.unwrap();
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(30), everything).await.expect("everything is written");
+            assert_eq!(presses(&store, organization).await, told);
+        }
+        stopping.cancel();
+        replay.await.unwrap();
+        store.close().await;
+        postgres.stop().await;
+    }
+}

@@ -1,0 +1,66 @@
+//! Forgetting by age, a few rows at a time: no writer waits longer than one such step.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{OrganizationId, Store, StoreError};
+
+/// Rows that go in one step: a few milliseconds.
+const STEP: u32 = 500;
+
+impl Store {
+    /// Removes a tenant's events from before `before`, oldest first; how many. Running calls keep theirs.
+    pub async fn event_prune(&self, organization: OrganizationId, before: Timestamp) -> Result<u64, StoreError> {
+        // Only the oldest are looked at, so that a step costs the same whatever there is.
+        let sql = "DELETE FROM call_events WHERE organization_id = $1 AND id IN (SELECT id FROM \
+                   (SELECT e.id, e.at, e.call_id FROM call_events e WHERE e.organization_id = $1 ORDER BY e.id LIMIT $3) \
+                   AS oldest WHERE at < $2 AND EXISTS (SELECT 1 FROM calls c WHERE c.organization_id = $1 \
+                   AND c.id = oldest.call_id AND c.ended_at IS NOT NULL))";
+        self.in_steps(organization, sql, before).await
+    }
+
+    /// Removes a tenant's partial words from before `before`; how many. Nobody reads them once the final text is there.
+    pub async fn partial_prune(&self, organization: OrganizationId, before: Timestamp) -> Result<u64, StoreError> {
+        let sql = "DELETE FROM call_events WHERE organization_id = $1 AND id IN (SELECT id FROM call_events \
+                   WHERE organization_id = $1 AND kind = 'translation.partial' AND at < $2 ORDER BY at LIMIT $3)";
+        self.in_steps(organization, sql, before).await
+    }
+
+    async fn in_steps(
+        &self,
+        organization: OrganizationId,
+        sql: &'static str,
+        before: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let mut removed = 0;
+        loop {
+            let step = self.db.run(organization, sql, &[organization.into(), before.into(), STEP.into()]).await?;
+            removed += step;
+            if step < u64::from(STEP) {
+                return Ok(removed);
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// A tenant's recordings that were over before `before`, with their files, at most `limit`.
+    pub async fn recording_old(
+        &self,
+        organization: OrganizationId,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<(Uuid, PathBuf)>, StoreError> {
+        let sql = "SELECT call_id, path FROM recordings WHERE organization_id = $1 AND started_at < $2 \
+                   AND ended_at < $2 ORDER BY started_at LIMIT $3";
+        let rows = self.db.rows(organization, sql, &[organization.into(), before.into(), limit.into()]).await?;
+        rows.iter().map(|row| Ok((row.uuid("call_id")?, PathBuf::from(row.text("path")?)))).collect()
+    }
+
+    /// Forgets a recording whose file is gone.
+    pub async fn recording_delete(&self, organization: OrganizationId, call: Uuid) -> Result<bool, StoreError> {
+        let sql = "DELETE FROM recordings WHERE organization_id = $1 AND call_id = $2";
+        Ok(self.db.run(organization, sql, &[organization.into(), call.into()]).await? == 1)
+    }
+}

@@ -1,0 +1,215 @@
+//! The store under a busy server: killed at any moment, or without its database for a while.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::Value;
+use sqlx::{Connection, PgConnection, Row, SqliteConnection};
+use tests::api::SentEvent;
+use tests::postgres::{Database, Postgres};
+use tests::sipp::Sipp;
+use tests::tandem::{Setup, Tandem};
+use tests::{ports, soak};
+use tokio::time::{Instant, timeout};
+
+const PATIENCE: Duration = Duration::from_secs(15);
+/// A server that was killed is there again within this.
+const RESTART: Duration = Duration::from_secs(2);
+/// Calls a second, and how long each lasts.
+const RATE: u32 = 60;
+const HOLD: Duration = Duration::from_millis(300);
+
+/// Where a server keeps its rows.
+enum Kept<'a> {
+    Sqlite,
+    Postgres(&'a Database),
+}
+
+/// A call's row: status, whether it is over, why.
+type CallRow = (String, bool, Option<String>);
+/// An event's row: id, call, kind, body.
+type EventRow = (i64, String, String, String);
+
+macro_rules! read {
+    ($connection:expr) => {{
+        let mut connection = $connection.await.expect("the database opens");
+        let sql = "SELECT CAST(id AS TEXT), status, ended_at, cause FROM calls";
+        let rows = sqlx::query(sql).fetch_all(&mut connection).await.expect("calls");
+        let call = |row: &_| {
+            (Row::get(row, 0), (Row::get(row, 1), Row::get::<Option<i64>, _>(row, 2).is_some(), Row::get(row, 3)))
+        };
+        let calls: BTreeMap<String, CallRow> = rows.iter().map(call).collect();
+        let sql = "SELECT id, CAST(call_id AS TEXT), kind, body FROM call_events ORDER BY id";
+        let rows = sqlx::query(sql).fetch_all(&mut connection).await.expect("events");
+        let event = |row: &_| (Row::get(row, 0), Row::get(row, 1), Row::get(row, 2), Row::get(row, 3));
+        let events: Vec<EventRow> = rows.iter().map(event).collect();
+        (calls, events)
+    }};
+}
+
+impl Kept<'_> {
+    fn setup(&self) -> Setup {
+        let store = match self {
+            Kept::Sqlite => String::new(),
+            Kept::Postgres(database) => {
+                format!("url = {:?}\nmigrate_url = {:?}\n", database.url, database.migrate_url)
+            }
+        };
+        Setup { store, ..Setup::default() }
+    }
+
+    async fn rows(&self, data: &Path) -> (BTreeMap<String, CallRow>, Vec<EventRow>) {
+        match self {
+            Kept::Sqlite => read!(SqliteConnection::connect(&format!("sqlite:{}", data.join("tandem.db").display()))),
+            Kept::Postgres(database) => read!(PgConnection::connect(&database.admin_url)),
+        }
+    }
+}
+
+/// Callers that each call the echo once.
+fn busy(tandem: &Tandem, calls: usize) -> Sipp {
+    let callers: Vec<(String, u16)> = (0..calls).map(|_| ("echo".to_owned(), ports::free())).collect();
+    Sipp::caller(tandem.sip(), &callers, RATE, HOLD)
+}
+
+/// What is in the store agrees with itself and with what was told.
+fn check(calls: &BTreeMap<String, CallRow>, events: &[EventRow], told: &[SentEvent]) {
+    let mut states: BTreeMap<&str, Vec<(String, Value)>> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    for (_, call, kind, body) in events {
+        let body: Value = serde_json::from_str(body).expect("an event's body is JSON");
+        let mark = match kind.as_str() {
+            "call.created" => String::new(),
+            "call.status" => body["status"].to_string(),
+            "call.leg" => format!("{} {}", body["leg"], body["state"]),
+            _ => continue,
+        };
+        assert!(seen.insert((call.as_str(), kind.clone(), mark)), "{call}: an event is there twice: {kind} {body}");
+        if kind == "call.status" {
+            states.entry(call).or_default().push((body["status"].as_str().expect("a status").to_owned(), body));
+        }
+    }
+    for (call, (status, over, reason)) in calls {
+        assert!(*over && matches!(status.as_str(), "ended" | "failed"), "{call} is left open as {status}");
+        let (last, body) = states.get(call.as_str()).and_then(|told| told.last()).expect("a call that is over says so");
+        assert_eq!((last, body["cause"].as_str()), (status, reason.as_deref()), "{call}: row and events differ");
+        assert!(
+            seen.contains(&(call.as_str(), "call.created".to_owned(), String::new())),
+            "{call} began without a word"
+        );
+    }
+    let kept: BTreeMap<i64, &str> = events.iter().map(|(id, _, _, body)| (*id, body.as_str())).collect();
+    for event in told.iter().filter(|event| !event.id.is_empty()) {
+        let body = event.id.parse().ok().and_then(|id: i64| kept.get(&id));
+        let body = body.unwrap_or_else(|| panic!("event {} was told and is lost: {}", event.id, event.data));
+        assert_eq!(serde_json::from_str::<Value>(body).ok().as_ref(), Some(&event.data), "event {} differs", event.id);
+    }
+}
+
+/// Kills a busy server `times` times at moments of its own choosing and looks at what it finds each time.
+async fn killed_often(kept: Kept<'_>, times: u32, seed: u64) {
+    println!("seed {seed}");
+    let mut random = SmallRng::seed_from_u64(seed);
+    let setup = kept.setup();
+    let mut tandem = Tandem::start(&setup).await;
+    let api = tandem.api("Acme").await;
+    let (mut longest, mut crashed) = (Duration::ZERO, 0);
+    for _ in 0..times {
+        let mut stream = api.with_base(&tandem.http).events("/api/events", None).await;
+        let callers = busy(&tandem, 120);
+        let mut told = Vec::new();
+        let listen = async {
+            while let Some(event) = stream.next().await {
+                told.push(event);
+            }
+        };
+        let moment = Duration::from_millis(random.random_range(250..1_200));
+        // The moment is the point of the test: nothing is waited for.
+        let _moment_is_over = timeout(moment, listen).await;
+        let folder = tandem.kill().await;
+        let _rest = timeout(PATIENCE, async {
+            while let Some(event) = stream.next().await {
+                told.push(event);
+            }
+        })
+        .await;
+        drop(callers);
+        assert!(!told.is_empty(), "nothing happened within {moment:?}");
+        let begun = Instant::now();
+        tandem = Tandem::start_in(folder, &setup).await;
+        longest = longest.max(begun.elapsed());
+        let (calls, events) = kept.rows(&tandem.data()).await;
+        check(&calls, &events, &told);
+        crashed = calls.values().filter(|(_, _, reason)| reason.as_deref() == Some("crash")).count();
+    }
+    assert!(crashed > 0, "no call was running at any of {times} moments");
+    assert!(longest < RESTART, "a start took {longest:?}");
+    println!("{times} times: {crashed} calls closed as crashed, longest start {longest:?}");
+    if let Kept::Sqlite = kept {
+        let path = format!("sqlite:{}", tandem.data().join("tandem.db").display());
+        let mut connection = SqliteConnection::connect(&path).await.expect("the database opens");
+        let row = sqlx::query("PRAGMA integrity_check").fetch_one(&mut connection).await.expect("an answer");
+        assert_eq!(row.get::<String, _>(0), "ok");
+    }
+    tandem.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_killed_at_any_moment_loses_doubles_and_leaves_open_nothing() {
+    killed_often(Kept::Sqlite, if soak() { 60 } else { 12 }, 0x51).await;
+    let postgres = Postgres::start().await;
+    let database = postgres.database().await;
+    killed_often(Kept::Postgres(&database), if soak() { 60 } else { 8 }, 0x52).await;
+    postgres.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_go_on_and_nothing_is_lost_while_the_database_is_away() {
+    let away = Duration::from_secs(if soak() { 30 } else { 4 });
+    let mut postgres = Postgres::start().await;
+    let database = postgres.database().await;
+    let kept = Kept::Postgres(&database);
+    let tandem = Tandem::start(&kept.setup()).await;
+    let api = tandem.api("Acme").await;
+    let mut stream = api.events("/api/events", None).await;
+    let calls = (away.as_secs() as usize + 4) * RATE as usize;
+    let callers = busy(&tandem, calls);
+    callers.next_answered(RATE as usize, PATIENCE).await;
+
+    postgres.halt().await;
+    let waits = async {
+        let mut look = tokio::time::interval(Duration::from_millis(50));
+        while tandem.metric("tandem_spool_bytes", "").await == 0.0 {
+            look.tick().await;
+        }
+    };
+    timeout(PATIENCE, waits).await.expect("events wait in the spool");
+    let known = callers.answered().len();
+    // The outage has to last: calls that are answered show that it does nothing to them.
+    let later = known + away.as_secs() as usize * RATE as usize / 2;
+    callers.next_answered(later, away + PATIENCE).await;
+    postgres.resume().await;
+
+    callers.succeeds(away + PATIENCE).await;
+    let mut ended = BTreeSet::new();
+    let mut told = Vec::new();
+    stream
+        .until("every call's end", PATIENCE, |event| {
+            told.push(event.clone());
+            if matches!(event.data["status"].as_str(), Some("ended" | "failed")) {
+                ended.insert(event.data["call_id"].to_string());
+            }
+            (ended.len() == calls).then_some(())
+        })
+        .await;
+    let (rows, events) = kept.rows(&tandem.data()).await;
+    assert_eq!(rows.len(), calls, "every call has its row");
+    assert!(rows.values().all(|(status, ..)| status == "ended"), "a call suffered");
+    check(&rows, &events, &told);
+    assert_eq!(tandem.metric("tandem_spool_dropped_total", "").await, 0.0);
+    tandem.stop().await;
+    postgres.stop().await;
+}
