@@ -105,7 +105,7 @@ const LINES: &[Line] = &[
         Both,
         r#"{"email": "guest@example.com", "role": "agent"}"#,
     ),
-    Line("DELETE /api/team/invitations/{id}", May(Action::TeamWrite), ById, Both, ""),
+    Line("DELETE /api/team/invitations/{id}", May(Action::TeamWrite), ById, By(Some(Group::Configuration)), ""),
     Line("GET /api/rbac/roles", Anybody, Tenant::None, By(None), ""),
     Line("GET /api/rbac/permissions", Anybody, Tenant::None, By(None), ""),
     Line("GET /api/api-keys", May(Action::ApiKeysRead), Own, By(None), ""),
