@@ -54,7 +54,7 @@ pub enum Group {
     /// Changes of how long things are kept, of a person or key.
     Retention,
     /// Sign-up, log-in and invitations, of an address.
-    Address,
+    Entrance,
 }
 
 impl Group {
@@ -70,7 +70,7 @@ impl Group {
             Group::Speech => "speech",
             Group::Configuration => "configuration",
             Group::Retention => "retention",
-            Group::Address => "address",
+            Group::Entrance => "entrance",
         }
     }
 
@@ -83,7 +83,7 @@ impl Group {
             Group::Speech => (config.speech, own.and_then(|own| own.speech)),
             Group::Configuration => (config.configuration, own.and_then(|own| own.configuration)),
             Group::Retention => (config.retention, own.and_then(|own| own.retention)),
-            Group::Address => (config.address, None),
+            Group::Entrance => (config.entrance, None),
         };
         own.unwrap_or(general)
     }
@@ -362,7 +362,7 @@ async fn counted(state: &AppState, parts: &mut Parts, charge: Charge) -> Result<
     let by_address = |group| limits.take_address(config, client.address.ip(), group);
     let mut standing = None;
     if matches!(charge, Charge::Address | Charge::Both) {
-        standing = by_address(Group::Address);
+        standing = by_address(Group::Entrance);
     }
     if charge == Charge::Address || standing.is_some_and(|standing| standing.wait_s.is_some()) {
         return Ok(standing);
@@ -478,7 +478,7 @@ mod tests {
     #[test]
     fn the_tables_stay_bounded_and_strangers_push_nobody_out() {
         let (limits, clock) = limits();
-        let config = LimitsConfig { address: Some(Rate { limit: 1, window_s: 900 }), ..LimitsConfig::default() };
+        let config = LimitsConfig { entrance: Some(Rate { limit: 1, window_s: 900 }), ..LimitsConfig::default() };
         let known =
             || limits.known.take(Group::Default, Holder::Credential("a".into()), Rate { limit: 1, window_s: 900 });
         assert_eq!(known().wait_s, None);
@@ -486,7 +486,7 @@ mod tests {
             clock.advance(Duration::from_micros(1));
             let address = IpAddr::from(std::net::Ipv4Addr::from(n));
             assert_eq!(
-                limits.take_address(&config, address, Group::Address).and_then(|standing| standing.wait_s),
+                limits.take_address(&config, address, Group::Entrance).and_then(|standing| standing.wait_s),
                 None
             );
         }
@@ -498,8 +498,8 @@ mod tests {
     #[test]
     fn an_ipv6_subscriber_is_one_address() {
         let (limits, _clock) = limits();
-        let config = LimitsConfig { address: Some(Rate { limit: 1, window_s: 900 }), ..LimitsConfig::default() };
-        let take = |text: &str| limits.take_address(&config, text.parse().unwrap(), Group::Address).unwrap().wait_s;
+        let config = LimitsConfig { entrance: Some(Rate { limit: 1, window_s: 900 }), ..LimitsConfig::default() };
+        let take = |text: &str| limits.take_address(&config, text.parse().unwrap(), Group::Entrance).unwrap().wait_s;
         assert_eq!(take("2001:db8:1:2::1"), None);
         assert!(take("2001:db8:1:2:ffff::9").is_some());
         assert_eq!(take("2001:db8:1:3::1"), None);
@@ -510,8 +510,8 @@ mod tests {
     #[test]
     fn no_limit_counts_nothing() {
         let (limits, _clock) = limits();
-        let config = LimitsConfig { address: None, ..LimitsConfig::default() };
-        assert_eq!(limits.take_address(&config, HOME, Group::Address), None);
+        let config = LimitsConfig { entrance: None, ..LimitsConfig::default() };
+        assert_eq!(limits.take_address(&config, HOME, Group::Entrance), None);
     }
 
     #[test]

@@ -139,7 +139,7 @@ const LINES: &[Line] = &[
 
 /// No limits: the tests of this file ask more than anybody may.
 const UNLIMITED: &str = "[limits]\ndefault = \"off\"\ncalls = \"off\"\nspeech = \"off\"\nconfiguration = \"off\"\n\
-                         retention = \"off\"\naddress = \"off\"\n[dial]\ncalls = 0\ncalls_per_second = 0\n";
+                         retention = \"off\"\nentrance = \"off\"\n[dial]\ncalls = 0\ncalls_per_second = 0\n";
 
 impl Line {
     fn method_and_path(&self, id: Uuid) -> (Method, String) {

@@ -107,7 +107,7 @@ impl Setup {
         }
         // Tests ask more often than people do; control-api's own run at the defaults.
         if !self.further.contains("[limits]") {
-            text += "[limits]\ndefault = \"off\"\ncalls = \"off\"\nspeech = \"off\"\nconfiguration = \"off\"\naddress = \"off\"\n";
+            text += "[limits]\ndefault = \"off\"\ncalls = \"off\"\nspeech = \"off\"\nconfiguration = \"off\"\nretention = \"off\"\nentrance = \"off\"\n";
         }
         text += &format!("[store]\n{}", self.store);
         text += self.further;

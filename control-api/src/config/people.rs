@@ -65,7 +65,7 @@ pub struct LimitsConfig {
     pub retention: Option<Rate>,
     /// Sign-up, log-in and invitations, of an address.
     #[serde(deserialize_with = "rate")]
-    pub address: Option<Rate>,
+    pub entrance: Option<Rate>,
     /// Other limits of single organizations.
     pub organizations: Vec<OrganizationLimits>,
 }
@@ -148,7 +148,7 @@ impl Default for LimitsConfig {
             speech: Some(Rate::new(10, 300)),
             configuration: Some(Rate::new(10, 900)),
             retention: Some(Rate::new(5, 900)),
-            address: Some(Rate::new(100, 900)),
+            entrance: Some(Rate::new(100, 900)),
             organizations: Vec::new(),
         }
     }

@@ -72,6 +72,7 @@ fn the_example_names_every_key_and_means_the_defaults() {
         "speech",
         "configuration",
         "retention",
+        "entrance",
         "stt",
         "translator",
         "tts",
@@ -151,7 +152,7 @@ fn bad_values_name_their_key_and_what_was_expected() {
         ("[limits]\ncalls = \"20\"", "limits.calls", "600/1min"),
         ("[limits]\ncall = \"20/1s\"", "limits.call", "did you mean `limits.calls`?"),
         ("[[limits.organizations]]\ncalls = \"20/1s\"", "limits.organizations.0.name", "missing"),
-        ("[[limits.organizations]]\nname = \"a\"\naddress = \"1/1s\"", "limits.organizations.0.address", "unknown"),
+        ("[[limits.organizations]]\nname = \"a\"\nentrance = \"1/1s\"", "limits.organizations.0.entrance", "unknown"),
         ("[speech]\nstt = \"http://x\"", "speech.stt", "wyoming://HOST:PORT"),
     ] {
         let error = refused(text);

@@ -21,24 +21,27 @@ const NOTICE: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><
      The API at <a href=\"/openapi.json\">/openapi.json</a> works.</p></html>\n";
 
 /// Pages that a person opens.
-const PAGES: [(&str, &str); 6] = [
+const PAGES: [(&str, &str); 9] = [
     ("/", "index.html"),
     ("/login", "login.html"),
     ("/signup", "signup.html"),
     ("/invitation", "invitation.html"),
     ("/agent", "agent.html"),
     ("/live", "live.html"),
+    ("/calls", "calls.html"),
+    ("/calls/{id}", "call.html"),
+    ("/settings", "settings.html"),
 ];
 
-/// Those that lead to sign-up while there is no organization.
-const FIRST_PAGES: [&str; 4] = ["/", "/login", "/agent", "/live"];
+/// Those that do not lead to sign-up while there is no organization.
+const WITHOUT_ACCOUNT: [&str; 2] = ["/signup", "/invitation"];
 
 pub(super) fn router() -> Router<AppState> {
     let mut router = Router::new();
     for (path, file) in PAGES {
         let handler = move |State(state): State<AppState>, headers: HeaderMap| async move {
             // Nobody can log in yet: the first page is where the first user signs up. A store that fails says so there.
-            if FIRST_PAGES.contains(&path) && state.is_fresh().await.unwrap_or(false) {
+            if !WITHOUT_ACCOUNT.contains(&path) && state.is_fresh().await.unwrap_or(false) {
                 return Redirect::temporary("/signup").into_response();
             }
             page(&headers, file)
