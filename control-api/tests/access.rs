@@ -10,9 +10,10 @@ use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
 use control_api::rate_limit::{Charge, Group, charge};
 use control_api::rbac::{self, Action};
-use control_api::store::Role;
+use control_api::store::{Role, Store, StorePlace};
 use serde_json::json;
-use support::{Answer, Browser, World, world};
+use support::{Answer, Browser, World, world, world_on};
+use tests::postgres::Postgres;
 use uuid::Uuid;
 
 /// Who is needed.
@@ -352,7 +353,29 @@ async fn theirs(world: &mut World) -> BTreeMap<&'static str, Uuid> {
 
 #[tokio::test]
 async fn another_tenants_identity_looks_like_a_missing_one_everywhere() {
-    let mut world = world(UNLIMITED).await;
+    tenants_are_apart(world(UNLIMITED).await).await;
+}
+
+#[tokio::test]
+async fn another_tenants_identity_looks_like_a_missing_one_everywhere_on_postgresql() {
+    let postgres = Postgres::start().await;
+    let database = postgres.database().await;
+    let folder = tempfile::tempdir().unwrap();
+    let place = StorePlace { url: &database.url, migrate_url: Some(&database.migrate_url), folder: folder.path() };
+    let store = Store::open(&place).await.unwrap();
+    let world = world_on(UNLIMITED, folder, store.clone()).await;
+    // People, too: sessions, roles and the log are the same there.
+    let olga = world.member("olga", Role::Owner).await;
+    let renamed = world.by(&olga, Method::PATCH, "/api/users/me", r#"{"name": "Olga"}"#).await;
+    assert_eq!(renamed.status, StatusCode::OK, "{renamed:?}");
+    assert_eq!(world.by(&olga, Method::POST, "/api/auth/refresh", "").await.status, StatusCode::OK);
+    assert_eq!(world.by(&olga, Method::GET, "/api/users/me", "").await.problem().0, 401);
+    tenants_are_apart(world).await;
+    store.close().await;
+    postgres.stop().await;
+}
+
+async fn tenants_are_apart(mut world: World) {
     let theirs = theirs(&mut world).await;
     let other = world.other_key.clone();
     for line in LINES.iter().filter(|line| line.2 == ById) {
@@ -386,6 +409,8 @@ async fn another_tenants_identity_looks_like_a_missing_one_everywhere() {
     let log = world.with_key(&other, Method::GET, "/api/audit-logs", "").await.json();
     let text = log.to_string();
     assert!(theirs.values().all(|id| !text.contains(&id.to_string())), "{text}");
+    let proof = world.get("/api/audit-logs/verify").await.json();
+    assert_eq!(proof["intact"], true, "{proof}");
 }
 
 #[tokio::test]

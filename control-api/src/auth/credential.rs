@@ -56,10 +56,13 @@ pub(crate) enum Kind {
     Key,
 }
 
+/// What was found by kind and hash, and when.
+type Entries = HashMap<(Kind, String), (Arc<Credential>, Instant)>;
+
 /// Look-ups of the last two seconds.
 #[derive(Debug, Default)]
 pub struct Credentials {
-    entries: Mutex<HashMap<(Kind, String), (Arc<Credential>, Instant)>>,
+    entries: Mutex<Entries>,
     /// Counts how often everything was forgotten.
     generation: AtomicU64,
 }

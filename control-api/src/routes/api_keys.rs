@@ -85,7 +85,7 @@ impl From<KeyRow> for KeyInfo {
 
 /// The tenant's keys, also those that were revoked.
 #[utoipa::path(get, path = "/api-keys", tag = "api-keys", security(("key" = []), ("session" = [])),
-    params(("limit" = Option<u32>, Query, description = "At most this many, 1 to 200; 50 by default"),
+    params(("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "At most this many, 1 to 200; 50 by default"),
            ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
     responses((status = 200, body = KeyList)))]
 pub(super) async fn key_list(

@@ -131,7 +131,7 @@ fn filter([actor, action, target, from, to]: [Option<String>; 5], limit: u32) ->
            ("target" = Option<String>, Query, description = "Exactly this target"),
            ("from" = Option<String>, Query, description = "Not before this time (RFC 3339)"),
            ("to" = Option<String>, Query, description = "Before this time (RFC 3339)"),
-           ("limit" = Option<u32>, Query, description = "At most this many, 1 to 200; 50 by default"),
+           ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "At most this many, 1 to 200; 50 by default"),
            ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
     responses((status = 200, body = AuditList)))]
 pub(super) async fn audit_list(

@@ -141,7 +141,7 @@ pub(super) fn key_of(at: Timestamp, id: Uuid) -> String {
 
 /// The tenant's members.
 #[utoipa::path(get, path = "/team/members", tag = "team", security(("key" = []), ("session" = [])),
-    params(("limit" = Option<u32>, Query, description = "At most this many, 1 to 200; 50 by default"),
+    params(("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "At most this many, 1 to 200; 50 by default"),
            ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
     responses((status = 200, body = MemberList)))]
 pub(super) async fn member_list(
@@ -208,7 +208,7 @@ fn changed(change: MemberChange) -> Result<Member, Problem> {
 
 /// The tenant's invitations.
 #[utoipa::path(get, path = "/team/invitations", tag = "team", security(("key" = []), ("session" = [])),
-    params(("limit" = Option<u32>, Query, description = "At most this many, 1 to 200; 50 by default"),
+    params(("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "At most this many, 1 to 200; 50 by default"),
            ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
     responses((status = 200, body = InvitationList)))]
 pub(super) async fn invitation_list(
