@@ -141,6 +141,25 @@ impl<S: Send + Sync> FromRequestParts<S> for CallPath {
     }
 }
 
+/// The `{id}` of a path to anything else. What is no UUID is nothing: 404, like a missing one.
+pub(crate) struct PathId(Option<Uuid>);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let text = Path::<String>::from_request_parts(parts, state).await.ok();
+        Ok(PathId(text.and_then(|Path(text)| text.parse().ok())))
+    }
+}
+
+impl PathId {
+    /// The identity; `what`: of what, in the words of a refusal.
+    pub(crate) fn of(&self, what: &str) -> Result<Uuid, Problem> {
+        self.0.ok_or_else(|| Problem::not_found(what))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,6 +198,23 @@ mod tests {
             let problem = parse_json::<Outer>(body.as_bytes()).unwrap_err();
             assert_eq!((problem.status.as_u16(), problem.field.as_deref()), (status, field), "{body}: {problem:?}");
         }
+    }
+
+    /// Under virtual time: a body of which a byte comes now and then is not waited for.
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_trickles_in_is_given_up() {
+        let trickle = futures_util::stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Some((Ok::<_, std::io::Error>("{"), ()))
+        });
+        let request = Request::post("/")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(axum::body::Body::from_stream(trickle))
+            .unwrap();
+        let started = tokio::time::Instant::now();
+        let refused = JsonBody::<Outer>::from_request(request, &()).await.err().unwrap();
+        assert_eq!(refused.status, StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(started.elapsed(), BODY_TIMEOUT);
     }
 
     #[test]

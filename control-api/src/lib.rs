@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod audit;
 pub mod auth;
 pub mod call_limits;
 pub mod config;
@@ -22,6 +23,7 @@ pub mod engine;
 pub mod events;
 pub mod jobs;
 pub mod problem;
+pub mod rate_limit;
 pub mod rbac;
 pub mod serve;
 pub mod store;
@@ -30,15 +32,19 @@ pub mod voice_config;
 
 mod body;
 mod client;
+mod csv;
 mod headers;
+mod mail;
 mod number;
+mod page;
+mod request_id;
 mod routes;
 mod state;
 mod tls;
 mod turn;
 
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -48,11 +54,13 @@ pub use state::AppState;
 /// The whole HTTP side: API, `/openapi.json`, SIP over WebSocket, pages.
 pub fn app(state: AppState) -> Router {
     routes::router()
+        .layer(from_fn_with_state(state.clone(), rate_limit::enforce))
         .layer(CatchPanicLayer::custom(|_panic: Box<dyn std::any::Any + Send>| {
             metrics::counter!("tandem_http_panics_total").increment(1);
             problem::Problem::internal().into_response()
         }))
         .layer(from_fn(headers::secure))
         .layer(from_fn(headers::count))
+        .layer(from_fn(request_id::attach))
         .with_state(state)
 }

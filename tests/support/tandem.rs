@@ -106,6 +106,10 @@ impl Setup {
             let nowhere = "wyoming://127.0.0.1:9";
             text += &format!("[speech]\nstt = {nowhere:?}\ntranslator = {nowhere:?}\ntts = {nowhere:?}\n");
         }
+        // Tests ask more often than people do; control-api's own run at the defaults.
+        if !self.further.contains("[limits]") {
+            text += "[limits]\ndefault = \"off\"\ncalls = \"off\"\nspeech = \"off\"\nconfiguration = \"off\"\nretention = \"off\"\nentrance = \"off\"\n";
+        }
         text += &format!("[store]\n{}", self.store);
         text += self.further;
         for (name, hosts) in &self.trunks {

@@ -14,6 +14,8 @@ use crate::body::{CallPath, JsonBody, QueryPairs};
 use crate::engine::{self, App, CallMode, CallStatus, Command, CommandError, call_id, mask};
 use crate::number;
 use crate::problem::Problem;
+use crate::rate_limit::Deferred;
+use crate::rbac::Action;
 use crate::state::AppState;
 use crate::store::{Call, CallFilter, Change, Leg, NewCall, now};
 use crate::voice_config::VoiceConfigPatch;
@@ -164,9 +166,11 @@ pub(super) async fn call_list(
 pub(super) async fn call_create(
     State(state): State<AppState>,
     actor: Actor,
+    deferred: Deferred,
     JsonBody(request): JsonBody<CallRequest>,
 ) -> Result<Response, Problem> {
-    actor.must_dial()?;
+    actor.may(Action::CallsDial)?;
+    deferred.unless(engine::is_emergency(&state.config, &request.to))?;
     let agent = checked(&state, &actor, &request).await?;
     let defaults = state.store.voice_config_show(actor.organization).await?;
     let config = defaults.patched(request.config.clone().unwrap_or_default(), "config.")?;
@@ -292,7 +296,7 @@ pub(super) async fn call_hangup(
     actor: Actor,
     CallPath(id): CallPath,
 ) -> Result<(StatusCode, Json<CallState>), Problem> {
-    actor.must_dial()?;
+    actor.may(Action::CallsDial)?;
     let call = call_of(&state, &actor, id).await?;
     if call.ended_at.is_none() {
         match state.engine.command(Command::CallHangup { call: call_id(id) }).await {
@@ -317,7 +321,7 @@ pub(super) async fn call_say(
     CallPath(id): CallPath,
     JsonBody(request): JsonBody<SayRequest>,
 ) -> Result<(StatusCode, Json<CallState>), Problem> {
-    actor.must_dial()?;
+    actor.may(Action::CallsDial)?;
     let call = call_of(&state, &actor, id).await?;
     let text = request.text.trim();
     let unfit = |c: char| c.is_control() && !c.is_whitespace();

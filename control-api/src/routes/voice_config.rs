@@ -6,7 +6,9 @@ use axum::extract::State;
 use crate::auth::Actor;
 use crate::body::JsonBody;
 use crate::problem::Problem;
+use crate::rbac::Action;
 use crate::state::AppState;
+use crate::store::Deed;
 use crate::voice_config::{VoiceConfig, VoiceConfigPatch};
 
 /// The tenant's settings.
@@ -16,6 +18,7 @@ pub(super) async fn voice_config_show(
     State(state): State<AppState>,
     actor: Actor,
 ) -> Result<Json<VoiceConfig>, Problem> {
+    actor.may(Action::VoiceRead)?;
     Ok(Json(state.store.voice_config_show(actor.organization).await?))
 }
 
@@ -30,8 +33,10 @@ pub(super) async fn voice_config_put(
     actor: Actor,
     JsonBody(patch): JsonBody<VoiceConfigPatch>,
 ) -> Result<Json<VoiceConfig>, Problem> {
-    actor.must_configure()?;
-    let config = state.store.voice_config_show(actor.organization).await?.patched(patch, "")?;
+    actor.may(Action::VoiceWrite)?;
+    let before = state.store.voice_config_show(actor.organization).await?;
+    let config = before.clone().patched(patch, "")?;
     state.store.voice_config_put(actor.organization, &config).await?;
+    state.audit(&actor, Deed::new("voice_config.update", "voice_config").before(&before).after(&config)).await?;
     Ok(Json(config))
 }

@@ -13,13 +13,17 @@
 //! Not here: who may do what (`auth`), what a request looks like (`routes`).
 
 mod api_key;
+mod audit_log;
 mod backup;
 mod call;
 mod change;
 mod db;
+mod invitation;
 mod job;
+mod login_attempt;
 mod lookup;
 mod media;
+mod member;
 mod membership;
 mod organization;
 mod postgres;
@@ -27,6 +31,7 @@ mod prune;
 mod recording;
 mod schema;
 mod session;
+mod signup;
 mod sqlite;
 mod stream;
 #[cfg(test)]
@@ -39,17 +44,21 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use api_key::ApiKey;
+pub use api_key::{ApiKey, KeyRow, NewKey};
+pub use audit_log::{ActorKind, AuditFilter, AuditProof, AuditRow, By, Deed};
 pub use backup::{backup, restore};
 pub use call::{Call, CallFilter, Leg};
 pub use change::{Change, LegReport, Mark, NewCall, Written};
+pub use invitation::{Invitation, Joining, NewInvitation};
 pub use job::{ATTEMPTS_MAX, Job};
 pub use media::{FlowState, LegFlow, Quality, Score};
+pub use member::{Member, MemberChange};
 pub use membership::{Membership, Role};
-pub use organization::Organization;
+pub use organization::{Organization, OrganizationChange, OrganizationSettings, Retention};
 pub use recording::Recording;
 pub use schema::{SchemaStep, StorePlace, schema_down, schema_status, schema_up};
 pub use session::Session;
+pub use signup::Founder;
 pub use stream::{StoredEvent, StreamFilter};
 pub use user::{NewMember, User};
 
@@ -64,6 +73,11 @@ impl Store {
     /// Whether anything is kept. Otherwise (`store.url = "none"`) there are no organizations, so that calls leave no trace.
     pub fn keeps(&self) -> bool {
         self.keeps
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.db.rows_outside("SELECT 1", &[]).await.map(|_| ())
     }
 }
 
