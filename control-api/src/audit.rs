@@ -44,6 +44,9 @@ struct Waiting {
     done: oneshot::Sender<bool>,
 }
 
+/// Deeds of one tenant, and who waits for them.
+type Together = (Vec<(By, Deed)>, Vec<oneshot::Sender<bool>>);
+
 /// A deed could not be written down; the log of the process says why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the audit log cannot be written")]
@@ -100,7 +103,7 @@ impl AuditLog {
                 }
                 queue.waiting.drain(..count).collect()
             };
-            let mut tenants: BTreeMap<OrganizationId, (Vec<(By, Deed)>, Vec<oneshot::Sender<bool>>)> = BTreeMap::new();
+            let mut tenants: BTreeMap<OrganizationId, Together> = BTreeMap::new();
             for Waiting { organization, by, deed, done } in batch {
                 let (deeds, askers) = tenants.entry(organization).or_default();
                 deeds.push((by, deed));

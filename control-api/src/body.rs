@@ -216,6 +216,23 @@ mod tests {
         }
     }
 
+    /// Under virtual time: a body of which a byte comes now and then is not waited for.
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_trickles_in_is_given_up() {
+        let trickle = futures_util::stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Some((Ok::<_, std::io::Error>("{"), ()))
+        });
+        let request = Request::post("/")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(axum::body::Body::from_stream(trickle))
+            .unwrap();
+        let started = tokio::time::Instant::now();
+        let refused = JsonBody::<Outer>::from_request(request, &()).await.err().unwrap();
+        assert_eq!(refused.status, StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(started.elapsed(), BODY_TIMEOUT);
+    }
+
     #[test]
     fn deep_nesting_is_refused_not_followed() {
         let deep = format!("{{\"to\": {}", "[".repeat(50_000));

@@ -24,6 +24,7 @@ pub mod engine;
 pub mod events;
 pub mod jobs;
 pub mod problem;
+pub mod rate_limit;
 pub mod rbac;
 pub mod serve;
 pub mod store;
@@ -36,6 +37,7 @@ mod csv;
 mod cursor;
 mod headers;
 mod idempotency;
+mod mail;
 mod number;
 mod page;
 mod request_id;
@@ -48,7 +50,7 @@ mod turn;
 mod who;
 
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -58,6 +60,7 @@ pub use state::AppState;
 /// The whole HTTP side: API, `/openapi.json`, SIP over WebSocket, pages.
 pub fn app(state: AppState) -> Router {
     routes::router()
+        .layer(from_fn_with_state(state.clone(), rate_limit::enforce))
         .layer(CatchPanicLayer::custom(|_panic: Box<dyn std::any::Any + Send>| {
             metrics::counter!("tandem_http_panics_total").increment(1);
             problem::Problem::internal().into_response()

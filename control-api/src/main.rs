@@ -294,7 +294,7 @@ async fn greet(running: &Running, data: &Path) {
     println!("SIP            {}", sip.join(", "));
     println!("data           {}", data.display());
     if matches!(running.state.store.user_exists().await, Ok(false)) {
-        println!("Nobody can log in yet. In another terminal:");
+        println!("Nobody can log in yet. Sign up at {}/signup, or in another terminal:", running.url());
         println!("  tandem user create --org NAME --email ADDRESS --data {}", data.display());
     }
     // One line for programs that started us: where everything really is.

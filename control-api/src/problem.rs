@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::auth::AccountError;
 use crate::call_limits::LimitReached;
 use crate::engine::CommandError;
 use crate::store::StoreError;
@@ -127,9 +128,24 @@ impl From<StoreError> for Problem {
             StoreError::Taken(what) => {
                 Problem::new(StatusCode::CONFLICT, "taken", "Exists already", format!("{what} exists already"))
             }
+            StoreError::None => Problem::forbidden(error.to_string()),
             other => {
                 tracing::error!(error = %other, "the store failed a request");
                 metrics::counter!("tandem_store_errors_total").increment(1);
+                Problem::internal()
+            }
+        }
+    }
+}
+
+impl From<AccountError> for Problem {
+    fn from(error: AccountError) -> Problem {
+        match error {
+            AccountError::Invalid { field, problem } => Problem::field(field, problem),
+            AccountError::NoSuchUser => Problem::not_found("user"),
+            AccountError::Store(error) => error.into(),
+            AccountError::Hash(error) => {
+                tracing::error!(%error, "a password cannot be hashed");
                 Problem::internal()
             }
         }

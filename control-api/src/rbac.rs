@@ -73,6 +73,34 @@ pub const ACTIONS: [(Action, &str, &str); 18] = [
     (UsageRead, "usage.read", "see usage and limits"),
 ];
 
+/// Every role, the mightiest first.
+pub const ROLES: [Role; 6] = [Role::Owner, Role::Admin, Role::Supervisor, Role::Agent, Role::Compliance, Role::Viewer];
+
+/// The words of what a key with these scopes may do; without scopes all that an admin may.
+pub fn key_scopes(scopes: Option<&[String]>) -> Vec<&'static str> {
+    let scoped = |action: &&Action| scopes.is_none_or(|scopes| scopes.iter().any(|word| word == action.as_str()));
+    actions(Role::Admin).iter().filter(scoped).map(|action| action.as_str()).collect()
+}
+
+/// The table of roles and actions in Markdown, as the documentation shows it.
+pub fn table() -> String {
+    let mut text = String::from("| permission | |");
+    for role in ROLES {
+        text.push_str(&format!(" {} |", role.as_str()));
+    }
+    text.push_str("\n|---|---|");
+    text.push_str(&":-:|".repeat(ROLES.len()));
+    text.push('\n');
+    for (action, word, meaning) in ACTIONS {
+        text.push_str(&format!("| `{word}` | {meaning} |"));
+        for role in ROLES {
+            text.push_str(if actions(role).contains(&action) { " ✓ |" } else { " |" });
+        }
+        text.push('\n');
+    }
+    text
+}
+
 /// What a role may do.
 pub fn actions(role: Role) -> &'static [Action] {
     match role {
@@ -152,5 +180,45 @@ impl Action {
     /// The action of a word.
     pub fn from_word(word: &str) -> Option<Action> {
         ACTIONS.iter().find(|(_, known, _)| *known == word).map(|(action, ..)| *action)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_in_the_documentation_is_the_one_that_holds() {
+        let documented = include_str!("../../docs/permissions.md");
+        assert!(documented.contains(&table()), "docs/permissions.md is stale; its table is now:\n{}", table());
+    }
+
+    #[test]
+    fn every_action_has_one_word_and_somebody_who_may_do_it() {
+        for (action, word, _) in ACTIONS {
+            assert_eq!(Action::from_word(word), Some(action));
+            assert_eq!(action.as_str(), word);
+            assert!(actions(Role::Owner).contains(&action), "not even an owner may {word}");
+        }
+    }
+
+    #[test]
+    fn roles_are_what_they_are_called() {
+        let may = |role, action| actions(role).contains(&action);
+        assert!(may(Role::Compliance, AuditRead) && may(Role::Compliance, RecordingsRead));
+        assert!(!may(Role::Compliance, CallsDial) && !may(Role::Compliance, VoiceWrite));
+        assert!(may(Role::Agent, CallsReadOwn) && !may(Role::Agent, CallsRead) && !may(Role::Agent, RecordingsRead));
+        assert!(may(Role::Supervisor, CallsRead) && !may(Role::Supervisor, VoiceWrite));
+        let changes =
+            [CallsDial, CallsAnnotate, VoiceWrite, TeamWrite, ApiKeysWrite, OrganizationWrite, RetentionWrite];
+        assert!(changes.into_iter().all(|action| !may(Role::Viewer, action)));
+        assert!(actions(Role::Admin).iter().all(|action| may(Role::Owner, *action)));
+    }
+
+    #[test]
+    fn a_key_may_no_more_than_an_admin() {
+        let asked = ["calls.read".to_owned(), "retention.write".to_owned(), "no.such".to_owned()];
+        assert_eq!(key_scopes(Some(&asked)), ["calls.read"]);
+        assert_eq!(key_scopes(None).len(), actions(Role::Admin).len());
     }
 }

@@ -14,7 +14,7 @@ const LENGTH_MAX: usize = 64;
 
 /// The id of a request, among its extensions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestId(pub String);
+pub(crate) struct RequestId(pub(crate) String);
 
 /// Finds or makes the id, and writes it onto the answer.
 pub(crate) async fn attach(mut request: Request, next: Next) -> Response {

@@ -1,16 +1,19 @@
 //! What every request handler may use.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::{AuditLog, NotWritten};
-use crate::auth::{Actor, Passwords, Throttle};
+use crate::auth::{Actor, Credentials, Passwords, Throttle};
 use crate::call_limits::CallLimits;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::events::Bus;
-use crate::store::{By, Deed, Store};
+use crate::mail::Mail;
+use crate::rate_limit::RateLimits;
+use crate::store::{Deed, Store, StoreError};
 
 /// Shared by all requests; clones are cheap.
 #[derive(Clone)]
@@ -27,8 +30,16 @@ pub struct AppState {
     pub passwords: Passwords,
     /// Log-in attempts.
     pub throttle: Arc<Throttle>,
+    /// What keys and sessions stand for, remembered for a moment.
+    pub credentials: Arc<Credentials>,
+    /// How often.
+    pub rate_limits: Arc<RateLimits>,
     /// What is done by whom.
     pub audit_log: AuditLog,
+    /// Whether there is an organization: seen once, it stays so.
+    inhabited: Arc<AtomicBool>,
+    /// Mail, where it is configured.
+    pub(crate) mail: Option<Mail>,
     /// What organizations may call.
     pub limits: Arc<CallLimits>,
     /// Cancelled when the server stops: ends streams.
@@ -39,8 +50,16 @@ impl AppState {
     /// The state of a server with this configuration, store and engine.
     pub fn new(config: Config, store: Store, engine: Engine, bus: Bus) -> AppState {
         let config = Arc::new(config);
+        let mail = Mail::new(&config.mail).unwrap_or_else(|error| {
+            tracing::error!(%error, "there is no mail");
+            None
+        });
         AppState {
             audit_log: AuditLog::new(store.clone()),
+            mail,
+            inhabited: Arc::default(),
+            credentials: Arc::new(Credentials::new()),
+            rate_limits: Arc::new(RateLimits::new()),
             limits: Arc::new(CallLimits::new(Arc::clone(&config))),
             config,
             store,
@@ -52,11 +71,21 @@ impl AppState {
         }
     }
 
+    /// Whether this installation has no organization yet. Once it has one, it is not asked again.
+    pub(crate) async fn is_fresh(&self) -> Result<bool, StoreError> {
+        if !self.store.keeps() || self.inhabited.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let fresh = self.store.organization_list().await?.is_empty();
+        self.inhabited.store(!fresh, Ordering::Relaxed);
+        Ok(fresh)
+    }
+
     /// Writes down what an actor did; returns when it is committed.
     ///
     /// # Errors
     /// The log cannot be written: then the request fails, too.
     pub async fn audit(&self, actor: &Actor, deed: Deed) -> Result<(), NotWritten> {
-        self.audit_log.append(actor.organization, By::system(actor.name()), deed).await
+        self.audit_log.append(actor.organization, actor.by.clone(), deed).await
     }
 }

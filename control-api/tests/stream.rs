@@ -10,6 +10,7 @@ use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use control_api::engine::{CallStatus, EventKind, HangupCause, LegId};
 use control_api::events::Passing;
+use control_api::store::By;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use support::{Sse, SseReader, World, words, world};
@@ -214,7 +215,7 @@ async fn a_revoked_key_loses_its_open_streams() {
         streams.push(SseReader::new(world.send(request).await));
     }
     let key = world.state.store.api_key_by_hash(&control_api::auth::token_hash(&world.key)).await.unwrap().unwrap();
-    world.state.store.api_key_revoke(key.organization, key.id).await.unwrap();
+    world.state.store.api_key_revoke(key.organization, key.id, &By::system("test")).await.unwrap();
     let revoked = std::time::Instant::now();
     for stream in &mut streams {
         assert_eq!(stream.next().await, None);

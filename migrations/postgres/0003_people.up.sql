@@ -9,7 +9,7 @@ ALTER TABLE memberships ADD COLUMN last_login_at BIGINT;
 
 -- prefix: the key's first characters, to tell keys apart. scopes: a JSON list of permissions; nothing: all that a key may.
 ALTER TABLE api_keys ADD COLUMN prefix TEXT NOT NULL DEFAULT '';
-ALTER TABLE api_keys ADD COLUMN scopes TEXT CHECK (scopes::JSON IS NOT NULL);
+ALTER TABLE api_keys ADD COLUMN scopes TEXT CHECK (scopes IS NULL OR scopes::JSON IS NOT NULL);
 ALTER TABLE api_keys ADD COLUMN expires_at BIGINT;
 ALTER TABLE api_keys ADD COLUMN created_by UUID;
 
@@ -51,8 +51,8 @@ CREATE TABLE audit_log (
     request_id       TEXT,
     action           TEXT   NOT NULL,
     target           TEXT   NOT NULL,
-    before           TEXT   CHECK (before::JSON IS NOT NULL),
-    after            TEXT   CHECK (after::JSON IS NOT NULL),
+    before           TEXT   CHECK (before IS NULL OR before::JSON IS NOT NULL),
+    after            TEXT   CHECK (after IS NULL OR after::JSON IS NOT NULL),
     prev_hash        TEXT   NOT NULL,
     hash             TEXT   NOT NULL,
     UNIQUE (organization_id, seq)

@@ -17,7 +17,8 @@ fn thoroughness() -> (&'static str, Duration) {
 /// The program, in the Python environment that `make test` makes.
 fn schemathesis() -> PathBuf {
     let place = std::env::var_os("TANDEM_SCHEMATHESIS").map(PathBuf::from);
-    let place = place.expect("TANDEM_SCHEMATHESIS names the environment of schemathesis: run `make test`, which makes it");
+    let place =
+        place.expect("TANDEM_SCHEMATHESIS names the environment of schemathesis: run `make test`, which makes it");
     place.join("bin/st")
 }
 

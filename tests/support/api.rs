@@ -21,7 +21,11 @@ pub struct Api {
 enum Proof {
     Nothing,
     Key(String),
-    Cookie(String),
+    /// With what shows that a page of the server sends it.
+    Session {
+        cookie: String,
+        csrf: String,
+    },
 }
 
 impl Api {
@@ -39,7 +43,9 @@ impl Api {
         assert!(answer.status().is_success(), "{email} is not let in: {}", answer.status());
         let cookie = answer.headers()["set-cookie"].to_str().expect("text");
         let cookie = cookie.split(';').next().unwrap_or_default().to_owned();
-        Api { proof: Proof::Cookie(cookie), ..stranger }
+        let body: Value = answer.json().await.expect("a session");
+        let csrf = body["csrf_token"].as_str().expect("a CSRF token").to_owned();
+        Api { proof: Proof::Session { cookie, csrf }, ..stranger }
     }
 
     /// The same server with another key.
@@ -66,7 +72,9 @@ impl Api {
         match &self.proof {
             Proof::Nothing => request,
             Proof::Key(key) => request.bearer_auth(key),
-            Proof::Cookie(cookie) => request.header("cookie", cookie),
+            Proof::Session { cookie, csrf } => {
+                request.header("cookie", cookie).header("x-csrf-token", csrf).header("origin", &self.base)
+            }
         }
     }
 

@@ -19,6 +19,7 @@ pub mod desk;
 pub mod ears;
 pub mod impair;
 pub mod kamailio;
+pub mod leaks;
 pub mod linphone;
 mod netns;
 pub mod ports;

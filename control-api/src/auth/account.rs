@@ -1,8 +1,8 @@
 //! Making organizations' first users and keys: what the command line and the demo need.
 
 use super::password::HashError;
-use super::{Passwords, Secret};
-use crate::store::{Membership, NewMember, Organization, Role, Store, StoreError, User};
+use super::{Passwords, Secret, token_hash};
+use crate::store::{By, Deed, Membership, NewKey, NewMember, Organization, Role, Store, StoreError, User};
 
 /// A user to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +72,9 @@ pub async fn account_create(
         sip_name: &account.sip_name,
     };
     let (user, membership) = store.user_create(organization.id, member).await?;
+    let deed = Deed::new("user.create", format!("user:{}", user.id))
+        .after(serde_json::json!({"email": user.email, "role": membership.role, "sip_name": membership.sip_name}));
+    store.audit_append(organization.id, &[(By::system("operator"), deed)]).await?;
     Ok((user, membership, password))
 }
 
@@ -80,7 +83,7 @@ pub async fn password_reset(store: &Store, passwords: &Passwords, email: &str) -
     let (user, _membership) = store.user_by_email(email).await?.ok_or(AccountError::NoSuchUser)?;
     let password = Secret::password();
     let hash = passwords.hash(password.reveal()).await?;
-    store.user_password_change(user.id, &hash).await?;
+    store.user_password_change(user.id, &hash, None, &By::system("operator")).await?;
     Ok(password)
 }
 
@@ -94,7 +97,9 @@ pub async fn api_key_create(
     check_name("name", name)?;
     let (organization, made) = organization_named(store, organization).await?;
     let key = Secret::random("tdm_");
-    store.api_key_create(organization.id, name, &key.hash()).await?;
+    let new =
+        NewKey { name, prefix: key.prefix(), key_hash: &key.hash(), scopes: None, expires_at: None, created_by: None };
+    store.api_key_create(organization.id, new, &By::system("operator")).await?;
     Ok((organization, made, key))
 }
 
@@ -112,14 +117,14 @@ async fn organization_named(store: &Store, name: &str) -> Result<(Organization, 
     }
 }
 
-fn check_name(field: &'static str, name: &str) -> Result<(), AccountError> {
+pub(crate) fn check_name(field: &'static str, name: &str) -> Result<(), AccountError> {
     if name.trim() != name || name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
         return Err(AccountError::Invalid { field, problem: "expected 1 to 100 characters, none of them control" });
     }
     Ok(())
 }
 
-fn check_email(email: &str) -> Result<(), AccountError> {
+pub(crate) fn check_email(email: &str) -> Result<(), AccountError> {
     let parts = email.split_once('@');
     let fine = parts.is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains('@'));
     if !fine || email.len() > 254 || email.chars().any(|c| c.is_whitespace() || c.is_control()) {
@@ -128,19 +133,37 @@ fn check_email(email: &str) -> Result<(), AccountError> {
     Ok(())
 }
 
-fn check_sip_name(name: &str) -> Result<(), AccountError> {
+pub(super) fn check_sip_name(name: &str) -> Result<(), AccountError> {
     let fine = (1..=64).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b));
     if !fine {
         let problem = "expected 1 to 64 of a-z, 0-9, `.`, `_` and `-`";
-        return Err(AccountError::Invalid { field: "sip-name", problem });
+        return Err(AccountError::Invalid { field: "sip_name", problem });
     }
     Ok(())
 }
 
-fn checked_password(password: String) -> Result<Secret, AccountError> {
+pub(crate) fn checked_password(password: String) -> Result<Secret, AccountError> {
     if !(PASSWORD_MIN..=PASSWORD_MAX).contains(&password.len()) {
         return Err(AccountError::Invalid { field: "password", problem: "expected 12 to 256 bytes" });
     }
     Ok(Secret::typed(password))
+}
+
+/// A SIP name for somebody new: the wanted one, else one made from the e-mail address that nobody has.
+pub(crate) async fn free_sip_name(store: &Store, wanted: Option<String>, email: &str) -> Result<String, AccountError> {
+    if let Some(name) = wanted {
+        check_sip_name(&name)?;
+        return Ok(name);
+    }
+    let fit = |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(*c);
+    let local = email.split('@').next().unwrap_or_default().to_lowercase();
+    let base: String = local.chars().filter(fit).take(48).collect();
+    let base = if base.is_empty() { "agent".to_owned() } else { base };
+    if store.membership_organization(&base).await?.is_none() {
+        return Ok(base);
+    }
+    // Nobody counts how many of a name there are.
+    let tail = token_hash(Secret::random("").reveal());
+    Ok(format!("{base}-{}", &tail[..8]))
 }

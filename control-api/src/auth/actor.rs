@@ -1,44 +1,48 @@
 //! The extractor that stands before every handler: without it, or with a wrong key, 401.
 
-use axum::extract::FromRequestParts;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 
+use super::credential::{Credential, Holder, KeyInfo, Kind};
 use super::token_hash;
 use crate::client::Client;
 use crate::problem::Problem;
 use crate::rbac::{self, Action};
+use crate::request_id::RequestId;
 use crate::state::AppState;
-use crate::store::{OrganizationId, Role, Session, Store, UserId};
+use crate::store::{ActorKind, By, OrganizationId, Role, Session, UserId};
 
 /// Name of the session cookie.
 pub const SESSION_COOKIE: &str = "tandem_session";
+/// Name of the cookie from which pages read what they send as `X-CSRF-Token`.
+pub const CSRF_COOKIE: &str = "tandem_csrf";
+/// What changes things with a session cookie carries this header, which another origin's page cannot know.
+pub const CSRF_HEADER: &str = "x-csrf-token";
 
 /// Longest secret that is looked at.
 const SECRET_MAX: usize = 256;
 
 /// Who is asking.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Actor {
     /// Whose things may be seen.
     pub organization: OrganizationId,
-    /// As what. A key acts as admin.
+    /// As what. A key acts as admin, at most.
     pub role: Role,
     /// The person, unless a key is asking.
     pub person: Option<Person>,
     /// The key, unless a person is asking.
     pub key: Option<KeyInfo>,
+    /// The same for the audit log, with where the request came from.
+    pub by: By,
     /// Hash of the key or of the session's token.
     credential: String,
-}
-
-/// The key that is asking.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyInfo {
-    /// Identity.
-    pub id: uuid::Uuid,
-    /// What it is for.
-    pub name: String,
+    known: Arc<Credential>,
+    csrf: Option<String>,
 }
 
 /// The person of a session.
@@ -52,27 +56,55 @@ pub struct Person {
     pub session: Session,
 }
 
+/// Who a request was found to come from, among its extensions: looked up once.
+#[derive(Clone)]
+pub(crate) struct Identified(pub(crate) Result<Actor, Problem>);
+
+impl std::fmt::Debug for Actor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Actor")
+            .field("organization", &self.organization)
+            .field("role", &self.role)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Actor {
-    /// Whether the key or session is still good: asked again while a stream is open. A store that fails says
-    /// nothing about it.
-    pub async fn is_still_good(&self, store: &Store) -> bool {
-        match &self.person {
-            Some(_) => !matches!(store.session_by_hash(&self.credential).await, Ok(None)),
-            None => !matches!(store.api_key_by_hash(&self.credential).await, Ok(None)),
+    /// Whether the key or session is still good for what it was: asked again while a stream is open. A store that fails
+    /// says nothing about it.
+    pub async fn is_still_good(&self, state: &AppState) -> bool {
+        let kind = if self.person.is_some() { Kind::Session } else { Kind::Key };
+        match state.credentials.find(&state.store, kind, &self.credential).await {
+            Ok(Some(now)) => self.may_do_the_same(&now),
+            Ok(None) => false,
+            Err(_) => true,
         }
     }
 
-    /// 403 unless the actor's role has this action.
+    fn may_do_the_same(&self, now: &Credential) -> bool {
+        match &now.holder {
+            Holder::Person(person) => person.session.membership.role == self.role,
+            Holder::Key(key) => Some(key) == self.key.as_ref(),
+        }
+    }
+
+    /// 403 unless the actor may do this.
     pub fn may(&self, action: Action) -> Result<(), Problem> {
-        if rbac::actions(self.role).contains(&action) {
+        if self.allows(action) {
             return Ok(());
         }
         Err(Problem::forbidden(format!("this takes the permission `{}`", action.as_str())))
     }
 
-    /// Whether the actor may do this.
+    /// Whether the actor may do this: by role, and for a key by its scopes too.
     pub fn allows(&self, action: Action) -> bool {
-        self.may(action).is_ok()
+        let scopes = self.key.as_ref().and_then(|key| key.scopes.as_deref());
+        rbac::actions(self.role).contains(&action) && scopes.is_none_or(|scopes| scopes.contains(&action))
+    }
+
+    /// All that the actor may do.
+    pub fn permissions(&self) -> Vec<&'static str> {
+        rbac::ACTIONS.iter().filter(|(action, ..)| self.allows(*action)).map(|(_, word, _)| *word).collect()
     }
 
     /// Whether a call with this agent is the actor's to see: with `all` every call is, with `own` those of one's own.
@@ -83,27 +115,67 @@ impl Actor {
 
     /// E-mail address of a person, name of a key.
     pub fn name(&self) -> &str {
-        match (&self.person, &self.key) {
-            (Some(person), _) => &person.session.email,
-            (None, Some(key)) => &key.name,
-            (None, None) => "",
-        }
+        &self.by.name
     }
 
-    /// 403 unless settings may be changed.
-    pub fn must_configure(&self) -> Result<(), Problem> {
-        if self.role.configures() {
-            return Ok(());
-        }
-        Err(Problem::forbidden("changing settings takes an owner or admin"))
+    /// 403 unless a person is asking.
+    pub fn must_be_person(&self) -> Result<&Person, Problem> {
+        self.person.as_ref().ok_or_else(|| Problem::forbidden("this is for people who are logged in, not for keys"))
     }
 
-    /// 403 unless calls may be made, ended and spoken into.
-    pub fn must_dial(&self) -> Result<(), Problem> {
-        if self.role.dials() {
-            return Ok(());
+    /// What the person's pages send as `X-CSRF-Token`.
+    pub(crate) fn csrf(&self) -> Option<&str> {
+        self.csrf.as_deref()
+    }
+
+    /// Hash of the key or of the session's token.
+    pub(crate) fn credential(&self) -> &str {
+        &self.credential
+    }
+
+    /// Name of the tenant.
+    pub(crate) fn organization_name(&self) -> &str {
+        &self.known.organization_name
+    }
+
+    /// Limits that the tenant set itself.
+    pub(crate) fn limits(&self) -> &BTreeMap<String, u32> {
+        &self.known.limits
+    }
+
+    /// Finds out who sends a request, and that another origin's page did not make a browser send it.
+    pub(crate) async fn identify(parts: &mut Parts, state: &AppState) -> Result<Actor, Problem> {
+        let client = Client::from_request_parts(parts, state).await?;
+        if let Some(value) = parts.headers.get(header::AUTHORIZATION) {
+            let value = value.to_str().map_err(|_| Problem::unauthorized())?;
+            let (scheme, key) = value.split_once(' ').ok_or_else(Problem::unauthorized)?;
+            if !scheme.eq_ignore_ascii_case("bearer") || key.len() > SECRET_MAX {
+                return Err(Problem::unauthorized());
+            }
+            return Actor::of(state, parts, &client, Kind::Key, key.trim()).await;
         }
-        Err(Problem::forbidden("making and ending calls takes an owner, admin, supervisor or agent"))
+        let token = session_cookie(&parts.headers).ok_or_else(Problem::unauthorized)?;
+        let actor = Actor::of(state, parts, &client, Kind::Session, token).await?;
+        if !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS) {
+            own_page(state, &client, &parts.headers, token)?;
+        }
+        Ok(actor)
+    }
+
+    async fn of(state: &AppState, parts: &Parts, client: &Client, kind: Kind, secret: &str) -> Result<Actor, Problem> {
+        let credential = token_hash(secret);
+        let found = state.credentials.find(&state.store, kind, &credential).await?;
+        let known = found.ok_or_else(Problem::unauthorized)?;
+        let (role, person, key, kind, id, name) = match &known.holder {
+            Holder::Person(person) => {
+                let (role, name) = (person.session.membership.role, person.session.email.clone());
+                (role, Some((**person).clone()), None, ActorKind::User, person.user.0, name)
+            }
+            Holder::Key(key) => (Role::Admin, None, Some(key.clone()), ActorKind::Key, key.id, key.name.clone()),
+        };
+        let by = By { kind, id: Some(id), name, ..origin(parts, client) };
+        let csrf = person.is_some().then(|| csrf_token(secret));
+        Ok(Actor { organization: known.organization, role, person, key, by, credential, known, csrf })
     }
 }
 
@@ -111,38 +183,38 @@ impl FromRequestParts<AppState> for Actor {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
-        if let Some(value) = parts.headers.get(header::AUTHORIZATION) {
-            let value = value.to_str().map_err(|_| Problem::unauthorized())?;
-            let (scheme, key) = value.split_once(' ').ok_or_else(Problem::unauthorized)?;
-            if !scheme.eq_ignore_ascii_case("bearer") || key.len() > SECRET_MAX {
-                return Err(Problem::unauthorized());
-            }
-            let credential = token_hash(key.trim());
-            let key = state.store.api_key_by_hash(&credential).await?.ok_or_else(Problem::unauthorized)?;
-            return Ok(Actor {
-                organization: key.organization,
-                role: Role::Admin,
-                person: None,
-                key: Some(KeyInfo { id: key.id, name: key.name }),
-                credential,
-            });
+        match parts.extensions.get::<Identified>() {
+            Some(Identified(identified)) => identified.clone(),
+            None => Actor::identify(parts, state).await,
         }
-        let token = session_cookie(&parts.headers).ok_or_else(Problem::unauthorized)?;
-        let credential = token_hash(token);
-        let session = state.store.session_by_hash(&credential).await?.ok_or_else(Problem::unauthorized)?;
-        if !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS) {
-            let client = Client::from_request_parts(parts, state).await?;
-            own_origin(state, &client, &parts.headers, true)?;
-        }
-        let membership = session.membership.clone();
-        Ok(Actor {
-            organization: membership.organization,
-            role: membership.role,
-            person: Some(Person { user: membership.user, sip_name: membership.sip_name, session }),
-            key: None,
-            credential,
-        })
     }
+}
+
+/// Whoever it is, or nobody: what needs nobody.
+impl OptionalFromRequestParts<AppState> for Actor {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Option<Self>, Problem> {
+        Ok(<Actor as FromRequestParts<AppState>>::from_request_parts(parts, state).await.ok())
+    }
+}
+
+/// Where a request came from, for the audit log, before anybody is known.
+pub(crate) struct Origin(pub(crate) By);
+
+impl FromRequestParts<AppState> for Origin {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let client = Client::from_request_parts(parts, state).await?;
+        Ok(Origin(origin(parts, &client)))
+    }
+}
+
+fn origin(parts: &Parts, client: &Client) -> By {
+    let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone());
+    let address = client.address.ip().to_canonical().to_string();
+    By { kind: ActorKind::User, id: None, name: String::new(), address: Some(address), request_id }
 }
 
 /// The value of the session cookie.
@@ -155,6 +227,23 @@ pub fn session_cookie(headers: &HeaderMap) -> Option<&str> {
         .filter_map(|pair| pair.trim().split_once('='))
         .find(|(name, value)| *name == SESSION_COOKIE && !value.is_empty() && value.len() <= SECRET_MAX)
         .map(|(_, value)| value)
+}
+
+/// What a session's pages prove themselves with. Made from the session's token, from which nobody gets back to it.
+pub(crate) fn csrf_token(session_token: &str) -> String {
+    token_hash(&format!("tandem csrf {session_token}"))
+}
+
+/// Refuses what comes with a session cookie unless it comes from a page of ours that knows the session's CSRF token.
+pub(crate) fn own_page(state: &AppState, client: &Client, headers: &HeaderMap, token: &str) -> Result<(), Problem> {
+    own_origin(state, client, headers, true)?;
+    let sent = headers.get(CSRF_HEADER).map(axum::http::HeaderValue::as_bytes).unwrap_or_default();
+    if aws_lc_rs::constant_time::verify_slices_are_equal(sent, csrf_token(token).as_bytes()).is_ok() {
+        return Ok(());
+    }
+    Err(Problem::forbidden(
+        "with a session cookie, changes need the header X-CSRF-Token; GET /api/auth/csrf tells its value",
+    ))
 }
 
 /// Refuses what another origin's page sends. `proof`: also what does not say where it comes from, because only

@@ -1,24 +1,28 @@
 //! Who is asking: API keys, sessions, passwords.
 //!
 //! ```text
-//! request ─▶ Authorization: Bearer KEY ─▶ sha256 ─▶ store ─▶ Actor (organization, admin)
-//!        └─▶ Cookie: tandem_session    ─▶ sha256 ─▶ store ─▶ Actor (organization, user, role)
-//!                                          └─ changing something: own origin, else 403
+//! request ─▶ Authorization: Bearer KEY ─▶ sha256 ─▶ credentials ─▶ store ─▶ Actor (organization, admin, scopes)
+//!        └─▶ Cookie: tandem_session    ─▶ sha256 ─▶ credentials ─▶ store ─▶ Actor (organization, user, role)
+//!                                          └─ changing something: own origin and X-CSRF-Token, else 403
 //! ```
 //!
 //! Invariants: secrets are kept as hashes only; argon2 never runs on an async thread; a cookie alone never
-//! changes anything for another origin's page.
+//! changes anything for another origin's page; what a look-up said is believed for two seconds at most.
 
 mod account;
 mod actor;
+mod attempts;
+mod credential;
 mod password;
 mod throttle;
 mod token;
 
-pub(crate) use account::PASSWORD_MAX;
 pub use account::{AccountError, NewAccount, account_create, api_key_create, password_reset};
-pub(crate) use actor::own_origin;
-pub use actor::{Actor, Person, SESSION_COOKIE, session_cookie};
+pub(crate) use account::{PASSWORD_MAX, check_email, check_name, checked_password, free_sip_name};
+pub use actor::{Actor, CSRF_COOKIE, CSRF_HEADER, Person, SESSION_COOKIE, session_cookie};
+pub(crate) use actor::{Identified, Origin, csrf_token, own_origin, own_page};
+pub(crate) use attempts::Attempt;
+pub use credential::{Credentials, KeyInfo};
 pub use password::Passwords;
 pub use throttle::Throttle;
 pub use token::{Secret, token_hash};

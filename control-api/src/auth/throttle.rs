@@ -1,18 +1,19 @@
 //! Log-in attempts, limited by account and by address.
 //!
-//! Only failures count. The table is bounded: when full, the entries that have waited longest go.
+//! The fast path: what is closed here needs no store. Only failures count. The table is bounded: when full, the entries that have waited longest go.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Failures are forgotten after this.
-const WINDOW: Duration = Duration::from_secs(15 * 60);
+pub(super) const WINDOW: Duration = Duration::from_secs(15 * 60);
 /// Failures of one account within the window.
-const PER_ACCOUNT: u32 = 10;
+pub(super) const PER_ACCOUNT: u32 = 10;
 /// Failures from one address within the window.
-const PER_ADDRESS: u32 = 100;
+pub(super) const PER_ADDRESS: u32 = 100;
 /// Accounts and addresses remembered.
 const ENTRIES_MAX: usize = 10_000;
 
@@ -20,6 +21,7 @@ const ENTRIES_MAX: usize = 10_000;
 #[derive(Debug, Default)]
 pub struct Throttle {
     entries: Mutex<HashMap<Key, Entry>>,
+    turns: AtomicU32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +40,11 @@ impl Throttle {
     /// Nothing counted yet.
     pub fn new() -> Throttle {
         Throttle::default()
+    }
+
+    /// Every `n`th time it is asked.
+    pub(super) fn is_nth(&self, n: u32) -> bool {
+        self.turns.fetch_add(1, Ordering::Relaxed) % n == n - 1
     }
 
     /// Counts an attempt before it is checked, so that many at once cannot pass together. `Err`: seconds to wait.

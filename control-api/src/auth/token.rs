@@ -5,6 +5,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::TryRng;
 use sha2::{Digest, Sha256};
 
+/// Length of what is shown of a key: `tdm_` and six characters.
+const PREFIX: usize = 10;
+
 /// A secret text; `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -31,6 +34,11 @@ impl Secret {
     /// The text itself, to be shown once or sent.
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+
+    /// Its first characters: enough to tell keys apart, far too few to guess the rest.
+    pub fn prefix(&self) -> &str {
+        self.0.get(..PREFIX).unwrap_or_default()
     }
 
     /// Its SHA-256 in hex: what is stored.

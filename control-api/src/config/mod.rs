@@ -3,6 +3,7 @@
 //! Invariants: unknown keys are refused with the nearest known one; every error is one sentence that names the
 //! key. What every key means stands in `tandem.example.toml`, which a test reads.
 
+mod people;
 mod problem;
 mod value;
 
@@ -19,7 +20,9 @@ use crate::engine::{
 
 use crate::store::StorePlace;
 
+pub use people::{AuthConfig, LimitsConfig, MailConfig, OrganizationLimits, Rate, Signup};
 pub use problem::ConfigError;
+pub(crate) use value::smtp_url;
 pub use value::{Network, PublicUrl, Secret, Tls};
 
 /// The whole configuration.
@@ -38,6 +41,12 @@ pub struct Config {
     pub turn: TurnConfig,
     /// Database and recordings.
     pub store: StoreConfig,
+    /// Accounts.
+    pub auth: AuthConfig,
+    /// Mail by SMTP.
+    pub mail: MailConfig,
+    /// Requests in a time.
+    pub limits: LimitsConfig,
     /// `[dial]`: which numbers may be called.
     pub dial: DialConfig,
     /// Carriers' trunks.
@@ -535,6 +544,12 @@ impl Config {
         }
         if let Err((key, problem)) = self.turn.check() {
             return wrong(format!("turn.{key}"), problem);
+        }
+        if let Err((key, problem)) = self.auth.check() {
+            return wrong(format!("auth.{key}"), problem);
+        }
+        if let Err((key, problem)) = self.mail.check() {
+            return wrong(format!("mail.{key}"), problem);
         }
         for (n, route) in self.routes.iter().enumerate() {
             if route.pattern.is_empty() {

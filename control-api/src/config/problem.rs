@@ -85,6 +85,7 @@ impl From<Error> for ConfigError {
             Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected)
                 if section.ends_with("password")
                     || section.ends_with("secret")
+                    || section == "mail.url"
                     || matches!(section.as_str(), "trunks" | "routes") =>
             {
                 ConfigError::Value { key: section, problem: format!("has another form{place}, expected {expected}") }

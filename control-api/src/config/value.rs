@@ -333,3 +333,17 @@ pub(super) fn speech_provider<'de, D: Deserializer<'de>>(deserializer: D) -> Res
         None => Err(de::Error::custom(format!("`{text}`: expected local, local:PROGRAM or wyoming://HOST:PORT"))),
     }
 }
+
+/// Host and whether all of it is TLS, of `smtp://[USER:PASSWORD@]HOST[:PORT]` or `smtps://…`.
+pub(crate) fn smtp_url(text: &str) -> Option<(&str, bool)> {
+    let (rest, secure) = match (text.strip_prefix("smtp://"), text.strip_prefix("smtps://")) {
+        (Some(rest), _) => (rest, false),
+        (None, Some(rest)) => (rest, true),
+        (None, None) => return None,
+    };
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let authority: axum::http::uri::Authority = rest.parse().ok()?;
+    let host = &rest[rest.rfind('@').map_or(0, |at| at + 1)..];
+    let host = host.strip_suffix(authority.port().map(|port| format!(":{port}")).as_deref().unwrap_or_default())?;
+    (!host.is_empty()).then_some((host, secure))
+}

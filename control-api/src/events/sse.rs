@@ -20,8 +20,8 @@ use crate::store::{OrganizationId, StoredEvent, StreamFilter};
 const PAGE: usize = 128;
 /// Proxies and browsers learn in this time that the line is alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// A revoked key or an ended session loses its streams within this time.
-const LOOK_EVERY: Duration = Duration::from_secs(4);
+/// A revoked key or an ended session loses its streams within this time and the two seconds for which a look-up is believed.
+const LOOK_EVERY: Duration = Duration::from_millis(2500);
 /// A finished call's words may still come for this long; then its stream ends.
 pub const STREAM_END_QUIET: Duration = Duration::from_secs(10);
 

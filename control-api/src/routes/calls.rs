@@ -17,6 +17,7 @@ use crate::capabilities::switched_off;
 use crate::engine::{self, App, CallMode, CallStatus, Command, CommandError, call_id, mask};
 use crate::idempotency::{Attempt, Keyed, Reply, once};
 use crate::problem::Problem;
+use crate::rate_limit::Deferred;
 use crate::rbac::Action;
 use crate::state::AppState;
 use crate::store::{Call, Change, Deed, Leg, NewCall, now};
@@ -136,10 +137,12 @@ pub(super) struct SayRequest {
 pub(super) async fn call_create(
     State(state): State<AppState>,
     actor: Actor,
+    deferred: Deferred,
     keyed: Keyed<CallRequest>,
 ) -> Result<Response, Problem> {
     actor.may(Action::CallsDial)?;
     let (request, key, hash) = keyed.parts();
+    deferred.unless(engine::is_emergency(&state.config, &request.to))?;
     let (inner, by) = (state.clone(), actor.clone());
     once(&state, &actor, key, &hash, |attempt| async move { call_out(inner, by, request, attempt).await }).await
 }

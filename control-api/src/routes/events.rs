@@ -68,10 +68,10 @@ pub(super) fn still_allowed(
     state: &AppState,
     actor: Actor,
 ) -> impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static {
-    let (store, actor) = (state.store.clone(), Arc::new(actor));
+    let (state, actor) = (state.clone(), Arc::new(actor));
     move || {
-        let (store, actor) = (store.clone(), actor.clone());
-        async move { actor.is_still_good(&store).await }.boxed()
+        let (state, actor) = (state.clone(), actor.clone());
+        async move { actor.is_still_good(&state).await }.boxed()
     }
 }
 

@@ -4,6 +4,8 @@
 //! SQL. What belongs to another organization looks like what does not exist.
 
 mod annotations;
+mod api_keys;
+mod audit_logs;
 mod auth;
 mod call_search;
 mod caller_id;
@@ -11,14 +13,20 @@ mod calls;
 mod capabilities;
 mod events;
 mod health;
+mod limits;
+mod organizations;
 mod pages;
+mod rbac;
 mod recording_list;
 mod recordings;
+mod signup;
 mod sip;
+mod team;
 mod trace;
 mod transcripts;
 mod translations;
 mod usage;
+mod users;
 mod voice_config;
 mod voice_targets;
 mod webrtc;
@@ -27,12 +35,16 @@ use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
 use axum::routing::get;
 use utoipa::OpenApi;
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
+use utoipa::openapi::{ContentBuilder, RefOr, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::auth::SESSION_COOKIE;
 use crate::problem::Problem;
+use crate::rate_limit::{Charge, charge};
 use crate::state::AppState;
 
 #[derive(OpenApi)]
@@ -44,8 +56,15 @@ use crate::state::AppState;
         (name = "translations", description = "What was said and what it means"),
         (name = "voice", description = "What is done with calls' audio"),
         (name = "events", description = "What happens, as it happens"),
-        (name = "auth", description = "Log-in by browser"),
-        (name = "usage", description = "What was used"),
+        (name = "auth", description = "Sign-up, log-in by browser, passwords"),
+        (name = "organizations", description = "The organization itself"),
+        (name = "users", description = "People"),
+        (name = "team", description = "Members and invitations"),
+        (name = "rbac", description = "Roles and permissions"),
+        (name = "api-keys", description = "Keys of programs"),
+        (name = "audit-logs", description = "What was done by whom"),
+        (name = "usage", description = "Usage and limits"),
+        (name = "health", description = "Whether the server lives and serves"),
         (name = "webrtc", description = "Browser telephones"),
     ),
 )]
@@ -95,20 +114,97 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(webrtc::token_create))
         .routes(routes!(events::event_stream))
         .routes(routes!(events::provider_list))
+        .merge(people())
+        .routes(routes!(health::health_alias));
+    OpenApiRouter::with_openapi(ApiDoc::openapi())
+        .nest("/api", api)
+        .routes(routes!(health::health_show))
+        .routes(routes!(health::readiness_show))
+}
+
+/// Who gets in, who they are, what they may and did.
+fn people() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(auth::provider_list))
+        .routes(routes!(signup::signup))
+        .routes(routes!(signup::invitation_show))
         .routes(routes!(auth::login))
         .routes(routes!(auth::logout))
-        .routes(routes!(auth::session_show));
-    OpenApiRouter::with_openapi(ApiDoc::openapi()).nest("/api", api).routes(routes!(health::health_show))
+        .routes(routes!(auth::refresh))
+        .routes(routes!(auth::session_show))
+        .routes(routes!(auth::csrf_show))
+        .routes(routes!(auth::password_change))
+        .routes(routes!(auth::key_validate))
+        .routes(routes!(organizations::organization_create))
+        .routes(routes!(organizations::organization_show, organizations::organization_update))
+        .routes(routes!(organizations::retention_put))
+        .routes(routes!(users::me_show, users::me_update))
+        .routes(routes!(users::user_show))
+        .routes(routes!(team::member_list))
+        .routes(routes!(team::member_update, team::member_remove))
+        .routes(routes!(team::invitation_list, team::invitation_create))
+        .routes(routes!(team::invitation_revoke))
+        .routes(routes!(rbac::role_list))
+        .routes(routes!(rbac::permission_list))
+        .routes(routes!(api_keys::key_list, api_keys::key_create))
+        .routes(routes!(api_keys::key_revoke))
+        .routes(routes!(audit_logs::audit_list))
+        .routes(routes!(audit_logs::audit_verify))
+        .routes(routes!(audit_logs::audit_export))
+        .routes(routes!(limits::limit_list))
 }
 
 /// The description of the API, as `/openapi.json` serves it.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    api().into_openapi()
+    completed(api().into_openapi())
+}
+
+/// Adds the refusals that every route of a kind can give, so that they stand in one place: 401 and 403 where somebody must be
+/// known, 429 where requests are counted, 4xx of bodies and parameters where there are any, and what the store's failure looks like.
+fn completed(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+    for (path, item) in &mut document.paths.paths {
+        let operations = [
+            (Method::GET, &mut item.get),
+            (Method::PUT, &mut item.put),
+            (Method::POST, &mut item.post),
+            (Method::PATCH, &mut item.patch),
+            (Method::DELETE, &mut item.delete),
+        ];
+        for (method, operation) in operations {
+            let Some(operation) = operation else { continue };
+            let known = operation.security.iter().flatten().any(|need| *need != SecurityRequirement::default());
+            let mut statuses: Vec<&str> = Vec::new();
+            if known {
+                statuses.extend(["401", "403"]);
+            }
+            if charge(&method, path) != Charge::Free {
+                statuses.extend(["429", "500"]);
+            }
+            if operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty()) {
+                statuses.extend(["400", "422"]);
+            }
+            if operation.request_body.is_some() {
+                statuses.extend(["400", "408", "413", "415", "422"]);
+            }
+            for status in statuses {
+                operation.responses.responses.entry(status.into()).or_insert_with(refusal);
+            }
+        }
+    }
+    document
+}
+
+/// A response that is a problem.
+fn refusal() -> RefOr<utoipa::openapi::Response> {
+    let schema = utoipa::openapi::Ref::from_schema_name("Problem");
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    RefOr::T(ResponseBuilder::new().description("A problem").content("application/problem+json", content).build())
 }
 
 /// All routes: API, its description, SIP over WebSocket, pages.
 pub(crate) fn router() -> Router<AppState> {
     let (api, document) = api().split_for_parts();
+    let document = completed(document);
     let document = serde_json::to_string(&document).unwrap_or_default();
     let openapi = move || async move { ([(axum::http::header::CONTENT_TYPE, "application/json")], document) };
     api.route("/openapi.json", get(openapi))

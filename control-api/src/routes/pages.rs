@@ -1,9 +1,9 @@
 //! The pages, embedded in the binary. No outside host is named in them; the policy in `headers` holds them to it.
 
 use axum::Router;
-use axum::extract::Path;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use rust_embed::{EmbeddedFile, RustEmbed};
 
@@ -33,10 +33,20 @@ const PAGES: [(&str, &str); 9] = [
     ("/settings", "settings.html"),
 ];
 
+/// Those that do not lead to sign-up while there is no organization.
+const WITHOUT_ACCOUNT: [&str; 2] = ["/signup", "/invitation"];
+
 pub(super) fn router() -> Router<AppState> {
     let mut router = Router::new();
     for (path, file) in PAGES {
-        router = router.route(path, get(move |headers: HeaderMap| async move { page(&headers, file) }));
+        let handler = move |State(state): State<AppState>, headers: HeaderMap| async move {
+            // Nobody can log in yet: the first page is where the first user signs up. A store that fails says so there.
+            if !WITHOUT_ACCOUNT.contains(&path) && state.is_fresh().await.unwrap_or(false) {
+                return Redirect::temporary("/signup").into_response();
+            }
+            page(&headers, file)
+        };
+        router = router.route(path, get(handler));
     }
     router.route("/assets/{*path}", get(asset)).route(
         "/favicon.svg",

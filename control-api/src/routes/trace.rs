@@ -10,6 +10,7 @@ use crate::auth::Actor;
 use crate::body::{CallPath, QueryPairs};
 use crate::engine::{Command, CommandError, Reply, call_id};
 use crate::problem::Problem;
+use crate::rbac::Action;
 use crate::state::AppState;
 use crate::trace::Ladder;
 
@@ -36,8 +37,8 @@ pub(super) async fn trace_show(
         Some("true") => true,
         Some(_) => return Err(Problem::field("messages", "expected true or false")),
     };
-    if messages && !actor.role.configures() {
-        return Err(Problem::forbidden("reading messages takes an owner or admin"));
+    if messages {
+        actor.may(Action::CallsTrace)?;
     }
     let ladder = match state.engine.command(Command::Trace { call: call_id(id) }).await {
         Ok(Reply::Trace(trace)) => Ladder::new(*trace, messages),

@@ -1,8 +1,11 @@
 //! API keys: shown once, kept as a hash.
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{OrganizationId, Store, StoreError, lookup, now};
+use super::audit_log::{self, By, Deed};
+use super::db::Row;
+use super::{OrganizationId, Store, StoreError, UserId, lookup, now};
 
 /// A valid key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,36 +16,127 @@ pub struct ApiKey {
     pub organization: OrganizationId,
     /// What it is for.
     pub name: String,
+    /// What it may do; nothing: all that a key may.
+    pub scopes: Option<Vec<String>>,
+    /// Until when.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A key to be kept.
+#[derive(Clone, Debug)]
+pub struct NewKey<'a> {
+    /// What it is for.
+    pub name: &'a str,
+    /// Its first characters, to tell keys apart.
+    pub prefix: &'a str,
+    /// Its SHA-256 in hex.
+    pub key_hash: &'a str,
+    /// What it may do; nothing: all that a key may.
+    pub scopes: Option<Vec<&'static str>>,
+    /// Until when.
+    pub expires_at: Option<Timestamp>,
+    /// Who made it, when a person did.
+    pub created_by: Option<UserId>,
+}
+
+/// A key as it is listed, also when it is not valid any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRow {
+    /// Identity.
+    pub id: Uuid,
+    /// What it is for.
+    pub name: String,
+    /// Its first characters.
+    pub prefix: String,
+    /// What it may do; nothing: all that a key may.
+    pub scopes: Option<Vec<String>>,
+    /// Since when.
+    pub created_at: Timestamp,
+    /// Until when.
+    pub expires_at: Option<Timestamp>,
+    /// The latest use, to the minute.
+    pub last_used_at: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
 }
 
 /// `last_used_at` is written at most this often per key.
 const LAST_USED_STEP_MS: i64 = 60_000;
 
+fn key_row(row: &Row) -> Result<KeyRow, StoreError> {
+    Ok(KeyRow {
+        id: row.uuid("id")?,
+        name: row.text("name")?,
+        prefix: row.text("prefix")?,
+        scopes: row.json_opt("scopes")?,
+        created_at: row.time("created_at")?,
+        expires_at: row.time_opt("expires_at")?,
+        last_used_at: row.time_opt("last_used_at")?,
+        revoked_at: row.time_opt("revoked_at")?,
+    })
+}
+
 impl Store {
-    /// Keeps a new key; `key_hash` is its SHA-256 in hex.
+    /// Keeps a new key.
     pub async fn api_key_create(
         &self,
         organization: OrganizationId,
-        name: &str,
-        key_hash: &str,
-    ) -> Result<ApiKey, StoreError> {
-        let id = Uuid::now_v7();
-        let sql = "INSERT INTO api_keys (id, organization_id, name, key_hash, created_at) VALUES ($1, $2, $3, $4, $5)";
-        let values = [id.into(), organization.into(), name.into(), key_hash.into(), now().into()];
-        self.db.run(organization, sql, &values).await?;
-        Ok(ApiKey { id, organization, name: name.to_owned() })
+        new: NewKey<'_>,
+        by: &By,
+    ) -> Result<KeyRow, StoreError> {
+        let scopes = match &new.scopes {
+            Some(scopes) => Some(serde_json::to_string(scopes).map_err(|_| StoreError::Corrupt { column: "scopes" })?),
+            None => None,
+        };
+        let created = KeyRow {
+            id: Uuid::now_v7(),
+            name: new.name.to_owned(),
+            prefix: new.prefix.to_owned(),
+            scopes: new.scopes.map(|scopes| scopes.into_iter().map(str::to_owned).collect()),
+            created_at: now(),
+            expires_at: new.expires_at,
+            last_used_at: None,
+            revoked_at: None,
+        };
+        let mut tx = self.db.write(organization).await?;
+        let sql = "INSERT INTO api_keys (id, organization_id, name, key_hash, created_at, prefix, scopes, expires_at, created_by) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+        let values = [
+            created.id.into(),
+            organization.into(),
+            new.name.into(),
+            new.key_hash.into(),
+            created.created_at.into(),
+            new.prefix.into(),
+            scopes.as_deref().into(),
+            created.expires_at.into(),
+            new.created_by.map(|user| user.0).into(),
+        ];
+        tx.run(sql, &values).await?;
+        let deed = Deed::new("api_key.create", format!("api_key:{}", created.id)).after(serde_json::json!({
+            "name": created.name, "prefix": created.prefix, "scopes": created.scopes,
+            "expires_at": created.expires_at.map(|at| at.to_string()),
+        }));
+        audit_log::append(&mut tx, organization, by, &deed).await?;
+        tx.commit().await?;
+        Ok(created)
     }
 
-    /// The key with this hash, unless revoked. Look-up before a tenant is known.
+    /// The key with this hash, unless revoked or over. Look-up before a tenant is known.
     pub async fn api_key_by_hash(&self, key_hash: &str) -> Result<Option<ApiKey>, StoreError> {
         let Some(organization) = lookup::api_key(&self.db, key_hash).await? else { return Ok(None) };
-        let sql = "SELECT id, name, last_used_at FROM api_keys \
-                   WHERE organization_id = $1 AND key_hash = $2 AND revoked_at IS NULL";
-        let Some(row) = self.db.row(organization, sql, &[organization.into(), key_hash.into()]).await? else {
-            return Ok(None);
-        };
-        let key = ApiKey { id: row.uuid("id")?, organization, name: row.text("name")? };
+        let sql = "SELECT id, name, scopes, expires_at, last_used_at FROM api_keys WHERE organization_id = $1 \
+                   AND key_hash = $2 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $3)";
         let time = now();
+        let values = [organization.into(), key_hash.into(), time.into()];
+        let Some(row) = self.db.row(organization, sql, &values).await? else { return Ok(None) };
+        let key = ApiKey {
+            id: row.uuid("id")?,
+            organization,
+            name: row.text("name")?,
+            scopes: row.json_opt("scopes")?,
+            expires_at: row.time_opt("expires_at")?,
+        };
         if row.int_opt("last_used_at")?.is_none_or(|at| time.as_millisecond() - at >= LAST_USED_STEP_MS) {
             let sql = "UPDATE api_keys SET last_used_at = $1 WHERE organization_id = $2 AND id = $3";
             self.db.run(organization, sql, &[time.into(), organization.into(), key.id.into()]).await?;
@@ -50,9 +144,31 @@ impl Store {
         Ok(Some(key))
     }
 
+    /// A tenant's keys, newest first, after the one that `after` names.
+    pub async fn api_key_list(
+        &self,
+        organization: OrganizationId,
+        after: Option<(Timestamp, Uuid)>,
+        limit: u32,
+    ) -> Result<Vec<KeyRow>, StoreError> {
+        let (at, id) = after.unwrap_or((Timestamp::MAX, Uuid::max()));
+        let sql = "SELECT id, name, prefix, scopes, created_at, expires_at, last_used_at, revoked_at FROM api_keys \
+                   WHERE organization_id = $1 AND (created_at, id) < ($2, $3) \
+                   ORDER BY created_at DESC, id DESC LIMIT $4";
+        let values = [organization.into(), at.into(), id.into(), limit.into()];
+        self.db.rows(organization, sql, &values).await?.iter().map(key_row).collect()
+    }
+
     /// Ends a key's validity. `false`: the tenant has no such key, or it was revoked before.
-    pub async fn api_key_revoke(&self, organization: OrganizationId, id: Uuid) -> Result<bool, StoreError> {
+    pub async fn api_key_revoke(&self, organization: OrganizationId, id: Uuid, by: &By) -> Result<bool, StoreError> {
+        let mut tx = self.db.write(organization).await?;
         let sql = "UPDATE api_keys SET revoked_at = $1 WHERE organization_id = $2 AND id = $3 AND revoked_at IS NULL";
-        Ok(self.db.run(organization, sql, &[now().into(), organization.into(), id.into()]).await? == 1)
+        let done = tx.run(sql, &[now().into(), organization.into(), id.into()]).await? == 1;
+        if done {
+            let deed = Deed::new("api_key.revoke", format!("api_key:{id}"));
+            audit_log::append(&mut tx, organization, by, &deed).await?;
+            tx.commit().await?;
+        }
+        Ok(done)
     }
 }

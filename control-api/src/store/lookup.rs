@@ -43,6 +43,12 @@ pub(super) async fn api_key(db: &Db, key_hash: &str) -> Result<Option<Organizati
     one(db, sqlite, "SELECT organization_id FROM look_up_api_key($1)", key_hash.into()).await
 }
 
+/// The tenant of an invitation.
+pub(super) async fn invitation(db: &Db, token_hash: &str) -> Result<Option<OrganizationId>, StoreError> {
+    let sqlite = "SELECT organization_id FROM invitations WHERE token_hash = $1";
+    one(db, sqlite, "SELECT organization_id FROM look_up_invitation($1)", token_hash.into()).await
+}
+
 /// The tenant of an agent's SIP name.
 pub(super) async fn sip_name(db: &Db, sip_name: &str) -> Result<Option<OrganizationId>, StoreError> {
     let sqlite = "SELECT organization_id FROM memberships WHERE sip_name = $1";

@@ -33,16 +33,6 @@ impl Role {
             Role::Viewer => "viewer",
         }
     }
-
-    /// Whether settings of the organization may be changed.
-    pub fn configures(self) -> bool {
-        matches!(self, Role::Owner | Role::Admin)
-    }
-
-    /// Whether calls may be made, ended and spoken into.
-    pub fn dials(self) -> bool {
-        matches!(self, Role::Owner | Role::Admin | Role::Supervisor | Role::Agent)
-    }
 }
 
 impl std::str::FromStr for Role {

@@ -1,9 +1,14 @@
 //! Tenants.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::db::Row;
+use super::audit_log::{self, By, Deed};
+use super::db::{Row, Tx};
 use super::{OrganizationId, Store, StoreError, lookup, now, taken};
 
 /// A tenant.
@@ -15,6 +20,54 @@ pub struct Organization {
     pub name: String,
     /// Since when.
     pub created_at: Timestamp,
+}
+
+/// A tenant with what it set itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrganizationSettings {
+    /// Identity.
+    pub id: OrganizationId,
+    /// Unique name.
+    pub name: String,
+    /// Since when.
+    pub created_at: Timestamp,
+    /// Lower limits than the operator's, by name.
+    pub limits: BTreeMap<String, u32>,
+    /// How long things are kept.
+    pub retention: Retention,
+}
+
+/// How long things are kept, in days; nothing: for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retention {
+    /// Recordings.
+    #[schema(minimum = 1, maximum = 36500)]
+    pub recordings_days: Option<u32>,
+    /// Events of calls that are over.
+    #[schema(minimum = 1, maximum = 36500)]
+    pub events_days: Option<u32>,
+}
+
+/// What is to be changed of a tenant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OrganizationChange {
+    /// A new name.
+    pub name: Option<String>,
+    /// All limits of its own.
+    pub limits: Option<BTreeMap<String, u32>>,
+    /// How long things are kept.
+    pub retention: Option<Retention>,
+}
+
+fn settings(row: &Row) -> Result<OrganizationSettings, StoreError> {
+    let Organization { id, name, created_at } = organization(row)?;
+    Ok(OrganizationSettings { id, name, created_at, limits: row.json("limits")?, retention: row.json("retention")? })
+}
+
+async fn settings_in(tx: &mut Tx, id: OrganizationId) -> Result<Option<OrganizationSettings>, StoreError> {
+    let sql = "SELECT id, name, created_at, limits, retention FROM organizations WHERE id = $1";
+    tx.row(sql, &[id.into()]).await?.as_ref().map(settings).transpose()
 }
 
 fn organization(row: &Row) -> Result<Organization, StoreError> {
@@ -50,6 +103,47 @@ impl Store {
     pub async fn organization_by_id(&self, id: OrganizationId) -> Result<Option<Organization>, StoreError> {
         let sql = "SELECT id, name, created_at FROM organizations WHERE id = $1";
         self.db.row(id, sql, &[id.into()]).await?.as_ref().map(organization).transpose()
+    }
+
+    /// A tenant with what it set itself.
+    pub async fn organization_settings(&self, id: OrganizationId) -> Result<Option<OrganizationSettings>, StoreError> {
+        let sql = "SELECT id, name, created_at, limits, retention FROM organizations WHERE id = $1";
+        self.db.row(id, sql, &[id.into()]).await?.as_ref().map(settings).transpose()
+    }
+
+    /// Changes a tenant. `Taken` when the new name is another's.
+    pub async fn organization_update(
+        &self,
+        id: OrganizationId,
+        change: OrganizationChange,
+        by: &By,
+    ) -> Result<Option<OrganizationSettings>, StoreError> {
+        let mut tx = self.db.write(id).await?;
+        let Some(before) = settings_in(&mut tx, id).await? else { return Ok(None) };
+        let after = OrganizationSettings {
+            name: change.name.unwrap_or_else(|| before.name.clone()),
+            limits: change.limits.unwrap_or_else(|| before.limits.clone()),
+            retention: change.retention.unwrap_or(before.retention),
+            ..before.clone()
+        };
+        if after == before {
+            return Ok(Some(before));
+        }
+        let text = |value: serde_json::Result<String>| value.map_err(|_| StoreError::Corrupt { column: "limits" });
+        let sql = "UPDATE organizations SET name = $1, limits = $2, retention = $3, updated_at = $4 WHERE id = $5";
+        let values = [
+            (&after.name).into(),
+            text(serde_json::to_string(&after.limits))?.into(),
+            text(serde_json::to_string(&after.retention))?.into(),
+            now().into(),
+            id.into(),
+        ];
+        tx.run(sql, &values).await.map_err(taken("an organization of this name"))?;
+        let told = |of: &OrganizationSettings| serde_json::json!({"name": of.name, "limits": of.limits, "retention": of.retention});
+        let deed = Deed::new("organization.update", "organization").before(told(&before)).after(told(&after));
+        audit_log::append(&mut tx, id, by, &deed).await?;
+        tx.commit().await?;
+        Ok(Some(after))
     }
 
     /// Every tenant, the oldest first: for jobs, which go tenant by tenant.

@@ -1,7 +1,11 @@
 //! Browser sessions. The cookie's value itself is never stored.
 
-use super::{Membership, OrganizationId, Store, StoreError, UserId, lookup, membership, now};
+use std::time::Duration;
+
 use jiff::Timestamp;
+
+use super::audit_log::{self, By, Deed};
+use super::{Membership, OrganizationId, Store, StoreError, UserId, lookup, membership, now};
 
 /// A running session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +34,49 @@ impl Store {
         let values = [token_hash.into(), organization.into(), user.into(), now().into(), expires_at.into()];
         self.db.run(organization, sql, &values).await?;
         Ok(())
+    }
+
+    /// Starts a session after a log-in, which is written down.
+    pub async fn session_open(
+        &self,
+        membership: &Membership,
+        token_hash: &str,
+        expires_at: Timestamp,
+        by: &By,
+    ) -> Result<(), StoreError> {
+        let (organization, user, at) = (membership.organization, membership.user, now());
+        let mut tx = self.db.write(organization).await?;
+        let sql = "INSERT INTO sessions (token_hash, organization_id, user_id, created_at, expires_at) \
+                   VALUES ($1, $2, $3, $4, $5)";
+        let values = [token_hash.into(), organization.into(), user.into(), at.into(), expires_at.into()];
+        tx.run(sql, &values).await?;
+        let sql = "UPDATE memberships SET last_login_at = $1 WHERE organization_id = $2 AND user_id = $3";
+        tx.run(sql, &[at.into(), organization.into(), user.into()]).await?;
+        let deed = Deed::new("session.open", format!("user:{user}"));
+        audit_log::append(&mut tx, organization, by, &deed).await?;
+        tx.commit().await
+    }
+
+    /// Gives a session another token, and a new end: at most `longest` after its log-in. Nothing: it is over.
+    pub async fn session_refresh(
+        &self,
+        organization: OrganizationId,
+        token_hash: &str,
+        new_token_hash: &str,
+        expires_at: Timestamp,
+        longest: Duration,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let mut tx = self.db.write(organization).await?;
+        let sql = "SELECT created_at FROM sessions WHERE organization_id = $1 AND token_hash = $2 AND expires_at > $3";
+        let Some(row) = tx.row(sql, &[organization.into(), token_hash.into(), now().into()]).await? else {
+            return Ok(None);
+        };
+        let expires_at = expires_at.min(row.time("created_at")? + longest);
+        let sql = "UPDATE sessions SET token_hash = $1, expires_at = $2 WHERE organization_id = $3 AND token_hash = $4";
+        let values = [new_token_hash.into(), expires_at.into(), organization.into(), token_hash.into()];
+        let changed = tx.run(sql, &values).await?;
+        tx.commit().await?;
+        Ok((changed == 1).then_some(expires_at))
     }
 
     /// The session with this hash, unless it has expired. Look-up before a tenant is known.

@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::db::Row;
+use super::audit_log::{self, By, Deed};
+use super::db::{Row, Tx};
 use super::{Membership, OrganizationId, Role, Store, StoreError, UserId, lookup, membership, now, taken};
 
 /// A person.
@@ -52,6 +53,22 @@ fn user(row: &Row) -> Result<User, StoreError> {
     })
 }
 
+/// A new person; the unit of work must be a tenant's that the person joins. `Taken` when the e-mail address exists anywhere.
+pub(super) async fn insert(tx: &mut Tx, email: &str, name: &str, password_hash: &str) -> Result<User, StoreError> {
+    let created = User {
+        id: UserId(Uuid::now_v7()),
+        email: email.to_lowercase(),
+        name: name.to_owned(),
+        password_hash: password_hash.to_owned(),
+        created_at: now(),
+    };
+    let sql = "INSERT INTO users (id, email, name, password_hash, created_at) VALUES ($1, $2, $3, $4, $5)";
+    let values =
+        [created.id.into(), (&created.email).into(), name.into(), password_hash.into(), created.created_at.into()];
+    tx.run(sql, &values).await.map_err(taken("a user with this e-mail address"))?;
+    Ok(created)
+}
+
 impl Store {
     /// A new person and the membership, both or none. `Taken` when the e-mail address or the SIP name exists anywhere.
     pub async fn user_create(
@@ -59,23 +76,8 @@ impl Store {
         organization: OrganizationId,
         new: NewMember<'_>,
     ) -> Result<(User, Membership), StoreError> {
-        let created = User {
-            id: UserId(Uuid::now_v7()),
-            email: new.email.to_lowercase(),
-            name: new.name.to_owned(),
-            password_hash: new.password_hash.to_owned(),
-            created_at: now(),
-        };
         let mut tx = self.db.write(organization).await?;
-        let sql = "INSERT INTO users (id, email, name, password_hash, created_at) VALUES ($1, $2, $3, $4, $5)";
-        let values = [
-            created.id.into(),
-            (&created.email).into(),
-            new.name.into(),
-            new.password_hash.into(),
-            created.created_at.into(),
-        ];
-        tx.run(sql, &values).await.map_err(taken("a user with this e-mail address"))?;
+        let created = insert(&mut tx, new.email, new.name, new.password_hash).await?;
         let joined = membership::insert(&mut tx, organization, created.id, new.role, new.sip_name).await?;
         tx.commit().await?;
         Ok((created, joined))
@@ -97,8 +99,15 @@ impl Store {
         self.db.row(organization, sql, &[organization.into(), id.into()]).await?.as_ref().map(user).transpose()
     }
 
-    /// A new password; every session of the person ends, in every organization. `false`: no such person.
-    pub async fn user_password_change(&self, id: UserId, password_hash: &str) -> Result<bool, StoreError> {
+    /// A new password; every session of the person ends, in every organization, but the one with the hash `but`. `false`:
+    /// no such person.
+    pub async fn user_password_change(
+        &self,
+        id: UserId,
+        password_hash: &str,
+        but: Option<&str>,
+        by: &By,
+    ) -> Result<bool, StoreError> {
         let organizations = lookup::memberships(&self.db, id).await?;
         let mut tx = self.db.write_outside().await?;
         let mut changed = 0;
@@ -106,11 +115,35 @@ impl Store {
             tx.enter(organization).await?;
             let sql = "UPDATE users SET password_hash = $1 WHERE id = $2";
             changed = tx.run(sql, &[password_hash.into(), id.into()]).await?;
-            let sql = "DELETE FROM sessions WHERE organization_id = $1 AND user_id = $2";
-            tx.run(sql, &[organization.into(), id.into()]).await?;
+            let sql = "DELETE FROM sessions WHERE organization_id = $1 AND user_id = $2 AND token_hash <> $3";
+            tx.run(sql, &[organization.into(), id.into(), but.unwrap_or_default().into()]).await?;
+            let deed = Deed::new("user.password", format!("user:{id}"));
+            audit_log::append(&mut tx, organization, by, &deed).await?;
         }
         tx.commit().await?;
         Ok(changed == 1)
+    }
+
+    /// A member's new name. `false`: the tenant has no such member.
+    pub async fn user_rename(
+        &self,
+        organization: OrganizationId,
+        id: UserId,
+        name: &str,
+        by: &By,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.db.write(organization).await?;
+        let sql = "SELECT u.name FROM users u JOIN memberships m ON m.user_id = u.id \
+                   WHERE m.organization_id = $1 AND u.id = $2";
+        let Some(row) = tx.row(sql, &[organization.into(), id.into()]).await? else { return Ok(false) };
+        let before = row.text("name")?;
+        tx.run("UPDATE users SET name = $1 WHERE id = $2", &[name.into(), id.into()]).await?;
+        let deed = Deed::new("user.update", format!("user:{id}"))
+            .before(serde_json::json!({"name": before}))
+            .after(serde_json::json!({"name": name}));
+        audit_log::append(&mut tx, organization, by, &deed).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// Whether anybody could log in.

@@ -1,6 +1,8 @@
 //! A control plane over an engine that this file plays.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
+pub mod smtp;
+
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -69,6 +71,18 @@ pub fn fake_engine(
 pub async fn world(config: &str) -> World {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&StorePlace::new("sqlite:t.db", folder.path())).await.unwrap();
+    world_on(config, folder, store).await
+}
+
+/// Nobody has ever been here.
+pub async fn empty_world(config: &str) -> World {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&StorePlace::new("sqlite:t.db", folder.path())).await.unwrap();
+    running(config, folder, store, [String::new(), String::new()]).await
+}
+
+/// Like [`world`], over another store.
+pub async fn world_on(config: &str, folder: tempfile::TempDir, store: Store) -> World {
     let passwords = Passwords::new();
     for (email, role) in [("anna@example.com", Role::Admin), ("vera@example.com", Role::Viewer)] {
         let sip_name = email.split('@').next().unwrap();
@@ -86,6 +100,10 @@ pub async fn world(config: &str) -> World {
     assert!(!made);
     let (_, made, other_key) = api_key_create(&store, "other", "test").await.unwrap();
     assert!(made);
+    running(config, folder, store, [key.reveal().into(), other_key.reveal().into()]).await
+}
+
+async fn running(config: &str, folder: tempfile::TempDir, store: Store, [key, other_key]: [String; 2]) -> World {
     let (engine, envelopes) = Engine::pair(16);
     let trace = Arc::default();
     let (commands, refuse) = fake_engine(envelopes, Arc::clone(&trace));
@@ -94,16 +112,23 @@ pub async fn world(config: &str) -> World {
     let state = AppState::new(Config::from_toml(config).unwrap(), store.clone(), engine.clone(), bus.clone());
     let writer = Writer::open(bus.clone(), &folder.path().join("events.spool")).unwrap();
     tokio::spawn(ingest(store, engine, bus, state.limits.clone(), writer, received));
-    World {
-        folder,
-        app: app(state.clone()),
-        state,
-        key: key.reveal().into(),
-        other_key: other_key.reveal().into(),
-        commands,
-        events,
-        refuse,
-        trace,
+    World { folder, app: app(state.clone()), state, key, other_key, commands, events, refuse, trace }
+}
+
+/// A person's browser: what it sends with every request.
+#[derive(Clone, Debug)]
+pub struct Browser {
+    pub cookie: String,
+    pub csrf: String,
+}
+
+impl Browser {
+    /// From the answer to a log-in or sign-up.
+    pub fn of(answer: &Answer) -> Browser {
+        assert!(answer.status.is_success(), "{answer:?}");
+        let cookies = answer.headers.get_all(header::SET_COOKIE).iter().map(|value| value.to_str().unwrap());
+        let cookie = cookies.map(|cookie| cookie.split(';').next().unwrap()).collect::<Vec<_>>().join("; ");
+        Browser { cookie, csrf: answer.json()["csrf_token"].as_str().unwrap().to_owned() }
     }
 }
 
@@ -132,6 +157,13 @@ impl Answer {
 }
 
 impl World {
+    /// The same installation after a restart: nothing is remembered but what is in the store.
+    pub async fn restarted(self) -> World {
+        self.state.store.close().await;
+        let store = Store::open(&StorePlace::new("sqlite:t.db", self.folder.path())).await.unwrap();
+        running("", self.folder, store, [self.key, self.other_key]).await
+    }
+
     /// Sends a request; the answer may be a stream.
     pub async fn send(&self, request: Request<Body>) -> axum::response::Response {
         self.app.clone().oneshot(request).await.unwrap()
@@ -159,6 +191,61 @@ impl World {
 
     pub async fn with_json(&self, method: Method, path: &str, body: &str) -> Answer {
         let request = self.request(method, path).header(header::CONTENT_TYPE, "application/json");
+        self.answer(request.body(Body::from(body.to_owned())).unwrap()).await
+    }
+
+    /// As nobody, from a page of ours.
+    pub async fn stranger(&self, method: Method, path: &str, body: &str) -> Answer {
+        let request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, "application/json");
+        self.answer(request.header(header::HOST, "h").body(Body::from(body.to_owned())).unwrap()).await
+    }
+
+    /// Logs in with [`PASSWORD`].
+    pub async fn sign_in(&self, email: &str) -> Browser {
+        let body = serde_json::json!({"email": email, "password": PASSWORD}).to_string();
+        Browser::of(&self.stranger(Method::POST, "/api/auth/login", &body).await)
+    }
+
+    /// Adds a member of `acme` and logs in.
+    pub async fn member(&self, name: &str, role: Role) -> Browser {
+        let email = format!("{name}@example.com");
+        let account = NewAccount {
+            organization: "acme".into(),
+            email: email.clone(),
+            name: name.into(),
+            role,
+            sip_name: name.into(),
+            password: Some(PASSWORD.into()),
+        };
+        account_create(&self.state.store, &self.state.passwords, account).await.unwrap();
+        self.sign_in(&email).await
+    }
+
+    /// A request of a page of ours.
+    pub fn page(&self, browser: &Browser, method: Method, path: &str, body: &str) -> Request<Body> {
+        Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, "h")
+            .header(header::ORIGIN, "http://h")
+            .header(header::COOKIE, &browser.cookie)
+            .header("x-csrf-token", &browser.csrf)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from(body.to_owned()))
+            .unwrap()
+    }
+
+    pub async fn by(&self, browser: &Browser, method: Method, path: &str, body: &str) -> Answer {
+        self.answer(self.page(browser, method, path, body)).await
+    }
+
+    /// As the key `key`.
+    pub async fn with_key(&self, key: &str, method: Method, path: &str, body: &str) -> Answer {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::AUTHORIZATION, format!("Bearer {key}"))
+            .header(header::CONTENT_TYPE, "application/json");
         self.answer(request.body(Body::from(body.to_owned())).unwrap()).await
     }
 

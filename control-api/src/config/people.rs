@@ -1,0 +1,215 @@
+//! `[auth]`, `[mail]`, `[limits]`: who gets in, how they are told, how often they may ask.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::value::{self, Secret};
+
+/// `[auth]`: accounts.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuthConfig {
+    /// Who may sign up.
+    pub signup: Signup,
+    /// Hours for which an invitation is good.
+    pub invitation_hours: u32,
+}
+
+impl Default for AuthConfig {
+    fn default() -> Self {
+        AuthConfig { signup: Signup::Invitation, invitation_hours: 7 * 24 }
+    }
+}
+
+/// Who may sign up, once there is an organization; the first user of a fresh installation always may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Signup {
+    /// Whoever is invited.
+    Invitation,
+    /// Everybody, with an organization of their own.
+    Open,
+}
+
+/// `[mail]`: mail by SMTP. Without `url` there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MailConfig {
+    /// `smtp://[USER:PASSWORD@]HOST[:PORT]` (with STARTTLS where the server is not this machine) or `smtps://…`.
+    pub url: Option<Secret>,
+    /// Sender, such as `Tandem <tandem@example.com>`.
+    pub from: Option<String>,
+}
+
+/// `[limits]`: requests in a time; what goes beyond is refused with 429.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Requests of a key or session; of an address where there is neither.
+    #[serde(deserialize_with = "rate")]
+    pub default: Option<Rate>,
+    /// Starting calls, of a person or key.
+    #[serde(deserialize_with = "rate")]
+    pub calls: Option<Rate>,
+    /// Synthesised speech on demand, of a person or key.
+    #[serde(deserialize_with = "rate")]
+    pub speech: Option<Rate>,
+    /// Changes of configuration, of a person or key.
+    #[serde(deserialize_with = "rate")]
+    pub configuration: Option<Rate>,
+    /// Changes of how long things are kept, of a person or key.
+    #[serde(deserialize_with = "rate")]
+    pub retention: Option<Rate>,
+    /// Sign-up, log-in and invitations, of an address.
+    #[serde(deserialize_with = "rate")]
+    pub entrance: Option<Rate>,
+    /// Other limits of single organizations.
+    pub organizations: Vec<OrganizationLimits>,
+}
+
+/// `[[limits.organizations]]`: what is left out is as in `[limits]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrganizationLimits {
+    /// Whose.
+    pub name: String,
+    /// As in `[limits]`.
+    #[serde(default, deserialize_with = "own_rate")]
+    pub default: Option<Option<Rate>>,
+    /// As in `[limits]`.
+    #[serde(default, deserialize_with = "own_rate")]
+    pub calls: Option<Option<Rate>>,
+    /// As in `[limits]`.
+    #[serde(default, deserialize_with = "own_rate")]
+    pub speech: Option<Option<Rate>>,
+    /// As in `[limits]`.
+    #[serde(default, deserialize_with = "own_rate")]
+    pub configuration: Option<Option<Rate>>,
+    /// As in `[limits]`.
+    #[serde(default, deserialize_with = "own_rate")]
+    pub retention: Option<Option<Rate>>,
+}
+
+/// So many in a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct Rate {
+    /// How many, at least 1.
+    pub limit: u32,
+    /// In how many seconds, at least 1.
+    pub window_s: u32,
+}
+
+impl Rate {
+    const fn new(limit: u32, window_s: u32) -> Rate {
+        Rate { limit, window_s }
+    }
+
+    /// The time.
+    pub fn window(self) -> Duration {
+        Duration::from_secs(self.window_s.into())
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}s", self.limit, self.window_s)
+    }
+}
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Rate, String> {
+        let expected = || format!("`{text}`: expected NUMBER/TIME such as 600/1min or 20/300s, or off");
+        let (limit, window) = text.split_once('/').ok_or_else(expected)?;
+        let (count, unit) = match (window.strip_suffix("min"), window.strip_suffix('s')) {
+            (Some(count), _) => (count, 60),
+            (None, Some(count)) => (count, 1),
+            (None, None) => return Err(expected()),
+        };
+        let number = |text: &str| text.parse::<u32>().ok().filter(|number| *number > 0);
+        let limit = number(limit).ok_or_else(expected)?;
+        let window_s = number(count).and_then(|count| count.checked_mul(unit));
+        match window_s.filter(|window_s| *window_s <= 86_400) {
+            Some(window_s) => Ok(Rate { limit, window_s }),
+            None => Err(expected()),
+        }
+    }
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        LimitsConfig {
+            default: Some(Rate::new(600, 60)),
+            calls: Some(Rate::new(20, 300)),
+            speech: Some(Rate::new(10, 300)),
+            configuration: Some(Rate::new(10, 900)),
+            retention: Some(Rate::new(5, 900)),
+            entrance: Some(Rate::new(100, 900)),
+            organizations: Vec::new(),
+        }
+    }
+}
+
+fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Rate>, D::Error> {
+    rate_of(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+}
+
+fn rate_of(text: &str) -> Result<Option<Rate>, String> {
+    if text == "off" { Ok(None) } else { text.parse().map(Some) }
+}
+
+fn own_rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Rate>>, D::Error> {
+    rate(deserializer).map(Some)
+}
+
+impl AuthConfig {
+    pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
+        match self.invitation_hours {
+            1..=8_760 => Ok(()),
+            hours => Err(("invitation_hours", format!("`{hours}`: expected 1 to 8760 hours"))),
+        }
+    }
+}
+
+impl MailConfig {
+    pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
+        match (&self.url, &self.from) {
+            (Some(_), None) => {
+                return Err(("from", "expected beside `url`: who sends, such as tandem@example.com".into()));
+            }
+            (None, Some(_)) => return Err(("url", "expected beside `from`: smtp://HOST or smtps://HOST".into())),
+            _ => {}
+        }
+        // The text may hold a password: it is not shown.
+        let fine = |url: &Secret| value::smtp_url(url.reveal()).is_some();
+        if self.url.as_ref().is_some_and(|url| !fine(url)) {
+            let expected = "expected smtp://[USER:PASSWORD@]HOST[:PORT] or smtps://[USER:PASSWORD@]HOST[:PORT]";
+            return Err(("url", expected.into()));
+        }
+        match &self.from {
+            Some(from) if from.parse::<lettre::message::Mailbox>().is_err() => {
+                Err(("from", format!("`{from}`: expected an address such as Tandem <tandem@example.com>")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_read_in_seconds_and_minutes() {
+        for (text, rate) in [("600/1min", (600, 60)), ("20/300s", (20, 300)), ("1/1s", (1, 1)), ("5/15min", (5, 900))] {
+            assert_eq!(text.parse::<Rate>(), Ok(Rate::new(rate.0, rate.1)), "{text}");
+        }
+        for text in ["", "600", "0/1min", "1/0s", "1/1h", "-1/1s", "1/2000min", "x/1s", "1/1"] {
+            assert!(text.parse::<Rate>().is_err(), "{text}");
+        }
+    }
+}

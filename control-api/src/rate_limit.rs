@@ -1,0 +1,544 @@
+//! How often: requests in a time, by key or session, person, or address.
+//!
+//! ```text
+//! request ─▶ charge(method, route) ─▶ buckets (GCRA) ─▶ handler ─▶ X-RateLimit-Limit, -Remaining, -Reset
+//!                                        └─ empty: 429, Retry-After
+//! ```
+//!
+//! Invariants: each bucket is one tenant's or one address's, so that nobody uses up what is another's; tables are bounded;
+//! `X-RateLimit-Reset` is the number of seconds until the bucket is full again.
+//!
+//! Calls to emergency numbers are counted, but never refused: for those the handler decides ([`Deferred`]).
+//!
+//! Not counted: pages, assets, health, SIP, streams.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use governor::clock::{Clock, MonotonicClock, Reference};
+use governor::middleware::StateInformationMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+
+use crate::auth::{Actor, Identified};
+use crate::client::Client;
+use crate::config::{LimitsConfig, Rate};
+use crate::problem::Problem;
+use crate::state::AppState;
+
+/// Buckets kept, in each of the two tables.
+const BUCKETS_MAX: usize = 65_536;
+/// Parts of a table, each with its own lock.
+const SHARDS: usize = 16;
+
+/// What is counted apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Group {
+    /// Everything, of a key or session; of an address where there is neither.
+    Default,
+    /// Starting calls, of a person or key.
+    Calls,
+    /// Synthesised speech on demand, of a person or key.
+    Speech,
+    /// Changes of configuration, of a person or key.
+    Configuration,
+    /// Changes of how long things are kept, of a person or key.
+    Retention,
+    /// Sign-up, log-in and invitations, of an address.
+    Entrance,
+}
+
+impl Group {
+    /// Those that an organization may have limits of its own for.
+    pub const OF_ORGANIZATIONS: [Group; 5] =
+        [Group::Default, Group::Calls, Group::Speech, Group::Configuration, Group::Retention];
+
+    /// Its name in configuration and API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Group::Default => "default",
+            Group::Calls => "calls",
+            Group::Speech => "speech",
+            Group::Configuration => "configuration",
+            Group::Retention => "retention",
+            Group::Entrance => "entrance",
+        }
+    }
+
+    /// What the operator allows; nothing: no limit.
+    pub fn rate(self, config: &LimitsConfig, organization: Option<&str>) -> Option<Rate> {
+        let own = config.organizations.iter().find(|own| Some(own.name.as_str()) == organization);
+        let (general, own) = match self {
+            Group::Default => (config.default, own.and_then(|own| own.default)),
+            Group::Calls => (config.calls, own.and_then(|own| own.calls)),
+            Group::Speech => (config.speech, own.and_then(|own| own.speech)),
+            Group::Configuration => (config.configuration, own.and_then(|own| own.configuration)),
+            Group::Retention => (config.retention, own.and_then(|own| own.retention)),
+            Group::Entrance => (config.entrance, None),
+        };
+        own.unwrap_or(general)
+    }
+
+    /// What holds for an actor: the operator's limit, or the lower one that the organization set itself.
+    pub fn rate_of(self, config: &LimitsConfig, actor: &Actor) -> Option<Rate> {
+        let rate = self.rate(config, Some(actor.organization_name()))?;
+        let own = actor.limits().get(self.as_str()).copied().unwrap_or(u32::MAX);
+        Some(Rate { limit: rate.limit.min(own.max(1)), ..rate })
+    }
+}
+
+/// What a request is counted as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Charge {
+    /// Nothing.
+    Free,
+    /// By key or session, and in this group by person or key.
+    Actor(Option<Group>),
+    /// By address, before anybody is known.
+    Address,
+    /// Both.
+    Both,
+}
+
+/// What a request to this route is counted as. `route`: with its placeholders.
+pub fn charge(method: &Method, route: &str) -> Charge {
+    let Some(path) = route.strip_prefix("/api/") else { return Charge::Free };
+    if path == "health" || path == "events" || path.ends_with("/stream") {
+        return Charge::Free;
+    }
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    match path {
+        "auth/signup" | "auth/login" | "auth/invitation" | "auth/validate-key" => return Charge::Address,
+        "team/invitations" if !reads => return Charge::Both,
+        "calls" if !reads => return Charge::Actor(Some(Group::Calls)),
+        "calls/{id}/say" => return Charge::Actor(Some(Group::Speech)),
+        "organizations/current/retention" if !reads => return Charge::Actor(Some(Group::Retention)),
+        _ => {}
+    }
+    let settings = ["voice/", "caller-id/", "call-capabilities", "organizations", "team/", "api-keys"];
+    if !reads && settings.iter().any(|start| path.starts_with(start)) {
+        return Charge::Actor(Some(Group::Configuration));
+    }
+    Charge::Actor(None)
+}
+
+/// Whose bucket.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Holder {
+    /// Hash of a key or of a session's token.
+    Credential(String),
+    /// Identity of a person or key, in a tenant.
+    Actor(uuid::Uuid, uuid::Uuid),
+    /// An IPv4 address, or a network of 64 bits: what one subscriber has.
+    Address(IpAddr),
+}
+
+/// How a bucket stands after a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The limit that holds.
+    pub rate: Rate,
+    /// Requests that may come at once.
+    pub remaining: u32,
+    /// Seconds until it is full again.
+    pub reset_s: u64,
+    /// Seconds until the next request may come, when none may now.
+    pub wait_s: Option<u64>,
+}
+
+type Limiter<C> = RateLimiter<NotKeyed, InMemoryState, C, StateInformationMiddleware>;
+
+struct Bucket<C: Clock> {
+    rate: Rate,
+    limiter: Limiter<C>,
+    /// How it stood at the latest request, and when that was.
+    remaining: u32,
+    at: C::Instant,
+}
+
+type Shard<C> = Mutex<HashMap<(Group, Holder), Bucket<C>>>;
+
+/// A bounded table of buckets.
+struct Buckets<C: Clock> {
+    shards: Vec<Shard<C>>,
+    hasher: RandomState,
+    clock: C,
+}
+
+/// Everybody's buckets.
+pub struct RateLimits<C: Clock = MonotonicClock> {
+    /// Of those who are known; strangers cannot push them out.
+    known: Buckets<C>,
+    /// Of addresses.
+    addresses: Buckets<C>,
+}
+
+impl<C: Clock + Clone> Buckets<C> {
+    fn new(clock: C) -> Buckets<C> {
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Buckets { shards, hasher: RandomState::new(), clock }
+    }
+
+    fn with<T>(&self, key: &(Group, Holder), work: impl FnOnce(&mut HashMap<(Group, Holder), Bucket<C>>) -> T) -> T {
+        let at = usize::try_from(self.hasher.hash_one(key)).unwrap_or(usize::MAX) % SHARDS;
+        work(&mut self.shards[at].lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes one from a bucket.
+    fn take(&self, group: Group, holder: Holder, rate: Rate) -> Standing {
+        let key = (group, holder);
+        let now = self.clock.now();
+        self.with(&key.clone(), |buckets| {
+            if buckets.len() >= BUCKETS_MAX / SHARDS && !buckets.contains_key(&key) {
+                make_room(buckets, now);
+            }
+            let fresh = || Bucket { rate, limiter: limiter(rate, &self.clock), remaining: rate.limit, at: now };
+            let bucket = buckets.entry(key).or_insert_with(fresh);
+            if bucket.rate != rate {
+                *bucket = fresh();
+            }
+            bucket.at = now;
+            let wait_s = match bucket.limiter.check() {
+                Ok(snapshot) => {
+                    bucket.remaining = snapshot.remaining_burst_capacity();
+                    None
+                }
+                Err(not_until) => {
+                    bucket.remaining = 0;
+                    Some(not_until.wait_time_from(now).as_millis().div_ceil(1000).max(1) as u64)
+                }
+            };
+            standing(rate, bucket.remaining, wait_s)
+        })
+    }
+
+    /// How a bucket stands, without taking from it.
+    fn look(&self, group: Group, holder: Holder, rate: Rate) -> Standing {
+        let key = (group, holder);
+        let now = self.clock.now();
+        let remaining = self.with(&key, |buckets| match buckets.get(&key) {
+            Some(bucket) if bucket.rate == rate => {
+                let elapsed: Duration = now.duration_since(bucket.at).into();
+                let back = elapsed.as_nanos() / step(rate).as_nanos().max(1);
+                u32::try_from(back).unwrap_or(u32::MAX).saturating_add(bucket.remaining).min(rate.limit)
+            }
+            _ => rate.limit,
+        });
+        standing(rate, remaining, None)
+    }
+}
+
+/// One comes back in this time.
+fn step(rate: Rate) -> Duration {
+    (rate.window() / rate.limit).max(Duration::from_nanos(1))
+}
+
+fn limiter<C: Clock + Clone>(rate: Rate, clock: &C) -> Limiter<C> {
+    let burst = NonZeroU32::new(rate.limit).unwrap_or(NonZeroU32::MIN);
+    let quota = Quota::with_period(step(rate)).unwrap_or(Quota::per_second(burst)).allow_burst(burst);
+    RateLimiter::direct_with_clock(quota, clock.clone()).with_middleware()
+}
+
+fn standing(rate: Rate, remaining: u32, wait_s: Option<u64>) -> Standing {
+    let missing = rate.limit.saturating_sub(remaining);
+    let reset_s = (step(rate) * missing).as_millis().div_ceil(1000) as u64;
+    Standing { rate, remaining, reset_s, wait_s }
+}
+
+/// Buckets that are full again go; when that is not enough, the quarter that was used least recently.
+fn make_room<C: Clock>(buckets: &mut HashMap<(Group, Holder), Bucket<C>>, now: C::Instant) {
+    let before = buckets.len();
+    buckets.retain(|_, bucket| Duration::from(now.duration_since(bucket.at)) < bucket.rate.window());
+    if buckets.len() >= before.saturating_sub(before / 4) {
+        let mut ages: Vec<Duration> = buckets.values().map(|bucket| now.duration_since(bucket.at).into()).collect();
+        let middle = ages.len() - ages.len() / 4 - 1;
+        let (_, threshold, _) = ages.select_nth_unstable(middle);
+        let threshold = *threshold;
+        buckets.retain(|_, bucket| Duration::from(now.duration_since(bucket.at)) < threshold);
+        metrics::counter!("tandem_rate_limit_forgotten_total").increment(before.saturating_sub(buckets.len()) as u64);
+    }
+}
+
+impl RateLimits {
+    /// Nothing taken yet.
+    pub fn new() -> RateLimits {
+        RateLimits::with_clock(MonotonicClock)
+    }
+}
+
+impl Default for RateLimits {
+    fn default() -> Self {
+        RateLimits::new()
+    }
+}
+
+impl<C: Clock + Clone> RateLimits<C> {
+    /// Like [`RateLimits::new`], by another clock.
+    pub fn with_clock(clock: C) -> RateLimits<C> {
+        RateLimits { known: Buckets::new(clock.clone()), addresses: Buckets::new(clock) }
+    }
+
+    /// Counts a request of an actor in a group. Nothing: there is no limit.
+    fn take_actor(&self, config: &LimitsConfig, actor: &Actor, group: Group) -> Option<Standing> {
+        let rate = group.rate_of(config, actor)?;
+        Some(self.known.take(group, holder(actor, group), rate))
+    }
+
+    /// Counts a request of an address.
+    fn take_address(&self, config: &LimitsConfig, address: IpAddr, group: Group) -> Option<Standing> {
+        let rate = group.rate(config, None)?;
+        Some(self.addresses.take(group, Holder::Address(network(address)), rate))
+    }
+
+    /// How an actor stands in a group. Nothing: there is no limit.
+    pub fn standing(&self, config: &LimitsConfig, actor: &Actor, group: Group) -> Option<Standing> {
+        let rate = group.rate_of(config, actor)?;
+        Some(self.known.look(group, holder(actor, group), rate))
+    }
+}
+
+fn holder(actor: &Actor, group: Group) -> Holder {
+    match (group, actor.by.id) {
+        (Group::Default, _) | (_, None) => Holder::Credential(actor.credential().to_owned()),
+        (_, Some(id)) => Holder::Actor(actor.organization.0, id),
+    }
+}
+
+/// The address, or its network where every subscriber has a whole one.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+        v4 => v4,
+    }
+}
+
+/// Counts requests, refuses those that are too many, and says on every counted answer how things stand.
+pub(crate) async fn enforce(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let charge = route.map_or(Charge::Free, |route| charge(request.method(), &route));
+    if charge == Charge::Free {
+        return next.run(request).await;
+    }
+    let (mut parts, body) = request.into_parts();
+    let may_be_urgent = charge == Charge::Actor(Some(Group::Calls));
+    let standing = match counted(&state, &mut parts, charge).await {
+        Ok(standing) => standing,
+        Err(problem) => return problem.into_response(),
+    };
+    let mut response = match standing {
+        Some(Standing { wait_s: Some(wait_s), .. }) if may_be_urgent => {
+            parts.extensions.insert(too_many(wait_s));
+            next.run(Request::from_parts(parts, body)).await
+        }
+        Some(Standing { wait_s: Some(wait_s), .. }) => too_many(wait_s).into_response(),
+        _ => next.run(Request::from_parts(parts, body)).await,
+    };
+    if let Some(standing) = standing {
+        let headers = response.headers_mut();
+        for (name, value) in [
+            ("x-ratelimit-limit", u64::from(standing.rate.limit)),
+            ("x-ratelimit-remaining", u64::from(standing.remaining)),
+            ("x-ratelimit-reset", standing.reset_s),
+        ] {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
+        }
+    }
+    response
+}
+
+/// Counts a request wherever it counts; the standing that matters: the first that refuses, else that of the narrowest group.
+async fn counted(state: &AppState, parts: &mut Parts, charge: Charge) -> Result<Option<Standing>, Problem> {
+    let client = Client::from_request_parts(parts, state).await?;
+    let (limits, config) = (&state.rate_limits, &state.config.limits);
+    let by_address = |group| limits.take_address(config, client.address.ip(), group);
+    let mut standing = None;
+    if matches!(charge, Charge::Address | Charge::Both) {
+        standing = by_address(Group::Entrance);
+    }
+    if charge == Charge::Address || standing.is_some_and(|standing| standing.wait_s.is_some()) {
+        return Ok(standing);
+    }
+    let identified = Actor::identify(parts, state).await;
+    let standing = match &identified {
+        Ok(actor) => {
+            if let Charge::Actor(Some(group)) = charge {
+                standing = limits.take_actor(config, actor, group);
+            }
+            if standing.is_some_and(|standing| standing.wait_s.is_some()) {
+                standing
+            } else {
+                let general = limits.take_actor(config, actor, Group::Default);
+                general.filter(|general| general.wait_s.is_some()).or(standing).or(general)
+            }
+        }
+        // Who is not known, or only claims to be somebody.
+        Err(_) => by_address(Group::Default),
+    };
+    parts.extensions.insert(Identified(identified));
+    Ok(standing)
+}
+
+/// The refusal of a call that may turn out to be to an emergency number, which nothing here refuses.
+pub(crate) struct Deferred(Option<Problem>);
+
+impl Deferred {
+    /// 429 when there is a refusal, unless somebody is in need.
+    pub(crate) fn unless(self, urgent: bool) -> Result<(), Problem> {
+        match self.0 {
+            Some(problem) if !urgent => Err(problem),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Deferred {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
+        Ok(Deferred(parts.extensions.get::<Problem>().cloned()))
+    }
+}
+
+fn too_many(wait_s: u64) -> Problem {
+    metrics::counter!("tandem_rate_limited_total").increment(1);
+    Problem {
+        retry_after: Some(wait_s),
+        ..Problem::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "rate-limit",
+            "Too many requests",
+            format!("try again in {wait_s} s; GET /api/usage/limits tells what holds"),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use governor::clock::FakeRelativeClock;
+
+    use super::*;
+
+    const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    fn limits() -> (RateLimits<FakeRelativeClock>, FakeRelativeClock) {
+        let clock = FakeRelativeClock::default();
+        (RateLimits::with_clock(clock.clone()), clock)
+    }
+
+    #[test]
+    fn a_bucket_empties_and_fills_again_in_its_time() {
+        let (limits, clock) = limits();
+        let rate = Rate { limit: 10, window_s: 300 };
+        let take = || limits.known.take(Group::Speech, Holder::Credential("a".into()), rate);
+        for left in (0..10).rev() {
+            let standing = take();
+            assert_eq!((standing.remaining, standing.wait_s), (left, None));
+        }
+        let refused = take();
+        assert_eq!((refused.remaining, refused.wait_s, refused.reset_s), (0, Some(30), 300));
+        clock.advance(Duration::from_secs(29));
+        assert_eq!(take().wait_s, Some(1));
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(take().wait_s, None);
+        clock.advance(Duration::from_secs(300));
+        let look = limits.known.look(Group::Speech, Holder::Credential("a".into()), rate);
+        assert_eq!((look.remaining, look.reset_s), (10, 0));
+        assert_eq!(take().remaining, 9);
+    }
+
+    #[test]
+    fn one_holder_at_the_limit_takes_nothing_from_another() {
+        let (limits, _clock) = limits();
+        let rate = Rate { limit: 1, window_s: 60 };
+        let take = |who: &str| limits.known.take(Group::Default, Holder::Credential(who.into()), rate).wait_s;
+        assert_eq!(take("a"), None);
+        assert!(take("a").is_some());
+        assert_eq!(take("b"), None);
+    }
+
+    #[test]
+    fn a_limit_that_changes_holds_at_once() {
+        let (limits, _clock) = limits();
+        let take =
+            |limit| limits.known.take(Group::Default, Holder::Credential("a".into()), Rate { limit, window_s: 60 });
+        assert_eq!(take(1).remaining, 0);
+        assert!(take(1).wait_s.is_some());
+        assert_eq!(take(5).remaining, 4);
+    }
+
+    #[test]
+    fn the_tables_stay_bounded_and_strangers_push_nobody_out() {
+        let (limits, clock) = limits();
+        let config = LimitsConfig { entrance: Some(Rate { limit: 1, window_s: 900 }), ..LimitsConfig::default() };
+        let known =
+            || limits.known.take(Group::Default, Holder::Credential("a".into()), Rate { limit: 1, window_s: 900 });
+        assert_eq!(known().wait_s, None);
+        for n in 0..BUCKETS_MAX as u32 + 5_000 {
+            clock.advance(Duration::from_micros(1));
+            let address = IpAddr::from(std::net::Ipv4Addr::from(n));
+            assert_eq!(
+                limits.take_address(&config, address, Group::Entrance).and_then(|standing| standing.wait_s),
+                None
+            );
+        }
+        let held: usize = limits.addresses.shards.iter().map(|shard| shard.lock().unwrap().len()).sum();
+        assert!(held <= BUCKETS_MAX, "{held}");
+        assert!(known().wait_s.is_some(), "still at the limit");
+    }
+
+    #[test]
+    fn an_ipv6_subscriber_is_one_address() {
+        let (limits, _clock) = limits();
+        let config = LimitsConfig { entrance: Some(Rate { limit: 1, window_s: 900 }), ..LimitsConfig::default() };
+        let take = |text: &str| limits.take_address(&config, text.parse().unwrap(), Group::Entrance).unwrap().wait_s;
+        assert_eq!(take("2001:db8:1:2::1"), None);
+        assert!(take("2001:db8:1:2:ffff::9").is_some());
+        assert_eq!(take("2001:db8:1:3::1"), None);
+        assert_eq!(take("::ffff:192.0.2.1"), None);
+        assert!(take("192.0.2.1").is_some());
+    }
+
+    #[test]
+    fn no_limit_counts_nothing() {
+        let (limits, _clock) = limits();
+        let config = LimitsConfig { entrance: None, ..LimitsConfig::default() };
+        assert_eq!(limits.take_address(&config, HOME, Group::Entrance), None);
+    }
+
+    #[test]
+    fn routes_are_counted_as_the_table_says() {
+        use Charge::{Actor as By, Address, Both, Free};
+        for (method, route, expected) in [
+            (Method::GET, "/health", Free),
+            (Method::GET, "/readyz", Free),
+            (Method::GET, "/api/health", Free),
+            (Method::GET, "/assets/{*path}", Free),
+            (Method::GET, "/sip", Free),
+            (Method::GET, "/api/events", Free),
+            (Method::GET, "/api/calls/{id}/translations/stream", Free),
+            (Method::POST, "/api/auth/login", Address),
+            (Method::POST, "/api/team/invitations", Both),
+            (Method::GET, "/api/team/invitations", By(None)),
+            (Method::POST, "/api/calls", By(Some(Group::Calls))),
+            (Method::GET, "/api/calls", By(None)),
+            (Method::POST, "/api/calls/{id}/say", By(Some(Group::Speech))),
+            (Method::POST, "/api/calls/{id}/hangup", By(None)),
+            (Method::PUT, "/api/voice/config", By(Some(Group::Configuration))),
+            (Method::GET, "/api/voice/config", By(None)),
+            (Method::PUT, "/api/call-capabilities", By(Some(Group::Configuration))),
+            (Method::DELETE, "/api/caller-id/rules/{id}", By(Some(Group::Configuration))),
+            (Method::PUT, "/api/organizations/current/retention", By(Some(Group::Retention))),
+        ] {
+            assert_eq!(charge(&method, route), expected, "{method} {route}");
+        }
+    }
+}

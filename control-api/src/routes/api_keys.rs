@@ -1,0 +1,171 @@
+//! API keys: shown once, scoped, with an end.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::team::{key_of, time_and_id};
+use crate::auth::{Actor, Secret, check_name};
+use crate::body::{JsonBody, PathId, QueryPairs};
+use crate::page;
+use crate::problem::Problem;
+use crate::rbac::{self, Action};
+use crate::state::AppState;
+use crate::store::{KeyRow, NewKey, Role, now};
+
+/// Longest life of a key that ends, in days.
+const DAYS_MAX: u32 = 3_650;
+
+/// A key, without itself.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct KeyInfo {
+    id: Uuid,
+    /// What it is for.
+    name: String,
+    /// Its first characters.
+    prefix: String,
+    /// What it may do, such as `calls.dial`.
+    scopes: Vec<&'static str>,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<Timestamp>,
+    /// To the minute.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    last_used_at: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    revoked_at: Option<Timestamp>,
+}
+
+/// Keys, newest first.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct KeyList {
+    api_keys: Vec<KeyInfo>,
+    /// For the next page; nothing: this was the last.
+    next_cursor: Option<String>,
+}
+
+/// A key to be made.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KeyRequest {
+    /// What it is for.
+    #[schema(min_length = 1, max_length = 100)]
+    name: String,
+    /// What it may do, at most what an admin and the caller may; all of that when left out.
+    scopes: Option<Vec<String>>,
+    /// In how many days it ends; never when left out.
+    #[schema(minimum = 1, maximum = 3650)]
+    expires_in_days: Option<u32>,
+}
+
+/// A key with itself, shown this once.
+#[derive(Clone, Serialize, ToSchema)]
+pub(super) struct KeyMade {
+    #[serde(flatten)]
+    info: KeyInfo,
+    /// The key.
+    key: String,
+}
+
+impl From<KeyRow> for KeyInfo {
+    fn from(row: KeyRow) -> KeyInfo {
+        let scopes = rbac::key_scopes(row.scopes.as_deref());
+        let KeyRow { id, name, prefix, created_at, expires_at, last_used_at, revoked_at, .. } = row;
+        KeyInfo { id, name, prefix, scopes, created_at, expires_at, last_used_at, revoked_at }
+    }
+}
+
+/// The tenant's keys, also those that were revoked.
+#[utoipa::path(get, path = "/api-keys", tag = "api-keys", security(("key" = []), ("session" = [])),
+    params(("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "At most this many, 1 to 200; 50 by default"),
+           ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
+    responses((status = 200, body = KeyList)))]
+pub(super) async fn key_list(
+    State(state): State<AppState>,
+    actor: Actor,
+    query: QueryPairs,
+) -> Result<Json<KeyList>, Problem> {
+    actor.may(Action::ApiKeysRead)?;
+    let [limit, cursor] = query.take(["limit", "cursor"])?;
+    let (limit, after) = (page::limit(limit)?, page::cursor(cursor, time_and_id)?);
+    let mut keys = state.store.api_key_list(actor.organization, after, limit + 1).await?;
+    let next_cursor = page::cut(&mut keys, limit, |last| key_of(last.created_at, last.id));
+    Ok(Json(KeyList { api_keys: keys.into_iter().map(Into::into).collect(), next_cursor }))
+}
+
+/// Makes a key, shown this once.
+#[utoipa::path(post, path = "/api-keys", tag = "api-keys", security(("key" = []), ("session" = [])),
+    request_body = KeyRequest, responses((status = 201, body = KeyMade)))]
+pub(super) async fn key_create(
+    State(state): State<AppState>,
+    actor: Actor,
+    JsonBody(request): JsonBody<KeyRequest>,
+) -> Result<Response, Problem> {
+    actor.may(Action::ApiKeysWrite)?;
+    check_name("name", &request.name)?;
+    let scopes = scopes(&actor, request.scopes.as_deref())?;
+    let expires_at = match request.expires_in_days {
+        None => None,
+        Some(days @ 1..=DAYS_MAX) => Some(now() + Duration::from_secs(u64::from(days) * 86_400)),
+        Some(_) => return Err(Problem::field("expires_in_days", format!("expected 1 to {DAYS_MAX}"))),
+    };
+    let key = Secret::random("tdm_");
+    let new = NewKey {
+        name: &request.name,
+        prefix: key.prefix(),
+        key_hash: &key.hash(),
+        scopes: Some(scopes),
+        expires_at,
+        created_by: actor.person.as_ref().map(|person| person.user),
+    };
+    let row = state.store.api_key_create(actor.organization, new, &actor.by).await?;
+    let made = KeyMade { info: row.into(), key: key.reveal().to_owned() };
+    Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(made)).into_response())
+}
+
+/// The scopes asked for, if the caller and an admin may all of them; else all that both may.
+fn scopes(actor: &Actor, asked: Option<&[String]>) -> Result<Vec<&'static str>, Problem> {
+    let admin = rbac::actions(Role::Admin);
+    let grantable = |action: &Action| admin.contains(action) && actor.allows(*action);
+    let Some(asked) = asked else {
+        return Ok(admin.iter().filter(|action| grantable(action)).map(|action| action.as_str()).collect());
+    };
+    if asked.is_empty() {
+        return Err(Problem::field("scopes", "expected at least one permission; GET /api/rbac/permissions lists them"));
+    }
+    let mut scopes = Vec::new();
+    for (n, word) in asked.iter().enumerate() {
+        let field = format!("scopes[{n}]");
+        let Some(action) = Action::from_word(word) else {
+            return Err(Problem::field(field, "there is no such permission; GET /api/rbac/permissions lists them"));
+        };
+        if !grantable(&action) {
+            return Err(Problem::field(field, "a key never may more than an admin, nor more than whoever makes it"));
+        }
+        if !scopes.contains(&action.as_str()) {
+            scopes.push(action.as_str());
+        }
+    }
+    Ok(scopes)
+}
+
+/// Revokes a key: it opens nothing more, and streams that it opened end within five seconds.
+#[utoipa::path(delete, path = "/api-keys/{id}", tag = "api-keys", security(("key" = []), ("session" = [])),
+    params(("id" = Uuid, Path, description = "The key")),
+    responses((status = 204), (status = 404, body = Problem)))]
+pub(super) async fn key_revoke(State(state): State<AppState>, actor: Actor, id: PathId) -> Result<StatusCode, Problem> {
+    actor.may(Action::ApiKeysWrite)?;
+    if !state.store.api_key_revoke(actor.organization, id.of("key")?, &actor.by).await? {
+        return Err(Problem::not_found("key"));
+    }
+    state.credentials.forget();
+    Ok(StatusCode::NO_CONTENT)
+}

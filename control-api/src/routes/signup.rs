@@ -1,0 +1,208 @@
+//! Sign-up: the first user of a fresh installation, everybody where that is configured, whoever is invited.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::auth::{SessionInfo, SignupMode, open_session, signup_mode, wrong};
+use crate::auth::{
+    AccountError, Attempt, Origin, PASSWORD_MAX, Secret, check_email, check_name, checked_password, free_sip_name,
+    own_origin, token_hash,
+};
+use crate::body::JsonBody;
+use crate::client::Client;
+use crate::problem::Problem;
+use crate::state::AppState;
+use crate::store::{By, Founder, Invitation, Joining, Membership, NewMember, OrganizationId, Role, StoreError};
+
+/// Longest token of an invitation that is looked at.
+const TOKEN_MAX: usize = 256;
+
+/// Who wants an account: with an organization of one's own, or by an invitation.
+#[derive(Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SignupRequest {
+    /// Name of the organization to be made.
+    #[schema(example = "Example Ltd")]
+    organization: Option<String>,
+    /// What stood in the invitation's link, instead of organization and e-mail address.
+    invitation: Option<String>,
+    /// Shown on pages.
+    name: String,
+    /// Log-in name.
+    #[schema(example = "anna@example.com")]
+    email: Option<String>,
+    /// 12 to 256 bytes. By an invitation to somebody who has an account already: that account's.
+    #[schema(format = Password, min_length = 12, max_length = 256)]
+    password: String,
+    /// SIP user name; made from the e-mail address when left out.
+    sip_name: Option<String>,
+}
+
+/// An invitation's token.
+#[derive(Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct InvitationQuestion {
+    /// What stood in the link.
+    token: String,
+}
+
+/// What an invitation offers.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct InvitationOffer {
+    /// Name of the organization.
+    organization: String,
+    /// Who is invited.
+    email: String,
+    /// As what.
+    role: Role,
+    /// Until when.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Timestamp,
+}
+
+/// Makes an account and logs in.
+#[utoipa::path(post, path = "/auth/signup", tag = "auth", security(()), request_body = SignupRequest,
+    responses((status = 201, body = SessionInfo), (status = 401, body = Problem), (status = 403, body = Problem),
+              (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(super) async fn signup(
+    State(state): State<AppState>,
+    client: Client,
+    Origin(origin): Origin,
+    headers: HeaderMap,
+    JsonBody(mut request): JsonBody<SignupRequest>,
+) -> Result<Response, Problem> {
+    own_origin(&state, &client, &headers, false)?;
+    check_name("name", &request.name)?;
+    let (email, name, membership) = match (request.invitation.take(), request.organization.take()) {
+        (Some(token), None) => {
+            if request.email.is_some() {
+                return Err(Problem::field("email", "an invitation says itself whose it is"));
+            }
+            join(&state, &client, &token, &request, &origin).await?
+        }
+        (None, Some(organization)) => {
+            let (email, membership) = found(&state, &organization, &request, &origin).await?;
+            (email, request.name, membership)
+        }
+        _ => return Err(Problem::field("organization", "expected either this or `invitation`")),
+    };
+    let by = By { id: Some(membership.user.0), name: email.clone(), ..origin };
+    let session = open_session(&state, &client, &membership, (email, name), &by).await?;
+    Ok(session.answer(StatusCode::CREATED))
+}
+
+/// Makes an organization and its owner.
+async fn found(
+    state: &AppState,
+    organization: &str,
+    request: &SignupRequest,
+    origin: &By,
+) -> Result<(String, Membership), Problem> {
+    let mode = signup_mode(state).await?;
+    if mode == SignupMode::Invitation {
+        return Err(closed());
+    }
+    check_name("organization", organization)?;
+    let email = request.email.as_deref().ok_or_else(|| Problem::field("email", "is missing"))?;
+    check_email(email)?;
+    let password = checked_password(request.password.clone())?;
+    let sip_name = free_sip_name(&state.store, request.sip_name.clone(), email).await?;
+    let password_hash = hashed(state, &password).await?;
+    let email = email.to_lowercase();
+    let member = NewMember {
+        email: &email,
+        name: &request.name,
+        password_hash: &password_hash,
+        role: Role::Owner,
+        sip_name: &sip_name,
+    };
+    let by = By { name: email.clone(), ..origin.clone() };
+    let only_first = mode == SignupMode::FirstUser && state.config.auth.signup == crate::config::Signup::Invitation;
+    let made = state.store.organization_found(organization, Founder::New(member), only_first, by).await?;
+    // Somebody else was the first in the meantime.
+    let (_, membership) = made.ok_or_else(closed)?;
+    Ok((email, membership))
+}
+
+fn closed() -> Problem {
+    Problem::forbidden("sign-up is by invitation here; ask an owner or admin of your organization for one")
+}
+
+/// Takes an invitation.
+async fn join(
+    state: &AppState,
+    client: &Client,
+    token: &str,
+    request: &SignupRequest,
+    origin: &By,
+) -> Result<(String, String, Membership), Problem> {
+    let (organization, invitation) = open_invitation(state, token).await?;
+    let email = invitation.email.clone();
+    let by = By { name: email.clone(), ..origin.clone() };
+    let sip_name = free_sip_name(&state.store, request.sip_name.clone(), &email).await?;
+    let mut name = request.name.clone();
+    let accepted = match state.store.user_by_email(&email).await? {
+        // Whoever holds the link is not yet who has the account.
+        Some((user, _)) => {
+            if request.password.len() > PASSWORD_MAX {
+                return Err(wrong());
+            }
+            let attempt = Attempt::begin(state, &email, client.address.ip()).await?;
+            if !state.passwords.verify(&request.password, Some(user.password_hash)).await {
+                return Err(wrong());
+            }
+            attempt.succeeded().await?;
+            if state.store.membership_by_user(organization, user.id).await?.is_some() {
+                return Err(StoreError::Taken("this membership").into());
+            }
+            name = user.name;
+            let known = Joining::Known(user.id, &sip_name);
+            state.store.invitation_accept(organization, &invitation, known, by).await?
+        }
+        None => {
+            let password = checked_password(request.password.clone())?;
+            let password_hash = hashed(state, &password).await?;
+            let new = NewMember {
+                email: &email,
+                name: &request.name,
+                password_hash: &password_hash,
+                role: invitation.role,
+                sip_name: &sip_name,
+            };
+            state.store.invitation_accept(organization, &invitation, Joining::New(new), by).await?
+        }
+    };
+    let (_, membership) = accepted.ok_or_else(|| Problem::not_found("invitation"))?;
+    Ok((email, name, membership))
+}
+
+async fn hashed(state: &AppState, password: &Secret) -> Result<String, Problem> {
+    Ok(state.passwords.hash(password.reveal()).await.map_err(AccountError::from)?)
+}
+
+/// What an invitation offers. One that is unknown, over, taken or taken back looks the same.
+#[utoipa::path(post, path = "/auth/invitation", tag = "auth", security(()), request_body = InvitationQuestion,
+    responses((status = 200, body = InvitationOffer), (status = 404, body = Problem)))]
+pub(super) async fn invitation_show(
+    State(state): State<AppState>,
+    JsonBody(request): JsonBody<InvitationQuestion>,
+) -> Result<Json<InvitationOffer>, Problem> {
+    let (organization, invitation) = open_invitation(&state, &request.token).await?;
+    let organization = state.store.organization_by_id(organization).await?;
+    let organization = organization.ok_or_else(|| Problem::not_found("invitation"))?.name;
+    let Invitation { email, role, expires_at, .. } = invitation;
+    Ok(Json(InvitationOffer { organization, email, role, expires_at }))
+}
+
+async fn open_invitation(state: &AppState, token: &str) -> Result<(OrganizationId, Invitation), Problem> {
+    let missing = || Problem::not_found("invitation");
+    if token.len() > TOKEN_MAX {
+        return Err(missing());
+    }
+    state.store.invitation_by_hash(&token_hash(token)).await?.ok_or_else(missing)
+}

@@ -1,0 +1,81 @@
+//! People: oneself, and other members by identity.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::auth::{SessionOrganization, SessionUser, whoami};
+use crate::auth::{Actor, check_name};
+use crate::body::{JsonBody, PathId};
+use crate::problem::Problem;
+use crate::rbac::Action;
+use crate::state::AppState;
+use crate::store::UserId;
+
+/// Oneself.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct Me {
+    #[serde(flatten)]
+    user: SessionUser,
+    organization: SessionOrganization,
+    /// What may be done, such as `calls.dial`.
+    permissions: Vec<&'static str>,
+}
+
+/// What may be changed of oneself.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MePatch {
+    /// Shown on pages.
+    #[schema(min_length = 1, max_length = 100)]
+    name: String,
+}
+
+/// Oneself.
+#[utoipa::path(get, path = "/users/me", tag = "users", security(("session" = [])),
+    responses((status = 200, body = Me), (status = 403, body = Problem)))]
+pub(super) async fn me_show(actor: Actor) -> Result<Json<Me>, Problem> {
+    let (user, organization) = whoami(&actor)?;
+    Ok(Json(Me { user, organization, permissions: actor.permissions() }))
+}
+
+/// Changes one's own name.
+#[utoipa::path(patch, path = "/users/me", tag = "users", security(("session" = [])), request_body = MePatch,
+    responses((status = 200, body = Me)))]
+pub(super) async fn me_update(
+    State(state): State<AppState>,
+    actor: Actor,
+    JsonBody(patch): JsonBody<MePatch>,
+) -> Result<Json<Me>, Problem> {
+    let person = actor.must_be_person()?;
+    check_name("name", &patch.name)?;
+    if !state.store.user_rename(actor.organization, person.user, &patch.name, &actor.by).await? {
+        return Err(Problem::not_found("user"));
+    }
+    state.credentials.forget();
+    let (mut user, organization) = whoami(&actor)?;
+    user.name = patch.name;
+    Ok(Json(Me { user, organization, permissions: actor.permissions() }))
+}
+
+/// A member of the tenant.
+#[utoipa::path(get, path = "/users/{id}", tag = "users", security(("key" = []), ("session" = [])),
+    params(("id" = Uuid, Path, description = "The person")),
+    responses((status = 200, body = SessionUser), (status = 404, body = Problem)))]
+pub(super) async fn user_show(
+    State(state): State<AppState>,
+    actor: Actor,
+    id: PathId,
+) -> Result<Json<SessionUser>, Problem> {
+    actor.may(Action::OrganizationRead)?;
+    let found = state.store.member_show(actor.organization, UserId(id.of("user")?)).await?;
+    let member = found.ok_or_else(|| Problem::not_found("user"))?;
+    Ok(Json(SessionUser {
+        id: member.user.0,
+        email: member.email,
+        name: member.name,
+        role: member.role,
+        sip_name: member.sip_name,
+    }))
+}

@@ -1,0 +1,165 @@
+//! A tenant's members as a team: listed, changed, removed. The last owner stays.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::audit_log::{self, By, Deed};
+use super::db::{Row, Tx};
+use super::{OrganizationId, Role, Store, StoreError, UserId};
+
+/// A member with name and address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Who.
+    pub user: UserId,
+    /// Log-in name.
+    pub email: String,
+    /// Shown on pages.
+    pub name: String,
+    /// As what.
+    pub role: Role,
+    /// SIP user name.
+    pub sip_name: String,
+    /// Since when.
+    pub created_at: Timestamp,
+    /// The latest log-in.
+    pub last_login_at: Option<Timestamp>,
+}
+
+/// What became of a change to a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MemberChange {
+    /// Done; as the member is, or was.
+    Done(Member),
+    /// The tenant has no such member.
+    NoSuch,
+    /// There must be an owner.
+    LastOwner,
+    /// Only owners make, change and remove owners.
+    OwnersOnly,
+}
+
+fn member(row: &Row) -> Result<Member, StoreError> {
+    Ok(Member {
+        user: UserId(row.uuid("user_id")?),
+        email: row.text("email")?,
+        name: row.text("name")?,
+        role: row.text("role")?.parse().map_err(|_| StoreError::Corrupt { column: "role" })?,
+        sip_name: row.text("sip_name")?,
+        created_at: row.time("created_at")?,
+        last_login_at: row.time_opt("last_login_at")?,
+    })
+}
+
+/// The member, and whether nobody else owns the tenant; owners are held until the end of the unit of work.
+async fn held(tx: &mut Tx, organization: OrganizationId, user: UserId) -> Result<Option<(Member, bool)>, StoreError> {
+    let sql = tx.pick(
+        "SELECT user_id FROM memberships WHERE organization_id = $1 AND role = 'owner'",
+        "SELECT user_id FROM memberships WHERE organization_id = $1 AND role = 'owner' FOR UPDATE",
+    );
+    let owners = tx.rows(sql, &[organization.into()]).await?;
+    let sql = "SELECT m.user_id, u.email, u.name, m.role, m.sip_name, m.created_at, m.last_login_at \
+               FROM memberships m JOIN users u ON u.id = m.user_id WHERE m.organization_id = $1 AND m.user_id = $2";
+    let Some(row) = tx.row(sql, &[organization.into(), user.into()]).await? else { return Ok(None) };
+    let member = member(&row)?;
+    let last = member.role == Role::Owner && owners.len() <= 1;
+    Ok(Some((member, last)))
+}
+
+impl Store {
+    /// A tenant's members in the order in which they came, after the one that `after` names.
+    pub async fn member_list(
+        &self,
+        organization: OrganizationId,
+        after: Option<(Timestamp, Uuid)>,
+        limit: u32,
+    ) -> Result<Vec<Member>, StoreError> {
+        let (at, id) = after.unwrap_or((Timestamp::MIN, Uuid::nil()));
+        let sql = "SELECT m.user_id, u.email, u.name, m.role, m.sip_name, m.created_at, m.last_login_at \
+                   FROM memberships m JOIN users u ON u.id = m.user_id \
+                   WHERE m.organization_id = $1 AND (m.created_at, m.user_id) > ($2, $3) \
+                   ORDER BY m.created_at, m.user_id LIMIT $4";
+        let values = [organization.into(), at.into(), id.into(), limit.into()];
+        self.db.rows(organization, sql, &values).await?.iter().map(member).collect()
+    }
+
+    /// One member.
+    pub async fn member_show(&self, organization: OrganizationId, user: UserId) -> Result<Option<Member>, StoreError> {
+        let sql = "SELECT m.user_id, u.email, u.name, m.role, m.sip_name, m.created_at, m.last_login_at \
+                   FROM memberships m JOIN users u ON u.id = m.user_id \
+                   WHERE m.organization_id = $1 AND m.user_id = $2";
+        self.db.row(organization, sql, &[organization.into(), user.into()]).await?.as_ref().map(member).transpose()
+    }
+
+    /// Gives a member another role. `as_owner`: whether an owner asks.
+    pub async fn member_role_change(
+        &self,
+        organization: OrganizationId,
+        user: UserId,
+        role: Role,
+        as_owner: bool,
+        by: &By,
+    ) -> Result<MemberChange, StoreError> {
+        let mut tx = self.db.write(organization).await?;
+        let Some((mut member, last)) = held(&mut tx, organization, user).await? else {
+            return Ok(MemberChange::NoSuch);
+        };
+        if !as_owner && (member.role == Role::Owner || role == Role::Owner) {
+            return Ok(MemberChange::OwnersOnly);
+        }
+        if last && role != Role::Owner {
+            return Ok(MemberChange::LastOwner);
+        }
+        if member.role == role {
+            return Ok(MemberChange::Done(member));
+        }
+        let sql = "UPDATE memberships SET role = $1 WHERE organization_id = $2 AND user_id = $3";
+        tx.run(sql, &[role.as_str().into(), organization.into(), user.into()]).await?;
+        let deed = Deed::new("member.update", format!("member:{user}"))
+            .before(serde_json::json!({"role": member.role}))
+            .after(serde_json::json!({"role": role}));
+        audit_log::append(&mut tx, organization, by, &deed).await?;
+        tx.commit().await?;
+        member.role = role;
+        Ok(MemberChange::Done(member))
+    }
+
+    /// Removes a member and the sessions here; who belongs nowhere else is forgotten.
+    pub async fn member_remove(
+        &self,
+        organization: OrganizationId,
+        user: UserId,
+        as_owner: bool,
+        by: &By,
+    ) -> Result<MemberChange, StoreError> {
+        let mut tx = self.db.write(organization).await?;
+        let Some((member, last)) = held(&mut tx, organization, user).await? else {
+            return Ok(MemberChange::NoSuch);
+        };
+        if !as_owner && member.role == Role::Owner {
+            return Ok(MemberChange::OwnersOnly);
+        }
+        if last {
+            return Ok(MemberChange::LastOwner);
+        }
+        let sql = tx.pick(
+            "SELECT organization_id FROM memberships WHERE user_id = $1",
+            "SELECT organization_id FROM look_up_memberships($1)",
+        );
+        let everywhere = tx.rows(sql, &[user.into()]).await?.len();
+        let sql = "DELETE FROM sessions WHERE organization_id = $1 AND user_id = $2";
+        tx.run(sql, &[organization.into(), user.into()]).await?;
+        if everywhere <= 1 {
+            tx.run("DELETE FROM users WHERE id = $1", &[user.into()]).await?;
+        } else {
+            let sql = "DELETE FROM memberships WHERE organization_id = $1 AND user_id = $2";
+            tx.run(sql, &[organization.into(), user.into()]).await?;
+        }
+        let deed = Deed::new("member.remove", format!("member:{user}")).before(
+            serde_json::json!({"email": member.email, "name": member.name, "role": member.role, "sip_name": member.sip_name}),
+        );
+        audit_log::append(&mut tx, organization, by, &deed).await?;
+        tx.commit().await?;
+        Ok(MemberChange::Done(member))
+    }
+}

@@ -1,0 +1,476 @@
+//! Who gets where: one line for every operation of `/openapi.json`, and everything that follows from it.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode, header};
+use control_api::rate_limit::{Charge, Group, charge};
+use control_api::rbac::{self, Action};
+use control_api::store::{Role, Store, StorePlace};
+use serde_json::json;
+use support::{Answer, Browser, World, world, world_on};
+use tests::postgres::Postgres;
+use uuid::Uuid;
+
+/// Who is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    /// Nobody: no log-in.
+    Nobody,
+    /// Whoever is logged in, or any key.
+    Anybody,
+    /// A person who is logged in.
+    Person,
+    /// Whoever may this.
+    May(Action),
+    /// Whoever sees calls; what is not theirs looks like what does not exist.
+    Sees,
+}
+
+/// What keeps tenants apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tenant {
+    /// Nothing of a tenant is shown or changed.
+    None,
+    /// Only the caller's own can be named at all.
+    Own,
+    /// An identity is named: another tenant's looks like a missing one.
+    ById,
+}
+
+/// One operation.
+struct Line(&'static str, Need, Tenant, Charge, &'static str);
+
+use Charge::{Actor as By, Address, Both, Free};
+use Need::{Anybody, May, Nobody, Person, Sees};
+use Tenant::{ById, Own};
+
+/// A body that would be taken stands last.
+const LINES: &[Line] = &[
+    Line("GET /health", Nobody, Tenant::None, Free, ""),
+    Line("GET /readyz", Nobody, Tenant::None, Free, ""),
+    Line("GET /api/health", Nobody, Tenant::None, Free, ""),
+    Line("GET /api/auth/providers", Nobody, Tenant::None, By(None), ""),
+    Line(
+        "POST /api/auth/signup",
+        Nobody,
+        Own,
+        Address,
+        r#"{"organization": "x", "name": "x", "email": "x@y", "password": "x"}"#,
+    ),
+    Line("POST /api/auth/invitation", Nobody, Own, Address, r#"{"token": "x"}"#),
+    Line("POST /api/auth/login", Nobody, Own, Address, r#"{"email": "x@y", "password": "x"}"#),
+    Line("POST /api/auth/logout", Nobody, Own, By(None), ""),
+    Line("POST /api/auth/refresh", Person, Own, By(None), ""),
+    Line("GET /api/auth/session", Person, Own, By(None), ""),
+    Line("GET /api/auth/csrf", Person, Own, By(None), ""),
+    Line("POST /api/auth/password", Person, Own, By(None), r#"{"current": "x", "new": "twelve bytes or more"}"#),
+    Line("POST /api/auth/validate-key", Nobody, Own, Address, r#"{"key": "x"}"#),
+    Line("POST /api/organizations", Person, Own, By(Some(Group::Configuration)), r#"{"name": ""}"#),
+    Line("GET /api/organizations/current", May(Action::OrganizationRead), Own, By(None), ""),
+    Line(
+        "PATCH /api/organizations/current",
+        May(Action::OrganizationWrite),
+        Own,
+        By(Some(Group::Configuration)),
+        r#"{"name": "acme"}"#,
+    ),
+    Line(
+        "PUT /api/organizations/current/retention",
+        May(Action::RetentionWrite),
+        Own,
+        By(Some(Group::Retention)),
+        r#"{"recordings_days": 30}"#,
+    ),
+    Line("GET /api/users/me", Person, Own, By(None), ""),
+    Line("PATCH /api/users/me", Person, Own, By(None), r#"{"name": "me"}"#),
+    Line("GET /api/users/{id}", May(Action::OrganizationRead), ById, By(None), ""),
+    Line("GET /api/team/members", May(Action::OrganizationRead), Own, By(None), ""),
+    Line(
+        "PATCH /api/team/members/{id}",
+        May(Action::TeamWrite),
+        ById,
+        By(Some(Group::Configuration)),
+        r#"{"role": "viewer"}"#,
+    ),
+    Line("DELETE /api/team/members/{id}", May(Action::TeamWrite), ById, By(Some(Group::Configuration)), ""),
+    Line("GET /api/team/invitations", May(Action::TeamWrite), Own, By(None), ""),
+    Line(
+        "POST /api/team/invitations",
+        May(Action::TeamWrite),
+        Own,
+        Both,
+        r#"{"email": "guest@example.com", "role": "agent"}"#,
+    ),
+    Line("DELETE /api/team/invitations/{id}", May(Action::TeamWrite), ById, By(Some(Group::Configuration)), ""),
+    Line("GET /api/rbac/roles", Anybody, Tenant::None, By(None), ""),
+    Line("GET /api/rbac/permissions", Anybody, Tenant::None, By(None), ""),
+    Line("GET /api/api-keys", May(Action::ApiKeysRead), Own, By(None), ""),
+    Line("POST /api/api-keys", May(Action::ApiKeysWrite), Own, By(Some(Group::Configuration)), r#"{"name": "k"}"#),
+    Line("DELETE /api/api-keys/{id}", May(Action::ApiKeysWrite), ById, By(Some(Group::Configuration)), ""),
+    Line("GET /api/audit-logs", May(Action::AuditRead), Own, By(None), ""),
+    Line("GET /api/audit-logs/verify", May(Action::AuditRead), Own, By(None), ""),
+    Line("GET /api/audit-logs/export", May(Action::AuditRead), Own, By(None), ""),
+    Line("GET /api/usage/limits", Anybody, Own, By(None), ""),
+    Line("GET /api/calls", Sees, Own, By(None), ""),
+    Line(
+        "POST /api/calls",
+        May(Action::CallsDial),
+        Own,
+        By(Some(Group::Calls)),
+        r#"{"mode": "direct", "to": "+15555550142"}"#,
+    ),
+    Line("GET /api/calls/{id}", Sees, ById, By(None), ""),
+    Line("POST /api/calls/{id}/hangup", May(Action::CallsDial), ById, By(None), ""),
+    Line("POST /api/calls/{id}/say", May(Action::CallsDial), ById, By(Some(Group::Speech)), r#"{"text": "hola"}"#),
+    Line("GET /api/calls/{id}/translations", Sees, ById, By(None), ""),
+    Line("GET /api/calls/{id}/translations/stream", Sees, ById, Free, ""),
+    Line("GET /api/calls/{id}/recording", Sees, ById, By(None), ""),
+    Line("GET /api/calls/{id}/trace", Sees, ById, By(None), ""),
+    Line("GET /api/voice/config", May(Action::VoiceRead), Own, By(None), ""),
+    Line("PUT /api/voice/config", May(Action::VoiceWrite), Own, By(Some(Group::Configuration)), r#"{"record": true}"#),
+    Line("GET /api/webrtc/token", May(Action::CallsDial), Own, By(None), ""),
+    Line("GET /api/events", Sees, Own, Free, ""),
+    Line("GET /api/providers", Anybody, Tenant::None, By(None), ""),
+];
+
+/// No limits: the tests of this file ask more than anybody may.
+const UNLIMITED: &str = "[limits]\ndefault = \"off\"\ncalls = \"off\"\nspeech = \"off\"\nconfiguration = \"off\"\n\
+                         retention = \"off\"\nentrance = \"off\"\n[dial]\ncalls = 0\ncalls_per_second = 0\n";
+
+impl Line {
+    fn method_and_path(&self, id: Uuid) -> (Method, String) {
+        let (method, path) = self.0.split_once(' ').unwrap();
+        (method.parse().unwrap(), path.replace("{id}", &id.to_string()))
+    }
+}
+
+/// The status alone: some answers are streams without end.
+async fn status(world: &World, request: Request<Body>) -> u16 {
+    world.send(request).await.status().as_u16()
+}
+
+#[tokio::test]
+async fn every_operation_has_a_line_that_says_who_which_tenant_and_how_often() {
+    let world = world("").await;
+    let document = world.answer(Request::get("/openapi.json").body(Body::empty()).unwrap()).await.json();
+    let mut lines: BTreeMap<&str, &Line> = LINES.iter().map(|line| (line.0, line)).collect();
+    assert_eq!(lines.len(), LINES.len(), "a line stands twice");
+    let mut wrong = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            if !["get", "put", "post", "patch", "delete"].contains(&method.as_str()) {
+                continue;
+            }
+            let name = format!("{} {path}", method.to_uppercase());
+            let Some(Line(_, need, tenant, limit, body)) = lines.remove(name.as_str()) else {
+                wrong.push(format!("{name} has no line"));
+                continue;
+            };
+            let security = operation["security"].as_array().cloned().unwrap_or_default();
+            if security.contains(&json!({})) != (*need == Nobody) {
+                wrong.push(format!("{name}: {need:?}, but its security is {security:?}"));
+            }
+            if path.contains('{') != (*tenant == ById) {
+                wrong.push(format!("{name}: {tenant:?}"));
+            }
+            let charged = charge(&method.to_uppercase().parse().unwrap(), path);
+            if charged != *limit {
+                wrong.push(format!("{name}: counted as {charged:?}, not as {limit:?}"));
+            }
+            if operation.get("requestBody").is_some() == body.is_empty() {
+                wrong.push(format!("{name}: body `{body}`"));
+            }
+            let documented = |status: &str| operation["responses"].get(status).is_some();
+            if (charged != Free && !documented("429")) || (*need != Nobody && !documented("401")) {
+                wrong.push(format!("{name} does not say that it can refuse"));
+            }
+        }
+    }
+    wrong.extend(lines.into_keys().map(|name| format!("{name} is no operation")));
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[tokio::test]
+async fn without_a_credential_or_with_a_confused_one_nobody_gets_in() {
+    let world = world(UNLIMITED).await;
+    let anna = world.sign_in("anna@example.com").await;
+    let session = anna.cookie.split("; ").find_map(|pair| pair.strip_prefix("tandem_session=")).unwrap();
+    let revoked = world.post("/api/api-keys", r#"{"name": "soon gone"}"#).await.json();
+    let path = format!("/api/api-keys/{}", revoked["id"].as_str().unwrap());
+    assert_eq!(world.with_json(Method::DELETE, &path, "").await.status, StatusCode::NO_CONTENT);
+    let bearer = |secret: &str| Some((header::AUTHORIZATION, format!("Bearer {secret}")));
+    let cookie = |secret: &str| Some((header::COOKIE, format!("tandem_session={secret}")));
+    let credentials = [
+        ("nothing", None),
+        ("a wrong key", bearer("tdm_wrong")),
+        ("an empty key", bearer("")),
+        ("a key by another scheme", Some((header::AUTHORIZATION, format!("Basic {}", world.key)))),
+        ("a key without scheme", Some((header::AUTHORIZATION, world.key.clone()))),
+        ("a session as key", bearer(session)),
+        ("a CSRF token as key", bearer(&anna.csrf)),
+        ("a key as session", cookie(&world.key)),
+        ("a CSRF token as session", cookie(&anna.csrf)),
+        ("a revoked key", bearer(revoked["key"].as_str().unwrap())),
+        ("a key of 300 letters", bearer(&"k".repeat(300))),
+    ];
+    for line in LINES.iter().filter(|line| line.1 != Nobody) {
+        let (method, path) = line.method_and_path(Uuid::now_v7());
+        for (what, credential) in &credentials {
+            let mut request = Request::builder()
+                .method(&method)
+                .uri(&path)
+                .header(header::HOST, "h")
+                .header(header::ORIGIN, "http://h")
+                .header("x-csrf-token", &anna.csrf)
+                .header(header::CONTENT_TYPE, "application/json");
+            if let Some((name, value)) = credential {
+                request = request.header(name, value);
+            }
+            let answer = world.answer(request.body(Body::from(line.4)).unwrap()).await;
+            assert_eq!(answer.problem().0, 401, "{} with {what}", line.0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn with_a_session_nothing_changes_without_origin_and_csrf_token() {
+    let world = world(UNLIMITED).await;
+    let anna = world.sign_in("anna@example.com").await;
+    let vera = world.sign_in("vera@example.com").await;
+    for line in LINES.iter().filter(|line| line.1 != Nobody && !line.0.starts_with("GET")) {
+        let (method, path) = line.method_and_path(Uuid::now_v7());
+        for (origin, token) in [
+            (Some("http://h"), None),
+            (Some("http://h"), Some("")),
+            (Some("http://h"), Some(vera.csrf.as_str())),
+            (None, Some(anna.csrf.as_str())),
+            (Some("http://evil.example"), Some(anna.csrf.as_str())),
+            (Some("null"), Some(anna.csrf.as_str())),
+        ] {
+            let mut request = Request::builder()
+                .method(&method)
+                .uri(&path)
+                .header(header::HOST, "h")
+                .header(header::COOKIE, &anna.cookie)
+                .header(header::CONTENT_TYPE, "application/json");
+            if let Some(origin) = origin {
+                request = request.header(header::ORIGIN, origin);
+            }
+            if let Some(token) = token {
+                request = request.header("x-csrf-token", token);
+            }
+            let answer = world.answer(request.body(Body::from(line.4)).unwrap()).await;
+            assert_eq!(answer.problem().0, 403, "{} from {origin:?} with {token:?}", line.0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn roles_may_what_the_table_says_and_nothing_else() {
+    let world = world(UNLIMITED).await;
+    for role in rbac::ROLES {
+        let somebody = async || world.member(&format!("p{}", Uuid::now_v7().simple()), role).await;
+        let mut browser = somebody().await;
+        for line in LINES.iter().filter(|line| line.1 != Nobody) {
+            let (method, path) = line.method_and_path(Uuid::now_v7());
+            let status = status(&world, world.page(&browser, method, &path, line.4)).await;
+            let may = match line.1 {
+                May(action) => rbac::actions(role).contains(&action),
+                // Whoever sees no call, or not this one, sees nothing of it.
+                _ => true,
+            };
+            let by_rule = line.0 == "POST /api/organizations" && role != Role::Owner;
+            if may && !by_rule {
+                assert!(status != 401 && status != 403, "{role:?} {}: {status}", line.0);
+            } else {
+                assert_eq!(status, 403, "{role:?} {}", line.0);
+            }
+            if line.0 == "POST /api/auth/refresh" {
+                browser = somebody().await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_may_what_its_scopes_say_and_never_what_only_owners_may() {
+    let world = world(UNLIMITED).await;
+    let key = async |scopes: serde_json::Value| -> String {
+        let made = world.post("/api/api-keys", &json!({"name": "k", "scopes": scopes}).to_string()).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+        made.json()["key"].as_str().unwrap().to_owned()
+    };
+    let narrow = key(json!(["usage.read"])).await;
+    for line in LINES {
+        let May(action) = line.1 else { continue };
+        let (method, path) = line.method_and_path(Uuid::now_v7());
+        let answer = world.with_key(&narrow, method.clone(), &path, line.4).await;
+        assert_eq!(answer.problem().0, 403, "{}", line.0);
+        // With the scope it is let through; what only owners may, no key can have.
+        if rbac::actions(Role::Admin).contains(&action) {
+            let wide = key(json!([action.as_str()])).await;
+            let status = world.with_key(&wide, method, &path, line.4).await.status;
+            assert!(status != StatusCode::FORBIDDEN && status != StatusCode::UNAUTHORIZED, "{}: {status}", line.0);
+        } else {
+            let body = json!({"name": "k", "scopes": [action.as_str()]}).to_string();
+            assert_eq!(world.post("/api/api-keys", &body).await.problem(), (422, Some("scopes[0]".into())));
+        }
+    }
+    for line in LINES.iter().filter(|line| line.1 == Person) {
+        let (method, path) = line.method_and_path(Uuid::now_v7());
+        let status = world.with_key(&world.key, method, &path, line.4).await.status.as_u16();
+        assert!(status == 403 || status == 401, "{}: {status}", line.0);
+    }
+    // A key makes no key that may more than itself.
+    let maker = key(json!(["api_keys.write", "calls.read"])).await;
+    let made = world.with_key(&maker, Method::POST, "/api/api-keys", r#"{"name": "child"}"#).await.json();
+    assert_eq!(made["scopes"], json!(["api_keys.write", "calls.read"]));
+    let more = r#"{"name": "child", "scopes": ["calls.dial"]}"#;
+    assert_eq!(world.with_key(&maker, Method::POST, "/api/api-keys", more).await.problem().0, 422);
+}
+
+/// Identities of `acme`'s, by the route that names them.
+async fn theirs(world: &mut World) -> BTreeMap<&'static str, Uuid> {
+    let id = |answer: &Answer, field: &str| answer.json()[field].as_str().unwrap().parse::<Uuid>().unwrap();
+    let call = world.call().await;
+    let invitation = world.post("/api/team/invitations", r#"{"email": "guest@example.com", "role": "agent"}"#).await;
+    let key = world.post("/api/api-keys", r#"{"name": "theirs"}"#).await;
+    let members = world.get("/api/team/members").await.json();
+    let member = members["members"][1]["user_id"].as_str().unwrap().parse().unwrap();
+    BTreeMap::from([
+        ("/api/calls/", call),
+        ("/api/users/", member),
+        ("/api/team/members/", member),
+        ("/api/team/invitations/", id(&invitation, "id")),
+        ("/api/api-keys/", id(&key, "id")),
+    ])
+}
+
+#[tokio::test]
+async fn another_tenants_identity_looks_like_a_missing_one_everywhere() {
+    tenants_are_apart(world(UNLIMITED).await).await;
+}
+
+#[tokio::test]
+async fn another_tenants_identity_looks_like_a_missing_one_everywhere_on_postgresql() {
+    let postgres = Postgres::start().await;
+    let database = postgres.database().await;
+    let folder = tempfile::tempdir().unwrap();
+    let place = StorePlace { url: &database.url, migrate_url: Some(&database.migrate_url), folder: folder.path() };
+    let store = Store::open(&place).await.unwrap();
+    let world = world_on(UNLIMITED, folder, store.clone()).await;
+    // People, too: sessions, roles and the log are the same there.
+    let olga = world.member("olga", Role::Owner).await;
+    let renamed = world.by(&olga, Method::PATCH, "/api/users/me", r#"{"name": "Olga"}"#).await;
+    assert_eq!(renamed.status, StatusCode::OK, "{renamed:?}");
+    assert_eq!(world.by(&olga, Method::POST, "/api/auth/refresh", "").await.status, StatusCode::OK);
+    assert_eq!(world.by(&olga, Method::GET, "/api/users/me", "").await.problem().0, 401);
+    tenants_are_apart(world).await;
+    store.close().await;
+    postgres.stop().await;
+}
+
+async fn tenants_are_apart(mut world: World) {
+    let theirs = theirs(&mut world).await;
+    let other = world.other_key.clone();
+    for line in LINES.iter().filter(|line| line.2 == ById) {
+        let (_, path) = line.0.split_once(' ').unwrap();
+        let id = theirs
+            .iter()
+            .find(|(start, _)| path.starts_with(**start))
+            .unwrap_or_else(|| panic!("{path}: no identity"))
+            .1;
+        let mut answers = Vec::new();
+        for id in [*id, Uuid::now_v7()] {
+            let (method, path) = line.method_and_path(id);
+            answers.push(world.with_key(&other, method, &path, line.4).await);
+        }
+        let (method, path) = line.method_and_path(Uuid::nil());
+        answers.push(world.with_key(&other, method, &path.replace(&Uuid::nil().to_string(), "..%2f1"), line.4).await);
+        for answer in &answers {
+            assert_eq!(answer.problem().0, 404, "{}", line.0);
+            assert_eq!(answer.bytes, answers[0].bytes, "{}", line.0);
+        }
+    }
+    // Nothing was changed, and their lists hold nothing of it.
+    for (path, list) in
+        [("/api/team/members", "members"), ("/api/team/invitations", "invitations"), ("/api/calls", "calls")]
+    {
+        assert_eq!(world.with_key(&other, Method::GET, path, "").await.json()[list], json!([]), "{path}");
+        assert!(!world.get(path).await.json()[list].as_array().unwrap().is_empty(), "{path}");
+    }
+    let keys = world.with_key(&other, Method::GET, "/api/api-keys", "").await.json();
+    assert_eq!(keys["api_keys"].as_array().unwrap().len(), 1, "its own");
+    let log = world.with_key(&other, Method::GET, "/api/audit-logs", "").await.json();
+    let text = log.to_string();
+    assert!(theirs.values().all(|id| !text.contains(&id.to_string())), "{text}");
+    let proof = world.get("/api/audit-logs/verify").await.json();
+    assert_eq!(proof["intact"], true, "{proof}");
+}
+
+#[tokio::test]
+async fn bodies_that_name_tenant_role_or_anything_else_unasked_are_refused() {
+    let world = world(UNLIMITED).await;
+    let anna = world.sign_in("anna@example.com").await;
+    for line in LINES.iter().filter(|line| !line.4.is_empty()) {
+        for field in ["organization_id", "user_id", "id", "created_at", "is_admin", "__proto__"] {
+            let mut body: serde_json::Value = serde_json::from_str(line.4).unwrap();
+            body[field] = json!("00000000-0000-0000-0000-000000000000");
+            let (method, path) = line.method_and_path(Uuid::now_v7());
+            let answer = world.by(&anna, method, &path, &body.to_string()).await;
+            assert_eq!(answer.problem(), (422, Some(field.into())), "{} with {field}", line.0);
+        }
+        let takes_role = line.0.contains("/team/");
+        let mut body: serde_json::Value = serde_json::from_str(line.4).unwrap();
+        body["role"] = json!("owner");
+        let (method, path) = line.method_and_path(Uuid::now_v7());
+        let status = world.by(&anna, method, &path, &body.to_string()).await.status.as_u16();
+        let expected: &[u16] = if takes_role { &[403, 404] } else { &[422] };
+        assert!(expected.contains(&status), "{} with a role: {status}", line.0);
+    }
+}
+
+#[tokio::test]
+async fn bodies_too_deep_too_large_or_not_json_are_refused_on_every_route() {
+    let world = world(UNLIMITED).await;
+    let anna: Browser = world.member("olga", Role::Owner).await;
+    let deep = format!("{{\"x\": {}{}}}", "[".repeat(5_000), "]".repeat(5_000));
+    let large = format!("{{\"x\": \"{}\"}}", "a".repeat(70_000));
+    for line in LINES.iter().filter(|line| !line.4.is_empty()) {
+        let (method, path) = line.method_and_path(Uuid::now_v7());
+        for (body, expected) in
+            [(deep.as_str(), [400, 422]), (&large, [413, 413]), ("{", [400, 400]), ("[]", [422, 422])]
+        {
+            let answer = world.by(&anna, method.clone(), &path, body).await;
+            assert!(expected.contains(&answer.problem().0), "{} {}: {answer:?}", line.0, &body[..body.len().min(9)]);
+        }
+        let mut plain = world.page(&anna, method, &path, line.4);
+        plain.headers_mut().insert(header::CONTENT_TYPE, "text/plain".parse().unwrap());
+        assert_eq!(world.answer(plain).await.problem().0, 415, "{}", line.0);
+    }
+}
+
+#[tokio::test]
+async fn no_other_origin_is_ever_allowed_to_read() {
+    let world = world(UNLIMITED).await;
+    for line in LINES {
+        let (method, path) = line.method_and_path(Uuid::now_v7());
+        for sent in [Method::OPTIONS, method.clone()] {
+            let request = Request::builder()
+                .method(&sent)
+                .uri(&path)
+                .header(header::ORIGIN, "https://evil.example")
+                .header("access-control-request-method", method.as_str())
+                .header("access-control-request-headers", "authorization, x-csrf-token")
+                .header(header::CONTENT_TYPE, "application/json");
+            let response = world.send(request.body(Body::from(line.4)).unwrap()).await;
+            let allowed = response.headers().keys().find(|name| name.as_str().starts_with("access-control-"));
+            assert_eq!(allowed, None, "{sent} {path}");
+        }
+    }
+}

@@ -1,0 +1,467 @@
+//! People over the API: sign-up, log-in, sessions, invitations and their mail, the team, keys.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode, header};
+use control_api::store::{Role, Store, StorePlace};
+use serde_json::{Value, json};
+use support::smtp::{Refusal, Smtp};
+use support::{Answer, Browser, PASSWORD, World, empty_world, world};
+
+const DELETE: Method = Method::DELETE;
+const GET: Method = Method::GET;
+const PATCH: Method = Method::PATCH;
+const POST: Method = Method::POST;
+const PUT: Method = Method::PUT;
+
+async fn sign_up(world: &World, organization: &str, email: &str) -> Answer {
+    let body = json!({"organization": organization, "name": "Olga", "email": email, "password": PASSWORD});
+    world.stranger(POST, "/api/auth/signup", &body.to_string()).await
+}
+
+async fn login(world: &World, email: &str, password: &str) -> Answer {
+    world.stranger(POST, "/api/auth/login", &json!({"email": email, "password": password}).to_string()).await
+}
+
+async fn signup_mode(world: &World) -> Value {
+    world.stranger(GET, "/api/auth/providers", "").await.json()["signup"].clone()
+}
+
+#[tokio::test]
+async fn the_first_user_owns_a_fresh_installation_and_then_sign_up_is_closed() {
+    let world = empty_world("").await;
+    assert_eq!(signup_mode(&world).await, "first_user");
+    for path in ["/", "/login", "/agent"] {
+        let page = world.stranger(GET, path, "").await;
+        assert_eq!(
+            (page.status.as_u16(), &page.headers[header::LOCATION]),
+            (307, &"/signup".parse().unwrap()),
+            "{path}"
+        );
+    }
+    assert_eq!(world.stranger(GET, "/signup", "").await.status, StatusCode::OK);
+    let answer = sign_up(&world, "Acme Ltd", "Olga@Example.com").await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+    let session = answer.json();
+    assert_eq!((&session["user"]["role"], &session["user"]["email"]), (&json!("owner"), &json!("olga@example.com")));
+    assert_eq!((&session["organization"]["name"], &session["user"]["sip_name"]), (&json!("Acme Ltd"), &json!("olga")));
+    assert!(session["permissions"].as_array().unwrap().contains(&json!("retention.write")));
+    let olga = Browser::of(&answer);
+    let me = world.by(&olga, GET, "/api/users/me", "").await.json();
+    assert_eq!((&me["name"], &me["organization"]["name"]), (&json!("Olga"), &json!("Acme Ltd")));
+    assert_eq!(signup_mode(&world).await, "invitation");
+    assert_eq!(sign_up(&world, "Other", "second@example.com").await.problem().0, 403);
+    assert_eq!(world.stranger(GET, "/", "").await.status, StatusCode::OK, "the pages are there");
+    // What was done is written down, by whom and from where.
+    let log = world.by(&olga, GET, "/api/audit-logs?action=organization.create", "").await.json();
+    let entry = &log["audit_logs"][0];
+    assert_eq!((&entry["actor"]["name"], &entry["after"]["name"]), (&json!("olga@example.com"), &json!("Acme Ltd")));
+    assert_eq!((&entry["actor"]["id"], &entry["address"]), (&me["id"], &json!("0.0.0.0")));
+}
+
+#[tokio::test]
+async fn of_many_who_sign_up_first_at_once_one_becomes_the_owner() {
+    let world = empty_world("").await;
+    let all = (0..8).map(|n| {
+        let world = &world;
+        async move { sign_up(world, &format!("org {n}"), &format!("u{n}@example.com")).await.status.as_u16() }
+    });
+    let mut statuses = futures_util::future::join_all(all).await;
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 403, 403, 403, 403, 403, 403, 403]);
+}
+
+#[tokio::test]
+async fn open_sign_up_gives_everybody_an_organization_that_sees_no_other() {
+    let world = empty_world("[auth]\nsignup = \"open\"").await;
+    assert_eq!(sign_up(&world, "One", "one@example.com").await.status, StatusCode::CREATED);
+    assert_eq!(signup_mode(&world).await, "open");
+    let two = Browser::of(&sign_up(&world, "Two", "two@example.com").await);
+    let members = world.by(&two, GET, "/api/team/members", "").await.json();
+    assert_eq!(members["members"].as_array().unwrap().len(), 1);
+    for (organization, email, field) in [("One", "three@example.com", None), ("Three", "one@example.com", None)] {
+        assert_eq!(sign_up(&world, organization, email).await.problem(), (409, field), "{organization} {email}");
+    }
+    for (body, field) in [
+        (json!({"name": "x", "password": PASSWORD}), "organization"),
+        (json!({"organization": "x", "invitation": "y", "name": "x", "password": PASSWORD}), "organization"),
+        (json!({"organization": "x", "name": "x", "password": PASSWORD}), "email"),
+        (json!({"organization": "x", "name": "", "email": "x@y", "password": PASSWORD}), "name"),
+        (json!({"organization": "x", "name": "a\u{0}b", "email": "x@y", "password": PASSWORD}), "name"),
+        (json!({"organization": " x", "name": "x", "email": "x@y", "password": PASSWORD}), "organization"),
+        (json!({"organization": "x", "name": "x", "email": "nobody", "password": PASSWORD}), "email"),
+        (json!({"organization": "x", "name": "x", "email": "x@y", "password": "short"}), "password"),
+        (
+            json!({"organization": "x", "name": "x", "email": "x@y", "password": PASSWORD, "sip_name": "A B"}),
+            "sip_name",
+        ),
+        (json!({"organization": "x", "name": "x", "email": "x@y", "password": PASSWORD, "role": "owner"}), "role"),
+    ] {
+        let answer = world.stranger(POST, "/api/auth/signup", &body.to_string()).await;
+        assert_eq!(answer.problem(), (422, Some(field.into())), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn an_invitation_is_shown_once_and_taken_once() {
+    let world = world("[http]\npublic_url = \"https://voice.example.com\"\n[limits]\nconfiguration = \"off\"").await;
+    let olga = world.member("olga", Role::Owner).await;
+    let own = |browser: &Browser, method, path: &str, body: &str| {
+        let mut request = world.page(browser, method, path, body);
+        request.headers_mut().insert(header::ORIGIN, "https://voice.example.com".parse().unwrap());
+        world.answer(request)
+    };
+    let invite = r#"{"email": "Greta@example.com", "role": "supervisor"}"#;
+    let made = own(&olga, POST, "/api/team/invitations", invite).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    let made = made.json();
+    assert_eq!(
+        (&made["mailed"], &made["state"], &made["email"]),
+        (&json!(false), &json!("open"), &json!("greta@example.com"))
+    );
+    let token = made["url"].as_str().unwrap().strip_prefix("https://voice.example.com/invitation#").unwrap().to_owned();
+    let offer = world.stranger(POST, "/api/auth/invitation", &json!({"token": token}).to_string()).await.json();
+    assert_eq!((&offer["organization"], &offer["role"]), (&json!("acme"), &json!("supervisor")));
+    for wrong in ["", "x", &"y".repeat(300)] {
+        let answer = world.stranger(POST, "/api/auth/invitation", &json!({"token": wrong}).to_string()).await;
+        assert_eq!(answer.problem().0, 404);
+    }
+    let join = |email: Option<&str>| {
+        let body = json!({"invitation": token, "name": "Greta", "password": PASSWORD, "email": email});
+        let world = &world;
+        async move { world.stranger(POST, "/api/auth/signup", &body.to_string()).await }
+    };
+    assert_eq!(join(Some("mallory@example.com")).await.problem(), (422, Some("email".into())));
+    let (first, second) = tokio::join!(join(None), join(None));
+    let mut statuses = [first.status.as_u16(), second.status.as_u16()];
+    statuses.sort_unstable();
+    assert_eq!(statuses[0], 201, "{first:?} {second:?}");
+    assert!([401, 404, 409].contains(&statuses[1]), "{first:?} {second:?}");
+    let joined = if first.status == StatusCode::CREATED { first } else { second };
+    assert_eq!(joined.json()["user"]["role"], "supervisor");
+    assert_eq!(join(None).await.problem().0, 404);
+    // Taken back, or replaced by a newer one, an invitation is nothing.
+    for replaced in [false, true] {
+        let made =
+            own(&olga, POST, "/api/team/invitations", r#"{"email": "h@example.com", "role": "agent"}"#).await.json();
+        if replaced {
+            own(&olga, POST, "/api/team/invitations", r#"{"email": "h@example.com", "role": "viewer"}"#).await;
+        } else {
+            let path = format!("/api/team/invitations/{}", made["id"].as_str().unwrap());
+            assert_eq!(own(&olga, DELETE, &path, "").await.status, StatusCode::NO_CONTENT);
+            assert_eq!(own(&olga, DELETE, &path, "").await.problem().0, 404);
+        }
+        let token = made["url"].as_str().unwrap().split('#').nth(1).unwrap();
+        let answer = world.stranger(POST, "/api/auth/invitation", &json!({"token": token}).to_string()).await;
+        assert_eq!(answer.problem().0, 404, "replaced: {replaced}");
+    }
+    let page = own(&olga, GET, "/api/team/invitations?limit=2", "").await.json();
+    let states: Vec<&Value> = page["invitations"].as_array().unwrap().iter().map(|one| &one["state"]).collect();
+    assert_eq!(states, ["open", "revoked"]);
+    let next = format!("/api/team/invitations?cursor={}", page["next_cursor"].as_str().unwrap());
+    let rest = own(&olga, GET, &next, "").await.json();
+    assert_eq!((rest["invitations"].as_array().unwrap().len(), &rest["next_cursor"]), (2, &Value::Null));
+    assert_eq!(own(&olga, POST, "/api/team/invitations", invite).await.problem().0, 409, "a member already");
+    // Only owners invite owners.
+    let body = r#"{"email": "o@example.com", "role": "owner"}"#;
+    assert_eq!(world.post("/api/team/invitations", body).await.problem().0, 403);
+}
+
+#[tokio::test]
+async fn whoever_has_an_account_joins_with_its_password_and_logs_in_to_either() {
+    let world = world("").await;
+    let other = world.other_key.clone();
+    let made = world
+        .with_key(&other, POST, "/api/team/invitations", r#"{"email": "anna@example.com", "role": "agent"}"#)
+        .await
+        .json();
+    let token = made["url"].as_str().unwrap().split('#').nth(1).unwrap().to_owned();
+    let join = |password: &str| {
+        let body = json!({"invitation": token, "name": "not used", "password": password}).to_string();
+        let world = &world;
+        async move { world.stranger(POST, "/api/auth/signup", &body).await }
+    };
+    assert_eq!(join("not her password").await.problem().0, 401);
+    let joined = join(PASSWORD).await.json();
+    assert_eq!((&joined["organization"]["name"], &joined["user"]["name"]), (&json!("other"), &json!("anna")));
+    assert_ne!(joined["user"]["sip_name"], "anna", "SIP names are unique over organizations");
+    for (organization, role) in [(None, "admin"), (Some("acme"), "admin"), (Some("other"), "agent")] {
+        let body = json!({"email": "anna@example.com", "password": PASSWORD, "organization": organization});
+        let session = world.stranger(POST, "/api/auth/login", &body.to_string()).await.json();
+        assert_eq!(session["user"]["role"], role, "{organization:?}");
+    }
+    for organization in ["nowhere", ""] {
+        let body = json!({"email": "anna@example.com", "password": PASSWORD, "organization": organization});
+        let answer = world.stranger(POST, "/api/auth/login", &body.to_string()).await;
+        assert_eq!(answer.problem(), (422, Some("organization".into())));
+    }
+    // Removed from one, she is still in the other.
+    let id = joined["user"]["id"].as_str().unwrap();
+    let gone = world.with_key(&other, DELETE, &format!("/api/team/members/{id}"), "").await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+    assert_eq!(world.sign_in("anna@example.com").await.csrf.len(), 64);
+}
+
+#[tokio::test]
+async fn sessions_are_refreshed_and_end_with_a_changed_password() {
+    let world = world("").await;
+    let (one, two) = (world.sign_in("anna@example.com").await, world.sign_in("anna@example.com").await);
+    let refreshed = world.by(&one, POST, "/api/auth/refresh", "").await;
+    assert_eq!(refreshed.status, StatusCode::OK, "{refreshed:?}");
+    let new = Browser::of(&refreshed);
+    assert_ne!((&new.cookie, &new.csrf), (&one.cookie, &one.csrf));
+    assert_eq!(world.by(&one, GET, "/api/auth/session", "").await.problem().0, 401);
+    assert_eq!(world.by(&new, GET, "/api/auth/csrf", "").await.json()["csrf_token"], new.csrf);
+    let change = |current: &str, next: &str| json!({"current": current, "new": next}).to_string();
+    let next = "another long password";
+    for (body, field) in [(change("wrong", next), "current"), (change(PASSWORD, "short"), "new")] {
+        assert_eq!(world.by(&new, POST, "/api/auth/password", &body).await.problem(), (422, Some(field.into())));
+    }
+    let changed = world.by(&new, POST, "/api/auth/password", &change(PASSWORD, next)).await;
+    assert_eq!(changed.status, StatusCode::NO_CONTENT, "{changed:?}");
+    assert_eq!(world.by(&new, GET, "/api/auth/session", "").await.status, StatusCode::OK, "one's own stays");
+    assert_eq!(world.by(&two, GET, "/api/auth/session", "").await.problem().0, 401);
+    assert_eq!(login(&world, "anna@example.com", PASSWORD).await.problem().0, 401);
+    assert_eq!(login(&world, "anna@example.com", next).await.status, StatusCode::OK);
+    // Log-out takes both cookies back; without a session it does nothing.
+    let out = world.by(&new, POST, "/api/auth/logout", "").await;
+    assert_eq!(out.status, StatusCode::NO_CONTENT);
+    let cookies: Vec<&str> =
+        out.headers.get_all(header::SET_COOKIE).iter().map(|value| value.to_str().unwrap()).collect();
+    assert!(cookies.iter().all(|cookie| cookie.contains("Max-Age=0")) && cookies.len() == 2, "{cookies:?}");
+    assert_eq!(world.by(&new, GET, "/api/auth/session", "").await.problem().0, 401);
+    assert_eq!(world.stranger(POST, "/api/auth/logout", "").await.status, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn failed_log_ins_close_an_account_also_after_a_restart() {
+    let world = world("").await;
+    for _ in 0..10 {
+        assert_eq!(login(&world, "anna@example.com", "wrong password here").await.problem().0, 401);
+    }
+    assert_eq!(login(&world, "anna@example.com", PASSWORD).await.problem().0, 429);
+    let other = world.restarted().await;
+    let refused = login(&other, "Anna@example.com", PASSWORD).await;
+    assert_eq!(refused.problem().0, 429);
+    assert!(refused.headers[header::RETRY_AFTER].to_str().unwrap().parse::<u64>().unwrap() > 60);
+    assert_eq!(login(&other, "vera@example.com", PASSWORD).await.status, StatusCode::OK);
+    // Wrong ones are in the log, right ones too.
+    let log = other.get("/api/audit-logs?action=session.refuse&limit=200").await.json();
+    assert_eq!(log["audit_logs"].as_array().unwrap().len(), 10);
+    assert_eq!(
+        other.get("/api/audit-logs?action=session.open").await.json()["audit_logs"][0]["actor"]["name"],
+        "vera@example.com"
+    );
+}
+
+#[tokio::test]
+async fn owners_are_made_and_unmade_by_owners_and_the_last_one_stays() {
+    let world = world("[limits]\nconfiguration = \"off\"").await;
+    let olga = world.member("olga", Role::Owner).await;
+    let anna = world.sign_in("anna@example.com").await;
+    let members = world.by(&anna, GET, "/api/team/members", "").await.json();
+    let id = |name: &str| {
+        let all = members["members"].as_array().unwrap();
+        let found = all.iter().find(|member| member["name"] == name).unwrap();
+        found["user_id"].as_str().unwrap().to_owned()
+    };
+    let path = |name: &str| format!("/api/team/members/{}", id(name));
+    assert!(members["members"].as_array().unwrap().iter().any(|member| member["last_login_at"].is_string()));
+    let owner = r#"{"role": "owner"}"#;
+    for (browser, method, name, body) in [
+        (&anna, PATCH, "anna", owner),
+        (&anna, PATCH, "vera", owner),
+        (&anna, PATCH, "olga", r#"{"role": "viewer"}"#),
+        (&anna, DELETE, "olga", ""),
+    ] {
+        assert_eq!(world.by(browser, method, &path(name), body).await.problem().0, 403, "{name} {body}");
+    }
+    assert_eq!(world.with_json(PATCH, &path("vera"), owner).await.problem().0, 403, "a key is at most an admin");
+    assert_eq!(world.by(&olga, PATCH, &path("olga"), r#"{"role": "admin"}"#).await.problem().0, 409);
+    assert_eq!(world.by(&olga, DELETE, &path("olga"), "").await.problem().0, 409);
+    assert_eq!(world.by(&olga, PATCH, &path("anna"), owner).await.status, StatusCode::OK);
+    assert_eq!(world.by(&anna, PATCH, &path("olga"), r#"{"role": "viewer"}"#).await.status, StatusCode::OK);
+    // A changed role holds at once.
+    assert_eq!(world.by(&olga, PATCH, &path("vera"), r#"{"role": "agent"}"#).await.problem().0, 403);
+    let vera = world.sign_in("vera@example.com").await;
+    assert_eq!(world.by(&anna, DELETE, &path("vera"), "").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(world.by(&vera, GET, "/api/users/me", "").await.problem().0, 401);
+    assert_eq!(login(&world, "vera@example.com", PASSWORD).await.problem().0, 401);
+    assert_eq!(world.by(&anna, GET, &format!("/api/users/{}", id("vera")), "").await.problem().0, 404);
+    // Somebody forgotten can be invited anew.
+    let again =
+        world.by(&anna, POST, "/api/team/invitations", r#"{"email": "vera@example.com", "role": "viewer"}"#).await;
+    assert_eq!(again.status, StatusCode::CREATED);
+    let log = world.by(&anna, GET, &format!("/api/audit-logs?target=member:{}", id("vera")), "").await.json();
+    assert_eq!(log["audit_logs"][0]["before"]["role"], "viewer");
+    let log = world.by(&anna, GET, &format!("/api/audit-logs?target=member:{}", id("anna")), "").await.json();
+    let change = (&log["audit_logs"][0]["before"], &log["audit_logs"][0]["after"]);
+    assert_eq!(change, (&json!({"role": "admin"}), &json!({"role": "owner"})));
+}
+
+#[tokio::test]
+async fn keys_are_shown_once_listed_without_themselves_and_end() {
+    let world = world("").await;
+    let body = r#"{"name": "dialler", "scopes": ["calls.dial", "calls.read"], "expires_in_days": 30}"#;
+    let made = world.post("/api/api-keys", body).await.json();
+    let key = made["key"].as_str().unwrap();
+    assert!(key.starts_with(made["prefix"].as_str().unwrap()) && key.len() == 47, "{key}");
+    let listed = world.get("/api/api-keys?limit=1").await;
+    assert!(!String::from_utf8_lossy(&listed.bytes).contains(key));
+    let listed = listed.json();
+    assert_eq!(listed["api_keys"][0]["scopes"], json!(["calls.read", "calls.dial"]));
+    assert!(listed["api_keys"][0]["expires_at"].is_string() && listed["next_cursor"].is_string());
+    let asked = |key: &str| {
+        let body = json!({"key": key}).to_string();
+        let world = &world;
+        async move { world.stranger(POST, "/api/auth/validate-key", &body).await.json() }
+    };
+    let answer = asked(key).await;
+    assert_eq!((&answer["valid"], &answer["name"]), (&json!(true), &json!("dialler")));
+    assert_eq!(asked("tdm_no").await, json!({"valid": false}));
+    assert_eq!(world.with_key(key, GET, "/api/calls", "").await.status, StatusCode::OK);
+    let path = format!("/api/api-keys/{}", made["id"].as_str().unwrap());
+    assert_eq!(world.with_json(DELETE, &path, "").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(world.with_key(key, GET, "/api/calls", "").await.problem().0, 401, "at once, here");
+    assert_eq!(asked(key).await["valid"], false);
+    assert_eq!(world.with_json(DELETE, &path, "").await.problem().0, 404);
+    let listed = world.get("/api/api-keys").await.json();
+    let row = listed["api_keys"].as_array().unwrap().iter().find(|row| row["id"] == made["id"]).unwrap().clone();
+    assert!(row["revoked_at"].is_string() && row["last_used_at"].is_string(), "{row}");
+    for (body, field) in [
+        (r#"{"name": ""}"#, "name"),
+        (r#"{"name": "x", "scopes": []}"#, "scopes"),
+        (r#"{"name": "x", "scopes": ["all"]}"#, "scopes[0]"),
+        (r#"{"name": "x", "expires_in_days": 0}"#, "expires_in_days"),
+        (r#"{"name": "x", "expires_in_days": 99999}"#, "expires_in_days"),
+    ] {
+        assert_eq!(world.post("/api/api-keys", body).await.problem(), (422, Some(field.into())), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn an_organization_is_renamed_kept_and_limited_by_those_who_may() {
+    let world = world("[limits]\nconfiguration = \"off\"").await;
+    let olga = world.member("olga", Role::Owner).await;
+    let carl = world.member("carl", Role::Compliance).await;
+    let path = "/api/organizations/current";
+    let changed = world.by(&olga, PATCH, path, r#"{"name": "Acme Ltd", "limits": {"calls": 5}}"#).await.json();
+    assert_eq!((&changed["name"], &changed["limits"]), (&json!("Acme Ltd"), &json!({"calls": 5})));
+    for (body, field) in [
+        (r#"{"limits": {"calls": 21}}"#, "limits.calls"),
+        (r#"{"limits": {"calls": 0}}"#, "limits.calls"),
+        (r#"{"limits": {"dial": 1}}"#, "limits.dial"),
+        (r#"{"name": "a\u0000"}"#, "name"),
+    ] {
+        assert_eq!(world.by(&olga, PATCH, path, body).await.problem(), (422, Some(field.into())), "{body}");
+    }
+    assert_eq!(world.by(&olga, PATCH, path, r#"{"name": "other"}"#).await.problem().0, 409);
+    let limits = world.by(&olga, GET, "/api/usage/limits", "").await.json();
+    let calls = limits["limits"].as_array().unwrap().iter().find(|limit| limit["name"] == "calls").unwrap();
+    assert_eq!((&calls["limit"], &calls["window_s"], &calls["remaining"]), (&json!(5), &json!(300), &json!(5)));
+    let kept = world.by(&carl, PUT, &format!("{path}/retention"), r#"{"recordings_days": 90}"#).await.json();
+    assert_eq!(kept["retention"], json!({"recordings_days": 90, "events_days": null}));
+    assert_eq!(world.by(&carl, PATCH, path, r#"{"name": "x"}"#).await.problem().0, 403);
+    for body in [r#"{"recordings_days": 0}"#, r#"{"recordings_days": 36501}"#] {
+        let answer = world.by(&carl, PUT, &format!("{path}/retention"), body).await;
+        assert_eq!(answer.problem(), (422, Some("recordings_days".into())), "{body}");
+    }
+    // Another one of her own: she is an owner of the first.
+    let made = world.by(&olga, POST, "/api/organizations", r#"{"name": "Daughter"}"#).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    let body = json!({"email": "olga@example.com", "password": PASSWORD, "organization": "Daughter"}).to_string();
+    let there = Browser::of(&world.stranger(POST, "/api/auth/login", &body).await);
+    assert_eq!(world.by(&there, GET, "/api/organizations/current", "").await.json()["name"], "Daughter");
+    assert_eq!(world.by(&there, POST, "/api/organizations", r#"{"name": "Granddaughter"}"#).await.problem().0, 403);
+}
+
+#[tokio::test]
+async fn invitations_are_mailed_and_shown_also_when_the_server_refuses() {
+    let mut smtp = Smtp::start().await;
+    let config = format!(
+        "[mail]\nurl = \"smtp://user:pass%20word@127.0.0.1:{}\"\nfrom = \"Tandem <tandem@example.com>\"\n\
+         [http]\npublic_url = \"https://voice.example.com\"",
+        smtp.port
+    );
+    let world = world(&config).await;
+    assert_eq!(world.stranger(GET, "/api/auth/providers", "").await.json()["mail"], true);
+    let invite = async |email: &str| -> Value {
+        let body = json!({"email": email, "role": "agent"}).to_string();
+        let made = world.post("/api/team/invitations", &body).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+        made.json()
+    };
+    let made = invite("greta@example.com").await;
+    assert_eq!(made["mailed"], true);
+    let mail = smtp.mail().await;
+    assert_eq!((mail.from.as_str(), mail.to.as_str()), ("<tandem@example.com>", "<greta@example.com>"));
+    assert_eq!(mail.login.as_deref(), Some("\0user\0pass word"));
+    let text = mail.text.replace("=\r\n", "").replace("=3D", "=");
+    assert!(text.contains(made["url"].as_str().unwrap()), "{text}");
+    assert!(text.contains("Subject: Invitation to acme\r\n"), "{text}");
+    for refusal in [Refusal::Greeting, Refusal::Login, Refusal::Receiver, Refusal::Text, Refusal::HangUp] {
+        smtp.refuse(refusal);
+        let made = invite(&format!("{refusal:?}@example.com")).await;
+        assert_eq!(made["mailed"], false, "{refusal:?}");
+        assert!(made["url"].as_str().unwrap().contains("/invitation#"));
+    }
+}
+
+#[tokio::test]
+async fn what_is_mailed_holds_no_line_of_its_own() {
+    let mut smtp = Smtp::start().await;
+    let config = format!("[mail]\nurl = \"smtp://127.0.0.1:{}\"\nfrom = \"tandem@example.com\"", smtp.port);
+    let world = world(&config).await;
+    for email in ["a@example.com\r\nBcc: b@example.com", "a@example.com\nx", "a@b@c", "\"a b\"@example.com>", "a @b"] {
+        let body = json!({"email": email, "role": "agent"}).to_string();
+        let answer = world.post("/api/team/invitations", &body).await;
+        let fine = answer.problem() == (422, Some("email".into()));
+        assert!(fine, "{email:?}: {answer:?}");
+    }
+    let body = r#"{"name": "Ünïcode, \"Ltd\" <x@y>"}"#;
+    assert_eq!(world.with_json(PATCH, "/api/organizations/current", body).await.status, StatusCode::OK);
+    assert_eq!(
+        world.post("/api/team/invitations", r#"{"email": "z@example.com", "role": "agent"}"#).await.json()["mailed"],
+        true
+    );
+    let mail = smtp.mail().await;
+    let (head, _) = mail.text.split_once("\r\n\r\n").unwrap();
+    assert!(head.is_ascii() && head.contains("=?utf-8?b?"), "{head}");
+}
+
+#[tokio::test]
+async fn health_and_readiness_need_nobody() {
+    let world = world("").await;
+    for path in ["/health", "/api/health"] {
+        assert_eq!(world.stranger(GET, path, "").await.json()["status"], "ok");
+    }
+    let ready = world.stranger(GET, "/readyz", "").await;
+    assert_eq!(
+        (ready.status, ready.json()),
+        (StatusCode::OK, json!({"ready": true, "store": true, "listeners": true}))
+    );
+    world.state.store.close().await;
+    let away = world.stranger(GET, "/readyz", "").await;
+    assert_eq!((away.status.as_u16(), away.json()), (503, json!({"ready": false, "store": false, "listeners": true})));
+}
+
+#[tokio::test]
+async fn the_operator_s_commands_are_written_down_too() {
+    let world = world("").await;
+    let log = world.get("/api/audit-logs?actor=operator").await.json();
+    let actions: Vec<&str> =
+        log["audit_logs"].as_array().unwrap().iter().map(|e| e["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["api_key.create", "user.create", "user.create"]);
+    assert_eq!(log["audit_logs"][0]["actor"]["kind"], "system");
+    // Nothing secret stands in it.
+    let text = world.get("/api/audit-logs").await.json().to_string();
+    assert!(!text.contains(&world.key) && !text.contains("argon2") && !text.contains(PASSWORD));
+    let store = Store::open(&StorePlace::new("sqlite:t.db", world.folder.path())).await.unwrap();
+    assert!(store.audit_verify(store.organization_default().await.unwrap().unwrap().id).await.unwrap().intact);
+    let request =
+        Request::get("/api/audit-logs").header(header::AUTHORIZATION, "Bearer x").body(Body::empty()).unwrap();
+    assert_eq!(world.answer(request).await.problem().0, 401);
+}
