@@ -40,6 +40,8 @@ enum Tenant {
     Own,
     /// An identity is named: another tenant's looks like a missing one.
     ById,
+    /// An identity is named, and opened by who has it signed by its tenant.
+    Signed,
 }
 
 /// One operation.
@@ -47,7 +49,7 @@ struct Line(&'static str, Need, Tenant, Charge, &'static str);
 
 use Charge::{Actor as By, Address, Both, Free};
 use Need::{Anybody, May, Nobody, Person, Sees};
-use Tenant::{ById, Own};
+use Tenant::{ById, Own, Signed};
 
 /// A body that would be taken stands last.
 const LINES: &[Line] = &[
@@ -131,6 +133,75 @@ const LINES: &[Line] = &[
     Line("GET /api/calls/{id}/translations/stream", Sees, ById, Free, ""),
     Line("GET /api/calls/{id}/recording", Sees, ById, By(None), ""),
     Line("GET /api/calls/{id}/trace", Sees, ById, By(None), ""),
+    Line("GET /api/calls/export", May(Action::CallsExport), Own, By(None), ""),
+    Line("GET /api/calls/{id}/outcome", Sees, ById, By(None), ""),
+    Line("PUT /api/calls/{id}/outcome", May(Action::CallsAnnotate), ById, By(None), r#"{"outcome": "sale"}"#),
+    Line("GET /api/calls/{id}/notes", Sees, ById, By(None), ""),
+    Line("POST /api/calls/{id}/notes", May(Action::CallsAnnotate), ById, By(None), r#"{"text": "x"}"#),
+    Line("PATCH /api/calls/{id}/notes/{note}", May(Action::CallsAnnotate), ById, By(None), r#"{"text": "x"}"#),
+    Line("DELETE /api/calls/{id}/notes/{note}", May(Action::CallsAnnotate), ById, By(None), ""),
+    Line("GET /api/calls/{id}/transcript", Sees, ById, By(None), ""),
+    Line("GET /api/recordings", Sees, Own, By(None), ""),
+    Line("GET /api/recordings/{id}", Sees, ById, By(None), ""),
+    Line("POST /api/recordings/{id}/signed-url", Sees, ById, By(None), r#"{"expires_in_s": 60}"#),
+    Line("GET /api/recordings/{id}/audio", Nobody, Signed, By(None), ""),
+    Line("GET /api/voice/targets", May(Action::VoiceRead), Own, By(None), ""),
+    Line(
+        "POST /api/voice/targets",
+        May(Action::VoiceWrite),
+        Own,
+        By(Some(Group::Configuration)),
+        r#"{"name": "desk", "address": "+15555550142"}"#,
+    ),
+    Line(
+        "PATCH /api/voice/targets/{id}",
+        May(Action::VoiceWrite),
+        ById,
+        By(Some(Group::Configuration)),
+        r#"{"address": "+15555550142"}"#,
+    ),
+    Line("DELETE /api/voice/targets/{id}", May(Action::VoiceWrite), ById, By(Some(Group::Configuration)), ""),
+    Line("GET /api/caller-id/numbers", May(Action::VoiceRead), Own, By(None), ""),
+    Line(
+        "POST /api/caller-id/numbers",
+        May(Action::VoiceWrite),
+        Own,
+        By(Some(Group::Configuration)),
+        r#"{"number": "+15555550142"}"#,
+    ),
+    Line(
+        "PATCH /api/caller-id/numbers/{id}",
+        May(Action::VoiceWrite),
+        ById,
+        By(Some(Group::Configuration)),
+        r#"{"label": "x"}"#,
+    ),
+    Line("DELETE /api/caller-id/numbers/{id}", May(Action::VoiceWrite), ById, By(Some(Group::Configuration)), ""),
+    Line("GET /api/caller-id/rules", May(Action::VoiceRead), Own, By(None), ""),
+    Line(
+        "POST /api/caller-id/rules",
+        May(Action::VoiceWrite),
+        Own,
+        By(Some(Group::Configuration)),
+        r#"{"number_id": "00000000-0000-0000-0000-000000000000"}"#,
+    ),
+    Line(
+        "PATCH /api/caller-id/rules/{id}",
+        May(Action::VoiceWrite),
+        ById,
+        By(Some(Group::Configuration)),
+        r#"{"position": 1}"#,
+    ),
+    Line("DELETE /api/caller-id/rules/{id}", May(Action::VoiceWrite), ById, By(Some(Group::Configuration)), ""),
+    Line("GET /api/call-capabilities", May(Action::VoiceRead), Own, By(None), ""),
+    Line(
+        "PUT /api/call-capabilities",
+        May(Action::VoiceWrite),
+        Own,
+        By(Some(Group::Configuration)),
+        r#"{"amd": false}"#,
+    ),
+    Line("GET /api/usage", May(Action::UsageRead), Own, By(None), ""),
     Line("GET /api/voice/config", May(Action::VoiceRead), Own, By(None), ""),
     Line("PUT /api/voice/config", May(Action::VoiceWrite), Own, By(Some(Group::Configuration)), r#"{"record": true}"#),
     Line("GET /api/webrtc/token", May(Action::CallsDial), Own, By(None), ""),
@@ -145,7 +216,7 @@ const UNLIMITED: &str = "[limits]\ndefault = \"off\"\ncalls = \"off\"\nspeech = 
 impl Line {
     fn method_and_path(&self, id: Uuid) -> (Method, String) {
         let (method, path) = self.0.split_once(' ').unwrap();
-        (method.parse().unwrap(), path.replace("{id}", &id.to_string()))
+        (method.parse().unwrap(), path.replace("{id}", &id.to_string()).replace("{note}", &id.to_string()))
     }
 }
 
@@ -175,7 +246,7 @@ async fn every_operation_has_a_line_that_says_who_which_tenant_and_how_often() {
             if security.contains(&json!({})) != (*need == Nobody) {
                 wrong.push(format!("{name}: {need:?}, but its security is {security:?}"));
             }
-            if path.contains('{') != (*tenant == ById) {
+            if path.contains('{') != matches!(tenant, ById | Signed) {
                 wrong.push(format!("{name}: {tenant:?}"));
             }
             let charged = charge(&method.to_uppercase().parse().unwrap(), path);
@@ -342,8 +413,16 @@ async fn theirs(world: &mut World) -> BTreeMap<&'static str, Uuid> {
     let key = world.post("/api/api-keys", r#"{"name": "theirs"}"#).await;
     let members = world.get("/api/team/members").await.json();
     let member = members["members"][1]["user_id"].as_str().unwrap().parse().unwrap();
+    let target = world.post("/api/voice/targets", r#"{"name": "desk", "address": "+15555550100"}"#).await;
+    let number = world.post("/api/caller-id/numbers", r#"{"number": "+15555550100"}"#).await;
+    let rule = format!(r#"{{"number_id": "{}"}}"#, id(&number, "id"));
+    let rule = world.post("/api/caller-id/rules", &rule).await;
     BTreeMap::from([
         ("/api/calls/", call),
+        ("/api/recordings/", call),
+        ("/api/voice/targets/", id(&target, "id")),
+        ("/api/caller-id/numbers/", id(&number, "id")),
+        ("/api/caller-id/rules/", id(&rule, "id")),
         ("/api/users/", member),
         ("/api/team/members/", member),
         ("/api/team/invitations/", id(&invitation, "id")),
