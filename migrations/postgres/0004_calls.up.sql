@@ -198,10 +198,10 @@ CREATE TRIGGER translations_words_update AFTER UPDATE OF translation ON translat
 -- Finds a tenant's calls by words, newest first. Row level security keeps an index on words from being used, because
 -- comparing words might tell something of rows that are not to be seen; this function runs as its owner, looks at the
 -- tenant of the transaction only, and returns ids. What is null is not asked for; the plan is made for what is.
-CREATE FUNCTION search_calls(
+CREATE FUNCTION look_up_words(
     wanted TEXT, status_is TEXT, direction_is TEXT, agent_is TEXT, outcome_is TEXT, number_a TEXT, number_b TEXT,
     since BIGINT, until BIGINT, before_at BIGINT, before_id UUID, most BIGINT
-) RETURNS TABLE (call_id UUID, created_at BIGINT)
+) RETURNS TABLE (call_id UUID)
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
@@ -213,7 +213,7 @@ BEGIN
     IF numnode(query) = 0 THEN RETURN; END IF;
     query := query && tenant_word(tenant)::TSQUERY;
     RETURN QUERY
-    SELECT t.call_id, t.created_at FROM call_texts t
+    SELECT t.call_id FROM call_texts t
     JOIN calls c ON c.organization_id = t.organization_id AND c.id = t.call_id
     WHERE t.organization_id = tenant AND t.words @@ query
       AND (status_is IS NULL OR c.status = status_is)

@@ -165,10 +165,11 @@ impl Store {
                 let organization = statement.value(organization);
                 let (from, until) = (statement.value(&from), statement.value(&until));
                 let limit = statement.value(FEW + 1);
+                // In the index's order, so that PostgreSQL takes the index and not the first rows of the table.
                 statement.push(if first { "" } else { " UNION ALL " });
                 statement.push(&format!(
                     "SELECT id FROM (SELECT c.id FROM calls c WHERE c.organization_id = {organization} \
-                     AND {column} >= {from} AND {column} < {until} LIMIT {limit}) AS part"
+                     AND {column} >= {from} AND {column} < {until} ORDER BY {column} LIMIT {limit}) AS part"
                 ));
                 first = false;
             }
@@ -350,7 +351,7 @@ fn by_words_postgres(organization: OrganizationId, filter: &CallFilter, words: &
     .join(", ");
     let organization = statement.value(organization);
     statement.push(&format!(
-        "SELECT {} FROM search_calls({parameters}) s JOIN calls c ON c.organization_id = {organization} \
+        "SELECT {} FROM look_up_words({parameters}) s JOIN calls c ON c.organization_id = {organization} \
          AND c.id = s.call_id ORDER BY {ORDER}",
         Call::columns("c")
     ));
