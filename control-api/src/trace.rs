@@ -1,7 +1,7 @@
 //! A call's SIP messages as a ladder: the form that API and operator get, and its drawing for a terminal.
 //!
 //! ```text
-//!    seconds     customer ***01                    tandem                      agent anna
+//!    seconds  customer +3491•••0001                tandem                      agent anna
 //!              udp 192.0.2.7:5060                                          wss 192.0.2.9:52010
 //!      0.000            │─ INVITE, SDP ──────────────▶│                             │
 //!      0.001            │◀─────────────── 100 Trying ─│                             │

@@ -107,15 +107,23 @@ impl Ptime {
     }
 }
 
-/// A phone number or SIP user fit for a log: the last two characters only.
+/// A phone number or SIP user fit for a log: of a long number its beginning and its end (`+1555•••0142`), so that calls can be
+/// told apart, of anything else the last two characters.
 pub fn mask(text: &str) -> String {
+    let is_number = text.strip_prefix('+').is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+    if is_number && text.len() >= NUMBER_SHOWN {
+        return format!("{}•••{}", &text[..5], &text[text.len() - 4..]);
+    }
     let count = text.chars().count();
     if count <= 2 {
-        return "**".into();
+        return "•••".into();
     }
     let tail: String = text.chars().skip(count - 2).collect();
-    format!("***{tail}")
+    format!("•••{tail}")
 }
+
+/// Shortest number, with its `+`, of which both ends are shown: at least two digits are hidden.
+const NUMBER_SHOWN: usize = 11;
 
 /// One base instant for tests of pure modules, which are passed time and never read it.
 #[cfg(test)]
@@ -143,8 +151,10 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_masked_but_for_two_digits() {
-        assert_eq!(mask("+15555550142"), "***42");
-        assert_eq!(mask("7"), "**");
+    fn numbers_are_masked() {
+        assert_eq!(mask("+15555550142"), "+1555•••0142");
+        assert_eq!(mask("+1555555014"), "+1555•••5014");
+        assert_eq!(mask("+155555501"), "•••01");
+        assert_eq!((mask("7").as_str(), mask("anna").as_str()), ("•••", "•••na"));
     }
 }

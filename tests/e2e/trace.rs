@@ -88,7 +88,7 @@ async fn a_call_s_messages_are_drawn_for_the_operator_and_told_to_its_organizati
     assert_eq!(rungs(&drawn), LADDER, "\n{drawn}");
     let head: Vec<&str> = drawn.lines().take(4).collect();
     assert!(head[0].starts_with(&format!("call {id}, began 20")) && head[0].ends_with(", over"), "{drawn}");
-    assert!(head[2].contains("customer ***01") && head[2].contains("agent ***00"), "{drawn}");
+    assert!(head[2].contains("customer +3491•••0001") && head[2].contains("agent •••00"), "{drawn}");
     assert!(head[3].contains(&format!("udp 127.0.0.1:{carrier_port}")), "{drawn}");
     assert!(!drawn.contains("34910000001") && !drawn.contains("15550100"), "numbers are masked:\n{drawn}");
 

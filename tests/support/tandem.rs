@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 use crate::api::Api;
+use crate::leaks::leaks;
 use crate::ports;
 use crate::process::Process;
 
@@ -338,11 +339,13 @@ impl Tandem {
         let mut process = self.process.take().expect("running");
         let status = process.exited(deadline).await;
         assert!(status.success(), "tandem did not end in order: {status}");
+        keeps_secrets(&process);
     }
 
     /// Ends it as an operator does, and asserts that it ended in order.
     pub async fn stop(mut self) {
         let process = self.process.take().expect("running");
+        keeps_secrets(&process);
         let status = process.stop().await;
         assert!(status.success(), "tandem did not end in order: {status}");
     }
@@ -354,6 +357,12 @@ impl Tandem {
         process.exited(Duration::from_secs(5)).await;
         std::mem::replace(&mut self.folder, tempfile::tempdir().expect("an empty folder"))
     }
+}
+
+/// Every test looks at what its server said.
+fn keeps_secrets(process: &Process) {
+    let leaks = leaks(&process.said());
+    assert!(leaks.is_empty(), "the server's log tells what it must not: {leaks:#?}");
 }
 
 /// A binary of the dev build, beside this test's own.

@@ -5,10 +5,12 @@
 //! sipp ─────────────── SIP ───────▶
 //! ```
 //!
-//! client: HTTP at little cost. server: the binary, and one over an engine of ours that speaks captions. page: what is kept.
+//! client: HTTP at little cost. server: the binary, and one over an engine of ours that speaks captions. search: lists, without HTTP.
+//! page: what is kept.
 
 mod client;
 mod page;
+mod search;
 mod server;
 
 use std::path::PathBuf;
@@ -33,7 +35,7 @@ const CAPTIONS: u32 = 10;
 /// Calls in the store while it is read.
 const CALLS: usize = 5_000;
 
-/// Measures the control plane: reads, call starts, captions.
+/// Measures the control plane: reads, call starts, captions, search.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -48,7 +50,7 @@ pub(crate) struct Arguments {
     /// Length of one measurement.
     #[arg(long, default_value_t = 10)]
     seconds: u32,
-    /// Only these cases: api-reads, call-starts, sse-fanout.
+    /// Only these cases: api-reads, call-starts, sse-fanout, call-search.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// CPU of the server.
@@ -110,11 +112,16 @@ async fn measure(arguments: &Arguments) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     let asked = |case: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == case);
     for run in 1..=arguments.repetitions {
-        for case in ["api-reads", "call-starts", "sse-fanout"].into_iter().filter(|case| asked(case)) {
+        for case in ["api-reads", "call-starts", "sse-fanout", "call-search"].into_iter().filter(|case| asked(case)) {
+            // A store that is filled once is read often enough.
+            if case == "call-search" && run > 1 {
+                continue;
+            }
             for kept in [Kept::Sqlite, Kept::Postgres(postgres.database().await)] {
                 let row = match case {
                     "api-reads" => reads(&kept, arguments).await,
                     "call-starts" => starts(&kept, arguments).await,
+                    "call-search" => search::search(&kept).await,
                     _ => fan_out(&kept, arguments).await,
                 };
                 let (rate, latencies, failed) = row.with_context(|| format!("{case} on {}", kept.name()))?;

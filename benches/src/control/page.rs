@@ -13,7 +13,7 @@ use crate::{page as machine, report};
 /// Heading of our part.
 const HEADING: &str = "## Control plane";
 /// Our cases in `results.json`.
-const CASES: [&str; 3] = ["api-reads", "call-starts", "sse-fanout"];
+const CASES: [&str; 4] = ["api-reads", "call-starts", "sse-fanout", "call-search"];
 
 /// One measurement.
 #[derive(Clone, Debug, Serialize)]
@@ -92,7 +92,7 @@ fn part(rows: &[Row]) -> String {
             }
             let (rate, p99) = (median(|row| row.rate_per_s), median(|row| row.p99_ms));
             let failed: u64 = of.iter().map(|row| row.failed).sum();
-            let (target, reached) = target(case, rate, p99, failed);
+            let (target, reached) = target(case, rate, median(|row| row.p95_ms), p99, failed);
             text += &format!(
                 "| {case} | {peer} | {rate:.0} | {:.2} | {:.2} | {p99:.2} | {failed} | {target} | {} |\n",
                 median(|row| row.p50_ms),
@@ -105,12 +105,13 @@ fn part(rows: &[Row]) -> String {
 }
 
 /// What is asked for, and whether it was reached.
-fn target(case: &str, rate: f64, p99: f64, failed: u64) -> (String, bool) {
+fn target(case: &str, rate: f64, p95: f64, p99: f64, failed: u64) -> (String, bool) {
     // A rate that is kept is the one that was asked for, but for the time of the last answer.
     let kept = |wanted: u32| failed == 0 && rate >= f64::from(wanted) * 0.97;
     match case {
         "api-reads" => (format!("{READS} reads/s, p99 ≤ 25 ms"), kept(READS) && p99 <= 25.0),
         "call-starts" => (format!("{STARTS} starts/s, none behind (p99 ≤ 1 s)"), kept(STARTS) && p99 <= 1_000.0),
+        "call-search" => ("p95 ≤ 20 ms".to_owned(), failed == 0 && p95 <= 20.0),
         _ => (format!("{LISTENERS} listeners, p99 ≤ 100 ms"), failed == 0 && p99 <= 100.0),
     }
 }
@@ -124,4 +125,6 @@ Each request has its time, whether the one before was answered or not; latency c
 listener of `/api/events` hears of it.
 - **sse-fanout**: 10 captions a second of one call to 1,000 listeners of its stream, and to one that reads nothing; latency is from the \
 moment at which the engine says a caption until a listener has it, the commit to the store between them.
+- **call-search**: lists of 50 calls from the store by time, agent, number, outcome and words, alone and together, one after another, \
+among 100,000 calls with words of five tenants. Measured once: each list 50 times.
 ";

@@ -13,7 +13,8 @@ use crate::voice_config::{VoiceConfig, VoiceConfigPatch};
 
 /// The tenant's settings.
 #[utoipa::path(get, path = "/voice/config", tag = "voice", security(("key" = []), ("session" = [])),
-    responses((status = 200, body = VoiceConfig), (status = 401, body = Problem)))]
+    responses((status = 200, body = VoiceConfig), (status = 401, body = Problem), (status = 403, body = Problem),
+              (status = 429, body = Problem)))]
 pub(super) async fn voice_config_show(
     State(state): State<AppState>,
     actor: Actor,
@@ -34,6 +35,7 @@ pub(super) async fn voice_config_put(
     JsonBody(patch): JsonBody<VoiceConfigPatch>,
 ) -> Result<Json<VoiceConfig>, Problem> {
     actor.may(Action::VoiceWrite)?;
+    state.store.capabilities_show(actor.organization).await?.must_allow(&patch)?;
     let before = state.store.voice_config_show(actor.organization).await?;
     let config = before.clone().patched(patch, "")?;
     state.store.voice_config_put(actor.organization, &config).await?;

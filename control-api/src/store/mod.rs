@@ -16,8 +16,11 @@ mod api_key;
 mod audit_log;
 mod backup;
 mod call;
+mod caller_id;
+mod capability;
 mod change;
 mod db;
+mod idempotency;
 mod invitation;
 mod job;
 mod login_attempt;
@@ -25,20 +28,30 @@ mod lookup;
 mod media;
 mod member;
 mod membership;
+mod note;
 mod organization;
+mod outcome;
+mod place;
 mod postgres;
 mod prune;
 mod recording;
 mod schema;
+mod search;
 mod session;
+mod signing_key;
 mod signup;
 mod sqlite;
 mod stream;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_calls;
+mod transcript;
 mod translation;
+mod usage;
 mod user;
 mod voice_config;
+mod voice_target;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -47,20 +60,30 @@ use uuid::Uuid;
 pub use api_key::{ApiKey, KeyRow, NewKey};
 pub use audit_log::{ActorKind, AuditFilter, AuditProof, AuditRow, By, Deed};
 pub use backup::{backup, restore};
-pub use call::{Call, CallFilter, Leg};
+pub use call::{Call, Leg};
+pub use caller_id::{CallerIdNumber, CallerIdRule, CallerIdRuleDraft};
 pub use change::{Change, LegReport, Mark, NewCall, Written};
+pub use idempotency::{Claimed, IdempotencyKey, KEPT, KeptAnswer, LEASE};
 pub use invitation::{Invitation, Joining, NewInvitation};
 pub use job::{ATTEMPTS_MAX, Job};
 pub use media::{FlowState, LegFlow, Quality, Score};
 pub use member::{Member, MemberChange};
 pub use membership::{Membership, Role};
+pub use note::Note;
 pub use organization::{Organization, OrganizationChange, OrganizationSettings, Retention};
-pub use recording::Recording;
+pub use outcome::Outcome;
+pub use place::Place;
+pub use recording::{ListedRecording, Recording};
 pub use schema::{SchemaStep, StorePlace, schema_down, schema_status, schema_up};
+pub use search::CallFilter;
 pub use session::Session;
 pub use signup::Founder;
 pub use stream::{StoredEvent, StreamFilter};
+pub use transcript::{TranscriptSegment, TranscriptVersion};
+pub use usage::Usage;
+pub(crate) use usage::day_of;
 pub use user::{NewMember, User};
+pub use voice_target::VoiceTarget;
 
 /// Handle to the store; clones share its connections.
 #[derive(Clone, Debug)]
@@ -73,11 +96,6 @@ impl Store {
     /// Whether anything is kept. Otherwise (`store.url = "none"`) there are no organizations, so that calls leave no trace.
     pub fn keeps(&self) -> bool {
         self.keeps
-    }
-
-    /// Whether the database answers.
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        self.db.rows_outside("SELECT 1", &[]).await.map(|_| ())
     }
 }
 

@@ -61,7 +61,7 @@ impl Store {
     }
 
     /// Fails when the database does not answer.
-    pub async fn check(&self) -> Result<(), StoreError> {
+    pub async fn ping(&self) -> Result<(), StoreError> {
         self.db.rows_outside("SELECT 1 AS one", &[]).await.map(drop)
     }
 }
