@@ -1,7 +1,6 @@
 //! Which calls an actor sees, and under which name what the actor writes is kept.
 
 use crate::auth::Actor;
-use crate::problem::Problem;
 use crate::rbac::Action;
 
 /// Tells actors apart: whose an idempotency key or a note is.
@@ -13,14 +12,33 @@ pub(crate) fn identity(actor: &Actor) -> String {
     }
 }
 
-/// The SIP user name to whose calls this actor is kept; nothing: every call of the organization may be seen.
-pub(crate) fn only_own(actor: &Actor, all: Action, own: Action) -> Result<Option<String>, Problem> {
-    if actor.allows(all) {
-        return Ok(None);
+/// Which calls an actor sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// Every call of the organization.
+    All,
+    /// Those of the agent with this SIP user name.
+    Own(String),
+    /// None: each looks like one that does not exist.
+    Nothing,
+}
+
+impl Seen {
+    /// `all` lets every call be seen, `own` one's own. A key is nobody's own.
+    pub(crate) fn by(actor: &Actor, all: Action, own: Action) -> Seen {
+        match &actor.person {
+            _ if actor.allows(all) => Seen::All,
+            Some(person) if actor.allows(own) => Seen::Own(person.sip_name.clone()),
+            _ => Seen::Nothing,
+        }
     }
-    actor.may(own)?;
-    // A key is nobody's own.
-    let person =
-        actor.person.as_ref().ok_or_else(|| Problem::forbidden("this takes a person with calls of one's own"))?;
-    Ok(Some(person.sip_name.clone()))
+
+    /// Whether a call with this agent is among them.
+    pub(crate) fn has(&self, agent: Option<&str>) -> bool {
+        match self {
+            Seen::All => true,
+            Seen::Own(own) => agent == Some(own),
+            Seen::Nothing => false,
+        }
+    }
 }

@@ -15,12 +15,13 @@ use utoipa::ToSchema;
 
 use crate::auth::Actor;
 use crate::body::QueryPairs;
+use crate::csv;
 use crate::cursor::Page;
 use crate::problem::Problem;
 use crate::rbac::Action;
 use crate::state::AppState;
 use crate::store::{Call, CallFilter, Deed, OrganizationId, Place, Store, StoreError};
-use crate::{csv, who};
+use crate::who::Seen;
 
 /// What a call's status and direction may be.
 const STATUSES: [&str; 6] = ["queued", "ringing", "answered", "bridged", "ended", "failed"];
@@ -59,13 +60,13 @@ pub(super) async fn call_list(
     actor: Actor,
     query: QueryPairs,
 ) -> Result<Json<CallList>, Problem> {
-    let own = who::only_own(&actor, Action::CallsRead, Action::CallsReadOwn)?;
+    let seen = Seen::by(&actor, Action::CallsRead, Action::CallsReadOwn);
     let [status, direction, agent, number, outcome, from, to, q, limit, cursor] =
         query.take(["status", "direction", "agent", "number", "outcome", "from", "to", "q", "limit", "cursor"])?;
     let asked = [status, direction, agent, number, outcome, from, to, q];
     let told: Vec<&str> = asked.iter().map(|value| value.as_deref().unwrap_or_default()).collect();
     let page = Page::read("calls", actor.organization, &told.join("\0"), cursor.as_deref(), limit.as_deref())?;
-    let Some(filter) = filter_of(asked, own)? else {
+    let Some(filter) = filter_of(asked, seen)? else {
         return Ok(Json(CallList { calls: Vec::new(), next_cursor: None }));
     };
     let filter = CallFilter { after: page.after.unwrap_or(Place::LAST), limit: page.fetch(), ..filter };
@@ -95,7 +96,7 @@ pub(super) async fn call_export(
     query: QueryPairs,
 ) -> Result<Response, Problem> {
     actor.may(Action::CallsExport)?;
-    let own = who::only_own(&actor, Action::CallsRead, Action::CallsReadOwn)?;
+    let seen = Seen::by(&actor, Action::CallsRead, Action::CallsReadOwn);
     let [format, status, direction, agent, number, outcome, from, to, q] =
         query.take(["format", "status", "direction", "agent", "number", "outcome", "from", "to", "q"])?;
     let format = match format.as_deref() {
@@ -109,7 +110,7 @@ pub(super) async fn call_export(
         .zip(&asked)
         .filter_map(|(name, value)| Some(((*name).to_owned(), value.clone()?.into())))
         .collect();
-    let filter = filter_of(asked, own)?;
+    let filter = filter_of(asked, seen)?;
     state.audit(&actor, Deed::new("calls.export", "calls").after(given)).await?;
     let body =
         Body::from_stream(stream::try_unfold(Export::new(&state.store, actor.organization, format, filter), step));
@@ -125,9 +126,9 @@ pub(super) async fn call_export(
     Ok(response)
 }
 
-/// The filter that was asked for, in the order of [`FILTERS`]; nothing: it fits no call that may be seen. `own`: the only
-/// agent whose calls may be seen.
-fn filter_of(asked: [Option<String>; 8], own: Option<String>) -> Result<Option<CallFilter>, Problem> {
+/// The filter that was asked for, in the order of [`FILTERS`]; nothing: it fits no call that may be seen. `seen`:
+/// which may be seen.
+fn filter_of(asked: [Option<String>; 8], seen: Seen) -> Result<Option<CallFilter>, Problem> {
     for (name, value) in FILTERS.iter().zip(&asked) {
         let unfit = |text: &String| text.chars().count() > FILTER_MAX || text.chars().any(char::is_control);
         if value.as_ref().is_some_and(unfit) {
@@ -152,9 +153,11 @@ fn filter_of(asked: [Option<String>; 8], own: Option<String>) -> Result<Option<C
         Some(Err(_)) => Err(Problem::field(name, "expected a time in RFC 3339 form such as 2026-01-31T00:00:00Z")),
     };
     let (since, until) = (time("from", from)?, time("to", to)?);
-    let agent = match (own, agent) {
-        (Some(own), Some(agent)) if own != agent => return Ok(None),
-        (own, agent) => own.or(agent),
+    let agent = match (seen, agent) {
+        (Seen::All, agent) => agent,
+        (Seen::Own(own), Some(agent)) if own != agent => return Ok(None),
+        (Seen::Own(own), _) => Some(own),
+        (Seen::Nothing, _) => return Ok(None),
     };
     Ok(Some(CallFilter { status, direction, agent, number, outcome, since, until, words, ..CallFilter::default() }))
 }

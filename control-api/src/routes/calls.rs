@@ -22,7 +22,8 @@ use crate::rbac::Action;
 use crate::state::AppState;
 use crate::store::{Call, Change, Deed, Leg, NewCall, now};
 use crate::voice_config::VoiceConfigPatch;
-use crate::{number, text, who};
+use crate::who::Seen;
+use crate::{number, text};
 
 /// Events shown with one call.
 const EVENTS_MAX: u32 = 1_000;
@@ -348,8 +349,7 @@ async fn say(state: AppState, actor: Actor, id: Uuid, request: SayRequest) -> Re
 
 /// The tenant's call, or 404; also for who may see own calls only, and this is none.
 pub(super) async fn call_of(state: &AppState, actor: &Actor, id: Uuid) -> Result<Call, Problem> {
-    let own = who::only_own(actor, Action::CallsRead, Action::CallsReadOwn)?;
+    let seen = Seen::by(actor, Action::CallsRead, Action::CallsReadOwn);
     let call = state.store.call_show(actor.organization, id).await?;
-    let seen = call.filter(|call| own.is_none() || call.agent == own);
-    seen.ok_or_else(|| Problem::not_found("call"))
+    call.filter(|call| seen.has(call.agent.as_deref())).ok_or_else(|| Problem::not_found("call"))
 }

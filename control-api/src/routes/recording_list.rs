@@ -17,9 +17,10 @@ use crate::cursor::Page;
 use crate::idempotency::{Keyed, Reply, once};
 use crate::problem::Problem;
 use crate::rbac::Action;
+use crate::signature;
 use crate::state::AppState;
 use crate::store::{By, Deed, ListedRecording, Place, now};
-use crate::{signature, who};
+use crate::who::Seen;
 
 /// How long a URL opens its recording unless asked otherwise, and at most, in seconds.
 const EXPIRES_DEFAULT: u32 = 3_600;
@@ -62,7 +63,11 @@ pub(super) async fn recording_list(
     actor: Actor,
     query: QueryPairs,
 ) -> Result<Json<RecordingList>, Problem> {
-    let own = who::only_own(&actor, Action::RecordingsRead, Action::RecordingsReadOwn)?;
+    let own = match Seen::by(&actor, Action::RecordingsRead, Action::RecordingsReadOwn) {
+        Seen::All => None,
+        Seen::Own(own) => Some(own),
+        Seen::Nothing => return Ok(Json(RecordingList { recordings: Vec::new(), next_cursor: None })),
+    };
     let [limit, cursor] = query.take(["limit", "cursor"])?;
     let page = Page::read("recordings", actor.organization, "", cursor.as_deref(), limit.as_deref())?;
     let after = page.after.unwrap_or(Place::LAST);
@@ -72,8 +77,8 @@ pub(super) async fn recording_list(
 }
 
 /// What is known of a call's recording.
-#[utoipa::path(get, path = "/recordings/{call_id}", tag = "recordings", security(("key" = []), ("session" = [])),
-    params(("call_id" = Uuid, Path, description = "The call that was recorded")),
+#[utoipa::path(get, path = "/recordings/{id}", tag = "recordings", security(("key" = []), ("session" = [])),
+    params(("id" = Uuid, Path, description = "The call that was recorded")),
     responses((status = 200, body = ListedRecording), (status = 401, body = Problem), (status = 403, body = Problem),
               (status = 404, body = Problem), (status = 429, body = Problem)))]
 pub(super) async fn recording_info(
@@ -86,16 +91,16 @@ pub(super) async fn recording_info(
 
 /// A recording of the tenant that this actor may hear.
 async fn recording_of(state: &AppState, actor: &Actor, id: &PathId) -> Result<ListedRecording, Problem> {
-    let own = who::only_own(actor, Action::RecordingsRead, Action::RecordingsReadOwn)?;
+    let seen = Seen::by(actor, Action::RecordingsRead, Action::RecordingsReadOwn);
     let recording = state.store.recording_show(actor.organization, id.of("recording")?).await?;
-    let seen = recording.filter(|recording| own.is_none() || recording.agent == own);
-    seen.ok_or_else(|| Problem::not_found("recording"))
+    let recording = recording.filter(|recording| seen.has(recording.agent.as_deref()));
+    recording.ok_or_else(|| Problem::not_found("recording"))
 }
 
 /// Makes a URL that opens one recording for a while without a login, also by ranges.
-#[utoipa::path(post, path = "/recordings/{call_id}/signed-url", tag = "recordings",
+#[utoipa::path(post, path = "/recordings/{id}/signed-url", tag = "recordings",
     security(("key" = []), ("session" = [])),
-    params(("call_id" = Uuid, Path, description = "The call that was recorded"),
+    params(("id" = Uuid, Path, description = "The call that was recorded"),
            ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your choice")),
     request_body = SignRequest,
     responses((status = 201, body = SignedUrl,
@@ -136,8 +141,8 @@ async fn signed(state: AppState, actor: Actor, call: Uuid, seconds: u32, base: S
 
 /// The audio behind a signed URL, without a login. A URL that was altered, is for something else or has expired is refused
 /// in the same words.
-#[utoipa::path(get, path = "/recordings/{call_id}/audio", tag = "recordings", security(()),
-    params(("call_id" = Uuid, Path, description = "The call that was recorded"),
+#[utoipa::path(get, path = "/recordings/{id}/audio", tag = "recordings", security(()),
+    params(("id" = Uuid, Path, description = "The call that was recorded"),
            ("expires" = i64, Query, description = "As signed"),
            ("signature" = String, Query, description = "As signed"),
            ("Range" = Option<String>, Header, description = "One range of bytes")),

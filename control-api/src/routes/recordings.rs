@@ -20,6 +20,7 @@ use crate::problem::Problem;
 use crate::rbac::Action;
 use crate::state::AppState;
 use crate::store::{Deed, Recording};
+use crate::who::Seen;
 
 /// Bytes in which the chunks before the samples lie.
 const HEAD_MAX: u64 = 4096;
@@ -38,7 +39,7 @@ pub(super) async fn recording_show(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let call = call_of(&state, &actor, id).await?;
-    if !actor.sees_call(call.agent.as_deref(), Action::RecordingsRead, Action::RecordingsReadOwn) {
+    if !Seen::by(&actor, Action::RecordingsRead, Action::RecordingsReadOwn).has(call.agent.as_deref()) {
         actor.may(Action::RecordingsRead)?;
     }
     let none = || Problem::not_found("recording");

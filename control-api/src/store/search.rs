@@ -143,10 +143,15 @@ impl Store {
             }
             None => {
                 let few = match &filter.number {
-                    Some(number) => self.calls_with_number(organization, number).await? <= u64::from(FEW),
-                    None => false,
+                    Some(number) if self.calls_with_number(organization, number).await? <= u64::from(FEW) => {
+                        Some(number)
+                    }
+                    _ => None,
                 };
-                if few { self.by_number(organization, filter) } else { self.by_time(organization, filter) }
+                match few {
+                    Some(number) => self.by_number(organization, filter, number),
+                    None => self.by_time(organization, filter),
+                }
             }
         }))
     }
@@ -154,40 +159,48 @@ impl Store {
     /// How many of a tenant's addresses begin like this, counted up to a little over [`FEW`].
     async fn calls_with_number(&self, organization: OrganizationId, number: &str) -> Result<u64, StoreError> {
         let mut statement = Statement::new("SELECT CAST(COUNT(*) AS BIGINT) AS calls FROM (");
-        self.push_hits(&mut statement, organization, number, Some(FEW + 1));
-        statement.push(") AS hits");
-        let row = self.db.row(organization, AssertSqlSafe(statement.sql), &statement.values).await?;
-        row.map_or(Ok(0), |row| row.count("calls"))
-    }
-
-    /// The identities of calls with a number, each found by an index of its own; at most so many from each.
-    fn push_hits(&self, statement: &mut Statement, organization: OrganizationId, number: &str, most: Option<u32>) {
         let mut first = true;
         for (from, until) in ranges(number) {
             for column in number_columns(&self.db) {
                 let organization = statement.value(organization);
                 let (from, until) = (statement.value(&from), statement.value(&until));
-                let limit = most.map_or(String::new(), |most| format!(" LIMIT {}", statement.value(most)));
+                let limit = statement.value(FEW + 1);
                 statement.push(if first { "" } else { " UNION ALL " });
                 statement.push(&format!(
                     "SELECT id FROM (SELECT c.id FROM calls c WHERE c.organization_id = {organization} \
-                     AND {column} >= {from} AND {column} < {until}{limit}) AS part"
+                     AND {column} >= {from} AND {column} < {until} LIMIT {limit}) AS part"
                 ));
                 first = false;
             }
         }
+        statement.push(") AS hits");
+        let row = self.db.row(organization, AssertSqlSafe(statement.sql), &statement.values).await?;
+        row.map_or(Ok(0), |row| row.count("calls"))
     }
 
-    fn by_number(&self, organization: OrganizationId, filter: &CallFilter) -> Statement {
-        let mut statement = Statement::new(&format!("SELECT {} FROM calls c WHERE c.id IN (", Call::columns("c")));
-        if let Some(number) = &filter.number {
-            self.push_hits(&mut statement, organization, number, None);
-        }
-        statement.push(") ");
+    /// The calls of each address that begins so, by its own index; what one part has the next ones leave out.
+    fn by_number(&self, organization: OrganizationId, filter: &CallFilter, number: &str) -> Statement {
+        let mut statement = Statement::new(&format!("SELECT {} FROM (", Call::columns("found")));
         let others = CallFilter { number: None, ..filter.clone() };
-        // SQLite: the identities lead, not the order.
-        self.push_filters(&mut statement, organization, &others, None, true);
-        push_order(&mut statement, self.db.pick("+c.created_at DESC, +c.id DESC", ORDER), filter.limit);
+        let plus = self.db.pick("+", "");
+        let mut before = String::new();
+        for (from, until) in ranges(number) {
+            for column in number_columns(&self.db) {
+                let (from, until) = (statement.value(&from), statement.value(&until));
+                statement.push(if before.is_empty() { "" } else { " UNION ALL " });
+                statement.push(&format!(
+                    "SELECT {} FROM calls c WHERE {column} >= {from} AND {column} < {until} {before}",
+                    Call::columns("c")
+                ));
+                self.push_filters(&mut statement, organization, &others, None, true);
+                // An address that is not known begins like nothing.
+                before.push_str(&format!(
+                    "AND NOT COALESCE({plus}{column} >= {from} AND {plus}{column} < {until}, FALSE) "
+                ));
+            }
+        }
+        statement.push(") AS found ");
+        push_order(&mut statement, "found.created_at DESC, found.id DESC", filter.limit);
         statement
     }
 

@@ -398,7 +398,9 @@ async fn no_list_reads_a_tenants_whole_table_on_sqlite() {
     for filter in lists() {
         let plan = store.call_plan(tenant(0), &filter).await;
         for step in &plan {
-            let scans = step.starts_with("SCAN ") && !step.starts_with("SCAN call_search VIRTUAL TABLE INDEX");
+            // What was found by a number is gone through once more, to be sorted.
+            let few = step == "SCAN found" || step.starts_with("SCAN call_search VIRTUAL TABLE INDEX");
+            let scans = step.starts_with("SCAN ") && !few;
             assert!(!scans, "{filter:?}: {plan:#?}");
         }
         let few = filter.number.is_some() && filter.words.is_none();
@@ -415,7 +417,7 @@ async fn no_list_reads_a_tenants_whole_table_on_postgresql() {
     let postgres = Postgres::start().await;
     let database = postgres.database().await;
     Store::open(&place(&database)).await.unwrap().close().await;
-    seed::postgres(&database.admin_url, PLANNED).await;
+    seed::postgres(&database.admin_url, 4 * PLANNED).await;
     let open = StorePlace { url: &database.url, migrate_url: None, folder: Path::new("") };
     // What reading whole tables the server has counted, told when a connection ends.
     let scans = async || {
