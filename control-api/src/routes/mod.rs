@@ -38,7 +38,7 @@ use utoipa::OpenApi;
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
-use utoipa::openapi::{ContentBuilder, RefOr, ResponseBuilder};
+use utoipa::openapi::{Content, ContentBuilder, RefOr, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -186,12 +186,26 @@ fn completed(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi
             if operation.request_body.is_some() {
                 statuses.extend(["400", "408", "413", "415", "422"]);
             }
+            for (status, response) in &mut operation.responses.responses {
+                if status.starts_with(['4', '5']) && is_problem(response) {
+                    *response = refusal();
+                }
+            }
             for status in statuses {
                 operation.responses.responses.entry(status.into()).or_insert_with(refusal);
             }
         }
     }
     document
+}
+
+/// Whether a response was described as a problem: then it has a problem's content type.
+fn is_problem(response: &RefOr<utoipa::openapi::Response>) -> bool {
+    let RefOr::T(response) = response else { return false };
+    let problem = RefOr::from(utoipa::openapi::Ref::from_schema_name("Problem"));
+    let shows =
+        |content: &RefOr<Content>| matches!(content, RefOr::T(content) if content.schema.as_ref() == Some(&problem));
+    response.content.values().any(shows)
 }
 
 /// A response that is a problem.
