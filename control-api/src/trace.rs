@@ -302,7 +302,7 @@ mod tests {
         let expected = "\
 call 00000000-0000-0000-0000-000000000000, began 2026-01-02T03:04:05.678Z, over
 
-   seconds     customer ***01                    tandem                      agent anna
+   seconds  customer +3491•••0001                tandem                      agent anna
              udp 192.0.2.7:5060                                          wss 192.0.2.9:52010
      0.000            │─ INVITE, SDP ──────────────▶│                             │
      0.001            │◀─────────────── 100 Trying ─│                             │

@@ -202,7 +202,7 @@ CREATE FUNCTION look_up_words(
     wanted TEXT, status_is TEXT, direction_is TEXT, agent_is TEXT, outcome_is TEXT, number_a TEXT, number_b TEXT,
     since BIGINT, until BIGINT, before_at BIGINT, before_id UUID, most BIGINT
 ) RETURNS TABLE (call_id UUID)
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 50 SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     tenant UUID := current_organization();
