@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::store::{Job, OrganizationId, Store, StoreError, now};
+use crate::store::{By, Deed, Job, OrganizationId, Store, StoreError, now};
 
 /// How often what is due is looked for.
 const LOOK: Duration = Duration::from_secs(15);
@@ -24,20 +24,28 @@ const LOOK: Duration = Duration::from_secs(15);
 const LEASE: Duration = Duration::from_secs(300);
 /// Jobs that are over are listed for so long.
 const LISTED: SignedDuration = SignedDuration::from_hours(24 * 14);
+/// Recordings removed in one step.
+const RECORDINGS: u32 = 100;
 /// Partial words are kept for so long after they were said.
 const PARTIALS: SignedDuration = SignedDuration::from_hours(24 * 7);
 
 /// What is done in the background.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
-    /// Sessions that have expired are removed, hourly.
+    /// Sessions and kept answers that have expired are removed, hourly.
     SessionsExpire,
+    /// What was used on the day that is over is counted, daily at midnight UTC.
+    UsageRollUp,
     /// What has become old is forgotten, daily at midnight UTC.
     Forget,
 }
 
 /// Every kind of work, with its word.
-pub const WORKS: [(Work, &str); 2] = [(Work::SessionsExpire, "sessions.expire"), (Work::Forget, "retention.apply")];
+pub const WORKS: [(Work, &str); 3] = [
+    (Work::SessionsExpire, "sessions.expire"),
+    (Work::UsageRollUp, "usage.roll_up"),
+    (Work::Forget, "retention.apply"),
+];
 
 impl Work {
     /// The period that has begun last before `at`: its name and its beginning.
@@ -47,9 +55,14 @@ impl Work {
             Work::SessionsExpire => {
                 (format!("{}T{:02}", civil.date(), civil.hour()), start(civil.date(), civil.hour()))
             }
+            Work::UsageRollUp => (day_before(civil.date()).to_string(), start(civil.date(), 0)),
             Work::Forget => (civil.date().to_string(), start(civil.date(), 0)),
         }
     }
+}
+
+fn day_before(day: Date) -> Date {
+    day.yesterday().unwrap_or(day)
 }
 
 fn start(day: Date, hour: i8) -> Timestamp {
@@ -92,11 +105,11 @@ async fn round(store: &Store, worker: Uuid, at: Timestamp) -> Result<(), StoreEr
 /// Does one job and writes down how it went.
 async fn settle(store: &Store, organization: OrganizationId, job: &Job, worker: Uuid) -> Result<(), StoreError> {
     let work = WORKS.iter().find(|(_, word)| *word == job.kind).map(|(work, _)| *work);
-    let inner = store.clone();
+    let (inner, slot) = (store.clone(), job.slot.clone());
     // A task of its own: a panic is that job's failure.
     let done = tokio::spawn(async move {
         match work {
-            Some(work) => perform(&inner, organization, work).await.map_err(|error| error.to_string()),
+            Some(work) => perform(&inner, organization, work, &slot).await.map_err(|error| error.to_string()),
             None => Err("this version does not know such a job".to_owned()),
         }
     });
@@ -116,13 +129,61 @@ async fn settle(store: &Store, organization: OrganizationId, job: &Job, worker: 
 }
 
 /// What was done, in words.
-async fn perform(store: &Store, organization: OrganizationId, work: Work) -> Result<String, StoreError> {
+async fn perform(store: &Store, organization: OrganizationId, work: Work, slot: &str) -> Result<String, StoreError> {
     match work {
-        Work::SessionsExpire => Ok(format!("{} sessions removed", store.session_expire(organization).await?)),
-        Work::Forget => {
-            let partials = store.partial_prune(organization, now() - PARTIALS).await?;
-            let jobs = store.job_prune(organization, now() - LISTED).await?;
-            Ok(format!("{partials} partial texts and {jobs} jobs forgotten"))
+        Work::SessionsExpire => {
+            let sessions = store.session_expire(organization).await?;
+            let answers = store.idempotency_expire(organization).await?;
+            Ok(format!("{sessions} sessions and {answers} kept answers removed"))
+        }
+        Work::UsageRollUp => {
+            let day = slot.parse().map_err(|_| StoreError::Corrupt { column: "slot" })?;
+            store.usage_roll_up(organization, day).await?;
+            Ok(format!("{day} counted"))
+        }
+        Work::Forget => forget(store, organization).await,
+    }
+}
+
+/// What is older than the organization wants to keep it, and what nobody reads any more.
+async fn forget(store: &Store, organization: OrganizationId) -> Result<String, StoreError> {
+    let days = |days: u32| now() - SignedDuration::from_hours(24 * i64::from(days));
+    let settings = store.organization_settings(organization).await?;
+    let retention = settings.map(|settings| settings.retention).unwrap_or_default();
+    let events = match retention.events_days {
+        Some(kept) => store.event_prune(organization, days(kept)).await?,
+        None => 0,
+    };
+    let recordings = match retention.recordings_days {
+        Some(kept) => recordings_forget(store, organization, days(kept)).await?,
+        None => 0,
+    };
+    let partials = store.partial_prune(organization, now() - PARTIALS).await?;
+    let jobs = store.job_prune(organization, now() - LISTED).await?;
+    Ok(format!("{recordings} recordings, {events} events, {partials} partial texts and {jobs} jobs forgotten"))
+}
+
+/// File first: a row without a file would hide that something is left, a file without a row would be found by nobody.
+async fn recordings_forget(store: &Store, organization: OrganizationId, before: Timestamp) -> Result<u64, StoreError> {
+    let mut forgotten = 0;
+    loop {
+        let mut went_on = false;
+        for (call, path) in store.recording_old(organization, before, RECORDINGS).await? {
+            match tokio::fs::remove_file(&path).await {
+                Ok(()) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    tracing::error!(%call, %error, "an old recording cannot be removed");
+                    continue;
+                }
+            }
+            store.recording_delete(organization, call).await?;
+            let deed = Deed::new("recording.delete", format!("call:{call}"));
+            store.audit_append(organization, &[(By::system("retention"), deed)]).await?;
+            (forgotten, went_on) = (forgotten + 1, true);
+        }
+        if !went_on {
+            return Ok(forgotten);
         }
     }
 }
@@ -130,7 +191,8 @@ async fn perform(store: &Store, organization: OrganizationId, work: Work) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{NewMember, Role, StorePlace};
+    use crate::store::{Change, NewCall, NewMember, OrganizationChange, Retention, Role, StorePlace};
+    use crate::voice_config::VoiceConfig;
 
     async fn store() -> (tempfile::TempDir, Store, OrganizationId) {
         let folder = tempfile::tempdir().unwrap();
@@ -148,6 +210,8 @@ mod tests {
         for (work, when, slot, due) in [
             (Work::SessionsExpire, "2026-11-23T00:59:59.999Z", "2026-11-23T00", "2026-11-23T00:00:00Z"),
             (Work::SessionsExpire, "2026-11-23T01:00:00Z", "2026-11-23T01", "2026-11-23T01:00:00Z"),
+            (Work::UsageRollUp, "2026-11-23T23:59:59Z", "2026-11-22", "2026-11-23T00:00:00Z"),
+            (Work::UsageRollUp, "2026-11-24T00:00:00Z", "2026-11-23", "2026-11-24T00:00:00Z"),
             (Work::Forget, "2026-11-23T23:59:59Z", "2026-11-23", "2026-11-23T00:00:00Z"),
             (Work::Forget, "2026-11-24T00:00:00Z", "2026-11-24", "2026-11-24T00:00:00Z"),
         ] {
@@ -175,8 +239,47 @@ mod tests {
         }
         let jobs = store.job_list(organization, 10).await.unwrap();
         let expired = jobs.iter().find(|job| job.kind == "sessions.expire").unwrap();
-        assert_eq!(expired.result.as_deref(), Some("1 sessions removed"));
+        assert_eq!(expired.result.as_deref(), Some("1 sessions and 0 kept answers removed"));
         assert!(store.session_by_hash("runs").await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn recordings_go_when_their_organization_wants_it_so_and_are_written_down_as_gone() {
+        let (folder, store, organization) = store().await;
+        let (file, kept) = (folder.path().join("old.wav"), folder.path().join("new.wav"));
+        let day = SignedDuration::from_hours(24);
+        let mut calls = Vec::new();
+        for (path, age) in [(&file, 40), (&kept, 10)] {
+            std::fs::write(path, "RIFF").unwrap();
+            let call = Uuid::now_v7();
+            let at = now() - day * age;
+            let new = NewCall {
+                id: call,
+                organization,
+                direction: "inbound",
+                mode: None,
+                from: None,
+                to: "100".into(),
+                agent: None,
+                config: VoiceConfig::default(),
+            };
+            let path = path.to_string_lossy().into_owned();
+            let recording =
+                |state| Change::Recording { call, path: path.clone(), state, note: None, duration_ms: 1_000, at };
+            let changes = [Change::CallCreated { call: new, at }, recording("started"), recording("finished")];
+            store.changes_record(&changes).await.unwrap();
+            calls.push(call);
+        }
+        let told = forget(&store, organization).await.unwrap();
+        assert!(told.starts_with("0 recordings") && file.exists(), "nobody asked for it: {told}");
+        let retention = Retention { recordings_days: Some(30), events_days: None };
+        let change = OrganizationChange { retention: Some(retention), ..OrganizationChange::default() };
+        store.organization_update(organization, change, &By::system("test")).await.unwrap();
+        let told = forget(&store, organization).await.unwrap();
+        assert!(told.starts_with("1 recordings"), "{told}");
+        assert!(!file.exists() && kept.exists());
+        assert!(store.recording_by_call(organization, calls[0]).await.unwrap().is_none());
+        assert!(store.recording_by_call(organization, calls[1]).await.unwrap().is_some());
     }
 
     #[tokio::test]
