@@ -13,10 +13,10 @@ use crate::store::StoreError;
 /// Why a request was refused (RFC 9457).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Problem {
-    /// Kind of problem: a stable URN.
-    #[serde(rename = "type")]
-    #[schema(example = "urn:tandem:problem:invalid-field")]
-    pub kind: String,
+    /// Kind of problem: the last part of a stable URN, which is what is sent.
+    #[serde(rename = "type", serialize_with = "urn")]
+    #[schema(value_type = String, example = "urn:tandem:problem:invalid-field")]
+    pub kind: &'static str,
     /// The kind in words.
     pub title: &'static str,
     /// HTTP status.
@@ -33,25 +33,21 @@ pub struct Problem {
     pub capability: Option<&'static str>,
     /// Seconds to wait, sent as `Retry-After`.
     #[serde(skip)]
-    pub retry_after: Option<u64>,
+    pub retry_after: Option<u32>,
 }
 
 fn status_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u16(status.as_u16())
 }
 
+fn urn<S: serde::Serializer>(kind: &&'static str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("urn:tandem:problem:{kind}"))
+}
+
 impl Problem {
     /// A problem of this status. `kind` is the last part of its URN.
-    pub fn new(status: StatusCode, kind: &str, title: &'static str, detail: impl Into<String>) -> Problem {
-        Problem {
-            kind: format!("urn:tandem:problem:{kind}"),
-            title,
-            status,
-            detail: detail.into(),
-            field: None,
-            capability: None,
-            retry_after: None,
-        }
+    pub fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Problem {
+        Problem { kind, title, status, detail: detail.into(), field: None, capability: None, retry_after: None }
     }
 
     /// 422: a field has an unusable value.

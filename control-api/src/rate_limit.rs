@@ -411,7 +411,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Deferred {
 fn too_many(wait_s: u64) -> Problem {
     metrics::counter!("tandem_rate_limited_total").increment(1);
     Problem {
-        retry_after: Some(wait_s),
+        retry_after: Some(u32::try_from(wait_s).unwrap_or(u32::MAX)),
         ..Problem::new(
             StatusCode::TOO_MANY_REQUESTS,
             "rate-limit",

@@ -36,7 +36,7 @@ type EventRow = (i64, String, String, String);
 macro_rules! read {
     ($connection:expr) => {{
         let mut connection = $connection.await.expect("the database opens");
-        let sql = "SELECT CAST(id AS TEXT), status, ended_at, cause FROM calls";
+        let sql = "SELECT CAST(id AS TEXT), status, ended_at, ended_reason FROM calls";
         let rows = sqlx::query(sql).fetch_all(&mut connection).await.expect("calls");
         let call = |row: &_| {
             (Row::get(row, 0), (Row::get(row, 1), Row::get::<Option<i64>, _>(row, 2).is_some(), Row::get(row, 3)))

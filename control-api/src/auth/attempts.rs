@@ -67,7 +67,7 @@ impl<'a> Attempt<'a> {
 fn closed(seconds: u64) -> Problem {
     metrics::counter!("tandem_logins_throttled_total").increment(1);
     Problem {
-        retry_after: Some(seconds),
+        retry_after: Some(u32::try_from(seconds).unwrap_or(u32::MAX)),
         ..Problem::new(
             StatusCode::TOO_MANY_REQUESTS,
             "too-many-attempts",
