@@ -175,7 +175,8 @@ async fn calls_go_on_and_nothing_is_lost_while_the_database_is_away() {
     let tandem = Tandem::start(&kept.setup()).await;
     let api = tandem.api("Acme").await;
     let mut stream = api.events("/api/events", None).await;
-    let calls = (away.as_secs() as usize + 4) * RATE as usize;
+    // Enough for the time before it, until the outage is noticed, and after it.
+    let calls = (away.as_secs() as usize + 14) * RATE as usize;
     let callers = busy(&tandem, calls);
     callers.next_answered(RATE as usize, PATIENCE).await;
 
@@ -189,7 +190,7 @@ async fn calls_go_on_and_nothing_is_lost_while_the_database_is_away() {
     timeout(PATIENCE, waits).await.expect("events wait in the spool");
     let known = callers.answered().len();
     // The outage has to last: calls that are answered show that it does nothing to them.
-    let later = known + away.as_secs() as usize * RATE as usize / 2;
+    let later = (known + away.as_secs() as usize * RATE as usize).min(calls - 1);
     callers.next_answered(later, away + PATIENCE).await;
     postgres.resume().await;
 
