@@ -10,10 +10,11 @@ use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use control_api::engine::{CallStatus, EventKind, HangupCause, LegId};
 use control_api::events::Passing;
-use control_api::store::By;
+use control_api::store::{By, LegReport, Role};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use support::{Sse, SseReader, World, words, world};
+use uuid::Uuid;
 
 /// A listener whose line breaks at random places and who comes back each time with the id seen last.
 async fn read_with_breaks(world: &World, path: &str, wanted: usize, rng: &mut SmallRng) -> (Vec<Sse>, usize) {
@@ -125,6 +126,53 @@ async fn another_organizations_events_do_not_pass() {
     world.state.bus.pass(Passing::Registration { organization: other, agent: "otto".into(), contacts: 1 });
     let event = stream.next().await.unwrap();
     assert!(event.data.contains("otto"), "{event:?}");
+}
+
+#[tokio::test]
+async fn an_agent_hears_of_own_calls_and_a_supervisor_of_all() {
+    let world = world("").await;
+    let organization = world.state.store.organization_by_name("acme").await.unwrap().unwrap().id;
+    let (bea, sue) = (world.member("bea", Role::Agent).await, world.member("sue", Role::Supervisor).await);
+    let path = "/api/events?translations=true&last_event_id=0";
+    let mut own = SseReader::new(world.send(world.page(&bea, Method::GET, path, "")).await);
+    let mut all = SseReader::new(world.send(world.page(&sue, Method::GET, path, "")).await);
+    let (theirs, hers) = (Uuid::now_v7(), Uuid::now_v7());
+    for (call, agent, said) in
+        [(theirs, Some("anna"), "secret"), (Uuid::now_v7(), None, "nobody's"), (hers, Some("bea"), "hello")]
+    {
+        let agent = agent.map(str::to_owned);
+        let (from, to) = ("+15555550142".to_owned(), "100".to_owned());
+        world.tell(call, EventKind::CallIncoming { from, to, trunk: Some("t".into()), agent }).await;
+        world.tell(call, words(1, said, true, None)).await;
+    }
+    let report =
+        |call| Passing::LegReport(LegReport { organization, call, body: format!("{{\"of\":\"{call}\"}}").into() });
+    let kinds = async |stream: &mut SseReader, count: usize| {
+        let mut told = Vec::new();
+        for _ in 0..count {
+            told.push(stream.next().await.unwrap());
+        }
+        told
+    };
+    let told = kinds(&mut all, 6).await;
+    assert!(told.iter().any(|event| event.data.contains("secret")), "{told:?}");
+    let told = kinds(&mut own, 2).await;
+    assert!(told.iter().all(|event| event.data.contains(&hers.to_string())), "{told:?}");
+    assert_eq!(
+        told.iter().map(|event| event.event.as_str()).collect::<Vec<_>>(),
+        ["call.created", "translation.final"]
+    );
+    // What is told and not kept: quality of own calls, own devices.
+    for call in [theirs, hers] {
+        world.state.bus.pass(report(call));
+    }
+    for agent in ["anna", "bea"] {
+        world.state.bus.pass(Passing::Registration { organization, agent: agent.into(), contacts: 1 });
+    }
+    let told = kinds(&mut own, 2).await;
+    assert!(told[0].data.contains(&hers.to_string()) && told[1].data.contains("bea"), "{told:?}");
+    let told = kinds(&mut all, 4).await;
+    assert!(told[0].data.contains(&theirs.to_string()) && told[2].data.contains("anna"), "{told:?}");
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@
 
 mod bus;
 mod ingest;
+mod own;
 mod spool;
 mod sse;
 mod tenants;
@@ -20,5 +21,6 @@ mod writer;
 
 pub use bus::{Bus, Passing, Provider};
 pub use ingest::ingest;
+pub use own::OwnCalls;
 pub use sse::{Reader, STREAM_END_QUIET, sse_response};
 pub use writer::Writer;

@@ -14,7 +14,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::bus::{Bus, Passing};
-use crate::store::{OrganizationId, StoredEvent, StreamFilter};
+use super::own::OwnCalls;
+use crate::store::{OrganizationId, StoreError, StoredEvent, StreamFilter};
 
 /// Events fetched at a time: what one slow reader holds in memory.
 const PAGE: usize = 128;
@@ -33,6 +34,8 @@ pub struct Reader {
     page: VecDeque<StoredEvent>,
     latest: watch::Receiver<i64>,
     passing: Option<broadcast::Receiver<Passing>>,
+    /// Only these calls, where not all of the tenant's are the listener's to hear.
+    own: Option<OwnCalls>,
     first: VecDeque<Event>,
     /// Looks up whether the call is over.
     ends: Option<Question>,
@@ -72,6 +75,7 @@ impl Reader {
             page: VecDeque::new(),
             latest,
             passing: None,
+            own: None,
             first,
             ends: None,
             quiet: STREAM_END_QUIET,
@@ -87,6 +91,12 @@ impl Reader {
     pub fn with_passing(mut self) -> Reader {
         self.passing = Some(self.bus.passing());
         self.first.extend(self.bus.providers().into_iter().map(|provider| passing_event(&Passing::Provider(provider))));
+        self
+    }
+
+    /// Tells of these calls alone.
+    pub fn of_own(mut self, own: Option<OwnCalls>) -> Reader {
+        self.own = own;
         self
     }
 
@@ -128,7 +138,15 @@ impl Reader {
                 return Some(event);
             }
             if let Some(event) = self.page.pop_front() {
-                return Some(self.stored_event(&event));
+                let heard = match &mut self.own {
+                    Some(own) => own.has(event.call).await,
+                    None => Ok(true),
+                };
+                match heard {
+                    Ok(true) => return Some(self.stored_event(&event)),
+                    Ok(false) => continue,
+                    Err(error) => return failed(&error),
+                }
             }
             self.latest.mark_unchanged();
             match self.bus.page(&self.filter, self.cursor, PAGE).await {
@@ -140,15 +158,22 @@ impl Reader {
                         continue;
                     }
                 }
-                Err(error) => {
-                    // The client comes back with the id it saw last.
-                    tracing::warn!(%error, "the store failed a listener");
-                    return None;
-                }
+                Err(error) => return failed(&error),
             }
             match self.wait().await {
                 Wake::More => {}
-                Wake::Passing(event) => return Some(event),
+                Wake::Passing(passing) => {
+                    let heard = match &mut self.own {
+                        Some(own) => own.hears(&passing).await,
+                        None => Ok(true),
+                    };
+                    match heard {
+                        Ok(true) => return Some(passing_event(&passing)),
+                        Ok(false) => {}
+                        Err(error) => return failed(&error),
+                    }
+                }
+                Wake::Missed(missed) => return Some(gap(Some(missed))),
                 Wake::End => {
                     self.over = true;
                     return Some(Event::default().event("end").data("{}"));
@@ -163,7 +188,7 @@ impl Reader {
         let (ends_at, next_look) = (self.ends_at, self.next_look);
         tokio::select! {
             changed = self.latest.changed() => if changed.is_ok() { Wake::More } else { Wake::Stop },
-            event = next_passing(&mut self.passing, organization) => Wake::Passing(event),
+            wake = next_passing(&mut self.passing, organization) => wake,
             () = tokio::time::sleep_until(ends_at), if self.ends.is_some() => {
                 let over = match &self.ends {
                     Some(over) => over().await,
@@ -193,27 +218,34 @@ impl Reader {
 
 enum Wake {
     More,
-    Passing(Event),
+    Passing(Passing),
+    Missed(u64),
     End,
     Stop,
 }
 
 /// The next passing event of this organization; never, when none are wanted.
-async fn next_passing(passing: &mut Option<broadcast::Receiver<Passing>>, organization: OrganizationId) -> Event {
+async fn next_passing(passing: &mut Option<broadcast::Receiver<Passing>>, organization: OrganizationId) -> Wake {
     let Some(receiver) = passing else { return std::future::pending().await };
     loop {
         match receiver.recv().await {
             Ok(Passing::Registration { organization: theirs, .. }) if theirs != organization => {}
             Ok(Passing::LegReport(report)) if report.organization != organization => {}
-            Ok(passing) => return passing_event(&passing),
+            Ok(passing) => return Wake::Passing(passing),
             Err(broadcast::error::RecvError::Lagged(missed)) => {
                 metrics::counter!("tandem_sse_gaps_total").increment(1);
-                return gap(Some(missed));
+                return Wake::Missed(missed);
             }
             // The bus lives as long as its readers: they hold it.
             Err(broadcast::error::RecvError::Closed) => return std::future::pending().await,
         }
     }
+}
+
+/// The stream ends: the client comes back with the id it saw last.
+fn failed(error: &StoreError) -> Option<Event> {
+    tracing::warn!(%error, "the store failed a listener");
+    None
 }
 
 /// Something was missed: ask for the state anew.

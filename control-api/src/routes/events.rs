@@ -13,8 +13,9 @@ use utoipa::ToSchema;
 
 use crate::auth::Actor;
 use crate::body::QueryPairs;
-use crate::events::{Provider, Reader, sse_response};
+use crate::events::{OwnCalls, Provider, Reader, sse_response};
 use crate::problem::Problem;
+use crate::rbac::Action;
 use crate::state::AppState;
 use crate::store::StreamFilter;
 
@@ -31,7 +32,7 @@ pub(super) struct ProviderList {
 /// are not kept come without id: `call.quality` (every 5 s for each leg, and at its end), `provider`, `registration`, and `gap` when
 /// some were missed.
 ///
-/// From now on, or after `Last-Event-ID` (0: from the first).
+/// Whoever sees own calls only hears of those, and of their own devices. From now on, or after `Last-Event-ID` (0: from the first).
 #[utoipa::path(get, path = "/events", tag = "events", security(("key" = []), ("session" = [])),
     params(("Last-Event-ID" = Option<i64>, Header, description = "The event seen last"),
            ("last_event_id" = Option<i64>, Query, description = "The same, for clients that cannot set headers"),
@@ -52,8 +53,14 @@ pub(super) async fn event_stream(
     };
     let after = resume_after(&headers, by_query)?.unwrap_or_else(|| state.bus.latest());
     let filter = StreamFilter::Organization { organization: actor.organization, translations };
+    let own = (!actor.allows(Action::CallsRead)).then(|| {
+        let person = actor.person.as_ref().filter(|_| actor.allows(Action::CallsReadOwn));
+        let agent = person.map(|person| person.sip_name.clone());
+        OwnCalls::new(state.store.clone(), actor.organization, agent)
+    });
     let allowed = still_allowed(&state, actor);
-    Ok(sse_response(Reader::new(&state.bus, filter, after, state.stopping.clone(), allowed).with_passing()))
+    let reader = Reader::new(&state.bus, filter, after, state.stopping.clone(), allowed);
+    Ok(sse_response(reader.of_own(own).with_passing()))
 }
 
 /// State of the speech providers, as last heard.

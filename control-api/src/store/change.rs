@@ -196,6 +196,8 @@ pub struct Mark {
 pub struct LegReport {
     /// Whose.
     pub organization: OrganizationId,
+    /// The call.
+    pub call: Uuid,
     /// JSON text, ready to be sent.
     pub body: Arc<str>,
 }
@@ -522,7 +524,7 @@ fn leg_report(organization: OrganizationId, change: &Change) -> Option<LegReport
     let Change::LegQuality { call, leg, role, quality, at } = change else { return None };
     let body = json!({"type": "call.quality", "call_id": call, "at": at, "leg": leg, "role": role,
         "quality": quality});
-    Some(LegReport { organization, body: body.to_string().into() })
+    Some(LegReport { organization, call: *call, body: body.to_string().into() })
 }
 
 async fn recording_upsert(tx: &mut Tx, organization: OrganizationId, change: &Change) -> Result<(), StoreError> {
