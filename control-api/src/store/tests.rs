@@ -16,7 +16,7 @@ use super::*;
 use crate::engine::{CallStatus, LegRole, LegState, TranslationEvent};
 use crate::voice_config::VoiceConfig;
 
-type Case = (&'static str, fn(Store) -> Pin<Box<dyn Future<Output = ()> + Send>>);
+pub(super) type Case = (&'static str, fn(Store) -> Pin<Box<dyn Future<Output = ()> + Send>>);
 
 /// Every case on an empty store of each kind.
 const CASES: &[Case] = &[
@@ -38,19 +38,28 @@ const CASES: &[Case] = &[
     ("old events and partial words go, a few at a time", |store| Box::pin(old_events_go(store))),
 ];
 
-async fn sqlite() -> (TempDir, Store) {
+pub(super) async fn sqlite() -> (TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&StorePlace::new("sqlite:t.db", folder.path())).await.unwrap();
     (folder, store)
 }
 
-fn place(database: &Database) -> StorePlace<'_> {
+pub(super) fn place(database: &Database) -> StorePlace<'_> {
     StorePlace { url: &database.url, migrate_url: Some(&database.migrate_url), folder: std::path::Path::new("") }
 }
 
 #[tokio::test]
 async fn the_suite_holds_on_sqlite() {
-    for (name, case) in CASES {
+    hold_on_sqlite(CASES).await;
+}
+
+#[tokio::test]
+async fn the_suite_holds_on_postgresql() {
+    hold_on_postgresql(CASES).await;
+}
+
+pub(super) async fn hold_on_sqlite(cases: &[Case]) {
+    for (name, case) in cases {
         println!("{name}");
         let (_folder, store) = sqlite().await;
         case(store.clone()).await;
@@ -58,10 +67,9 @@ async fn the_suite_holds_on_sqlite() {
     }
 }
 
-#[tokio::test]
-async fn the_suite_holds_on_postgresql() {
+pub(super) async fn hold_on_postgresql(cases: &[Case]) {
     let postgres = Postgres::start().await;
-    for (name, case) in CASES {
+    for (name, case) in cases {
         println!("{name}");
         let database = postgres.database().await;
         let store = Store::open(&place(&database)).await.unwrap();

@@ -1,22 +1,18 @@
 //! What is kept about calls, on both databases: filters, words, pages, plans; caller identities, usage, idempotency.
 
-use std::future::Future;
 use std::path::Path;
-use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use ::tests::postgres::{Database, Postgres};
+use ::tests::postgres::Postgres;
 use ::tests::seed;
 use jiff::ToSpan;
-use tempfile::TempDir;
 use uuid::Uuid;
 
+use super::tests::{Case, hold_on_postgresql, hold_on_sqlite, place, sqlite};
 use super::usage::day_of;
 use super::*;
 use crate::engine::{CallStatus, TranslationEvent};
 use crate::voice_config::VoiceConfig;
-
-type Case = (&'static str, fn(Store) -> Pin<Box<dyn Future<Output = ()> + Send>>);
 
 const CASES: &[Case] = &[
     ("a call is found by each filter and by its words", |store| Box::pin(filters_find_calls(store))),
@@ -28,37 +24,14 @@ const CASES: &[Case] = &[
     ("nothing of this is seen from another tenant", |store| Box::pin(tenants_are_apart(store))),
 ];
 
-async fn sqlite() -> (TempDir, Store) {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&StorePlace::new("sqlite:t.db", folder.path())).await.unwrap();
-    (folder, store)
-}
-
-fn place(database: &Database) -> StorePlace<'_> {
-    StorePlace { url: &database.url, migrate_url: Some(&database.migrate_url), folder: Path::new("") }
-}
-
 #[tokio::test]
 async fn what_is_kept_about_calls_holds_on_sqlite() {
-    for (name, case) in CASES {
-        println!("{name}");
-        let (_folder, store) = sqlite().await;
-        case(store.clone()).await;
-        store.close().await;
-    }
+    hold_on_sqlite(CASES).await;
 }
 
 #[tokio::test]
 async fn what_is_kept_about_calls_holds_on_postgresql() {
-    let postgres = Postgres::start().await;
-    for (name, case) in CASES {
-        println!("{name}");
-        let database = postgres.database().await;
-        let store = Store::open(&place(&database)).await.unwrap();
-        case(store.clone()).await;
-        store.close().await;
-    }
-    postgres.stop().await;
+    hold_on_postgresql(CASES).await;
 }
 
 fn at(ms: i64) -> Timestamp {
@@ -481,7 +454,7 @@ async fn timed(store: &Store) -> Vec<(Duration, CallFilter)> {
 
 /// The figure itself comes from the benches; this prints what is slow.
 #[tokio::test]
-#[ignore = "takes minutes: run it by name when lists are changed"]
+#[ignore = "soak: a hundred thousand calls on both databases take minutes"]
 async fn a_hundred_thousand_calls_are_searched_quickly() {
     let (folder, store) = sqlite().await;
     store.close().await;
