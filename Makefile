@@ -14,7 +14,10 @@ BROWSER := tests/browser
 # Judge of how calls sound (tests/sound): PESQ in a Python of its own.
 export TANDEM_PESQ ?= $(HOME)/.cache/tandem/pesq
 
-.PHONY: help run build setup setup-test setup-bench ui pesq test soak bench fmt lint
+# What asks the API for what its description forbids (tests/e2e/openapi.rs): schemathesis in a Python of its own.
+export TANDEM_SCHEMATHESIS ?= $(HOME)/.cache/tandem/schemathesis
+
+.PHONY: help run build setup setup-test setup-bench ui pesq schemathesis test soak bench fmt lint
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -58,7 +61,14 @@ $(TANDEM_PESQ)/requirements.txt: tests/sound/requirements.txt
 	@"$(TANDEM_PESQ)/bin/python" -m pip install --quiet --disable-pip-version-check -r $<
 	@cp $< $@
 
-test: setup-test pesq ui $(BROWSER)/node_modules/.installed ## All tests, real peers included
+schemathesis: setup-test $(TANDEM_SCHEMATHESIS)/requirements.txt ## Install what tests the API by its description (Python packages, pinned)
+$(TANDEM_SCHEMATHESIS)/requirements.txt: tests/openapi/requirements.txt
+	@echo "schemathesis: installing it"
+	@python3 -m venv "$(TANDEM_SCHEMATHESIS)"
+	@"$(TANDEM_SCHEMATHESIS)/bin/python" -m pip install --quiet --disable-pip-version-check -r $<
+	@cp $< $@
+
+test: setup-test pesq schemathesis ui $(BROWSER)/node_modules/.installed ## All tests, real peers included
 	@echo "test: pages"
 	@cd $(UI) && npm test --silent
 	@echo "test: binaries for the end-to-end tests"
@@ -67,7 +77,7 @@ test: setup-test pesq ui $(BROWSER)/node_modules/.installed ## All tests, real p
 	@cargo nextest run --locked --workspace --no-fail-fast
 	@cargo test --locked --workspace --doc --quiet
 
-soak: setup-test pesq ui $(BROWSER)/node_modules/.installed ## Every check that takes longer than 30 s, at full length
+soak: setup-test pesq schemathesis ui $(BROWSER)/node_modules/.installed ## Every check that takes longer than 30 s, at full length
 	@cargo build --locked -p control-api -p tandem-local-speech --bins
 	@TANDEM_SOAK=1 cargo nextest run --locked --workspace --profile soak --run-ignored all
 
@@ -81,6 +91,8 @@ bench: setup-bench ui $(TANDEM_PESQ)/requirements.txt ## Measure Tandem beside r
 	@"$(CARGO_TARGET_DIR)/release/benches" --out benches $(ARGS)
 	@echo "bench: signalling"
 	@"$(CARGO_TARGET_DIR)/release/benches" signalling --out benches
+	@echo "bench: control plane"
+	@"$(CARGO_TARGET_DIR)/release/benches" control --out benches
 	@echo "bench: how calls sound"
 	@"$(CARGO_TARGET_DIR)/release/sound-table" | tee -a benches/RESULTS.md
 

@@ -6,11 +6,13 @@
 //! ```
 //!
 //! plan: cases and peers. peer: Tandem's worker, rtpengine (spoken to by `ng`), a bare forwarder. generator, far, wire, sound:
-//! far ends of all legs. score: what a record amounts to. floors: bare codecs. report, page: what is kept and shown. signalling: SIP alone.
+//! far ends of all legs. score: what a record amounts to. floors: bare codecs. report, page: what is kept and shown. signalling: SIP alone. control: HTTP, events and the
+//! store.
 //!
 //! Every measurement starts its peer anew. Repetitions run the whole plan in turn, so that a disturbance of the machine does
 //! not fall on one peer alone.
 
+mod control;
 mod cpu;
 mod far;
 mod floors;
@@ -87,6 +89,8 @@ enum Process {
         /// What for.
         case: String,
     },
+    /// Measures the control plane instead, on both databases.
+    Control(control::Arguments),
     /// Measures signalling instead, beside Kamailio.
     Signalling(signalling::Arguments),
 }
@@ -100,6 +104,7 @@ fn main() -> Result<()> {
             let Entry { peer, case, .. } = known.context("no such peer and case")?;
             return peer::run(peer, case);
         }
+        Some(Process::Control(arguments)) => return control::run(arguments),
         Some(Process::Signalling(arguments)) => return signalling::run(arguments),
         None => {}
     }

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::floors::Floors;
 use crate::plan::Entry;
@@ -120,4 +121,67 @@ pub(crate) fn commit() -> String {
         ":!benches/results.json",
     ]);
     if changed.is_some_and(|files| !files.is_empty()) { commit + "+" } else { commit }
+}
+
+/// The rows of cases that are not `own`, as they are written.
+pub(crate) fn others(text: &str, own: impl Fn(&str) -> bool) -> Result<Vec<String>> {
+    #[derive(serde::Deserialize)]
+    struct Case {
+        case: String,
+    }
+    let rows: Vec<Box<RawValue>> = serde_json::from_str(text)?;
+    let mut others = Vec::new();
+    for row in rows {
+        let Case { case } = serde_json::from_str(row.get())?;
+        if !own(&case) {
+            others.push(row.get().to_owned());
+        }
+    }
+    Ok(others)
+}
+
+/// `results.json` of the rows that are kept and new ones, each printed for itself.
+pub(crate) fn joined(kept: Vec<String>, new: Vec<String>) -> String {
+    let new = new.iter().map(|row| row.replace('\n', "\n  "));
+    let all: Vec<String> = kept.into_iter().chain(new).map(|row| format!("  {row}")).collect();
+    format!("[\n{}\n]\n", all.join(",\n"))
+}
+
+/// The page with the part under `heading` anew: in its old place, or at the end.
+pub(crate) fn with_part(page: &str, heading: &str, part: &str) -> String {
+    let Some(start) = page.find(heading) else { return format!("{}\n\n{part}", page.trim_end()) };
+    let after = page[start + heading.len()..].find("\n## ").map(|end| start + heading.len() + end + 1);
+    format!("{}{part}{}", &page[..start], after.map_or(String::new(), |after| format!("\n{}", &page[after..])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_other_cases_stay_as_they_are_written() {
+        let text = "[\n  {\n    \"z\": 1.50,\n    \"case\": \"pcmu\"\n  },\n  { \"case\": \"sip-b2bua\" }\n]\n";
+        assert_eq!(
+            others(text, |case| case.starts_with("sip-")).unwrap(),
+            ["{\n    \"z\": 1.50,\n    \"case\": \"pcmu\"\n  }"]
+        );
+        assert!(others("[{}]", |_| true).is_err());
+    }
+
+    #[test]
+    fn our_part_is_replaced_in_its_place_and_nothing_else_is_touched() {
+        let page = "# Results\n\ntext\n\n## Signalling\n\nold\n\n## Sound\n\nmore\n";
+        assert_eq!(
+            with_part(page, "## Signalling", "## Signalling\n\nnew\n"),
+            "# Results\n\ntext\n\n## Signalling\n\nnew\n\n## Sound\n\nmore\n"
+        );
+        assert_eq!(
+            with_part("# Results\n\n## Signalling\nold\n", "## Signalling", "## Signalling\nnew\n"),
+            "# Results\n\n## Signalling\nnew\n"
+        );
+        assert_eq!(
+            with_part("# Results\n", "## Signalling", "## Signalling\nnew\n"),
+            "# Results\n\n## Signalling\nnew\n"
+        );
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
@@ -23,42 +24,42 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
-        let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-        if !media_type.eq_ignore_ascii_case("application/json") {
-            return Err(Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "not-json",
-                "The body must be JSON",
-                "send the body as `Content-Type: application/json`",
-            ));
-        }
-        let read = axum::body::to_bytes(request.into_body(), BODY_MAX);
-        let bytes = match tokio::time::timeout(BODY_TIMEOUT, read).await {
-            Ok(Ok(bytes)) => bytes,
-            Ok(Err(_)) => {
-                return Err(Problem::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "too-large",
-                    "The body is too large",
-                    format!("a body has at most {BODY_MAX} bytes, and must arrive whole"),
-                ));
-            }
-            Err(_) => {
-                return Err(Problem::new(
-                    StatusCode::REQUEST_TIMEOUT,
-                    "too-slow",
-                    "The body took too long",
-                    format!("a body must arrive within {} s", BODY_TIMEOUT.as_secs()),
-                ));
-            }
-        };
-        parse_json(&bytes).map(JsonBody)
+        parse_json(&read_json(request).await?).map(JsonBody)
+    }
+}
+
+/// The bytes of a JSON body. 415 unless it is declared JSON, 413 too large, 408 too slow.
+pub(crate) async fn read_json(request: Request) -> Result<Bytes, Problem> {
+    let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if !media_type.eq_ignore_ascii_case("application/json") {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "not-json",
+            "The body must be JSON",
+            "send the body as `Content-Type: application/json`",
+        ));
+    }
+    let read = axum::body::to_bytes(request.into_body(), BODY_MAX);
+    match tokio::time::timeout(BODY_TIMEOUT, read).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(_)) => Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large",
+            "The body is too large",
+            format!("a body has at most {BODY_MAX} bytes, and must arrive whole"),
+        )),
+        Err(_) => Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "too-slow",
+            "The body took too long",
+            format!("a body must arrive within {} s", BODY_TIMEOUT.as_secs()),
+        )),
     }
 }
 
 /// Parses a JSON body; the error names the field.
-fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+pub(crate) fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     // serde would take an array for a struct, field by field.
     let is_object = bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{');
     if !is_object && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok() {
@@ -138,6 +139,40 @@ impl<S: Send + Sync> FromRequestParts<S> for CallPath {
             Err(_) => return Err(Problem::not_found("call")),
         };
         text.parse().map(CallPath).map_err(|_| Problem::not_found("call"))
+    }
+}
+
+/// The `{id}` of a path to anything else. What is no UUID is nothing: 404, like a missing one.
+pub(crate) struct PathId(Option<Uuid>);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let text = Path::<String>::from_request_parts(parts, state).await.ok();
+        Ok(PathId(text.and_then(|Path(text)| text.parse().ok())))
+    }
+}
+
+impl PathId {
+    /// The identity; `what`: of what, in the words of a refusal.
+    pub(crate) fn of(&self, what: &str) -> Result<Uuid, Problem> {
+        self.0.ok_or_else(|| Problem::not_found(what))
+    }
+}
+
+/// The `{id}` of a path to a call, and the identity of a note behind it.
+pub(crate) struct NotePath(pub(crate) Uuid, pub(crate) Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for NotePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let texts = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let Ok(Path((call, note))) = texts else { return Err(Problem::not_found("call")) };
+        let call = call.parse().map_err(|_| Problem::not_found("call"))?;
+        // A note that cannot be is asked for all the same, so that another tenant's call looks like a missing one.
+        Ok(NotePath(call, note.parse().unwrap_or(Uuid::nil())))
     }
 }
 

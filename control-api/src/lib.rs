@@ -14,8 +14,10 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod audit;
 pub mod auth;
 pub mod call_limits;
+pub mod capabilities;
 pub mod config;
 pub mod demo;
 pub mod engine;
@@ -30,12 +32,20 @@ pub mod voice_config;
 
 mod body;
 mod client;
+mod csv;
+mod cursor;
 mod headers;
+mod idempotency;
 mod number;
+mod page;
+mod request_id;
 mod routes;
+mod signature;
 mod state;
+mod text;
 mod tls;
 mod turn;
+mod who;
 
 use axum::Router;
 use axum::middleware::from_fn;
@@ -54,5 +64,6 @@ pub fn app(state: AppState) -> Router {
         }))
         .layer(from_fn(headers::secure))
         .layer(from_fn(headers::count))
+        .layer(from_fn(request_id::attach))
         .with_state(state)
 }

@@ -27,6 +27,9 @@ pub struct Problem {
     /// The field of the request that is wrong, when one is: `to`, `config.record`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// The capability that is switched off, when one is: `record`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capability: Option<&'static str>,
     /// Seconds to wait, sent as `Retry-After`.
     #[serde(skip)]
     pub retry_after: Option<u64>,
@@ -45,6 +48,7 @@ impl Problem {
             status,
             detail: detail.into(),
             field: None,
+            capability: None,
             retry_after: None,
         }
     }

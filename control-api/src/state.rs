@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{Passwords, Throttle};
+use crate::audit::{AuditLog, NotWritten};
+use crate::auth::{Actor, Passwords, Throttle};
 use crate::call_limits::CallLimits;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::events::Bus;
-use crate::store::Store;
+use crate::store::{By, Deed, Store};
 
 /// Shared by all requests; clones are cheap.
 #[derive(Clone)]
@@ -26,6 +27,8 @@ pub struct AppState {
     pub passwords: Passwords,
     /// Log-in attempts.
     pub throttle: Arc<Throttle>,
+    /// What is done by whom.
+    pub audit_log: AuditLog,
     /// What organizations may call.
     pub limits: Arc<CallLimits>,
     /// Cancelled when the server stops: ends streams.
@@ -37,6 +40,7 @@ impl AppState {
     pub fn new(config: Config, store: Store, engine: Engine, bus: Bus) -> AppState {
         let config = Arc::new(config);
         AppState {
+            audit_log: AuditLog::new(store.clone()),
             limits: Arc::new(CallLimits::new(Arc::clone(&config))),
             config,
             store,
@@ -46,5 +50,13 @@ impl AppState {
             throttle: Arc::new(Throttle::new()),
             stopping: CancellationToken::new(),
         }
+    }
+
+    /// Writes down what an actor did; returns when it is committed.
+    ///
+    /// # Errors
+    /// The log cannot be written: then the request fails, too.
+    pub async fn audit(&self, actor: &Actor, deed: Deed) -> Result<(), NotWritten> {
+        self.audit_log.append(actor.organization, By::system(actor.name()), deed).await
     }
 }

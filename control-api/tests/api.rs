@@ -82,7 +82,7 @@ async fn another_organizations_call_looks_like_a_missing_one() {
         assert_eq!(theirs.bytes, malformed.bytes, "{method} {path}");
     }
     let list = world.answer(foreign(&Method::GET, "/api/calls", None)).await;
-    assert_eq!(list.json(), json!({"calls": []}));
+    assert_eq!(list.json(), json!({"calls": [], "next_cursor": null}));
     assert!(world.commands.try_recv().is_err(), "the engine was asked nothing");
 }
 
@@ -245,7 +245,7 @@ async fn a_call_goes_to_the_engine_with_the_organizations_settings_and_its_own()
     assert_eq!((&listed["direction"], &listed["mode"]), (&json!("outbound"), &json!("bridge")));
     assert_eq!((&listed["from"], &listed["to"]), (&json!("+15555550100"), &json!("sip:c@example.com")));
     assert_eq!(listed["config"]["translate_to"], "fr");
-    for field in ["agent", "created_at", "answered_at", "ended_at", "cause"] {
+    for field in ["agent", "created_at", "answered_at", "ended_at", "ended_reason", "outcome"] {
         assert!(listed.get(field).is_some(), "{field} is missing");
     }
     // The organization's settings are as they were put.
@@ -303,7 +303,7 @@ async fn a_call_is_shown_with_legs_events_and_recording() {
     world.tell(call, EventKind::CallStatus { status: CallStatus::Ended, cause: Some(HangupCause::Normal) }).await;
     world.until(async || world.get(&format!("/api/calls/{call}")).await.json()["status"] == "ended").await;
     let shown = world.get(&format!("/api/calls/{call}")).await.json();
-    assert_eq!(shown["cause"], "normal");
+    assert_eq!(shown["ended_reason"], "normal");
     assert!(shown["answered_at"].is_string() && shown["ended_at"].is_string());
     assert_eq!(shown["legs"].as_array().unwrap().len(), 1);
     assert_eq!(shown["legs"][0]["codec"], "PCMU");

@@ -64,7 +64,7 @@ async fn a_call_is_told_to_its_organization_only_and_the_stream_resumes() {
     let (status, call) = stranger.ask(Method::GET, &format!("/api/calls/{id}"), None).await;
     assert_eq!(status, StatusCode::NOT_FOUND, "another organization's call: {call}");
     let call = api.get(&format!("/api/calls/{id}")).await;
-    assert_eq!((&call["status"], &call["cause"]), (&json!("ended"), &json!("normal")), "{call}");
+    assert_eq!((&call["status"], &call["ended_reason"]), (&json!("ended"), &json!("normal")), "{call}");
 
     // From any event on, the rest comes once, in order. What has no id is told anew to everybody.
     ids.retain(|id| !id.is_empty());

@@ -119,7 +119,7 @@ async fn callers_hold_cancel_overlap_and_are_refused_as_the_standards_say() {
     tandem.gives_back(&before, PATIENCE).await;
     let calls = api.get("/api/calls").await;
     for (name, number, cause) in CALLERS {
-        assert_eq!(ended(&calls, "from", number)["cause"], cause, "{name}");
+        assert_eq!(ended(&calls, "from", number)["ended_reason"], cause, "{name}");
     }
     assert_eq!(calls["calls"].as_array().expect("a list").len(), CALLERS.len(), "what is refused is no call");
     tandem.stop().await;
@@ -152,7 +152,7 @@ async fn callees_fork_redirect_hold_and_cross_our_cancel() {
     tandem.gives_back(&before, PATIENCE).await;
     let causes = CALLEES.iter().copied().chain(HUNG_UP.map(|(name, _)| (name, "requested")));
     for (id, (name, cause)) in calls.iter().zip(causes) {
-        assert_eq!(api.get(&format!("/api/calls/{id}")).await["cause"], cause, "{name}");
+        assert_eq!(api.get(&format!("/api/calls/{id}")).await["ended_reason"], cause, "{name}");
     }
     tandem.stop().await;
 }

@@ -12,6 +12,7 @@ mod ipv6;
 mod kamailio;
 mod linphone;
 mod media;
+mod openapi;
 mod phone;
 mod recording;
 mod relay;

@@ -131,7 +131,7 @@ async fn one_way_audio_is_explained_and_a_dead_leg_ends_its_call() {
     let waited = silent_since.elapsed().as_secs_f32();
     assert!((TIMEOUT_S as f32 - 2.5..TIMEOUT_S as f32 + 3.0).contains(&waited), "after {waited} s");
     let call = api.call_becomes("ended", PATIENCE).await;
-    assert_eq!(call["cause"], "media_timeout", "{call}");
+    assert_eq!(call["ended_reason"], "media_timeout", "{call}");
     let shown = api.get(&format!("/api/calls/{}", call["id"].as_str().expect("an id"))).await;
     let kinds: Vec<&str> =
         shown["events"].as_array().expect("events").iter().filter_map(|e| e["type"].as_str()).collect();

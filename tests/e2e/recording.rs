@@ -116,7 +116,7 @@ async fn a_killed_server_leaves_a_readable_recording_and_a_row_that_says_so() {
     let api = tandem.api("Home").await;
     let call = api.newest_call().await.expect("the call's row");
     let detail = api.get(&format!("/api/calls/{}", call["id"].as_str().expect("an id"))).await;
-    assert_eq!((&detail["status"], &detail["cause"]), (&json!("ended"), &json!("crash")), "{detail}");
+    assert_eq!((&detail["status"], &detail["ended_reason"]), (&json!("ended"), &json!("crash")), "{detail}");
     assert_eq!(detail["recording"]["state"], "interrupted", "{detail}");
     tandem.stop().await;
 }

@@ -72,7 +72,7 @@ impl Office {
         let mut ended: Vec<String> = Vec::new();
         for call in calls["calls"].as_array().expect("a list of calls") {
             assert_eq!(call["status"], "ended", "{call}");
-            ended.push(call["cause"].as_str().expect("a cause").to_owned());
+            ended.push(call["ended_reason"].as_str().expect("a cause").to_owned());
             let shown = self.api.get(&format!("/api/calls/{}", call["id"].as_str().expect("an id"))).await;
             let legs = shown["legs"].as_array().expect("legs");
             assert!(legs.iter().all(|leg| leg["state"] == "ended"), "{shown:#}");

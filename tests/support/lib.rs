@@ -27,6 +27,7 @@ pub mod process;
 pub mod quality;
 pub mod roam;
 pub mod rtp;
+pub mod seed;
 pub mod sip;
 pub mod sipp;
 pub mod softphone;

@@ -5,7 +5,6 @@ use std::fs;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use super::peer::{self, Kind};
 use super::{Arguments, Further, Measured, SILENT, STANDING, sipp};
@@ -67,37 +66,11 @@ pub(super) fn write(arguments: &Arguments, rows: &[Row], further: &Further) -> R
     let Some(out) = &arguments.out else { return Ok(()) };
     let (json, page) = (out.join("results.json"), out.join("RESULTS.md"));
     let text = fs::read_to_string(&json).unwrap_or_else(|_| "[]".into());
-    let kept = others(&text).with_context(|| format!("{}", json.display()))?;
+    let kept = report::others(&text, |case| case.starts_with("sip-")).with_context(|| format!("{}", json.display()))?;
     let own = rows.iter().map(serde_json::to_string_pretty).collect::<Result<Vec<_>, _>>()?;
-    let own = own.iter().map(|row| row.replace('\n', "\n  "));
-    let all: Vec<String> = kept.into_iter().chain(own).map(|row| format!("  {row}")).collect();
-    fs::write(&json, format!("[\n{}\n]\n", all.join(",\n"))).context("results.json cannot be written")?;
+    fs::write(&json, report::joined(kept, own)).context("results.json cannot be written")?;
     let text = fs::read_to_string(&page).unwrap_or_default();
-    fs::write(&page, with_part(&text, &part)).context("RESULTS.md cannot be written")
-}
-
-/// The rows of other cases, as they are written.
-fn others(text: &str) -> Result<Vec<String>> {
-    #[derive(serde::Deserialize)]
-    struct Case {
-        case: String,
-    }
-    let rows: Vec<Box<RawValue>> = serde_json::from_str(text)?;
-    let mut others = Vec::new();
-    for row in rows {
-        let Case { case } = serde_json::from_str(row.get())?;
-        if !case.starts_with("sip-") {
-            others.push(row.get().to_owned());
-        }
-    }
-    Ok(others)
-}
-
-/// The page with our part anew: in its old place, or at the end.
-fn with_part(page: &str, part: &str) -> String {
-    let Some(start) = page.find(HEADING) else { return format!("{}\n\n{part}", page.trim_end()) };
-    let after = page[start + HEADING.len()..].find("\n## ").map(|end| start + HEADING.len() + end + 1);
-    format!("{}{part}{}", &page[..start], after.map_or(String::new(), |after| format!("\n{}", &page[after..])))
+    fs::write(&page, report::with_part(&text, HEADING, &part)).context("RESULTS.md cannot be written")
 }
 
 fn part(arguments: &Arguments, rows: &[Row], further: &Further) -> String {
@@ -232,29 +205,3 @@ both far ends (sipp) the other.
 - **kB finished**: growth of resident memory over a run, divided by its calls; all of them are kept yet for their retransmissions (32 s).
 - **kB standing**: the same for calls that were answered and stand.
 ";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_of_other_cases_stay_as_they_are_written() {
-        let text = "[\n  {\n    \"z\": 1.50,\n    \"case\": \"pcmu\"\n  },\n  { \"case\": \"sip-b2bua\" }\n]\n";
-        assert_eq!(others(text).unwrap(), ["{\n    \"z\": 1.50,\n    \"case\": \"pcmu\"\n  }"]);
-        assert!(others("[{}]").is_err());
-    }
-
-    #[test]
-    fn our_part_is_replaced_in_its_place_and_nothing_else_is_touched() {
-        let page = "# Results\n\ntext\n\n## Signalling\n\nold\n\n## Sound\n\nmore\n";
-        assert_eq!(
-            with_part(page, "## Signalling\n\nnew\n"),
-            "# Results\n\ntext\n\n## Signalling\n\nnew\n\n## Sound\n\nmore\n"
-        );
-        assert_eq!(
-            with_part("# Results\n\n## Signalling\nold\n", "## Signalling\nnew\n"),
-            "# Results\n\n## Signalling\nnew\n"
-        );
-        assert_eq!(with_part("# Results\n", "## Signalling\nnew\n"), "# Results\n\n## Signalling\nnew\n");
-    }
-}

@@ -26,8 +26,19 @@ pub struct Actor {
     pub role: Role,
     /// The person, unless a key is asking.
     pub person: Option<Person>,
+    /// The key, unless a person is asking.
+    pub key: Option<KeyInfo>,
     /// Hash of the key or of the session's token.
     credential: String,
+}
+
+/// The key that is asking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyInfo {
+    /// Identity.
+    pub id: uuid::Uuid,
+    /// What it is for.
+    pub name: String,
 }
 
 /// The person of a session.
@@ -59,6 +70,26 @@ impl Actor {
         Err(Problem::forbidden(format!("this takes the permission `{}`", action.as_str())))
     }
 
+    /// Whether the actor may do this.
+    pub fn allows(&self, action: Action) -> bool {
+        self.may(action).is_ok()
+    }
+
+    /// Whether a call with this agent is the actor's to see: with `all` every call is, with `own` those of one's own.
+    pub fn sees_call(&self, agent: Option<&str>, all: Action, own: Action) -> bool {
+        let is_own = || self.person.as_ref().is_some_and(|person| agent == Some(person.sip_name.as_str()));
+        self.allows(all) || (self.allows(own) && is_own())
+    }
+
+    /// E-mail address of a person, name of a key.
+    pub fn name(&self) -> &str {
+        match (&self.person, &self.key) {
+            (Some(person), _) => &person.session.email,
+            (None, Some(key)) => &key.name,
+            (None, None) => "",
+        }
+    }
+
     /// 403 unless settings may be changed.
     pub fn must_configure(&self) -> Result<(), Problem> {
         if self.role.configures() {
@@ -88,7 +119,13 @@ impl FromRequestParts<AppState> for Actor {
             }
             let credential = token_hash(key.trim());
             let key = state.store.api_key_by_hash(&credential).await?.ok_or_else(Problem::unauthorized)?;
-            return Ok(Actor { organization: key.organization, role: Role::Admin, person: None, credential });
+            return Ok(Actor {
+                organization: key.organization,
+                role: Role::Admin,
+                person: None,
+                key: Some(KeyInfo { id: key.id, name: key.name }),
+                credential,
+            });
         }
         let token = session_cookie(&parts.headers).ok_or_else(Problem::unauthorized)?;
         let credential = token_hash(token);
@@ -102,6 +139,7 @@ impl FromRequestParts<AppState> for Actor {
             organization: membership.organization,
             role: membership.role,
             person: Some(Person { user: membership.user, sip_name: membership.sip_name, session }),
+            key: None,
             credential,
         })
     }

@@ -24,7 +24,7 @@ const WINDOW: Duration = Duration::from_millis(1_500);
 pub(super) struct Report {
     segments: Vec<(TranslationEvent, Option<Instant>)>,
     recording: Option<(PathBuf, String, u64)>,
-    cause: Option<String>,
+    ended_reason: Option<String>,
     status: String,
     /// How loud the scripted agent's line was; `None` when a person answered.
     heard: Option<Vec<Loudness>>,
@@ -43,7 +43,7 @@ impl Report {
         Ok(Report {
             segments: watch.segments().cloned().collect(),
             recording: recording.map(|recording| (recording.path, recording.state, recording.duration_ms)),
-            cause: row.cause,
+            ended_reason: row.ended_reason,
             status: row.status,
             heard: (!heard.is_empty()).then_some(heard),
         })
@@ -80,7 +80,7 @@ impl Report {
             wrong.push(format!(
                 "the call is `{}` ({}) instead of ended",
                 self.status,
-                self.cause.as_deref().unwrap_or("-")
+                self.ended_reason.as_deref().unwrap_or("-")
             ));
         }
         for line in script.iter().chain([reply]) {

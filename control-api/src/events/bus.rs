@@ -321,7 +321,7 @@ mod tests {
         .await
         .unwrap();
         let shown = bus.store.call_show(organization, call).await.unwrap().unwrap();
-        assert_eq!((shown.status.as_str(), shown.cause.as_deref()), ("ended", Some("normal")));
+        assert_eq!((shown.status.as_str(), shown.ended_reason.as_deref()), ("ended", Some("normal")));
         assert_eq!(bus.latest(), 3);
     }
 
@@ -350,7 +350,7 @@ mod tests {
         let show = async |id| bus.store.call_show(organization, id).await.unwrap().unwrap();
         assert_eq!(show(answered).await.status, "ended");
         assert_eq!(show(queued).await.status, "failed");
-        assert_eq!(show(queued).await.cause.as_deref(), Some("crash"));
+        assert_eq!(show(queued).await.ended_reason.as_deref(), Some("crash"));
         let recording = bus.store.recording_by_call(organization, answered).await.unwrap().unwrap();
         assert_eq!(recording.state, "interrupted");
         assert!(recording.note.is_some() && recording.ended_at.is_some());

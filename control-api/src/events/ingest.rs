@@ -79,7 +79,7 @@ async fn translate(
     match (event.kind, event.call.map(call_uuid)) {
         (EventKind::CallIncoming { from, to, trunk, agent }, Some(call)) => {
             tracing::info!(%call, from = mask(&from), to = mask(&to), trunk, agent, "call in");
-            match tenants.of(agent.as_deref(), away).await {
+            match tenants.of(agent.as_deref(), &to, away).await {
                 Ok(Some((organization, config))) => {
                     let new = NewCall {
                         id: call,

@@ -2,65 +2,94 @@
 
 use std::collections::HashMap;
 
+use crate::number::is_e164;
 use crate::store::{OrganizationId, Store, StoreError};
 use crate::voice_config::VoiceConfig;
 
 /// Remembered at most: more agents than one machine carries.
 const KNOWN_MAX: usize = 10_000;
 
-/// What was learned last of each agent's organization, and of the default one.
+/// What was learned last: by agent, by called number where that decided, and of the default organization.
 pub(super) struct Tenants {
     store: Store,
-    known: HashMap<Option<String>, (OrganizationId, VoiceConfig)>,
+    known: HashMap<Key, (OrganizationId, VoiceConfig)>,
 }
+
+/// The agent, and the called number when it is an organization's own.
+type Key = (Option<String>, Option<String>);
 
 impl Tenants {
     pub(super) fn new(store: Store) -> Tenants {
         Tenants { store, known: HashMap::new() }
     }
 
-    /// The organization of this agent, or else the default one, with its settings. `away`: the store is known not to
-    /// answer, and is not waited for when the answer is remembered. Nothing: there is no organization.
+    /// The organization of this agent, or else of the called number, or else the default one, with its settings. `away`:
+    /// the store is known not to answer, and is not waited for when the answer is remembered. Nothing: there is no
+    /// organization.
     pub(super) async fn of(
         &mut self,
         agent: Option<&str>,
+        to: &str,
         away: bool,
     ) -> Result<Option<(OrganizationId, VoiceConfig)>, StoreError> {
-        let key = agent.map(str::to_owned);
-        if away && let Some(known) = self.known.get(&key) {
-            return Ok(Some(known.clone()));
+        let number = e164(to);
+        if away && let Some(known) = self.remembered(agent, number.as_deref()) {
+            return Ok(Some(known));
         }
-        match self.ask(agent).await {
-            Ok(Some(found)) => {
+        match self.ask(agent, number.as_deref()).await {
+            Ok(Some((found, by_number))) => {
                 if self.known.len() == KNOWN_MAX {
                     self.known.clear();
                 }
-                self.known.insert(key, found.clone());
+                self.known.insert((agent.map(str::to_owned), number.filter(|_| by_number)), found.clone());
                 Ok(Some(found))
             }
             Ok(None) => {
-                self.known.remove(&key);
+                self.known.clear();
                 Ok(None)
             }
-            Err(error) => match self.known.get(&key).filter(|_| error.is_transient()) {
-                Some(known) => Ok(Some(known.clone())),
+            Err(error) => match self.remembered(agent, number.as_deref()).filter(|_| error.is_transient()) {
+                Some(known) => Ok(Some(known)),
                 None => Err(error),
             },
         }
     }
 
-    async fn ask(&self, agent: Option<&str>) -> Result<Option<(OrganizationId, VoiceConfig)>, StoreError> {
+    fn remembered(&self, agent: Option<&str>, number: Option<&str>) -> Option<(OrganizationId, VoiceConfig)> {
+        let agent = agent.map(str::to_owned);
+        let by_number = number.and_then(|number| self.known.get(&(agent.clone(), Some(number.to_owned()))));
+        by_number.or_else(|| self.known.get(&(agent, None))).cloned()
+    }
+
+    /// With whether the called number decided.
+    async fn ask(
+        &self,
+        agent: Option<&str>,
+        number: Option<&str>,
+    ) -> Result<Option<((OrganizationId, VoiceConfig), bool)>, StoreError> {
         let by_agent = match agent {
             Some(agent) => self.store.membership_organization(agent).await?,
             None => None,
         };
-        let organization = match by_agent {
+        let by_number = match (by_agent, number) {
+            (None, Some(number)) => self.store.caller_id_number_organization(number).await?,
+            _ => None,
+        };
+        let organization = match by_agent.or(by_number) {
             Some(organization) => organization,
             None => match self.store.organization_default().await? {
                 Some(organization) => organization.id,
                 None => return Ok(None),
             },
         };
-        Ok(Some((organization, self.store.voice_config_show(organization).await?)))
+        let capabilities = self.store.capabilities_show(organization).await?;
+        let config = capabilities.applied(self.store.voice_config_show(organization).await?);
+        Ok(Some(((organization, config), by_number.is_some())))
     }
+}
+
+/// A called number in E.164 form; trunks may leave the plus out.
+fn e164(to: &str) -> Option<String> {
+    let number = if to.starts_with('+') { to.to_owned() } else { format!("+{to}") };
+    is_e164(&number).then_some(number)
 }

@@ -1,32 +1,32 @@
-//! Calls: make, list, show, end, speak into.
+//! Calls: make, show, end, speak into.
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::caller_id;
 use crate::auth::Actor;
-use crate::body::{CallPath, JsonBody, QueryPairs};
+use crate::body::CallPath;
+use crate::capabilities::switched_off;
 use crate::engine::{self, App, CallMode, CallStatus, Command, CommandError, call_id, mask};
-use crate::number;
+use crate::idempotency::{Attempt, Keyed, Reply, once};
 use crate::problem::Problem;
+use crate::rbac::Action;
 use crate::state::AppState;
-use crate::store::{Call, CallFilter, Change, Leg, NewCall, now};
+use crate::store::{Call, Change, Deed, Leg, NewCall, now};
 use crate::voice_config::VoiceConfigPatch;
+use crate::{number, text, who};
 
-/// Calls in a list unless asked otherwise, and at most.
-const LIMIT_DEFAULT: u32 = 50;
-const LIMIT_MAX: u32 = 200;
 /// Events shown with one call.
 const EVENTS_MAX: u32 = 1_000;
 /// Longest text that is spoken.
 const SAY_MAX: usize = 1_000;
-/// What a call's status may be.
-const STATUSES: [&str; 6] = ["queued", "ringing", "answered", "bridged", "ended", "failed"];
 
 /// In which order a call's legs are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
@@ -80,12 +80,6 @@ pub(super) struct CallState {
     status: String,
 }
 
-/// Calls, newest first.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub(super) struct CallList {
-    calls: Vec<Call>,
-}
-
 /// A call with all that is known of it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct CallDetail {
@@ -127,72 +121,81 @@ pub(super) struct SayRequest {
     text: String,
 }
 
-/// The tenant's calls, newest first.
-#[utoipa::path(get, path = "/calls", tag = "calls", security(("key" = []), ("session" = [])),
-    params(("status" = Option<String>, Query, description = "Only calls in this status"),
-           ("limit" = Option<u32>, Query, description = "At most this many, 1 to 200; 50 by default")),
-    responses((status = 200, body = CallList), (status = 401, body = Problem), (status = 422, body = Problem)))]
-pub(super) async fn call_list(
-    State(state): State<AppState>,
-    actor: Actor,
-    query: QueryPairs,
-) -> Result<Json<CallList>, Problem> {
-    let [status, limit] = query.take(["status", "limit"])?;
-    if let Some(status) = &status
-        && !STATUSES.contains(&status.as_str())
-    {
-        return Err(Problem::field("status", format!("expected one of {}", STATUSES.join(", "))));
-    }
-    let limit = match limit {
-        None => LIMIT_DEFAULT,
-        Some(text) => match text.parse() {
-            Ok(limit @ 1..=LIMIT_MAX) => limit,
-            _ => return Err(Problem::field("limit", format!("expected a number from 1 to {LIMIT_MAX}"))),
-        },
-    };
-    let calls = state.store.call_list(actor.organization, &CallFilter { status, limit }).await?;
-    Ok(Json(CallList { calls }))
-}
-
 /// Starts a call.
+///
+/// With `Idempotency-Key`, the same request gets the same answer for a day and starts no second call.
 #[utoipa::path(post, path = "/calls", tag = "calls", security(("key" = []), ("session" = [])),
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your choice")),
     request_body = CallRequest,
-    responses((status = 201, body = CallState), (status = 400, body = Problem), (status = 401, body = Problem),
-              (status = 403, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem),
-              (status = 415, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem),
-              (status = 503, body = Problem)))]
+    responses((status = 201, body = CallState,
+               headers(("Idempotent-Replayed" = String, description = "`true`: this answer was given before"))),
+              (status = 400, body = Problem), (status = 401, body = Problem),
+              (status = 403, body = Problem), (status = 408, body = Problem), (status = 409, body = Problem),
+              (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem),
+              (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn call_create(
     State(state): State<AppState>,
     actor: Actor,
-    JsonBody(request): JsonBody<CallRequest>,
+    keyed: Keyed<CallRequest>,
 ) -> Result<Response, Problem> {
-    actor.must_dial()?;
+    actor.may(Action::CallsDial)?;
+    let (request, key, hash) = keyed.parts();
+    let (inner, by) = (state.clone(), actor.clone());
+    once(&state, &actor, key, &hash, |attempt| async move { call_out(inner, by, request, attempt).await }).await
+}
+
+/// Checks the request against what the organization may do, and starts the call.
+async fn call_out(state: AppState, actor: Actor, request: CallRequest, attempt: Attempt) -> Result<Reply, Problem> {
+    let id = attempt.subject;
+    let made =
+        |status: String| Ok(Reply::new(StatusCode::CREATED, &CallState { id, status })?.at(format!("/api/calls/{id}")));
+    if attempt.again
+        && let Some(call) = state.store.call_show(actor.organization, id).await?
+    {
+        return made(call.status);
+    }
     let agent = checked(&state, &actor, &request).await?;
+    let urgent = engine::is_emergency(&state.config, &request.to);
+    let capabilities = state.store.capabilities_show(actor.organization).await?;
+    if actor.person.is_none() && !capabilities.api_dialing && !urgent {
+        return Err(switched_off("api_dialing"));
+    }
+    let patch = request.config.clone().unwrap_or_default();
+    capabilities.must_allow(&patch)?;
+    if request.app == Some(AppName::Record) && !capabilities.record {
+        return Err(switched_off("record"));
+    }
     let defaults = state.store.voice_config_show(actor.organization).await?;
-    let config = defaults.patched(request.config.clone().unwrap_or_default(), "config.")?;
+    let config = capabilities.applied(defaults.patched(patch, "config.")?);
+    let from = match urgent {
+        // Nobody in need is kept from calling by what is shown.
+        true => request.from,
+        false => caller_id::shown(&state, &actor, agent.as_deref(), &request.to, request.from).await?,
+    };
     let (mode, mode_name) = match request.mode {
         Mode::Direct => (CallMode::Direct, "direct"),
         Mode::Bridge => (CallMode::Bridge, "bridge"),
         Mode::Webrtc => (CallMode::Webrtc, "webrtc"),
     };
-    let id = Uuid::now_v7();
     let call = NewCall {
         id,
         organization: actor.organization,
         direction: "outbound",
         mode: Some(mode_name.into()),
-        from: request.from.clone(),
+        from: from.clone(),
         to: request.to.clone(),
         agent: agent.clone(),
         config: config.clone(),
     };
     state.limits.admit(actor.organization, id, &request.to)?;
     tracing::info!(call = %id, to = mask(&request.to), mode = mode_name, "call out");
+    let deed = Deed::new("call.create", format!("call:{id}"))
+        .after(json!({"mode": mode_name, "from": &from, "to": &request.to, "agent": &agent, "config": &config}));
     let command = Command::CallCreate {
         call: call_id(id),
         mode,
         to: request.to,
-        from: request.from,
+        from,
         agent,
         app: request.app.map(|app| match app {
             AppName::Echo => App::Echo,
@@ -201,14 +204,13 @@ pub(super) async fn call_create(
         }),
         settings: (&config).into(),
     };
-    // A client that goes away now must not leave a row without its call: the rest runs to its end.
-    tokio::spawn(call_start(state, call, command)).await.map_err(|_| Problem::internal())??;
-    let body = Json(CallState { id, status: "queued".into() });
-    Ok((StatusCode::CREATED, [(header::LOCATION, format!("/api/calls/{id}"))], body).into_response())
+    call_start(&state, call, command).await?;
+    state.audit(&actor, deed).await?;
+    made("queued".into())
 }
 
 /// Writes the call down, then asks the engine; a refusal is written down too, and returned.
-async fn call_start(state: AppState, call: NewCall, command: Command) -> Result<(), Problem> {
+async fn call_start(state: &AppState, call: NewCall, command: Command) -> Result<(), Problem> {
     let id = call.id;
     if let Err(error) = state.bus.record(vec![Change::CallCreated { call, at: now() }]).await {
         state.limits.ended(id);
@@ -292,11 +294,12 @@ pub(super) async fn call_hangup(
     actor: Actor,
     CallPath(id): CallPath,
 ) -> Result<(StatusCode, Json<CallState>), Problem> {
-    actor.must_dial()?;
+    actor.may(Action::CallsDial)?;
     let call = call_of(&state, &actor, id).await?;
     if call.ended_at.is_none() {
         match state.engine.command(Command::CallHangup { call: call_id(id) }).await {
-            Ok(_) | Err(CommandError::NotFound) => {}
+            Ok(_) => state.audit(&actor, Deed::new("call.hangup", format!("call:{id}"))).await?,
+            Err(CommandError::NotFound) => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -305,33 +308,45 @@ pub(super) async fn call_hangup(
 }
 
 /// Translates what the agent typed and speaks it to the customer.
+///
+/// With `Idempotency-Key`, the same request gets the same answer for a day and is spoken once.
 #[utoipa::path(post, path = "/calls/{id}/say", tag = "calls", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call")), request_body = SayRequest,
-    responses((status = 202, body = CallState), (status = 400, body = Problem), (status = 401, body = Problem),
-              (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem),
-              (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem),
-              (status = 503, body = Problem)))]
+    params(("id" = Uuid, Path, description = "The call"),
+           ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your choice")),
+    request_body = SayRequest,
+    responses((status = 202, body = CallState,
+               headers(("Idempotent-Replayed" = String, description = "`true`: this answer was given before"))),
+              (status = 400, body = Problem), (status = 401, body = Problem),
+              (status = 403, body = Problem), (status = 404, body = Problem), (status = 408, body = Problem),
+              (status = 409, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem),
+              (status = 422, body = Problem), (status = 429, body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn call_say(
     State(state): State<AppState>,
     actor: Actor,
     CallPath(id): CallPath,
-    JsonBody(request): JsonBody<SayRequest>,
-) -> Result<(StatusCode, Json<CallState>), Problem> {
-    actor.must_dial()?;
+    keyed: Keyed<SayRequest>,
+) -> Result<Response, Problem> {
+    actor.may(Action::CallsDial)?;
+    let (request, key, hash) = keyed.parts();
+    let (inner, by) = (state.clone(), actor.clone());
+    once(&state, &actor, key, &hash, |_| async move { say(inner, by, id, request).await }).await
+}
+
+async fn say(state: AppState, actor: Actor, id: Uuid, request: SayRequest) -> Result<Reply, Problem> {
     let call = call_of(&state, &actor, id).await?;
-    let text = request.text.trim();
-    let unfit = |c: char| c.is_control() && !c.is_whitespace();
-    if text.is_empty() || text.chars().count() > SAY_MAX || text.chars().any(unfit) {
-        return Err(Problem::field("text", format!("expected 1 to {SAY_MAX} characters, none of them control")));
-    }
+    let text = text::prose("text", &request.text, SAY_MAX)?;
     if call.ended_at.is_some() {
         return Err(CommandError::NotFound.into());
     }
-    state.engine.command(Command::CallSay { call: call_id(id), text: text.to_owned() }).await?;
-    Ok((StatusCode::ACCEPTED, Json(CallState { id, status: call.status })))
+    state.engine.command(Command::CallSay { call: call_id(id), text }).await?;
+    state.audit(&actor, Deed::new("call.say", format!("call:{id}"))).await?;
+    Reply::new(StatusCode::ACCEPTED, &CallState { id, status: call.status })
 }
 
-/// The tenant's call, or 404.
+/// The tenant's call, or 404; also for who may see own calls only, and this is none.
 pub(super) async fn call_of(state: &AppState, actor: &Actor, id: Uuid) -> Result<Call, Problem> {
-    state.store.call_show(actor.organization, id).await?.ok_or_else(|| Problem::not_found("call"))
+    let own = who::only_own(actor, Action::CallsRead, Action::CallsReadOwn)?;
+    let call = state.store.call_show(actor.organization, id).await?;
+    let seen = call.filter(|call| own.is_none() || call.agent == own);
+    seen.ok_or_else(|| Problem::not_found("call"))
 }

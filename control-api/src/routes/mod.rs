@@ -3,16 +3,24 @@
 //! Invariants: every route of `/api` stands in `/openapi.json`, because one list makes both. Nothing here writes
 //! SQL. What belongs to another organization looks like what does not exist.
 
+mod annotations;
 mod auth;
+mod call_search;
+mod caller_id;
 mod calls;
+mod capabilities;
 mod events;
 mod health;
 mod pages;
+mod recording_list;
 mod recordings;
 mod sip;
 mod trace;
+mod transcripts;
 mod translations;
+mod usage;
 mod voice_config;
+mod voice_targets;
 mod webrtc;
 
 use axum::Router;
@@ -37,6 +45,7 @@ use crate::state::AppState;
         (name = "voice", description = "What is done with calls' audio"),
         (name = "events", description = "What happens, as it happens"),
         (name = "auth", description = "Log-in by browser"),
+        (name = "usage", description = "What was used"),
         (name = "webrtc", description = "Browser telephones"),
     ),
 )]
@@ -57,15 +66,32 @@ impl utoipa::Modify for Security {
 /// Every route of the API, with its description.
 fn api() -> OpenApiRouter<AppState> {
     let api = OpenApiRouter::new()
-        .routes(routes!(calls::call_list, calls::call_create))
+        .routes(routes!(call_search::call_list, calls::call_create))
+        .routes(routes!(call_search::call_export))
         .routes(routes!(calls::call_show))
         .routes(routes!(calls::call_hangup))
         .routes(routes!(calls::call_say))
+        .routes(routes!(annotations::outcome_show, annotations::outcome_put))
+        .routes(routes!(annotations::note_list, annotations::note_create))
+        .routes(routes!(annotations::note_update, annotations::note_delete))
+        .routes(routes!(transcripts::transcript_show))
         .routes(routes!(translations::translation_list))
         .routes(routes!(translations::translation_stream))
         .routes(routes!(recordings::recording_show))
+        .routes(routes!(recording_list::recording_list))
+        .routes(routes!(recording_list::recording_info))
+        .routes(routes!(recording_list::recording_sign))
+        .routes(routes!(recording_list::recording_signed))
         .routes(routes!(trace::trace_show))
         .routes(routes!(voice_config::voice_config_show, voice_config::voice_config_put))
+        .routes(routes!(voice_targets::target_list, voice_targets::target_create))
+        .routes(routes!(voice_targets::target_update, voice_targets::target_delete))
+        .routes(routes!(caller_id::number_list, caller_id::number_create))
+        .routes(routes!(caller_id::number_update, caller_id::number_delete))
+        .routes(routes!(caller_id::rule_list, caller_id::rule_create))
+        .routes(routes!(caller_id::rule_update, caller_id::rule_delete))
+        .routes(routes!(capabilities::capabilities_show, capabilities::capabilities_put))
+        .routes(routes!(usage::usage_show))
         .routes(routes!(webrtc::token_create))
         .routes(routes!(events::event_stream))
         .routes(routes!(events::provider_list))

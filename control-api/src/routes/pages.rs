@@ -21,8 +21,17 @@ const NOTICE: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><
      The API at <a href=\"/openapi.json\">/openapi.json</a> works.</p></html>\n";
 
 /// Pages that a person opens.
-const PAGES: [(&str, &str); 4] =
-    [("/", "index.html"), ("/login", "login.html"), ("/agent", "agent.html"), ("/live", "live.html")];
+const PAGES: [(&str, &str); 9] = [
+    ("/", "index.html"),
+    ("/login", "login.html"),
+    ("/signup", "signup.html"),
+    ("/invitation", "invitation.html"),
+    ("/agent", "agent.html"),
+    ("/live", "live.html"),
+    ("/calls", "calls.html"),
+    ("/calls/{id}", "call.html"),
+    ("/settings", "settings.html"),
+];
 
 pub(super) fn router() -> Router<AppState> {
     let mut router = Router::new();

@@ -11,12 +11,15 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
+use uuid::Uuid;
 
 use super::calls::call_of;
 use crate::auth::Actor;
 use crate::body::CallPath;
 use crate::problem::Problem;
+use crate::rbac::Action;
 use crate::state::AppState;
+use crate::store::{Deed, Recording};
 
 /// Bytes in which the chunks before the samples lie.
 const HEAD_MAX: u64 = 4096;
@@ -34,14 +37,36 @@ pub(super) async fn recording_show(
     CallPath(id): CallPath,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    call_of(&state, &actor, id).await?;
+    let call = call_of(&state, &actor, id).await?;
+    if !actor.sees_call(call.agent.as_deref(), Action::RecordingsRead, Action::RecordingsReadOwn) {
+        actor.may(Action::RecordingsRead)?;
+    }
     let none = || Problem::not_found("recording");
     let recording = state.store.recording_by_call(actor.organization, id).await?.ok_or_else(none)?;
+    let response = file_response(id, &recording, &headers).await?;
+    if begins(&response) {
+        state.audit(&actor, Deed::new("recording.read", format!("call:{id}"))).await?;
+    }
+    Ok(response)
+}
+
+/// Whether an answer begins where a recording does: players ask for the rest piece by piece.
+pub(super) fn begins(response: &Response) -> bool {
+    let range = response.headers().get(header::CONTENT_RANGE).and_then(|value| value.to_str().ok());
+    let first = range.and_then(|range| range.strip_prefix("bytes ")?.split('-').next()?.parse::<u64>().ok());
+    match response.status() {
+        StatusCode::PARTIAL_CONTENT => first.is_none_or(|first| first < HEAD_MAX),
+        status => status.is_success(),
+    }
+}
+
+/// A recording's audio, or the range of it that is asked for.
+pub(super) async fn file_response(id: Uuid, recording: &Recording, headers: &HeaderMap) -> Result<Response, Problem> {
     let mut file = match tokio::fs::File::open(&recording.path).await {
         Ok(file) => file,
         Err(error) => {
             tracing::warn!(call = %id, %error, "a recording's file cannot be opened");
-            return Err(none());
+            return Err(Problem::not_found("recording"));
         }
     };
     let unreadable = |error: std::io::Error| {

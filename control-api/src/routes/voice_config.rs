@@ -6,16 +6,20 @@ use axum::extract::State;
 use crate::auth::Actor;
 use crate::body::JsonBody;
 use crate::problem::Problem;
+use crate::rbac::Action;
 use crate::state::AppState;
+use crate::store::Deed;
 use crate::voice_config::{VoiceConfig, VoiceConfigPatch};
 
 /// The tenant's settings.
 #[utoipa::path(get, path = "/voice/config", tag = "voice", security(("key" = []), ("session" = [])),
-    responses((status = 200, body = VoiceConfig), (status = 401, body = Problem)))]
+    responses((status = 200, body = VoiceConfig), (status = 401, body = Problem), (status = 403, body = Problem),
+              (status = 429, body = Problem)))]
 pub(super) async fn voice_config_show(
     State(state): State<AppState>,
     actor: Actor,
 ) -> Result<Json<VoiceConfig>, Problem> {
+    actor.may(Action::VoiceRead)?;
     Ok(Json(state.store.voice_config_show(actor.organization).await?))
 }
 
@@ -30,8 +34,11 @@ pub(super) async fn voice_config_put(
     actor: Actor,
     JsonBody(patch): JsonBody<VoiceConfigPatch>,
 ) -> Result<Json<VoiceConfig>, Problem> {
-    actor.must_configure()?;
-    let config = state.store.voice_config_show(actor.organization).await?.patched(patch, "")?;
+    actor.may(Action::VoiceWrite)?;
+    state.store.capabilities_show(actor.organization).await?.must_allow(&patch)?;
+    let before = state.store.voice_config_show(actor.organization).await?;
+    let config = before.clone().patched(patch, "")?;
     state.store.voice_config_put(actor.organization, &config).await?;
+    state.audit(&actor, Deed::new("voice_config.update", "voice_config").before(&before).after(&config)).await?;
     Ok(Json(config))
 }

@@ -39,7 +39,9 @@ pub struct Call {
     #[schema(value_type = Option<String>, format = DateTime)]
     pub ended_at: Option<Timestamp>,
     /// Why it ended, such as `normal`, `busy`, `no_answer`; `crash`: the server stopped without a word.
-    pub cause: Option<String>,
+    pub ended_reason: Option<String>,
+    /// How it turned out, in the organization's own word, once somebody said so.
+    pub outcome: Option<String>,
 }
 
 /// One party of a call.
@@ -70,20 +72,31 @@ pub struct Leg {
     pub quality: Option<Quality>,
 }
 
-/// Which calls are listed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CallFilter {
-    /// Only calls in this status.
-    pub status: Option<String>,
-    /// At most this many.
-    pub limit: u32,
+/// The columns of a [`Call`].
+const COLUMNS: [&str; 13] = [
+    "id",
+    "status",
+    "direction",
+    "mode",
+    "from_address",
+    "to_address",
+    "agent",
+    "config",
+    "created_at",
+    "answered_at",
+    "ended_at",
+    "ended_reason",
+    "outcome",
+];
+
+impl Call {
+    /// Its columns, of the table under this alias.
+    pub(super) fn columns(alias: &str) -> String {
+        COLUMNS.map(|column| format!("{alias}.{column}")).join(", ")
+    }
 }
 
-/// The columns of a [`Call`].
-const COLUMNS: &str = "id, status, direction, mode, from_address, to_address, agent, config, created_at, answered_at, \
-                       ended_at, cause";
-
-fn call(row: &Row) -> Result<Call, StoreError> {
+pub(super) fn call(row: &Row) -> Result<Call, StoreError> {
     Ok(Call {
         id: row.uuid("id")?,
         status: row.text("status")?,
@@ -96,7 +109,8 @@ fn call(row: &Row) -> Result<Call, StoreError> {
         created_at: row.time("created_at")?,
         answered_at: row.time_opt("answered_at")?,
         ended_at: row.time_opt("ended_at")?,
-        cause: row.text_opt("cause")?,
+        ended_reason: row.text_opt("ended_reason")?,
+        outcome: row.text_opt("outcome")?,
     })
 }
 
@@ -117,7 +131,7 @@ fn leg(row: &Row) -> Result<Leg, StoreError> {
 
 /// One call of a tenant, read in a given unit of work.
 pub(super) async fn call_in(tx: &mut Tx, organization: OrganizationId, id: Uuid) -> Result<Option<Call>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM calls WHERE organization_id = $1 AND id = $2");
+    let sql = format!("SELECT {} FROM calls c WHERE c.organization_id = $1 AND c.id = $2", Call::columns("c"));
     let row = tx.row(AssertSqlSafe(sql), &[organization.into(), id.into()]).await?;
     row.as_ref().map(call).transpose()
 }
@@ -125,27 +139,9 @@ pub(super) async fn call_in(tx: &mut Tx, organization: OrganizationId, id: Uuid)
 impl Store {
     /// One call of a tenant.
     pub async fn call_show(&self, organization: OrganizationId, id: Uuid) -> Result<Option<Call>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM calls WHERE organization_id = $1 AND id = $2");
+        let sql = format!("SELECT {} FROM calls c WHERE c.organization_id = $1 AND c.id = $2", Call::columns("c"));
         let row = self.db.row(organization, AssertSqlSafe(sql), &[organization.into(), id.into()]).await?;
         row.as_ref().map(call).transpose()
-    }
-
-    /// A tenant's calls, newest first.
-    pub async fn call_list(&self, organization: OrganizationId, filter: &CallFilter) -> Result<Vec<Call>, StoreError> {
-        let mut values = vec![organization.into(), filter.limit.into()];
-        let condition = match &filter.status {
-            Some(status) => {
-                values.push(status.into());
-                "AND status = $3"
-            }
-            None => "",
-        };
-        // Only the constants above enter the text; values are bound.
-        let sql = format!(
-            "SELECT {COLUMNS} FROM calls WHERE organization_id = $1 {condition} \
-             ORDER BY created_at DESC, id DESC LIMIT $2"
-        );
-        self.db.rows(organization, AssertSqlSafe(sql), &values).await?.iter().map(call).collect()
     }
 
     /// The legs of a tenant's call, in the order in which they began.

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::db::Tx;
-use super::{LegFlow, OrganizationId, Quality, Store, StoreError, StoredEvent, call, lookup, now};
+use super::{LegFlow, OrganizationId, Quality, Store, StoreError, StoredEvent, call, lookup, now, transcript};
 use crate::engine::{CallStatus, LegRole, LegState, TransferStage, TranslationEvent, word};
 use crate::voice_config::VoiceConfig;
 
@@ -428,7 +428,7 @@ async fn apply(tx: &mut Tx, organization: OrganizationId, change: &Change) -> Re
             Ok(draft("call.dtmf", body, *at))
         }
         Change::Translation { event, at, .. } => {
-            let upserted = translation_upsert(tx, organization, call, event).await?;
+            let upserted = translation_upsert(tx, organization, call, event, *at).await?;
             Ok(upserted.and_then(|(kind, body)| draft(kind, body, *at)))
         }
     }
@@ -463,7 +463,7 @@ async fn call_status_update(
 ) -> Result<bool, StoreError> {
     let answered = matches!(status, CallStatus::Answered | CallStatus::Bridged).then_some(at);
     let over = matches!(status, CallStatus::Ended | CallStatus::Failed).then_some(at);
-    let sql = "UPDATE calls SET status = $1, answered_at = COALESCE(answered_at, $2), ended_at = $3, cause = $4 \
+    let sql = "UPDATE calls SET status = $1, answered_at = COALESCE(answered_at, $2), ended_at = $3, ended_reason = $4 \
                WHERE organization_id = $5 AND id = $6 AND status NOT IN ('ended', 'failed') AND status <> $1";
     let cause = over.and(cause);
     let values = [word(&status).into(), answered.into(), over.into(), cause.into(), organization.into(), call.into()];
@@ -552,6 +552,7 @@ async fn translation_upsert(
     organization: OrganizationId,
     call: Uuid,
     event: &TranslationEvent,
+    at: Timestamp,
 ) -> Result<Option<(&'static str, Value)>, StoreError> {
     let sql =
         "SELECT final, translation FROM translations WHERE organization_id = $1 AND call_id = $2 AND segment = $3";
@@ -583,5 +584,8 @@ async fn translation_upsert(
         body.to_string().into(),
     ];
     tx.run(sql, &values).await?;
+    if event.is_final && !was_final && !event.text.is_empty() {
+        transcript::live_in(tx, organization, call, event, at).await?;
+    }
     Ok(Some((kind, body)))
 }

@@ -13,45 +13,70 @@
 //! Not here: who may do what (`auth`), what a request looks like (`routes`).
 
 mod api_key;
+mod audit_log;
 mod backup;
 mod call;
+mod caller_id;
+mod capability;
 mod change;
 mod db;
+mod idempotency;
 mod job;
 mod lookup;
 mod media;
 mod membership;
+mod note;
 mod organization;
+mod outcome;
+mod place;
 mod postgres;
 mod prune;
 mod recording;
 mod schema;
+mod search;
 mod session;
+mod signing_key;
 mod sqlite;
 mod stream;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_calls;
+mod transcript;
 mod translation;
+mod usage;
 mod user;
 mod voice_config;
+mod voice_target;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use api_key::ApiKey;
+pub use audit_log::{ActorKind, AuditFilter, AuditProof, AuditRow, By, Deed};
 pub use backup::{backup, restore};
-pub use call::{Call, CallFilter, Leg};
+pub use call::{Call, Leg};
+pub use caller_id::{CallerIdNumber, CallerIdRule, CallerIdRuleDraft};
 pub use change::{Change, LegReport, Mark, NewCall, Written};
+pub use idempotency::{Claimed, IdempotencyKey, KEPT, KeptAnswer, LEASE};
 pub use job::{ATTEMPTS_MAX, Job};
 pub use media::{FlowState, LegFlow, Quality, Score};
 pub use membership::{Membership, Role};
+pub use note::Note;
 pub use organization::Organization;
-pub use recording::Recording;
+pub use outcome::Outcome;
+pub use place::Place;
+pub use recording::{ListedRecording, Recording};
 pub use schema::{SchemaStep, StorePlace, schema_down, schema_status, schema_up};
+pub use search::CallFilter;
 pub use session::Session;
 pub use stream::{StoredEvent, StreamFilter};
+pub use transcript::{TranscriptSegment, TranscriptVersion};
+pub use usage::Usage;
+pub(crate) use usage::day_of;
 pub use user::{NewMember, User};
+pub use voice_target::VoiceTarget;
 
 /// Handle to the store; clones share its connections.
 #[derive(Clone, Debug)]

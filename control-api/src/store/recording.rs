@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{OrganizationId, Store, StoreError};
+use super::db::Row;
+use super::{OrganizationId, Place, Store, StoreError};
 
 /// One call's recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +27,77 @@ pub struct Recording {
     pub ended_at: Option<Timestamp>,
 }
 
+/// One recording in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ListedRecording {
+    /// The call that was recorded.
+    pub call_id: Uuid,
+    /// `started`, `finished` or `interrupted`.
+    pub state: String,
+    /// Why it was interrupted.
+    pub note: Option<String>,
+    /// Audio in it, in milliseconds.
+    pub duration_ms: u64,
+    /// First audio.
+    #[schema(value_type = String, format = DateTime)]
+    pub started_at: Timestamp,
+    /// Last audio, once it is over.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub ended_at: Option<Timestamp>,
+    /// Caller identity.
+    pub from: Option<String>,
+    /// Called number or URI.
+    pub to: String,
+    /// Agent's SIP user name.
+    pub agent: Option<String>,
+}
+
+fn listed(row: &Row) -> Result<ListedRecording, StoreError> {
+    Ok(ListedRecording {
+        call_id: row.uuid("call_id")?,
+        state: row.text("state")?,
+        note: row.text_opt("note")?,
+        duration_ms: row.count("duration_ms")?,
+        started_at: row.time("started_at")?,
+        ended_at: row.time_opt("ended_at")?,
+        from: row.text_opt("from_address")?,
+        to: row.text("to_address")?,
+        agent: row.text_opt("agent")?,
+    })
+}
+
 impl Store {
+    /// A tenant's recordings after a place, the newest first; with an agent, of this agent's calls only.
+    pub async fn recording_list(
+        &self,
+        organization: OrganizationId,
+        agent: Option<&str>,
+        after: Place,
+        limit: u32,
+    ) -> Result<Vec<ListedRecording>, StoreError> {
+        let sql = "SELECT r.call_id, r.state, r.note, r.duration_ms, r.started_at, r.ended_at, c.from_address, \
+                   c.to_address, c.agent FROM recordings r \
+                   JOIN calls c ON c.organization_id = r.organization_id AND c.id = r.call_id \
+                   WHERE r.organization_id = $1 AND (r.started_at, r.call_id) < ($2, $3) \
+                   AND ($4 IS NULL OR c.agent = $4) ORDER BY r.started_at DESC, r.call_id DESC LIMIT $5";
+        let values = [organization.into(), after.at.into(), after.id.into(), agent.into(), limit.into()];
+        self.db.rows(organization, sql, &values).await?.iter().map(listed).collect()
+    }
+
+    /// The recording of a tenant's call, as lists show it.
+    pub async fn recording_show(
+        &self,
+        organization: OrganizationId,
+        call: Uuid,
+    ) -> Result<Option<ListedRecording>, StoreError> {
+        let sql = "SELECT r.call_id, r.state, r.note, r.duration_ms, r.started_at, r.ended_at, c.from_address, \
+                   c.to_address, c.agent FROM recordings r \
+                   JOIN calls c ON c.organization_id = r.organization_id AND c.id = r.call_id \
+                   WHERE r.organization_id = $1 AND r.call_id = $2";
+        let row = self.db.row(organization, sql, &[organization.into(), call.into()]).await?;
+        row.as_ref().map(listed).transpose()
+    }
+
     /// The recording of a tenant's call, if there is one.
     pub async fn recording_by_call(
         &self,

@@ -284,7 +284,7 @@ async fn left_open_is_closed(store: Store) {
     assert_eq!(store.calls_close_left_open().await.unwrap(), 0);
     for (who, call) in [(theirs, call), (mine, id)] {
         let shown = store.call_show(who, call).await.unwrap().unwrap();
-        assert_eq!((shown.status.as_str(), shown.cause.as_deref()), ("failed", Some("crash")));
+        assert_eq!((shown.status.as_str(), shown.ended_reason.as_deref()), ("failed", Some("crash")));
     }
     assert_eq!(store.leg_list(theirs, call).await.unwrap()[0].state, "ended");
     assert_eq!(store.recording_by_call(theirs, call).await.unwrap().unwrap().state, "interrupted");

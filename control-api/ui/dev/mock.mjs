@@ -1,11 +1,16 @@
 // Serves dist/ with a canned API and a conversation that goes round, to look at the pages without the engine.
 //
 //   npm run build && npm run mock        http://127.0.0.1:8088, any email, password "demo"
-//   POST /mock/ring, /mock/hangup, /mock/drop (cuts all event streams)
+//   POST /mock/ring, /mock/hangup, /mock/drop (cuts all event streams), /mock/provider
+//   POST /mock/set {"role": "viewer", "empty": true, "signup": "open", "broken": true}
+//
+// What it tells: calls that run are here, calls of the past in history.mjs, people and settings in organization.mjs.
 import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
 import { extname, join, normalize } from "node:path";
 import { pathToFileURL } from "node:url";
+import { history, sendSound } from "./history.mjs";
+import { organization } from "./organization.mjs";
 import { sipPeer } from "./sip.mjs";
 import { upgrade } from "./websocket.mjs";
 
@@ -51,12 +56,16 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
   const now = Date.now();
   const call = (id, change) => ({
     id, status: "bridged", direction: "inbound", mode: null, from: "+1 555 555 0142", to: "+34 910 000 001", agent: "ana", config: CONFIG,
-    created_at: new Date(now - 95_000).toISOString(), answered_at: new Date(now - 83_000).toISOString(), ended_at: null, cause: null, ...change,
+    created_at: new Date(now - 95_000).toISOString(), answered_at: new Date(now - 83_000).toISOString(), ended_at: null, ended_reason: null, outcome: null, ...change,
   });
   const calls = new Map([
     [CALL_A, call(CALL_A, {})],
     [CALL_B, call(CALL_B, { from: "+44 20 7946 0123", agent: "luis", status: "answered", config: { ...CONFIG, live_translate: false, record: false }, created_at: new Date(now - 20_000).toISOString(), answered_at: new Date(now - 12_000).toISOString() })],
   ]);
+
+  const tenant = organization();
+  const past = history(CONFIG, tenant);
+  const canned = [...tenant.routes, ...past.routes];
 
   function emit(name, data, keep = true) {
     const event = { id: keep ? ++state.id : 0, name, data: JSON.stringify(data) };
@@ -122,17 +131,16 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
       const { password } = await read(request);
       if (password !== "demo") return problem(response, 401, "the e-mail address or the password is wrong");
       state.signedIn = true;
-      json(response, 200, {});
+      response.setHeader("Set-Cookie", "tandem_csrf=canned; Path=/; SameSite=Lax");
+      json(response, 200, tenant.session());
     },
     "POST /api/auth/logout": (_, response) => {
       state.signedIn = false;
       json(response, 204);
     },
-    "GET /api/auth/session": (_, response) => json(response, 200, { user: { email: "ana@example.com", name: "Ana Ruiz", role: "admin", sip_name: "ana" }, organization: { name: "Example" } }),
     "GET /api/webrtc/token": (_, response) => json(response, 200, { username: "ana", password: "x", expires_at: new Date(Date.now() + 600_000).toISOString(), ws_url: `ws://127.0.0.1:${port}/sip`, sip_uri: "sip:ana@127.0.0.1", ice_servers: [] }),
-    "GET /api/calls": (_, response) => json(response, 200, { calls: [...calls.values()] }),
+    "GET /api/calls": (request, response) => json(response, 200, past.list(new URL(request.url, "http://x").searchParams, [...calls.values()].reverse())),
     "GET /api/providers": (_, response) => json(response, 200, { providers: providers() }),
-    "GET /api/voice/config": (_, response) => json(response, 200, CONFIG),
     "GET /api/events": (request, response) => {
       response.writeHead(200, { "Content-Type": "text/event-stream", "Cache-Control": "no-store" });
       response.write("retry: 300\n\n");
@@ -140,6 +148,10 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
       for (const event of state.events) if (event.id > after) write(response, event);
       state.streams.add(response);
       request.on("close", () => state.streams.delete(response));
+    },
+    "POST /mock/set": async (request, response) => {
+      Object.assign(tenant.state, await read(request));
+      json(response, 204);
     },
     "POST /mock/ring": (_, response) => {
       state.phones.forEach((phone) => void phone.ring("+15555550142"));
@@ -160,30 +172,63 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
     },
   };
 
-  async function handle(request, response) {
-    const path = new URL(request.url, "http://x").pathname;
-    const route = ROUTES[`${request.method} ${path}`];
-    if (path.startsWith("/api/") && !state.signedIn && !path.startsWith("/api/auth/log")) return problem(response, 401, "log in first");
-    if (route) return route(request, response);
-    const one = /^\/api\/calls\/([\w-]+)(\/\w+)?$/.exec(path);
-    if (one) {
-      const found = calls.get(one[1]);
-      if (!found) return problem(response, 404, "there is no such call");
-      if (one[2] === "/translations") return json(response, 200, { translations: found.id === CALL_A ? [...state.words.values()] : [] });
-      if (one[2] === "/say") {
-        const { text } = await read(request);
-        const segment = 1000 + state.id;
-        emit("translation.final", { segment, call_id: found.id, leg: "agent", source_language: "es", target_language: "en", text, translation: null, final: true, lag_ms: {} });
-        return json(response, 202, {});
-      }
-      if (one[2] === "/hangup") {
-        Object.assign(found, { status: "ended", cause: "requested", ended_at: new Date().toISOString() });
-        emit("call.status", { type: "call.status", call_id: found.id, status: "ended", cause: "requested", call: found });
-        return json(response, 202, {});
-      }
-      return json(response, 200, { ...found, legs: LEGS[found.id] ?? [], events: [], recording: null });
+  /** A running call's own routes. */
+  async function running(request, response, found, rest) {
+    if (rest === "/translations") return json(response, 200, { translations: found.id === CALL_A ? [...state.words.values()] : [] });
+    if (rest === "/say") {
+      const { text } = await read(request);
+      emit("translation.final", { segment: 1000 + state.id, call_id: found.id, leg: "agent", source_language: "es", target_language: "en", text, translation: null, final: true, lag_ms: {} });
+      return json(response, 202, {});
     }
-    const name = path === "/" ? "/index.html" : extname(path) ? path : `${path}.html`;
+    if (rest === "/hangup") {
+      Object.assign(found, { status: "ended", ended_reason: "requested", ended_at: new Date().toISOString() });
+      emit("call.status", { type: "call.status", call_id: found.id, at: found.ended_at, status: "ended", cause: "requested", call: found });
+      return json(response, 202, {});
+    }
+    const recording = found.config.record ? { state: found.ended_at ? "finished" : "started", note: null, duration_ms: 75_000, started_at: found.answered_at, ended_at: found.ended_at, url: "" } : null;
+    const events = [{ id: 1, type: "call.created", call_id: found.id, at: found.created_at }, { id: 2, type: "call.status", call_id: found.id, at: found.answered_at, status: "bridged" }];
+    return json(response, 200, { ...found, legs: LEGS[found.id] ?? [], events, recording });
+  }
+
+  async function api(request, response, url) {
+    const path = url.pathname.slice("/api".length);
+    if (!state.signedIn && !path.startsWith("/auth/")) return problem(response, 401, "log in first");
+    const sound = /^\/calls\/[\w-]+\/recording$/.test(path);
+    if (sound) return sendSound(request, response, past.wav);
+    const [, id, rest = ""] = /^\/calls\/([\w-]+)(\/translations|\/say|\/hangup)?$/.exec(path) ?? [];
+    if (calls.has(id)) return running(request, response, calls.get(id), rest);
+    const csrf = request.method === "GET" || path.startsWith("/auth/") || request.headers["x-csrf-token"] === "canned" || !/tandem_csrf/.test(request.headers.cookie ?? "");
+    if (!csrf) return problem(response, 403, "the X-CSRF-Token header is missing");
+    if (calls.has(path.split("/")[2]) && path.endsWith("/transcript")) return json(response, 200, { segments: [] });
+    const old = tenant.state.broken && !/^\/(auth|calls\/[\w-]+)(\/session)?$/.test(path) ? [] : canned;
+    for (const [method, pattern, run] of old) {
+      const parts = method === request.method && pattern.exec(path);
+      if (!parts) continue;
+      try {
+        const [status, body] = run(parts.slice(1), method === "GET" ? {} : await read(request), url.searchParams);
+        return json(response, status, body);
+      } catch (error) {
+        if (!error.status) throw error;
+        return problem(response, error.status, error.message, error.field);
+      }
+    }
+    problem(response, 404, "there is no such resource");
+  }
+
+  async function handle(request, response) {
+    const url = new URL(request.url, "http://x");
+    const path = url.pathname;
+    const route = ROUTES[`${request.method} ${path}`];
+    if (route && (state.signedIn || !path.startsWith("/api/") || path.startsWith("/api/auth/"))) {
+      try {
+        return await route(request, response);
+      } catch (error) {
+        if (!error.status) throw error;
+        return problem(response, error.status, error.message, error.field);
+      }
+    }
+    if (path.startsWith("/api/")) return api(request, response, url);
+    const name = path === "/" ? "/index.html" : /^\/calls\/[\w-]+$/.test(path) ? "/call.html" : extname(path) ? path : `${path}.html`;
     try {
       const bytes = await readFile(join(dist, normalize(name)));
       response.writeHead(200, { "Content-Type": TYPES[extname(name)] ?? "application/octet-stream", "Content-Security-Policy": CSP, "X-Content-Type-Options": "nosniff" });

@@ -1,69 +1,52 @@
 /** The server's REST interface, as far as the pages use it. */
-import type { Call } from "./calls.js";
+import { parseCall, parseCalls, type Call } from "./calls.js";
+import { ApiError, request } from "./http.js";
 import { parseLadder, type Ladder } from "./ladder.js";
 import { applyLegs, type Legs } from "./legs.js";
 import { parseProvider, type ProviderState } from "./providers.js";
+import { parseSession, type Session } from "./session.js";
+import { fields, listOf, text } from "./shapes.js";
 import type { Token } from "./token.js";
 import { parseTranslation, type TranslationEvent } from "./translations.js";
 
-/** A refusal (RFC 9457); `message` can be shown to people. */
-export class ApiError extends Error {
-  constructor(
-    readonly status: number,
-    message: string,
-    readonly field?: string,
-  ) {
-    super(message);
-  }
+export { ApiError, toLogin } from "./http.js";
+
+/** Ways in. */
+export interface Providers {
+  /** Who may sign up: the first user of a fresh installation, everybody, or whoever was invited. */
+  signup: "first_user" | "open" | "invitation";
 }
 
-export interface Session {
-  email: string;
-  name: string;
+export async function providers(): Promise<Providers> {
+  const signup = text(fields(await request("GET", "/auth/providers"))["signup"]);
+  return { signup: signup === "first_user" || signup === "open" ? signup : "invitation" };
+}
+
+/** `organization`: its name, for those who belong to several. */
+export async function login(email: string, password: string, organization = ""): Promise<Session> {
+  return parseSession(await request("POST", "/auth/login", { email, password, ...(organization ? { organization } : {}) }));
+}
+
+export type Signup =
+  | { organization: string; name: string; email: string; password: string; sip_name?: string }
+  | { invitation: string; name: string; password: string };
+
+export async function signup(account: Signup): Promise<Session> {
+  return parseSession(await request("POST", "/auth/signup", account));
+}
+
+export interface Invitation {
   organization: string;
-  /** SIP user name. */
-  sipName: string;
-  /** Settings may be changed and messages be read. */
-  configures: boolean;
+  email: string;
+  role: string;
+  expiresAt: string | null;
 }
 
-async function request(method: string, path: string, body?: unknown): Promise<unknown> {
-  let response: Response;
-  try {
-    response = await fetch(`/api${path}`, {
-      method,
-      credentials: "same-origin",
-      cache: "no-store",
-      headers: body === undefined ? {} : { "Content-Type": "application/json" },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
-  } catch {
-    throw new ApiError(0, "The server does not answer. Check your network, then try again.");
-  }
-  const text = await response.text();
-  const value = parse(text);
-  if (response.ok) return value;
-  const problem = (typeof value === "object" && value !== null ? value : {}) as Record<string, unknown>;
-  const words = problem["detail"] ?? problem["title"] ?? `The server answered ${response.status}.`;
-  const field = problem["field"];
-  throw new ApiError(response.status, sentence(String(words)), ...(typeof field === "string" ? [field] : []));
-}
-
-function parse(text: string): unknown {
-  try {
-    return text === "" ? undefined : JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-function sentence(text: string): string {
-  const upper = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(upper) ? upper : `${upper}.`;
-}
-
-export async function login(email: string, password: string): Promise<void> {
-  await request("POST", "/auth/login", { email, password });
+/** What an invitation's token stands for. */
+export async function invitationShow(token: string): Promise<Invitation> {
+  const value = fields(await request("POST", "/auth/invitation", { token }));
+  const organization = text(value["organization"]) ?? text(fields(value["organization"])["name"]) ?? "";
+  return { organization, email: text(value["email"]) ?? "", role: text(value["role"]) ?? "", expiresAt: text(value["expires_at"]) };
 }
 
 export async function logout(): Promise<void> {
@@ -71,17 +54,7 @@ export async function logout(): Promise<void> {
 }
 
 export async function session(): Promise<Session> {
-  const value = (await request("GET", "/auth/session")) as {
-    user?: { email?: string; name?: string; sip_name?: string; role?: string };
-    organization?: { name?: string };
-  };
-  return {
-    email: value?.user?.email ?? "",
-    name: value?.user?.name ?? value?.user?.email ?? "",
-    organization: value?.organization?.name ?? "",
-    sipName: value?.user?.sip_name ?? "",
-    configures: ["owner", "admin"].includes(value?.user?.role ?? ""),
-  };
+  return parseSession(await request("GET", "/auth/session"));
 }
 
 export async function webrtcToken(): Promise<Token> {
@@ -89,11 +62,13 @@ export async function webrtcToken(): Promise<Token> {
 }
 
 export async function callList(): Promise<Call[]> {
-  return ((await request("GET", "/calls")) as { calls?: Call[] })?.calls ?? [];
+  return parseCalls(await request("GET", "/calls"));
 }
 
 export async function callShow(id: string): Promise<Call> {
-  return (await request("GET", `/calls/${encodeURIComponent(id)}`)) as Call;
+  const call = parseCall(await request("GET", `/calls/${encodeURIComponent(id)}`));
+  if (!call) throw new ApiError(0, "The server told something that is no call.");
+  return call;
 }
 
 /** A call's legs as they stand. */
@@ -110,13 +85,11 @@ export async function traceShow(call: string, messages: boolean): Promise<Ladder
 }
 
 export async function translationList(call: string): Promise<TranslationEvent[]> {
-  const value = (await request("GET", `/calls/${encodeURIComponent(call)}/translations`)) as { translations?: unknown[] };
-  return (value?.translations ?? []).flatMap((one) => parseTranslation(one) ?? []);
+  return listOf(await request("GET", `/calls/${encodeURIComponent(call)}/translations`), "translations", parseTranslation);
 }
 
 export async function providerList(): Promise<ProviderState[]> {
-  const value = (await request("GET", "/providers")) as { providers?: unknown[] };
-  return (value?.providers ?? []).flatMap((one) => parseProvider(one) ?? []);
+  return listOf(await request("GET", "/providers"), "providers", parseProvider);
 }
 
 export async function say(call: string, text: string): Promise<void> {
@@ -125,9 +98,4 @@ export async function say(call: string, text: string): Promise<void> {
 
 export async function hangup(call: string): Promise<void> {
   await request("POST", `/calls/${encodeURIComponent(call)}/hangup`);
-}
-
-/** To the sign-in page, and back here afterwards. */
-export function toLogin(): void {
-  location.assign(`/login?next=${encodeURIComponent(location.pathname + location.hash)}`);
 }

@@ -4,6 +4,7 @@
  * Rules: a call's status only moves forward (queued, ringing, answered, bridged, then ended or failed), so a list that
  * was asked for before an event and answered after it cannot turn the clock back.
  */
+import { fields, listOf, text } from "./shapes.js";
 
 export type CallStatus = "queued" | "ringing" | "answered" | "bridged" | "ended" | "failed";
 
@@ -29,7 +30,8 @@ export interface Call {
   created_at: string;
   answered_at: string | null;
   ended_at: string | null;
-  cause: string | null;
+  ended_reason: string | null;
+  outcome: string | null;
 }
 
 export type Calls = ReadonlyMap<string, Call>;
@@ -37,6 +39,44 @@ export type Calls = ReadonlyMap<string, Call>;
 export const NO_CALLS: Calls = new Map();
 
 const RANK: Record<CallStatus, number> = { queued: 0, ringing: 1, answered: 2, bridged: 3, ended: 4, failed: 4 };
+
+/** Reads a call; `undefined` when it is none. Older servers say `cause` for the reason of its end. */
+export function parseCall(value: unknown): Call | undefined {
+  const call = fields(value);
+  const { id, status } = call;
+  if (typeof id !== "string" || !isStatus(status)) return undefined;
+  return {
+    id,
+    status,
+    direction: text(call["direction"]) ?? "",
+    mode: text(call["mode"]),
+    from: text(call["from"]),
+    to: text(call["to"]) ?? "",
+    agent: text(call["agent"]),
+    config: parseConfig(call["config"]),
+    created_at: text(call["created_at"]) ?? "",
+    answered_at: text(call["answered_at"]),
+    ended_at: text(call["ended_at"]),
+    ended_reason: text(call["ended_reason"]) ?? text(call["cause"]),
+    outcome: text(call["outcome"]),
+  };
+}
+
+export function parseCalls(value: unknown): Call[] {
+  return listOf(value, "calls", parseCall);
+}
+
+export function parseConfig(value: unknown): VoiceConfig {
+  const config = fields(value);
+  return {
+    live_translate: config["live_translate"] === true,
+    transcribe: config["transcribe"] === true,
+    translate_from: text(config["translate_from"]) ?? "en",
+    translate_to: text(config["translate_to"]) ?? "es",
+    voice_to_voice: config["voice_to_voice"] === true,
+    record: config["record"] === true,
+  };
+}
 
 /** A fetched list. Calls that it does not name stay: the list may be older than they are. */
 export function applyList(calls: Calls, list: readonly Call[]): Calls {
@@ -50,12 +90,12 @@ export function applyList(calls: Calls, list: readonly Call[]): Calls {
 
 /** One event: the whole `call`, or its `call_id` and what changed. An unknown call without body gives the same list back. */
 export function applyCallEvent(calls: Calls, event: CallEvent): Calls {
-  if (event.call && typeof event.call.id === "string") return applyList(calls, [event.call]);
+  const whole = parseCall(event.call);
+  if (whole) return applyList(calls, [whole]);
   const before = typeof event.call_id === "string" ? calls.get(event.call_id) : undefined;
   if (!before || !isStatus(event.status) || rank(event.status) < rank(before.status)) return calls;
   const next = new Map(calls);
-  const cause = typeof event.cause === "string" ? event.cause : before.cause;
-  next.set(before.id, { ...before, status: event.status, cause });
+  next.set(before.id, { ...before, status: event.status, ended_reason: text(event.cause) ?? before.ended_reason });
   return next;
 }
 
@@ -63,12 +103,12 @@ export interface CallEvent {
   call_id?: unknown;
   status?: unknown;
   cause?: unknown;
-  call?: Call;
+  call?: unknown;
 }
 
-function progress(call: Call): Pick<Call, "status" | "cause" | "answered_at" | "ended_at"> {
-  const { status, cause, answered_at, ended_at } = call;
-  return { status, cause, answered_at, ended_at };
+function progress(call: Call): Pick<Call, "status" | "ended_reason" | "answered_at" | "ended_at"> {
+  const { status, ended_reason, answered_at, ended_at } = call;
+  return { status, ended_reason, answered_at, ended_at };
 }
 
 function rank(status: CallStatus): number {

@@ -1,5 +1,5 @@
 /**
- * Everything that both pages follow, from one stream: calls, their legs, words, providers.
+ * Everything that the pages follow, from one stream: calls, their legs, words, providers.
  *
  *   /api/events?translations=true ─▶ calls, legs, sentences, providers ─▶ onChange
  *   /api/calls, /api/calls/{id}, /api/providers, /api/calls/{id}/translations ─▶ the state before the stream began
@@ -31,7 +31,11 @@ export class Feed {
   private providersHeard = 0;
   private scheduled = false;
 
-  constructor(private readonly onChange: () => void) {}
+  /** `onEvent` hears every event of the stream besides. */
+  constructor(
+    private readonly onChange: () => void,
+    private readonly onEvent: (name: string, data: unknown) => void = () => undefined,
+  ) {}
 
   start(): void {
     openStream("/api/events?translations=true", {
@@ -143,6 +147,7 @@ export class Feed {
     } catch {
       return;
     }
+    this.onEvent(message.event, data);
     if (isTranslationEvent(message.event)) this.handleWords(message, data);
     else if (message.event === "provider") {
       const provider = parseProvider(data);

@@ -4,6 +4,8 @@
  * Fed by a fetched call (whole legs) and by events (`call.leg`, `call.flow`, `call.quality`: single changes).
  */
 
+import { fields as record, number, text } from "./shapes.js";
+
 /** One direction's state and, unless all is well, a sentence about it. */
 export interface FlowState {
   state: string;
@@ -145,16 +147,4 @@ function parseQuality(value: unknown): Quality | null {
     return { mos: of("mos"), mos_call: of("mos_call"), loss_percent: of("loss_percent"), jitter_ms: of("jitter_ms"), delay_ms: of("delay_ms") };
   };
   return { round_trip_ms: number(quality["round_trip_ms"]), incoming: score(quality["incoming"]), outgoing: score(quality["outgoing"]) };
-}
-
-function record(value: unknown): Record<string, unknown> {
-  return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
-}
-
-function text(value: unknown): string | null {
-  return typeof value === "string" ? value : null;
-}
-
-function number(value: unknown): number | null {
-  return typeof value === "number" && Number.isFinite(value) ? value : null;
 }

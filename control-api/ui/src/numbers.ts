@@ -29,3 +29,9 @@ export function dialTarget(text: string, domain: string): Dialled {
 export function domainOf(sipUri: string): string {
   return /@([^;>\s]+)/.exec(sipUri)?.[1] ?? "";
 }
+
+/** A number without the spaces and brackets that people write; addresses stay. */
+export function compact(text: string): string {
+  const trimmed = text.trim();
+  return trimmed.startsWith("+") ? trimmed.replace(/[\s().\-/\u00a0]/g, "") : trimmed;
+}

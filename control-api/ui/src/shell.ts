@@ -1,12 +1,13 @@
 /** What every page has: header, navigation, who is signed in. */
 import * as api from "./api.js";
-import { h, setText } from "./dom.js";
+import { h, icon, ICON, setText } from "./dom.js";
+import { home, may, PAGES, pagesFor, roleLabel, type PageName, type Session } from "./session.js";
 import type { StreamState } from "./stream.js";
 
 export interface Shell {
-  session: api.Session;
+  session: Session;
   main: HTMLElement;
-  /** Shows whether the page is up to date. */
+  /** Shows whether the page is up to date; pages that follow no stream never say so. */
   connection(state: StreamState): void;
   /** While a call is up, links open beside the page instead of ending it. */
   keepPage(keep: boolean): void;
@@ -19,8 +20,11 @@ const CONNECTION: Record<StreamState, string> = {
   ended: "Disconnected",
 };
 
-export async function shell(page: "agent" | "live"): Promise<Shell | undefined> {
-  let session: api.Session;
+const PAGE_ICON: Record<PageName, string> = { agent: ICON.phone, live: ICON.live, calls: ICON.list, settings: ICON.settings };
+
+/** The frame of a page; `undefined` when it cannot be shown, which is then said on it. */
+export async function shell(page: PageName): Promise<Shell | undefined> {
+  let session: Session;
   try {
     session = await api.session();
   } catch (error) {
@@ -28,39 +32,58 @@ export async function shell(page: "agent" | "live"): Promise<Shell | undefined> 
     else root().replaceChildren(failure(error));
     return undefined;
   }
-  const link = (name: string, label: string): HTMLAnchorElement =>
-    h("a", { href: `/${name}`, "aria-current": name === page ? "page" : null }, label);
-  const links = [link("agent", "Phone"), link("live", "Live")];
-  const status = h("span", { id: "connection", class: "pill", role: "status", "data-state": "connecting" }, "Connecting");
+  const links = pagesFor(session).map(({ name, label }) =>
+    h("a", { href: `/${name}`, "data-page": name, "aria-current": name === page ? "page" : null }, icon(PAGE_ICON[name]), label));
+  const status = h("span", { id: "connection", class: "pill", role: "status", "data-state": "connecting", hidden: true }, "Connecting");
   const logout = h("button", { id: "logout", class: "quiet", type: "button", onclick: () => void signOut() }, "Sign out");
   const main = h("main", { id: "main", tabindex: -1 });
+  const who = h("a", { class: "who", href: "/settings#account", title: `${session.email}, ${roleLabel(session.role)} of ${session.organization}` }, session.name);
   root().replaceChildren(
-    h("a", { class: "skip", href: "#main" }, "Skip to content"),
+    h("a", { class: "skip", href: "#main", onclick: (event: Event) => skip(event, main) }, "Skip to content"),
     h(
       "header",
       { class: "bar" },
-      h("a", { class: "brand", href: "/agent" }, h("img", { src: "/favicon.svg", alt: "", width: 26, height: 26 }), "Tandem"),
+      h("a", { class: "brand", href: home(session) }, h("img", { src: "/favicon.svg", alt: "", width: 26, height: 26 }), "Tandem"),
       h("nav", { "aria-label": "Pages" }, ...links),
       status,
-      h("span", { class: "who", title: `${session.email} ${session.organization}` }, session.name),
+      who,
       logout,
     ),
     main,
   );
+  const takes = PAGES.find(({ name }) => name === page)?.takes ?? [];
+  if (takes.length > 0 && !may(session, ...takes)) {
+    main.replaceChildren(notYours(session));
+    return undefined;
+  }
   return {
     session,
     main,
     connection(state) {
+      status.hidden = false;
       status.dataset["state"] = state;
       setText(status, CONNECTION[state]);
     },
     keepPage(keep) {
-      for (const one of links) {
+      for (const one of [...links, who]) {
         if (keep && one.getAttribute("aria-current") === null) one.target = "_blank";
         else one.removeAttribute("target");
       }
     },
   };
+}
+
+/** The fragment belongs to the pages, so it is left alone. */
+function skip(event: Event, main: HTMLElement): void {
+  event.preventDefault();
+  main.focus();
+}
+
+function notYours(session: Session): HTMLElement {
+  return h("div", { class: "narrow" },
+    h("div", { class: "card stack", role: "alert" }, h("h1", {}, "This page is not for your role"),
+      h("p", {}, `You are signed in as ${roleLabel(session.role).toLowerCase()} of ${session.organization}. An owner or admin can give you another role.`),
+      h("a", { class: "button primary", href: home(session) }, "Go to your first page")));
 }
 
 async function signOut(): Promise<void> {
@@ -79,7 +102,7 @@ export function failure(error: unknown): HTMLElement {
   return h(
     "main",
     { class: "narrow" },
-    h("div", { class: "card", role: "alert" }, h("h1", {}, "This page cannot start"), h("p", {}, text),
+    h("div", { class: "card stack", role: "alert" }, h("h1", {}, "This page cannot start"), h("p", {}, text),
       h("button", { class: "primary", type: "button", onclick: () => location.reload() }, "Try again")),
   );
 }

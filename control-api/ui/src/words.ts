@@ -49,3 +49,38 @@ export function sipStatusText(status: number, reason: string): string {
   if (status === 503) return "The server takes no calls now.";
   return reason ? `The call failed: ${reason}.` : "The call failed.";
 }
+
+/** `Today, 14:03`, `Sat 21 Nov, 14:03` this year, `21 Nov 2025, 14:03` before; in the reader's zone. */
+export function dateTime(time: string | null, now: number, seconds = false): string {
+  const at = new Date(time ?? "");
+  if (Number.isNaN(at.getTime())) return "";
+  const clock = clockTime(at, seconds);
+  const today = new Date(now);
+  if (at.toDateString() === today.toDateString()) return `Today, ${clock}`;
+  return `${dateOnly(time, now)}, ${clock}`;
+}
+
+/** `Sat 21 Nov`, with the year when it is another one. */
+export function dateOnly(time: string | null, now: number): string {
+  const at = new Date(time ?? "");
+  if (Number.isNaN(at.getTime())) return "";
+  const month = new Intl.DateTimeFormat("en-GB", { month: "short" }).format(at);
+  if (at.getFullYear() !== new Date(now).getFullYear()) return `${at.getDate()} ${month} ${at.getFullYear()}`;
+  return `${new Intl.DateTimeFormat("en-GB", { weekday: "short" }).format(at)} ${at.getDate()} ${month}`;
+}
+
+export function clockTime(at: Date, seconds = false): string {
+  const two = (value: number): string => String(value).padStart(2, "0");
+  return `${two(at.getHours())}:${two(at.getMinutes())}${seconds ? `:${two(at.getSeconds())}` : ""}`;
+}
+
+/** `5 minutes ago`, `in 3 days`: to the unit that says most. */
+export function relative(time: string | null, now: number): string {
+  const at = Date.parse(time ?? "");
+  if (Number.isNaN(at)) return "";
+  const seconds = Math.round((at - now) / 1000);
+  const units: [Intl.RelativeTimeFormatUnit, number][] = [["year", 31_536_000], ["month", 2_592_000], ["day", 86_400], ["hour", 3600], ["minute", 60]];
+  const [unit, size] = units.find(([, length]) => Math.abs(seconds) >= length) ?? ["second", 1];
+  if (unit === "second") return seconds > 0 ? "in a moment" : "just now";
+  return new Intl.RelativeTimeFormat("en", { numeric: "auto" }).format(Math.round(seconds / size), unit);
+}

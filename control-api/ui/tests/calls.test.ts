@@ -7,7 +7,7 @@ const CONFIG = { live_translate: true, transcribe: false, translate_from: "en", 
 function call(id: string, status: CallStatus, change: Partial<Call> = {}): Call {
   return {
     id, status, direction: "inbound", mode: null, from: "+15555550142", to: "+34910000001", agent: "ana", config: CONFIG,
-    created_at: `2026-11-21T10:00:0${id}Z`, answered_at: null, ended_at: null, cause: null, ...change,
+    created_at: `2026-11-21T10:00:0${id}Z`, answered_at: null, ended_at: null, ended_reason: null, outcome: null, ...change,
   };
 }
 
@@ -17,7 +17,7 @@ test("a list that was asked for before an event does not undo it", () => {
   const calls = applyCallEvent(applyList(NO_CALLS, [call("1", "ringing")]), { call_id: "1", status: "ended", cause: "busy" });
   const late = applyList(calls, [call("1", "ringing")]);
   assert.equal(late.get("1")?.status, "ended");
-  assert.equal(late.get("1")?.cause, "busy");
+  assert.equal(late.get("1")?.ended_reason, "busy");
 });
 
 test("a status never goes back", () => {

@@ -6,7 +6,7 @@ import { microphoneError, microphoneText } from "../src/microphone.js";
 import { dialTarget, domainOf } from "../src/numbers.js";
 import { applyProvider, limits, NO_PROVIDERS, parseProvider, summary } from "../src/providers.js";
 import { refreshDelay } from "../src/token.js";
-import { duration, languageName } from "../src/words.js";
+import { dateTime, duration, languageName, relative } from "../src/words.js";
 
 test("only the newest request may speak", () => {
   const latest = new Latest();
@@ -79,4 +79,15 @@ test("every microphone problem has one sentence that says what to do", () => {
 test("times and languages are written for people", () => {
   assert.deepEqual([-1, 59_999, 60_000, 3_661_000].map(duration), ["0:00", "0:59", "1:00", "1:01:01"]);
   assert.deepEqual([languageName("es"), languageName("??")], ["Spanish", "??"]);
+});
+
+test("times are told as people tell them", () => {
+  const now = new Date(2026, 10, 22, 15, 30).getTime();
+  const at = (...when: [number, number, number, number, number]): string => new Date(...when).toISOString();
+  assert.equal(dateTime(at(2026, 10, 22, 9, 5), now), "Today, 09:05");
+  assert.equal(dateTime(at(2026, 10, 21, 9, 5), now), "Sat 21 Nov, 09:05");
+  assert.equal(dateTime(at(2025, 0, 3, 9, 5), now), "3 Jan 2025, 09:05");
+  assert.equal(dateTime(null, now), "");
+  const ago = (seconds: number): string => relative(new Date(now - seconds * 1000).toISOString(), now);
+  assert.deepEqual([5, 300, 7200, 86_400, -6 * 86_400].map(ago), ["just now", "5 minutes ago", "2 hours ago", "yesterday", "in 6 days"]);
 });

@@ -8,6 +8,7 @@ import type { Legs } from "../legs.js";
 import { LegView } from "../legview.js";
 import { ProviderBar } from "../providerbar.js";
 import { SentenceList } from "../sentences.js";
+import { may, type Session } from "../session.js";
 import { shell, type Shell } from "../shell.js";
 import { causeText, duration, languageName } from "../words.js";
 
@@ -85,7 +86,7 @@ class LivePage {
   private card(call: Call): CallCard {
     let card = this.cards.get(call.id);
     if (!card) {
-      card = new CallCard(call, this.frame.session.configures, (id) => this.pin(id), (text) => setText(this.message, text));
+      card = new CallCard(call, this.frame.session, (id) => this.pin(id), (text) => setText(this.message, text));
       this.cards.set(call.id, card);
     }
     this.feed.follow(call.id);
@@ -117,20 +118,23 @@ class CallCard {
   private readonly ladder: LadderView;
   private readonly empty = h("p", { class: "empty" }, "Nothing has been said yet.");
   private readonly columns: HTMLElement;
+  private readonly dials: boolean;
   private call: Call;
 
-  constructor(call: Call, readable: boolean, pin: (id: string) => void, problem: (text: string) => void) {
+  constructor(call: Call, session: Session, pin: (id: string) => void, problem: (text: string) => void) {
     this.call = call;
-    this.ladder = new LadderView(call.id, readable);
+    this.dials = may(session, "calls.dial");
+    this.ladder = new LadderView(call.id, may(session, "calls.trace"));
     this.pinButton = h("button", { class: "quiet square", type: "button", "data-role": "pin", onclick: () => pin(call.id) }, icon(ICON.pin));
     this.endButton = h("button", { class: "quiet danger", type: "button", "data-role": "end" }, "End call");
     this.endButton.addEventListener("click", () => void this.end(problem));
     const link = h("a", { class: "button quiet square", href: `#${call.id}`, title: "Link to this call", "aria-label": "Link to this call" }, icon(ICON.link));
+    const whole = h("a", { class: "button quiet square", href: `/calls/${call.id}`, title: "Everything about this call", "aria-label": "Everything about this call" }, icon(ICON.page));
     this.columns = h("div", { class: "columns-head", "aria-hidden": "true" }, h("span", {}, "What was said"), h("span", {}, "What it means"));
     const list = h("ol", { class: "sentences columns", tabindex: 0 });
     this.words = new SentenceList(list, (leg) => (leg === "agent" ? "Agent" : "Customer"));
     this.element = h("article", { class: "card call", "data-call": call.id, tabindex: -1 },
-      h("div", { class: "head" }, this.title, this.status, this.time, h("span", { class: "tools" }, this.pinButton, link, this.endButton)),
+      h("div", { class: "head" }, this.title, this.status, this.time, h("span", { class: "tools" }, this.pinButton, link, whole, this.endButton)),
       this.detail, this.legs.element, this.notice, this.columns, this.empty, list, this.ladder.element);
   }
 
@@ -149,7 +153,7 @@ class CallCard {
     this.element.classList.toggle("linked", linked);
     this.element.setAttribute("aria-label", `Call from ${call.from ?? "unknown"} to ${call.to}`);
     this.status.dataset["state"] = call.status;
-    setText(this.status, isRunning(call) ? call.status : causeText(call.cause));
+    setText(this.status, isRunning(call) ? call.status : causeText(call.ended_reason));
     const { translate_from, translate_to, record } = call.config;
     const languages = `${languageName(translate_from)} and ${languageName(translate_to)}`;
     const parts = [call.agent ? `Agent ${call.agent}` : "", call.direction, languages, record ? "recorded" : ""];
@@ -158,7 +162,7 @@ class CallCard {
     const label = pinned ? "Unpin this call" : "Pin this call on top";
     this.pinButton.title = label;
     this.pinButton.setAttribute("aria-label", label);
-    this.endButton.hidden = !isRunning(call);
+    this.endButton.hidden = !isRunning(call) || !this.dials;
     const notice = translationNotice(call.config);
     this.notice.hidden = notice === undefined;
     setText(this.notice, notice ?? "");

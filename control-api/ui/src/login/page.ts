@@ -1,56 +1,44 @@
 /** Sign-in. */
 import * as api from "../api.js";
-import { h, setText } from "../dom.js";
-import { Latest } from "../latest.js";
-import { root } from "../shell.js";
+import { h } from "../dom.js";
+import { field, Form } from "../form.js";
+import { enter, frame, passwordInput } from "./frame.js";
 
 export function loginPage(): void {
-  const attempts = new Latest();
   const email = h("input", { id: "login-email", name: "email", type: "email", autocomplete: "username", required: true, autofocus: true });
-  const password = h("input", { id: "login-password", name: "password", type: "password", autocomplete: "current-password", required: true });
-  const submit = h("button", { id: "login-submit", class: "primary wide", type: "submit" }, "Sign in");
-  const problem = h("p", { id: "login-problem", class: "problem", role: "alert" });
-
-  const send = async (event: Event): Promise<void> => {
-    event.preventDefault();
-    const wanted = attempts.begin();
-    submit.disabled = true;
-    setText(problem, "");
-    try {
-      await api.login(email.value, password.value);
-      location.assign(next());
-    } catch (error) {
-      if (!wanted()) return;
-      setText(problem, error instanceof Error ? error.message : "Sign in failed.");
-      submit.disabled = false;
-      password.select();
-    }
-  };
-
-  root().replaceChildren(
-    h(
-      "main",
-      { class: "narrow login" },
-      h(
-        "form",
-        { class: "card", onsubmit: (event: Event) => void send(event) },
-        h("div", { class: "login-brand" }, h("img", { src: "/favicon.svg", alt: "", width: 44, height: 44 }), h("h1", {}, "Tandem")),
-        h("p", { class: "muted" }, "Calls across two languages."),
-        h("label", { for: "login-email" }, "Email"),
-        email,
-        h("label", { for: "login-password" }, "Password"),
-        password,
-        problem,
-        submit,
-        h("p", { class: "hint" }, "In the demo, email and password are printed in the terminal."),
-      ),
-    ),
-  );
+  const password = passwordInput("login-password", "current-password");
+  const organization = h("input", { id: "login-organization", autocomplete: "organization", maxlength: 100 });
+  const [emailField, passwordField] = [field("email", "Email", email), field("password", "Password", password)];
+  const organizationField = field("organization", "Organization (optional)", organization, "Its name. Empty: the one that you joined first.");
+  const several = h("details", { id: "login-several", class: "fold" }, h("summary", {}, "I belong to several organizations"), organizationField.element);
+  const form = new Form({
+    id: "login",
+    submit: "Sign in",
+    look: "primary wide",
+    anonymous: true,
+    fields: [emailField, passwordField, organizationField],
+    layout: [emailField.element, passwordField.element, several],
+    async save() {
+      try {
+        enter(await api.login(email.value, password.value, organization.value.trim()));
+      } catch (error) {
+        password.select();
+        throw error;
+      }
+    },
+  });
+  const way = h("p", { id: "login-signup", class: "hint" }, "In the demo, email and password are printed in the terminal.");
+  frame("Sign in", "Calls across two languages.", form.element, way);
   email.focus();
+  void showWayIn(way);
 }
 
-/** Where to go afterwards: a path of this server, nothing else. */
-function next(): string {
-  const wanted = new URLSearchParams(location.search).get("next") ?? "";
-  return /^\/(agent|live)(#[\w-]*)?$/.test(wanted) ? wanted : "/agent";
+/** Who has no account learns how to get one. A server that does not tell says nothing. */
+async function showWayIn(place: HTMLElement): Promise<void> {
+  const signup = await api.providers().then((ways) => ways.signup, () => undefined);
+  if (signup === "first_user") {
+    place.className = "note";
+    place.replaceChildren("Nobody has an account here yet. ", h("a", { href: "/signup" }, "Create the first one"), ".");
+  } else if (signup === "open") place.replaceChildren("No account yet? ", h("a", { href: "/signup" }, "Sign up"), ".");
+  else if (signup === "invitation") place.replaceChildren("No account yet? An owner or admin of your organization can invite you. In the demo, email and password are printed in the terminal.");
 }

@@ -1,0 +1,130 @@
+//! What is printed and kept of the control plane: rows in `results.json`, and a part of `RESULTS.md`.
+
+use std::fmt;
+use std::fs;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use super::client::Latencies;
+use super::{Arguments, LISTENERS, READS, STARTS};
+use crate::{page as machine, report};
+
+/// Heading of our part.
+const HEADING: &str = "## Control plane";
+/// Our cases in `results.json`.
+const CASES: [&str; 4] = ["api-reads", "call-starts", "sse-fanout", "call-search"];
+
+/// One measurement.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Row {
+    case: &'static str,
+    peer: &'static str,
+    rate_per_s: f64,
+    p50_ms: f64,
+    p95_ms: f64,
+    p99_ms: f64,
+    failed: u64,
+    run: usize,
+    commit: String,
+}
+
+impl Row {
+    pub(super) fn new(
+        case: &'static str,
+        peer: &'static str,
+        rate: f64,
+        mut latencies: Latencies,
+        failed: u64,
+        run: usize,
+    ) -> Row {
+        let mut at = |percent| rounded(latencies.percentile(percent));
+        let (p50_ms, p95_ms, p99_ms) = (at(50.0), at(95.0), at(99.0));
+        Row { case, peer, rate_per_s: rounded(rate), p50_ms, p95_ms, p99_ms, failed, run, commit: report::commit() }
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Row { case, peer, rate_per_s, p50_ms, p95_ms, p99_ms, failed, .. } = self;
+        write!(f, "{case:<12} {peer:<9} {rate_per_s:>9.1}/s: p50 {p50_ms:.2}, p95 {p95_ms:.2}, p99 {p99_ms:.2} ms, ")?;
+        write!(f, "{failed} failed")
+    }
+}
+
+fn rounded(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
+/// Prints the table; keeps it beside what else is in both files, where that was asked for.
+pub(super) fn write(arguments: &Arguments, rows: &[Row]) -> Result<()> {
+    let part = part(rows);
+    println!("\n{part}");
+    let Some(out) = &arguments.out else { return Ok(()) };
+    let (json, page) = (out.join("results.json"), out.join("RESULTS.md"));
+    let text = fs::read_to_string(&json).unwrap_or_else(|_| "[]".into());
+    let kept = report::others(&text, |case| CASES.contains(&case)).with_context(|| format!("{}", json.display()))?;
+    let own = rows.iter().map(serde_json::to_string_pretty).collect::<Result<Vec<_>, _>>()?;
+    fs::write(&json, report::joined(kept, own)).context("results.json cannot be written")?;
+    let text = fs::read_to_string(&page).unwrap_or_default();
+    fs::write(&page, report::with_part(&text, HEADING, &part)).context("RESULTS.md cannot be written")
+}
+
+fn part(rows: &[Row]) -> String {
+    let mut text = format!(
+        "{HEADING}\n\n{}, {}. Commit {}. `make bench`.\n\n",
+        machine::date(),
+        machine::machine(),
+        report::commit()
+    );
+    text += "| case | store | per second | p50, ms | p95, ms | p99, ms | failed | to be reached | |\n";
+    text += "|---|---|---:|---:|---:|---:|---:|---|---|\n";
+    for case in CASES {
+        for peer in ["sqlite", "postgres"] {
+            let of: Vec<&Row> = rows.iter().filter(|row| row.case == case && row.peer == peer).collect();
+            let median = |value: fn(&Row) -> f64| {
+                let mut values: Vec<f64> = of.iter().map(|row| value(row)).collect();
+                values.sort_by(f64::total_cmp);
+                values.get(values.len() / 2).copied().unwrap_or_default()
+            };
+            if of.is_empty() {
+                continue;
+            }
+            let (rate, p99) = (median(|row| row.rate_per_s), median(|row| row.p99_ms));
+            let failed: u64 = of.iter().map(|row| row.failed).sum();
+            let (target, reached) = target(case, rate, median(|row| row.p95_ms), p99, failed);
+            text += &format!(
+                "| {case} | {peer} | {rate:.0} | {:.2} | {:.2} | {p99:.2} | {failed} | {target} | {} |\n",
+                median(|row| row.p50_ms),
+                median(|row| row.p95_ms),
+                if reached { "reached" } else { "**not reached**" },
+            );
+        }
+    }
+    text + "\n" + WHAT
+}
+
+/// What is asked for, and whether it was reached.
+fn target(case: &str, rate: f64, p95: f64, p99: f64, failed: u64) -> (String, bool) {
+    // A rate that is kept is the one that was asked for, but for the time of the last answer.
+    let kept = |wanted: u32| failed == 0 && rate >= f64::from(wanted) * 0.97;
+    match case {
+        "api-reads" => (format!("{READS} reads/s, p99 ≤ 25 ms"), kept(READS) && p99 <= 25.0),
+        "call-starts" => (format!("{STARTS} starts/s, none behind (p99 ≤ 1 s)"), kept(STARTS) && p99 <= 1_000.0),
+        "call-search" => ("p95 ≤ 20 ms".to_owned(), failed == 0 && p95 <= 20.0),
+        _ => (format!("{LISTENERS} listeners, p99 ≤ 100 ms"), failed == 0 && p99 <= 100.0),
+    }
+}
+
+const WHAT: &str = "\
+The server has one CPU, its clients and PostgreSQL the other; limits are off. Medians of the repetitions.
+
+- **api-reads**: by an API key, over 48 kept connections: one call, a page of 20 calls, the voice configuration, among 5,000 calls. \
+Each request has its time, whether the one before was answered or not; latency counts from there.
+- **call-starts**: calls by SIP to the echo, 500 ms each, with all that belongs to a call written down; latency is from the event's own time until a \
+listener of `/api/events` hears of it.
+- **sse-fanout**: 10 captions a second of one call to 1,000 listeners of its stream, and to one that reads nothing; latency is from the \
+moment at which the engine says a caption until a listener has it, the commit to the store between them.
+- **call-search**: lists of 50 calls from the store by time, agent, number, outcome and words, alone and together, one after another, \
+among 100,000 calls with words of five tenants. Measured once: each list 50 times.
+";

@@ -1,0 +1,302 @@
+//! The server under test: the binary `tandem`, or its control plane over an engine of ours that says captions.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+use control_api::auth::api_key_create;
+use control_api::config::Config;
+use control_api::engine::{CallStatus, Engine, Envelope, Event, EventKind, LagMs, Reply, TranslationEvent, call_id};
+use control_api::serve;
+use control_api::store::{Change, NewCall, Store, StorePlace, now};
+use control_api::voice_config::VoiceConfig;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::Kept;
+use crate::cpu;
+
+const STARTING: Duration = Duration::from_secs(30);
+/// Organization of everything.
+const ORGANIZATION: &str = "Bench";
+
+/// A running server; ends with its owner.
+pub(super) struct Server {
+    process: Child,
+    stdin: Option<ChildStdin>,
+    folder: TempDir,
+    pub(super) http: SocketAddr,
+    sip: Option<SocketAddr>,
+    /// An API key.
+    pub(super) key: String,
+    /// The call whose captions are said.
+    pub(super) call: Uuid,
+}
+
+/// A caller that was started.
+pub(super) struct Caller(Child);
+
+impl Server {
+    /// The binary, with limits off and recording off.
+    pub(super) async fn start(kept: &Kept, cpu: usize) -> Result<Server> {
+        let folder = tempfile::tempdir()?;
+        let data = folder.path().join("data");
+        std::fs::create_dir(&data)?;
+        let key = prepare(kept, &data).await?;
+        let file = folder.path().join("tandem.toml");
+        std::fs::write(&file, CONFIG.replace("{store}", &store_toml(kept)))?;
+        let binary = std::env::current_exe()?.with_file_name("tandem");
+        let mut command = Command::new(&binary);
+        command.args(["serve", "--config"]).arg(&file).arg("--data").arg(&data).env("TANDEM_LOG", "warn");
+        let (process, stdin, ready) =
+            spawn(command, cpu, "ready ").with_context(|| format!("{}: `make bench` builds it", binary.display()))?;
+        let http = ready["http"].as_str().and_then(|url| url.rsplit_once('/')).context("no http address")?.1;
+        let sip = ready["sip"][0].as_str().and_then(|text| text.strip_prefix("udp:")).context("no SIP address")?;
+        let (http, sip) = (http.parse()?, Some(sip.parse()?));
+        Ok(Server { process, stdin, folder, http, sip, key, call: Uuid::nil() })
+    }
+
+    /// The control plane alone; [`Server::speak`] makes it talk.
+    pub(super) async fn captions(kept: &Kept, cpu: usize, rate: u32) -> Result<Server> {
+        let folder = tempfile::tempdir()?;
+        let data = folder.path().join("data");
+        std::fs::create_dir(&data)?;
+        let key = prepare(kept, &data).await?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["control", "captions"]).arg(&data);
+        command.args([store_url(kept), rate.to_string()]);
+        let (process, stdin, ready) = spawn(command, cpu, "ready ")?;
+        let http = ready["http"].as_str().context("no http address")?.parse()?;
+        let call = ready["call"].as_str().context("no call")?.parse()?;
+        Ok(Server { process, stdin, folder, http, sip: None, key, call })
+    }
+
+    /// Has captions said, from now on.
+    pub(super) fn speak(&mut self, count: u64) -> Result<()> {
+        let stdin = self.stdin.as_mut().context("its stdin is closed")?;
+        Ok(writeln!(stdin, "{count}")?)
+    }
+
+    /// Puts calls that are over into the store; their ids.
+    pub(super) async fn fill(&self, kept: &Kept, count: usize) -> Result<Vec<Uuid>> {
+        let url = store_url(kept);
+        let data = self.folder.path().join("data");
+        let store = Store::open(&StorePlace::new(&url, &data)).await?;
+        let organization = store.organization_by_name(ORGANIZATION).await?.context("no organization")?.id;
+        let mut ids = Vec::with_capacity(count);
+        for _ in 0..count / 100 {
+            let mut changes = Vec::new();
+            for _ in 0..100 {
+                let call = new_call(organization);
+                let id = call.id;
+                ids.push(id);
+                changes.push(Change::CallCreated { call, at: now() });
+                for status in [CallStatus::Ringing, CallStatus::Answered, CallStatus::Ended] {
+                    changes.push(Change::CallStatus { call: id, status, cause: Some("normal".into()), at: now() });
+                }
+            }
+            store.changes_record(&changes).await?;
+        }
+        store.close().await;
+        Ok(ids)
+    }
+
+    /// Has sipp call the echo, `rate` times a second.
+    pub(super) fn calls(&self, rate: u32, total: u64) -> Result<Caller> {
+        let scenario = self.folder.path().join("caller.xml");
+        std::fs::write(&scenario, include_str!("../signalling/caller.xml"))?;
+        let server = self.sip.context("no SIP here")?.to_string();
+        let mut command = Command::new("sipp");
+        command.arg(&server).arg("-sf").arg(&scenario).args(["-i", "127.0.0.1", "-nostdin"]);
+        command.args(["-r", &rate.to_string(), "-m", &total.to_string(), "-d", "500", "-l", "100000"]);
+        command.current_dir(self.folder.path()).stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null());
+        Ok(Caller(command.spawn().context("sipp cannot be started; run `scripts/setup.sh bench`")?))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.stdin.take());
+        cpu::terminate(self.process.id());
+        // It ends within its own deadlines.
+        let _ended = self.process.wait();
+    }
+}
+
+impl Caller {
+    /// Waits for its end; how many of its runs failed: 0, or 1 when sipp says that calls failed.
+    pub(super) fn failed(mut self) -> Result<u64> {
+        Ok(u64::from(!self.0.wait()?.success()))
+    }
+}
+
+/// When an event says that it happened.
+pub(super) fn time_of(data: &str) -> Option<SystemTime> {
+    let event: Value = serde_json::from_str(data).ok()?;
+    let at: jiff::Timestamp = event["at"].as_str()?.parse().ok()?;
+    Some(at.into())
+}
+
+/// When a caption was said: it says so itself.
+pub(super) fn said_at(data: &str) -> Option<SystemTime> {
+    let event: Value = serde_json::from_str(data).ok()?;
+    let micros: u64 = event["text"].as_str()?.parse().ok()?;
+    Some(UNIX_EPOCH + Duration::from_micros(micros))
+}
+
+fn store_url(kept: &Kept) -> String {
+    match kept {
+        Kept::Sqlite => "sqlite:tandem.db".into(),
+        Kept::Postgres(database) => database.url.clone(),
+    }
+}
+
+fn store_toml(kept: &Kept) -> String {
+    format!("url = {:?}", store_url(kept))
+}
+
+/// Makes the schema, the organization and a key.
+async fn prepare(kept: &Kept, data: &Path) -> Result<String> {
+    let url = store_url(kept);
+    let migrate_url = match kept {
+        Kept::Sqlite => None,
+        Kept::Postgres(database) => Some(database.migrate_url.as_str()),
+    };
+    let store = Store::open(&StorePlace { url: &url, migrate_url, folder: data }).await?;
+    let (_, _, key) = api_key_create(&store, ORGANIZATION, "bench").await?;
+    store.close().await;
+    Ok(key.reveal().to_owned())
+}
+
+fn new_call(organization: control_api::store::OrganizationId) -> NewCall {
+    NewCall {
+        id: Uuid::now_v7(),
+        organization,
+        direction: "inbound",
+        mode: None,
+        from: Some("+15555550142".into()),
+        to: "+34910000001".into(),
+        agent: Some("anna".into()),
+        config: VoiceConfig { live_translate: true, ..VoiceConfig::default() },
+    }
+}
+
+/// Starts a process on a CPU and waits for the line in which it says where it is.
+fn spawn(mut command: Command, cpu: usize, prefix: &'static str) -> Result<(Child, Option<ChildStdin>, Value)> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    let started = std::thread::spawn(move || {
+        cpu::pin(cpu);
+        command.spawn()
+    });
+    let mut process = started.join().map_err(|_| anyhow::anyhow!("the starting thread ended by a fault"))??;
+    let stdin = process.stdin.take();
+    let stdout = BufReader::new(process.stdout.take().context("it has no stdout")?);
+    let (told, ready) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for line in stdout.lines().map_while(Result::ok) {
+            if let Some(rest) = line.strip_prefix(prefix)
+                && told.send(rest.to_owned()).is_err()
+            {
+                return;
+            }
+        }
+    });
+    let Ok(ready) = ready.recv_timeout(STARTING) else {
+        let _gone = process.kill();
+        bail!("it did not say that it is ready within {STARTING:?}");
+    };
+    Ok((process, stdin, serde_json::from_str(&ready)?))
+}
+
+/// The process `benches control captions`: a whole server whose engine is this function.
+pub(super) fn captions(data: &Path, url: &str, rate: u32) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    runtime.block_on(async {
+        let (engine, mut envelopes) = Engine::pair(64);
+        tokio::spawn(async move {
+            while let Some(Envelope { reply, .. }) = envelopes.recv().await {
+                // Who asked may be gone.
+                let _gone = reply.send(Ok(Reply::Done));
+            }
+        });
+        let (events, told) = mpsc::channel(4_096);
+        let config = Config::from_toml(&CONFIG.replace("{store}", &format!("url = {url:?}")))?;
+        let running = serve::serve_with(config, data, engine, told).await?;
+        let organization = running.state.store.organization_by_name(ORGANIZATION).await?.context("no organization")?;
+        let call = new_call(organization.id);
+        let id = call.id;
+        running.state.bus.record(vec![Change::CallCreated { call, at: now() }]).await?;
+        println!("ready {}", serde_json::json!({ "http": running.http.to_string(), "call": id }));
+        let (asked, mut counts) = mpsc::channel(1);
+        std::thread::spawn(move || {
+            for line in std::io::stdin().lines().map_while(Result::ok) {
+                if asked.blocking_send(line.parse::<u64>().unwrap_or(0)).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut segment = 0;
+        while let Some(count) = counts.recv().await {
+            let mut pace = tokio::time::interval(Duration::from_secs_f64(1.0 / f64::from(rate)));
+            for _ in 0..count {
+                pace.tick().await;
+                segment += 1;
+                let kind = EventKind::Translation(caption(segment));
+                events.send(Event { at: SystemTime::now(), call: Some(call_id(id)), kind }).await?;
+            }
+        }
+        drop(events);
+        running.stop().await;
+        Ok(())
+    })
+}
+
+/// A caption that says when it was said.
+fn caption(segment: u64) -> TranslationEvent {
+    let micros = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+    TranslationEvent {
+        segment,
+        leg: "customer".into(),
+        source_language: "en".into(),
+        target_language: "es".into(),
+        text: micros.to_string(),
+        translation: None,
+        is_final: true,
+        unrecognised: false,
+        lag_ms: LagMs::default(),
+    }
+}
+
+const CONFIG: &str = r#"
+[http]
+listen = "127.0.0.1:0"
+[metrics]
+listen = "off"
+[sip]
+listen = ["udp:127.0.0.1:0"]
+drain_s = 0
+[media]
+address = ["127.0.0.1"]
+workers = 1
+[store]
+{store}
+[dial]
+calls = 0
+calls_per_second = 0
+[speech]
+stt = "wyoming://127.0.0.1:9"
+translator = "wyoming://127.0.0.1:9"
+tts = "wyoming://127.0.0.1:9"
+[[trunks]]
+name = "local"
+hosts = ["127.0.0.1"]
+options_s = 0
+[[routes]]
+match = "*"
+to = "app:echo"
+"#;

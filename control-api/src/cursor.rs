@@ -1,0 +1,126 @@
+//! Pages of lists. A cursor says after which entry the next page begins; it fits the list, tenant and filters that it was
+//! made for, and no others.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::problem::Problem;
+use crate::store::{OrganizationId, Place};
+
+/// Entries of a page unless asked otherwise, and at most.
+const LIMIT_DEFAULT: u32 = 50;
+pub(crate) const LIMIT_MAX: u32 = 200;
+
+/// Bytes of a cursor: time, identity, and a mark of what it belongs to.
+const BYTES: usize = 8 + 16 + MARK;
+const MARK: usize = 8;
+
+/// Where a page begins and how long it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Page {
+    /// After which entry; nothing: from the beginning.
+    pub(crate) after: Option<Place>,
+    /// Entries at most.
+    pub(crate) limit: u32,
+    scope: String,
+}
+
+impl Page {
+    /// Reads `cursor` and `limit` of a request for a list. `filters`: what else was asked, in one text.
+    pub(crate) fn read(
+        list: &str,
+        organization: OrganizationId,
+        filters: &str,
+        cursor: Option<&str>,
+        limit: Option<&str>,
+    ) -> Result<Page, Problem> {
+        let limit = match limit.map(str::parse) {
+            None => LIMIT_DEFAULT,
+            Some(Ok(limit @ 1..=LIMIT_MAX)) => limit,
+            Some(_) => return Err(Problem::field("limit", format!("expected a number from 1 to {LIMIT_MAX}"))),
+        };
+        let scope = format!("{list}\0{organization}\0{filters}");
+        let after = cursor.map(|text| {
+            decode(&scope, text).ok_or_else(|| {
+                Problem::field(
+                    "cursor",
+                    "expected the `next_cursor` of an answer to the same list with the same filters",
+                )
+            })
+        });
+        Ok(Page { after: after.transpose()?, limit, scope })
+    }
+
+    /// One more than the page has: whether it comes says whether there is a next page.
+    pub(crate) fn fetch(&self) -> u32 {
+        self.limit + 1
+    }
+
+    /// Cuts what was fetched to the page's length; the next page's cursor, if there is one.
+    pub(crate) fn cut<T>(&self, entries: &mut Vec<T>, place: impl Fn(&T) -> Place) -> Option<String> {
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        if entries.len() <= limit {
+            return None;
+        }
+        entries.truncate(limit);
+        entries.last().map(|last| encode(&self.scope, place(last)))
+    }
+}
+
+fn mark(scope: &str, place: &[u8]) -> [u8; MARK] {
+    let digest = Sha256::new().chain_update(scope).chain_update([0]).chain_update(place).finalize();
+    let mut mark = [0; MARK];
+    mark.copy_from_slice(&digest[..MARK]);
+    mark
+}
+
+fn encode(scope: &str, place: Place) -> String {
+    let mut bytes = Vec::with_capacity(BYTES);
+    bytes.extend(place.at.to_be_bytes());
+    bytes.extend(place.id.as_bytes());
+    let mark = mark(scope, &bytes);
+    bytes.extend(mark);
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn decode(scope: &str, text: &str) -> Option<Place> {
+    let bytes: [u8; BYTES] = URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?;
+    let (place, told) = bytes.split_at(BYTES - MARK);
+    if mark(scope, place) != told {
+        return None;
+    }
+    let (at, id) = place.split_at(8);
+    Some(Place { at: i64::from_be_bytes(at.try_into().ok()?), id: Uuid::from_slice(id).ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_fits_its_own_list_only() {
+        let ours = OrganizationId(Uuid::now_v7());
+        let page = |organization, filters: &str, cursor: Option<&str>| {
+            Page::read("calls", organization, filters, cursor, Some("1"))
+        };
+        let place = |id: &Uuid| Place { at: 7, id: *id };
+        let ids = vec![Uuid::now_v7(), Uuid::now_v7()];
+        let mut fetched = ids.clone();
+        let cursor = page(ours, "a", None).unwrap().cut(&mut fetched, place).unwrap();
+        assert_eq!(fetched, ids[..1]);
+        assert_eq!(page(ours, "a", Some(&cursor)).unwrap().after, Some(place(&ids[0])));
+        let foreign = page(OrganizationId(Uuid::now_v7()), "a", Some(&cursor));
+        let filtered = page(ours, "b", Some(&cursor));
+        let listed = Page::read("notes", ours, "a", Some(&cursor), None);
+        for refused in [foreign, filtered, listed] {
+            assert_eq!(refused.unwrap_err().field.as_deref(), Some("cursor"));
+        }
+        for garbage in ["", "x", "' OR 1=1 --", "../../etc/passwd", &cursor[1..], &"A".repeat(43), &"A".repeat(10_000)]
+        {
+            assert_eq!(page(ours, "a", Some(garbage)).unwrap_err().field.as_deref(), Some("cursor"), "{garbage}");
+        }
+        assert_eq!(page(ours, "a", None).unwrap().cut(&mut ids[..1].to_vec(), place), None);
+    }
+}

@@ -1,0 +1,199 @@
+//! `Idempotency-Key`: a request that is sent again is not carried out again.
+//!
+//! ```text
+//! key, body ─▶ claim ─┬─ mine: work in a task of its own ─▶ success is kept, a refusal gives the key back
+//!                     ├─ done: the same answer, `Idempotent-Replayed: true`
+//!                     ├─ somebody works on it: wait, claim again
+//!                     └─ other body: 422
+//! ```
+//!
+//! Invariants: a client that goes away does not stop the work, and its answer is kept. Only success is kept, because a
+//! refusal made nothing. Keys of different users and API keys never meet.
+
+use std::time::Duration;
+
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use crate::auth::Actor;
+use crate::body::{self, parse_json};
+use crate::problem::Problem;
+use crate::state::AppState;
+use crate::store::{Claimed, IdempotencyKey, KeptAnswer, LEASE};
+use crate::who;
+
+const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+const KEY_MAX: usize = 255;
+
+/// Between two looks at an answer that another request works on.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A JSON body that may come with a key.
+pub(crate) struct Keyed<T> {
+    /// The request.
+    pub(crate) body: T,
+    key: Option<String>,
+    hash: String,
+}
+
+/// What is answered.
+pub(crate) struct Reply {
+    status: StatusCode,
+    location: Option<String>,
+    body: String,
+}
+
+impl Reply {
+    /// An answer of this status and body.
+    pub(crate) fn new(status: StatusCode, body: &impl Serialize) -> Result<Reply, Problem> {
+        let body = serde_json::to_string(body).map_err(|_| Problem::internal())?;
+        Ok(Reply { status, location: None, body })
+    }
+
+    /// With the address of what was made.
+    pub(crate) fn at(self, location: String) -> Reply {
+        Reply { location: Some(location), ..self }
+    }
+}
+
+impl IntoResponse for Reply {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, self.body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(location) = self.location.and_then(|location| HeaderValue::from_str(&location).ok()) {
+            headers.insert(header::LOCATION, location);
+        }
+        response
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Keyed<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+        let key = key_of(request.headers())?;
+        let asked = format!("{} {}\n", request.method(), request.uri().path());
+        let bytes = body::read_json(request).await?;
+        let hash = hex::encode(Sha256::new().chain_update(asked).chain_update(&bytes).finalize());
+        Ok(Keyed { body: parse_json(&bytes)?, key, hash })
+    }
+}
+
+fn key_of(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let mut values = headers.get_all(KEY).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let fine = |text: &&str| (1..=KEY_MAX).contains(&text.len()) && text.bytes().all(|b| (0x20..0x7f).contains(&b));
+    match value.to_str().ok().filter(fine) {
+        Some(text) if values.next().is_none() => Ok(Some(text.to_owned())),
+        _ => Err(Problem::field("Idempotency-Key", "expected one key of 1 to 255 printable ASCII characters")),
+    }
+}
+
+/// The one attempt whose work is carried out: what it makes gets this identity.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attempt {
+    /// For what is made.
+    pub(crate) subject: Uuid,
+    /// An earlier attempt ended without a word: what is to be made may be there already.
+    pub(crate) again: bool,
+}
+
+/// Carries a request out once: `work` makes it, unless it was made before under the same key.
+pub(crate) async fn once<F, W>(
+    state: &AppState,
+    actor: &Actor,
+    key: Option<String>,
+    hash: &str,
+    work: F,
+) -> Result<Response, Problem>
+where
+    F: FnOnce(Attempt) -> W,
+    W: Future<Output = Result<Reply, Problem>> + Send + 'static,
+{
+    let Some(key) = key else {
+        let attempt = Attempt { subject: Uuid::now_v7(), again: false };
+        // A client that goes away now must not leave half of it done: it runs to its end.
+        return Ok(tokio::spawn(work(attempt)).await.map_err(|_| Problem::internal())??.into_response());
+    };
+    let key = IdempotencyKey { organization: actor.organization, actor: who::identity(actor), key };
+    let deadline = Instant::now() + LEASE;
+    loop {
+        match state.store.idempotency_claim(&key, hash).await? {
+            Claimed::Mine { claim, subject, again } => {
+                let attempt = Attempt { subject, again };
+                return carry_out(state.clone(), key, claim, work(attempt)).await;
+            }
+            Claimed::Done(answer) => return Ok(replayed(answer)),
+            Claimed::OtherBody => {
+                return Err(Problem::field(
+                    "Idempotency-Key",
+                    "this key was used with another request; use a new key for a new request",
+                ));
+            }
+            Claimed::Running if Instant::now() < deadline => sleep(LOOK).await,
+            Claimed::Running => {
+                return Err(Problem {
+                    retry_after: Some(1),
+                    ..Problem::new(
+                        StatusCode::CONFLICT,
+                        "in-progress",
+                        "The same request is being carried out",
+                        "a request with this key is still being carried out; ask again",
+                    )
+                });
+            }
+        }
+    }
+}
+
+impl<T> Keyed<T> {
+    /// Body, key and hash.
+    pub(crate) fn parts(self) -> (T, Option<String>, String) {
+        (self.body, self.key, self.hash)
+    }
+}
+
+/// Does the claimed work in a task of its own and keeps its answer.
+async fn carry_out(
+    state: AppState,
+    key: IdempotencyKey,
+    claim: Uuid,
+    work: impl Future<Output = Result<Reply, Problem>> + Send + 'static,
+) -> Result<Response, Problem> {
+    // A panic leaves the claim to end by itself: nobody knows what was made until then.
+    let task = tokio::spawn(async move {
+        let done = work.await;
+        let kept = match &done {
+            Ok(reply) => {
+                let answer = KeptAnswer {
+                    status: reply.status.as_u16(),
+                    location: reply.location.clone(),
+                    body: reply.body.clone(),
+                };
+                state.store.idempotency_finish(&key, claim, &answer).await
+            }
+            Err(_) => state.store.idempotency_release(&key, claim).await,
+        };
+        if let Err(error) = kept {
+            // The work is done all the same; the claim ends by itself.
+            tracing::warn!(%error, "an answer could not be kept for its idempotency key");
+        }
+        done
+    });
+    Ok(task.await.map_err(|_| Problem::internal())??.into_response())
+}
+
+fn replayed(answer: KeptAnswer) -> Response {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    let mut response = Reply { status, location: answer.location, body: answer.body }.into_response();
+    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    response
+}

@@ -1,0 +1,286 @@
+//! The tenant's calls by filters: page by page, or all of them as a file.
+
+use std::collections::VecDeque;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::stream;
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::auth::Actor;
+use crate::body::QueryPairs;
+use crate::cursor::Page;
+use crate::problem::Problem;
+use crate::rbac::Action;
+use crate::state::AppState;
+use crate::store::{Call, CallFilter, Deed, OrganizationId, Place, Store, StoreError};
+use crate::{csv, who};
+
+/// What a call's status and direction may be.
+const STATUSES: [&str; 6] = ["queued", "ringing", "answered", "bridged", "ended", "failed"];
+const DIRECTIONS: [&str; 2] = ["inbound", "outbound"];
+/// Longest text of a filter.
+const FILTER_MAX: usize = 200;
+/// Calls of an export that are read at a time.
+const EXPORT_STEP: u32 = 500;
+/// The names of the filters.
+const FILTERS: [&str; 8] = ["status", "direction", "agent", "number", "outcome", "from", "to", "q"];
+
+/// Calls, newest first.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct CallList {
+    calls: Vec<Call>,
+    /// For the next page; null on the last.
+    next_cursor: Option<String>,
+}
+
+/// The tenant's calls, newest first. Who may only see own calls sees those.
+#[utoipa::path(get, path = "/calls", tag = "calls", security(("key" = []), ("session" = [])),
+    params(("status" = Option<String>, Query, description = "Only calls in this status"),
+           ("direction" = Option<String>, Query, description = "`inbound` or `outbound`"),
+           ("agent" = Option<String>, Query, description = "Only calls of the agent with this SIP user name"),
+           ("number" = Option<String>, Query, description = "Calls from or to numbers that begin so: digits, with or without +"),
+           ("outcome" = Option<String>, Query, description = "Only calls with this outcome"),
+           ("from" = Option<String>, Query, description = "Calls that began then or later, RFC 3339"),
+           ("to" = Option<String>, Query, description = "Calls that began before, RFC 3339"),
+           ("q" = Option<String>, Query, description = "Calls in which all these words were said or shown as translation"),
+           ("limit" = Option<u32>, Query, description = "At most this many, 1 to 200; 50 by default"),
+           ("cursor" = Option<String>, Query, description = "The page before's `next_cursor`")),
+    responses((status = 200, body = CallList), (status = 401, body = Problem), (status = 403, body = Problem),
+              (status = 422, body = Problem), (status = 429, body = Problem)))]
+pub(super) async fn call_list(
+    State(state): State<AppState>,
+    actor: Actor,
+    query: QueryPairs,
+) -> Result<Json<CallList>, Problem> {
+    let own = who::only_own(&actor, Action::CallsRead, Action::CallsReadOwn)?;
+    let [status, direction, agent, number, outcome, from, to, q, limit, cursor] =
+        query.take(["status", "direction", "agent", "number", "outcome", "from", "to", "q", "limit", "cursor"])?;
+    let asked = [status, direction, agent, number, outcome, from, to, q];
+    let told: Vec<&str> = asked.iter().map(|value| value.as_deref().unwrap_or_default()).collect();
+    let page = Page::read("calls", actor.organization, &told.join("\0"), cursor.as_deref(), limit.as_deref())?;
+    let Some(filter) = filter_of(asked, own)? else {
+        return Ok(Json(CallList { calls: Vec::new(), next_cursor: None }));
+    };
+    let filter = CallFilter { after: page.after.unwrap_or(Place::LAST), limit: page.fetch(), ..filter };
+    let mut calls = state.store.call_list(actor.organization, &filter).await?;
+    let next_cursor = page.cut(&mut calls, place);
+    Ok(Json(CallList { calls, next_cursor }))
+}
+
+/// All calls that pass the filters, newest first, as a file. In CSV, what a spreadsheet would take for a formula gets a
+/// `'` before it.
+#[utoipa::path(get, path = "/calls/export", tag = "calls", security(("key" = []), ("session" = [])),
+    params(("format" = Option<String>, Query, description = "`csv` (the default) or `json`"),
+           ("status" = Option<String>, Query, description = "Only calls in this status"),
+           ("direction" = Option<String>, Query, description = "`inbound` or `outbound`"),
+           ("agent" = Option<String>, Query, description = "Only calls of the agent with this SIP user name"),
+           ("number" = Option<String>, Query, description = "Calls from or to numbers that begin so: digits, with or without +"),
+           ("outcome" = Option<String>, Query, description = "Only calls with this outcome"),
+           ("from" = Option<String>, Query, description = "Calls that began then or later, RFC 3339"),
+           ("to" = Option<String>, Query, description = "Calls that began before, RFC 3339"),
+           ("q" = Option<String>, Query, description = "Calls in which all these words were said or shown as translation")),
+    responses((status = 200, description = "The file", content((String = "text/csv"), (Vec<Call> = "application/json"))),
+              (status = 401, body = Problem), (status = 403, body = Problem), (status = 422, body = Problem),
+              (status = 429, body = Problem)))]
+pub(super) async fn call_export(
+    State(state): State<AppState>,
+    actor: Actor,
+    query: QueryPairs,
+) -> Result<Response, Problem> {
+    actor.may(Action::CallsExport)?;
+    let own = who::only_own(&actor, Action::CallsRead, Action::CallsReadOwn)?;
+    let [format, status, direction, agent, number, outcome, from, to, q] =
+        query.take(["format", "status", "direction", "agent", "number", "outcome", "from", "to", "q"])?;
+    let format = match format.as_deref() {
+        None | Some("csv") => Format::Csv,
+        Some("json") => Format::Json,
+        Some(_) => return Err(Problem::field("format", "expected csv or json")),
+    };
+    let asked = [status, direction, agent, number, outcome, from, to, q];
+    let given: serde_json::Map<String, serde_json::Value> = FILTERS
+        .iter()
+        .zip(&asked)
+        .filter_map(|(name, value)| Some(((*name).to_owned(), value.clone()?.into())))
+        .collect();
+    let filter = filter_of(asked, own)?;
+    state.audit(&actor, Deed::new("calls.export", "calls").after(given)).await?;
+    let body =
+        Body::from_stream(stream::try_unfold(Export::new(&state.store, actor.organization, format, filter), step));
+    let (media_type, name) = match format {
+        Format::Csv => ("text/csv; charset=utf-8", "attachment; filename=\"calls.csv\""),
+        Format::Json => ("application/json", "attachment; filename=\"calls.json\""),
+    };
+    let mut response = body.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static(name));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// The filter that was asked for, in the order of [`FILTERS`]; nothing: it fits no call that may be seen. `own`: the only
+/// agent whose calls may be seen.
+fn filter_of(asked: [Option<String>; 8], own: Option<String>) -> Result<Option<CallFilter>, Problem> {
+    for (name, value) in FILTERS.iter().zip(&asked) {
+        let unfit = |text: &String| text.chars().count() > FILTER_MAX || text.chars().any(char::is_control);
+        if value.as_ref().is_some_and(unfit) {
+            return Err(Problem::field(
+                *name,
+                format!("expected at most {FILTER_MAX} characters, none of them control"),
+            ));
+        }
+    }
+    let [status, direction, agent, number, outcome, from, to, words] = asked;
+    for (name, value, words) in [("status", &status, &STATUSES[..]), ("direction", &direction, &DIRECTIONS[..])] {
+        if value.as_deref().is_some_and(|value| !words.contains(&value)) {
+            return Err(Problem::field(name, format!("expected one of {}", words.join(", "))));
+        }
+    }
+    if number.as_deref().is_some_and(|number| !is_beginning(number)) {
+        return Err(Problem::field("number", "expected 1 to 15 digits, with or without `+` before them"));
+    }
+    let time = |name: &str, text: Option<String>| match text.map(|text| text.parse::<Timestamp>()) {
+        None => Ok(None),
+        Some(Ok(at)) => Ok(Some(at.as_millisecond())),
+        Some(Err(_)) => Err(Problem::field(name, "expected a time in RFC 3339 form such as 2026-01-31T00:00:00Z")),
+    };
+    let (since, until) = (time("from", from)?, time("to", to)?);
+    let agent = match (own, agent) {
+        (Some(own), Some(agent)) if own != agent => return Ok(None),
+        (own, agent) => own.or(agent),
+    };
+    Ok(Some(CallFilter { status, direction, agent, number, outcome, since, until, words, ..CallFilter::default() }))
+}
+
+fn is_beginning(number: &str) -> bool {
+    let digits = number.strip_prefix('+').unwrap_or(number);
+    (1..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn place(call: &Call) -> Place {
+    Place::of(call.created_at, call.id)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Csv,
+    Json,
+}
+
+/// An export that is being sent: memory holds one step of it.
+struct Export {
+    store: Store,
+    organization: OrganizationId,
+    format: Format,
+    /// Where it goes on; nothing: all was read.
+    filter: Option<CallFilter>,
+    waiting: VecDeque<Bytes>,
+    first: bool,
+    ended: bool,
+}
+
+/// The first line of a CSV file.
+const COLUMNS: [&str; 13] = [
+    "id",
+    "created_at",
+    "answered_at",
+    "ended_at",
+    "direction",
+    "mode",
+    "status",
+    "ended_reason",
+    "outcome",
+    "from",
+    "to",
+    "agent",
+    "recorded",
+];
+
+impl Export {
+    fn new(store: &Store, organization: OrganizationId, format: Format, filter: Option<CallFilter>) -> Export {
+        let head = match format {
+            Format::Csv => csv::line(COLUMNS),
+            Format::Json => "[".into(),
+        };
+        Export {
+            store: store.clone(),
+            organization,
+            format,
+            filter: filter.map(|filter| CallFilter { limit: EXPORT_STEP, ..filter }),
+            waiting: VecDeque::from([Bytes::from(head)]),
+            first: true,
+            ended: false,
+        }
+    }
+
+    /// The next calls as text.
+    fn written(&mut self, calls: &[Call]) -> String {
+        let mut text = String::new();
+        for call in calls {
+            match self.format {
+                Format::Csv => text.push_str(&csv_line(call)),
+                Format::Json => {
+                    text.push_str(if self.first { "\n" } else { ",\n" });
+                    text.push_str(&serde_json::to_string(call).unwrap_or_default());
+                }
+            }
+            self.first = false;
+        }
+        text
+    }
+}
+
+async fn step(mut export: Export) -> Result<Option<(Bytes, Export)>, StoreError> {
+    if let Some(bytes) = export.waiting.pop_front() {
+        return Ok(Some((bytes, export)));
+    }
+    if let Some(filter) = export.filter.take() {
+        // What fails now ends the connection, so that nobody takes half a file for a whole one.
+        let calls = export.store.call_list(export.organization, &filter).await.inspect_err(|error| {
+            tracing::error!(%error, "an export was cut off");
+        })?;
+        if let Some(last) = calls.last()
+            && calls.len() as u64 == u64::from(EXPORT_STEP)
+        {
+            export.filter = Some(CallFilter { after: place(last), ..filter });
+        }
+        let text = export.written(&calls);
+        return Ok(Some((Bytes::from(text), export)));
+    }
+    if export.ended || export.format == Format::Csv {
+        return Ok(None);
+    }
+    export.ended = true;
+    Ok(Some((Bytes::from_static(b"\n]\n"), export)))
+}
+
+fn csv_line(call: &Call) -> String {
+    let time = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
+    let (id, created_at) = (call.id.to_string(), call.created_at.to_string());
+    let (answered_at, ended_at) = (time(call.answered_at), time(call.ended_at));
+    let text = |value: &'_ Option<String>| value.clone().unwrap_or_default();
+    let (mode, reason, outcome) = (text(&call.mode), text(&call.ended_reason), text(&call.outcome));
+    let (from, agent) = (text(&call.from), text(&call.agent));
+    csv::line([
+        id.as_str(),
+        &created_at,
+        &answered_at,
+        &ended_at,
+        &call.direction,
+        &mode,
+        &call.status,
+        &reason,
+        &outcome,
+        &from,
+        &call.to,
+        &agent,
+        if call.config.record { "yes" } else { "no" },
+    ])
+}

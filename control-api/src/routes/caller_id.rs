@@ -1,0 +1,353 @@
+//! Caller identities: the tenant's numbers, and the rules by which they are shown.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::auth::Actor;
+use crate::body::{JsonBody, PathId, QueryPairs};
+use crate::cursor::Page;
+use crate::problem::Problem;
+use crate::rbac::Action;
+use crate::state::AppState;
+use crate::store::{CallerIdNumber, CallerIdRule, CallerIdRuleDraft, Deed, Place};
+use crate::{number, text};
+
+/// Longest label and longest campaign's name.
+const NAME_MAX: usize = 100;
+/// Highest position of a rule.
+const POSITION_MAX: u32 = 1_000_000;
+/// Rules of an organization at most: each call is held against all of them.
+const RULES_MAX: usize = 1_000;
+
+/// Numbers, the oldest first.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct NumberList {
+    numbers: Vec<CallerIdNumber>,
+    /// For the next page; null on the last.
+    next_cursor: Option<String>,
+}
+
+/// A number that the organization may show.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NumberRequest {
+    /// E.164; one organization's only.
+    #[schema(example = "+15555550100")]
+    number: String,
+    /// What it is for, at most 100 characters.
+    label: Option<String>,
+}
+
+/// What changes of a number.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NumberPatch {
+    /// What it is for, at most 100 characters; may be empty.
+    label: String,
+}
+
+/// Rules in the order in which they are tried.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct RuleList {
+    rules: Vec<CallerIdRule>,
+}
+
+/// Which number is shown by whom to whom. What is left out fits everything.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RuleRequest {
+    /// One of the organization's numbers.
+    number_id: Uuid,
+    /// Rules are tried from the lowest to the highest; behind all others by default.
+    position: Option<u32>,
+    /// SIP user name of the only agent who may show it.
+    agent: Option<String>,
+    /// The only campaign that may show it.
+    campaign: Option<String>,
+    /// How called numbers begin: `+` and digits.
+    #[schema(example = "+34")]
+    destination_prefix: Option<String>,
+}
+
+/// What changes of a rule: left out, it stays; null, it fits everything.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RulePatch {
+    /// One of the organization's numbers.
+    number_id: Option<Uuid>,
+    /// Rules are tried from the lowest to the highest.
+    position: Option<u32>,
+    /// SIP user name of the only agent who may show it.
+    #[serde(default, deserialize_with = "told")]
+    #[schema(value_type = Option<String>)]
+    agent: Option<Option<String>>,
+    /// The only campaign that may show it.
+    #[serde(default, deserialize_with = "told")]
+    #[schema(value_type = Option<String>)]
+    campaign: Option<Option<String>>,
+    /// How called numbers begin: `+` and digits.
+    #[serde(default, deserialize_with = "told")]
+    #[schema(value_type = Option<String>)]
+    destination_prefix: Option<Option<String>>,
+}
+
+/// Tells null from what is left out.
+fn told<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+fn checked_label(label: &str) -> Result<String, Problem> {
+    if label.trim().is_empty() { Ok(String::new()) } else { text::name("label", label, NAME_MAX) }
+}
+
+/// The tenant's numbers.
+#[utoipa::path(get, path = "/caller-id/numbers", tag = "voice", security(("key" = []), ("session" = [])),
+    params(("limit" = Option<u32>, Query, description = "At most this many, 1 to 200; 50 by default"),
+           ("cursor" = Option<String>, Query, description = "The page before's `next_cursor`")),
+    responses((status = 200, body = NumberList), (status = 401, body = Problem), (status = 403, body = Problem),
+              (status = 422, body = Problem), (status = 429, body = Problem)))]
+pub(super) async fn number_list(
+    State(state): State<AppState>,
+    actor: Actor,
+    query: QueryPairs,
+) -> Result<Json<NumberList>, Problem> {
+    actor.may(Action::VoiceRead)?;
+    let [limit, cursor] = query.take(["limit", "cursor"])?;
+    let page = Page::read("numbers", actor.organization, "", cursor.as_deref(), limit.as_deref())?;
+    let after = page.after.unwrap_or(Place::FIRST);
+    let mut numbers = state.store.caller_id_number_list(actor.organization, after, page.fetch()).await?;
+    let next_cursor = page.cut(&mut numbers, |number| Place::of(number.created_at, number.id));
+    Ok(Json(NumberList { numbers, next_cursor }))
+}
+
+/// Adds a number. Calls to it that name no agent are the tenant's from now on.
+#[utoipa::path(post, path = "/caller-id/numbers", tag = "voice", security(("key" = []), ("session" = [])),
+    request_body = NumberRequest,
+    responses((status = 201, body = CallerIdNumber), (status = 400, body = Problem), (status = 401, body = Problem),
+              (status = 403, body = Problem), (status = 408, body = Problem), (status = 409, body = Problem),
+              (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem),
+              (status = 429, body = Problem)))]
+pub(super) async fn number_create(
+    State(state): State<AppState>,
+    actor: Actor,
+    JsonBody(request): JsonBody<NumberRequest>,
+) -> Result<(StatusCode, Json<CallerIdNumber>), Problem> {
+    actor.may(Action::VoiceWrite)?;
+    if !number::is_e164(&request.number) {
+        return Err(Problem::field("number", "expected a number in E.164 form such as +15555550142"));
+    }
+    let label = checked_label(request.label.as_deref().unwrap_or_default())?;
+    let number = state.store.caller_id_number_create(actor.organization, &request.number, &label).await?;
+    state.audit(&actor, Deed::new("caller_id.number.create", number_of(number.id)).after(&number)).await?;
+    Ok((StatusCode::CREATED, Json(number)))
+}
+
+/// Says anew what a number is for.
+#[utoipa::path(patch, path = "/caller-id/numbers/{id}", tag = "voice", security(("key" = []), ("session" = [])),
+    params(("id" = Uuid, Path, description = "The number")), request_body = NumberPatch,
+    responses((status = 200, body = CallerIdNumber), (status = 400, body = Problem), (status = 401, body = Problem),
+              (status = 403, body = Problem), (status = 404, body = Problem), (status = 408, body = Problem),
+              (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem),
+              (status = 429, body = Problem)))]
+pub(super) async fn number_update(
+    State(state): State<AppState>,
+    actor: Actor,
+    id: PathId,
+    JsonBody(patch): JsonBody<NumberPatch>,
+) -> Result<Json<CallerIdNumber>, Problem> {
+    actor.may(Action::VoiceWrite)?;
+    let none = || Problem::not_found("number");
+    let before = state.store.caller_id_number_show(actor.organization, id.of("number")?).await?.ok_or_else(none)?;
+    let after = CallerIdNumber { label: checked_label(&patch.label)?, ..before.clone() };
+    if !state.store.caller_id_number_update(actor.organization, after.id, &after.label).await? {
+        return Err(none());
+    }
+    let deed = Deed::new("caller_id.number.update", number_of(after.id)).before(&before).after(&after);
+    state.audit(&actor, deed).await?;
+    Ok(Json(after))
+}
+
+/// Removes a number with its rules.
+#[utoipa::path(delete, path = "/caller-id/numbers/{id}", tag = "voice", security(("key" = []), ("session" = [])),
+    params(("id" = Uuid, Path, description = "The number")),
+    responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem),
+              (status = 404, body = Problem), (status = 429, body = Problem)))]
+pub(super) async fn number_delete(
+    State(state): State<AppState>,
+    actor: Actor,
+    id: PathId,
+) -> Result<StatusCode, Problem> {
+    actor.may(Action::VoiceWrite)?;
+    let none = || Problem::not_found("number");
+    let before = state.store.caller_id_number_show(actor.organization, id.of("number")?).await?.ok_or_else(none)?;
+    if !state.store.caller_id_number_delete(actor.organization, before.id).await? {
+        return Err(none());
+    }
+    state.audit(&actor, Deed::new("caller_id.number.delete", number_of(before.id)).before(&before)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The tenant's rules. As soon as there is one, calls show only what rules allow.
+#[utoipa::path(get, path = "/caller-id/rules", tag = "voice", security(("key" = []), ("session" = [])),
+    responses((status = 200, body = RuleList), (status = 401, body = Problem), (status = 403, body = Problem),
+              (status = 429, body = Problem)))]
+pub(super) async fn rule_list(State(state): State<AppState>, actor: Actor) -> Result<Json<RuleList>, Problem> {
+    actor.may(Action::VoiceRead)?;
+    Ok(Json(RuleList { rules: state.store.caller_id_rule_list(actor.organization).await? }))
+}
+
+/// Adds a rule.
+///
+/// A call's `from` must be the number of a rule that fits its agent and destination; without `from`, the first rule that
+/// fits gives it.
+#[utoipa::path(post, path = "/caller-id/rules", tag = "voice", security(("key" = []), ("session" = [])),
+    request_body = RuleRequest,
+    responses((status = 201, body = CallerIdRule), (status = 400, body = Problem), (status = 401, body = Problem),
+              (status = 403, body = Problem), (status = 408, body = Problem), (status = 409, body = Problem),
+              (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem),
+              (status = 429, body = Problem)))]
+pub(super) async fn rule_create(
+    State(state): State<AppState>,
+    actor: Actor,
+    JsonBody(request): JsonBody<RuleRequest>,
+) -> Result<(StatusCode, Json<CallerIdRule>), Problem> {
+    actor.may(Action::VoiceWrite)?;
+    let draft = CallerIdRuleDraft {
+        position: request.position,
+        number_id: request.number_id,
+        agent: request.agent,
+        campaign: request.campaign,
+        destination_prefix: request.destination_prefix,
+    };
+    let draft = checked_rule(&state, &actor, draft).await?;
+    if state.store.caller_id_rule_list(actor.organization).await?.len() >= RULES_MAX {
+        let detail = format!("an organization has at most {RULES_MAX} rules; remove one first");
+        return Err(Problem::new(StatusCode::CONFLICT, "too-many", "Too many rules", detail));
+    }
+    let rule = state.store.caller_id_rule_create(actor.organization, &draft).await?.ok_or_else(no_such_number)?;
+    state.audit(&actor, Deed::new("caller_id.rule.create", rule_of(rule.id)).after(&rule)).await?;
+    Ok((StatusCode::CREATED, Json(rule)))
+}
+
+/// Changes a rule; fields that are left out keep their value.
+#[utoipa::path(patch, path = "/caller-id/rules/{id}", tag = "voice", security(("key" = []), ("session" = [])),
+    params(("id" = Uuid, Path, description = "The rule")), request_body = RulePatch,
+    responses((status = 200, body = CallerIdRule), (status = 400, body = Problem), (status = 401, body = Problem),
+              (status = 403, body = Problem), (status = 404, body = Problem), (status = 408, body = Problem),
+              (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem),
+              (status = 429, body = Problem)))]
+pub(super) async fn rule_update(
+    State(state): State<AppState>,
+    actor: Actor,
+    id: PathId,
+    JsonBody(patch): JsonBody<RulePatch>,
+) -> Result<Json<CallerIdRule>, Problem> {
+    actor.may(Action::VoiceWrite)?;
+    let none = || Problem::not_found("rule");
+    let before = state.store.caller_id_rule_show(actor.organization, id.of("rule")?).await?.ok_or_else(none)?;
+    let old = before.clone();
+    let draft = CallerIdRuleDraft {
+        position: patch.position.or(Some(old.position)),
+        number_id: patch.number_id.unwrap_or(old.number_id),
+        agent: patch.agent.unwrap_or(old.agent),
+        campaign: patch.campaign.unwrap_or(old.campaign),
+        destination_prefix: patch.destination_prefix.unwrap_or(old.destination_prefix),
+    };
+    let draft = checked_rule(&state, &actor, draft).await?;
+    if !state.store.caller_id_rule_update(actor.organization, before.id, &draft).await? {
+        return Err(none());
+    }
+    let after = state.store.caller_id_rule_show(actor.organization, before.id).await?.ok_or_else(none)?;
+    let deed = Deed::new("caller_id.rule.update", rule_of(after.id)).before(&before).after(&after);
+    state.audit(&actor, deed).await?;
+    Ok(Json(after))
+}
+
+/// Removes a rule.
+#[utoipa::path(delete, path = "/caller-id/rules/{id}", tag = "voice", security(("key" = []), ("session" = [])),
+    params(("id" = Uuid, Path, description = "The rule")),
+    responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem),
+              (status = 404, body = Problem), (status = 429, body = Problem)))]
+pub(super) async fn rule_delete(
+    State(state): State<AppState>,
+    actor: Actor,
+    id: PathId,
+) -> Result<StatusCode, Problem> {
+    actor.may(Action::VoiceWrite)?;
+    let none = || Problem::not_found("rule");
+    let before = state.store.caller_id_rule_show(actor.organization, id.of("rule")?).await?.ok_or_else(none)?;
+    if !state.store.caller_id_rule_delete(actor.organization, before.id).await? {
+        return Err(none());
+    }
+    state.audit(&actor, Deed::new("caller_id.rule.delete", rule_of(before.id)).before(&before)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn checked_rule(state: &AppState, actor: &Actor, draft: CallerIdRuleDraft) -> Result<CallerIdRuleDraft, Problem> {
+    if draft.position.is_some_and(|position| position > POSITION_MAX) {
+        return Err(Problem::field("position", format!("expected a number up to {POSITION_MAX}")));
+    }
+    if state.store.caller_id_number_show(actor.organization, draft.number_id).await?.is_none() {
+        return Err(no_such_number());
+    }
+    if let Some(agent) = &draft.agent
+        && state.store.membership_by_sip_name(actor.organization, agent).await?.is_none()
+    {
+        return Err(Problem::field("agent", "there is no agent of this SIP user name in your organization"));
+    }
+    let digits = |prefix: &str| {
+        prefix.strip_prefix('+').is_some_and(|digits| {
+            (1..=15).contains(&digits.len()) && !digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit())
+        })
+    };
+    if draft.destination_prefix.as_deref().is_some_and(|prefix| !digits(prefix)) {
+        return Err(Problem::field("destination_prefix", "expected `+` and 1 to 15 digits, such as +34"));
+    }
+    let campaign = draft.campaign.as_deref().map(|name| text::name("campaign", name, NAME_MAX)).transpose()?;
+    Ok(CallerIdRuleDraft { campaign, ..draft })
+}
+
+fn no_such_number() -> Problem {
+    Problem::field("number_id", "there is no such number in your organization")
+}
+
+fn number_of(id: Uuid) -> String {
+    format!("caller_id_number:{id}")
+}
+
+fn rule_of(id: Uuid) -> String {
+    format!("caller_id_rule:{id}")
+}
+
+/// The identity that a call shows. Without rules: whatever was asked for. With rules: a number that one of them allows, or
+/// nothing when none was asked for and none fits.
+pub(super) async fn shown(
+    state: &AppState,
+    actor: &Actor,
+    agent: Option<&str>,
+    to: &str,
+    from: Option<String>,
+) -> Result<Option<String>, Problem> {
+    let rules = state.store.caller_id_rule_list(actor.organization).await?;
+    if rules.is_empty() {
+        return Ok(from);
+    }
+    let mut fitting = rules.into_iter().filter(|rule| rule.fits(agent, to));
+    match from {
+        None => Ok(fitting.next().map(|rule| rule.number)),
+        Some(from) if fitting.any(|rule| rule.number == from) => Ok(Some(from)),
+        Some(_) => Err(Problem {
+            field: Some("from".into()),
+            ..Problem::new(
+                StatusCode::FORBIDDEN,
+                "caller-id-refused",
+                "This caller identity may not be shown here",
+                "from: no caller identity rule lets this agent show this number to this destination",
+            )
+        }),
+    }
+}

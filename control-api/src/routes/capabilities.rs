@@ -1,0 +1,46 @@
+//! What the tenant's calls may do at all.
+
+use axum::Json;
+use axum::extract::State;
+
+use crate::auth::Actor;
+use crate::body::JsonBody;
+use crate::capabilities::{Capabilities, CapabilitiesPatch};
+use crate::problem::Problem;
+use crate::rbac::Action;
+use crate::state::AppState;
+use crate::store::Deed;
+
+/// The tenant's switches.
+#[utoipa::path(get, path = "/call-capabilities", tag = "voice", security(("key" = []), ("session" = [])),
+    responses((status = 200, body = Capabilities), (status = 401, body = Problem), (status = 403, body = Problem),
+              (status = 429, body = Problem)))]
+pub(super) async fn capabilities_show(
+    State(state): State<AppState>,
+    actor: Actor,
+) -> Result<Json<Capabilities>, Problem> {
+    actor.may(Action::VoiceRead)?;
+    Ok(Json(state.store.capabilities_show(actor.organization).await?))
+}
+
+/// Switches capabilities; those that are left out stay. Running calls go on as they began.
+///
+/// Off means: who asks for it gets 403 with the switch's name as `capability`; what the voice configuration has as a
+/// default, or an incoming call would have, is not done.
+#[utoipa::path(put, path = "/call-capabilities", tag = "voice", security(("key" = []), ("session" = [])),
+    request_body = CapabilitiesPatch,
+    responses((status = 200, body = Capabilities), (status = 400, body = Problem), (status = 401, body = Problem),
+              (status = 403, body = Problem), (status = 408, body = Problem), (status = 413, body = Problem),
+              (status = 415, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem)))]
+pub(super) async fn capabilities_put(
+    State(state): State<AppState>,
+    actor: Actor,
+    JsonBody(patch): JsonBody<CapabilitiesPatch>,
+) -> Result<Json<Capabilities>, Problem> {
+    actor.may(Action::VoiceWrite)?;
+    let before = state.store.capabilities_show(actor.organization).await?;
+    let after = before.patched(patch);
+    state.store.capabilities_put(actor.organization, &after).await?;
+    state.audit(&actor, Deed::new("capabilities.update", "call_capabilities").before(before).after(after)).await?;
+    Ok(Json(after))
+}

@@ -1,0 +1,181 @@
+//! Recordings: which there are, and URLs that open one of them for a while without a login.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::recordings::{begins, file_response};
+use crate::auth::{Actor, Secret};
+use crate::body::{PathId, QueryPairs};
+use crate::client::Client;
+use crate::cursor::Page;
+use crate::idempotency::{Keyed, Reply, once};
+use crate::problem::Problem;
+use crate::rbac::Action;
+use crate::state::AppState;
+use crate::store::{By, Deed, ListedRecording, Place, now};
+use crate::{signature, who};
+
+/// How long a URL opens its recording unless asked otherwise, and at most, in seconds.
+const EXPIRES_DEFAULT: u32 = 3_600;
+const EXPIRES_MAX: u32 = 7 * 24 * 3_600;
+
+/// Recordings, the newest first.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct RecordingList {
+    recordings: Vec<ListedRecording>,
+    /// For the next page; null on the last.
+    next_cursor: Option<String>,
+}
+
+/// For how long a URL is to open its recording.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SignRequest {
+    /// 1 to 604,800 (a week); an hour by default.
+    expires_in_s: Option<u32>,
+}
+
+/// A URL that opens one recording without a login.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct SignedUrl {
+    /// Whoever has it hears the recording.
+    url: String,
+    /// Until then.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Timestamp,
+}
+
+/// The tenant's recordings. Who may only hear own calls sees those.
+#[utoipa::path(get, path = "/recordings", tag = "recordings", security(("key" = []), ("session" = [])),
+    params(("limit" = Option<u32>, Query, description = "At most this many, 1 to 200; 50 by default"),
+           ("cursor" = Option<String>, Query, description = "The page before's `next_cursor`")),
+    responses((status = 200, body = RecordingList), (status = 401, body = Problem), (status = 403, body = Problem),
+              (status = 422, body = Problem), (status = 429, body = Problem)))]
+pub(super) async fn recording_list(
+    State(state): State<AppState>,
+    actor: Actor,
+    query: QueryPairs,
+) -> Result<Json<RecordingList>, Problem> {
+    let own = who::only_own(&actor, Action::RecordingsRead, Action::RecordingsReadOwn)?;
+    let [limit, cursor] = query.take(["limit", "cursor"])?;
+    let page = Page::read("recordings", actor.organization, "", cursor.as_deref(), limit.as_deref())?;
+    let after = page.after.unwrap_or(Place::LAST);
+    let mut recordings = state.store.recording_list(actor.organization, own.as_deref(), after, page.fetch()).await?;
+    let next_cursor = page.cut(&mut recordings, |recording| Place::of(recording.started_at, recording.call_id));
+    Ok(Json(RecordingList { recordings, next_cursor }))
+}
+
+/// What is known of a call's recording.
+#[utoipa::path(get, path = "/recordings/{call_id}", tag = "recordings", security(("key" = []), ("session" = [])),
+    params(("call_id" = Uuid, Path, description = "The call that was recorded")),
+    responses((status = 200, body = ListedRecording), (status = 401, body = Problem), (status = 403, body = Problem),
+              (status = 404, body = Problem), (status = 429, body = Problem)))]
+pub(super) async fn recording_info(
+    State(state): State<AppState>,
+    actor: Actor,
+    id: PathId,
+) -> Result<Json<ListedRecording>, Problem> {
+    Ok(Json(recording_of(&state, &actor, &id).await?))
+}
+
+/// A recording of the tenant that this actor may hear.
+async fn recording_of(state: &AppState, actor: &Actor, id: &PathId) -> Result<ListedRecording, Problem> {
+    let own = who::only_own(actor, Action::RecordingsRead, Action::RecordingsReadOwn)?;
+    let recording = state.store.recording_show(actor.organization, id.of("recording")?).await?;
+    let seen = recording.filter(|recording| own.is_none() || recording.agent == own);
+    seen.ok_or_else(|| Problem::not_found("recording"))
+}
+
+/// Makes a URL that opens one recording for a while without a login, also by ranges.
+#[utoipa::path(post, path = "/recordings/{call_id}/signed-url", tag = "recordings",
+    security(("key" = []), ("session" = [])),
+    params(("call_id" = Uuid, Path, description = "The call that was recorded"),
+           ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your choice")),
+    request_body = SignRequest,
+    responses((status = 201, body = SignedUrl,
+               headers(("Idempotent-Replayed" = String, description = "`true`: this answer was given before"))),
+              (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
+              (status = 404, body = Problem), (status = 408, body = Problem), (status = 409, body = Problem),
+              (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem),
+              (status = 429, body = Problem)))]
+pub(super) async fn recording_sign(
+    State(state): State<AppState>,
+    actor: Actor,
+    client: Client,
+    id: PathId,
+    keyed: Keyed<SignRequest>,
+) -> Result<Response, Problem> {
+    let recording = recording_of(&state, &actor, &id).await?;
+    let (request, key, hash) = keyed.parts();
+    let seconds = request.expires_in_s.unwrap_or(EXPIRES_DEFAULT);
+    if !(1..=EXPIRES_MAX).contains(&seconds) {
+        return Err(Problem::field("expires_in_s", format!("expected 1 to {EXPIRES_MAX} seconds")));
+    }
+    let base = client.base_url(&state.config);
+    let (inner, by) = (state.clone(), actor.clone());
+    let sign = |_| async move { signed(inner, by, recording.call_id, seconds, base).await };
+    once(&state, &actor, key, &hash, sign).await
+}
+
+async fn signed(state: AppState, actor: Actor, call: Uuid, seconds: u32, base: String) -> Result<Reply, Problem> {
+    // Whole seconds, because the URL tells them.
+    let expires = now().as_second() + i64::from(seconds);
+    let expires_at = Timestamp::from_second(expires).map_err(|_| Problem::internal())?;
+    let key = state.store.signing_key(actor.organization, Secret::random("").reveal()).await?;
+    let signature = signature::of_recording(&key, actor.organization, call, expires);
+    state.audit(&actor, Deed::new("recording.sign", format!("call:{call}")).after(expires_at)).await?;
+    let url = format!("{base}/api/recordings/{call}/audio?expires={expires}&signature={signature}");
+    Reply::new(StatusCode::CREATED, &SignedUrl { url, expires_at })
+}
+
+/// The audio behind a signed URL, without a login. A URL that was altered, is for something else or has expired is refused
+/// in the same words.
+#[utoipa::path(get, path = "/recordings/{call_id}/audio", tag = "recordings", security(()),
+    params(("call_id" = Uuid, Path, description = "The call that was recorded"),
+           ("expires" = i64, Query, description = "As signed"),
+           ("signature" = String, Query, description = "As signed"),
+           ("Range" = Option<String>, Header, description = "One range of bytes")),
+    responses((status = 200, content_type = "audio/wav", body = Vec<u8>),
+              (status = 206, content_type = "audio/wav", body = Vec<u8>), (status = 403, body = Problem),
+              (status = 404, body = Problem), (status = 416, body = Problem), (status = 422, body = Problem),
+              (status = 429, body = Problem)))]
+pub(super) async fn recording_signed(
+    State(state): State<AppState>,
+    id: PathId,
+    headers: HeaderMap,
+    query: QueryPairs,
+) -> Result<Response, Problem> {
+    let [expires, signature] = query.take(["expires", "signature"])?;
+    let refused = || {
+        metrics::counter!("tandem_signed_urls_refused_total").increment(1);
+        Problem::new(
+            StatusCode::FORBIDDEN,
+            "bad-signature",
+            "This URL opens nothing",
+            "the URL was altered, is for something else or has expired; ask whoever made it for a new one",
+        )
+    };
+    let call = id.of("recording").map_err(|_| refused())?;
+    let (Some(expires), Some(signature)) = (expires.and_then(|text| text.parse::<i64>().ok()), signature) else {
+        return Err(refused());
+    };
+    let organization = state.store.call_organization(call).await?.ok_or_else(refused)?;
+    let key = state.store.signing_key_show(organization).await?.ok_or_else(refused)?;
+    if !signature::opens_recording(&key, organization, call, expires, &signature, now()) {
+        return Err(refused());
+    }
+    let none = || Problem::not_found("recording");
+    let recording = state.store.recording_by_call(organization, call).await?.ok_or_else(none)?;
+    let response = file_response(call, &recording, &headers).await?;
+    if begins(&response) {
+        let deed = Deed::new("recording.read", format!("call:{call}"));
+        state.audit_log.append(organization, By::system("signed URL"), deed).await?;
+    }
+    Ok(response)
+}

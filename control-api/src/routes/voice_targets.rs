@@ -1,0 +1,148 @@
+//! Named numbers and SIP addresses that the tenant calls often.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::auth::Actor;
+use crate::body::{JsonBody, PathId, QueryPairs};
+use crate::cursor::Page;
+use crate::problem::Problem;
+use crate::rbac::Action;
+use crate::state::AppState;
+use crate::store::{Deed, Place, VoiceTarget, now};
+use crate::{number, text};
+
+/// Longest name.
+const NAME_MAX: usize = 100;
+
+/// Targets, the oldest first.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct TargetList {
+    targets: Vec<VoiceTarget>,
+    /// For the next page; null on the last.
+    next_cursor: Option<String>,
+}
+
+/// A new target.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TargetRequest {
+    /// Unique, 1 to 100 characters.
+    name: String,
+    /// E.164 or a `sip:` URI.
+    #[schema(example = "+15555550142")]
+    address: String,
+}
+
+/// What changes of a target.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TargetPatch {
+    /// Unique, 1 to 100 characters.
+    name: Option<String>,
+    /// E.164 or a `sip:` URI.
+    address: Option<String>,
+}
+
+fn checked_address(address: &str) -> Result<(), Problem> {
+    if number::is_callable(address) { Ok(()) } else { Err(Problem::field("address", number::EXPECTED)) }
+}
+
+/// The tenant's targets.
+#[utoipa::path(get, path = "/voice/targets", tag = "voice", security(("key" = []), ("session" = [])),
+    params(("limit" = Option<u32>, Query, description = "At most this many, 1 to 200; 50 by default"),
+           ("cursor" = Option<String>, Query, description = "The page before's `next_cursor`")),
+    responses((status = 200, body = TargetList), (status = 401, body = Problem), (status = 403, body = Problem),
+              (status = 422, body = Problem), (status = 429, body = Problem)))]
+pub(super) async fn target_list(
+    State(state): State<AppState>,
+    actor: Actor,
+    query: QueryPairs,
+) -> Result<Json<TargetList>, Problem> {
+    actor.may(Action::VoiceRead)?;
+    let [limit, cursor] = query.take(["limit", "cursor"])?;
+    let page = Page::read("targets", actor.organization, "", cursor.as_deref(), limit.as_deref())?;
+    let after = page.after.unwrap_or(Place::FIRST);
+    let mut targets = state.store.voice_target_list(actor.organization, after, page.fetch()).await?;
+    let next_cursor = page.cut(&mut targets, |target| Place::of(target.created_at, target.id));
+    Ok(Json(TargetList { targets, next_cursor }))
+}
+
+/// Adds a target.
+#[utoipa::path(post, path = "/voice/targets", tag = "voice", security(("key" = []), ("session" = [])),
+    request_body = TargetRequest,
+    responses((status = 201, body = VoiceTarget), (status = 400, body = Problem), (status = 401, body = Problem),
+              (status = 403, body = Problem), (status = 408, body = Problem), (status = 409, body = Problem),
+              (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem),
+              (status = 429, body = Problem)))]
+pub(super) async fn target_create(
+    State(state): State<AppState>,
+    actor: Actor,
+    JsonBody(request): JsonBody<TargetRequest>,
+) -> Result<(StatusCode, Json<VoiceTarget>), Problem> {
+    actor.may(Action::VoiceWrite)?;
+    let name = text::name("name", &request.name, NAME_MAX)?;
+    checked_address(&request.address)?;
+    let target = state.store.voice_target_create(actor.organization, &name, &request.address).await?;
+    state.audit(&actor, Deed::new("target.create", of(target.id)).after(&target)).await?;
+    Ok((StatusCode::CREATED, Json(target)))
+}
+
+/// Changes a target; fields that are left out keep their value.
+#[utoipa::path(patch, path = "/voice/targets/{id}", tag = "voice", security(("key" = []), ("session" = [])),
+    params(("id" = Uuid, Path, description = "The target")), request_body = TargetPatch,
+    responses((status = 200, body = VoiceTarget), (status = 400, body = Problem), (status = 401, body = Problem),
+              (status = 403, body = Problem), (status = 404, body = Problem), (status = 408, body = Problem),
+              (status = 409, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem),
+              (status = 422, body = Problem), (status = 429, body = Problem)))]
+pub(super) async fn target_update(
+    State(state): State<AppState>,
+    actor: Actor,
+    id: PathId,
+    JsonBody(patch): JsonBody<TargetPatch>,
+) -> Result<Json<VoiceTarget>, Problem> {
+    actor.may(Action::VoiceWrite)?;
+    let none = || Problem::not_found("target");
+    let before = state.store.voice_target_show(actor.organization, id.of("target")?).await?.ok_or_else(none)?;
+    let mut target = VoiceTarget { updated_at: now(), ..before.clone() };
+    if let Some(name) = &patch.name {
+        target.name = text::name("name", name, NAME_MAX)?;
+    }
+    if let Some(address) = patch.address {
+        checked_address(&address)?;
+        target.address = address;
+    }
+    if !state.store.voice_target_update(actor.organization, &target).await? {
+        return Err(none());
+    }
+    state.audit(&actor, Deed::new("target.update", of(target.id)).before(&before).after(&target)).await?;
+    Ok(Json(target))
+}
+
+/// Removes a target.
+#[utoipa::path(delete, path = "/voice/targets/{id}", tag = "voice", security(("key" = []), ("session" = [])),
+    params(("id" = Uuid, Path, description = "The target")),
+    responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem),
+              (status = 404, body = Problem), (status = 429, body = Problem)))]
+pub(super) async fn target_delete(
+    State(state): State<AppState>,
+    actor: Actor,
+    id: PathId,
+) -> Result<StatusCode, Problem> {
+    actor.may(Action::VoiceWrite)?;
+    let none = || Problem::not_found("target");
+    let before = state.store.voice_target_show(actor.organization, id.of("target")?).await?.ok_or_else(none)?;
+    if !state.store.voice_target_delete(actor.organization, before.id).await? {
+        return Err(none());
+    }
+    state.audit(&actor, Deed::new("target.delete", of(before.id)).before(&before)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn of(id: Uuid) -> String {
+    format!("target:{id}")
+}

@@ -1,0 +1,241 @@
+//! Caller identities: the numbers of an organization, and the rules by which they are shown.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::db::Row;
+use super::{OrganizationId, Place, Store, StoreError, now, taken};
+
+/// A number that an organization may show, and under which it is called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct CallerIdNumber {
+    /// Identity.
+    pub id: Uuid,
+    /// E.164; no other organization has it.
+    #[schema(example = "+15555550100")]
+    pub number: String,
+    /// What it is for.
+    pub label: String,
+    /// Since when.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+}
+
+/// Which number is shown by whom to whom. What is null fits everything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct CallerIdRule {
+    /// Identity.
+    pub id: Uuid,
+    /// Rules are tried from the lowest to the highest, equal ones by age.
+    pub position: u32,
+    /// The number's identity.
+    pub number_id: Uuid,
+    /// The number itself.
+    #[schema(example = "+15555550100")]
+    pub number: String,
+    /// SIP user name of the only agent who may show it.
+    pub agent: Option<String>,
+    /// The only campaign that may show it.
+    pub campaign: Option<String>,
+    /// How called numbers begin, such as `+34`.
+    #[schema(example = "+34")]
+    pub destination_prefix: Option<String>,
+    /// Since when.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+}
+
+/// What a new rule says, or an old one from now on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallerIdRuleDraft {
+    /// Behind all others when absent.
+    pub position: Option<u32>,
+    /// The number's identity.
+    pub number_id: Uuid,
+    /// SIP user name.
+    pub agent: Option<String>,
+    /// Its name.
+    pub campaign: Option<String>,
+    /// `+` and digits.
+    pub destination_prefix: Option<String>,
+}
+
+impl CallerIdRule {
+    /// Whether it speaks about calls of this agent, outside any campaign, to this destination.
+    pub fn fits(&self, agent: Option<&str>, to: &str) -> bool {
+        self.agent.as_deref().is_none_or(|only| agent == Some(only))
+            && self.campaign.is_none()
+            && self.destination_prefix.as_deref().is_none_or(|prefix| to.starts_with(prefix))
+    }
+}
+
+fn number(row: &Row) -> Result<CallerIdNumber, StoreError> {
+    Ok(CallerIdNumber {
+        id: row.uuid("id")?,
+        number: row.text("number")?,
+        label: row.text("label")?,
+        created_at: row.time("created_at")?,
+    })
+}
+
+fn rule(row: &Row) -> Result<CallerIdRule, StoreError> {
+    Ok(CallerIdRule {
+        id: row.uuid("id")?,
+        position: u32::try_from(row.int("position")?).map_err(|_| StoreError::Corrupt { column: "position" })?,
+        number_id: row.uuid("number_id")?,
+        number: row.text("number")?,
+        agent: row.text_opt("agent")?,
+        campaign: row.text_opt("campaign")?,
+        destination_prefix: row.text_opt("destination_prefix")?,
+        created_at: row.time("created_at")?,
+    })
+}
+
+impl Store {
+    /// A tenant's numbers after a place, the oldest first.
+    pub async fn caller_id_number_list(
+        &self,
+        organization: OrganizationId,
+        after: Place,
+        limit: u32,
+    ) -> Result<Vec<CallerIdNumber>, StoreError> {
+        let sql = "SELECT id, number, label, created_at FROM caller_id_numbers WHERE organization_id = $1 \
+                   AND (created_at, id) > ($2, $3) ORDER BY created_at, id LIMIT $4";
+        let values = [organization.into(), after.at.into(), after.id.into(), limit.into()];
+        self.db.rows(organization, sql, &values).await?.iter().map(number).collect()
+    }
+
+    /// One number of a tenant.
+    pub async fn caller_id_number_show(
+        &self,
+        organization: OrganizationId,
+        id: Uuid,
+    ) -> Result<Option<CallerIdNumber>, StoreError> {
+        let sql = "SELECT id, number, label, created_at FROM caller_id_numbers WHERE organization_id = $1 AND id = $2";
+        let row = self.db.row(organization, sql, &[organization.into(), id.into()]).await?;
+        row.as_ref().map(number).transpose()
+    }
+
+    /// A new number. `Taken` when this or another organization has it: a number is one organization's.
+    pub async fn caller_id_number_create(
+        &self,
+        organization: OrganizationId,
+        number: &str,
+        label: &str,
+    ) -> Result<CallerIdNumber, StoreError> {
+        let new = CallerIdNumber { id: Uuid::now_v7(), number: number.into(), label: label.into(), created_at: now() };
+        let sql = "INSERT INTO caller_id_numbers (id, organization_id, number, label, created_at) \
+                   VALUES ($1, $2, $3, $4, $5)";
+        let values = [new.id.into(), organization.into(), number.into(), label.into(), new.created_at.into()];
+        self.db.run(organization, sql, &values).await.map_err(taken("a caller identity with this number"))?;
+        Ok(new)
+    }
+
+    /// Names a tenant's number anew; `false`: there is none.
+    pub async fn caller_id_number_update(
+        &self,
+        organization: OrganizationId,
+        id: Uuid,
+        label: &str,
+    ) -> Result<bool, StoreError> {
+        let sql = "UPDATE caller_id_numbers SET label = $3 WHERE organization_id = $1 AND id = $2";
+        Ok(self.db.run(organization, sql, &[organization.into(), id.into(), label.into()]).await? > 0)
+    }
+
+    /// Removes a tenant's number with its rules; `false`: there is none.
+    pub async fn caller_id_number_delete(&self, organization: OrganizationId, id: Uuid) -> Result<bool, StoreError> {
+        let sql = "DELETE FROM caller_id_numbers WHERE organization_id = $1 AND id = $2";
+        Ok(self.db.run(organization, sql, &[organization.into(), id.into()]).await? > 0)
+    }
+
+    /// The tenant whose number this is. Look-up before a tenant is known.
+    pub async fn caller_id_number_organization(&self, number: &str) -> Result<Option<OrganizationId>, StoreError> {
+        let sql = self.db.pick(
+            "SELECT organization_id FROM caller_id_numbers WHERE number = $1",
+            "SELECT organization_id FROM look_up_number($1)",
+        );
+        let rows = self.db.rows_outside(sql, &[number.into()]).await?;
+        rows.first().map(|row| row.uuid("organization_id").map(OrganizationId)).transpose()
+    }
+
+    /// A tenant's rules in the order in which they are tried.
+    pub async fn caller_id_rule_list(&self, organization: OrganizationId) -> Result<Vec<CallerIdRule>, StoreError> {
+        let sql = "SELECT r.id, r.position, r.number_id, n.number, r.agent, r.campaign, r.destination_prefix, \
+                   r.created_at FROM caller_id_rules r JOIN caller_id_numbers n \
+                   ON n.organization_id = r.organization_id AND n.id = r.number_id \
+                   WHERE r.organization_id = $1 ORDER BY r.position, r.created_at, r.id";
+        self.db.rows(organization, sql, &[organization.into()]).await?.iter().map(rule).collect()
+    }
+
+    /// One rule of a tenant.
+    pub async fn caller_id_rule_show(
+        &self,
+        organization: OrganizationId,
+        id: Uuid,
+    ) -> Result<Option<CallerIdRule>, StoreError> {
+        let sql = "SELECT r.id, r.position, r.number_id, n.number, r.agent, r.campaign, r.destination_prefix, \
+                   r.created_at FROM caller_id_rules r JOIN caller_id_numbers n \
+                   ON n.organization_id = r.organization_id AND n.id = r.number_id \
+                   WHERE r.organization_id = $1 AND r.id = $2";
+        let row = self.db.row(organization, sql, &[organization.into(), id.into()]).await?;
+        row.as_ref().map(rule).transpose()
+    }
+
+    /// A new rule over a number of the tenant; nothing when the number is not there.
+    pub async fn caller_id_rule_create(
+        &self,
+        organization: OrganizationId,
+        draft: &CallerIdRuleDraft,
+    ) -> Result<Option<CallerIdRule>, StoreError> {
+        let id = Uuid::now_v7();
+        let sql = "INSERT INTO caller_id_rules (id, organization_id, position, number_id, agent, campaign, \
+                   destination_prefix, created_at) \
+                   SELECT $1, n.organization_id, COALESCE($3, (SELECT MAX(r.position) FROM caller_id_rules r \
+                   WHERE r.organization_id = $2) + 1, 1), n.id, $5, $6, $7, $8 \
+                   FROM caller_id_numbers n WHERE n.organization_id = $2 AND n.id = $4";
+        let values = [
+            id.into(),
+            organization.into(),
+            draft.position.map(i64::from).into(),
+            draft.number_id.into(),
+            (&draft.agent).into(),
+            (&draft.campaign).into(),
+            (&draft.destination_prefix).into(),
+            now().into(),
+        ];
+        if self.db.run(organization, sql, &values).await? == 0 {
+            return Ok(None);
+        }
+        self.caller_id_rule_show(organization, id).await
+    }
+
+    /// Changes a tenant's rule; `false`: there is none, or its number is not the tenant's.
+    pub async fn caller_id_rule_update(
+        &self,
+        organization: OrganizationId,
+        id: Uuid,
+        draft: &CallerIdRuleDraft,
+    ) -> Result<bool, StoreError> {
+        let sql = "UPDATE caller_id_rules SET position = COALESCE($3, position), number_id = $4, agent = $5, \
+                   campaign = $6, destination_prefix = $7 WHERE organization_id = $1 AND id = $2 AND EXISTS \
+                   (SELECT 1 FROM caller_id_numbers n WHERE n.organization_id = $1 AND n.id = $4)";
+        let values = [
+            organization.into(),
+            id.into(),
+            draft.position.map(i64::from).into(),
+            draft.number_id.into(),
+            (&draft.agent).into(),
+            (&draft.campaign).into(),
+            (&draft.destination_prefix).into(),
+        ];
+        Ok(self.db.run(organization, sql, &values).await? > 0)
+    }
+
+    /// Removes a tenant's rule; `false`: there is none.
+    pub async fn caller_id_rule_delete(&self, organization: OrganizationId, id: Uuid) -> Result<bool, StoreError> {
+        let sql = "DELETE FROM caller_id_rules WHERE organization_id = $1 AND id = $2";
+        Ok(self.db.run(organization, sql, &[organization.into(), id.into()]).await? > 0)
+    }
+}

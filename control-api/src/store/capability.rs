@@ -1,0 +1,54 @@
+//! What an organization's calls may do at all.
+
+use super::{OrganizationId, Store, StoreError, now};
+use crate::capabilities::Capabilities;
+
+impl Store {
+    /// The tenant's switches; all on until they were put.
+    pub async fn capabilities_show(&self, organization: OrganizationId) -> Result<Capabilities, StoreError> {
+        let sql = "SELECT record, transcribe, translate, voice_to_voice, amd, transfer, conference, api_dialing \
+                   FROM call_capabilities WHERE organization_id = $1";
+        let Some(row) = self.db.row(organization, sql, &[organization.into()]).await? else {
+            return Ok(Capabilities::default());
+        };
+        Ok(Capabilities {
+            record: row.bool("record")?,
+            transcribe: row.bool("transcribe")?,
+            translate: row.bool("translate")?,
+            voice_to_voice: row.bool("voice_to_voice")?,
+            amd: row.bool("amd")?,
+            transfer: row.bool("transfer")?,
+            conference: row.bool("conference")?,
+            api_dialing: row.bool("api_dialing")?,
+        })
+    }
+
+    /// Replaces the tenant's switches; running calls go on as they began.
+    pub async fn capabilities_put(
+        &self,
+        organization: OrganizationId,
+        switches: &Capabilities,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO call_capabilities (organization_id, record, transcribe, translate, voice_to_voice, amd, \
+                   transfer, conference, api_dialing, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+                   ON CONFLICT (organization_id) DO UPDATE SET record = excluded.record, \
+                   transcribe = excluded.transcribe, translate = excluded.translate, \
+                   voice_to_voice = excluded.voice_to_voice, amd = excluded.amd, transfer = excluded.transfer, \
+                   conference = excluded.conference, api_dialing = excluded.api_dialing, \
+                   updated_at = excluded.updated_at";
+        let values = [
+            organization.into(),
+            switches.record.into(),
+            switches.transcribe.into(),
+            switches.translate.into(),
+            switches.voice_to_voice.into(),
+            switches.amd.into(),
+            switches.transfer.into(),
+            switches.conference.into(),
+            switches.api_dialing.into(),
+            now().into(),
+        ];
+        self.db.run(organization, sql, &values).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+//! Notes on calls, by people and programs.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::db::Row;
+use super::{OrganizationId, Store, StoreError, now};
+
+/// Most notes shown with one call.
+const NOTES_MAX: u32 = 1_000;
+
+/// One note.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Note {
+    /// Identity.
+    pub id: Uuid,
+    /// What it says.
+    pub text: String,
+    /// Who wrote it: a user's or a key's name as it was then.
+    pub author: String,
+    /// Whose it is.
+    #[serde(skip)]
+    pub author_id: String,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// Last change.
+    #[schema(value_type = String, format = DateTime)]
+    pub updated_at: Timestamp,
+}
+
+fn note(row: &Row) -> Result<Note, StoreError> {
+    Ok(Note {
+        id: row.uuid("id")?,
+        text: row.text("text")?,
+        author: row.text("author")?,
+        author_id: row.text("author_id")?,
+        created_at: row.time("created_at")?,
+        updated_at: row.time("updated_at")?,
+    })
+}
+
+impl Store {
+    /// The notes on a tenant's call, the oldest first.
+    pub async fn note_list(&self, organization: OrganizationId, call: Uuid) -> Result<Vec<Note>, StoreError> {
+        let sql = "SELECT id, text, author, author_id, created_at, updated_at FROM call_notes \
+                   WHERE organization_id = $1 AND call_id = $2 ORDER BY created_at, id LIMIT $3";
+        let rows = self.db.rows(organization, sql, &[organization.into(), call.into(), NOTES_MAX.into()]).await?;
+        rows.iter().map(note).collect()
+    }
+
+    /// One note on a tenant's call.
+    pub async fn note_show(
+        &self,
+        organization: OrganizationId,
+        call: Uuid,
+        id: Uuid,
+    ) -> Result<Option<Note>, StoreError> {
+        let sql = "SELECT id, text, author, author_id, created_at, updated_at FROM call_notes \
+                   WHERE organization_id = $1 AND call_id = $2 AND id = $3";
+        let row = self.db.row(organization, sql, &[organization.into(), call.into(), id.into()]).await?;
+        row.as_ref().map(note).transpose()
+    }
+
+    /// A new note on a call that the tenant is known to have.
+    pub async fn note_create(
+        &self,
+        organization: OrganizationId,
+        call: Uuid,
+        text: &str,
+        author: &str,
+        author_id: &str,
+    ) -> Result<Note, StoreError> {
+        let at = now();
+        let new = Note {
+            id: Uuid::now_v7(),
+            text: text.into(),
+            author: author.into(),
+            author_id: author_id.into(),
+            created_at: at,
+            updated_at: at,
+        };
+        let sql = "INSERT INTO call_notes (id, organization_id, call_id, text, author, author_id, created_at, \
+                   updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $7)";
+        let values =
+            [new.id.into(), organization.into(), call.into(), text.into(), author.into(), author_id.into(), at.into()];
+        self.db.run(organization, sql, &values).await?;
+        Ok(new)
+    }
+
+    /// Changes what a note says; `false`: there is none.
+    pub async fn note_update(
+        &self,
+        organization: OrganizationId,
+        call: Uuid,
+        id: Uuid,
+        text: &str,
+    ) -> Result<bool, StoreError> {
+        let sql = "UPDATE call_notes SET text = $4, updated_at = $5 \
+                   WHERE organization_id = $1 AND call_id = $2 AND id = $3";
+        let values = [organization.into(), call.into(), id.into(), text.into(), now().into()];
+        Ok(self.db.run(organization, sql, &values).await? > 0)
+    }
+
+    /// Removes a note; `false`: there is none.
+    pub async fn note_delete(&self, organization: OrganizationId, call: Uuid, id: Uuid) -> Result<bool, StoreError> {
+        let sql = "DELETE FROM call_notes WHERE organization_id = $1 AND call_id = $2 AND id = $3";
+        Ok(self.db.run(organization, sql, &[organization.into(), call.into(), id.into()]).await? > 0)
+    }
+}

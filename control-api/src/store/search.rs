@@ -1,0 +1,375 @@
+//! A tenant's calls by filters, newest first, page by page.
+//!
+//! ```text
+//! words?  ──▶ search index, newest call first ──▶ other filters
+//! number? ──▶ few calls have it: its indexes ──▶ other filters, sort
+//!         └─▶ many have it: like the rest
+//! else    ──▶ the index of one filter, newest call first ──▶ other filters
+//! ```
+//!
+//! Invariant: every way begins with an index that begins with the tenant and ends in the list's order, or reads at most
+//! [`FEW`] entries; a test reads the query plans.
+//!
+//! Not here: what a request may ask (`routes`).
+
+use sqlx::AssertSqlSafe;
+
+use super::call::{Call, call};
+use super::db::{Db, Value};
+use super::{OrganizationId, Place, Store, StoreError};
+
+/// Which calls are listed. What is absent fits every call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallFilter {
+    /// Only calls in this status.
+    pub status: Option<String>,
+    /// Only `inbound` or `outbound` ones.
+    pub direction: Option<String>,
+    /// Only this agent's.
+    pub agent: Option<String>,
+    /// Only those whose one or other number begins like this: digits, with or without `+`.
+    pub number: Option<String>,
+    /// Only those that have this outcome.
+    pub outcome: Option<String>,
+    /// Only those that began then or later, in milliseconds.
+    pub since: Option<i64>,
+    /// Only those that began before, in milliseconds.
+    pub until: Option<i64>,
+    /// Only those in which all these words were said or shown as translation.
+    pub words: Option<String>,
+    /// Only those that come after this place.
+    pub after: Place,
+    /// At most this many.
+    pub limit: u32,
+}
+
+impl Default for CallFilter {
+    /// The newest 50.
+    fn default() -> CallFilter {
+        CallFilter {
+            status: None,
+            direction: None,
+            agent: None,
+            number: None,
+            outcome: None,
+            since: None,
+            until: None,
+            words: None,
+            after: Place::LAST,
+            limit: 50,
+        }
+    }
+}
+
+/// Calls with a number are few up to here: sorting them costs less than walking through the tenant's calls.
+const FEW: u32 = 1_000;
+
+/// A statement that grows with its values.
+struct Statement {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Statement {
+    fn new(sql: &str) -> Statement {
+        Statement { sql: sql.to_owned(), values: Vec::new() }
+    }
+
+    /// The next parameter's name.
+    fn value(&mut self, value: impl Into<Value>) -> String {
+        self.values.push(value.into());
+        format!("${}", self.values.len())
+    }
+
+    fn push(&mut self, text: &str) {
+        self.sql.push_str(text);
+    }
+}
+
+/// How numbers are compared with what they begin with: `+1555` and `1555` each from themselves to what follows them.
+fn ranges(number: &str) -> Vec<(String, String)> {
+    let digits = number.strip_prefix('+').unwrap_or(number);
+    let plus = format!("+{digits}");
+    let beginnings = if number.starts_with('+') { vec![plus] } else { vec![plus, digits.to_owned()] };
+    // ':' follows '9'.
+    let follows = |text: &str| {
+        let (head, last) = text.split_at(text.len() - 1);
+        last.bytes().next().map(|last| format!("{head}{}", char::from(last + 1)))
+    };
+    beginnings.into_iter().filter_map(|from| follows(&from).map(|until| (from, until))).collect()
+}
+
+/// The words of a search, as both databases take words apart: letters and digits.
+fn words_of(text: &str) -> Vec<String> {
+    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.take(WORDS_MAX).map(str::to_lowercase).collect()
+}
+
+/// Words of a search that count.
+const WORDS_MAX: usize = 16;
+
+/// The columns that filters compare, in the two databases.
+fn number_columns(db: &Db) -> [&'static str; 2] {
+    match db {
+        Db::Sqlite { .. } => ["c.from_address", "c.to_address"],
+        Db::Postgres(_) => ["c.from_address COLLATE \"C\"", "c.to_address COLLATE \"C\""],
+    }
+}
+
+impl Store {
+    /// A tenant's calls that pass the filter, newest first.
+    pub async fn call_list(&self, organization: OrganizationId, filter: &CallFilter) -> Result<Vec<Call>, StoreError> {
+        let Some(statement) = self.call_statement(organization, filter).await? else { return Ok(Vec::new()) };
+        let rows = self.db.rows(organization, AssertSqlSafe(statement.sql), &statement.values).await?;
+        rows.iter().map(call).collect()
+    }
+
+    /// The statement that finds them; nothing: a search without a word finds nothing.
+    async fn call_statement(
+        &self,
+        organization: OrganizationId,
+        filter: &CallFilter,
+    ) -> Result<Option<Statement>, StoreError> {
+        Ok(Some(match &filter.words {
+            Some(text) => {
+                let words = words_of(text);
+                if words.is_empty() {
+                    return Ok(None);
+                }
+                match &self.db {
+                    Db::Sqlite { .. } => self.by_words_sqlite(organization, filter, &words).await?,
+                    Db::Postgres(_) => by_words_postgres(organization, filter, &words),
+                }
+            }
+            None => {
+                let few = match &filter.number {
+                    Some(number) => self.calls_with_number(organization, number).await? <= u64::from(FEW),
+                    None => false,
+                };
+                if few { self.by_number(organization, filter) } else { self.by_time(organization, filter) }
+            }
+        }))
+    }
+
+    /// How many of a tenant's addresses begin like this, counted up to a little over [`FEW`].
+    async fn calls_with_number(&self, organization: OrganizationId, number: &str) -> Result<u64, StoreError> {
+        let mut statement = Statement::new("SELECT CAST(COUNT(*) AS BIGINT) AS calls FROM (");
+        self.push_hits(&mut statement, organization, number, Some(FEW + 1));
+        statement.push(") AS hits");
+        let row = self.db.row(organization, AssertSqlSafe(statement.sql), &statement.values).await?;
+        row.map_or(Ok(0), |row| row.count("calls"))
+    }
+
+    /// The identities of calls with a number, each found by an index of its own; at most so many from each.
+    fn push_hits(&self, statement: &mut Statement, organization: OrganizationId, number: &str, most: Option<u32>) {
+        let mut first = true;
+        for (from, until) in ranges(number) {
+            for column in number_columns(&self.db) {
+                let organization = statement.value(organization);
+                let (from, until) = (statement.value(&from), statement.value(&until));
+                let limit = most.map_or(String::new(), |most| format!(" LIMIT {}", statement.value(most)));
+                statement.push(if first { "" } else { " UNION ALL " });
+                statement.push(&format!(
+                    "SELECT id FROM (SELECT c.id FROM calls c WHERE c.organization_id = {organization} \
+                     AND {column} >= {from} AND {column} < {until}{limit}) AS part"
+                ));
+                first = false;
+            }
+        }
+    }
+
+    fn by_number(&self, organization: OrganizationId, filter: &CallFilter) -> Statement {
+        let mut statement = Statement::new(&format!("SELECT {} FROM calls c WHERE c.id IN (", Call::columns("c")));
+        if let Some(number) = &filter.number {
+            self.push_hits(&mut statement, organization, number, None);
+        }
+        statement.push(") ");
+        let others = CallFilter { number: None, ..filter.clone() };
+        // SQLite: the identities lead, not the order.
+        self.push_filters(&mut statement, organization, &others, None, true);
+        push_order(&mut statement, self.db.pick("+c.created_at DESC, +c.id DESC", ORDER), filter.limit);
+        statement
+    }
+
+    fn by_time(&self, organization: OrganizationId, filter: &CallFilter) -> Statement {
+        let mut statement = Statement::new(&format!("SELECT {} FROM calls c WHERE TRUE ", Call::columns("c")));
+        let leads = [
+            ("agent", filter.agent.is_some()),
+            ("outcome", filter.outcome.is_some()),
+            ("status", filter.status.is_some()),
+            ("direction", filter.direction.is_some()),
+        ];
+        let lead = leads.into_iter().find(|(_, given)| *given).map_or("", |(name, _)| name);
+        self.push_filters(&mut statement, organization, filter, Some(lead), true);
+        push_order(&mut statement, ORDER, filter.limit);
+        statement
+    }
+
+    /// The conditions of all filters but words. `lead`: the one whose index is to be used (SQLite knows nothing of how
+    /// many calls each has; PostgreSQL does). `place`: also the time and where the page begins.
+    fn push_filters(
+        &self,
+        statement: &mut Statement,
+        organization: OrganizationId,
+        filter: &CallFilter,
+        lead: Option<&str>,
+        place: bool,
+    ) {
+        let organization = statement.value(organization);
+        statement.push(&format!("AND c.organization_id = {organization} "));
+        let equal = [
+            ("status", &filter.status),
+            ("direction", &filter.direction),
+            ("agent", &filter.agent),
+            ("outcome", &filter.outcome),
+        ];
+        for (name, wanted) in equal {
+            let Some(wanted) = wanted else { continue };
+            let wanted = statement.value(wanted);
+            // A unary plus keeps SQLite from using an index for this condition.
+            let plus = if lead == Some(name) { "" } else { self.db.pick("+", "") };
+            statement.push(&format!("AND {plus}c.{name} = {wanted} "));
+        }
+        if let Some(number) = &filter.number {
+            let mut either = Vec::new();
+            for (from, until) in ranges(number) {
+                let (from, until) = (statement.value(from), statement.value(until));
+                let plus = self.db.pick("+", "");
+                for column in number_columns(&self.db) {
+                    either.push(format!("({plus}{column} >= {from} AND {plus}{column} < {until})"));
+                }
+            }
+            statement.push(&format!("AND ({}) ", either.join(" OR ")));
+        }
+        if !place {
+            return;
+        }
+        if let Some(since) = filter.since {
+            let since = statement.value(since);
+            statement.push(&format!("AND c.created_at >= {since} "));
+        }
+        if let Some(until) = filter.until {
+            let until = statement.value(until);
+            statement.push(&format!("AND c.created_at < {until} "));
+        }
+        if filter.after != Place::LAST {
+            let (at, id) = (statement.value(filter.after.at), statement.value(filter.after.id));
+            statement.push(&format!("AND (c.created_at, c.id) < ({at}, {id}) "));
+        }
+    }
+
+    /// The index of words is in the order of `call_texts.id`, which begins with the time.
+    async fn by_words_sqlite(
+        &self,
+        organization: OrganizationId,
+        filter: &CallFilter,
+        words: &[String],
+    ) -> Result<Statement, StoreError> {
+        let mut wanted = format!("tenant:\"o{}\"", organization.0.simple());
+        for word in words {
+            wanted.push_str(&format!(" AND words:\"{word}\""));
+        }
+        let mut statement = Statement::new(&format!(
+            "SELECT {} FROM call_search CROSS JOIN call_texts t ON t.id = call_search.rowid \
+             CROSS JOIN calls c ON c.id = t.call_id AND c.organization_id = t.organization_id WHERE ",
+            Call::columns("c")
+        ));
+        let wanted = statement.value(wanted);
+        statement.push(&format!("call_search MATCH {wanted} "));
+        let after = self.place_in_words(organization, filter.after).await?;
+        let bounds = [
+            (">=", filter.since.map(first_of)),
+            ("<", filter.until.map(first_of)),
+            ("<", (filter.after != Place::LAST).then_some(after)),
+        ];
+        for (comparison, bound) in bounds {
+            if let Some(bound) = bound {
+                let bound = statement.value(bound);
+                statement.push(&format!("AND call_search.rowid {comparison} {bound} "));
+            }
+        }
+        self.push_filters(&mut statement, organization, filter, None, false);
+        push_order(&mut statement, "call_search.rowid DESC", filter.limit);
+        Ok(statement)
+    }
+
+    /// Where a page begins in the order of words; a call that is gone leaves its millisecond.
+    async fn place_in_words(&self, organization: OrganizationId, place: Place) -> Result<i64, StoreError> {
+        let sql = "SELECT id FROM call_texts WHERE organization_id = $1 AND call_id = $2";
+        let row = self.db.row(organization, sql, &[organization.into(), place.id.into()]).await?;
+        row.map_or(Ok(first_of(place.at)), |row| row.int("id"))
+    }
+}
+
+/// The list's order.
+const ORDER: &str = "c.created_at DESC, c.id DESC";
+
+/// The first `call_texts.id` of a millisecond.
+fn first_of(at: i64) -> i64 {
+    at.clamp(0, i64::MAX >> 20) << 20
+}
+
+fn push_order(statement: &mut Statement, order: &str, limit: u32) {
+    let limit = statement.value(limit);
+    statement.push(&format!("ORDER BY {order} LIMIT {limit}"));
+}
+
+/// The function finds the page's identities; their rows are read beside them.
+fn by_words_postgres(organization: OrganizationId, filter: &CallFilter, words: &[String]) -> Statement {
+    let mut statement = Statement::new("");
+    let numbers = filter.number.as_deref().map(ranges).unwrap_or_default();
+    let begins = |at: usize| numbers.get(at).or(numbers.first()).map(|(from, _)| from.as_str());
+    let after = (filter.after != Place::LAST).then_some(filter.after);
+    let parameters = [
+        statement.value(words.join(" ")),
+        statement.value(&filter.status),
+        statement.value(&filter.direction),
+        statement.value(&filter.agent),
+        statement.value(&filter.outcome),
+        statement.value(begins(0)),
+        statement.value(begins(1)),
+        statement.value(filter.since),
+        statement.value(filter.until),
+        statement.value(after.map(|after| after.at)),
+        statement.value(after.map(|after| after.id)),
+        statement.value(filter.limit),
+    ]
+    .join(", ");
+    let organization = statement.value(organization);
+    statement.push(&format!(
+        "SELECT {} FROM search_calls({parameters}) s JOIN calls c ON c.organization_id = {organization} \
+         AND c.id = s.call_id ORDER BY {ORDER}",
+        Call::columns("c")
+    ));
+    statement
+}
+
+#[cfg(test)]
+impl Store {
+    /// How SQLite goes about a list, step by step.
+    pub(super) async fn call_plan(&self, organization: OrganizationId, filter: &CallFilter) -> Vec<String> {
+        let statement = self.call_statement(organization, filter).await.unwrap().unwrap();
+        let sql = format!("EXPLAIN QUERY PLAN {}", statement.sql);
+        let rows = self.db.rows(organization, AssertSqlSafe(sql), &statement.values).await.unwrap();
+        rows.iter().map(|row| row.text("detail").unwrap()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_found_by_what_they_begin_with() {
+        assert_eq!(ranges("+1555"), [("+1555".to_owned(), "+1556".to_owned())]);
+        let both = [("+349".to_owned(), "+34:".to_owned()), ("349".to_owned(), "34:".to_owned())];
+        assert_eq!(ranges("349"), both);
+    }
+
+    #[test]
+    fn a_search_is_words_and_nothing_else() {
+        assert_eq!(words_of("Hello, wörld! e-mail"), ["hello", "wörld", "e", "mail"]);
+        assert_eq!(words_of("\" OR tenant:x* NEAR(a) '; --"), ["or", "tenant", "x", "near", "a"]);
+        assert!(words_of("\"'*--").is_empty());
+    }
+}

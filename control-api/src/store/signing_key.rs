@@ -1,0 +1,33 @@
+//! Keys that sign an organization's URLs. They outlive the process, so that a URL does.
+
+use uuid::Uuid;
+
+use super::lookup;
+use super::{OrganizationId, Store, StoreError, now};
+
+impl Store {
+    /// The tenant's key, made when there is none: `fresh` then becomes it.
+    pub async fn signing_key(&self, organization: OrganizationId, fresh: &str) -> Result<String, StoreError> {
+        if let Some(key) = self.signing_key_show(organization).await? {
+            return Ok(key);
+        }
+        let sql = "INSERT INTO signing_keys (organization_id, key, created_at) VALUES ($1, $2, $3) \
+                   ON CONFLICT (organization_id) DO NOTHING";
+        self.db.run(organization, sql, &[organization.into(), fresh.into(), now().into()]).await?;
+        // Somebody else may have made one in the meantime.
+        self.signing_key_show(organization).await?.ok_or(StoreError::Corrupt { column: "key" })
+    }
+
+    /// The tenant's key, if it ever signed anything.
+    pub async fn signing_key_show(&self, organization: OrganizationId) -> Result<Option<String>, StoreError> {
+        let sql = "SELECT key FROM signing_keys WHERE organization_id = $1";
+        self.db.row(organization, sql, &[organization.into()]).await?.map(|row| row.text("key")).transpose()
+    }
+
+    /// The tenant of a call. Look-up before a tenant is known: for URLs that are signed and not logged in.
+    pub async fn call_organization(&self, call: Uuid) -> Result<Option<OrganizationId>, StoreError> {
+        let sql = self.db.pick(lookup::CALL_SQLITE, lookup::CALL_POSTGRES);
+        let rows = self.db.rows_outside(sql, &[call.into()]).await?;
+        rows.first().map(|row| row.uuid("organization_id").map(OrganizationId)).transpose()
+    }
+}

@@ -1,0 +1,113 @@
+//! Named numbers and SIP addresses that an organization calls often.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::db::Row;
+use super::{OrganizationId, Place, Store, StoreError, now, taken};
+
+/// Somebody who is called often.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct VoiceTarget {
+    /// Identity.
+    pub id: Uuid,
+    /// Unique in its organization.
+    #[schema(example = "Front desk")]
+    pub name: String,
+    /// E.164 or a `sip:` URI.
+    #[schema(example = "+15555550142")]
+    pub address: String,
+    /// Since when.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// Last change.
+    #[schema(value_type = String, format = DateTime)]
+    pub updated_at: Timestamp,
+}
+
+fn target(row: &Row) -> Result<VoiceTarget, StoreError> {
+    Ok(VoiceTarget {
+        id: row.uuid("id")?,
+        name: row.text("name")?,
+        address: row.text("address")?,
+        created_at: row.time("created_at")?,
+        updated_at: row.time("updated_at")?,
+    })
+}
+
+const NAME: &str = "a target of this name";
+
+impl Store {
+    /// A tenant's targets after a place, the oldest first.
+    pub async fn voice_target_list(
+        &self,
+        organization: OrganizationId,
+        after: Place,
+        limit: u32,
+    ) -> Result<Vec<VoiceTarget>, StoreError> {
+        let sql = "SELECT id, name, address, created_at, updated_at FROM voice_targets WHERE organization_id = $1 \
+                   AND (created_at, id) > ($2, $3) ORDER BY created_at, id LIMIT $4";
+        let values = [organization.into(), after.at.into(), after.id.into(), limit.into()];
+        self.db.rows(organization, sql, &values).await?.iter().map(target).collect()
+    }
+
+    /// One target of a tenant.
+    pub async fn voice_target_show(
+        &self,
+        organization: OrganizationId,
+        id: Uuid,
+    ) -> Result<Option<VoiceTarget>, StoreError> {
+        let sql = "SELECT id, name, address, created_at, updated_at FROM voice_targets \
+                   WHERE organization_id = $1 AND id = $2";
+        let row = self.db.row(organization, sql, &[organization.into(), id.into()]).await?;
+        row.as_ref().map(target).transpose()
+    }
+
+    /// A new target. `Taken` when the name exists.
+    pub async fn voice_target_create(
+        &self,
+        organization: OrganizationId,
+        name: &str,
+        address: &str,
+    ) -> Result<VoiceTarget, StoreError> {
+        let at = now();
+        let new = VoiceTarget {
+            id: Uuid::now_v7(),
+            name: name.into(),
+            address: address.into(),
+            created_at: at,
+            updated_at: at,
+        };
+        let sql = "INSERT INTO voice_targets (id, organization_id, name, address, created_at, updated_at) \
+                   VALUES ($1, $2, $3, $4, $5, $5)";
+        let values = [new.id.into(), organization.into(), name.into(), address.into(), at.into()];
+        self.db.run(organization, sql, &values).await.map_err(taken(NAME))?;
+        Ok(new)
+    }
+
+    /// Changes a tenant's target; `false`: there is none. `Taken` when another has the name.
+    pub async fn voice_target_update(
+        &self,
+        organization: OrganizationId,
+        changed: &VoiceTarget,
+    ) -> Result<bool, StoreError> {
+        let sql = "UPDATE voice_targets SET name = $3, address = $4, updated_at = $5 \
+                   WHERE organization_id = $1 AND id = $2";
+        let values = [
+            organization.into(),
+            changed.id.into(),
+            (&changed.name).into(),
+            (&changed.address).into(),
+            changed.updated_at.into(),
+        ];
+        Ok(self.db.run(organization, sql, &values).await.map_err(taken(NAME))? > 0)
+    }
+
+    /// Removes a tenant's target; `false`: there is none.
+    pub async fn voice_target_delete(&self, organization: OrganizationId, id: Uuid) -> Result<bool, StoreError> {
+        let sql = "DELETE FROM voice_targets WHERE organization_id = $1 AND id = $2";
+        Ok(self.db.run(organization, sql, &[organization.into(), id.into()]).await? > 0)
+    }
+}

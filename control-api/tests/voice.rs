@@ -1,0 +1,574 @@
+//! Voice settings and what is kept about calls, over the API: tenants, switches, identities, pages, files, signed URLs,
+//! requests that are sent twice.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode, header};
+use control_api::auth::{NewAccount, Passwords, account_create};
+use control_api::config::Config;
+use control_api::engine::{CallStatus, Command, CommandError, EventKind, HangupCause, RecordingState};
+use serde_json::{Value, json};
+use support::{Answer, PASSWORD, World, words, world};
+use uuid::Uuid;
+
+/// Every request of these tests comes from few hands: limits are not what is tested here.
+async fn unlimited() -> World {
+    let off = "[limits]\ndefault = \"off\"\ncalls = \"off\"\nspeech = \"off\"\nconfiguration = \"off\"\n";
+    world(if Config::from_toml(off).is_ok() { off } else { "" }).await
+}
+
+async fn json(world: &World, method: Method, path: &str, body: Value) -> Answer {
+    world.with_json(method, path, &body.to_string()).await
+}
+
+async fn made(world: &World, path: &str, body: Value) -> Value {
+    let answer = json(world, Method::POST, path, body).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{path} {answer:?}");
+    answer.json()
+}
+
+fn id(value: &Value) -> String {
+    value["id"].as_str().unwrap().to_owned()
+}
+
+/// As the other organization's key.
+async fn foreign(world: &World, method: Method, path: &str, body: &str) -> Answer {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::AUTHORIZATION, format!("Bearer {}", world.other_key))
+        .header(header::CONTENT_TYPE, "application/json");
+    world.answer(request.body(Body::from(body.to_owned())).unwrap()).await
+}
+
+/// A call with words and a recording of 1,000 bytes.
+async fn recorded(world: &mut World) -> Uuid {
+    let call = world.call().await;
+    let path = world.folder.path().join(format!("{call}.wav"));
+    std::fs::write(&path, (0..1_000).map(|n| (n % 251) as u8).collect::<Vec<u8>>()).unwrap();
+    world.tell(call, words(1, "hello", true, Some("hola"))).await;
+    for state in [RecordingState::Started, RecordingState::Finished] {
+        world.tell(call, EventKind::Recording { path: path.clone(), state, duration_ms: 5 }).await;
+    }
+    world.tell(call, EventKind::CallStatus { status: CallStatus::Ended, cause: Some(HangupCause::Normal) }).await;
+    world.until(async || world.get(&format!("/api/calls/{call}")).await.json()["status"] == "ended").await;
+    call
+}
+
+#[tokio::test]
+async fn what_belongs_to_another_organization_looks_like_what_is_missing() {
+    let mut world = unlimited().await;
+    let call = recorded(&mut world).await.to_string();
+    let target = id(&made(&world, "/api/voice/targets", json!({"name": "desk", "address": "+15555550100"})).await);
+    let number = id(&made(&world, "/api/caller-id/numbers", json!({"number": "+15555550100"})).await);
+    let rule = id(&made(&world, "/api/caller-id/rules", json!({"number_id": number})).await);
+    let note = id(&made(&world, &format!("/api/calls/{call}/notes"), json!({"text": "secret"})).await);
+    let text = r#"{"text": "x"}"#;
+    let mut routes = vec![
+        (Method::PATCH, format!("/api/voice/targets/{target}"), r#"{"name": "x"}"#),
+        (Method::DELETE, format!("/api/voice/targets/{target}"), ""),
+        (Method::PATCH, format!("/api/caller-id/numbers/{number}"), r#"{"label": "x"}"#),
+        (Method::DELETE, format!("/api/caller-id/numbers/{number}"), ""),
+        (Method::PATCH, format!("/api/caller-id/rules/{rule}"), r#"{"position": 9}"#),
+        (Method::DELETE, format!("/api/caller-id/rules/{rule}"), ""),
+        (Method::GET, format!("/api/recordings/{call}"), ""),
+        (Method::POST, format!("/api/recordings/{call}/signed-url"), "{}"),
+    ];
+    for (method, tail, body) in [
+        (Method::GET, "", ""),
+        (Method::POST, "/hangup", ""),
+        (Method::POST, "/say", text),
+        (Method::GET, "/outcome", ""),
+        (Method::PUT, "/outcome", r#"{"outcome": "lost"}"#),
+        (Method::GET, "/notes", ""),
+        (Method::POST, "/notes", text),
+        (Method::GET, "/transcript", ""),
+        (Method::GET, "/recording", ""),
+    ] {
+        routes.push((method, format!("/api/calls/{call}{tail}"), body));
+    }
+    for method in [Method::PATCH, Method::DELETE] {
+        routes.push((method, format!("/api/calls/{call}/notes/{note}"), text));
+    }
+    let missing = Uuid::now_v7().to_string();
+    for (method, path, body) in &routes {
+        let theirs = foreign(&world, method.clone(), path, body).await;
+        assert_eq!(theirs.problem().0, 404, "{method} {path}");
+        let known = [&call, &target, &number, &rule].into_iter().find(|id| path.contains(id.as_str())).unwrap();
+        for other in [missing.as_str(), "..%2F..%2Fetc%2Fpasswd", "'%20OR%20'1'%3D'1", "%00", "0"] {
+            let none = foreign(&world, method.clone(), &path.replace(known.as_str(), other), body).await;
+            assert_eq!((none.status, &none.bytes), (theirs.status, &theirs.bytes), "{method} {path} {other}");
+        }
+    }
+    let strange =
+        foreign(&world, Method::POST, "/api/caller-id/rules", &json!({"number_id": number}).to_string()).await;
+    assert_eq!(strange.problem(), (422, Some("number_id".into())));
+    for (path, list) in [
+        ("/api/calls", "calls"),
+        ("/api/calls?q=hello", "calls"),
+        ("/api/recordings", "recordings"),
+        ("/api/voice/targets", "targets"),
+        ("/api/caller-id/numbers", "numbers"),
+        ("/api/caller-id/rules", "rules"),
+        ("/api/usage", "days"),
+    ] {
+        let theirs = foreign(&world, Method::GET, path, "").await;
+        assert_eq!(theirs.status, StatusCode::OK, "{path}");
+        assert_eq!(theirs.json()[list], json!([]), "{path}");
+        assert_ne!(world.get(path).await.json()[list], json!([]), "{path}");
+    }
+    // Nothing of it was touched.
+    let notes = world.get(&format!("/api/calls/{call}/notes")).await.json();
+    assert_eq!((notes["notes"].as_array().unwrap().len(), &notes["notes"][0]["text"]), (1, &json!("secret")));
+    assert_eq!(world.get(&format!("/api/calls/{call}/outcome")).await.json(), json!({"outcome": null, "history": []}));
+}
+
+#[tokio::test]
+async fn what_cannot_be_used_is_refused_by_its_name_and_changes_nothing() {
+    let mut world = unlimited().await;
+    let call = recorded(&mut world).await;
+    let number = id(&made(&world, "/api/caller-id/numbers", json!({"number": "+15555550100"})).await);
+    let of = |tail: &str| format!("/api/calls/{call}{tail}");
+    let long = "a".repeat(4_001);
+    for (method, path, body, field) in [
+        (Method::POST, "/api/voice/targets".to_owned(), json!({"name": "", "address": "+15555550100"}), "name"),
+        (Method::POST, "/api/voice/targets".into(), json!({"name": "a\nb", "address": "+15555550100"}), "name"),
+        (Method::POST, "/api/voice/targets".into(), json!({"name": "a", "address": "15555550100"}), "address"),
+        (Method::POST, "/api/voice/targets".into(), json!({"name": "a", "address": "../../etc/passwd"}), "address"),
+        (
+            Method::POST,
+            "/api/voice/targets".into(),
+            json!({"name": "a", "address": "+15555550100", "organization_id": Uuid::now_v7()}),
+            "organization_id",
+        ),
+        (Method::POST, "/api/caller-id/numbers".into(), json!({"number": "sip:a@b"}), "number"),
+        (Method::POST, "/api/caller-id/numbers".into(), json!({"number": "+15555550101", "id": number}), "id"),
+        (Method::POST, "/api/caller-id/rules".into(), json!({"number_id": Uuid::now_v7()}), "number_id"),
+        (Method::POST, "/api/caller-id/rules".into(), json!({"number_id": "' OR 1=1"}), "number_id"),
+        (Method::POST, "/api/caller-id/rules".into(), json!({"number_id": number, "agent": "zoe"}), "agent"),
+        (
+            Method::POST,
+            "/api/caller-id/rules".into(),
+            json!({"number_id": number, "destination_prefix": "34%"}),
+            "destination_prefix",
+        ),
+        (Method::POST, "/api/caller-id/rules".into(), json!({"number_id": number, "position": -1}), "position"),
+        (Method::PUT, "/api/call-capabilities".into(), json!({"record": "off"}), "record"),
+        (Method::PUT, "/api/call-capabilities".into(), json!({"dial": false}), "dial"),
+        (Method::PUT, of("/outcome"), json!({"outcome": ""}), "outcome"),
+        (Method::PUT, of("/outcome"), json!({"outcome": "a".repeat(51)}), "outcome"),
+        (Method::PUT, of("/outcome"), json!({"outcome": "sale", "set_by": "boss"}), "set_by"),
+        (Method::PUT, of("/outcome"), json!({"outcome": "sale", "note": "\u{7}"}), "note"),
+        (Method::POST, of("/notes"), json!({"text": " "}), "text"),
+        (Method::POST, of("/notes"), json!({"text": long}), "text"),
+        (Method::POST, of("/notes"), json!({"text": "a", "author": "boss"}), "author"),
+        (Method::POST, format!("/api/recordings/{call}/signed-url"), json!({"expires_in_s": 0}), "expires_in_s"),
+        (Method::POST, format!("/api/recordings/{call}/signed-url"), json!({"expires_in_s": 604_801}), "expires_in_s"),
+        (Method::POST, format!("/api/recordings/{call}/signed-url"), json!({"path": "/etc/passwd"}), "path"),
+    ] {
+        let answer = json(&world, method, &path, body.clone()).await;
+        assert_eq!(answer.problem(), (422, Some(field.into())), "{path} {body}");
+    }
+    for (query, field) in [
+        ("status=over", "status"),
+        ("direction=up", "direction"),
+        ("number=12a", "number"),
+        ("number=%2B", "number"),
+        ("from=yesterday", "from"),
+        ("to=2026-13-01T00:00:00Z", "to"),
+        ("limit=201", "limit"),
+        ("cursor=x", "cursor"),
+        ("agent=%00", "agent"),
+        ("sort=up", "sort"),
+    ] {
+        let answer = world.get(&format!("/api/calls?{query}")).await;
+        assert_eq!(answer.problem(), (422, Some(field.into())), "{query}");
+    }
+    for (path, field) in [
+        ("/api/calls/export?format=xlsx", "format"),
+        ("/api/usage?from=2026-1-1", "from"),
+        ("/api/usage?from=2026-02-01&to=2026-01-01", "to"),
+        ("/api/usage?from=2020-01-01&to=2026-01-01", "from"),
+    ] {
+        assert_eq!(world.get(path).await.problem(), (422, Some(field.into())), "{path}");
+    }
+    // What looks like SQL or a path is a text like others.
+    for text in ["'; DROP TABLE calls; --", "\" OR \"\"=\"", "../../etc/passwd", "%' AND 1=1 --", "$1", "\\", "{{7*7}}"]
+    {
+        let note = made(&world, &of("/notes"), json!({"text": text})).await;
+        assert_eq!(note["text"], text);
+        let set = json(&world, Method::PUT, &of("/outcome"), json!({"outcome": text, "note": text})).await.json();
+        assert_eq!(set["outcome"], text);
+        let target = made(&world, "/api/voice/targets", json!({"name": text, "address": "sip:a@b"})).await;
+        assert_eq!(target["name"], text);
+        let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        for filter in ["q", "agent", "outcome"] {
+            let answer = world.get(&format!("/api/calls?{filter}={encoded}")).await;
+            assert_eq!(answer.status, StatusCode::OK, "{filter} {text}");
+            let expected = usize::from(filter == "outcome");
+            assert_eq!(answer.json()["calls"].as_array().unwrap().len(), expected, "{filter} {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn targets_numbers_and_rules_are_kept_changed_and_removed() {
+    let world = unlimited().await;
+    let target = made(&world, "/api/voice/targets", json!({"name": "desk", "address": "+15555550100"})).await;
+    let path = format!("/api/voice/targets/{}", id(&target));
+    let taken = json(&world, Method::POST, "/api/voice/targets", json!({"name": "desk", "address": "sip:a@b"})).await;
+    assert_eq!(taken.problem().0, 409);
+    let changed = json(&world, Method::PATCH, &path, json!({"address": "sip:desk@example.com"})).await.json();
+    assert_eq!((&changed["name"], &changed["address"]), (&json!("desk"), &json!("sip:desk@example.com")));
+    assert_eq!(world.get("/api/voice/targets").await.json()["targets"], json!([changed]));
+    assert_eq!(world.with_json(Method::DELETE, &path, "").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(world.with_json(Method::DELETE, &path, "").await.problem().0, 404);
+
+    let number = made(&world, "/api/caller-id/numbers", json!({"number": "+15555550100", "label": "desk"})).await;
+    let theirs = foreign(&world, Method::POST, "/api/caller-id/numbers", r#"{"number": "+15555550100"}"#).await;
+    assert_eq!(theirs.problem().0, 409, "a number is one organization's");
+    let rule = json!({"number_id": id(&number), "agent": "anna", "destination_prefix": "+34"});
+    let rule = made(&world, "/api/caller-id/rules", rule).await;
+    let path = format!("/api/caller-id/rules/{}", id(&rule));
+    let changed = json(&world, Method::PATCH, &path, json!({"agent": null, "position": 7})).await.json();
+    assert_eq!((&changed["agent"], &changed["position"]), (&Value::Null, &json!(7)));
+    assert_eq!(changed["destination_prefix"], "+34", "what is left out stays");
+    let gone = world.with_json(Method::DELETE, &format!("/api/caller-id/numbers/{}", id(&number)), "").await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+    assert_eq!(world.get("/api/caller-id/rules").await.json()["rules"], json!([]));
+}
+
+#[tokio::test]
+async fn calls_show_only_identities_that_rules_allow() {
+    let mut world = unlimited().await;
+    let first = id(&made(&world, "/api/caller-id/numbers", json!({"number": "+15555550101"})).await);
+    let second = id(&made(&world, "/api/caller-id/numbers", json!({"number": "+34600000002"})).await);
+    let call = |to: &str, from: Option<&str>, agent: Option<&str>| match agent {
+        Some(agent) => json!({"mode": "bridge", "to": to, "from": from, "agent": agent}),
+        None => json!({"mode": "direct", "to": to, "from": from}),
+    };
+    let free = json(&world, Method::POST, "/api/calls", call("+34600000009", Some("+19998887777"), None)).await;
+    assert_eq!(free.status, StatusCode::CREATED, "without rules everything may be shown");
+    world.commands.recv().await.unwrap();
+    made(&world, "/api/caller-id/rules", json!({"number_id": second, "destination_prefix": "+34"})).await;
+    made(&world, "/api/caller-id/rules", json!({"number_id": first, "agent": "anna"})).await;
+    made(&world, "/api/caller-id/rules", json!({"number_id": first, "campaign": "spring"})).await;
+    for (to, asked, agent, shown) in [
+        ("+34600000009", None, None, Ok(Some("+34600000002"))),
+        ("+34600000009", Some("+34600000002"), None, Ok(Some("+34600000002"))),
+        ("+34600000009", Some("+15555550101"), None, Err(())),
+        ("+34600000009", Some("+15555550101"), Some("anna"), Ok(Some("+15555550101"))),
+        ("+15555550142", None, Some("anna"), Ok(Some("+15555550101"))),
+        ("+15555550142", None, None, Ok(None)),
+        ("+15555550142", Some("+15555550101"), Some("vera"), Err(())),
+        ("+15555550142", Some("+19998887777"), Some("anna"), Err(())),
+        ("112", Some("+19998887777"), None, Ok(Some("+19998887777"))),
+    ] {
+        let answer = json(&world, Method::POST, "/api/calls", call(to, asked, agent)).await;
+        match shown {
+            Ok(shown) => {
+                assert_eq!(answer.status, StatusCode::CREATED, "{to} {asked:?} {agent:?} {answer:?}");
+                let Some(Command::CallCreate { from, .. }) = world.commands.recv().await else { panic!("no call") };
+                assert_eq!(from.as_deref(), shown, "{to} {asked:?} {agent:?}");
+            }
+            Err(()) => assert_eq!(answer.problem(), (403, Some("from".into())), "{to} {asked:?} {agent:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_switched_off_is_refused_by_its_name() {
+    let mut world = unlimited().await;
+    let all = world.get("/api/call-capabilities").await.json();
+    assert!(all.as_object().unwrap().len() == 8 && all.as_object().unwrap().values().all(|on| on == true), "{all}");
+    json(&world, Method::PUT, "/api/voice/config", json!({"record": true, "live_translate": true})).await;
+    for (switch, config) in [
+        ("record", json!({"record": true})),
+        ("transcribe", json!({"transcribe": true})),
+        ("translate", json!({"live_translate": true})),
+        ("voice_to_voice", json!({"voice_to_voice": true})),
+    ] {
+        let off = json(&world, Method::PUT, "/api/call-capabilities", json!({switch: false})).await;
+        assert_eq!((off.status, &off.json()[switch]), (StatusCode::OK, &json!(false)));
+        let asked = json!({"mode": "direct", "to": "+15555550142", "config": config});
+        let dial = json(&world, Method::POST, "/api/calls", asked).await;
+        let configure = json(&world, Method::PUT, "/api/voice/config", config).await;
+        for refused in [dial, configure] {
+            assert_eq!(refused.problem().0, 403, "{switch}");
+            assert_eq!(refused.json()["capability"], switch);
+            assert!(refused.json()["detail"].as_str().unwrap().contains(switch));
+        }
+        // What is only the default is left out.
+        let answer = json(&world, Method::POST, "/api/calls", json!({"mode": "direct", "to": "+15555550142"})).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{switch}");
+        let Some(Command::CallCreate { settings, .. }) = world.commands.recv().await else { panic!("no call") };
+        assert_eq!(settings.record, switch != "record");
+        assert_eq!(settings.live_translate, switch == "record" || switch == "voice_to_voice", "{switch}");
+        // So it is with calls from outside.
+        let incoming = EventKind::CallIncoming {
+            from: "+15555550100".into(),
+            to: "+15555550142".into(),
+            trunk: Some("carrier".into()),
+            agent: Some("anna".into()),
+        };
+        world.tell(Uuid::now_v7(), incoming).await;
+        let Some(Command::CallProceed { settings, .. }) = world.commands.recv().await else { panic!("no call") };
+        assert_eq!(settings.record, switch != "record");
+        json(&world, Method::PUT, "/api/call-capabilities", json!({switch: true})).await;
+    }
+    json(&world, Method::PUT, "/api/call-capabilities", json!({"api_dialing": false, "record": false})).await;
+    let refused = json(&world, Method::POST, "/api/calls", json!({"mode": "direct", "to": "+15555550142"})).await;
+    assert_eq!((refused.problem().0, &refused.json()["capability"]), (403, &json!("api_dialing")));
+    let urgent = json(&world, Method::POST, "/api/calls", json!({"mode": "direct", "to": "112"})).await;
+    assert_eq!(urgent.status, StatusCode::CREATED, "somebody in need");
+}
+
+#[tokio::test]
+async fn a_call_to_an_organizations_number_is_that_organizations() {
+    let mut world = unlimited().await;
+    foreign(&world, Method::POST, "/api/caller-id/numbers", r#"{"number": "+15555550177"}"#).await;
+    for (to, theirs) in [("+15555550177", true), ("15555550177", true), ("+15555550178", false), ("100", false)] {
+        let call = Uuid::now_v7();
+        let from = "+15555550100".to_owned();
+        world.tell(call, EventKind::CallIncoming { from, to: to.into(), trunk: Some("t".into()), agent: None }).await;
+        assert!(matches!(world.commands.recv().await, Some(Command::CallProceed { .. })));
+        let path = format!("/api/calls/{call}");
+        world
+            .until(async || {
+                let (ours, other) = (world.get(&path).await, foreign(&world, Method::GET, &path, "").await);
+                [&ours, &other].into_iter().any(|answer| answer.status == StatusCode::OK)
+            })
+            .await;
+        let seen = foreign(&world, Method::GET, &path, "").await.status;
+        assert_eq!(seen == StatusCode::OK, theirs, "{to}");
+    }
+}
+
+async fn keyed(world: &World, path: &str, key: &str, body: &str) -> Answer {
+    let request = world.request(Method::POST, path).header(header::CONTENT_TYPE, "application/json");
+    world.answer(request.header("Idempotency-Key", key).body(Body::from(body.to_owned())).unwrap()).await
+}
+
+#[tokio::test]
+async fn a_request_that_is_sent_again_is_not_carried_out_again() {
+    let mut world = unlimited().await;
+    let body = r#"{"mode": "direct", "to": "+15555550142"}"#;
+    let first = keyed(&world, "/api/calls", "one", body).await;
+    assert_eq!((first.status, first.headers.get("idempotent-replayed")), (StatusCode::CREATED, None));
+    let again = keyed(&world, "/api/calls", "one", body).await;
+    assert_eq!((again.status, &again.bytes), (first.status, &first.bytes));
+    assert_eq!(again.headers["idempotent-replayed"], "true");
+    assert_eq!(again.headers[header::LOCATION], first.headers[header::LOCATION]);
+    let other = keyed(&world, "/api/calls", "one", r#"{"mode": "direct", "to": "+15555550143"}"#).await;
+    assert_eq!(other.problem(), (422, Some("Idempotency-Key".into())));
+    assert!(matches!(world.commands.recv().await, Some(Command::CallCreate { .. })));
+    assert!(world.commands.try_recv().is_err(), "one call");
+    // The same key for something else is another request.
+    let call = first.json()["id"].as_str().unwrap().to_owned();
+    let elsewhere = keyed(&world, &format!("/api/calls/{call}/say"), "one", body).await;
+    assert_eq!(elsewhere.problem().0, 422);
+    for _ in 0..2 {
+        let said = keyed(&world, &format!("/api/calls/{call}/say"), "two", r#"{"text": "hola"}"#).await;
+        assert_eq!(said.status, StatusCode::ACCEPTED);
+    }
+    assert!(matches!(world.commands.recv().await, Some(Command::CallSay { .. })));
+    assert!(world.commands.try_recv().is_err(), "said once");
+    // Another organization's keys are its own.
+    let request = Request::post("/api/calls").header(header::AUTHORIZATION, format!("Bearer {}", world.other_key));
+    let request = request.header(header::CONTENT_TYPE, "application/json").header("Idempotency-Key", "one");
+    let theirs = world.answer(request.body(Body::from(body)).unwrap()).await;
+    assert_eq!((theirs.status, theirs.headers.get("idempotent-replayed")), (StatusCode::CREATED, None));
+    world.commands.recv().await.unwrap();
+    for key in ["", "ключ", "a\tb", &"k".repeat(256)] {
+        let answer = keyed(&world, "/api/calls", key, body).await;
+        assert_eq!(answer.problem(), (422, Some("Idempotency-Key".into())), "{key:?}");
+    }
+}
+
+#[tokio::test]
+async fn requests_with_one_key_at_once_make_one_call() {
+    let mut world = unlimited().await;
+    let body = r#"{"mode": "direct", "to": "+15555550142"}"#;
+    let answers = futures_util::future::join_all((0..6).map(|_| keyed(&world, "/api/calls", "k", body))).await;
+    assert!(answers.iter().all(|answer| answer.status == StatusCode::CREATED), "{answers:?}");
+    assert!(answers.iter().all(|answer| answer.bytes == answers[0].bytes));
+    let replayed = answers.iter().filter(|answer| answer.headers.contains_key("idempotent-replayed")).count();
+    assert_eq!(replayed, 5);
+    assert!(matches!(world.commands.recv().await, Some(Command::CallCreate { .. })));
+    assert!(world.commands.try_recv().is_err());
+    assert_eq!(world.get("/api/calls").await.json()["calls"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_refused_request_leaves_its_key_free() {
+    let mut world = unlimited().await;
+    let body = r#"{"mode": "direct", "to": "+15555550142"}"#;
+    *world.refuse.lock().unwrap() = Some(CommandError::Busy("draining"));
+    assert_eq!(keyed(&world, "/api/calls", "k", body).await.problem().0, 503);
+    world.commands.recv().await.unwrap();
+    let again = keyed(&world, "/api/calls", "k", body).await;
+    assert_eq!((again.status, again.headers.get("idempotent-replayed")), (StatusCode::CREATED, None));
+    assert_eq!(keyed(&world, "/api/calls", "j", r#"{"mode": "direct", "to": "x"}"#).await.problem().0, 422);
+    assert_eq!(keyed(&world, "/api/calls", "j", body).await.status, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn a_signed_url_opens_one_recording_for_a_while() {
+    let mut world = unlimited().await;
+    let (call, other) = (recorded(&mut world).await, recorded(&mut world).await);
+    let sign = async |call: Uuid, seconds: u32| {
+        let path = format!("/api/recordings/{call}/signed-url");
+        let url = made(&world, &path, json!({"expires_in_s": seconds})).await["url"].as_str().unwrap().to_owned();
+        url[url.find("/api/").unwrap()..].to_owned()
+    };
+    let open = async |path: &str, range: Option<&str>| {
+        let mut request = Request::get(path);
+        if let Some(range) = range {
+            request = request.header(header::RANGE, range);
+        }
+        world.answer(request.body(Body::empty()).unwrap()).await
+    };
+    let url = sign(call, 60).await;
+    let whole = open(&url, None).await;
+    assert_eq!((whole.status, whole.bytes.len()), (StatusCode::OK, 1_000));
+    let part = open(&url, Some("bytes=100-199")).await;
+    assert_eq!((part.status, &part.bytes[..]), (StatusCode::PARTIAL_CONTENT, &whole.bytes[100..200]));
+    assert_eq!(open(&url, Some("bytes=2000-")).await.status, StatusCode::RANGE_NOT_SATISFIABLE);
+    let signature = url.rsplit('=').next().unwrap();
+    let expires: i64 = url.split("expires=").nth(1).unwrap().split('&').next().unwrap().parse().unwrap();
+    let of = |call: &str, expires: &str, signature: &str| {
+        format!("/api/recordings/{call}/audio?expires={expires}&signature={signature}")
+    };
+    let (this, until) = (call.to_string(), expires.to_string());
+    let flipped = format!("{}{}", if signature.starts_with('0') { '1' } else { '0' }, &signature[1..]);
+    let refused = open(&of(&this, &until, &flipped), None).await;
+    assert_eq!(refused.problem().0, 403);
+    for altered in [
+        of(&other.to_string(), &until, signature),
+        of(&Uuid::now_v7().to_string(), &until, signature),
+        of("..%2Fx", &until, signature),
+        of(&this, &(expires + 1).to_string(), signature),
+        of(&this, "x", signature),
+        of(&this, &until, ""),
+        of(&this, &until, &signature.to_uppercase()),
+        format!("/api/recordings/{this}/audio"),
+        sign(other, 60).await.replace(&other.to_string(), &this),
+    ] {
+        let answer = open(&altered, None).await;
+        assert_eq!((answer.status, &answer.bytes), (refused.status, &refused.bytes), "{altered}");
+    }
+    // One that has expired: signed for a second, and that second is over.
+    let brief = sign(call, 1).await;
+    world.until(async || open(&brief, None).await.status == StatusCode::FORBIDDEN).await;
+    let listed = world.get("/api/recordings").await.json();
+    assert_eq!(listed["recordings"].as_array().unwrap().len(), 2);
+    assert_eq!(world.get(&format!("/api/recordings/{call}")).await.json()["state"], "finished");
+}
+
+#[tokio::test]
+async fn pages_follow_their_cursors_and_no_others() {
+    let mut world = unlimited().await;
+    let mut calls = Vec::new();
+    for _ in 0..7 {
+        calls.push(world.call().await);
+    }
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = world.get(&format!("/api/calls?limit=2{cursor}")).await.json();
+        seen.extend(page["calls"].as_array().unwrap().iter().map(id));
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+        world.call().await;
+    }
+    let expected: Vec<String> = calls.iter().rev().map(Uuid::to_string).collect();
+    assert_eq!(seen, expected, "new calls move nothing");
+    for wrong in [format!("/api/calls?limit=2&status=queued{cursor}"), format!("/api/recordings?limit=2{cursor}")] {
+        assert_eq!(world.get(&wrong).await.problem(), (422, Some("cursor".into())), "{wrong}");
+    }
+    let theirs = foreign(&world, Method::GET, &format!("/api/calls?limit=2{cursor}"), "").await;
+    assert_eq!(theirs.problem(), (422, Some("cursor".into())));
+}
+
+#[tokio::test]
+async fn an_export_holds_every_call_and_no_formula() {
+    let mut world = unlimited().await;
+    let call = recorded(&mut world).await;
+    for _ in 0..3 {
+        world.call().await;
+    }
+    let outcome = "=HYPERLINK(\"http://evil\",\"x\")";
+    json(&world, Method::PUT, &format!("/api/calls/{call}/outcome"), json!({"outcome": outcome})).await;
+    let csv = world.get("/api/calls/export?format=csv").await;
+    assert_eq!(csv.headers[header::CONTENT_TYPE], "text/csv; charset=utf-8");
+    assert!(csv.headers[header::CONTENT_DISPOSITION].to_str().unwrap().contains("calls.csv"));
+    let text = String::from_utf8(csv.bytes).unwrap();
+    assert_eq!(text.lines().count(), 5, "{text}");
+    assert!(text.contains("\"'=HYPERLINK(\"\"http://evil\"\",\"\"x\"\")\""), "{text}");
+    assert!(text.contains(",'+15555550142,") && !text.contains(",+"), "{text}");
+    let all: Vec<Value> = serde_json::from_slice(&world.get("/api/calls/export?format=json").await.bytes).unwrap();
+    assert_eq!(all.len(), 4);
+    let some: Vec<Value> =
+        serde_json::from_slice(&world.get("/api/calls/export?format=json&q=hola").await.bytes).unwrap();
+    assert_eq!((some.len(), &some[0]["outcome"]), (1, &json!(outcome)));
+    let none = foreign(&world, Method::GET, "/api/calls/export?format=json", "").await;
+    assert_eq!(none.json(), json!([]));
+}
+
+#[tokio::test]
+async fn an_agent_sees_own_calls_and_hears_own_recordings() {
+    let mut world = unlimited().await;
+    let account = NewAccount {
+        organization: "acme".into(),
+        email: "ben@example.com".into(),
+        name: "Ben".into(),
+        role: control_api::store::Role::Agent,
+        sip_name: "ben".into(),
+        password: Some(PASSWORD.into()),
+    };
+    account_create(&world.state.store, &Passwords::new(), account).await.unwrap();
+    let login = json!({"email": "ben@example.com", "password": PASSWORD}).to_string();
+    let request = Request::post("/api/auth/login").header(header::CONTENT_TYPE, "application/json");
+    let answer = world.answer(request.body(Body::from(login)).unwrap()).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    let cookies = answer.headers.get_all(header::SET_COOKIE).iter();
+    let cookie = cookies.map(|value| value.to_str().unwrap().split(';').next().unwrap()).collect::<Vec<_>>().join("; ");
+    let get = async |path: &str| {
+        world.answer(Request::get(path).header(header::COOKIE, &cookie).body(Body::empty()).unwrap()).await
+    };
+    let mine = made(&world, "/api/calls", json!({"mode": "bridge", "to": "+15555550142", "agent": "ben"})).await;
+    let annas = made(&world, "/api/calls", json!({"mode": "bridge", "to": "+15555550142", "agent": "anna"})).await;
+    let listed = get("/api/calls").await.json();
+    assert_eq!(listed["calls"].as_array().unwrap().iter().map(id).collect::<Vec<_>>(), [id(&mine)]);
+    assert_eq!(get("/api/calls?agent=anna").await.json()["calls"], json!([]));
+    for tail in ["", "/notes", "/outcome", "/transcript", "/translations", "/recording", "/trace"] {
+        let theirs = get(&format!("/api/calls/{}{tail}", id(&annas))).await;
+        assert_eq!(theirs.problem().0, 404, "{tail}");
+        let none = get(&format!("/api/calls/{}{tail}", Uuid::now_v7())).await;
+        assert_eq!(theirs.bytes, none.bytes, "{tail}");
+    }
+    assert_eq!(get(&format!("/api/calls/{}", id(&mine))).await.status, StatusCode::OK);
+    assert_eq!(get("/api/recordings").await.json()["recordings"], json!([]));
+    assert_eq!(get("/api/calls/export").await.problem().0, 403);
+    assert_eq!(get("/api/usage").await.problem().0, 403);
+    for _ in 0..2 {
+        world.commands.recv().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_transcript_stands_beside_its_translation() {
+    let mut world = unlimited().await;
+    let call = recorded(&mut world).await;
+    let shown = world.get(&format!("/api/calls/{call}/transcript")).await.json();
+    let segment = &shown["segments"][0];
+    assert_eq!((&segment["text"], &segment["translation"]), (&json!("hello"), &json!("hola")));
+    assert_eq!(
+        (&segment["version"], &segment["source"], &segment["leg"]),
+        (&json!(1), &json!("live"), &json!("customer"))
+    );
+    let usage = world.get("/api/usage").await.json();
+    assert_eq!((&usage["total"]["calls_outbound"], &usage["total"]["segments_translated"]), (&json!(1), &json!(1)));
+}

@@ -1,0 +1,157 @@
+// Canned calls of the past for mock.mjs: a few hundred of them, with words, outcome, notes and a recording that can be heard.
+import { randomUUID } from "node:crypto";
+import { Refusal } from "./organization.mjs";
+
+const SECONDS = 75;
+const RATE = 8000;
+const OUTCOMES = ["Sale", "Call back", "Not interested", "Voicemail", "Resolved, the customer wants a written confirmation", null, null];
+const WORDS = [
+  ["customer", 1, "Good morning, I would like to check my order.", "Buenos días, quisiera consultar mi pedido."],
+  ["agent", 6, "Claro que sí. ¿Me da el número de pedido, por favor?", "Of course. May I have the order number, please?"],
+  ["customer", 11, "The order number is four seven one two.", "El número de pedido es cuatro siete uno dos."],
+  ["customer", 16, "", null],
+  ["agent", 21, "Veo que salió ayer de nuestro almacén y que el transportista ha intentado entregarlo esta mañana, pero no había nadie en casa; por eso vuelve mañana entre las nueve y las doce.", "I see that it left our warehouse yesterday and that the carrier tried to deliver it this morning, but nobody was at home; so they come again tomorrow between nine and twelve."],
+  ["customer", 34, "Tomorrow is fine. Could you please ask them to call me before they come?", "Mañana está bien. ¿Podría pedirles que me llamen antes de venir?"],
+  ["agent", 41, "Por supuesto, lo anoto en el pedido.", "Certainly, I note it on the order."],
+  ["customer", 48, "Thank you very much for your help.", "Muchas gracias por su ayuda."],
+  ["agent", 53, "Gracias a usted. Que tenga un buen día.", "Thank you. Have a nice day."],
+];
+
+/** Tone bursts where somebody speaks, the customer left and the agent right. */
+function recording() {
+  const frames = SECONDS * RATE;
+  const wav = Buffer.alloc(44 + frames * 4);
+  wav.write("RIFF", 0);
+  wav.writeUInt32LE(wav.length - 8, 4);
+  wav.write("WAVEfmt ", 8);
+  wav.writeUInt32LE(16, 16);
+  wav.writeUInt16LE(1, 20);
+  wav.writeUInt16LE(2, 22);
+  wav.writeUInt32LE(RATE, 24);
+  wav.writeUInt32LE(RATE * 4, 28);
+  wav.writeUInt16LE(4, 32);
+  wav.writeUInt16LE(16, 34);
+  wav.write("data", 36);
+  wav.writeUInt32LE(frames * 4, 40);
+  for (const [leg, from] of WORDS) {
+    for (let n = from * RATE; n < (from + 4) * RATE; n += 1) {
+      const sample = Math.round(4000 * Math.sin((2 * Math.PI * (leg === "agent" ? 330 : 220) * n) / RATE) * (0.5 + 0.5 * Math.sin(n / 900)));
+      wav.writeInt16LE(sample, 44 + n * 4 + (leg === "agent" ? 2 : 0));
+    }
+  }
+  return wav;
+}
+
+export function history(config, organization) {
+  const wav = recording();
+  const calls = new Map();
+  const notes = new Map();
+  const outcomes = new Map();
+  const agents = ["ana", "luis", "bob", "oluwaseun.adebayo"];
+  for (let n = 0; n < 173; n += 1) {
+    const began = Date.now() - 1_800_000 - n * 2_700_000 - (n % 7) * 61_000;
+    const id = `01993f2e-7b11-7d4e-9c39-${String(n).padStart(12, "0")}`;
+    const failed = n % 11 === 4;
+    const crashed = n % 31 === 30;
+    const direct = n % 9 === 8;
+    const talked = 40_000 + ((n * 37_137) % 900_000);
+    const other = n % 13 === 6 ? "sip:reception.desk.second-floor@branch-office.customer-with-a-long-name.example" : `+44 20 7946 0${String(100 + n).padStart(3, "0")}`;
+    const inbound = n % 3 !== 1;
+    const outcome = failed ? null : OUTCOMES[n % OUTCOMES.length];
+    calls.set(id, {
+      id, status: failed ? "failed" : "ended", direction: inbound ? "inbound" : "outbound", mode: inbound ? null : direct ? "direct" : "webrtc",
+      from: inbound ? (n % 17 === 5 ? null : other) : "+34 910 000 001", to: inbound ? "+34 910 000 001" : other, agent: direct ? null : agents[n % 4],
+      config: { ...config, live_translate: n % 5 !== 3, record: n % 5 !== 3 }, created_at: new Date(began).toISOString(), answered_at: failed ? null : new Date(began + 11_000).toISOString(),
+      ended_at: new Date(began + 11_000 + (failed ? 0 : talked)).toISOString(), ended_reason: failed ? ["busy", "no_answer", "rejected"][n % 3] : crashed ? "crash" : "normal", outcome,
+    });
+    outcomes.set(id, outcome ? [{ outcome, note: n % 2 ? "Wants the offer by mail first, then another call on Thursday afternoon." : null, set_by: "Ana Ruiz", at: new Date(began + talked + 60_000).toISOString() },
+      { outcome: "Call back", note: null, set_by: "Bob", at: new Date(began + talked + 20_000).toISOString() }] : []);
+    notes.set(id, n % 2 ? [] : [
+      { id: randomUUID(), text: "The customer asked for a written confirmation.\nAddress is the one that we have.", author: { id: "01993f2e-0000-7000-8000-000000000001", name: "Ana Ruiz" }, created_at: new Date(began + talked).toISOString(), updated_at: new Date(began + talked).toISOString() },
+      { id: randomUUID(), text: "Sent it. https://example.com/a/very/long/link/that/does/not/break/anywhere/because/it/has/no/spaces/at/all", author: { id: "x", name: "Luis Alejandro Fernández-Montenegro de la Torre" }, created_at: new Date(began + talked + 900_000).toISOString(), updated_at: new Date(began + talked + 1_900_000).toISOString() },
+    ]);
+  }
+  const told = (id) => calls.get(id) ?? (() => { throw new Refusal(404, "there is no such call"); })();
+  const segments = (call) => {
+    if (!call.config.live_translate || call.answered_at === null) return [];
+    return WORDS.flatMap(([leg, offset, text, translation], index) => {
+      const one = { segment: index + 1, leg, language: leg === "agent" ? "es" : "en", text, translation, version: 1, source: "live", started_at: new Date(Date.parse(call.answered_at) + offset * 1000).toISOString() };
+      return index === 3 && call.agent === "ana" ? [one, { ...one, text: "Hold on, my daughter is at the door.", translation: "Un momento, mi hija está en la puerta.", version: 2, source: "recording" }] : [one];
+    });
+  };
+  const spoken = (call) => segments(call).map(({ text, translation }) => `${text} ${translation ?? ""}`).join(" ").toLowerCase();
+
+  function list(query, running) {
+    const of = (name) => query.get(name) ?? "";
+    for (const name of ["from", "to"]) if (of(name) && Number.isNaN(Date.parse(of(name)))) throw new Refusal(422, `${name}: expected a time (RFC 3339)`, name);
+    if (of("number") && !/^\+?\d{2,15}$/.test(of("number"))) throw new Refusal(422, "number: expected E.164 or its first digits, such as +4420", "number");
+    const digits = (text) => (text ?? "").replace(/\D/g, "");
+    const all = (organization.state.empty ? [] : [...running, ...calls.values()]).filter((call) =>
+      ["status", "direction", "agent", "outcome"].every((name) => !of(name) || call[name] === of(name)) &&
+      (!of("number") || [call.from, call.to].some((number) => digits(number).startsWith(digits(of("number"))))) &&
+      (!of("from") || call.created_at >= of("from")) && (!of("to") || call.created_at < of("to")) &&
+      (!of("q") || of("q").toLowerCase().split(/\s+/).every((word) => spoken(call).includes(word))));
+    const from = Number(of("cursor") || 0);
+    const limit = Number(of("limit") || 50);
+    return { calls: all.slice(from, from + limit), next_cursor: from + limit < all.length ? String(from + limit) : null };
+  }
+
+  function detail(call) {
+    const start = Date.parse(call.created_at);
+    const after = (ms) => new Date(start + ms).toISOString();
+    const end = Date.parse(call.ended_at) - start;
+    const event = (type, ms, more) => ({ type: `call.${type}`, call_id: call.id, at: after(ms), ...more });
+    const quality = { packets_received: 14_000, packets_sent: 14_020, packets_lost: 31, packets_late: 2, jitter_ms: 3.1, round_trip_ms: 41, incoming: { mos: null, mos_call: 4.21, loss_percent: null, jitter_ms: null, delay_ms: null }, outgoing: { mos: null, mos_call: 4.02, loss_percent: null, jitter_ms: null, delay_ms: null } };
+    const flow = { incoming: { state: "flowing", detail: null }, outgoing: { state: "sending", detail: null } };
+    const leg = (number, role, codec, peer) => ({ leg: number, role, state: "ended", peer, codec, created_at: after(0), answered_at: call.answered_at, ended_at: call.ended_at, flow, quality });
+    const answered = call.answered_at !== null;
+    const events = [
+      event("created", 0), event("status", 300, { status: "ringing" }), event("leg", 400, { leg: 1, role: "customer", state: "ringing", peer: call.from ?? call.to }),
+      ...(answered ? [event("leg", 11_000, { leg: 1, role: "customer", state: "answered", peer: call.from ?? call.to, codec: "PCMA" }), event("status", 11_000, { status: "answered" }), event("recording", 11_020, { state: "started", note: null }),
+        event("leg", 11_400, { leg: 2, role: "agent", state: "answered", peer: call.agent, codec: "opus" }), event("status", 11_500, { status: "bridged" }),
+        event("flow", 23_000, { leg: 1, role: "customer", flow: { incoming: { state: "stopped", detail: "no packet for 2 s" }, outgoing: { state: "sending", detail: null } } }),
+        event("flow", 26_000, { leg: 1, role: "customer", flow }), event("dtmf", 31_000, { leg: 1, role: "customer", digit: "4" })] : []),
+      event("status", end, { status: call.status, cause: call.ended_reason }), ...(answered ? [event("recording", end + 40, { state: "finished", note: null })] : []),
+    ].map((one, index) => ({ ...one, id: index + 1 }));
+    const sound = answered && call.config.record ? { state: call.ended_reason === "crash" ? "interrupted" : "finished", note: call.ended_reason === "crash" ? "the server stopped during the call" : null, duration_ms: SECONDS * 1000, started_at: call.answered_at, ended_at: call.ended_at, url: `/api/calls/${call.id}/recording` } : null;
+    return { ...call, legs: answered ? [leg(1, "customer", "PCMA", call.from ?? "anonymous"), ...(call.agent ? [leg(2, "agent", "opus", `sip:${call.agent}@tandem.example.com`)] : [])] : [], events, recording: sound };
+  }
+
+  const outcomeOf = (id) => ({ outcome: outcomes.get(id)?.[0]?.outcome ?? null, history: outcomes.get(id) ?? [] });
+  const me = { id: "01993f2e-0000-7000-8000-000000000001", name: "Ana Ruiz" };
+  const notesOf = (id) => notes.get(id) ?? notes.set(id, []).get(id);
+  const routes = [
+    ["GET", /^\/calls\/([\w-]+)$/, ([id]) => [200, detail(told(id))]],
+    ["GET", /^\/calls\/([\w-]+)\/transcript$/, ([id]) => [200, { segments: segments(told(id)) }]],
+    ["GET", /^\/calls\/([\w-]+)\/outcome$/, ([id]) => [200, outcomeOf(id)]],
+    ["PUT", /^\/calls\/([\w-]+)\/outcome$/, ([id], { outcome, note }) => {
+      if (outcome.length > 60) throw new Refusal(422, "outcome: expected 1 to 60 characters", "outcome");
+      outcomes.set(id, [{ outcome, note: note ?? null, set_by: me.name, at: new Date().toISOString() }, ...(outcomes.get(id) ?? [])]);
+      if (calls.has(id)) calls.get(id).outcome = outcome;
+      return [200, outcomeOf(id)];
+    }],
+    ["GET", /^\/calls\/([\w-]+)\/notes$/, ([id]) => [200, { notes: notesOf(id) }]],
+    ["POST", /^\/calls\/([\w-]+)\/notes$/, ([id], { text }) => {
+      const time = new Date().toISOString();
+      notesOf(id).push({ id: randomUUID(), text, author: me, created_at: time, updated_at: time });
+      return [201, {}];
+    }],
+    ["PATCH", /^\/calls\/([\w-]+)\/notes\/([\w-]+)$/, ([id, note], { text }) => (Object.assign(notesOf(id).find((one) => one.id === note), { text, updated_at: new Date().toISOString() }), [200, {}])],
+    ["DELETE", /^\/calls\/([\w-]+)\/notes\/([\w-]+)$/, ([id, note]) => (notes.set(id, notesOf(id).filter((one) => one.id !== note)), [204])],
+    ["POST", /^\/recordings\/([\w-]+)\/signed-url$/, ([id]) => [201, { url: `/api/recordings/${id}/audio?expires=1795400000&signature=${randomUUID().replaceAll("-", "")}`, expires_at: new Date(Date.now() + 3_600_000).toISOString() }]],
+  ];
+  return { routes, list, wav };
+}
+
+/** The bytes asked for (RFC 9110 section 14). */
+export function sendSound(request, response, wav) {
+  const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? "") ?? [];
+  const head = { "Content-Type": "audio/wav", "Accept-Ranges": "bytes", "Cache-Control": "no-store" };
+  if (first === undefined) {
+    response.writeHead(200, { ...head, "Content-Length": wav.length });
+    return response.end(wav);
+  }
+  const end = Math.min(last ? Number(last) : wav.length - 1, wav.length - 1);
+  response.writeHead(206, { ...head, "Content-Length": end - Number(first) + 1, "Content-Range": `bytes ${first}-${end}/${wav.length}` });
+  response.end(wav.subarray(Number(first), end + 1));
+}

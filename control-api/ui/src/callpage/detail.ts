@@ -1,0 +1,156 @@
+/** A call with all that is known of it, as the server tells it. */
+import { parseCall, type Call } from "../calls.js";
+import { applyLegs, type Legs } from "../legs.js";
+import { fields, listOf, number, text } from "../shapes.js";
+
+export interface Recording {
+  state: string;
+  note: string | null;
+  durationMs: number;
+  startedAt: string | null;
+}
+
+/** When a leg came and went. */
+export interface LegTimes {
+  leg: number;
+  role: string;
+  peer: string;
+  codec: string | null;
+  answeredAt: string | null;
+  endedAt: string | null;
+  /** Loss, jitter and round trip over the whole call, as far as known. */
+  quality: string;
+}
+
+export interface CallDetail {
+  call: Call;
+  legs: Legs;
+  times: LegTimes[];
+  events: CallEventRecord[];
+  recording: Recording | null;
+}
+
+/** One thing that happened. `body` is as the server tells it. */
+export interface CallEventRecord {
+  id: number | null;
+  type: string;
+  at: string | null;
+  body: Record<string, unknown>;
+}
+
+export function parseDetail(value: unknown): CallDetail | undefined {
+  const call = parseCall(value);
+  if (!call) return undefined;
+  const legs = fields(value)["legs"];
+  return {
+    call,
+    legs: applyLegs(Array.isArray(legs) ? legs : []),
+    times: listOf(value, "legs", parseTimes),
+    events: listOf(value, "events", parseEvent),
+    recording: parseRecording(fields(value)["recording"]),
+  };
+}
+
+function parseTimes(value: unknown): LegTimes | undefined {
+  const leg = fields(value);
+  const [identity, role] = [number(leg["leg"]), text(leg["role"])];
+  if (identity === null || role === null) return undefined;
+  return {
+    leg: identity,
+    role,
+    peer: text(leg["peer"]) ?? "",
+    codec: text(leg["codec"]),
+    answeredAt: text(leg["answered_at"]),
+    endedAt: text(leg["ended_at"]),
+    quality: qualityText(fields(leg["quality"])),
+  };
+}
+
+function qualityText(quality: Record<string, unknown>): string {
+  const [received, lost] = [number(quality["packets_received"]), number(quality["packets_lost"])];
+  const [jitter, trip] = [number(quality["jitter_ms"]), number(quality["round_trip_ms"])];
+  const all = (received ?? 0) + (lost ?? 0);
+  return [
+    received !== null && lost !== null && all > 0 ? `${((100 * lost) / all).toFixed(1)} % lost` : "",
+    jitter !== null ? `jitter ${jitter.toFixed(1)} ms` : "",
+    trip !== null ? `round trip ${Math.round(trip)} ms` : "",
+  ].filter(Boolean).join(", ");
+}
+
+export function parseEvent(value: unknown): CallEventRecord | undefined {
+  const body = fields(value);
+  const type = text(body["type"]) ?? text(body["kind"]);
+  return type === null ? undefined : { id: number(body["id"]), type, at: text(body["at"]), body };
+}
+
+/** Whether two tellings are of the same event; only what the store told has an identity. */
+export function isSame(a: CallEventRecord, b: CallEventRecord): boolean {
+  if (a.id !== null && b.id !== null) return a.id === b.id;
+  const without = ({ body }: CallEventRecord): string => JSON.stringify(Object.entries({ ...body, id: null }).sort(([x], [y]) => x.localeCompare(y)));
+  return a.type === b.type && a.at === b.at && without(a) === without(b);
+}
+
+export function parseRecording(value: unknown): Recording | null {
+  const recording = fields(value);
+  const state = text(recording["state"]);
+  if (state === null) return null;
+  return { state, note: text(recording["note"]), durationMs: number(recording["duration_ms"]) ?? 0, startedAt: text(recording["started_at"]) };
+}
+
+export interface OutcomeEntry {
+  outcome: string;
+  note: string | null;
+  setBy: string;
+  at: string | null;
+}
+
+export interface Outcome {
+  outcome: string | null;
+  /** The newest first. */
+  history: OutcomeEntry[];
+}
+
+export function parseOutcome(value: unknown): Outcome {
+  const history = listOf(value, "history", (one): OutcomeEntry | undefined => {
+    const entry = fields(one);
+    const outcome = text(entry["outcome"]);
+    return outcome === null ? undefined : { outcome, note: text(entry["note"]) || null, setBy: author(entry["set_by"]).name, at: text(entry["at"]) };
+  });
+  history.sort((a, b) => (b.at ?? "").localeCompare(a.at ?? ""));
+  return { outcome: text(fields(value)["outcome"]), history };
+}
+
+export interface Note {
+  id: string;
+  text: string;
+  author: Author;
+  createdAt: string | null;
+  updatedAt: string | null;
+}
+
+/** Who wrote something: what is known of them. */
+export interface Author {
+  id: string;
+  name: string;
+}
+
+export function parseNote(value: unknown): Note | undefined {
+  const note = fields(value);
+  const id = text(note["id"]);
+  if (id === null) return undefined;
+  return { id, text: text(note["text"]) ?? "", author: author(note["author"]), createdAt: text(note["created_at"]), updatedAt: text(note["updated_at"]) };
+}
+
+/** A person as a name, as an identity, or as an object with both. */
+function author(value: unknown): Author {
+  const person = fields(value);
+  const word = text(value);
+  if (word !== null) return /^[0-9a-f]{8}-[0-9a-f-]{27}$/i.test(word) ? { id: word, name: "" } : { id: "", name: word };
+  return { id: text(person["id"]) ?? "", name: text(person["name"]) ?? text(person["email"]) ?? "" };
+}
+
+/** Whether a note is this person's own, as far as its author tells. */
+export function isOwn(note: Note, person: { userId: string; name: string; email: string }): boolean {
+  if (note.author.id !== "") return note.author.id === person.userId;
+  return note.author.name !== "" && (note.author.name === person.email || note.author.name === person.name);
+}

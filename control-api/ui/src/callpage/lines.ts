@@ -1,0 +1,129 @@
+/**
+ * The transcript of a call: what the store keeps (with times and versions) and what is being said now (feed), as one list.
+ *
+ *   stored segments ─┐
+ *                    ├─▶ lines, in the order of segments ─▶ place in the recording, found words
+ *   live sentences ──┘
+ */
+import { fields, number, text } from "../shapes.js";
+import type { Sentences } from "../translations.js";
+
+export interface Line {
+  segment: number;
+  leg: string;
+  language: string;
+  targetLanguage: string;
+  text: string;
+  translation: string | null;
+  final: boolean;
+  unrecognised: boolean;
+  /** 1 as it was heard live; more: it was transcribed again. */
+  version: number;
+  source: "live" | "recording";
+  startedAt: string | null;
+}
+
+export function parseSegment(value: unknown): Line | undefined {
+  const one = fields(value);
+  const segment = number(one["segment"]);
+  const said = text(one["text"]);
+  if (segment === null || said === null) return undefined;
+  return {
+    segment,
+    leg: text(one["leg"]) ?? "customer",
+    language: text(one["language"]) ?? text(one["source_language"]) ?? "",
+    targetLanguage: text(one["target_language"]) ?? "",
+    text: said,
+    translation: text(one["translation"]),
+    final: one["final"] !== false,
+    unrecognised: one["unrecognised"] === true || (said === "" && one["final"] !== false),
+    version: number(one["version"]) ?? 1,
+    source: one["source"] === "recording" ? "recording" : "live",
+    startedAt: text(one["started_at"]),
+  };
+}
+
+/** The newest version of each stored segment, over which what is live counts while nothing better is stored. */
+export function mergeLines(stored: readonly Line[], sentences: Sentences): Line[] {
+  const lines = new Map<number, Line>();
+  for (const line of stored) {
+    const before = lines.get(line.segment);
+    if (!before || before.version <= line.version) lines.set(line.segment, line);
+  }
+  for (const sentence of sentences.values()) {
+    const before = lines.get(sentence.segment);
+    if (before && (before.source === "recording" || before.version > 1)) continue;
+    lines.set(sentence.segment, {
+      segment: sentence.segment,
+      leg: sentence.leg,
+      language: sentence.sourceLanguage || before?.language || "",
+      targetLanguage: sentence.targetLanguage || before?.targetLanguage || "",
+      text: sentence.text,
+      translation: sentence.translation ?? before?.translation ?? null,
+      final: sentence.final,
+      unrecognised: sentence.unrecognised,
+      version: 1,
+      source: "live",
+      startedAt: before?.startedAt ?? null,
+    });
+  }
+  return [...lines.values()].sort((a, b) => (a.startedAt && b.startedAt ? a.startedAt.localeCompare(b.startedAt) : 0) || a.segment - b.segment);
+}
+
+/** Where a line begins in the recording, in seconds; `null` when that is not known. */
+export function offsetOf(line: Line, recordingStart: string | null): number | null {
+  const offset = (Date.parse(line.startedAt ?? "") - Date.parse(recordingStart ?? "")) / 1000;
+  return Number.isFinite(offset) ? Math.max(0, offset) : null;
+}
+
+/** Which of these beginnings the position has reached last; -1 before the first. */
+export function lineAt(offsets: readonly (number | null)[], position: number): number {
+  let found = -1;
+  offsets.forEach((offset, index) => {
+    // Half a second early: a click on a line lands just before it.
+    if (offset !== null && offset <= position + 0.5) found = index;
+  });
+  return found;
+}
+
+/** `text` in pieces, where every second one is a found word. Case and accents make no difference. */
+export function marked(whole: string, words: string): string[] {
+  const wanted = fold(words).split(/\s+/).filter(Boolean);
+  if (wanted.length === 0) return [whole];
+  const folded = foldKeeping(whole);
+  const hits: [number, number][] = [];
+  for (const word of wanted) {
+    for (let at = folded.indexOf(word); at >= 0; at = folded.indexOf(word, at + word.length)) hits.push([at, at + word.length]);
+  }
+  hits.sort((a, b) => a[0] - b[0] || b[1] - a[1]);
+  const pieces: string[] = [];
+  let end = 0;
+  for (const [from, to] of hits) {
+    if (from < end) continue;
+    pieces.push(whole.slice(end, from), whole.slice(from, to));
+    end = to;
+  }
+  pieces.push(whole.slice(end));
+  return pieces;
+}
+
+/** Segments with all of the words, in what was said or in what it means; where none has all, those with any. */
+export function found(lines: readonly Line[], words: string): number[] {
+  const wanted = fold(words).split(/\s+/).filter(Boolean);
+  if (wanted.length === 0) return [];
+  const counted = lines.map((line) => {
+    const all = fold(`${line.text} ${line.translation ?? ""}`);
+    return { segment: line.segment, count: wanted.filter((word) => all.includes(word)).length };
+  });
+  const whole = counted.filter(({ count }) => count === wanted.length);
+  return (whole.length > 0 ? whole : counted.filter(({ count }) => count > 0)).map(({ segment }) => segment);
+}
+
+function fold(whole: string): string {
+  return whole.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
+}
+
+/** Folded letter by letter, so that places in it are places in the original. */
+function foldKeeping(whole: string): string {
+  return Array.from({ length: whole.length }, (_, index) => fold(whole.charAt(index)).charAt(0) || whole.charAt(index)).join("");
+}

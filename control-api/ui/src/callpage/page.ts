@@ -1,0 +1,284 @@
+/**
+ * One call: recording, words beside their meaning, what happened, how good it was, what people say about it.
+ *
+ *   GET call, transcript, outcome, notes ─▶ page ◀─ feed, while the call runs
+ */
+import * as api from "../api.js";
+import { isRunning, translationNotice, type Call } from "../calls.js";
+import { arrange, h, icon, ICON, setText } from "../dom.js";
+import { Feed } from "../feed.js";
+import { LadderView } from "../ladderview.js";
+import { roleName, type Legs } from "../legs.js";
+import { LegView } from "../legview.js";
+import { parties, statusText, talkTime } from "../calllist/row.js";
+import { may, mayHear } from "../session.js";
+import { shell, type Shell } from "../shell.js";
+import type { StreamState } from "../stream.js";
+import { NO_SENTENCES, type Sentences } from "../translations.js";
+import { causeText, dateTime, duration, languageName } from "../words.js";
+import { isSame, parseEvent, type CallDetail } from "./detail.js";
+import { mergeLines, type Line } from "./lines.js";
+import { Player } from "./player.js";
+import { NotesPanel, OutcomePanel } from "./remarks.js";
+import { detailShow, transcriptList } from "./requests.js";
+import { timeline, type Moment } from "./timeline.js";
+import { TranscriptView } from "./transcript.js";
+
+/** After its end a call is still written down: what is left is asked for again so often, with growing pauses. */
+const AFTER_END_MS = [500, 2_000, 6_000, 20_000];
+
+export async function callPage(id: string): Promise<void> {
+  const frame = await shell("calls");
+  if (!frame) return;
+  frame.main.replaceChildren(h("div", { class: "page" }, h("p", { class: "empty", role: "status" }, "Loading …")));
+  try {
+    new CallPage(frame, await detailShow(id)).start();
+  } catch (error) {
+    if (error instanceof api.ApiError && error.status === 401) return api.toLogin();
+    const gone = error instanceof api.ApiError && (error.status === 404 || error.status === 422 || error.status === 400);
+    frame.main.replaceChildren(h("div", { class: "narrow" }, h("div", { id: "call-missing", class: "card stack", role: "alert" },
+      h("h1", {}, gone ? "There is no such call" : "This call cannot be shown"),
+      h("p", {}, gone ? "It may belong to somebody else, or have been deleted." : error instanceof Error ? error.message : "Something went wrong."),
+      h("a", { class: "button primary", href: "/calls" }, "All calls"))));
+  }
+}
+
+class CallPage {
+  private readonly id: string;
+  private readonly hears: boolean;
+  private feed: Feed | undefined;
+  private stream: StreamState = "connecting";
+  private stored: Line[] = [];
+  private storedProblem = "";
+  private player: Player | undefined;
+  /** What is drawn already of what changes rarely. */
+  private readonly drawn: { times?: CallDetail["times"]; events?: CallDetail["events"] } = {};
+
+  private readonly title = h("h1", {});
+  private readonly status = h("span", { id: "call-status", class: "pill", role: "status" });
+  private readonly time = h("span", { id: "call-time", class: "timer" });
+  private readonly end = h("button", { id: "call-end", class: "bad", type: "button", hidden: true }, icon(ICON.hangup), "End call");
+  private readonly problem = h("p", { id: "call-problem", class: "problem", role: "alert" });
+  private readonly facts = h("dl", { id: "call-facts", class: "facts call-facts" });
+  private readonly sound = h("div", { class: "sound" });
+  private readonly transcript: TranscriptView;
+  private readonly moments = h("ol", { id: "events", class: "moments" });
+  private readonly legs = new LegView();
+  private readonly legFacts = h("ul", { class: "leg-facts" });
+  private readonly ladder: LadderView;
+  private readonly outcome: OutcomePanel;
+  private readonly notes: NotesPanel;
+
+  constructor(
+    private readonly frame: Shell,
+    private detail: CallDetail,
+  ) {
+    const { session } = frame;
+    const { call } = detail;
+    this.id = call.id;
+    this.hears = mayHear(session, call.agent);
+    const words = new URLSearchParams(location.hash.slice(1)).get("q") ?? "";
+    this.transcript = new TranscriptView(words, (seconds) => this.player?.seek(seconds, true));
+    this.ladder = new LadderView(call.id, may(session, "calls.trace"));
+    this.ladder.element.classList.add("card");
+    this.outcome = new OutcomePanel(call.id, session);
+    this.notes = new NotesPanel(call.id, session);
+    this.end.addEventListener("click", () => void this.hangup());
+    this.title.append(...parties(call));
+    document.title = `${call.from ?? "Unknown"} to ${call.to} · Tandem`;
+    const panel = (title: string, ...content: Node[]): HTMLElement => h("section", { class: "card panel", "aria-label": title }, h("h2", {}, title), ...content);
+    const quality = panel("Legs and quality", this.legs.element, this.legFacts);
+    // Where there is one column only, what is read most stands before them.
+    for (const last of [quality, this.ladder.element]) last.classList.add("last");
+    frame.main.replaceChildren(h("div", { class: "page call-page", "data-call": call.id },
+      h("a", { class: "back", href: "/calls", onclick: back }, icon(ICON.back), "Calls"),
+      h("div", { class: "head" }, this.title, this.status, this.time, this.end), this.problem,
+      h("section", { class: "card", "aria-label": "Summary" }, this.facts),
+      h("div", { class: "call-columns" },
+        h("div", { class: "stack wide-gap" }, panel("Recording", this.sound), this.transcript.element, quality, this.ladder.element),
+        h("div", { class: "stack wide-gap" }, this.outcome.element, this.notes.element, panel("What happened", this.moments)))));
+  }
+
+  start(): void {
+    this.draw();
+    void this.loadTranscript();
+    void this.outcome.load();
+    void this.notes.load();
+    window.addEventListener("pagehide", () => this.player?.rest());
+    if (isRunning(this.detail.call)) this.followLive();
+  }
+
+  private followLive(): void {
+    this.feed = new Feed(() => this.live(), (name, data) => this.hear(name, data));
+    this.feed.start();
+    this.feed.follow(this.id);
+    void this.feed.fetchCall(this.id);
+    setInterval(() => this.drawTime(), 1000);
+  }
+
+  /** The feed has news, perhaps of this call. */
+  private live(): void {
+    if (!this.feed) return;
+    this.frame.connection(this.feed.state);
+    // What happened before the stream began, or while it was cut, is only in the store.
+    if (this.feed.state === "live" && this.stream !== "live") void this.reload();
+    this.stream = this.feed.state;
+    const before = this.detail.call;
+    const call = this.feed.calls.get(this.id) ?? before;
+    this.detail = { ...this.detail, call };
+    this.draw();
+    if (isRunning(before) && !isRunning(call)) void this.settle();
+  }
+
+  private hear(name: string, data: unknown): void {
+    if (!name.startsWith("call.") || name === "call.quality") return;
+    const event = parseEvent(data);
+    if (!event || event.body["call_id"] !== this.id || this.detail.events.some((known) => isSame(known, event))) return;
+    this.detail = { ...this.detail, events: [...this.detail.events, event] };
+    // The page must not wait for the end to show that it is recorded.
+    if (event.type === "call.recording") void this.reload();
+  }
+
+  /** The call is over: its last words, events and recording arrive within moments. */
+  private async settle(): Promise<void> {
+    for (const wait of AFTER_END_MS) {
+      await new Promise((done) => setTimeout(done, wait));
+      await this.reload();
+      await this.loadTranscript();
+      if (this.detail.recording === null || this.detail.recording.state !== "started") return;
+    }
+  }
+
+  private async reload(): Promise<void> {
+    const detail = await detailShow(this.id).catch(() => undefined);
+    if (!detail) return;
+    this.detail = detail;
+    this.draw();
+  }
+
+  private async loadTranscript(): Promise<void> {
+    try {
+      this.stored = await transcriptList(this.id);
+      this.storedProblem = "";
+    } catch (error) {
+      this.storedProblem = error instanceof Error ? `The transcript cannot be shown. ${error.message}` : "The transcript cannot be shown.";
+    }
+    this.drawTranscript();
+  }
+
+  private draw(): void {
+    const { call } = this.detail;
+    this.status.dataset["state"] = call.status;
+    setText(this.status, why(call) || statusText(call));
+    this.end.hidden = !isRunning(call) || !may(this.frame.session, "calls.dial");
+    this.drawTime();
+    this.drawFacts(call);
+    this.drawSound(call);
+    this.drawTranscript();
+    this.drawLegs(this.feed && this.feed.legs(this.id).size > 0 ? this.feed.legs(this.id) : this.detail.legs);
+    this.drawEvents(call);
+  }
+
+  private drawTime(): void {
+    const { call } = this.detail;
+    const talked = talkTime(call, Date.now());
+    setText(this.time, call.answered_at === null ? "" : duration(talked));
+  }
+
+  private drawFacts(call: Call): void {
+    const { config } = call;
+    const now = Date.now();
+    const waited = call.answered_at === null ? "Not answered" : `after ${duration(Date.parse(call.answered_at) - Date.parse(call.created_at))}`;
+    const languages = `${languageName(config.translate_from)} (customer), ${languageName(config.translate_to)} (agent)`;
+    const way = call.direction === "inbound" ? "Inbound" : ["Outbound", call.mode].filter(Boolean).join(", ");
+    const all: [string, string][] = [
+      ["Began", dateTime(call.created_at, now, true)], ["Answered", waited], ["Agent", call.agent ?? "None"], ["Direction", way],
+      ["Languages", config.live_translate ? languages : config.transcribe ? "Transcribed only" : "Not translated"],
+      ...(isRunning(call) ? [] : [["Ended", dateTime(call.ended_at, now, true)] as [string, string]]),
+    ];
+    arrange(this.facts, all.map(([term, value], index) => {
+      const old = this.facts.children[index];
+      if (old?.firstElementChild?.textContent === term && old.lastElementChild) {
+        setText(old.lastElementChild, value);
+        return old;
+      }
+      return h("div", {}, h("dt", {}, term), h("dd", {}, value));
+    }));
+  }
+
+  private drawSound(call: Call): void {
+    const { recording } = this.detail;
+    if (!this.hears) return setText(this.sound, "Your role may not hear this recording.");
+    if (!recording) {
+      return setText(this.sound, isRunning(call) && call.config.record ? "Recording begins when the call is answered." : call.config.record ? "There is no recording of this call." : "This call was not recorded: recording is off by configuration.");
+    }
+    if (!this.player) {
+      const player = new Player(this.id);
+      this.player = player;
+      player.audio.addEventListener("timeupdate", () => this.transcript.follow(player.audio.currentTime));
+      this.sound.replaceChildren(player.element);
+    }
+    this.player.draw(recording);
+  }
+
+  private drawTranscript(): void {
+    const { call, recording } = this.detail;
+    const sentences: Sentences = this.feed?.sentences(this.id) ?? NO_SENTENCES;
+    const lines = mergeLines(this.stored, sentences);
+    const empty = this.storedProblem || (translationNotice(call.config) ?? (isRunning(call) ? "Listening. Words appear here while they are spoken." : "Nothing was said, or nothing was recognised."));
+    this.transcript.draw(lines, this.hears ? (recording?.startedAt ?? null) : null, empty);
+  }
+
+  private drawLegs(legs: Legs): void {
+    this.legs.draw(legs);
+    const { times, call } = this.detail;
+    if (times === this.drawn.times) return;
+    this.drawn.times = times;
+    this.legFacts.replaceChildren(...times.map((leg) => {
+      const from = leg.answeredAt === null ? "never answered" : `from ${duration(Date.parse(leg.answeredAt) - Date.parse(call.created_at))}`;
+      const to = leg.endedAt === null ? "" : `to ${duration(Date.parse(leg.endedAt) - Date.parse(call.created_at))}`;
+      return h("li", { "data-leg-facts": leg.leg }, h("strong", {}, roleName(leg.role)), " ", [leg.peer, leg.codec, `${from} ${to}`.trim(), leg.quality].filter(Boolean).join(", "));
+    }));
+    if (times.length === 0) this.legFacts.replaceChildren(h("li", { class: "muted" }, "No leg was ever made."));
+  }
+
+  private drawEvents(call: Call): void {
+    const { events } = this.detail;
+    if (events === this.drawn.events) return;
+    this.drawn.events = events;
+    const known = new Map([...this.moments.children].map((one) => [(one as HTMLElement).dataset["event"], one]));
+    const moments = timeline(events, call.created_at);
+    const drawn = (moment: Moment): Element => known.get(moment.key) ?? h("li", { "data-event": moment.key, "data-tone": moment.tone },
+      h("time", { datetime: moment.at, title: dateTime(moment.at, Date.now(), true) }, moment.after), h("div", {}, moment.text, moment.detail && h("span", { class: "muted" }, moment.detail)));
+    arrange(this.moments, moments.map(drawn));
+  }
+
+  private async hangup(): Promise<void> {
+    this.end.disabled = true;
+    setText(this.problem, "");
+    try {
+      await api.hangup(this.id);
+    } catch (error) {
+      setText(this.problem, error instanceof Error ? error.message : "The call could not be ended.");
+    }
+    this.end.disabled = false;
+  }
+}
+
+/** Why the call ended, when that is worth a word. */
+function why(call: Call): string {
+  return isRunning(call) || call.ended_reason === null || call.ended_reason === "normal" ? "" : causeText(call.ended_reason);
+}
+
+/** Back to the list as it was, when one comes from there. */
+function back(event: Event): void {
+  let from: URL | undefined;
+  try {
+    from = new URL(document.referrer);
+  } catch {
+    return;
+  }
+  if (from.origin !== location.origin || from.pathname !== "/calls" || history.length < 2) return;
+  event.preventDefault();
+  history.back();
+}

@@ -1,0 +1,57 @@
+/** The server's REST interface, as far as a call's page uses it. */
+import { ApiError, request } from "../http.js";
+import { fields, listOf, text } from "../shapes.js";
+import { parseDetail, parseNote, parseOutcome, type CallDetail, type Note, type Outcome } from "./detail.js";
+import { parseSegment, type Line } from "./lines.js";
+
+const path = (call: string, rest = ""): string => `/calls/${encodeURIComponent(call)}${rest}`;
+
+export async function detailShow(call: string): Promise<CallDetail> {
+  const detail = parseDetail(await request("GET", path(call)));
+  if (!detail) throw new ApiError(0, "The server told something that is no call.");
+  return detail;
+}
+
+/** The transcript; servers without one tell the sentences as they were heard. */
+export async function transcriptList(call: string): Promise<Line[]> {
+  try {
+    return listOf(await request("GET", path(call, "/transcript")), "segments", parseSegment);
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.status !== 404) throw error;
+    return listOf(await request("GET", path(call, "/translations")), "translations", parseSegment);
+  }
+}
+
+export async function outcomeShow(call: string): Promise<Outcome> {
+  return parseOutcome(await request("GET", path(call, "/outcome")));
+}
+
+export async function outcomePut(call: string, outcome: string, note: string): Promise<Outcome> {
+  return parseOutcome(await request("PUT", path(call, "/outcome"), { outcome, ...(note ? { note } : {}) }));
+}
+
+export async function noteList(call: string): Promise<Note[]> {
+  return listOf(await request("GET", path(call, "/notes")), "notes", parseNote);
+}
+
+export async function noteCreate(call: string, words: string): Promise<void> {
+  await request("POST", path(call, "/notes"), { text: words });
+}
+
+export async function noteChange(call: string, note: string, words: string): Promise<void> {
+  await request("PATCH", path(call, `/notes/${encodeURIComponent(note)}`), { text: words });
+}
+
+export async function noteRemove(call: string, note: string): Promise<void> {
+  await request("DELETE", path(call, `/notes/${encodeURIComponent(note)}`));
+}
+
+export function recordingUrl(call: string): string {
+  return `/api${path(call, "/recording")}`;
+}
+
+/** A link to the recording that needs no sign-in and ends by itself. */
+export async function recordingLink(call: string): Promise<{ url: string; expiresAt: string | null }> {
+  const value = fields(await request("POST", `/recordings/${encodeURIComponent(call)}/signed-url`, { expires_in_s: 3600 }));
+  return { url: new URL(text(value["url"]) ?? "", location.href).href, expiresAt: text(value["expires_at"]) };
+}

@@ -1,0 +1,52 @@
+/** Questions and small forms over the page. The browser's own dialog keeps the focus inside and gives it back. */
+import { h, icon, ICON, setText } from "./dom.js";
+
+export class Dialog {
+  readonly element: HTMLDialogElement;
+  private readonly body = h("div", { class: "dialog-body stack" });
+
+  constructor(title: string, id: string) {
+    const close = h("button", { class: "quiet square", type: "button", "aria-label": "Close", onclick: () => this.close() }, icon(ICON.close));
+    this.element = h("dialog", { id, class: "dialog", "aria-labelledby": `${id}-title` },
+      h("div", { class: "dialog-head" }, h("h2", { id: `${id}-title` }, title), close), this.body);
+    this.element.addEventListener("close", () => this.element.remove());
+  }
+
+  open(...content: readonly (Node | string)[]): this {
+    this.show(...content);
+    document.body.append(this.element);
+    this.element.showModal();
+    this.body.querySelector<HTMLElement>("input, select, textarea, button")?.focus();
+    return this;
+  }
+
+  /** Puts other content into it. */
+  show(...content: readonly (Node | string)[]): void {
+    this.body.replaceChildren(...content);
+  }
+
+  close(): void {
+    this.element.close();
+  }
+}
+
+/** Asks before something that cannot be taken back, does it, and stays open with the reason when it fails. */
+export function confirm(options: { id: string; title: string; text: string; action: string; run(): Promise<void> }): void {
+  const dialog = new Dialog(options.title, options.id);
+  const problem = h("p", { class: "problem", role: "alert" });
+  const action = h("button", { class: "bad", type: "button", "data-role": "confirm" }, options.action);
+  const keep = h("button", { class: "quiet", type: "button", onclick: () => dialog.close() }, "Cancel");
+  action.addEventListener("click", () => {
+    action.disabled = true;
+    setText(problem, "");
+    options.run().then(
+      () => dialog.close(),
+      (error: unknown) => {
+        action.disabled = false;
+        setText(problem, error instanceof Error ? error.message : "It was not done.");
+      },
+    );
+  });
+  dialog.open(h("p", {}, options.text), problem, h("div", { class: "actions" }, action, keep));
+  keep.focus();
+}

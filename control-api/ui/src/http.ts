@@ -1,0 +1,52 @@
+/** Requests to the server's REST interface, and its refusals. */
+import { csrfToken, refusal } from "./refusals.js";
+
+/** A refusal (RFC 9457); `message` can be shown to people. */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+    readonly field?: string,
+    /** The message without the field's name before it: for beside the field. */
+    readonly plain: string = message,
+  ) {
+    super(message);
+  }
+}
+
+export async function request(method: string, path: string, body?: unknown): Promise<unknown> {
+  let response: Response;
+  try {
+    response = await fetch(`/api${path}`, {
+      method,
+      credentials: "same-origin",
+      cache: "no-store",
+      headers: headers(method, body !== undefined),
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+  } catch {
+    throw new ApiError(0, "The server does not answer. Check your network, then try again.");
+  }
+  const value = parse(await response.text().catch(() => ""));
+  if (response.ok) return value;
+  const { message, field, plain } = refusal(response.status, value, response.headers.get("Retry-After"));
+  throw new ApiError(response.status, message, field, plain);
+}
+
+function headers(method: string, json: boolean): Record<string, string> {
+  const token = method === "GET" ? undefined : csrfToken(document.cookie);
+  return { ...(json ? { "Content-Type": "application/json" } : {}), ...(token === undefined ? {} : { "X-CSRF-Token": token }) };
+}
+
+function parse(text: string): unknown {
+  try {
+    return text === "" ? undefined : JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** To the sign-in page, and back here afterwards. */
+export function toLogin(): void {
+  location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search + location.hash)}`);
+}

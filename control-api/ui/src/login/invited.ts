@@ -1,0 +1,26 @@
+/** Where an invitation's token stands in a link: `#TOKEN`, `#token=TOKEN` or `?token=TOKEN`. */
+
+export interface Invited {
+  token: string | undefined;
+  /** The fragment that should stand in the address bar instead of the query; `undefined`: nothing to change. */
+  clean: string | undefined;
+}
+
+export function invitationToken(search: string, hash: string): Invited {
+  const asked = new URLSearchParams(search).get("token")?.trim() ?? "";
+  const fragment = hash.replace(/^#/, "").replace(/^token=/, "");
+  const token = [decode(fragment), asked].find(isToken);
+  return { token, clean: asked !== "" && token !== undefined ? `#${token}` : undefined };
+}
+
+function isToken(text: string): boolean {
+  return /^[\w\-.~]{8,256}$/.test(text);
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,55 @@
+/** Sign-up: the first user of a fresh installation, or everybody where sign-up is open. */
+import * as api from "../api.js";
+import { h } from "../dom.js";
+import { field, Form } from "../form.js";
+import { enter, frame, PASSWORD_HINT, passwordInput } from "./frame.js";
+
+export function signupPage(): void {
+  frame("Sign up", "One moment …");
+  api.providers().then(
+    ({ signup }) => (signup === "invitation" ? closed() : open(signup === "first_user")),
+    (error: unknown) => refused(error),
+  );
+}
+
+const back = (): HTMLElement => h("p", { class: "hint" }, "You have an account? ", h("a", { href: "/login" }, "Sign in"), ".");
+
+function closed(): void {
+  frame("Sign up", "New accounts are made by invitation here.",
+    h("p", { id: "signup-closed", class: "note" }, "Ask an owner or admin of your organization for an invitation. They get a link to send to you."), back());
+}
+
+function refused(error: unknown): void {
+  const missing = error instanceof api.ApiError && error.status === 404;
+  const text = missing ? "This server offers no sign-up." : error instanceof Error ? error.message : "Sign-up cannot be shown.";
+  frame("Sign up", "That did not work.", h("p", { id: "signup-closed", class: "problem", role: "alert" }, text), back());
+}
+
+function open(first: boolean): void {
+  const organization = h("input", { id: "signup-organization", name: "organization", autocomplete: "organization", required: true, maxlength: 100 });
+  const name = h("input", { id: "signup-name", name: "name", autocomplete: "name", required: true, maxlength: 100 });
+  const email = h("input", { id: "signup-email", name: "email", type: "email", autocomplete: "username", required: true, maxlength: 254 });
+  const password = passwordInput("signup-password", "new-password");
+  const sipName = h("input", { id: "signup-sip_name", autocomplete: "off", spellcheck: "false", maxlength: 64 });
+  const form = new Form({
+    id: "signup",
+    submit: first ? "Create the organization" : "Sign up",
+    look: "primary wide",
+    anonymous: true,
+    fields: [
+      field("organization", "Organization", organization),
+      field("name", "Your name", name),
+      field("email", "Email", email),
+      field("password", "Password", password, PASSWORD_HINT),
+      field("sip_name", "Phone name (optional)", sipName, "How calls reach your phone, such as ana. Left empty, it is made from your email."),
+    ],
+    async save() {
+      const phone = sipName.value.trim();
+      enter(await api.signup({
+        organization: organization.value.trim(), name: name.value.trim(), email: email.value.trim(), password: password.value, ...(phone ? { sip_name: phone } : {}),
+      }));
+    },
+  });
+  frame(first ? "Set up Tandem" : "Sign up", first ? "You become the owner of the first organization. Others follow by invitation." : "Creates an organization with you as its owner.", form.element, back());
+  organization.focus();
+}

@@ -1,0 +1,149 @@
+/** Caller identities: the numbers that may be shown, and the rules that choose one. */
+import { confirm } from "../dialog.js";
+import { h, icon, ICON } from "../dom.js";
+import { field, Form, select } from "../form.js";
+import { compact } from "../numbers.js";
+import { loadProblem, Records } from "../records.js";
+import { may } from "../session.js";
+import { formDialog, iconButton, lockNote, panel, tools, type Context, type Section } from "./context.js";
+import * as requests from "./requests.js";
+import { ruleText, type CallerNumber, type CallerRule } from "./shapes.js";
+
+export const CALLERS: Section = { name: "caller-id", label: "Caller identities", takes: ["voice.read"], build };
+
+function build(context: Context): HTMLElement {
+  const writes = may(context.session, "voice.write");
+  const rules = ruleTable(writes);
+  const numbers = numberTable(writes, () => void rules.refresh());
+  void numbers.refresh();
+  void rules.refresh();
+  const addNumber = h("button", { id: "number-add", class: "primary", type: "button", onclick: () => editNumber(numbers) }, icon(ICON.plus), "Add number");
+  const addRule = h("button", { id: "rule-add", class: "primary", type: "button", onclick: () => void editRule(rules) }, icon(ICON.plus), "Add rule");
+  return h("div", { class: "stack wide-gap" },
+    panel("Numbers", "The numbers that people you call may see.", [writes ? addNumber : null], lockNote(context, "voice.write", "the caller identities"), numbers.element),
+    panel("Rules", "Which number is shown for whom and where. The first rule that fits counts, from the top.", [writes ? addRule : null], rules.element));
+}
+
+function numberTable(writes: boolean, changed: () => void): Records<CallerNumber> {
+  const list: Records<CallerNumber> = new Records<CallerNumber>({
+    id: "numbers",
+    caption: "Numbers",
+    empty: "There are no numbers yet: calls show what the trunk says.",
+    key: ({ id }) => id,
+    load: requests.numberList,
+    columns: [
+      { label: "Number", kind: "main", cell: ({ number }) => h("strong", {}, number) },
+      { label: "Label", cell: ({ label }) => label || h("span", { class: "muted" }, "None") },
+      {
+        label: "Actions",
+        kind: "tools",
+        cell: (number) => (writes ? tools(
+          iconButton(ICON.edit, `Change the label of ${number.number}`, "edit", () => editNumber(list, number)),
+          iconButton(ICON.trash, `Remove ${number.number}`, "remove", () => remove(number))) : ""),
+      },
+    ],
+  });
+  const remove = (number: CallerNumber): void => confirm({
+    id: "number-remove",
+    title: `Remove ${number.number}?`,
+    text: "It can no longer be shown to anybody, and rules that name it no longer do.",
+    action: "Remove",
+    run: async () => {
+      await requests.numberRemove(number.id);
+      void list.refresh();
+      changed();
+    },
+  });
+  return list;
+}
+
+function editNumber(list: Records<CallerNumber>, known?: CallerNumber): void {
+  formDialog(known ? "Change label" : "Add number", "number-dialog", list, (dialog, done) => {
+    const number = h("input", { id: "number-number", type: "tel", required: true, maxlength: 40, autocomplete: "off", value: known?.number, readonly: known !== undefined });
+    const label = h("input", { id: "number-label", maxlength: 100, autocomplete: "off", value: known?.label });
+    return new Form({
+      id: "number-form",
+      submit: known ? "Save" : "Add",
+      cancel: () => dialog.close(),
+      fields: [
+        field("number", "Number", number, known ? "A number is not changed: remove it and add another." : "With + and country code, such as +44 20 7946 0123"),
+        field("label", "Label (optional)", label, "What you call it, such as Madrid office"),
+      ],
+      async save() {
+        const text = label.value.trim();
+        await (known ? requests.numberLabel(known.id, text) : requests.numberCreate({ number: compact(number.value), ...(text ? { label: text } : {}) }));
+        done();
+      },
+    });
+  });
+}
+
+function ruleTable(writes: boolean): Records<CallerRule> {
+  const list: Records<CallerRule> = new Records<CallerRule>({
+    id: "rules",
+    caption: "Rules",
+    empty: "There are no rules yet.",
+    key: ({ id }) => id,
+    load: requests.ruleList,
+    columns: [
+      { label: "Place", kind: "number", cell: ({ position }) => String(position) },
+      { label: "For", kind: "main", cell: (rule) => ruleText(rule) },
+      { label: "Shows", cell: ({ number }) => h("strong", {}, number) },
+      {
+        label: "Actions",
+        kind: "tools",
+        cell: (rule) => (writes ? tools(
+          iconButton(ICON.edit, `Change rule ${rule.position}`, "edit", () => void editRule(list, rule)), iconButton(ICON.trash, `Remove rule ${rule.position}`, "remove", () => remove(rule))) : ""),
+      },
+    ],
+  });
+  const remove = (rule: CallerRule): void => confirm({
+    id: "rule-remove",
+    title: "Remove this rule?",
+    text: `${ruleText(rule)}: ${rule.number} is no longer chosen by it.`,
+    action: "Remove",
+    run: async () => {
+      await requests.ruleRemove(rule.id);
+      void list.refresh();
+    },
+  });
+  return list;
+}
+
+async function editRule(list: Records<CallerRule>, rule?: CallerRule): Promise<void> {
+  let problem = "";
+  const numbers = await requests.numberAll().catch((error: unknown): CallerNumber[] => {
+    problem = loadProblem(error);
+    return [];
+  });
+  formDialog(rule ? "Change rule" : "Add rule", "rule-dialog", list, (dialog, done) => {
+    const number = select("rule-number_id", numbers.map(({ id, number: shown, label }) => [id, label ? `${shown} (${label})` : shown] as const), rule?.numberId);
+    const optional = (name: string, value: string | undefined, more: Record<string, string> = {}): HTMLInputElement =>
+      h("input", { id: `rule-${name}`, maxlength: 64, autocomplete: "off", spellcheck: "false", value, ...more });
+    const [agent, campaign] = [optional("agent", rule?.agent), optional("campaign", rule?.campaign)];
+    const prefix = optional("destination_prefix", rule?.prefix, { type: "tel", placeholder: "+44" });
+    const position = h("input", { id: "rule-position", type: "number", min: 0, max: 1000000, step: 1, inputmode: "numeric", value: rule?.position });
+    return new Form({
+      id: "rule-form",
+      submit: rule ? "Save" : "Add",
+      cancel: () => dialog.close(),
+      locked: numbers.length === 0 ? problem || "Add a number first: a rule chooses among them." : undefined,
+      fields: [
+        field("number_id", "Number to show", number),
+        field("agent", "Agent (optional)", agent, "Phone name. Empty: everybody."),
+        field("campaign", "Campaign (optional)", campaign, "Empty: every campaign, and calls without one."),
+        field("destination_prefix", "Destination begins with (optional)", prefix, "Empty: any number."),
+        field("position", "Place (optional)", position, "Lower numbers are looked at first. Empty: last."),
+      ],
+      async save() {
+        const filled = (input: HTMLInputElement): string | null => input.value.trim() || null;
+        const draft = {
+          number_id: number.value, agent: filled(agent), campaign: filled(campaign), destination_prefix: prefix.value.trim() === "" ? null : compact(prefix.value),
+          ...(position.value === "" ? {} : { position: Number(position.value) }),
+        };
+        await (rule ? requests.ruleChange(rule.id, draft) : requests.ruleCreate(draft));
+        done();
+      },
+    });
+  });
+}

@@ -1,0 +1,153 @@
+/** Who belongs to the organization, as what, and who is invited. */
+import { confirm } from "../dialog.js";
+import { h, icon, ICON, setText } from "../dom.js";
+import { copyLine, field, Form, select } from "../form.js";
+import { Records } from "../records.js";
+import { may, roleLabel, ROLES } from "../session.js";
+import { dateTime, relative } from "../words.js";
+import { formDialog, iconButton, lockNote, panel, tools, type Context, type Section } from "./context.js";
+import * as requests from "./requests.js";
+import type { Invitation, Member } from "./shapes.js";
+
+export const MEMBERS: Section = { name: "members", label: "Members", takes: ["organization.read"], build };
+
+const ROLE_OPTIONS = ROLES.map(({ role, label }) => [role, label] as const);
+
+function build(context: Context): HTMLElement {
+  const writes = may(context.session, "team.write");
+  const members = memberTable(context, writes);
+  void members.refresh();
+  const invitations = invitationTable();
+  if (writes) void invitations.refresh();
+  const invite = h("button", { id: "invite", class: "primary", type: "button", onclick: () => inviteDialog(invitations) }, icon(ICON.plus), "Invite");
+  return h("div", { class: "stack wide-gap" },
+    panel("Members", "The role says what a member may do.", [writes ? invite : null], lockNote(context, "team.write", "who belongs here"), members.element,
+      h("details", { class: "fold" }, h("summary", {}, "What the roles mean"),
+        h("dl", { class: "facts" }, ...ROLES.map(({ label, about }) => h("div", {}, h("dt", {}, label), h("dd", {}, about)))))),
+    writes && panel("Invitations", "An invitation is a link that works once.", [], invitations.element));
+}
+
+function memberTable({ session }: Context, writes: boolean): Records<Member> {
+  const list: Records<Member> = new Records<Member>({
+    id: "members",
+    caption: "Members",
+    empty: "Nobody is here.",
+    key: ({ id }) => id,
+    load: requests.memberList,
+    columns: [
+      { label: "Member", kind: "main", cell: (member) => who(member, member.id === session.userId) },
+      { label: "Phone name", cell: ({ sipName }) => sipName || "None" },
+      { label: "Last sign-in", cell: ({ lastLoginAt }) => when(lastLoginAt, "Never") },
+      { label: "Role", cell: (member) => (writes ? roleChoice(member) : roleLabel(member.role)) },
+      { label: "Actions", kind: "tools", cell: (member) => tools(writes ? iconButton(ICON.trash, `Remove ${member.name}`, "remove", () => remove(member)) : null) },
+    ],
+  });
+  const remove = (member: Member): void => confirm({
+    id: "member-remove",
+    title: `Remove ${member.name}?`,
+    text: `${member.email} can no longer sign in to this organization, and their phone stops. Their calls stay.`,
+    action: "Remove",
+    run: async () => {
+      await requests.memberRemove(member.id);
+      void list.refresh();
+    },
+  });
+  return list;
+}
+
+function who(member: Member, self: boolean): HTMLElement {
+  return h("div", { class: "two-lines" }, h("strong", {}, member.name, self && h("span", { class: "tag" }, "You")), h("span", { class: "muted" }, member.email));
+}
+
+function when(time: string | null, none: string): HTMLElement {
+  return time === null ? h("span", { class: "muted" }, none) : h("time", { datetime: time, title: dateTime(time, Date.now()) }, relative(time, Date.now()));
+}
+
+/** Saved when chosen; what the server refuses goes back, with the reason. */
+function roleChoice(member: Member): HTMLElement {
+  const choice = select(`role-${member.id}`, ROLE_OPTIONS, member.role);
+  choice.setAttribute("aria-label", `Role of ${member.name}`);
+  const status = h("span", { class: "saved", role: "status" });
+  const problem = h("p", { class: "problem", role: "alert" });
+  choice.addEventListener("change", () => {
+    choice.disabled = true;
+    setText(status, "");
+    setText(problem, "");
+    requests.memberRole(member.id, choice.value).then(
+      () => {
+        member.role = choice.value;
+        setText(status, "Saved");
+      },
+      (error: unknown) => {
+        choice.value = member.role;
+        setText(problem, error instanceof Error ? error.message : "The role was not changed.");
+      },
+    ).finally(() => {
+      choice.disabled = false;
+      // Being disabled took the focus; whoever went on meanwhile is not called back.
+      if (document.activeElement === document.body) choice.focus();
+    });
+  });
+  return h("div", { class: "choice" }, choice, status, problem);
+}
+
+const STATE: Record<Invitation["state"], readonly [tone: string, label: string]> = {
+  open: ["warn", "Open"],
+  accepted: ["good", "Accepted"],
+  expired: ["idle", "Expired"],
+  revoked: ["idle", "Revoked"],
+};
+
+function invitationTable(): Records<Invitation> {
+  const list: Records<Invitation> = new Records<Invitation>({
+    id: "invitations",
+    caption: "Invitations",
+    empty: "Nobody is invited at the moment.",
+    key: ({ id }) => id,
+    load: requests.invitationList,
+    columns: [
+      { label: "Invited", kind: "main", cell: (one) => h("div", { class: "two-lines" }, h("strong", {}, one.email), h("span", { class: "muted" }, one.invitedBy && `by ${one.invitedBy}`)) },
+      { label: "Role", cell: ({ role }) => roleLabel(role) },
+      { label: "State", cell: ({ state }) => h("span", { class: "pill", "data-tone": STATE[state][0] }, STATE[state][1]) },
+      { label: "Valid", cell: (one) => (one.state === "open" && one.expiresAt ? `ends ${relative(one.expiresAt, Date.now())}` : dateTime(one.createdAt, Date.now())) },
+      { label: "Actions", kind: "tools", cell: (one) => tools(one.state === "open" ? iconButton(ICON.trash, `Revoke the invitation of ${one.email}`, "revoke", () => revoke(one)) : null) },
+    ],
+  });
+  const revoke = (one: Invitation): void => confirm({
+    id: "invitation-revoke",
+    title: "Revoke this invitation?",
+    text: `The link that ${one.email} has stops working.`,
+    action: "Revoke",
+    run: async () => {
+      await requests.invitationRevoke(one.id);
+      void list.refresh();
+    },
+  });
+  return list;
+}
+
+function inviteDialog(invitations: Records<Invitation>): void {
+  formDialog("Invite somebody", "invite-dialog", invitations, (dialog) => {
+    const email = h("input", { id: "invite-email", type: "email", required: true, maxlength: 254, autocomplete: "off" });
+    const role = select("invite-role", ROLE_OPTIONS, "agent");
+    const about = field("role", "Role", role, roleAbout("agent"));
+    role.addEventListener("change", () => setText(about.element.querySelector(".hint") ?? about.element, roleAbout(role.value)));
+    return new Form({
+      id: "invite-form",
+      submit: "Make the invitation",
+      cancel: () => dialog.close(),
+      fields: [field("email", "Email", email), about],
+      async save() {
+        const { url, mailed } = await requests.invitationCreate(email.value.trim(), role.value);
+        void invitations.refresh();
+        const told = mailed ? `A mail with this link is on its way to ${email.value}.` : `No mail was sent: give this link to ${email.value} yourself. It works once.`;
+        dialog.show(h("p", { id: "invite-told", role: "status" }, told), copyLine("invite-link", "Link", url),
+          h("div", { class: "actions" }, h("button", { class: "primary", type: "button", onclick: () => dialog.close() }, "Done")));
+      },
+    });
+  });
+}
+
+function roleAbout(role: string): string {
+  return ROLES.find((known) => known.role === role)?.about ?? "";
+}

@@ -1,0 +1,48 @@
+/** The settings: one section at a time, chosen by the address's fragment, so that each has a link of its own. */
+import { h } from "../dom.js";
+import { may, roleLabel } from "../session.js";
+import { shell } from "../shell.js";
+import { ACCOUNT } from "./account.js";
+import { AUDIT } from "./audit.js";
+import { CALLERS } from "./callers.js";
+import type { Section } from "./context.js";
+import { KEYS } from "./keys.js";
+import { MEMBERS } from "./members.js";
+import { ORGANIZATION } from "./organization.js";
+import { TARGETS } from "./targets.js";
+import { USAGE } from "./usage.js";
+import { CAPABILITIES, VOICE } from "./voice.js";
+
+const SECTIONS: readonly Section[] = [ORGANIZATION, MEMBERS, KEYS, VOICE, CAPABILITIES, CALLERS, TARGETS, USAGE, AUDIT, ACCOUNT];
+
+export async function settingsPage(): Promise<void> {
+  const frame = await shell("settings");
+  if (!frame) return;
+  const { session } = frame;
+  const sections = SECTIONS.filter(({ takes }) => takes.length === 0 || may(session, ...takes));
+  const links = new Map(sections.map(({ name, label }) => [name, h("a", { href: `#${name}`, "data-section": name }, label)]));
+  const place = h("div", { id: "settings-section", class: "settings-section" });
+  frame.main.replaceChildren(
+    h("div", { class: "settings" },
+      h("div", { class: "settings-side" }, h("h1", {}, "Settings"),
+        h("p", { class: "muted" }, `${session.organization}, ${roleLabel(session.role).toLowerCase()}`),
+        h("nav", { class: "settings-nav", "aria-label": "Settings" }, ...links.values())),
+      place));
+
+  let shown = "";
+  const show = (move: boolean): void => {
+    const wanted = sections.find(({ name }) => name === location.hash.slice(1)) ?? sections[0];
+    if (!wanted || wanted.name === shown) return;
+    shown = wanted.name;
+    for (const [name, link] of links) {
+      if (name === shown) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
+    document.title = `${wanted.label} · Settings · Tandem`;
+    place.replaceChildren(wanted.build({ session }));
+    links.get(shown)?.scrollIntoView({ block: "nearest", inline: "center" });
+    if (move) window.scrollTo({ top: 0 });
+  };
+  window.addEventListener("hashchange", () => show(true));
+  show(false);
+}

@@ -1,0 +1,303 @@
+/** An organization's settings as the server tells them. */
+import { fields, listOf, number, text, texts } from "../shapes.js";
+
+export interface Organization {
+  name: string;
+  createdAt: string | null;
+  recordingsDays: number | null;
+  eventsDays: number | null;
+}
+
+export function parseOrganization(value: unknown): Organization {
+  const organization = fields(value);
+  const retention = fields(organization["retention"]);
+  return {
+    name: text(organization["name"]) ?? "",
+    createdAt: text(organization["created_at"]),
+    recordingsDays: number(retention["recordings_days"]),
+    eventsDays: number(retention["events_days"]),
+  };
+}
+
+export interface Member {
+  id: string;
+  email: string;
+  name: string;
+  role: string;
+  sipName: string;
+  lastLoginAt: string | null;
+}
+
+export function parseMember(value: unknown): Member | undefined {
+  const member = fields(value);
+  const id = text(member["user_id"]) ?? text(member["id"]);
+  if (id === null) return undefined;
+  const email = text(member["email"]) ?? "";
+  return {
+    id, email, name: text(member["name"]) || email, role: text(member["role"]) ?? "", sipName: text(member["sip_name"]) ?? "", lastLoginAt: text(member["last_login_at"]),
+  };
+}
+
+export type InvitationState = "open" | "accepted" | "expired" | "revoked";
+
+export interface Invitation {
+  id: string;
+  email: string;
+  role: string;
+  invitedBy: string;
+  createdAt: string | null;
+  expiresAt: string | null;
+  state: InvitationState;
+}
+
+const INVITATION_STATES: readonly string[] = ["open", "accepted", "expired", "revoked"];
+
+export function parseInvitation(value: unknown): Invitation | undefined {
+  const invitation = fields(value);
+  const { id, state } = invitation;
+  if (typeof id !== "string") return undefined;
+  return {
+    id,
+    email: text(invitation["email"]) ?? "",
+    role: text(invitation["role"]) ?? "",
+    invitedBy: personName(invitation["invited_by"]),
+    createdAt: text(invitation["created_at"]),
+    expiresAt: text(invitation["expires_at"]),
+    state: typeof state === "string" && INVITATION_STATES.includes(state) ? (state as InvitationState) : "open",
+  };
+}
+
+/** A person as a name, or as an object that has one. Bare identities are no names. */
+export function personName(value: unknown): string {
+  const name = text(value) ?? text(fields(value)["name"]) ?? text(fields(value)["email"]) ?? "";
+  return /^[0-9a-f]{8}-[0-9a-f-]{27}$/i.test(name) ? "" : name;
+}
+
+export interface ApiKey {
+  id: string;
+  name: string;
+  prefix: string;
+  /** Empty: everything that keys may do. */
+  scopes: string[];
+  createdAt: string | null;
+  expiresAt: string | null;
+  lastUsedAt: string | null;
+  revokedAt: string | null;
+}
+
+export function parseApiKey(value: unknown): ApiKey | undefined {
+  const key = fields(value);
+  const id = text(key["id"]);
+  if (id === null) return undefined;
+  return {
+    id,
+    name: text(key["name"]) ?? "",
+    prefix: text(key["prefix"]) ?? "",
+    scopes: texts(key["scopes"]),
+    createdAt: text(key["created_at"]),
+    expiresAt: text(key["expires_at"]),
+    lastUsedAt: text(key["last_used_at"]),
+    revokedAt: text(key["revoked_at"]),
+  };
+}
+
+export type KeyState = "active" | "expired" | "revoked";
+
+export function keyState(key: ApiKey, now: number): KeyState {
+  if (key.revokedAt !== null) return "revoked";
+  return key.expiresAt !== null && Date.parse(key.expiresAt) <= now ? "expired" : "active";
+}
+
+export interface Permission {
+  permission: string;
+  description: string;
+}
+
+export function parsePermission(value: unknown): Permission | undefined {
+  const permission = text(fields(value)["permission"]);
+  return permission === null ? undefined : { permission, description: text(fields(value)["description"]) ?? "" };
+}
+
+export interface RolePermissions {
+  role: string;
+  permissions: string[];
+}
+
+export function parseRole(value: unknown): RolePermissions | undefined {
+  const role = text(fields(value)["role"]);
+  return role === null ? undefined : { role, permissions: texts(fields(value)["permissions"]) };
+}
+
+export interface CallerNumber {
+  id: string;
+  number: string;
+  label: string;
+}
+
+export function parseNumber(value: unknown): CallerNumber | undefined {
+  const [id, shown] = [text(fields(value)["id"]), text(fields(value)["number"])];
+  return id === null || shown === null ? undefined : { id, number: shown, label: text(fields(value)["label"]) ?? "" };
+}
+
+export interface CallerRule {
+  id: string;
+  position: number;
+  numberId: string;
+  number: string;
+  agent: string;
+  campaign: string;
+  prefix: string;
+}
+
+export function parseRule(value: unknown): CallerRule | undefined {
+  const rule = fields(value);
+  const id = text(rule["id"]);
+  if (id === null) return undefined;
+  return {
+    id,
+    position: number(rule["position"]) ?? 0,
+    numberId: text(rule["number_id"]) ?? "",
+    number: text(rule["number"]) ?? "",
+    agent: text(rule["agent"]) ?? "",
+    campaign: text(rule["campaign"]) ?? "",
+    prefix: text(rule["destination_prefix"]) ?? "",
+  };
+}
+
+/** What a rule says, as one sentence. */
+export function ruleText(rule: Pick<CallerRule, "agent" | "campaign" | "prefix">): string {
+  const who = [rule.agent ? `agent ${rule.agent}` : "", rule.campaign ? `campaign ${rule.campaign}` : ""].filter(Boolean).join(" in ");
+  return `${who === "" ? "Everybody" : who.charAt(0).toUpperCase() + who.slice(1)}, to ${rule.prefix ? `numbers that begin with ${rule.prefix}` : "any number"}`;
+}
+
+export interface Target {
+  id: string;
+  name: string;
+  address: string;
+}
+
+export function parseTarget(value: unknown): Target | undefined {
+  const [id, name] = [text(fields(value)["id"]), text(fields(value)["name"])];
+  return id === null || name === null ? undefined : { id, name, address: text(fields(value)["address"]) ?? "" };
+}
+
+export interface Capability {
+  name: string;
+  label: string;
+  about: string;
+}
+
+/** The switches of an organization, in the order of the page. */
+export const CAPABILITIES: readonly Capability[] = [
+  { name: "record", label: "Record calls", about: "Calls may be recorded, each side on its own channel." },
+  { name: "transcribe", label: "Transcribe", about: "Words may be recognised and kept." },
+  { name: "translate", label: "Translate", about: "Recognised words may be translated, live on the page." },
+  { name: "voice_to_voice", label: "Voice to voice", about: "Translations may be spoken to the other side." },
+  { name: "amd", label: "Answering machine detection", about: "Machines may be told from people when a call is answered." },
+  { name: "transfer", label: "Transfer", about: "Calls may be handed to somebody else." },
+  { name: "conference", label: "Conference", about: "More than two parties may talk with each other." },
+  { name: "api_dialing", label: "Dialling by API", about: "Programs with an API key may start calls." },
+];
+
+/** The switches that the server tells; one that it does not know is not shown. */
+export function parseCapabilities(value: unknown): Map<string, boolean> {
+  const told = fields(value);
+  return new Map(CAPABILITIES.flatMap(({ name }) => (typeof told[name] === "boolean" ? [[name, told[name]] as const] : [])));
+}
+
+export interface Limit {
+  name: string;
+  /** `null`: none. */
+  limit: number | null;
+  windowS: number;
+  remaining: number | null;
+  resetS: number | null;
+}
+
+export function parseLimit(value: unknown): Limit | undefined {
+  const limit = fields(value);
+  const name = text(limit["name"]);
+  if (name === null) return undefined;
+  return { name, limit: number(limit["limit"]), windowS: number(limit["window_s"]) ?? 60, remaining: number(limit["remaining"]), resetS: number(limit["reset_s"]) };
+}
+
+/** `600 a minute`, `20 in 5 minutes`. */
+export function limitText({ limit, windowS }: Pick<Limit, "limit" | "windowS">): string {
+  if (limit === null) return "No limit";
+  const count = limit.toLocaleString("en");
+  if (windowS === 1) return `${count} a second`;
+  if (windowS === 60) return `${count} a minute`;
+  if (windowS === 3600) return `${count} an hour`;
+  return windowS % 60 === 0 ? `${count} in ${windowS / 60} minutes` : `${count} in ${windowS} s`;
+}
+
+/** `Owners and admins`: the roles that may do something, as the server's table says. */
+export function rolesText(roles: readonly RolePermissions[], permission: string): string {
+  const names = roles.filter(({ permissions }) => permissions.includes(permission)).map(({ role }) => `${role}s`);
+  const all = names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names[names.length - 1]}`;
+  return all.charAt(0).toUpperCase() + all.slice(1);
+}
+
+export interface Usage {
+  /** Empty: of all days together. */
+  day: string;
+  inbound: number;
+  outbound: number;
+  callSeconds: number;
+  recordedSeconds: number;
+  translated: number;
+}
+
+export interface UsageReport {
+  /** The newest first. */
+  days: Usage[];
+  total: Usage;
+}
+
+export function parseUsage(value: unknown): UsageReport {
+  const one = (told: unknown): Usage => {
+    const of = (name: string): number => number(fields(told)[name]) ?? 0;
+    return {
+      day: text(fields(told)["day"]) ?? "", inbound: of("calls_inbound"), outbound: of("calls_outbound"), callSeconds: of("call_seconds"),
+      recordedSeconds: of("recorded_seconds"), translated: of("segments_translated"),
+    };
+  };
+  const days = listOf(value, "days", one).filter(({ day }) => day !== "");
+  return { days: days.sort((a, b) => b.day.localeCompare(a.day)), total: one(fields(value)["total"]) };
+}
+
+export interface AuditEntry {
+  id: string;
+  at: string | null;
+  kind: string;
+  actor: string;
+  address: string;
+  action: string;
+  target: string;
+  changes: string[];
+}
+
+export function parseAuditEntry(value: unknown): AuditEntry | undefined {
+  const entry = fields(value);
+  const [id, action] = [text(entry["id"]), text(entry["action"])];
+  if (id === null || action === null) return undefined;
+  const actor = fields(entry["actor"]);
+  return {
+    id, action, at: text(entry["at"]), kind: text(actor["kind"]) ?? "", actor: text(actor["name"]) ?? "", address: text(entry["address"]) ?? "",
+    target: text(entry["target"]) ?? "", changes: changes(entry["before"], entry["after"]),
+  };
+}
+
+/** What an entry changed, field by field: `role: agent → admin`. */
+export function changes(before: unknown, after: unknown): string[] {
+  const word = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value ?? null));
+  const plain = [before, after].every((value) => value === null || value === undefined || (typeof value === "object" && !Array.isArray(value)));
+  if (!plain) return [[before, after].filter((value) => value !== null && value !== undefined).map(word).join(" → ")];
+  const [old, now] = [fields(before), fields(after)];
+  return [...new Set([...Object.keys(old), ...Object.keys(now)])].flatMap((name) => {
+    const [from, to] = [old[name], now[name]];
+    if (JSON.stringify(from) === JSON.stringify(to)) return [];
+    if (from === undefined || from === null) return [`${name}: ${word(to)}`];
+    return [`${name}: ${word(from)} → ${to === undefined || to === null ? "none" : word(to)}`];
+  });
+}

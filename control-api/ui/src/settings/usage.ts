@@ -1,0 +1,63 @@
+/** What was used, day by day, and how often things may be done. */
+import { h } from "../dom.js";
+import { Records } from "../records.js";
+import { dateOnly, duration } from "../words.js";
+import { loaded, panel, type Section } from "./context.js";
+import * as requests from "./requests.js";
+import { limitText, type Limit, type Usage, type UsageReport } from "./shapes.js";
+
+export const USAGE: Section = { name: "usage", label: "Usage", takes: ["usage.read"], build };
+
+const LIMITS: Record<string, string> = {
+  default: "Requests", calls: "Calls started", speech: "Speech on demand", configuration: "Changes of settings", retention: "Changes of retention",
+};
+
+function build(): HTMLElement {
+  return h("div", { class: "stack wide-gap" },
+    panel("Usage", "The last 30 days, in UTC. A call counts on the day on which it ended.", [], loaded(requests.usageShow, (report) => [totals(report), days(report)])),
+    limits());
+}
+
+function totals({ total }: UsageReport): HTMLElement {
+  const fact = (term: string, value: string): HTMLElement => h("div", {}, h("dt", {}, term), h("dd", {}, value));
+  return h("dl", { class: "facts" },
+    fact("Calls", (total.inbound + total.outbound).toLocaleString("en")), fact("Talked", duration(total.callSeconds * 1000)),
+    fact("Recorded", duration(total.recordedSeconds * 1000)), fact("Sentences translated", total.translated.toLocaleString("en")));
+}
+
+function days(report: UsageReport): HTMLElement {
+  const list = new Records<Usage>({
+    id: "usage",
+    caption: "Usage by day",
+    empty: "Nothing was used yet.",
+    key: ({ day }) => day,
+    load: async () => ({ items: report.days, next: null }),
+    columns: [
+      { label: "Day", kind: "main", cell: ({ day }) => dateOnly(`${day}T12:00:00`, Date.now()) },
+      { label: "Inbound", kind: "number", cell: ({ inbound }) => inbound.toLocaleString("en") },
+      { label: "Outbound", kind: "number", cell: ({ outbound }) => outbound.toLocaleString("en") },
+      { label: "Talked", kind: "number", cell: ({ callSeconds }) => duration(callSeconds * 1000) },
+      { label: "Recorded", kind: "number", cell: ({ recordedSeconds }) => duration(recordedSeconds * 1000) },
+      { label: "Translated", kind: "number", cell: ({ translated }) => translated.toLocaleString("en") },
+    ],
+  });
+  void list.refresh();
+  return list.element;
+}
+
+function limits(): HTMLElement {
+  const list = new Records<Limit>({
+    id: "limits",
+    caption: "Limits",
+    empty: "Nothing is limited.",
+    key: ({ name }) => name,
+    load: async () => ({ items: await requests.limitList(), next: null }),
+    columns: [
+      { label: "What", kind: "main", cell: ({ name }) => LIMITS[name] ?? name },
+      { label: "At most", cell: limitText },
+      { label: "Left now", kind: "number", cell: ({ remaining }) => remaining?.toLocaleString("en") ?? "" },
+    ],
+  });
+  void list.refresh();
+  return panel("Limits", "How often you may do things before the server asks you to wait.", [], list.element);
+}

@@ -1,0 +1,89 @@
+/** What is done with calls' audio, and what may be done at all. */
+import type { VoiceConfig } from "../calls.js";
+import { h, setText } from "../dom.js";
+import { field, Form, toggle } from "../form.js";
+import { languageName } from "../words.js";
+import { loaded, lockNote, panel, type Context, type Section } from "./context.js";
+import * as requests from "./requests.js";
+import { CAPABILITIES as SWITCHES } from "./shapes.js";
+
+export const VOICE: Section = { name: "voice", label: "Voice", takes: ["voice.read"], build: voice };
+export const CAPABILITIES: Section = { name: "capabilities", label: "Capabilities", takes: ["voice.read"], build: capabilities };
+
+const LANGUAGES = ["en", "es", "fr", "de", "it", "pt", "pt-BR", "nl", "pl", "tr", "ru", "uk", "ar", "hi", "zh", "ja", "ko", "vi", "tl"];
+
+function voice(context: Context): HTMLElement {
+  return panel("Voice", "What happens to new calls. Running calls keep what they began with.", [],
+    loaded(requests.voiceShow, (config) => [voiceForm(context, config)]));
+}
+
+function voiceForm(context: Context, config: VoiceConfig): HTMLElement {
+  const locked = lockNote(context, "voice.write", "what is done with calls");
+  const off = locked !== null;
+  const flag = (name: "live_translate" | "transcribe" | "voice_to_voice" | "record", label: string, about: string) =>
+    toggle(name, `voice-${name}`, label, about, config[name], off);
+  const [translate, transcribe] = [
+    flag("live_translate", "Live translation", "Both sides are recognised and translated, and the text is shown while they talk. Off: nothing is sent to any speech provider."),
+    flag("transcribe", "Transcription only", "Words are recognised without being translated."),
+  ];
+  const spoken = flag("voice_to_voice", "Voice to voice", "Translations are spoken to the other side over the quieter original.");
+  const record = flag("record", "Recording", "Both sides are recorded, each on its own channel.");
+  const [from, to] = [language("translate_from", "Customers speak", config.translate_from, off), language("translate_to", "Agents speak", config.translate_to, off)];
+  const depend = (): void => {
+    spoken.input.disabled = off || !translate.input.checked;
+    transcribe.input.disabled = off || translate.input.checked;
+  };
+  translate.input.addEventListener("change", depend);
+  depend();
+  const languages = h("datalist", { id: "languages" }, ...LANGUAGES.map((tag) => h("option", { value: tag }, languageName(tag))));
+  const fields = [translate, from, to, spoken, transcribe, record];
+  const pair = h("div", { class: "pair-row" }, from.element, to.element);
+  const shown = [translate.element, pair, spoken.element, transcribe.element, record.element, languages];
+  if (locked) return h("div", { class: "form" }, ...shown, locked);
+  return new Form({
+    id: "voice",
+    submit: "Save",
+    fields,
+    layout: shown,
+    async save() {
+      await requests.voicePut({
+        live_translate: translate.input.checked, transcribe: transcribe.input.checked, translate_from: from.input.value.trim(), translate_to: to.input.value.trim(),
+        voice_to_voice: spoken.input.checked, record: record.input.checked,
+      });
+      return "Saved. New calls follow it.";
+    },
+  }).element;
+}
+
+function language(name: string, label: string, value: string, disabled: boolean) {
+  const input = h("input", { id: `voice-${name}`, value, disabled, required: true, maxlength: 35, autocomplete: "off", spellcheck: "false", list: "languages" });
+  const made = field(name, label, input, `${languageName(value)}`);
+  input.addEventListener("input", () => setText(made.element.querySelector(".hint") ?? made.element, named(input.value.trim())));
+  return { ...made, input };
+}
+
+function named(tag: string): string {
+  const name = languageName(tag);
+  return name === tag ? "A language tag such as en, es-419 or pt-BR" : name;
+}
+
+function capabilities(context: Context): HTMLElement {
+  return panel("Capabilities", "What this organization may do at all. What is off is refused for everybody, by page and by API.", [],
+    loaded(requests.capabilityShow, (told) => [capabilityForm(context, told)]));
+}
+
+function capabilityForm(context: Context, told: ReadonlyMap<string, boolean>): HTMLElement {
+  const locked = lockNote(context, "voice.write", "the capabilities");
+  const switches = SWITCHES.filter(({ name }) => told.has(name)).map(({ name, label, about }) =>
+    toggle(name, `capability-${name}`, label, about, told.get(name) === true, locked !== null));
+  if (locked) return h("div", { class: "form" }, ...switches.map(({ element }) => element), locked);
+  return new Form({
+    id: "capabilities",
+    submit: "Save",
+    fields: switches,
+    async save() {
+      await requests.capabilityPut(Object.fromEntries(switches.map(({ name, input }) => [name, input.checked])));
+      return "Saved";
+    },
+  }).element;
+}

@@ -1,0 +1,103 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { isOwn, isSame, parseDetail, parseEvent, parseNote, parseOutcome } from "../src/callpage/detail.js";
+import { found, lineAt, marked, mergeLines, offsetOf, parseSegment, type Line } from "../src/callpage/lines.js";
+import { timeline } from "../src/callpage/timeline.js";
+import { applyEvent, NO_SENTENCES, parseTranslation } from "../src/translations.js";
+
+const BEGAN = "2026-11-22T10:00:00Z";
+
+function line(segment: number, text: string, change: object = {}): Line {
+  const parsed = parseSegment({ segment, text, leg: "customer", language: "en", translation: null, version: 1, source: "live", started_at: `2026-11-22T10:00:${String(segment).padStart(2, "0")}Z`, ...change });
+  assert.ok(parsed);
+  return parsed;
+}
+
+function heard(segment: number, text: string, translation: string | null = null) {
+  const event = parseTranslation({ segment, call_id: "1", leg: "customer", source_language: "en", target_language: "es", text, translation, final: true, lag_ms: {} });
+  assert.ok(event);
+  return applyEvent(NO_SENTENCES, event, 1);
+}
+
+test("of several versions the newest is shown, whatever their order", () => {
+  const versions = [line(1, "old"), line(1, "new", { version: 2, source: "recording" })];
+  for (const order of [versions, [...versions].reverse()]) assert.deepEqual(mergeLines(order, NO_SENTENCES).map(({ text }) => text), ["new"]);
+});
+
+test("what is being said counts over what was stored, but not over the recording's word", () => {
+  assert.equal(mergeLines([line(1, "stored")], heard(1, "live"))[0]?.text, "live");
+  assert.equal(mergeLines([line(1, "stored", { source: "recording" })], heard(1, "live"))[0]?.text, "stored");
+  const [kept] = mergeLines([line(1, "stored", { translation: "guardado" })], heard(1, "stored"));
+  assert.deepEqual([kept?.translation, kept?.startedAt], ["guardado", "2026-11-22T10:00:01Z"]);
+});
+
+test("lines stand in the order they were said", () => {
+  const lines = [line(2, "first", { started_at: "2026-11-22T10:00:01Z" }), line(1, "second", { started_at: "2026-11-22T10:00:05Z" })];
+  assert.deepEqual(mergeLines(lines, NO_SENTENCES).map(({ text }) => text), ["first", "second"]);
+});
+
+test("a line knows its place in the recording, when both times are known", () => {
+  assert.equal(offsetOf(line(7, "x"), BEGAN), 7);
+  assert.equal(offsetOf(line(7, "x", { started_at: "2026-11-22T09:59:59Z" }), BEGAN), 0);
+  assert.equal(offsetOf(line(7, "x", { started_at: null }), BEGAN), null);
+  assert.equal(offsetOf(line(7, "x"), null), null);
+});
+
+test("the line that is heard is the last one that has begun", () => {
+  assert.deepEqual([0, 1, 4.6, 9].map((position) => lineAt([1, null, 5], position)), [-1, 0, 2, 2]);
+});
+
+test("words are found whatever their case and accents, and marked where they stand", () => {
+  assert.deepEqual(marked("Mañana, mañana", "MANANA"), ["", "Mañana", ", ", "mañana", ""]);
+  assert.deepEqual(marked("nothing here", ""), ["nothing here"]);
+  assert.deepEqual(marked("abcabc", "abc bca"), ["", "abc", "", "abc", ""]);
+  assert.equal(marked("<b>x</b>", "b").join(""), "<b>x</b>");
+  const lines = [line(1, "the order"), line(2, "is late", { translation: "el pedido tarde" }), line(3, "order, late")];
+  assert.deepEqual([found(lines, "order late"), found(lines, "pedido the"), found(lines, "zebra"), found(lines, " ")], [[3], [1, 2], [], []]);
+});
+
+test("a call without recording, legs or events is still a call", () => {
+  const detail = parseDetail({ id: "1", status: "failed", to: "+34910000001" });
+  assert.deepEqual([detail?.recording, detail?.times, detail?.events, detail?.call.ended_reason], [null, [], [], null]);
+  assert.equal(parseDetail({ id: "1", status: "cause" }), undefined);
+  assert.equal(parseDetail({ id: "1", status: "ended", cause: "busy" })?.call.ended_reason, "busy");
+});
+
+test("what happened is told in sentences; quality and words are left to their own places", () => {
+  const events = [
+    { type: "call.created", at: BEGAN }, { type: "call.dtmf", at: "2026-11-22T10:01:05Z", role: "customer", digit: "4" }, { type: "call.quality" }, { type: "translation.final" },
+    { type: "call.status", at: "2026-11-22T10:02:00Z", status: "failed", cause: "busy" }, { type: "call.moon_phase", at: null },
+    { type: "call.flow", at: BEGAN, role: "agent", flow: { incoming: { state: "stopped", detail: "no packet for 2 s" }, outgoing: { state: "sending" } } },
+  ].map((body, index) => ({ id: index, type: body.type, at: body.at ?? null, body }));
+  assert.deepEqual(timeline(events, BEGAN).map(({ after, tone, text, detail }) => [after, tone, text, detail]), [
+    ["0:00", "idle", "The call was made", ""], ["1:05", "idle", "Customer pressed 4", ""], ["2:00", "bad", "The call failed", "The line is busy."], ["", "idle", "moon phase", ""],
+    ["0:00", "bad", "Agent: sound has stopped, sound goes out", "no packet for 2 s"],
+  ]);
+});
+
+test("an event is known again when the stream and the store both tell it", () => {
+  const event = (body: object) => {
+    const parsed = parseEvent({ type: "call.leg", at: BEGAN, leg: 1, state: "ringing", ...body });
+    assert.ok(parsed);
+    return parsed;
+  };
+  assert.equal(isSame(event({ id: 4 }), event({})), true);
+  assert.equal(isSame(event({}), event({ leg: 2 })), false);
+  assert.equal(isSame(event({ id: 4 }), event({ id: 5 })), false);
+});
+
+test("the newest outcome stands first", () => {
+  const { outcome, history } = parseOutcome({ outcome: "Sale", history: [{ outcome: "Call back", at: "2026-11-22T10:00:00Z" }, { outcome: "Sale", set_by: { name: "Ana" }, at: "2026-11-22T11:00:00Z" }, {}] });
+  assert.deepEqual([outcome, history.map((entry) => [entry.outcome, entry.setBy])], ["Sale", [["Sale", "Ana"], ["Call back", ""]]]);
+});
+
+test("a note is one's own by identity, else by name or address", () => {
+  const me = { userId: "01993f2e-7b11-7d4e-9c39-5b1f0a6f2a01", name: "Ana", email: "ana@example.com" };
+  const own = (author: unknown): boolean => {
+    const note = parseNote({ id: "n", text: "x", author });
+    assert.ok(note);
+    return isOwn(note, me);
+  };
+  assert.deepEqual([{ id: me.userId, name: "Else" }, me.userId, "Ana", "ana@example.com"].map(own), [true, true, true, true]);
+  assert.deepEqual([{ id: "2", name: "Ana" }, "Bob", null].map(own), [false, false, false]);
+});

@@ -1,0 +1,88 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { compact } from "../src/numbers.js";
+import {
+  changes, keyState, limitText, parseApiKey, parseCapabilities, parseInvitation, parseLimit, parseMember, parseOrganization, parseRule, parseUsage, personName, rolesText, ruleText,
+} from "../src/settings/shapes.js";
+import { pageOf } from "../src/shapes.js";
+
+test("what cannot be read of a list is left out, and the rest is shown", () => {
+  const page = pageOf({ members: [{ user_id: "1", email: "a@example.com" }, null, 7, {}, { user_id: "2", name: "Bob" }], next_cursor: "x" }, "members", parseMember);
+  assert.deepEqual(page.items.map(({ id, name }) => [id, name]), [["1", "a@example.com"], ["2", "Bob"]]);
+  assert.equal(page.next, "x");
+  for (const odd of [undefined, null, [], { members: {} }]) assert.deepEqual(pageOf(odd, "members", parseMember), { items: [], next: null });
+});
+
+test("a key is active until it is revoked or its time is over", () => {
+  const now = Date.parse("2026-11-22T10:00:00Z");
+  const state = (change: object) => {
+    const key = parseApiKey({ id: "1", name: "CRM", ...change });
+    assert.ok(key);
+    return keyState(key, now);
+  };
+  assert.equal(state({}), "active");
+  assert.equal(state({ expires_at: "2026-11-22T10:00:01Z" }), "active");
+  assert.equal(state({ expires_at: "2026-11-22T10:00:00Z" }), "expired");
+  assert.equal(state({ revoked_at: "2026-11-01T00:00:00Z", expires_at: "2026-11-22T10:00:01Z" }), "revoked");
+});
+
+test("an invitation's state is one that is known", () => {
+  assert.equal(parseInvitation({ id: "1", state: "revoked" })?.state, "revoked");
+  assert.equal(parseInvitation({ id: "1", state: "lost" })?.state, "open");
+  assert.equal(parseInvitation({ state: "open" }), undefined);
+});
+
+test("people are shown by name, never by a bare identity", () => {
+  assert.equal(personName({ id: "1", name: "Ana" }), "Ana");
+  assert.equal(personName("01993f2e-7b11-7d4e-9c39-5b1f0a6f2a01"), "");
+  assert.equal(personName("Ana"), "Ana");
+  assert.equal(personName(null), "");
+});
+
+test("only switches that the server knows are shown", () => {
+  assert.deepEqual([...parseCapabilities({ record: true, amd: false, teleport: true, transfer: "yes" })], [["record", true], ["amd", false]]);
+});
+
+test("a rule reads as a sentence", () => {
+  const rule = (change: object): string => ruleText(parseRule({ id: "1", number_id: "2", number: "+34910000001", position: 1, ...change }) ?? { agent: "", campaign: "", prefix: "" });
+  assert.equal(rule({}), "Everybody, to any number");
+  assert.equal(rule({ agent: "bob", campaign: "autumn", destination_prefix: "+44" }), "Agent bob in campaign autumn, to numbers that begin with +44");
+});
+
+test("limits are told in units that people use", () => {
+  const told = (limit: number, window_s: number): string => {
+    const one = parseLimit({ name: "x", limit, window_s });
+    assert.ok(one);
+    return limitText(one);
+  };
+  assert.deepEqual([told(600, 60), told(20, 300), told(5, 10), told(1000, 3600)], ["600 a minute", "20 in 5 minutes", "5 in 10 s", "1,000 an hour"]);
+  const none = parseLimit({ name: "x", limit: null, window_s: null });
+  assert.equal(none && limitText(none), "No limit");
+});
+
+test("who could change something is said by the server's table", () => {
+  const roles = [{ role: "owner", permissions: ["a", "b"] }, { role: "admin", permissions: ["a"] }, { role: "agent", permissions: ["a"] }];
+  assert.deepEqual(["a", "b", "c"].map((permission) => rolesText(roles, permission)), ["Owners, admins and agents", "Owners", ""]);
+});
+
+test("a number is sent without the spaces that people write", () => {
+  assert.deepEqual(["+44 (20) 7946-0123", " sip:a.b@example.com ", "+34.910/000 001"].map(compact), ["+442079460123", "sip:a.b@example.com", "+34910000001"]);
+});
+
+test("an organization without retention keeps things until they are deleted", () => {
+  assert.deepEqual(parseOrganization({ name: "X" }), { name: "X", createdAt: null, recordingsDays: null, eventsDays: null });
+});
+
+test("an audit entry tells what it changed, and only that", () => {
+  assert.deepEqual(changes({ role: "agent", name: "Bob" }, { role: "admin", name: "Bob" }), ["role: agent → admin"]);
+  assert.deepEqual(changes(null, { name: "CRM", scopes: ["calls.read"] }), ["name: CRM", 'scopes: ["calls.read"]']);
+  assert.deepEqual(changes({ label: "Desk" }, null), ["label: Desk → none"]);
+  assert.deepEqual(changes("Sale", "Call back"), ["Sale → Call back"]);
+  assert.deepEqual([changes(null, null), changes(undefined, undefined)], [[], []]);
+});
+
+test("usage is told newest day first, and survives an empty answer", () => {
+  const { days, total } = parseUsage({ days: [{ day: "2026-11-20", calls_inbound: 3 }, { day: "2026-11-21" }, {}], total: { call_seconds: 61 } });
+  assert.deepEqual([days.map(({ day, inbound }) => [day, inbound]), total.callSeconds], [[["2026-11-21", 0], ["2026-11-20", 3]], 61]);
+  assert.deepEqual(parseUsage(undefined).days, []);
+});

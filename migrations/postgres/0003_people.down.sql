@@ -1,0 +1,12 @@
+DROP FUNCTION look_up_invitation;
+DROP TABLE audit_log;
+DROP TABLE login_attempts;
+DROP TABLE invitations;
+ALTER TABLE api_keys DROP COLUMN created_by;
+ALTER TABLE api_keys DROP COLUMN expires_at;
+ALTER TABLE api_keys DROP COLUMN scopes;
+ALTER TABLE api_keys DROP COLUMN prefix;
+ALTER TABLE memberships DROP COLUMN last_login_at;
+ALTER TABLE organizations DROP COLUMN updated_at;
+ALTER TABLE organizations DROP COLUMN retention;
+ALTER TABLE organizations DROP COLUMN limits;

@@ -1,0 +1,47 @@
+//! The API keeps to its own description: every route of `/openapi.json` is asked for what its description allows and
+//! forbids, by schemathesis, with and without credentials.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use tests::process::Process;
+use tests::tandem::{Setup, Tandem};
+use tests::{repository, soak};
+
+/// Examples of each route; in `make soak` many more.
+fn thoroughness() -> (&'static str, Duration) {
+    if soak() { ("200", Duration::from_secs(3_000)) } else { ("8", Duration::from_secs(120)) }
+}
+
+/// The program, in the Python environment that `make test` makes.
+fn schemathesis() -> PathBuf {
+    let place = std::env::var_os("TANDEM_SCHEMATHESIS").map(PathBuf::from);
+    let place = place.expect("TANDEM_SCHEMATHESIS names the environment of schemathesis: run `make test`, which makes it");
+    place.join("bin/st")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_route_keeps_to_its_description() {
+    let setup = Setup { further: LIMITS_OFF, ..Setup::default() };
+    let tandem = Tandem::start(&setup).await;
+    let key = tandem.told(&["apikey", "create", "--org", "Acme", "--name", "schemathesis"]).await;
+    let key = key.lines().find(|line| line.starts_with("tdm_")).expect("a key").to_owned();
+    let (examples, deadline) = thoroughness();
+    let mut command = Command::new(schemathesis());
+    command.arg("--config-file").arg(repository().join("tests/openapi/schemathesis.toml"));
+    command.args(["run", &format!("{}/openapi.json", tandem.http), "--checks", "all", "--max-examples", examples]);
+    command.args(["--phases", "examples,coverage,fuzzing", "--seed", "7", "--request-timeout", "10"]);
+    command.args(["--no-color", "--header", &format!("Authorization: Bearer {key}")]);
+    // Streams do not end by themselves; e2e::api reads them.
+    command.args(["--exclude-path-regex", "(/stream|^/api/events)$"]);
+    command.current_dir(tandem.data());
+    let mut process = Process::start("schemathesis", "run `make test`, which installs it", &mut command);
+    let status = process.exited(deadline).await;
+    assert!(status.success(), "the API does not keep to its description: {status}; what was found stands above");
+    assert_eq!(tandem.metric("tandem_http_panics_total", "").await, 0.0);
+    tandem.stop().await;
+}
+
+const LIMITS_OFF: &str = "[limits]\ndefault = \"off\"\ncalls = \"off\"\nspeech = \"off\"\nconfiguration = \"off\"\n\
+                          retention = \"off\"\nentrance = \"off\"\n";
