@@ -8,7 +8,7 @@ use wyoming::Event;
 use super::*;
 use crate::audio::tap::{FrameKind, TapWriter, tap};
 use crate::speech::wyoming::Client;
-use crate::speech::wyoming::tests::{accept, client, within};
+use crate::speech::wyoming::tests::{Peer, accept, client, within};
 use crate::speech::{BoxFuture, ProviderKind, ProviderState, ProviderStatus, Stt, TtsChunk};
 
 const FRAME: Duration = Duration::from_millis(20);
@@ -74,23 +74,32 @@ fn missed_for(event: &TranslationEvent) -> u64 {
     event.began_ms_ago.unwrap() - event.ended_ms_ago.unwrap()
 }
 
-/// Serves every link until its speaker has spoken for a while, then closes it and takes no more.
+/// Serves every link until a speaker has spoken for a while on one; closes that one and takes no more.
 async fn die_in_mid_segment(listener: TcpListener) {
-    let mut peer = accept(&listener).await;
-    let mut listening = tokio::spawn(async move {
-        peer.until("audio-chunk").await;
-        peer.send(&Event::new("transcript-partial").with("text", "My package")).await;
-        for _ in 0..10 {
-            peer.until("audio-chunk").await;
-        }
-    });
+    let (heard_in, mut heard) = mpsc::channel(1);
     loop {
         tokio::select! {
-            // The spare that is kept warm for the next call.
-            mut spare = accept(&listener) => {
-                tokio::spawn(async move { while spare.next().await.is_some() {} });
+            mut peer = accept(&listener) => {
+                let heard = heard_in.clone();
+                tokio::spawn(async move {
+                    peer.until("audio-chunk").await;
+                    peer.send(&Event::new("transcript-partial").with("text", "My package")).await;
+                    for _ in 0..10 {
+                        peer.until("audio-chunk").await;
+                    }
+                    heard.send(()).await.unwrap();
+                });
             }
-            _ = &mut listening => return,
+            _ = heard.recv() => return,
+        }
+    }
+}
+
+/// Takes everything and says nothing.
+async fn say_nothing(mut peer: Peer) {
+    while let Some(event) = peer.next().await {
+        if event.kind == "describe" {
+            peer.send(&Event::new("info")).await;
         }
     }
 }
@@ -157,8 +166,7 @@ async fn a_recogniser_that_does_not_finish_before_the_call_s_end_has_missed_it()
         client(ProviderKind::Stt).await;
     let server = tokio::spawn(async move {
         loop {
-            let mut peer = accept(&listener).await;
-            tokio::spawn(async move { peer.until("never").await });
+            tokio::spawn(say_nothing(accept(&listener).await));
         }
     });
     let mut call = hearing(Arc::new(stt)).await;
