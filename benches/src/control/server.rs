@@ -268,6 +268,9 @@ fn caption(segment: u64) -> TranslationEvent {
         translation: None,
         is_final: true,
         unrecognised: false,
+        missed: false,
+        began_ms_ago: None,
+        ended_ms_ago: None,
         lag_ms: LagMs::default(),
     }
 }

@@ -116,6 +116,9 @@ fn words(call: Uuid, segment: u64, text: &str, last: bool) -> Change {
         translation: None,
         is_final: last,
         unrecognised: false,
+        missed: false,
+        began_ms_ago: None,
+        ended_ms_ago: None,
         lag_ms: Default::default(),
     };
     Change::Translation { call, event, at: now() }

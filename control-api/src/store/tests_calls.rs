@@ -65,6 +65,9 @@ async fn say(store: &Store, call: Uuid, segment: u64, text: &str, translation: O
         translation: translation.map(Into::into),
         is_final: true,
         unrecognised: false,
+        missed: false,
+        began_ms_ago: None,
+        ended_ms_ago: None,
         lag_ms: Default::default(),
     };
     let told = |event| Change::Translation { call, event, at: at(0) };

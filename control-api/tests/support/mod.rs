@@ -303,6 +303,9 @@ pub fn words(segment: u64, text: &str, is_final: bool, translation: Option<&str>
         translation: translation.map(Into::into),
         is_final,
         unrecognised: false,
+        missed: false,
+        began_ms_ago: None,
+        ended_ms_ago: None,
         lag_ms: LagMs::default(),
     })
 }

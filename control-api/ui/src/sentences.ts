@@ -55,11 +55,18 @@ export class SentenceList {
     row.drawn = sentence;
     row.element.dataset["final"] = String(sentence.final);
     row.element.dataset["unrecognised"] = String(sentence.unrecognised);
-    setText(row.source, sentence.unrecognised ? "Not recognised" : sentence.text || "…");
+    row.element.dataset["missed"] = String(sentence.missed);
+    setText(row.source, words(sentence));
     setText(row.target, sentence.translation ?? (sentence.final || sentence.unrecognised ? "" : "…"));
     row.target.hidden = row.target.textContent === "";
     drawLag(row.lag, sentence.lag);
   }
+}
+
+/** What was said, or why that is not known. */
+function words(sentence: Sentence): string {
+  if (sentence.missed) return "(not heard)";
+  return sentence.unrecognised ? "Not recognised" : sentence.text || "…";
 }
 
 function drawLag(element: HTMLElement, lag: LagMs): void {

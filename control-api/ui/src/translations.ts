@@ -3,7 +3,7 @@
  *
  *   partial* ─▶ final ─▶ translation ─▶ lag      and, at any time, a snapshot of everything
  *
- * Rules: a final text never becomes partial again; an older event never replaces a newer one of the same segment;
+ * Rules: a final text never becomes partial again; a segment that was missed live is heard later, never the other way round; an older event never replaces a newer one of the same segment;
  * lag stages fill in and stay. So replays, late answers and snapshots may be applied in any order.
  */
 
@@ -25,6 +25,8 @@ export interface TranslationEvent {
   translation: string | null;
   final: boolean;
   unrecognised?: boolean;
+  /** Live recognition did not hear it. */
+  missed?: boolean;
   lag_ms: Partial<LagMs>;
 }
 
@@ -37,6 +39,7 @@ export interface Sentence {
   translation: string | null;
   final: boolean;
   unrecognised: boolean;
+  missed: boolean;
   lag: LagMs;
   /** Order number of the newest event that was applied; 0: a snapshot. */
   revision: number;
@@ -76,23 +79,32 @@ function merge(before: Sentence | undefined, event: TranslationEvent, revision: 
       translation: event.translation ?? null,
       final: event.final,
       unrecognised: event.unrecognised ?? false,
+      missed: event.missed ?? false,
       lag: mergeLag(NO_LAG, event.lag_ms, true),
       revision,
     };
   }
   const newer = revision > before.revision;
-  // Text: a final beats any partial; among equals the newer wins.
-  const takeText = event.final === before.final ? newer : event.final;
+  // Text: a final beats any partial, and a final that was missed; among equals the newer wins.
+  const takeText = rank(event) === rank(before) ? newer : rank(event) > rank(before);
   const translation = event.translation ?? null;
   const takeTranslation = translation !== null && (newer || before.translation === null);
   const after: Sentence = {
     ...before,
-    ...(takeText ? { text: event.text, final: event.final, unrecognised: event.unrecognised ?? false } : {}),
+    ...(takeText
+      ? { text: event.text, final: event.final, unrecognised: event.unrecognised ?? false, missed: event.missed ?? false }
+      : {}),
     translation: takeTranslation ? translation : before.translation,
     lag: mergeLag(before.lag, event.lag_ms, newer),
     revision: Math.max(before.revision, revision),
   };
   return same(before, after) ? before : after;
+}
+
+/** How much is known of a sentence's text. */
+function rank(known: { final: boolean; missed?: boolean }): number {
+  if (!known.final) return 0;
+  return known.missed ? 1 : 2;
 }
 
 function mergeLag(before: LagMs, event: Partial<LagMs> | undefined, newer: boolean): LagMs {
@@ -108,6 +120,7 @@ function same(a: Sentence, b: Sentence): boolean {
     a.text === b.text &&
     a.final === b.final &&
     a.unrecognised === b.unrecognised &&
+    a.missed === b.missed &&
     a.translation === b.translation &&
     a.revision === b.revision &&
     (["stt", "translate", "tts", "total"] as const).every((stage) => a.lag[stage] === b.lag[stage])
@@ -134,6 +147,7 @@ export function parseTranslation(value: unknown): TranslationEvent | undefined {
     translation: event.translation ?? null,
     final: event.final === true,
     unrecognised: event.unrecognised === true,
+    missed: event.missed === true,
     lag_ms: event.lag_ms ?? {},
   };
 }

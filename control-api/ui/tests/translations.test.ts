@@ -34,7 +34,7 @@ test("every order of arrival ends in the same sentence", () => {
     const [sentence] = inOrder(sentences);
     assert.deepEqual(sentence, {
       segment: 1, leg: "customer", sourceLanguage: "en", targetLanguage: "es", text: "Good morning.", translation: "Buenos días.",
-      final: true, unrecognised: false, lag: { stt: 210, translate: 8, tts: 40, total: 258 }, revision: 5,
+      final: true, unrecognised: false, missed: false, lag: { stt: 210, translate: 8, tts: 40, total: 258 }, revision: 5,
     });
   }
 });
@@ -43,6 +43,19 @@ test("a late partial does not overwrite a final", () => {
   const sentences = applyEvent(applyEvent(NO_SENTENCES, event({ text: "Yes.", final: true }), 3), event({ text: "yeah" }), 9);
   assert.equal(sentences.get(1)?.text, "Yes.");
   assert.equal(sentences.get(1)?.final, true);
+});
+
+test("what was missed live is heard later, in whatever order that comes", () => {
+  const missed = event({ text: "", final: true, missed: true });
+  const heard = event({ text: "Good morning.", final: true });
+  const partial = event({ text: "good" });
+  for (const order of permutations<[TranslationEvent, number]>([[partial, 1], [missed, 2], [heard, 0]])) {
+    const sentences = order.reduce<Sentences>((all, [one, revision]) => applyEvent(all, one, revision), NO_SENTENCES);
+    const sentence = sentences.get(1);
+    assert.deepEqual([sentence?.text, sentence?.final, sentence?.missed], ["Good morning.", true, false]);
+  }
+  const sentence = applyEvent(applyEvent(NO_SENTENCES, partial, 1), missed, 2).get(1);
+  assert.deepEqual([sentence?.text, sentence?.final, sentence?.missed], ["", true, true]);
 });
 
 test("an older partial does not overwrite a newer one", () => {
@@ -69,5 +82,6 @@ test("an event that changes nothing gives the same map", () => {
 test("what is no translation event is not one", () => {
   for (const value of [null, 3, "x", {}, { segment: "1", text: "" }, { segment: 1 }]) assert.equal(parseTranslation(value), undefined);
   assert.equal(parseTranslation({ segment: 1, text: "", unrecognised: true })?.unrecognised, true);
+  assert.equal(parseTranslation({ segment: 1, text: "", final: true, missed: true })?.missed, true);
   assert.deepEqual(["partial", "translation.final", "lag", "call", "leg"].map(isTranslationEvent), [true, true, true, false, false]);
 });

@@ -65,14 +65,19 @@ pub enum SttOutput {
         /// Text so far, whole.
         text: String,
     },
-    /// Every begun segment gets exactly one.
+    /// Every begun segment gets exactly one, or [`SttOutput::Missed`].
     Final {
         /// Segment.
         segment: u64,
-        /// Text; empty when nothing was understood or the provider died.
+        /// Text; empty when nothing was understood.
         text: String,
         /// There were words, but none that the recogniser knows.
         unrecognised: bool,
+    },
+    /// Nobody heard it: the provider was gone, died, or failed at it.
+    Missed {
+        /// Segment.
+        segment: u64,
     },
 }
 

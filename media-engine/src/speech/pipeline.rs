@@ -6,6 +6,9 @@
 //!                                      │ └──────── translations ◀─ one task, in order
 //!                                      └─ speak ─▶ one task, in order ─▶ playout
 //! ```
+//!
+//! Speech that the recogniser did not take, or failed at, is told as missed, so that it can be recognised again from the
+//! recording.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -214,7 +217,7 @@ impl Run {
                         let text: String = text.chars().take(SENTENCE_MAX).collect();
                         self.session.handle_typed(&text, clock::now());
                     }
-                    Some(Control::Spoken(segment, at)) => self.session.handle_spoken(segment, at),
+                    Some(Control::Spoken(segment, at)) => self.session.handle_spoken(segment, at, clock::now()),
                     Some(Control::Stop(done)) => {
                         self.finish(tap.as_mut(), &providers).await;
                         // Whoever asked may be gone.
@@ -252,20 +255,30 @@ impl Run {
 
     fn on_heard(&mut self, output: Option<SttOutput>) {
         match output {
-            Some(SttOutput::Partial { segment, text }) => self.session.handle_partial(segment, &text),
+            Some(SttOutput::Partial { segment, text }) => self.session.handle_partial(segment, &text, clock::now()),
             Some(SttOutput::Final { segment, text, unrecognised }) => {
-                if let Some(ears) = &mut self.ears {
-                    ears.open_segments = ears.open_segments.saturating_sub(1);
-                }
+                self.settled();
                 self.session.handle_final(segment, &text, unrecognised, clock::now());
             }
-            // The recogniser is gone for good: what it owed is over, the call goes on without.
+            Some(SttOutput::Missed { segment }) => {
+                self.settled();
+                self.session.handle_missed(segment, clock::now());
+            }
+            // The recogniser is gone for good: what it owed is missed, the call goes on without.
             None => {
                 if let Some(ears) = &mut self.ears {
                     ears.stt = None;
                     ears.open_segments = 0;
                 }
+                self.session.handle_recogniser_gone(clock::now());
             }
+        }
+    }
+
+    /// The recogniser owes one segment less.
+    fn settled(&mut self) {
+        if let Some(ears) = &mut self.ears {
+            ears.open_segments = ears.open_segments.saturating_sub(1);
         }
     }
 
@@ -306,11 +319,21 @@ impl Run {
 
     fn feed_recogniser(&mut self, input: SttInput) {
         let Some(ears) = &mut self.ears else { return };
-        let Some(stt) = &ears.stt else { return };
-        let begins = matches!(input, SttInput::Begin(_));
-        match stt.input.try_send(input) {
-            Ok(()) => ears.open_segments += usize::from(begins),
-            Err(_) => metrics::counter!("speech_overflow_total", "kind" => "stt").increment(1),
+        let begun = if let SttInput::Begin(segment) = input { Some(segment) } else { None };
+        let taken = match &ears.stt {
+            Some(stt) => stt.input.try_send(input).is_ok(),
+            None => false,
+        };
+        if taken {
+            ears.open_segments += usize::from(begun.is_some());
+            return;
+        }
+        if ears.stt.is_some() {
+            metrics::counter!("speech_overflow_total", "kind" => "stt").increment(1);
+        }
+        // What the recogniser does not know of, it never tells anything of.
+        if let Some(segment) = begun {
+            self.session.handle_missed(segment, clock::now());
         }
     }
 
@@ -319,7 +342,7 @@ impl Run {
         if let Some(tap) = tap {
             self.drain(tap, providers).await;
         }
-        self.session.finish();
+        self.session.finish(clock::now());
         self.carry_out();
         let deadline = tokio::time::Instant::now() + FINISH;
         while self.waiting > 0 || self.ears.as_ref().is_some_and(|ears| ears.open_segments > 0) {
@@ -328,7 +351,8 @@ impl Run {
                 Some((segment, result)) = self.translated.recv() => self.on_translated(segment, result),
                 () = tokio::time::sleep_until(deadline) => {
                     tracing::warn!("the last words were not finished within 1 s");
-                    return;
+                    self.session.handle_recogniser_gone(clock::now());
+                    return self.carry_out();
                 }
             }
             self.carry_out();
@@ -338,7 +362,10 @@ impl Run {
 
 /// What listens to the speaker.
 struct Ears {
+    /// `None`: there is no recogniser; what is said is missed.
     stt: Option<SttSession>,
+    /// The language cannot be recognised: nothing is listened for.
+    deaf: bool,
     vad: Vad,
     rate: SampleRate,
     resampler: Option<(SampleRate, Resampler)>,
@@ -353,7 +380,9 @@ impl Ears {
     async fn open(params: &PipelineParams, providers: &Providers, tap_rate: SampleRate) -> Ears {
         // Narrowband stays as it is: what recognition does with it is the provider's affair.
         let rate = if tap_rate == SampleRate::HZ_8000 { tap_rate } else { SampleRate::HZ_16000 };
-        let stt = match providers.stt.open(&params.source_language, rate).await {
+        let opened = providers.stt.open(&params.source_language, rate).await;
+        let deaf = matches!(opened, Err(SpeechError::Unsupported(_)));
+        let stt = match opened {
             Ok(session) => Some(session),
             Err(error) => {
                 tracing::info!(leg = params.leg_name, language = params.source_language, %error, "not recognised");
@@ -362,6 +391,7 @@ impl Ears {
         };
         Ears {
             stt,
+            deaf,
             vad: Vad::new(rate),
             rate,
             resampler: None,
@@ -372,8 +402,8 @@ impl Ears {
     }
 
     fn on_frame(&mut self, frame: &TapFrame, session: &mut Session) {
-        // Nobody recognises this speaker: nothing leaves the engine, no segment is opened.
-        if self.stt.is_none() {
+        // Nobody can recognise this speaker: nothing leaves the engine, no segment is opened.
+        if self.deaf {
             return;
         }
         if frame.rate == self.rate {
@@ -403,3 +433,6 @@ async fn heard(ears: &mut Option<Ears>) -> Option<SttOutput> {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

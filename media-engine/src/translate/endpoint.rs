@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+/// Length of a frame.
+const FRAME: Duration = Duration::from_millis(20);
 /// Speech frames among the last [`ONSET_WINDOW`] that begin a segment: 60 ms of 100 ms.
 const ONSET: u32 = 3;
 const ONSET_WINDOW: u32 = 5;
@@ -15,8 +17,8 @@ const LONGEST: Duration = Duration::from_secs(12);
 pub enum Heard {
     /// Nobody speaks.
     Nothing,
-    /// Speech began with a frame shortly before this one.
-    Begin,
+    /// Speech has begun, at this time: the start of the first speech frame of the onset, up to 100 ms ago.
+    Begin(Instant),
     /// Speech goes on, or a pause that may be short.
     Speech,
     /// Speech is over; it ended at this time.
@@ -28,6 +30,8 @@ pub enum Heard {
 pub struct Endpointer {
     /// The last decisions, newest in the lowest bit.
     recent: u32,
+    /// Ends of the frames that could belong to an onset, newest first.
+    recent_ends: [Option<Instant>; ONSET_WINDOW as usize],
     state: State,
 }
 
@@ -46,14 +50,17 @@ impl Endpointer {
     /// Takes the decision about one frame that ended at `until`.
     pub fn on_frame(&mut self, speech: bool, until: Instant) -> Heard {
         self.recent = self.recent << 1 | u32::from(speech);
+        self.recent_ends.rotate_right(1);
+        self.recent_ends[0] = Some(until);
         match &mut self.state {
             State::Quiet => {
-                let onset = (self.recent & ((1 << ONSET_WINDOW) - 1)).count_ones() >= ONSET;
-                if !onset {
+                let onset = self.recent & ((1 << ONSET_WINDOW) - 1);
+                if onset.count_ones() < ONSET {
                     return Heard::Nothing;
                 }
                 self.state = State::Speaking { since: until, last: until };
-                Heard::Begin
+                let first = self.recent_ends[onset.ilog2() as usize].unwrap_or(until);
+                Heard::Begin(first.checked_sub(FRAME).unwrap_or(first))
             }
             State::Speaking { since, last } => {
                 if speech {

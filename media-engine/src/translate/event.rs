@@ -23,6 +23,15 @@ pub struct TranslationEvent {
     /// The words lay outside what the recogniser knows; `text` is then empty.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unrecognised: bool,
+    /// There was speech that live recognition did not hear, because the provider was gone or failed; `text` is then empty.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub missed: bool,
+    /// When the speech began, milliseconds before this event; `None` for typed text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began_ms_ago: Option<u64>,
+    /// When the speech ended, milliseconds before this event; `None` while it goes on, and for typed text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_ms_ago: Option<u64>,
     /// Filled as the stages finish.
     pub lag_ms: LagMs,
 }

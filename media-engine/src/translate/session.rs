@@ -64,6 +64,10 @@ struct Segment {
     translation: Option<String>,
     is_final: bool,
     unrecognised: bool,
+    /// Nobody recognised it; told when the speech is over.
+    missed: bool,
+    /// `None`: it was typed.
+    began_at: Option<Instant>,
     ended_at: Option<Instant>,
     final_at: Option<Instant>,
     translated_at: Option<Instant>,
@@ -92,8 +96,8 @@ impl Session {
                 }
                 self.pre_roll.push_back(samples.to_vec());
             }
-            Heard::Begin => {
-                let number = self.open_segment(Segment::default());
+            Heard::Begin(began_at) => {
+                let number = self.open_segment(Segment { began_at: Some(began_at), ..Segment::default() });
                 self.open = Some(number);
                 self.effects.push_back(Effect::Begin(number));
                 let before: Vec<i16> = self.pre_roll.drain(..).flatten().collect();
@@ -103,31 +107,31 @@ impl Session {
                 self.effects.push_back(Effect::Audio(samples.to_vec()));
             }
             Heard::Speech => self.effects.push_back(Effect::Audio(samples.to_vec())),
-            Heard::End(ended_at) => self.close_segment(ended_at),
+            Heard::End(ended_at) => self.close_segment(ended_at, until),
         }
     }
 
     /// Ends the open segment, as when the call ends.
-    pub fn finish(&mut self) {
+    pub fn finish(&mut self, now: Instant) {
         if let Some(ended_at) = self.endpointer.finish() {
-            self.close_segment(ended_at);
+            self.close_segment(ended_at, now);
         }
     }
 
     /// The recogniser's present guess.
-    pub fn handle_partial(&mut self, number: u64, text: &str) {
+    pub fn handle_partial(&mut self, number: u64, text: &str, now: Instant) {
         let Some(segment) = self.segments.get_mut(&number) else { return };
-        if segment.is_final || segment.text == text || text.is_empty() {
+        if segment.is_final || segment.missed || segment.text == text || text.is_empty() {
             return;
         }
         segment.text = text.to_owned();
-        self.publish(number);
+        self.publish(number, now);
     }
 
     /// What was said, for good. `unrecognised`: words, but none that the recogniser knows.
     pub fn handle_final(&mut self, number: u64, text: &str, unrecognised: bool, now: Instant) {
         let Some(segment) = self.segments.get_mut(&number) else { return };
-        if segment.is_final {
+        if segment.is_final || segment.missed {
             return;
         }
         let was_shown = !segment.text.is_empty();
@@ -142,9 +146,28 @@ impl Session {
             self.segments.remove(&number);
             return;
         }
-        self.publish(number);
+        self.publish(number, now);
         if !text.is_empty() && self.params.translate {
             self.effects.push_back(Effect::Translate(number, text));
+        }
+    }
+
+    /// Recognition of a segment failed. The listeners are told when its speech is over, so that they know how long it was.
+    pub fn handle_missed(&mut self, number: u64, now: Instant) {
+        let Some(segment) = self.segments.get_mut(&number) else { return };
+        if segment.is_final || segment.missed {
+            return;
+        }
+        segment.missed = true;
+        segment.text.clear();
+        self.tell_missed(number, now);
+    }
+
+    /// The recogniser is gone: what it owed is missed.
+    pub fn handle_recogniser_gone(&mut self, now: Instant) {
+        let owed: Vec<u64> = self.segments.iter().filter(|(_, segment)| !segment.is_final).map(|(n, _)| *n).collect();
+        for number in owed {
+            self.handle_missed(number, now);
         }
     }
 
@@ -160,21 +183,21 @@ impl Session {
         if !self.params.voice {
             segment.lag.total = segment.ended_at.map(|ended| millis(ended, now));
         }
-        self.publish(number);
+        self.publish(number, now);
         if self.params.voice && !translation.is_empty() {
             self.effects.push_back(Effect::Speak(number, translation.to_owned()));
         }
     }
 
-    /// The first sample of a segment's translation left for the listener.
-    pub fn handle_spoken(&mut self, number: u64, at: Instant) {
+    /// The first sample of a segment's translation left for the listener at `at`.
+    pub fn handle_spoken(&mut self, number: u64, at: Instant, now: Instant) {
         let Some(segment) = self.segments.get_mut(&number) else { return };
         if segment.lag.tts.is_some() {
             return;
         }
         segment.lag.tts = segment.translated_at.map(|translated| millis(translated, at));
         segment.lag.total = segment.ended_at.map(|ended| millis(ended, at));
-        self.publish(number);
+        self.publish(number, now);
     }
 
     /// Typed text: a segment that was said and recognised at once.
@@ -198,16 +221,26 @@ impl Session {
         number
     }
 
-    fn close_segment(&mut self, ended_at: Instant) {
+    fn close_segment(&mut self, ended_at: Instant, now: Instant) {
         let Some(number) = self.open.take() else { return };
         if let Some(segment) = self.segments.get_mut(&number) {
             segment.ended_at = Some(ended_at);
         }
         self.effects.push_back(Effect::End(number));
+        self.tell_missed(number, now);
     }
 
-    fn publish(&mut self, number: u64) {
+    fn tell_missed(&mut self, number: u64, now: Instant) {
+        let Some(segment) = self.segments.get_mut(&number) else { return };
+        if segment.missed && !segment.is_final && segment.ended_at.is_some() {
+            segment.is_final = true;
+            self.publish(number, now);
+        }
+    }
+
+    fn publish(&mut self, number: u64, now: Instant) {
         let Some(segment) = self.segments.get(&number) else { return };
+        let ago = |at: Option<Instant>| at.map(|at| u64::from(millis(at, now)));
         self.effects.push_back(Effect::Publish(TranslationEvent {
             segment: number,
             leg: self.params.leg.clone(),
@@ -217,6 +250,9 @@ impl Session {
             translation: segment.translation.clone(),
             is_final: segment.is_final,
             unrecognised: segment.unrecognised,
+            missed: segment.missed,
+            began_ms_ago: ago(segment.began_at),
+            ended_ms_ago: ago(segment.began_at.and(segment.ended_at)),
             lag_ms: segment.lag,
         }));
     }

@@ -81,10 +81,11 @@ fn lag_is_stamped_at_every_hop_from_the_end_of_speech() {
     feed(&mut session, start, &[(true, 50), (false, 23)]);
     let spoken_until = start + FRAME * 50;
     effects(&mut session);
-    session.handle_partial(1, "thank");
+    session.handle_partial(1, "thank", spoken_until);
     session.handle_final(1, "thank you", false, spoken_until + Duration::from_millis(500));
     session.handle_translation(1, "gracias", spoken_until + Duration::from_millis(520));
-    session.handle_spoken(1, spoken_until + Duration::from_millis(580));
+    let spoken = spoken_until + Duration::from_millis(580);
+    session.handle_spoken(1, spoken, spoken);
     let effects = effects(&mut session);
     assert!(effects.contains(&Effect::Translate(1, "thank you".into())));
     assert!(effects.contains(&Effect::Speak(1, "gracias".into())));
@@ -102,9 +103,9 @@ fn what_comes_after_the_final_changes_nothing() {
     let now = test_epoch();
     session.handle_typed("hola", now);
     effects(&mut session);
-    session.handle_partial(1, "stale");
+    session.handle_partial(1, "stale", now);
     session.handle_final(1, "other", false, now);
-    session.handle_partial(99, "unknown segment");
+    session.handle_partial(99, "unknown segment", now);
     assert_eq!(effects(&mut session), []);
 }
 
@@ -148,7 +149,7 @@ fn old_segments_are_forgotten() {
 fn silence_taken_for_speech_is_told_to_nobody_unless_words_were_shown() {
     let mut session = session(true, true);
     let now = feed(&mut session, test_epoch(), &[(true, 20), (false, 30), (true, 20), (false, 30)]);
-    session.handle_partial(2, "I lost");
+    session.handle_partial(2, "I lost", now);
     effects(&mut session);
     session.handle_final(1, "", false, now);
     assert_eq!(effects(&mut session), []);
@@ -156,4 +157,131 @@ fn silence_taken_for_speech_is_told_to_nobody_unless_words_were_shown() {
     let effects = effects(&mut session);
     let events = published(&effects);
     assert!(matches!(events.as_slice(), [event] if event.is_final && event.text.is_empty()), "{events:?}");
+}
+
+/// The one event among the effects: when its speech began and ended, on the clock of `at`.
+fn told_times(session: &mut Session, at: Instant, origin: Instant) -> (Option<Duration>, Option<Duration>) {
+    let effects = effects(session);
+    let events = published(&effects);
+    let [event] = events.as_slice() else { panic!("one event is told: {events:?}") };
+    let time = |ago: Option<u64>| ago.map(|ago| at - Duration::from_millis(ago) - origin);
+    (time(event.began_ms_ago), time(event.ended_ms_ago))
+}
+
+#[test]
+fn speech_began_with_its_first_frame_and_ended_before_the_pause() {
+    let mut session = session(false, false);
+    let start = test_epoch();
+    // 50 quiet frames; a frame of speech, a short gap, then speech: its onset is the first of them.
+    let now = feed(&mut session, start, &[(false, 50), (true, 1), (false, 1), (true, 40)]);
+    effects(&mut session);
+    let partial = now + Duration::from_millis(7);
+    session.handle_partial(1, "thank", partial);
+    assert_eq!(told_times(&mut session, partial, start), (Some(FRAME * 50), None), "speech goes on");
+    let now = feed(&mut session, now, &[(false, 30)]);
+    effects(&mut session);
+    let last = now + Duration::from_millis(333);
+    session.handle_final(1, "thank you", false, last);
+    assert_eq!(told_times(&mut session, last, start), (Some(FRAME * 50), Some(FRAME * 92)));
+    // Told again, later: the same times.
+    let later = last + Duration::from_secs(2);
+    session.handle_translation(1, "gracias", later);
+    assert_eq!(told_times(&mut session, later, start), (Some(FRAME * 50), Some(FRAME * 92)));
+}
+
+#[test]
+fn what_the_recogniser_gets_from_before_the_onset_is_not_counted_as_speech() {
+    let mut session = session(false, false);
+    let start = test_epoch();
+    let now = feed(&mut session, start, &[(false, 20), (true, 10), (false, 25)]);
+    let Some(Effect::Audio(pre_roll)) = effects(&mut session).into_iter().nth(1) else { panic!("audio follows") };
+    // Two frames of the onset stand in it, and eight from before.
+    assert_eq!(pre_roll.len(), 10 * 160);
+    session.handle_final(1, "yes", false, now);
+    assert_eq!(told_times(&mut session, now, start), (Some(FRAME * 20), Some(FRAME * 30)));
+}
+
+#[test]
+fn where_endless_speech_is_cut_one_segment_ends_and_the_next_begins() {
+    let mut session = session(false, false);
+    let start = test_epoch();
+    let now = feed(&mut session, start, &[(true, 650), (false, 30)]);
+    effects(&mut session);
+    session.handle_final(1, "on and on", false, now);
+    // 12 s after the third frame, with which the onset was sure.
+    assert_eq!(told_times(&mut session, now, start), (Some(Duration::ZERO), Some(FRAME * 603)));
+    session.handle_final(2, "and on", false, now);
+    assert_eq!(told_times(&mut session, now, start), (Some(FRAME * 603), Some(FRAME * 650)));
+}
+
+#[test]
+fn the_call_s_end_ends_speech_with_its_last_frame() {
+    let mut session = session(false, false);
+    let start = test_epoch();
+    let now = feed(&mut session, start, &[(true, 30), (false, 5)]);
+    session.finish(now);
+    effects(&mut session);
+    session.handle_final(1, "good", false, now);
+    assert_eq!(told_times(&mut session, now, start), (Some(Duration::ZERO), Some(FRAME * 30)));
+}
+
+#[test]
+fn typed_text_was_not_spoken_at_any_time() {
+    let mut session = session(false, false);
+    let now = test_epoch();
+    session.handle_typed("hola", now);
+    assert_eq!(told_times(&mut session, now, now), (None, None));
+}
+
+#[test]
+fn a_missed_segment_is_told_once_its_speech_is_over() {
+    let mut session = session(true, true);
+    let start = test_epoch();
+    let now = feed(&mut session, start, &[(true, 30)]);
+    session.handle_partial(1, "thank", now);
+    effects(&mut session);
+    session.handle_missed(1, now);
+    // What a broken recogniser still has to say counts no more.
+    session.handle_partial(1, "thank you", now);
+    session.handle_final(1, "", false, now);
+    assert_eq!(effects(&mut session), [], "the speech goes on");
+    let now = feed(&mut session, now, &[(false, 23)]);
+    let told = effects(&mut session);
+    let events = published(&told);
+    let [event] = events.as_slice() else { panic!("told once: {events:?}") };
+    assert!(event.missed && event.is_final && !event.unrecognised && event.text.is_empty(), "{event:?}");
+    assert_eq!(event.lag_ms, LagMs::default());
+    let ago = |at: Instant| Some((now - at).as_millis() as u64);
+    assert_eq!((event.began_ms_ago, event.ended_ms_ago), (ago(start), ago(start + FRAME * 30)));
+    session.handle_missed(1, now);
+    assert_eq!(effects(&mut session), []);
+}
+
+#[test]
+fn when_the_recogniser_is_gone_all_that_it_owed_is_missed_and_what_it_told_stays() {
+    let mut session = session(true, false);
+    let now = feed(&mut session, test_epoch(), &[(true, 20), (false, 30), (true, 20), (false, 30), (true, 20)]);
+    session.handle_final(1, "yes", false, now);
+    effects(&mut session);
+    session.handle_recogniser_gone(now);
+    let of = |told: &[Effect]| -> Vec<(u64, bool)> {
+        published(told).iter().map(|event| (event.segment, event.missed)).collect()
+    };
+    assert_eq!(of(&effects(&mut session)), [(2, true)]);
+    session.finish(now);
+    assert_eq!(of(&effects(&mut session)), [(3, true)]);
+}
+
+#[test]
+fn what_is_not_known_is_not_written_and_old_events_are_read() {
+    let mut session = session(false, false);
+    let now = test_epoch();
+    session.handle_typed("hola", now);
+    let told = effects(&mut session);
+    let event = published(&told)[0];
+    let written = serde_json::to_value(event).unwrap();
+    for key in ["missed", "unrecognised", "began_ms_ago", "ended_ms_ago"] {
+        assert!(written.get(key).is_none(), "{written}");
+    }
+    assert_eq!(&serde_json::from_value::<TranslationEvent>(written).unwrap(), event);
 }

@@ -14,6 +14,6 @@ mod link;
 mod recognise;
 
 #[cfg(test)]
-mod tests;
+pub(in crate::speech) mod tests;
 
 pub(super) use client::Client;

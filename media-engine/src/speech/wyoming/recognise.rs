@@ -59,7 +59,7 @@ impl Recognition {
                 tokio::select! {
                     found = &mut next => break Ok(found),
                     input = inputs.recv() => match input {
-                        Some(SttInput::Begin(segment)) => self.say_nothing(segment).await,
+                        Some(SttInput::Begin(segment)) => self.tell(SttOutput::Missed { segment }).await,
                         Some(_) => {}
                         None => return,
                     },
@@ -118,27 +118,28 @@ impl Recognition {
             "error" => {
                 let error = refusal(event);
                 tracing::warn!(%error, "the recogniser refused a segment");
+                let owed = self.owed.pop_front();
+                // A language that it does not know would be refused again.
+                let silent = |segment| SttOutput::Final { segment, text: String::new(), unrecognised: false };
                 if let SpeechError::Unsupported(text) = error {
                     self.shared.report(ProviderState::Unsupported(text)).await;
-                }
-                if let Some(segment) = self.owed.pop_front() {
-                    self.say_nothing(segment).await;
+                    if let Some(segment) = owed {
+                        self.tell(silent(segment)).await;
+                    }
+                } else if let Some(segment) = owed {
+                    self.tell(SttOutput::Missed { segment }).await;
                 }
             }
             _ => {}
         }
     }
 
-    /// Segments of a broken link end without words.
+    /// Segments of a broken link are missed.
     async fn settle_debts(&mut self) {
         self.open = None;
         while let Some(segment) = self.owed.pop_front() {
-            self.say_nothing(segment).await;
+            self.tell(SttOutput::Missed { segment }).await;
         }
-    }
-
-    async fn say_nothing(&self, segment: u64) {
-        self.tell(SttOutput::Final { segment, text: String::new(), unrecognised: false }).await;
     }
 
     /// A pipeline that has gone closes the input next.

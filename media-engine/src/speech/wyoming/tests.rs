@@ -15,13 +15,13 @@ use crate::speech::{
 };
 
 /// A connection as the server sees it.
-struct Peer {
+pub(in crate::speech) struct Peer {
     stream: TcpStream,
     decoder: Decoder,
 }
 
 impl Peer {
-    async fn next(&mut self) -> Option<Event> {
+    pub(in crate::speech) async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(Ok(event)) = self.decoder.poll_event() {
                 return Some(event);
@@ -34,7 +34,7 @@ impl Peer {
         }
     }
 
-    async fn until(&mut self, kind: &str) -> Event {
+    pub(in crate::speech) async fn until(&mut self, kind: &str) -> Event {
         loop {
             let event = self.next().await.expect("the client is there");
             if event.kind == kind {
@@ -46,26 +46,26 @@ impl Peer {
         }
     }
 
-    async fn send(&mut self, event: &Event) {
+    pub(in crate::speech) async fn send(&mut self, event: &Event) {
         let mut bytes = Vec::new();
         event.write_to(&mut bytes);
         self.stream.write_all(&bytes).await.unwrap();
     }
 }
 
-async fn accept(listener: &TcpListener) -> Peer {
+pub(in crate::speech) async fn accept(listener: &TcpListener) -> Peer {
     let (stream, _) = listener.accept().await.unwrap();
     Peer { stream, decoder: Decoder::new() }
 }
 
-async fn client(kind: ProviderKind) -> (Client, TcpListener, mpsc::Receiver<ProviderStatus>) {
+pub(in crate::speech) async fn client(kind: ProviderKind) -> (Client, TcpListener, mpsc::Receiver<ProviderStatus>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (status_in, status) = mpsc::channel(16);
     let address = listener.local_addr().unwrap().to_string();
     (Client::start(kind, &SpeechProvider::Wyoming(address), status_in), listener, status)
 }
 
-async fn within<T>(future: impl Future<Output = T>) -> T {
+pub(in crate::speech) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(5), future).await.expect("happens within 5 s")
 }
 
@@ -118,7 +118,7 @@ async fn a_process_that_dies_in_mid_sentence_ends_the_segment_and_the_next_one_w
         session.input.send(input).await.unwrap();
     }
     let ended = within(session.output.recv()).await;
-    assert_eq!(ended, Some(SttOutput::Final { segment: 1, text: String::new(), unrecognised: false }));
+    assert_eq!(ended, Some(SttOutput::Missed { segment: 1 }));
     // The replacement is up when its state says so.
     loop {
         let status = within(status.recv()).await.expect("states are told");
@@ -134,7 +134,7 @@ async fn a_process_that_dies_in_mid_sentence_ends_the_segment_and_the_next_one_w
         }
         match within(session.output.recv()).await.expect("the session lives") {
             // Begun before the replacement was taken over.
-            SttOutput::Final { text, .. } if text.is_empty() => segment += 1,
+            SttOutput::Missed { .. } => segment += 1,
             SttOutput::Partial { text, .. } => assert_eq!(text, "thank"),
             SttOutput::Final { text, segment: told, .. } => {
                 assert_eq!((text.as_str(), told), ("thank you", segment));
@@ -149,6 +149,40 @@ async fn a_process_that_dies_in_mid_sentence_ends_the_segment_and_the_next_one_w
         }
     }
     server.abort();
+}
+
+#[tokio::test]
+async fn a_refused_segment_is_missed_and_one_in_an_unknown_language_is_not() {
+    let (client, listener, _status) = client(ProviderKind::Stt).await;
+    let server = tokio::spawn(async move {
+        let refusals = [Event::new("error").with("text", "out of memory"), unsupported("no Basque here")];
+        loop {
+            let mut peer = accept(&listener).await;
+            let refusals = refusals.clone();
+            tokio::spawn(async move {
+                for refusal in &refusals {
+                    peer.until("audio-stop").await;
+                    peer.send(refusal).await;
+                }
+                while peer.next().await.is_some() {}
+            });
+        }
+    });
+    let mut session = within(client.open("eu", SampleRate::HZ_8000)).await.unwrap();
+    for expected in
+        [SttOutput::Missed { segment: 1 }, SttOutput::Final { segment: 2, text: String::new(), unrecognised: false }]
+    {
+        let (SttOutput::Missed { segment } | SttOutput::Final { segment, .. }) = expected else { unreachable!() };
+        for input in [SttInput::Begin(segment), SttInput::End(segment)] {
+            session.input.send(input).await.unwrap();
+        }
+        assert_eq!(within(session.output.recv()).await, Some(expected));
+    }
+    server.abort();
+}
+
+fn unsupported(text: &str) -> Event {
+    Event::new("error").with("text", text).with("code", "unsupported-language")
 }
 
 #[tokio::test]
@@ -177,7 +211,7 @@ async fn an_error_event_is_the_requests_error() {
     let server = tokio::spawn(async move {
         let mut peer = accept(&listener).await;
         peer.until("translate").await;
-        peer.send(&Event::new("error").with("text", "no such pair").with("code", "unsupported-language")).await;
+        peer.send(&unsupported("no such pair")).await;
         peer.next().await
     });
     let result = within(client.translate("x", "en", "xx")).await;
