@@ -1,7 +1,19 @@
 //! What an organization's calls may do at all: switches above the voice configuration.
 //!
 //! Off means: who asks for it is refused (403, with the switch's name); what was only set as a default, or comes with a
-//! call from outside, is simply not done.
+//! call from outside, is simply not done. What asks each of them:
+//!
+//! | switch | asked by |
+//! |---|---|
+//! | `record` | `record` of a call's or the voice configuration; the application `record` |
+//! | `transcribe` | `transcribe` and `live_translate` of a call's or the voice configuration |
+//! | `translate` | `live_translate` of a call's or the voice configuration |
+//! | `voice_to_voice` | `voice_to_voice` of a call's or the voice configuration |
+//! | `transfer` | REFER of a party in a call that began while it is off: 403 by SIP, and an event `call.transfer` |
+//! | `api_dialing` | `POST /api/calls` with an API key |
+//! | `amd`, `conference` | nothing yet: a request that names either is refused as unknown (422), on or off |
+//!
+//! Emergency numbers stay open: to `api_dialing` and to `transfer`.
 
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};

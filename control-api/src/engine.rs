@@ -36,6 +36,7 @@ pub use media_engine::speech::Providers;
 pub use media_engine::units::{CallId, LegId, mask};
 pub use media_engine::worker::capture::{Difference, replay};
 
+use crate::capabilities::Capabilities;
 use crate::config::Config;
 use crate::voice_config::VoiceConfig;
 
@@ -154,16 +155,16 @@ fn trunk_settings(trunk: &crate::config::TrunkConfig) -> TrunkSettings {
     }
 }
 
-impl From<&VoiceConfig> for CallSettings {
-    fn from(config: &VoiceConfig) -> Self {
-        CallSettings {
-            live_translate: config.live_translate,
-            transcribe: config.transcribe,
-            translate_from: config.translate_from.clone(),
-            translate_to: config.translate_to.clone(),
-            voice_to_voice: config.voice_to_voice,
-            record: config.record,
-        }
+/// What a call is to do: its audio by `config`, which `capabilities` have been applied to, its parties by these.
+pub fn call_settings(config: &VoiceConfig, capabilities: &Capabilities) -> CallSettings {
+    CallSettings {
+        live_translate: config.live_translate,
+        transcribe: config.transcribe,
+        translate_from: config.translate_from.clone(),
+        translate_to: config.translate_to.clone(),
+        voice_to_voice: config.voice_to_voice,
+        record: config.record,
+        transfer: capabilities.transfer,
     }
 }
 

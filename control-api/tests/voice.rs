@@ -156,6 +156,23 @@ async fn what_cannot_be_used_is_refused_by_its_name_and_changes_nothing() {
         (Method::POST, "/api/caller-id/rules".into(), json!({"number_id": number, "position": -1}), "position"),
         (Method::PUT, "/api/call-capabilities".into(), json!({"record": "off"}), "record"),
         (Method::PUT, "/api/call-capabilities".into(), json!({"dial": false}), "dial"),
+        // Nothing can ask for these two yet, whatever their switches say.
+        (Method::POST, "/api/calls".into(), json!({"mode": "direct", "to": "+15555550100", "amd": true}), "amd"),
+        (
+            Method::POST,
+            "/api/calls".into(),
+            json!({"mode": "direct", "to": "+15555550100", "conference": "team"}),
+            "conference",
+        ),
+        (
+            Method::POST,
+            "/api/calls".into(),
+            json!({"mode": "direct", "to": "+15555550100", "config": {"amd": true}}),
+            "config.amd",
+        ),
+        (Method::POST, "/api/calls".into(), json!({"mode": "conference", "to": "+15555550100"}), "mode"),
+        (Method::PUT, "/api/voice/config".into(), json!({"amd": true}), "amd"),
+        (Method::PUT, "/api/voice/config".into(), json!({"conference": true}), "conference"),
         (Method::PUT, of("/outcome"), json!({"outcome": ""}), "outcome"),
         (Method::PUT, of("/outcome"), json!({"outcome": "a".repeat(51)}), "outcome"),
         (Method::PUT, of("/outcome"), json!({"outcome": "sale", "set_by": "boss"}), "set_by"),

@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tests::api::{Api, SentEvent};
 use tests::baresip::Baresip;
@@ -172,6 +173,93 @@ async fn when_a_transfer_fails_the_status_is_told_and_both_talk_on() {
     office.customer.hang_up(&mut customer, PATIENCE).await;
     office.anna.is_hung_up(&anna, PATIENCE).await;
     office.close(&["normal"]).await;
+}
+
+/// Anna, who talks to the customer, may not transfer: she is told so, everybody hears of it, and both talk on.
+async fn is_switched_off(office: &mut Office, (customer, anna): (&mut Line, &mut Line)) {
+    let mut events = office.api.events("/api/events", None).await;
+    let by_customer = (office.sip_uri("ben"), "customer");
+    let by_anna = [office.sip_uri("ben"), office.sip_uri("+15550199")].map(|to| (to, "agent"));
+    for (to, role) in by_anna.into_iter().chain([by_customer]) {
+        let (desk, line) = match role {
+            "agent" => (&mut office.anna, &mut *anna),
+            _ => (&mut office.customer, &mut *customer),
+        };
+        desk.refer(line, &to, None, PATIENCE).await;
+        let told = desk.told(line, PATIENCE).await;
+        assert_eq!(told.last().map(String::as_str), Some("SIP/2.0 403 transfer is switched off"), "{role} to {to}");
+        let is_it = |event: &SentEvent| (event.name == "call.transfer").then(|| event.data.clone());
+        let event = events.until("call.transfer", PATIENCE, is_it).await;
+        let shown = (&event["stage"], &event["role"], &event["to"], &event["cause"]);
+        assert_eq!(shown, (&json!("failed"), &json!(role), &json!(to), &json!("rejected")), "{event}");
+    }
+    hear_each_other((customer, CUSTOMER_HZ), (anna, ANNA_HZ)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_transfer_is_switched_off_no_party_of_any_call_gets_away() {
+    let mut office = Office::open().await;
+    let switch = |on: bool| Some(json!({ "transfer": on }));
+    let (status, shown) = office.api.ask(Method::PUT, "/api/call-capabilities", switch(false)).await;
+    assert_eq!((status, &shown["transfer"]), (StatusCode::OK, &json!(false)), "{shown}");
+
+    // A call from outside, and a second one of anna's: neither party leaves the first, and it cannot be merged either.
+    let (mut customer, mut anna) = office.talk().await;
+    is_switched_off(&mut office, (&mut customer, &mut anna)).await;
+    let (consults, ben) = tokio::join!(office.anna.call("ben", ANNA_HZ, "", PATIENCE), async {
+        let invite = office.ben.rings(PATIENCE).await;
+        office.ben.answer(&invite, BEN_HZ, PATIENCE).await
+    });
+    let (mut consults, ben) = (consults.expect("ben answered"), ben);
+    office.anna.refer(&mut anna, &office.sip_uri("ben"), Some(&consults), PATIENCE).await;
+    let told = office.anna.told(&anna, PATIENCE).await;
+    assert_eq!(told.last().map(String::as_str), Some("SIP/2.0 403 transfer is switched off"));
+    office.anna.hang_up(&mut anna, PATIENCE).await;
+    office.customer.is_hung_up(&customer, PATIENCE).await;
+    office.anna.hang_up(&mut consults, PATIENCE).await;
+    office.ben.is_hung_up(&ben, PATIENCE).await;
+
+    // A call that the API makes.
+    let request = json!({ "mode": "bridge", "agent": "anna", "to": "+15550142" });
+    let (status, made) = office.api.ask(Method::POST, "/api/calls", Some(request)).await;
+    assert_eq!(status, StatusCode::CREATED, "{made}");
+    let invite = office.anna.rings(PATIENCE).await;
+    let (mut anna, mut customer) = tokio::join!(office.anna.answer(&invite, ANNA_HZ, PATIENCE), async {
+        let invite = office.customer.rings(PATIENCE).await;
+        office.customer.answer(&invite, CUSTOMER_HZ, PATIENCE).await
+    });
+    hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
+    is_switched_off(&mut office, (&mut customer, &mut anna)).await;
+
+    // Switched on again: calls that run stay as they began.
+    let (status, _) = office.api.ask(Method::PUT, "/api/call-capabilities", switch(true)).await;
+    assert_eq!(status, StatusCode::OK);
+    is_switched_off(&mut office, (&mut customer, &mut anna)).await;
+    office.customer.hang_up(&mut customer, PATIENCE).await;
+    office.anna.is_hung_up(&anna, PATIENCE).await;
+    office.close(&["normal", "normal", "normal"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_may_be_transferred_takes_no_party_out_of_one_that_may_not() {
+    let mut office = Office::open().await;
+    let (mut customer, mut anna) = office.talk().await;
+    let (status, _) = office.api.ask(Method::PUT, "/api/call-capabilities", Some(json!({ "transfer": false }))).await;
+    assert_eq!(status, StatusCode::OK);
+    let (consults, ben) = tokio::join!(office.anna.call("ben", ANNA_HZ, "", PATIENCE), async {
+        let invite = office.ben.rings(PATIENCE).await;
+        office.ben.answer(&invite, BEN_HZ, PATIENCE).await
+    });
+    let (mut consults, mut ben) = (consults.expect("ben answered"), ben);
+    office.anna.refer(&mut anna, &office.sip_uri("ben"), Some(&consults), PATIENCE).await;
+    assert_eq!(office.anna.notified(&anna, PATIENCE).await, [100, 403]);
+    tokio::join!(
+        hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)),
+        hear_each_other((&mut consults, ANNA_HZ), (&mut ben, BEN_HZ))
+    );
+    office.anna.hang_up(&mut consults, PATIENCE).await;
+    office.anna.hang_up(&mut anna, PATIENCE).await;
+    office.close(&["normal", "normal"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -370,14 +370,20 @@ impl Desk {
 
     /// The statuses that are notified of a line's REFER, up to the final one.
     pub async fn notified(&mut self, line: &Line, deadline: Duration) -> Vec<u16> {
-        let mut statuses = Vec::new();
-        while statuses.last().is_none_or(|&status| status < 200) {
+        let lines = self.told(line, deadline).await;
+        lines.iter().map(|line| status_of(line).unwrap_or_else(|| panic!("no status in {line}"))).collect()
+    }
+
+    /// The status lines that a line's REFER is notified of, up to the final one.
+    pub async fn told(&mut self, line: &Line, deadline: Duration) -> Vec<String> {
+        let mut lines: Vec<String> = Vec::new();
+        while lines.last().and_then(|line| status_of(line)).is_none_or(|status| status < 200) {
             let of_line = |text: &str| is_request(text, "NOTIFY") && text.contains(&line.call_id);
             let notify = self.next("NOTIFY", deadline, of_line).await;
-            let fragment = notify.split("\r\n\r\n").nth(1).and_then(status_of);
-            statuses.push(fragment.unwrap_or_else(|| panic!("no status in {notify}")));
+            let fragment = notify.split("\r\n\r\n").nth(1).unwrap_or_else(|| panic!("no status in {notify}"));
+            lines.push(fragment.trim_end().to_owned());
         }
-        statuses
+        lines
     }
 
     /// Waits until the server hangs a line up.

@@ -11,12 +11,13 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::bus::{Bus, Passing, Provider};
-use super::tenants::Tenants;
+use super::tenants::{Tenant, Tenants};
 use super::writer::Writer;
 use crate::call_limits::CallLimits;
+use crate::capabilities::Capabilities;
 use crate::engine::{
-    Command, CommandError, Engine, Event, EventKind, HangupCause, ProviderState, RecordingState, call_id, call_uuid,
-    mask, word,
+    CallSettings, Command, CommandError, Engine, Event, EventKind, HangupCause, ProviderState, RecordingState, call_id,
+    call_settings, call_uuid, mask, word,
 };
 use crate::store::{Change, NewCall, Store, now};
 use crate::voice_config::VoiceConfig;
@@ -74,13 +75,14 @@ async fn translate(
     changes: &mut Vec<Change>,
     decided: &mut Vec<Command>,
 ) {
-    let proceed = |call, config: &VoiceConfig| Command::CallProceed { call: call_id(call), settings: config.into() };
+    let proceed = |call, settings: CallSettings| Command::CallProceed { call: call_id(call), settings };
     let at = timestamp(event.at);
     match (event.kind, event.call.map(call_uuid)) {
         (EventKind::CallIncoming { from, to, trunk, agent }, Some(call)) => {
             tracing::info!(%call, from = mask(&from), to = mask(&to), trunk, agent, "call in");
             match tenants.of(agent.as_deref(), &to, away).await {
-                Ok(Some((organization, config))) => {
+                Ok(Some(Tenant { organization, config, capabilities })) => {
+                    let settings = call_settings(&config, &capabilities);
                     let new = NewCall {
                         id: call,
                         organization,
@@ -97,7 +99,7 @@ async fn translate(
                         Some(_) => Ok(()),
                     };
                     decided.push(match admitted {
-                        Ok(()) => proceed(call, &new.config),
+                        Ok(()) => proceed(call, settings),
                         Err(_) => Command::CallReject { call: call_id(call), cause: HangupCause::Rejected },
                     });
                     changes.push(Change::CallCreated { call: new, at });
@@ -106,7 +108,7 @@ async fn translate(
                     if store.keeps() {
                         tracing::warn!(%call, "no organization exists yet, so the call leaves no trace; make one");
                     }
-                    decided.push(proceed(call, &VoiceConfig::default()));
+                    decided.push(proceed(call, call_settings(&VoiceConfig::default(), &Capabilities::default())));
                 }
                 // The engine lets it go on by itself after its time-out.
                 Err(error) => tracing::error!(%call, %error, "the store failed an incoming call"),

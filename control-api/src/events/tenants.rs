@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::capabilities::Capabilities;
 use crate::number::is_e164;
 use crate::store::{OrganizationId, Store, StoreError};
 use crate::voice_config::VoiceConfig;
@@ -12,7 +13,16 @@ const KNOWN_MAX: usize = 10_000;
 /// What was learned last: by agent, by called number where that decided, and of the default organization.
 pub(super) struct Tenants {
     store: Store,
-    known: HashMap<Key, (OrganizationId, VoiceConfig)>,
+    known: HashMap<Key, Tenant>,
+}
+
+/// Whose a call is, what is done with its audio, and what it may do.
+#[derive(Clone)]
+pub(super) struct Tenant {
+    pub(super) organization: OrganizationId,
+    /// With the capabilities applied.
+    pub(super) config: VoiceConfig,
+    pub(super) capabilities: Capabilities,
 }
 
 /// The agent, and the called number when it is an organization's own.
@@ -26,12 +36,7 @@ impl Tenants {
     /// The organization of this agent, or else of the called number, or else the default one, with its settings. `away`:
     /// the store is known not to answer, and is not waited for when the answer is remembered. Nothing: there is no
     /// organization.
-    pub(super) async fn of(
-        &mut self,
-        agent: Option<&str>,
-        to: &str,
-        away: bool,
-    ) -> Result<Option<(OrganizationId, VoiceConfig)>, StoreError> {
+    pub(super) async fn of(&mut self, agent: Option<&str>, to: &str, away: bool) -> Result<Option<Tenant>, StoreError> {
         let number = e164(to);
         if away && let Some(known) = self.remembered(agent, number.as_deref()) {
             return Ok(Some(known));
@@ -55,18 +60,14 @@ impl Tenants {
         }
     }
 
-    fn remembered(&self, agent: Option<&str>, number: Option<&str>) -> Option<(OrganizationId, VoiceConfig)> {
+    fn remembered(&self, agent: Option<&str>, number: Option<&str>) -> Option<Tenant> {
         let agent = agent.map(str::to_owned);
         let by_number = number.and_then(|number| self.known.get(&(agent.clone(), Some(number.to_owned()))));
         by_number.or_else(|| self.known.get(&(agent, None))).cloned()
     }
 
     /// With whether the called number decided.
-    async fn ask(
-        &self,
-        agent: Option<&str>,
-        number: Option<&str>,
-    ) -> Result<Option<((OrganizationId, VoiceConfig), bool)>, StoreError> {
+    async fn ask(&self, agent: Option<&str>, number: Option<&str>) -> Result<Option<(Tenant, bool)>, StoreError> {
         let by_agent = match agent {
             Some(agent) => self.store.membership_organization(agent).await?,
             None => None,
@@ -84,7 +85,7 @@ impl Tenants {
         };
         let capabilities = self.store.capabilities_show(organization).await?;
         let config = capabilities.applied(self.store.voice_config_show(organization).await?);
-        Ok(Some(((organization, config), by_number.is_some())))
+        Ok(Some((Tenant { organization, config, capabilities }, by_number.is_some())))
     }
 }
 

@@ -14,7 +14,7 @@ use super::caller_id;
 use crate::auth::Actor;
 use crate::body::CallPath;
 use crate::capabilities::switched_off;
-use crate::engine::{self, App, CallMode, CallStatus, Command, CommandError, call_id, mask};
+use crate::engine::{self, App, CallMode, CallStatus, Command, CommandError, call_id, call_settings, mask};
 use crate::idempotency::{Attempt, Keyed, Reply, once};
 use crate::problem::Problem;
 use crate::rate_limit::Deferred;
@@ -206,7 +206,7 @@ async fn call_out(state: AppState, actor: Actor, request: CallRequest, attempt: 
             AppName::Tone => App::Tone,
             AppName::Record => App::Record,
         }),
-        settings: (&config).into(),
+        settings: call_settings(&config, &capabilities),
     };
     call_start(&state, call, command).await?;
     state.audit(&actor, deed).await?;

@@ -36,7 +36,7 @@ pub enum CallMode {
     Webrtc,
 }
 
-/// What is done with a call's audio. Decided by the control plane, per call.
+/// What is done with a call's audio, and what its parties may do. Decided by the control plane, per call.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct CallSettings {
     /// Recognise and translate both sides, show text.
@@ -51,10 +51,12 @@ pub struct CallSettings {
     pub voice_to_voice: bool,
     /// Record both legs.
     pub record: bool,
+    /// Let parties transfer the call by REFER; else they are refused with 403. Emergency numbers stay open.
+    pub transfer: bool,
 }
 
 impl Default for CallSettings {
-    /// Everything off: nothing leaves the engine.
+    /// Everything off: nothing leaves the engine, nobody is transferred.
     fn default() -> Self {
         CallSettings {
             live_translate: false,
@@ -63,6 +65,7 @@ impl Default for CallSettings {
             translate_to: "es".into(),
             voice_to_voice: false,
             record: false,
+            transfer: false,
         }
     }
 }

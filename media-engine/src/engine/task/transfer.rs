@@ -10,6 +10,8 @@
 //! - All legs of a call are on one worker. Calls of one user are placed on one worker (`homes`), so that they can be
 //!   merged; where that did not help, the transfer fails and both calls go on.
 //! - Whoever asks for another call's leg, or for a leg's place, must be the party that has it.
+//! - A call whose settings forbid transfers keeps its parties: REFER is told 403, no other call gets its legs. Another device
+//!   of the same party may still take over, and somebody in need is still reached.
 //!
 //! Not here: who may call whom (`dial`), the order of things (`call::succession`).
 
@@ -28,6 +30,8 @@ use crate::sip::{DialogId, ReferId, Replaces, SipCommand, SipEvent, Source};
 use crate::units::{CallId, mask};
 use crate::worker::{Worker, WorkerCommand, WorkerEvent};
 
+/// What a party that may not transfer its call is told, with 403.
+const SWITCHED_OFF: &str = "transfer is switched off";
 /// Events of a fetched leg that may come before the leg itself.
 const AHEAD: usize = 16;
 
@@ -103,20 +107,24 @@ impl CallTask {
             return self.tell_transfer(side, &TransferState::Refused);
         };
         let destination = match (replaces, replaced) {
+            (Some(_), _) if !self.settings.transfer => Err((403, SWITCHED_OFF)),
             (_, Some(dialog)) => return self.fetch(side, dialog, owner).await,
             (Some(_), None) => Err((481, "the call that it names is not one of this system")),
             (None, None) => dial::referred(&self.shared, &owner, to),
         };
         let destination = match destination {
-            Ok(Destination::Emergency { .. }) | Err(_) => destination,
+            Ok(Destination::Emergency { .. }) => destination,
+            _ if !self.settings.transfer => Err((403, SWITCHED_OFF)),
             Ok(_) if !self.shared.pool.has_room() => Err((503, "no media thread has room")),
-            Ok(_) => destination,
+            Ok(_) | Err(_) => destination,
         };
         match destination {
             Ok(destination) => self.transition(Input::Transfer { by: side, to: Some(destination) }).await,
             Err((status, why)) => {
                 tracing::info!(call = %self.id, leg = %self.leg(side).id, to = %mask(to), status, why, "transfer refused");
-                self.refer_progress(side, status);
+                let cause = HangupCause::from_sip_status(status);
+                self.tell_transfer_event(side, to.to_owned(), TransferStage::Failed, Some(cause), None);
+                self.refer_progress(side, status, Some(why));
             }
         }
     }
@@ -125,7 +133,7 @@ impl CallTask {
     async fn fetch(&mut self, side: Side, dialog: DialogId, owner: Source) {
         let there = self.shared.dialogs.get(&dialog).map(|entry| entry.value().clone());
         let Some((_, task)) = there.filter(|(call, _)| *call != self.id) else {
-            return self.refer_progress(side, 481);
+            return self.refer_progress(side, 481, None);
         };
         let (reply, answer) = oneshot::channel();
         let fetch = Fetch {
@@ -138,7 +146,7 @@ impl CallTask {
             reply,
         };
         if task.try_send(TaskInput::Fetch(fetch)).is_err() {
-            return self.refer_progress(side, 480);
+            return self.refer_progress(side, 480, None);
         }
         self.fetching = Some(Fetching { reply: answer, ahead: Vec::new() });
         self.transition(Input::Transfer { by: side, to: None }).await;
@@ -179,7 +187,9 @@ impl CallTask {
     pub(super) async fn on_fetch(&mut self, fetch: Fetch) {
         let refusal = match self.side_of_dialog(fetch.dialog) {
             None => Some(HangupCause::NotFound),
-            Some(side) if self.leg(side).owner() != Some(&fetch.owner) => Some(HangupCause::Rejected),
+            Some(side) if self.leg(side).owner() != Some(&fetch.owner) || !self.settings.transfer => {
+                Some(HangupCause::Rejected)
+            }
             Some(side) if !self.call.may_be_succeeded(side) => Some(HangupCause::NoAnswer),
             Some(_) if self.worker.index() != fetch.worker => Some(HangupCause::Unreachable),
             Some(_) => None,
@@ -328,7 +338,7 @@ impl CallTask {
             self.tell_transfer_event(side, self.third.peer.clone(), stage, cause, None);
         }
         if let Some(status) = status {
-            self.refer_progress(side, status);
+            self.refer_progress(side, status, None);
         }
     }
 
@@ -345,13 +355,13 @@ impl CallTask {
     }
 
     /// Tells the transferor by NOTIFY; after a final status its REFER is over.
-    fn refer_progress(&mut self, side: Side, status: u16) {
+    fn refer_progress(&mut self, side: Side, status: u16, why: Option<&str>) {
         let leg = self.leg_mut(side);
         let (Some(dialog), Some(refer)) = (leg.dialog, leg.refer) else { return };
         if status >= 200 {
             leg.refer = None;
         }
-        self.sip(SipCommand::ReferProgress { dialog, refer, status, reason: None });
+        self.sip(SipCommand::ReferProgress { dialog, refer, status, reason: why.map(str::to_owned) });
     }
 }
 
