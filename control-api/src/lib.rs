@@ -40,6 +40,7 @@ mod idempotency;
 mod mail;
 mod number;
 mod page;
+mod plays;
 mod request_id;
 mod routes;
 mod signature;

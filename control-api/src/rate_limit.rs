@@ -10,7 +10,7 @@
 //!
 //! Calls to emergency numbers are counted, but never refused: for those the handler decides ([`Deferred`]).
 //!
-//! Not counted: pages, assets, health, SIP, streams.
+//! Not counted: pages, assets, health, SIP, streams, and what is validly signed; a bad signature counts for its address.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -33,6 +33,7 @@ use crate::auth::{Actor, Identified};
 use crate::client::Client;
 use crate::config::{LimitsConfig, Rate};
 use crate::problem::Problem;
+use crate::signature::{Checked, SignedLink};
 use crate::state::AppState;
 
 /// Buckets kept, in each of the two tables.
@@ -107,6 +108,8 @@ pub enum Charge {
     Address,
     /// Both.
     Both,
+    /// By address, unless it is validly signed.
+    Signed,
 }
 
 /// What a request to this route is counted as. `route`: with its placeholders.
@@ -118,6 +121,7 @@ pub fn charge(method: &Method, route: &str) -> Charge {
     let reads = matches!(*method, Method::GET | Method::HEAD);
     match path {
         "auth/signup" | "auth/login" | "auth/invitation" | "auth/validate-key" => return Charge::Address,
+        "recordings/{id}/audio" => return Charge::Signed,
         "team/invitations" if !reads => return Charge::Both,
         "calls" if !reads => return Charge::Actor(Some(Group::Calls)),
         "calls/{id}/say" => return Charge::Actor(Some(Group::Speech)),
@@ -367,6 +371,12 @@ async fn counted(state: &AppState, parts: &mut Parts, charge: Charge) -> Result<
     if charge == Charge::Address || standing.is_some_and(|standing| standing.wait_s.is_some()) {
         return Ok(standing);
     }
+    if charge == Charge::Signed {
+        let checked = SignedLink::check(parts, state).await;
+        let standing = if checked.is_err() { by_address(Group::Default) } else { None };
+        parts.extensions.insert(Checked(checked));
+        return Ok(standing);
+    }
     let identified = Actor::identify(parts, state).await;
     let standing = match &identified {
         Ok(actor) => {
@@ -516,7 +526,7 @@ mod tests {
 
     #[test]
     fn routes_are_counted_as_the_table_says() {
-        use Charge::{Actor as By, Address, Both, Free};
+        use Charge::{Actor as By, Address, Both, Free, Signed};
         for (method, route, expected) in [
             (Method::GET, "/health", Free),
             (Method::GET, "/readyz", Free),
@@ -528,6 +538,7 @@ mod tests {
             (Method::POST, "/api/auth/login", Address),
             (Method::POST, "/api/team/invitations", Both),
             (Method::GET, "/api/team/invitations", By(None)),
+            (Method::GET, "/api/recordings/{id}/audio", Signed),
             (Method::POST, "/api/calls", By(Some(Group::Calls))),
             (Method::GET, "/api/calls", By(None)),
             (Method::POST, "/api/calls/{id}/say", By(Some(Group::Speech))),

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::events::Bus;
 use crate::mail::Mail;
+use crate::plays::Plays;
 use crate::rate_limit::RateLimits;
 use crate::store::{Deed, Store, StoreError};
 
@@ -36,6 +37,8 @@ pub struct AppState {
     pub rate_limits: Arc<RateLimits>,
     /// What is done by whom.
     pub audit_log: AuditLog,
+    /// What is being heard by whom.
+    pub(crate) plays: Arc<Plays>,
     /// Whether there is an organization: seen once, it stays so.
     inhabited: Arc<AtomicBool>,
     /// Mail, where it is configured.
@@ -56,6 +59,7 @@ impl AppState {
         });
         AppState {
             audit_log: AuditLog::new(store.clone()),
+            plays: Arc::new(Plays::new()),
             mail,
             inhabited: Arc::default(),
             credentials: Arc::new(Credentials::new()),

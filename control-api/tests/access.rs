@@ -144,7 +144,7 @@ const LINES: &[Line] = &[
     Line("GET /api/recordings", Sees, Own, By(None), ""),
     Line("GET /api/recordings/{id}", Sees, ById, By(None), ""),
     Line("POST /api/recordings/{id}/signed-url", Sees, ById, By(None), r#"{"expires_in_s": 60}"#),
-    Line("GET /api/recordings/{id}/audio", Nobody, Signed, By(None), ""),
+    Line("GET /api/recordings/{id}/audio", Nobody, Signed, Charge::Signed, ""),
     Line("GET /api/voice/targets", May(Action::VoiceRead), Own, By(None), ""),
     Line(
         "POST /api/voice/targets",

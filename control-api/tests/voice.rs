@@ -454,8 +454,9 @@ async fn a_signed_url_opens_one_recording_for_a_while() {
     assert_eq!(open(&url, Some("bytes=2000-")).await.status, StatusCode::RANGE_NOT_SATISFIABLE);
     let signature = url.rsplit('=').next().unwrap();
     let expires: i64 = url.split("expires=").nth(1).unwrap().split('&').next().unwrap().parse().unwrap();
+    let by = url.split("by=").nth(1).unwrap().split('&').next().unwrap();
     let of = |call: &str, expires: &str, signature: &str| {
-        format!("/api/recordings/{call}/audio?expires={expires}&signature={signature}")
+        format!("/api/recordings/{call}/audio?expires={expires}&by={by}&signature={signature}")
     };
     let (this, until) = (call.to_string(), expires.to_string());
     let flipped = format!("{}{}", if signature.starts_with('0') { '1' } else { '0' }, &signature[1..]);
@@ -467,6 +468,8 @@ async fn a_signed_url_opens_one_recording_for_a_while() {
         of("..%2Fx", &until, signature),
         of(&this, &(expires + 1).to_string(), signature),
         of(&this, "x", signature),
+        url.replace(by, "user:somebody"),
+        url.replace("by=", "by=x"),
         of(&this, &until, ""),
         of(&this, &until, &signature.to_uppercase()),
         format!("/api/recordings/{this}/audio"),
@@ -481,6 +484,76 @@ async fn a_signed_url_opens_one_recording_for_a_while() {
     let listed = world.get("/api/recordings").await.json();
     assert_eq!(listed["recordings"].as_array().unwrap().len(), 2);
     assert_eq!(world.get(&format!("/api/recordings/{call}")).await.json()["state"], "finished");
+}
+
+/// Rows about reads of a recording, newest first.
+async fn reads(world: &World, call: Uuid) -> Vec<Value> {
+    let log = world.get(&format!("/api/audit-logs?action=recording.read&target=call:{call}&limit=200")).await.json();
+    log["audit_logs"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn a_play_is_written_down_once_whichever_bytes_it_begins_with() {
+    let mut world = unlimited().await;
+    let call = recorded(&mut world).await;
+    let path = world.folder.path().join(format!("{call}.wav"));
+    std::fs::write(&path, vec![1; 200_000]).unwrap();
+    let audio = format!("/api/calls/{call}/recording");
+    let ranged = |request: axum::http::request::Builder, first: usize| {
+        request.header(header::RANGE, format!("bytes={first}-{}", first + 99)).body(Body::empty()).unwrap()
+    };
+    let outside = world.answer(ranged(world.request(Method::GET, &audio), 900_000)).await;
+    assert_eq!(outside.status, StatusCode::RANGE_NOT_SATISFIABLE);
+    assert_eq!(reads(&world, call).await, Vec::<Value>::new(), "nothing was heard");
+    // Players seek: from the middle on, back to the beginning, to the end, several pieces at once.
+    let seeks = (0..100).map(|n| world.answer(ranged(world.request(Method::GET, &audio), (n * 7_919 + 100_000) % 199_000)));
+    let answers = futures_util::future::join_all(seeks).await;
+    assert!(answers.iter().all(|answer| answer.status == StatusCode::PARTIAL_CONTENT));
+    assert_eq!(world.get(&audio).await.status, StatusCode::OK);
+    let rows = reads(&world, call).await;
+    assert_eq!((rows.len(), &rows[0]["actor"]["kind"]), (1, &json!("key")), "{rows:?}");
+    // Somebody else's play is another, and so is what a link opens.
+    let anna = world.sign_in("anna@example.com").await;
+    let sign = world.by(&anna, Method::POST, &format!("/api/recordings/{call}/signed-url"), "{}").await.json();
+    let url = sign["url"].as_str().unwrap();
+    let link = &url[url.find("/api/").unwrap()..];
+    for _ in 0..3 {
+        let by_anna = Request::get(&audio).header(header::COOKIE, &anna.cookie);
+        assert_eq!(world.answer(ranged(by_anna, 5_000)).await.status, StatusCode::PARTIAL_CONTENT);
+        assert_eq!(world.answer(ranged(Request::get(link), 6_000)).await.status, StatusCode::PARTIAL_CONTENT);
+    }
+    let rows = reads(&world, call).await;
+    assert_eq!(rows.len(), 3, "{rows:?}");
+    assert_eq!(rows[1]["actor"]["name"], "anna@example.com");
+    assert_eq!((&rows[0]["actor"]["kind"], &rows[0]["actor"]["name"]), (&json!("system"), &json!("signed URL")));
+    assert_eq!(rows[0]["after"]["signed_by"], format!("user:{}", rows[1]["actor"]["id"].as_str().unwrap()));
+    assert!(rows[0]["address"].is_string() && rows[0]["request_id"].is_string(), "{}", rows[0]);
+}
+
+#[tokio::test]
+async fn a_valid_signature_is_not_counted_and_a_bad_one_is() {
+    // The key of these tests is not counted, addresses are.
+    let limits = "[limits]\ndefault = \"20/1440min\"\n[[limits.organizations]]\nname = \"acme\"\ndefault = \"off\"\n";
+    let mut world = world(limits).await;
+    let call = recorded(&mut world).await;
+    let url = made(&world, &format!("/api/recordings/{call}/signed-url"), json!({})).await["url"].clone();
+    let url = &url.as_str().unwrap()[url.as_str().unwrap().find("/api/").unwrap()..];
+    let open = async |path: &str| world.answer(Request::get(path).body(Body::empty()).unwrap()).await;
+    for _ in 0..50 {
+        let answer = open(url).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        assert!(!answer.headers.contains_key("x-ratelimit-limit"));
+    }
+    let bad = url.replace("by=key", "by=user");
+    for left in (0..20).rev() {
+        let answer = open(&bad).await;
+        assert_eq!(answer.problem().0, 403);
+        assert_eq!(answer.headers["x-ratelimit-remaining"], left.to_string());
+    }
+    let refused = open(&bad).await;
+    assert_eq!(refused.problem().0, 429);
+    assert!(refused.headers.contains_key("retry-after"));
+    assert_eq!(open(url).await.status, StatusCode::OK, "who has a valid one is heard all the same");
 }
 
 #[tokio::test]

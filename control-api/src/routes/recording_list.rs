@@ -6,21 +6,22 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::recordings::{begins, file_response};
-use crate::auth::{Actor, Secret};
+use super::recordings::file_response;
+use crate::auth::{Actor, Origin, Secret};
 use crate::body::{PathId, QueryPairs};
 use crate::client::Client;
 use crate::cursor::Page;
 use crate::idempotency::{Keyed, Reply, once};
 use crate::problem::Problem;
 use crate::rbac::Action;
-use crate::signature;
+use crate::signature::{RecordingLink, SignedLink};
 use crate::state::AppState;
-use crate::store::{By, Deed, ListedRecording, Place, now};
-use crate::who::Seen;
+use crate::store::{ActorKind, By, Deed, ListedRecording, Place, now};
+use crate::who::{Seen, identity};
 
 /// How long a URL opens its recording unless asked otherwise, and at most, in seconds.
 const EXPIRES_DEFAULT: u32 = 3_600;
@@ -133,17 +134,19 @@ async fn signed(state: AppState, actor: Actor, call: Uuid, seconds: u32, base: S
     let expires = now().as_second() + i64::from(seconds);
     let expires_at = Timestamp::from_second(expires).map_err(|_| Problem::internal())?;
     let key = state.store.signing_key(actor.organization, Secret::random("").reveal()).await?;
-    let signature = signature::of_recording(&key, actor.organization, call, expires);
+    let link = RecordingLink { organization: actor.organization, call, expires, by: identity(&actor) };
     state.audit(&actor, Deed::new("recording.sign", format!("call:{call}")).after(expires_at)).await?;
-    let url = format!("{base}/api/recordings/{call}/audio?expires={expires}&signature={signature}");
+    let (by, signature) = (&link.by, link.signature(&key));
+    let url = format!("{base}/api/recordings/{call}/audio?expires={expires}&by={by}&signature={signature}");
     Reply::new(StatusCode::CREATED, &SignedUrl { url, expires_at })
 }
 
 /// The audio behind a signed URL, without a login. A URL that was altered, is for something else or has expired is refused
-/// in the same words.
+/// in the same words, and only then the request is counted.
 #[utoipa::path(get, path = "/recordings/{id}/audio", tag = "recordings", security(()),
     params(("id" = Uuid, Path, description = "The call that was recorded"),
            ("expires" = i64, Query, description = "As signed"),
+           ("by" = String, Query, description = "As signed"),
            ("signature" = String, Query, description = "As signed"),
            ("Range" = Option<String>, Header, description = "One range of bytes")),
     responses((status = 200, content_type = "audio/wav", body = Vec<u8>),
@@ -152,35 +155,21 @@ async fn signed(state: AppState, actor: Actor, call: Uuid, seconds: u32, base: S
               (status = 429, body = Problem)))]
 pub(super) async fn recording_signed(
     State(state): State<AppState>,
-    id: PathId,
+    Origin(origin): Origin,
+    SignedLink { link, signature }: SignedLink,
     headers: HeaderMap,
-    query: QueryPairs,
 ) -> Result<Response, Problem> {
-    let [expires, signature] = query.take(["expires", "signature"])?;
-    let refused = || {
-        metrics::counter!("tandem_signed_urls_refused_total").increment(1);
-        Problem::new(
-            StatusCode::FORBIDDEN,
-            "bad-signature",
-            "This URL opens nothing",
-            "the URL was altered, is for something else or has expired; ask whoever made it for a new one",
-        )
-    };
-    let call = id.of("recording").map_err(|_| refused())?;
-    let (Some(expires), Some(signature)) = (expires.and_then(|text| text.parse::<i64>().ok()), signature) else {
-        return Err(refused());
-    };
-    let organization = state.store.call_organization(call).await?.ok_or_else(refused)?;
-    let key = state.store.signing_key_show(organization).await?.ok_or_else(refused)?;
-    if !signature::opens_recording(&key, organization, call, expires, &signature, now()) {
-        return Err(refused());
-    }
+    let RecordingLink { organization, call, expires, by } = link;
     let none = || Problem::not_found("recording");
     let recording = state.store.recording_by_call(organization, call).await?.ok_or_else(none)?;
     let response = file_response(call, &recording, &headers).await?;
-    if begins(&response) {
-        let deed = Deed::new("recording.read", format!("call:{call}"));
-        state.audit_log.append(organization, By::system("signed URL"), deed).await?;
+    if response.status().is_success() {
+        // Whoever has the URL may hear it: two addresses are two listeners.
+        let who = format!("link:{signature} {}", origin.address.as_deref().unwrap_or_default());
+        let listener = By { kind: ActorKind::System, name: "signed URL".into(), ..origin };
+        let expires_at = Timestamp::from_second(expires).map_err(|_| Problem::internal())?;
+        let told = |deed: Deed| deed.after(json!({"signed_by": by, "expires_at": expires_at}));
+        state.plays.heard(&state.audit_log, (organization, listener, who), call, told).await?;
     }
     Ok(response)
 }

@@ -19,8 +19,8 @@ use crate::body::CallPath;
 use crate::problem::Problem;
 use crate::rbac::Action;
 use crate::state::AppState;
-use crate::store::{Deed, Recording};
-use crate::who::Seen;
+use crate::store::Recording;
+use crate::who::{Seen, identity};
 
 /// Bytes in which the chunks before the samples lie.
 const HEAD_MAX: u64 = 4096;
@@ -45,20 +45,11 @@ pub(super) async fn recording_show(
     let none = || Problem::not_found("recording");
     let recording = state.store.recording_by_call(actor.organization, id).await?.ok_or_else(none)?;
     let response = file_response(id, &recording, &headers).await?;
-    if begins(&response) {
-        state.audit(&actor, Deed::new("recording.read", format!("call:{id}"))).await?;
+    if response.status().is_success() {
+        let listener = (actor.organization, actor.by.clone(), identity(&actor));
+        state.plays.heard(&state.audit_log, listener, id, |deed| deed).await?;
     }
     Ok(response)
-}
-
-/// Whether an answer begins where a recording does: players ask for the rest piece by piece.
-pub(super) fn begins(response: &Response) -> bool {
-    let range = response.headers().get(header::CONTENT_RANGE).and_then(|value| value.to_str().ok());
-    let first = range.and_then(|range| range.strip_prefix("bytes ")?.split('-').next()?.parse::<u64>().ok());
-    match response.status() {
-        StatusCode::PARTIAL_CONTENT => first.is_none_or(|first| first < HEAD_MAX),
-        status => status.is_success(),
-    }
 }
 
 /// A recording's audio, or the range of it that is asked for.
