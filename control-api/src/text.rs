@@ -20,3 +20,64 @@ pub(crate) fn prose(field: &'static str, text: &str, most: usize) -> Result<Stri
     }
     Ok(text.to_owned())
 }
+
+/// A store's URL as it may be shown: `postgres://USER:***@HOST:PORT/DATABASE`. What may be a password, and what stands where
+/// nobody expects it, is left out.
+pub(crate) fn without_password(url: &str) -> String {
+    let scheme = ["postgres://", "postgresql://"].into_iter().find(|scheme| url.starts_with(scheme));
+    let Some(scheme) = scheme else {
+        let has_none = url == "none" || url.starts_with("sqlite:");
+        return if has_none { url.to_owned() } else { "***".to_owned() };
+    };
+    let rest = &url[scheme.len()..];
+    // A query may hold a password too.
+    let (place, query) = match rest.split_once('?') {
+        Some((place, query)) => (place, Some(query)),
+        None => (rest, None),
+    };
+    let masked = || format!("{scheme}***");
+    if query.is_some_and(|query| query.contains('@')) {
+        return masked();
+    }
+    let (user, place) = match place.rsplit_once('@') {
+        None => (String::new(), place),
+        Some((user, place)) => match user.split_once(':') {
+            None => (format!("{user}@"), place),
+            Some((user, _)) => (format!("{user}:***@"), place),
+        },
+    };
+    let authority = place.split('/').next().unwrap_or_default();
+    let port = authority.rsplit_once(':').map_or("", |(_, port)| port);
+    // Behind a host's colon stands a port, or a password whose @ was forgotten.
+    if !port.bytes().all(|byte| byte.is_ascii_digit() || byte == b']') {
+        return masked();
+    }
+    format!("{scheme}{user}{place}{}", if query.is_some() { "?***" } else { "" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_shown_without_what_may_be_a_password() {
+        for (url, shown) in [
+            ("sqlite:tandem.db", "sqlite:tandem.db"),
+            ("none", "none"),
+            ("postgres://tandem:hush@db.example:5432/voice", "postgres://tandem:***@db.example:5432/voice"),
+            ("postgresql://tandem:hush@[2001:db8::1]/voice", "postgresql://tandem:***@[2001:db8::1]/voice"),
+            ("postgres://tandem:hu:s@h/@db/voice", "postgres://tandem:***@db/voice"),
+            ("postgres://tandem@db/voice", "postgres://tandem@db/voice"),
+            ("postgres://db:5432/voice", "postgres://db:5432/voice"),
+            ("postgres://db/voice?user=tandem&password=hush", "postgres://db/voice?***"),
+            ("postgres://db/voice?password=hu@sh", "postgres://***"),
+            ("postgres://tandem:hu?sh@db/voice", "postgres://***"),
+            ("postgres://tandem:hush", "postgres://***"),
+            ("postgers://tandem:hush@db/voice", "***"),
+            ("hush", "***"),
+        ] {
+            assert_eq!(without_password(url), shown, "{url}");
+            assert!(!shown.contains("hush"), "{shown}");
+        }
+    }
+}

@@ -23,7 +23,7 @@ use crate::store::StorePlace;
 pub use people::{AuthConfig, LimitsConfig, MailConfig, OrganizationLimits, Rate, Signup};
 pub use problem::ConfigError;
 pub(crate) use value::smtp_url;
-pub use value::{Network, PublicUrl, Secret, Tls};
+pub use value::{Network, PublicUrl, Secret, StoreUrl, Tls};
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -250,9 +250,9 @@ fn is_relay_uri(uri: &str) -> bool {
 pub struct StoreConfig {
     /// `sqlite:PATH`, a relative path lying in the data folder; `postgres://USER:PASSWORD@HOST:PORT/DATABASE`; `none`:
     /// nothing is kept.
-    pub url: String,
+    pub url: StoreUrl,
     /// PostgreSQL: the same for the role that owns the schema, which migrates it.
-    pub migrate_url: Option<Secret>,
+    pub migrate_url: Option<StoreUrl>,
     /// Folder of recordings; a relative path lies in the data folder.
     pub record: PathBuf,
 }
@@ -266,7 +266,8 @@ impl Default for StoreConfig {
 impl StoreConfig {
     /// Where the store is; a relative path lies in `data`.
     pub fn place<'a>(&'a self, data: &'a Path) -> StorePlace<'a> {
-        StorePlace { url: &self.url, migrate_url: self.migrate_url.as_ref().map(Secret::reveal), folder: data }
+        let migrate_url = self.migrate_url.as_ref().map(StoreUrl::reveal);
+        StorePlace { url: self.url.reveal(), migrate_url, folder: data }
     }
 }
 

@@ -47,8 +47,13 @@ impl ConfigError {
 
     pub(super) fn syntax(path: &Path, error: &Error) -> ConfigError {
         let text = error.to_string();
-        // The parser shows the line with a caret; a log wants one line.
-        let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        // The parser shows the line with a caret: a log wants one line, and that line may hold a password.
+        let is_shown = |line: &&str| {
+            let number = line.trim_start().trim_start_matches(|c: char| c.is_ascii_digit()).trim_start();
+            !number.starts_with('|')
+        };
+        let said = text.lines().filter(is_shown).flat_map(str::split_whitespace);
+        let one_line = said.collect::<Vec<_>>().join(" ");
         ConfigError::File { path: path.display().to_string(), problem: format!("is not TOML: {one_line}") }
     }
 }
@@ -82,12 +87,7 @@ impl From<Error> for ConfigError {
             }
             Kind::Message(problem) => ConfigError::Value { key: section, problem: format!("{problem}{place}") },
             // What stands there may be a secret.
-            Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected)
-                if section.ends_with("password")
-                    || section.ends_with("secret")
-                    || section == "mail.url"
-                    || matches!(section.as_str(), "trunks" | "routes") =>
-            {
+            Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) if may_hold_secret(&section) => {
                 ConfigError::Value { key: section, problem: format!("has another form{place}, expected {expected}") }
             }
             Kind::InvalidType(actual, expected) | Kind::InvalidValue(actual, expected) => {
@@ -96,6 +96,13 @@ impl From<Error> for ConfigError {
             other => ConfigError::Value { key: section, problem: format!("{other}{place}") },
         }
     }
+}
+
+/// Whether what stands under this key, or in its section, may be a secret: then it is not repeated.
+fn may_hold_secret(key: &str) -> bool {
+    let last = key.rsplit('.').next().unwrap_or_default();
+    matches!(last, "password" | "secret" | "url" | "migrate_url")
+        || matches!(key, "store" | "mail" | "turn" | "trunks" | "routes")
 }
 
 /// The known name that is fewest edits away, when that is near enough to be a slip.

@@ -260,3 +260,33 @@ fn media_time_out_of_nought_is_none() {
     assert_eq!(timeout("[media]\ntimeout_s = 5"), Some(5));
     assert_eq!(timeout("[media]\ntimeout_s = 0"), None);
 }
+
+#[test]
+fn no_password_of_a_store_is_shown_by_configuration_or_errors() {
+    const URL: &str = "postgres://tandem:hush@db.example/voice";
+    let config = Config::from_toml(&format!("[store]\nurl = \"{URL}\"\nmigrate_url = \"{URL}\"\n")).unwrap();
+    assert_eq!((config.store.url.reveal(), config.store.migrate_url.as_ref().unwrap().reveal()), (URL, URL));
+    let place = config.store.place(Path::new("data"));
+    for shown in [format!("{config:?}"), format!("{config:#?}"), format!("{:?}", config.store), format!("{place:?}")] {
+        assert!(!shown.contains("hush"), "{shown}");
+        assert!(shown.matches("tandem:***@db.example/voice").count() == 2, "{shown}");
+    }
+    for text in [
+        format!("store = \"{URL}\""),
+        format!("[store]\nurl = [\"{URL}\"]"),
+        format!("[store]\nurl = {{ a = \"{URL}\" }}"),
+        format!("[store]\nmigrate_url = [\"{URL}\"]"),
+        format!("mail = \"{URL}\""),
+        // No TOML: the parser would show the line.
+        format!("[store]\nurl = \"{URL}"),
+        format!("[store]\nurl = {URL}"),
+        format!("[store]\nurl = \"{URL}\" \"{URL}\""),
+        format!("[store]\nurl = \"{URL}\"\nurl = \"{URL}\""),
+    ] {
+        let problem = refused(&text);
+        assert!(!problem.contains("hush"), "{text}: {problem}");
+        assert!(!problem.contains('\n'), "{problem}");
+    }
+    let line = refused("[http]\nlisten = \"127.0.0.1:1");
+    assert!(line.contains("line 2"), "{line}");
+}

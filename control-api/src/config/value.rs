@@ -8,6 +8,7 @@ use std::str::FromStr;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::engine::{Advertise, Codec, NumberFormat, RouteTarget, SpeechProvider, Srtp};
+use crate::text::without_password;
 
 /// How the pages are protected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -246,6 +247,30 @@ pub(super) fn advertise<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Op
 /// `agent:NAME`, `trunk:NAME`, `app:echo`, `app:tone`, `app:record`.
 pub(super) fn route_target<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RouteTarget, D::Error> {
     parsed(deserializer)
+}
+
+/// Where the store is. Printed without the password of PostgreSQL's URLs.
+#[derive(Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(transparent)]
+pub struct StoreUrl(String);
+
+impl StoreUrl {
+    /// With the password, for whom it is meant.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for StoreUrl {
+    fn from(url: &str) -> StoreUrl {
+        StoreUrl(url.to_owned())
+    }
+}
+
+impl fmt::Debug for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&without_password(&self.0))
+    }
 }
 
 /// A secret from the configuration: never printed.

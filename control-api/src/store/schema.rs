@@ -6,6 +6,7 @@ use sqlx::migrate::{Migrate, MigrateError};
 
 use super::db::Db;
 use super::{Store, StoreError, postgres, sqlite};
+use crate::text::without_password;
 
 /// One numbered migration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub struct SchemaStep {
 }
 
 /// Where the store is, as the configuration says.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct StorePlace<'a> {
     /// `sqlite:PATH`, `postgres://…` or `none`.
     pub url: &'a str,
@@ -27,6 +28,16 @@ pub struct StorePlace<'a> {
     pub migrate_url: Option<&'a str>,
     /// Folder of relative paths.
     pub folder: &'a Path,
+}
+
+impl std::fmt::Debug for StorePlace<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StorePlace")
+            .field("url", &without_password(self.url))
+            .field("migrate_url", &self.migrate_url.map(without_password))
+            .field("folder", &self.folder)
+            .finish()
+    }
 }
 
 impl<'a> StorePlace<'a> {
@@ -134,10 +145,11 @@ pub(super) fn owner<'a>(place: &StorePlace<'a>) -> Result<&'a str, StoreError> {
 
 pub(super) fn path(place: &StorePlace<'_>) -> Result<PathBuf, StoreError> {
     if !place.url.starts_with("sqlite:") {
-        let scheme = place.url.split(':').next().unwrap_or_default();
-        return Err(StoreError::Open(format!(
-            "`{scheme}` is no kind of store; expected sqlite:PATH, postgres://USER:PASSWORD@HOST:PORT/DATABASE or none"
-        )));
+        // What stands there may hold a password.
+        return Err(StoreError::Open(
+            "this is no kind of store; expected sqlite:PATH, postgres://USER:PASSWORD@HOST:PORT/DATABASE or none"
+                .into(),
+        ));
     }
     sqlite::path_of(place.url, place.folder)
 }
