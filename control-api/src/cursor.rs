@@ -53,6 +53,18 @@ impl Page {
         Ok(Page { after: after.transpose()?, limit, scope })
     }
 
+    /// The same for a list with these filters, in their order.
+    pub(crate) fn filtered(
+        list: &str,
+        organization: OrganizationId,
+        filters: &[Option<String>],
+        cursor: Option<&str>,
+        limit: Option<&str>,
+    ) -> Result<Page, Problem> {
+        let told: Vec<&str> = filters.iter().map(|value| value.as_deref().unwrap_or_default()).collect();
+        Page::read(list, organization, &told.join("\0"), cursor, limit)
+    }
+
     /// One more than the page has: whether it comes says whether there is a next page.
     pub(crate) fn fetch(&self) -> u32 {
         self.limit + 1

@@ -39,7 +39,6 @@ mod headers;
 mod idempotency;
 mod mail;
 mod number;
-mod page;
 mod plays;
 mod request_id;
 mod routes;

@@ -343,6 +343,48 @@ async fn keys_are_shown_once_listed_without_themselves_and_end() {
 }
 
 #[tokio::test]
+async fn each_list_goes_on_by_its_own_cursors_alone() {
+    let world = world("[limits]\nconfiguration = \"off\"").await;
+    for name in ["ben", "carl", "dora"] {
+        world.member(name, Role::Agent).await;
+        let invitation = json!({"email": format!("{name}@new.example.com"), "role": "agent"}).to_string();
+        assert_eq!(world.post("/api/team/invitations", &invitation).await.status, StatusCode::CREATED);
+        let key = json!({"name": name}).to_string();
+        assert_eq!(world.post("/api/api-keys", &key).await.status, StatusCode::CREATED);
+    }
+    let lists = [
+        ("/api/team/members", "members"),
+        ("/api/team/invitations", "invitations"),
+        ("/api/api-keys", "api_keys"),
+        ("/api/audit-logs", "audit_logs"),
+    ];
+    let mut cursors = Vec::new();
+    for (path, list) in lists {
+        let whole = world.get(&format!("{path}?limit=200")).await.json()[list].as_array().unwrap().clone();
+        let (mut seen, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = world.get(&format!("{path}?limit=2{cursor}")).await.json();
+            seen.extend(page[list].as_array().unwrap().iter().cloned());
+            let Some(next) = page["next_cursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        assert!(seen.len() > 2 && seen == whole, "{path}: {seen:?}");
+        cursors.push(cursor);
+    }
+    for (n, (path, _)) in lists.iter().enumerate() {
+        for (m, cursor) in cursors.iter().enumerate().filter(|(m, _)| *m != n) {
+            let wrong = world.get(&format!("{path}?limit=2{cursor}")).await;
+            assert_eq!(wrong.problem(), (422, Some("cursor".into())), "{path} by {}", lists[m].0);
+        }
+        let theirs = world.with_key(&world.other_key, GET, &format!("{path}?limit=2{}", cursors[n]), "").await;
+        assert_eq!(theirs.problem(), (422, Some("cursor".into())), "{path}");
+        assert_eq!(world.get(&format!("{path}?limit=201")).await.problem(), (422, Some("limit".into())), "{path}");
+    }
+    let filtered = world.get(&format!("/api/audit-logs?limit=2&action=user.create{}", cursors[3])).await;
+    assert_eq!(filtered.problem(), (422, Some("cursor".into())));
+}
+
+#[tokio::test]
 async fn an_organization_is_renamed_kept_and_limited_by_those_who_may() {
     let world = world("[limits]\nconfiguration = \"off\"").await;
     let olga = world.member("olga", Role::Owner).await;

@@ -11,14 +11,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::team::{key_of, time_and_id};
 use crate::auth::{Actor, Secret, check_name};
 use crate::body::{JsonBody, PathId, QueryPairs};
-use crate::page;
+use crate::cursor::Page;
 use crate::problem::Problem;
 use crate::rbac::{self, Action};
 use crate::state::AppState;
-use crate::store::{KeyRow, NewKey, Role, now};
+use crate::store::{KeyRow, NewKey, Place, Role, now};
 
 /// Longest life of a key that ends, in days.
 const DAYS_MAX: u32 = 3_650;
@@ -95,9 +94,10 @@ pub(super) async fn key_list(
 ) -> Result<Json<KeyList>, Problem> {
     actor.may(Action::ApiKeysRead)?;
     let [limit, cursor] = query.take(["limit", "cursor"])?;
-    let (limit, after) = (page::limit(limit)?, page::cursor(cursor, time_and_id)?);
-    let mut keys = state.store.api_key_list(actor.organization, after, limit + 1).await?;
-    let next_cursor = page::cut(&mut keys, limit, |last| key_of(last.created_at, last.id));
+    let page = Page::read("api-keys", actor.organization, "", cursor.as_deref(), limit.as_deref())?;
+    let after = page.after.unwrap_or(Place::LAST);
+    let mut keys = state.store.api_key_list(actor.organization, after, page.fetch()).await?;
+    let next_cursor = page.cut(&mut keys, |last| Place::of(last.created_at, last.id));
     Ok(Json(KeyList { api_keys: keys.into_iter().map(Into::into).collect(), next_cursor }))
 }
 

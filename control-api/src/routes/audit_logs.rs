@@ -15,11 +15,11 @@ use uuid::Uuid;
 use crate::auth::Actor;
 use crate::body::QueryPairs;
 use crate::csv;
-use crate::page;
+use crate::cursor::Page;
 use crate::problem::Problem;
 use crate::rbac::Action;
 use crate::state::AppState;
-use crate::store::{AuditFilter, AuditProof, AuditRow, Deed, OrganizationId, Store, StoreError};
+use crate::store::{AuditFilter, AuditProof, AuditRow, Deed, OrganizationId, Place, Store, StoreError};
 
 /// Rows read at a time for an export.
 const EXPORT_PAGE: u32 = 500;
@@ -142,11 +142,13 @@ pub(super) async fn audit_list(
     actor.may(Action::AuditRead)?;
     let [who, action, target, from, to, limit, cursor] =
         query.take(["actor", "action", "target", "from", "to", "limit", "cursor"])?;
-    let limit = page::limit(limit)?;
-    let mut filter = filter([who, action, target, from, to], limit + 1)?;
-    filter.below = page::cursor(cursor, |key| key.parse().ok())?;
+    let asked = [who, action, target, from, to];
+    let page = Page::filtered("audit-logs", actor.organization, &asked, cursor.as_deref(), limit.as_deref())?;
+    let mut filter = filter(asked, page.fetch())?;
+    // The chain's own order, in the place of time.
+    filter.below = page.after.and_then(|after| u64::try_from(after.at).ok());
     let mut rows = state.store.audit_list(actor.organization, &filter).await?;
-    let next_cursor = page::cut(&mut rows, limit, |last| last.seq.to_string());
+    let next_cursor = page.cut(&mut rows, |last| Place { at: i64::try_from(last.seq).unwrap_or(i64::MAX), id: last.id });
     Ok(Json(AuditList { audit_logs: rows.into_iter().map(Into::into).collect(), next_cursor }))
 }
 

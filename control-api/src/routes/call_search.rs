@@ -64,8 +64,7 @@ pub(super) async fn call_list(
     let [status, direction, agent, number, outcome, from, to, q, limit, cursor] =
         query.take(["status", "direction", "agent", "number", "outcome", "from", "to", "q", "limit", "cursor"])?;
     let asked = [status, direction, agent, number, outcome, from, to, q];
-    let told: Vec<&str> = asked.iter().map(|value| value.as_deref().unwrap_or_default()).collect();
-    let page = Page::read("calls", actor.organization, &told.join("\0"), cursor.as_deref(), limit.as_deref())?;
+    let page = Page::filtered("calls", actor.organization, &asked, cursor.as_deref(), limit.as_deref())?;
     let Some(filter) = filter_of(asked, seen)? else {
         return Ok(Json(CallList { calls: Vec::new(), next_cursor: None }));
     };

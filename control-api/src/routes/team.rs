@@ -14,11 +14,11 @@ use uuid::Uuid;
 use crate::auth::{Actor, Secret, check_email};
 use crate::body::{JsonBody, PathId, QueryPairs};
 use crate::client::Client;
-use crate::page;
+use crate::cursor::Page;
 use crate::problem::Problem;
 use crate::rbac::Action;
 use crate::state::AppState;
-use crate::store::{Invitation, Member, MemberChange, NewInvitation, Role, UserId, now};
+use crate::store::{Invitation, Member, MemberChange, NewInvitation, Place, Role, UserId, now};
 
 /// A member.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -128,17 +128,6 @@ impl From<Invitation> for InvitationInfo {
     }
 }
 
-/// The key of a list in the order of time: `MILLISECONDS ID`.
-pub(super) fn time_and_id(key: &str) -> Option<(Timestamp, Uuid)> {
-    let (at, id) = key.split_once(' ')?;
-    Some((Timestamp::from_millisecond(at.parse().ok()?).ok()?, id.parse().ok()?))
-}
-
-/// The same the other way round.
-pub(super) fn key_of(at: Timestamp, id: Uuid) -> String {
-    format!("{} {id}", at.as_millisecond())
-}
-
 /// The tenant's members.
 #[utoipa::path(get, path = "/team/members", tag = "team", security(("key" = []), ("session" = [])),
     params(("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "At most this many, 1 to 200; 50 by default"),
@@ -151,9 +140,10 @@ pub(super) async fn member_list(
 ) -> Result<Json<MemberList>, Problem> {
     actor.may(Action::OrganizationRead)?;
     let [limit, cursor] = query.take(["limit", "cursor"])?;
-    let (limit, after) = (page::limit(limit)?, page::cursor(cursor, time_and_id)?);
-    let mut members = state.store.member_list(actor.organization, after, limit + 1).await?;
-    let next_cursor = page::cut(&mut members, limit, |last| key_of(last.created_at, last.user.0));
+    let page = Page::read("members", actor.organization, "", cursor.as_deref(), limit.as_deref())?;
+    let after = page.after.unwrap_or(Place::FIRST);
+    let mut members = state.store.member_list(actor.organization, after, page.fetch()).await?;
+    let next_cursor = page.cut(&mut members, |last| Place::of(last.created_at, last.user.0));
     Ok(Json(MemberList { members: members.into_iter().map(Into::into).collect(), next_cursor }))
 }
 
@@ -218,9 +208,10 @@ pub(super) async fn invitation_list(
 ) -> Result<Json<InvitationList>, Problem> {
     actor.may(Action::TeamWrite)?;
     let [limit, cursor] = query.take(["limit", "cursor"])?;
-    let (limit, after) = (page::limit(limit)?, page::cursor(cursor, time_and_id)?);
-    let mut invitations = state.store.invitation_list(actor.organization, after, limit + 1).await?;
-    let next_cursor = page::cut(&mut invitations, limit, |last| key_of(last.created_at, last.id));
+    let page = Page::read("invitations", actor.organization, "", cursor.as_deref(), limit.as_deref())?;
+    let after = page.after.unwrap_or(Place::LAST);
+    let mut invitations = state.store.invitation_list(actor.organization, after, page.fetch()).await?;
+    let next_cursor = page.cut(&mut invitations, |last| Place::of(last.created_at, last.id));
     Ok(Json(InvitationList { invitations: invitations.into_iter().map(Into::into).collect(), next_cursor }))
 }
 

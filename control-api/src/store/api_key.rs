@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::audit_log::{self, By, Deed};
 use super::db::Row;
-use super::{OrganizationId, Store, StoreError, UserId, lookup, now};
+use super::{OrganizationId, Place, Store, StoreError, UserId, lookup, now};
 
 /// A valid key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,18 +144,17 @@ impl Store {
         Ok(Some(key))
     }
 
-    /// A tenant's keys, newest first, after the one that `after` names.
+    /// A tenant's keys, newest first, after this place.
     pub async fn api_key_list(
         &self,
         organization: OrganizationId,
-        after: Option<(Timestamp, Uuid)>,
+        after: Place,
         limit: u32,
     ) -> Result<Vec<KeyRow>, StoreError> {
-        let (at, id) = after.unwrap_or((Timestamp::MAX, Uuid::max()));
         let sql = "SELECT id, name, prefix, scopes, created_at, expires_at, last_used_at, revoked_at FROM api_keys \
                    WHERE organization_id = $1 AND (created_at, id) < ($2, $3) \
                    ORDER BY created_at DESC, id DESC LIMIT $4";
-        let values = [organization.into(), at.into(), id.into(), limit.into()];
+        let values = [organization.into(), after.at.into(), after.id.into(), limit.into()];
         self.db.rows(organization, sql, &values).await?.iter().map(key_row).collect()
     }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::audit_log::{self, By, Deed};
 use super::db::{Row, Value};
 use super::user::{self, NewMember};
-use super::{Membership, OrganizationId, Role, Store, StoreError, UserId, lookup, membership, now};
+use super::{Membership, OrganizationId, Place, Role, Store, StoreError, UserId, lookup, membership, now};
 
 /// An invitation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,17 +119,16 @@ impl Store {
         Ok(created)
     }
 
-    /// A tenant's invitations, newest first, after the one that `after` names.
+    /// A tenant's invitations, newest first, after this place.
     pub async fn invitation_list(
         &self,
         organization: OrganizationId,
-        after: Option<(Timestamp, Uuid)>,
+        after: Place,
         limit: u32,
     ) -> Result<Vec<Invitation>, StoreError> {
-        let (at, id) = after.unwrap_or((Timestamp::MAX, Uuid::max()));
         let sql = "SELECT id, email, role, invited_by, created_at, expires_at, accepted_at, revoked_at FROM invitations \
                    WHERE organization_id = $1 AND (created_at, id) < ($2, $3) ORDER BY created_at DESC, id DESC LIMIT $4";
-        let values: [Value; 4] = [organization.into(), at.into(), id.into(), limit.into()];
+        let values: [Value; 4] = [organization.into(), after.at.into(), after.id.into(), limit.into()];
         self.db.rows(organization, sql, &values).await?.iter().map(invitation).collect()
     }
 

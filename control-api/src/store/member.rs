@@ -1,11 +1,10 @@
 //! A tenant's members as a team: listed, changed, removed. The last owner stays.
 
 use jiff::Timestamp;
-use uuid::Uuid;
 
 use super::audit_log::{self, By, Deed};
 use super::db::{Row, Tx};
-use super::{OrganizationId, Role, Store, StoreError, UserId};
+use super::{OrganizationId, Place, Role, Store, StoreError, UserId};
 
 /// A member with name and address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,19 +66,18 @@ async fn held(tx: &mut Tx, organization: OrganizationId, user: UserId) -> Result
 }
 
 impl Store {
-    /// A tenant's members in the order in which they came, after the one that `after` names.
+    /// A tenant's members in the order in which they came, after this place.
     pub async fn member_list(
         &self,
         organization: OrganizationId,
-        after: Option<(Timestamp, Uuid)>,
+        after: Place,
         limit: u32,
     ) -> Result<Vec<Member>, StoreError> {
-        let (at, id) = after.unwrap_or((Timestamp::MIN, Uuid::nil()));
         let sql = "SELECT m.user_id, u.email, u.name, m.role, m.sip_name, m.created_at, m.last_login_at \
                    FROM memberships m JOIN users u ON u.id = m.user_id \
                    WHERE m.organization_id = $1 AND (m.created_at, m.user_id) > ($2, $3) \
                    ORDER BY m.created_at, m.user_id LIMIT $4";
-        let values = [organization.into(), at.into(), id.into(), limit.into()];
+        let values = [organization.into(), after.at.into(), after.id.into(), limit.into()];
         self.db.rows(organization, sql, &values).await?.iter().map(member).collect()
     }
 

@@ -84,11 +84,11 @@ pub(super) async fn invitations_are_taken_once(store: Store) {
     let second = invite("h2", "guest@example.com").await;
     assert!(store.invitation_by_hash("h1").await.unwrap().is_none(), "the newer one ends it");
     assert_eq!(store.invitation_by_hash("h2").await.unwrap(), Some((mine, second.clone())));
-    assert!(store.invitation_list(theirs, None, 10).await.unwrap().is_empty());
+    assert!(store.invitation_list(theirs, Place::LAST, 10).await.unwrap().is_empty());
     assert!(!store.invitation_revoke(theirs, second.id, &by()).await.unwrap());
-    let listed = store.invitation_list(mine, None, 1).await.unwrap();
+    let listed = store.invitation_list(mine, Place::LAST, 1).await.unwrap();
     assert_eq!(listed[0].id, second.id);
-    let rest = store.invitation_list(mine, Some((listed[0].created_at, listed[0].id)), 10).await.unwrap();
+    let rest = store.invitation_list(mine, Place::of(listed[0].created_at, listed[0].id), 10).await.unwrap();
     assert_eq!(rest.iter().map(|one| one.id).collect::<Vec<_>>(), [first.id]);
     let taken = (0..4).map(|n| {
         let (store, second) = (store.clone(), second.clone());
@@ -120,7 +120,7 @@ pub(super) async fn invitations_are_taken_once(store: Store) {
 pub(super) async fn somebody_owns_it(store: Store) {
     let ((mine, olga), (theirs, _)) = (founded(&store, "mine").await, founded(&store, "theirs").await);
     let (carl, _) = store.user_create(mine, newcomer("carl@example.com", Role::Owner, "carl")).await.unwrap();
-    assert_eq!(store.member_list(mine, None, 10).await.unwrap().len(), 2);
+    assert_eq!(store.member_list(mine, Place::FIRST, 10).await.unwrap().len(), 2);
     assert!(store.member_show(theirs, olga).await.unwrap().is_none());
     for change in [
         store.member_role_change(theirs, olga, Role::Viewer, true, &by()).await.unwrap(),
@@ -138,7 +138,7 @@ pub(super) async fn somebody_owns_it(store: Store) {
     let (one, two) = tokio::join!(down(olga), down(carl.id));
     let refused = [one.unwrap(), two.unwrap()].into_iter().filter(|change| *change == MemberChange::LastOwner).count();
     assert_eq!(refused, 1);
-    let members = store.member_list(mine, None, 10).await.unwrap();
+    let members = store.member_list(mine, Place::FIRST, 10).await.unwrap();
     let viewer = members.iter().find(|member| member.role == Role::Viewer).unwrap().clone();
     let owner = members.iter().find(|member| member.role == Role::Owner).unwrap().clone();
     assert_eq!(store.member_remove(mine, owner.user, true, &by()).await.unwrap(), MemberChange::LastOwner);
@@ -180,9 +180,9 @@ pub(super) async fn settings_and_keys_are_a_tenants(store: Store) {
     let key = store.api_key_create(mine, new.clone(), &by()).await.unwrap();
     let found = store.api_key_by_hash("hash").await.unwrap().unwrap();
     assert_eq!((found.id, found.organization, found.scopes), (key.id, mine, Some(vec!["calls.read".into()])));
-    assert!(store.api_key_list(theirs, None, 10).await.unwrap().is_empty());
+    assert!(store.api_key_list(theirs, Place::LAST, 10).await.unwrap().is_empty());
     assert!(!store.api_key_revoke(theirs, key.id, &by()).await.unwrap());
-    assert!(store.api_key_list(mine, None, 10).await.unwrap()[0].last_used_at.is_some());
+    assert!(store.api_key_list(mine, Place::LAST, 10).await.unwrap()[0].last_used_at.is_some());
     let over = NewKey { key_hash: "over", expires_at: Some(now()), ..new };
     store.api_key_create(mine, over, &by()).await.unwrap();
     assert!(store.api_key_by_hash("over").await.unwrap().is_none());
