@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::{AccountError, NewAccount, Passwords, account_create, api_key_create, password_reset};
 use crate::config::Config;
 use crate::engine::{self, CallId, Command, CommandError, Engine, PlaceStatus, TrunkStatus};
+use crate::phones;
 use crate::store::{Job, Role, Store, StoreError};
 use crate::trace::Ladder;
 
@@ -204,7 +205,7 @@ pub async fn ask(config: &Config, data: &Path, request: Request) -> Result<Reply
                 return Err(AdminError::NotRunning(data.to_owned()));
             }
             let store = Store::open(&config.store.place(data)).await?;
-            let reply = answer(&store, &Passwords::new(), request).await;
+            let reply = answer(&store, &Passwords::new(), None, request).await;
             store.close().await;
             reply?
         }
@@ -232,7 +233,13 @@ async fn turn(stream: UnixStream, request: &Request) -> std::io::Result<Reply> {
     timeout(TURN, exchange).await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
 }
 
-async fn answer(store: &Store, passwords: &Passwords, request: Request) -> Result<Reply, AccountError> {
+/// `engine`: of the running server, if there is one.
+async fn answer(
+    store: &Store,
+    passwords: &Passwords,
+    engine: Option<&Engine>,
+    request: Request,
+) -> Result<Reply, AccountError> {
     Ok(match request {
         Request::ApikeyCreate { organization, name } => {
             let (organization, made, key) = api_key_create(store, &organization, &name).await?;
@@ -244,7 +251,10 @@ async fn answer(store: &Store, passwords: &Passwords, request: Request) -> Resul
             Reply::Password { email: user.email, password: password.reveal().to_owned() }
         }
         Request::UserPassword { email } => {
-            let password = password_reset(store, passwords, &email).await?;
+            let (user, password) = password_reset(store, passwords, &email).await?;
+            if let Some(engine) = engine {
+                phones::end_of(engine, store, user).await?;
+            }
             Reply::Password { email, password: password.reveal().to_owned() }
         }
         Request::Jobs => {
@@ -362,7 +372,8 @@ async fn one(stream: UnixStream, store: &Store, passwords: &Passwords, engine: &
         },
         Ok(Request::Trace { call, full }) => trace(engine, &call, full).await,
         Ok(request) => {
-            answer(store, passwords, request).await.unwrap_or_else(|error| Reply::Refused { why: error.to_string() })
+            let reply = answer(store, passwords, Some(engine), request).await;
+            reply.unwrap_or_else(|error| Reply::Refused { why: error.to_string() })
         }
         Err(error) => Reply::Refused { why: format!("the command is not understood: {error}") },
     };

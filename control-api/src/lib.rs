@@ -39,6 +39,7 @@ mod headers;
 mod idempotency;
 mod mail;
 mod number;
+mod phones;
 mod plays;
 mod request_id;
 mod routes;

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::events::Bus;
 use crate::mail::Mail;
+use crate::phones::Phones;
 use crate::plays::Plays;
 use crate::rate_limit::RateLimits;
 use crate::store::{Deed, Store, StoreError};
@@ -39,6 +40,8 @@ pub struct AppState {
     pub audit_log: AuditLog,
     /// What is being heard by whom.
     pub(crate) plays: Arc<Plays>,
+    /// Which telephones keys have opened.
+    pub(crate) phones: Arc<Phones>,
     /// Whether there is an organization: seen once, it stays so.
     inhabited: Arc<AtomicBool>,
     /// Mail, where it is configured.
@@ -60,6 +63,7 @@ impl AppState {
         AppState {
             audit_log: AuditLog::new(store.clone()),
             plays: Arc::new(Plays::new()),
+            phones: Arc::default(),
             mail,
             inhabited: Arc::default(),
             credentials: Arc::new(Credentials::new()),

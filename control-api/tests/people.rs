@@ -6,6 +6,7 @@ mod support;
 
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
+use control_api::engine::Command;
 use control_api::store::{Role, Store, StorePlace};
 use serde_json::{Value, json};
 use support::smtp::{Refusal, Smtp};
@@ -300,6 +301,49 @@ async fn owners_are_made_and_unmade_by_owners_and_the_last_one_stays() {
     let log = world.by(&anna, GET, &format!("/api/audit-logs?target=member:{}", id("anna")), "").await.json();
     let change = (&log["audit_logs"][0]["before"], &log["audit_logs"][0]["after"]);
     assert_eq!(change, (&json!({"role": "admin"}), &json!({"role": "owner"})));
+}
+
+/// The agents whose telephones the engine was told to end since the last look.
+fn ended(world: &mut World) -> Vec<String> {
+    let mut names = Vec::new();
+    while let Ok(command) = world.commands.try_recv() {
+        if let Command::CredentialEnd { user } = command {
+            names.push(user);
+        }
+    }
+    names
+}
+
+#[tokio::test]
+async fn whoever_loses_the_right_to_call_loses_the_telephone() {
+    let mut world = world("[limits]\nconfiguration = \"off\"").await;
+    let ben = world.member("ben", Role::Agent).await;
+    let me = world.by(&ben, GET, "/api/users/me", "").await.json();
+    let path = format!("/api/team/members/{}", me["id"].as_str().unwrap());
+    for (role, ends) in [("supervisor", false), ("viewer", true), ("compliance", true), ("agent", false)] {
+        let changed = world.with_json(PATCH, &path, &json!({"role": role}).to_string()).await;
+        assert_eq!(changed.status, StatusCode::OK, "{role}");
+        assert_eq!(ended(&mut world), if ends { vec!["ben"] } else { vec![] }, "{role}");
+    }
+    assert_eq!(world.by(&ben, GET, "/api/webrtc/token", "").await.status, StatusCode::OK);
+    let change = json!({"current": PASSWORD, "new": "another long password"}).to_string();
+    assert_eq!(world.by(&ben, POST, "/api/auth/password", &change).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(ended(&mut world), ["ben"]);
+    // A key that is revoked: the telephones that it opened, and no others.
+    let body = r#"{"name": "kiosk", "scopes": ["calls.dial"]}"#;
+    let made = world.post("/api/api-keys", body).await.json();
+    let key = made["key"].as_str().unwrap();
+    let token = async |agent: &str| world.with_key(key, GET, &format!("/api/webrtc/token?agent={agent}"), "").await;
+    assert_eq!(token("ben").await.status, StatusCode::OK);
+    assert_eq!(token("vera").await.problem(), (422, Some("agent".into())), "a viewer has no telephone");
+    assert_eq!(world.get("/api/webrtc/token?agent=anna").await.status, StatusCode::OK, "another key's");
+    let revoked = world.with_json(DELETE, &format!("/api/api-keys/{}", made["id"].as_str().unwrap()), "").await;
+    assert_eq!(revoked.status, StatusCode::NO_CONTENT);
+    assert_eq!(ended(&mut world), ["ben"]);
+    assert_eq!(world.with_json(DELETE, &path, "").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(ended(&mut world), ["ben"]);
+    assert_eq!(world.with_json(DELETE, &path, "").await.problem().0, 404);
+    assert_eq!(ended(&mut world), Vec::<String>::new());
 }
 
 #[tokio::test]

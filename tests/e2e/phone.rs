@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use codecs::SampleRate;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tests::api::Api;
 use tests::baresip::Baresip;
-use tests::desk::{Desk, LEVEL_DBFS, Line};
+use tests::desk::{Desk, LEVEL_DBFS, Line, hear_each_other};
 use tests::sound;
 use tests::tandem::{Setup, Tandem};
 
@@ -124,4 +127,102 @@ async fn both_hear(step: &str, phone: &Baresip, anna: &mut Line) {
         let what = format!("{step}: baresip hears");
         sound::assert_tone(&what, &heard[heard.len() / 2..], rate, ANNA_HZ, LEVEL_DBFS, 1.0);
     });
+}
+
+/// How somebody loses the right to call.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Loss {
+    Removed,
+    Role,
+    OwnPassword,
+    OperatorsPassword,
+    Key,
+}
+
+/// A member's telephone is ended at once: refused when it registers, not reached, while the call it has goes on.
+async fn loses_the_telephone(tandem: &Tandem, api: &Api, stays: &mut Desk, loss: Loss) {
+    let name = format!("{loss:?}").to_lowercase();
+    let account = tandem.agent("acme", &name).await;
+    let session = Api::sign_in(&tandem.http, &account.email, &account.password).await;
+    let mut key = None;
+    let token = match loss {
+        Loss::Key => {
+            let made = api.ask(Method::POST, "/api/api-keys", Some(json!({ "name": "kiosk" }))).await.1;
+            key = Some(made["id"].clone());
+            let kiosk = api.with_key(made["key"].as_str().expect("a key"));
+            kiosk.get(&format!("/api/webrtc/token?agent={name}")).await
+        }
+        _ => session.get("/api/webrtc/token").await,
+    };
+    let password = token["password"].as_str().expect("a password").to_owned();
+    let mut desk = Desk::start("127.0.0.1", tandem.sip(), &name).await;
+    desk.register(&password, PATIENCE).await;
+    let (mine, theirs) = tokio::join!(desk.call("stays", HERTZ, "", PATIENCE), async {
+        let invite = stays.rings(PATIENCE).await;
+        stays.answer(&invite, ANNA_HZ, PATIENCE).await
+    });
+    let (mut mine, mut theirs) = (mine.expect("answered"), theirs);
+
+    let me = session.get("/api/users/me").await;
+    let member = format!("/api/team/members/{}", me["id"].as_str().expect("an id"));
+    let done = async |api: &Api, method: Method, path: &str, body: Option<Value>| {
+        let (status, answer) = api.ask(method, path, body).await;
+        assert!(status.is_success(), "{loss:?}: {status} {answer}");
+    };
+    match loss {
+        Loss::Removed => {
+            let answer = api.send(Method::DELETE, &member, None).await;
+            assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+        }
+        Loss::Role => done(api, Method::PATCH, &member, Some(json!({ "role": "viewer" }))).await,
+        Loss::OwnPassword => {
+            let change = json!({ "current": account.password, "new": "another long password" }).to_string();
+            let answer = session.send(Method::POST, "/api/auth/password", Some(change)).await;
+            assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+        }
+        Loss::OperatorsPassword => drop(tandem.told(&["user", "password", "--email", &account.email]).await),
+        Loss::Key => {
+            let key = key.as_ref().and_then(Value::as_str).expect("an id");
+            let answer = api.send(Method::DELETE, &format!("/api/api-keys/{key}"), None).await;
+            assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+        }
+    }
+    let (status, answer) = desk.registers(&password, PATIENCE).await;
+    assert_eq!(status, Some(403), "{loss:?}: {answer}");
+    assert_eq!(desk.call("stays", HERTZ, "", PATIENCE).await.err(), Some(403), "{loss:?}");
+    let unreached = stays.call(&name, ANNA_HZ, "", PATIENCE).await.err();
+    assert!(matches!(unreached, Some(404 | 480)), "{loss:?}: {unreached:?}");
+    hear_each_other((&mut mine, HERTZ), (&mut theirs, ANNA_HZ)).await;
+    stays.hang_up(&mut theirs, PATIENCE).await;
+    desk.is_hung_up(&mine, PATIENCE).await;
+    if loss == Loss::OwnPassword {
+        // Whoever may still call gets a new one.
+        let token = session.get("/api/webrtc/token").await;
+        desk.register(token["password"].as_str().expect("a password"), PATIENCE).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_telephone_ends_with_the_right_to_call_and_the_running_call_goes_on() {
+    let losses = [Loss::Removed, Loss::Role, Loss::OwnPassword, Loss::OperatorsPassword, Loss::Key];
+    let routes = vec![
+        ("removed", "agent:removed"),
+        ("role", "agent:role"),
+        ("ownpassword", "agent:ownpassword"),
+        ("operatorspassword", "agent:operatorspassword"),
+        ("key", "agent:key"),
+        ("stays", "agent:stays"),
+    ];
+    let further = "[limits]\nconfiguration = \"off\"\n";
+    // Not this machine's own address: from there a trunk's calls would come, and nobody would be asked for a password.
+    let trunks = vec![("carrier", vec!["127.0.0.2:5060".to_owned()])];
+    let tandem = Tandem::start(&Setup { trunks, routes, further, ..Setup::default() }).await;
+    let api = tandem.api("acme").await;
+    let (mut stays, _) = Desk::of_agent(&tandem, "stays").await;
+    for loss in losses {
+        loses_the_telephone(&tandem, &api, &mut stays, loss).await;
+    }
+    let password = stays.password().expect("registered").to_owned();
+    stays.register(&password, PATIENCE).await;
+    tandem.stop().await;
 }

@@ -270,13 +270,19 @@ impl Desk {
 
     /// Registers with a password, which further calls are made with too.
     pub async fn register(&mut self, password: &str, deadline: Duration) {
+        let (status, answer) = self.registers(password, deadline).await;
+        assert_eq!(status, Some(200), "{answer}");
+    }
+
+    /// The same, let in or not: the final answer's status, and all of it.
+    pub async fn registers(&mut self, password: &str, deadline: Duration) -> (Option<u16>, String) {
         self.password = Some(password.into());
         let call_id = self.fresh("register");
         let address = format!("<sip:{}@{}>", self.user, self.server);
         let (from, extra) = (format!("{address};tag=reg"), "Expires: 600\r\n");
         let uri = format!("sip:{}", self.server);
-        let answer = self.ask("REGISTER", &uri, (&from, &address), &call_id, 1, extra, "", deadline).await;
-        assert_eq!(status_of(&answer.0), Some(200), "{}", answer.0);
+        let (answer, ..) = self.ask("REGISTER", &uri, (&from, &address), &call_id, 1, extra, "", deadline).await;
+        (status_of(&answer), answer)
     }
 
     /// What it registered with.

@@ -2,7 +2,7 @@
 
 use super::password::HashError;
 use super::{Passwords, Secret, token_hash};
-use crate::store::{By, Deed, Membership, NewKey, NewMember, Organization, Role, Store, StoreError, User};
+use crate::store::{By, Deed, Membership, NewKey, NewMember, Organization, Role, Store, StoreError, User, UserId};
 
 /// A user to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,13 +78,17 @@ pub async fn account_create(
     Ok((user, membership, password))
 }
 
-/// Gives a user a new random password and ends the user's sessions.
-pub async fn password_reset(store: &Store, passwords: &Passwords, email: &str) -> Result<Secret, AccountError> {
+/// Gives a user a new random password and ends the user's sessions. Telephones are the engine's.
+pub async fn password_reset(
+    store: &Store,
+    passwords: &Passwords,
+    email: &str,
+) -> Result<(UserId, Secret), AccountError> {
     let (user, _membership) = store.user_by_email(email).await?.ok_or(AccountError::NoSuchUser)?;
     let password = Secret::password();
     let hash = passwords.hash(password.reveal()).await?;
     store.user_password_change(user.id, &hash, None, &By::system("operator")).await?;
-    Ok(password)
+    Ok((user.id, password))
 }
 
 /// Makes an API key, and the organization when it does not exist (`true`). The key is returned once.

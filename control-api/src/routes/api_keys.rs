@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::auth::{Actor, Secret, check_name};
 use crate::body::{JsonBody, PathId, QueryPairs};
 use crate::cursor::Page;
+use crate::phones;
 use crate::problem::Problem;
 use crate::rbac::{self, Action};
 use crate::state::AppState;
@@ -157,15 +158,18 @@ fn scopes(actor: &Actor, asked: Option<&[String]>) -> Result<Vec<&'static str>, 
     Ok(scopes)
 }
 
-/// Revokes a key: it opens nothing more, and streams that it opened end within five seconds.
+/// Revokes a key: it opens nothing more, and streams that it opened end within five seconds. Agents whose telephones it got
+/// passwords for must register anew.
 #[utoipa::path(delete, path = "/api-keys/{id}", tag = "api-keys", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "The key")),
     responses((status = 204), (status = 404, body = Problem)))]
 pub(super) async fn key_revoke(State(state): State<AppState>, actor: Actor, id: PathId) -> Result<StatusCode, Problem> {
     actor.may(Action::ApiKeysWrite)?;
-    if !state.store.api_key_revoke(actor.organization, id.of("key")?, &actor.by).await? {
+    let key = id.of("key")?;
+    if !state.store.api_key_revoke(actor.organization, key, &actor.by).await? {
         return Err(Problem::not_found("key"));
     }
     state.credentials.forget();
+    phones::end(&state.engine, state.phones.of_key(key)).await;
     Ok(StatusCode::NO_CONTENT)
 }

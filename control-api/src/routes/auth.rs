@@ -18,6 +18,7 @@ use crate::auth::{
 use crate::body::JsonBody;
 use crate::client::Client;
 use crate::config::Signup;
+use crate::phones;
 use crate::problem::Problem;
 use crate::rbac;
 use crate::state::AppState;
@@ -330,7 +331,7 @@ pub(super) fn whoami(actor: &Actor) -> Result<(SessionUser, SessionOrganization)
     Ok((user, SessionOrganization { id: actor.organization.0, name }))
 }
 
-/// Changes one's own password; every other session of one's own ends.
+/// Changes one's own password; every other session of one's own ends, and so does every telephone's registration.
 #[utoipa::path(post, path = "/auth/password", tag = "auth", security(("session" = [])), request_body = PasswordChange,
     responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem)))]
 pub(super) async fn password_change(
@@ -355,6 +356,7 @@ pub(super) async fn password_change(
     let hash = state.passwords.hash(new.reveal()).await.map_err(AccountError::from)?;
     state.store.user_password_change(user.id, &hash, Some(actor.credential()), &actor.by).await?;
     state.credentials.forget();
+    phones::end_of(&state.engine, &state.store, user.id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

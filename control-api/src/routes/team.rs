@@ -15,6 +15,7 @@ use crate::auth::{Actor, Secret, check_email};
 use crate::body::{JsonBody, PathId, QueryPairs};
 use crate::client::Client;
 use crate::cursor::Page;
+use crate::phones;
 use crate::problem::Problem;
 use crate::rbac::Action;
 use crate::state::AppState;
@@ -147,7 +148,8 @@ pub(super) async fn member_list(
     Ok(Json(MemberList { members: members.into_iter().map(Into::into).collect(), next_cursor }))
 }
 
-/// Gives a member another role. Owners are made and unmade by owners; the last one stays.
+/// Gives a member another role. Owners are made and unmade by owners; the last one stays. Whose new role may not make calls
+/// has no telephone any more; calls that run go on.
 #[utoipa::path(patch, path = "/team/members/{id}", tag = "team", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "The person")), request_body = MemberPatch,
     responses((status = 200, body = MemberInfo), (status = 404, body = Problem), (status = 409, body = Problem)))]
@@ -162,10 +164,14 @@ pub(super) async fn member_update(
     let as_owner = actor.role == Role::Owner;
     let change = state.store.member_role_change(actor.organization, user, patch.role, as_owner, &actor.by).await?;
     state.credentials.forget();
-    changed(change).map(|member| Json(member.into()))
+    let member = changed(change)?;
+    if !phones::may_call(member.role) {
+        phones::end(&state.engine, vec![member.sip_name.clone()]).await;
+    }
+    Ok(Json(member.into()))
 }
 
-/// Removes a member; the sessions end. The last owner stays.
+/// Removes a member; the sessions and the telephone's registrations end, calls that run go on. The last owner stays.
 #[utoipa::path(delete, path = "/team/members/{id}", tag = "team", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "The person")),
     responses((status = 204), (status = 404, body = Problem), (status = 409, body = Problem)))]
@@ -179,7 +185,8 @@ pub(super) async fn member_remove(
     let as_owner = actor.role == Role::Owner;
     let change = state.store.member_remove(actor.organization, user, as_owner, &actor.by).await?;
     state.credentials.forget();
-    changed(change).map(|_| StatusCode::NO_CONTENT)
+    phones::end(&state.engine, vec![changed(change)?.sip_name]).await;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 fn changed(change: MemberChange) -> Result<Member, Problem> {

@@ -1,6 +1,6 @@
 //! Short-lived SIP credentials for a browser telephone.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
@@ -14,6 +14,7 @@ use crate::auth::{Actor, Secret};
 use crate::body::QueryPairs;
 use crate::client::Client;
 use crate::engine::Command;
+use crate::phones;
 use crate::problem::Problem;
 use crate::rbac::Action;
 use crate::state::AppState;
@@ -73,8 +74,11 @@ pub(super) async fn token_create(
         (Some(_), Some(_)) => return Err(Problem::forbidden("credentials are for your own telephone only")),
         (None, None) => return Err(Problem::field("agent", "with an API key, name the agent's SIP user name")),
         (None, Some(agent)) => {
-            if state.store.membership_by_sip_name(actor.organization, &agent).await?.is_none() {
-                return Err(Problem::field("agent", "there is no agent of this SIP user name in your organization"));
+            if !has_phone(&state, &actor, &agent).await? {
+                return Err(Problem::field(
+                    "agent",
+                    "nobody of this SIP user name in your organization may make calls",
+                ));
             }
             agent
         }
@@ -83,6 +87,14 @@ pub(super) async fn token_create(
     let command =
         Command::CredentialSet { user: username.clone(), password: password.reveal().to_owned(), valid_for: VALID_FOR };
     state.engine.command(command).await?;
+    if let Some(key) = &actor.key {
+        state.phones.given(key.id, &username, Instant::now() + VALID_FOR);
+    }
+    // The right may have ended in the meantime: then what was just given ends too.
+    if !actor.is_still_good(&state).await || !has_phone(&state, &actor, &username).await? {
+        phones::end(&state.engine, vec![username]).await;
+        return Err(Problem::unauthorized());
+    }
     let base = client.base_url(&state.config);
     // http://x becomes ws://x, https://x becomes wss://x.
     let ws_url = format!("ws{}/sip", base.strip_prefix("http").unwrap_or_default());
@@ -104,4 +116,10 @@ pub(super) async fn token_create(
     let mut response = Json(token).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
+}
+
+/// Whether the tenant has a member of this SIP name who may call.
+async fn has_phone(state: &AppState, actor: &Actor, name: &str) -> Result<bool, Problem> {
+    let member = state.store.membership_by_sip_name(actor.organization, name).await?;
+    Ok(member.is_some_and(|member| phones::may_call(member.role)))
 }

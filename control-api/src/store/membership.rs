@@ -95,6 +95,15 @@ impl Store {
         self.db.row(organization, sql, &[organization.into(), user.into()]).await?.as_ref().map(membership).transpose()
     }
 
+    /// All memberships of a person. Look-up before a tenant is known.
+    pub async fn membership_list(&self, user: UserId) -> Result<Vec<Membership>, StoreError> {
+        let mut memberships = Vec::new();
+        for organization in lookup::memberships(&self.db, user).await? {
+            memberships.extend(self.membership_by_user(organization, user).await?);
+        }
+        Ok(memberships)
+    }
+
     /// The member of this tenant with this SIP name.
     pub async fn membership_by_sip_name(
         &self,

@@ -126,6 +126,12 @@ pub enum Command {
         /// Validity from now.
         valid_for: Duration,
     },
+    /// End all SIP passwords and registrations of a user; answered when no request of that user outside dialogs is let in any
+    /// more. Calls that run go on.
+    CredentialEnd {
+        /// SIP user name.
+        user: String,
+    },
     /// A WebSocket that was upgraded with subprotocol `sip` elsewhere (the HTTP server) hands its messages over.
     SipConnection(crate::sip_io::WsConnection),
     /// No new calls from now on, and no registrations at trunks; answered when the last running call has ended.

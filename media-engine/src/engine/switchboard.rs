@@ -99,6 +99,15 @@ impl Switchboard {
             Command::CredentialSet { user, password, valid_for } => {
                 self.sip(SipCommand::CredentialSet { user, password, valid_for })
             }
+            Command::CredentialEnd { user } => {
+                let sip = self.shared.sip.clone();
+                tokio::spawn(async move {
+                    let result = sip.credential_end(user).await.map(|()| Reply::Done).ok_or(CommandError::Stopped);
+                    // The asker may have given up; it was carried out all the same.
+                    let _ = reply.send(result);
+                });
+                return;
+            }
             Command::SipConnection(connection) => {
                 self.shared.sip.attach(connection).map_err(|_| CommandError::Busy("too many SIP connections"))
             }

@@ -8,7 +8,8 @@
 //!
 //! - A binding belongs to the flow its REGISTER came by and is reached by no other; its URI is never resolved.
 //! - A REGISTER changes all of its contacts or none.
-//! - Everything has an end: passwords and bindings expire by the wheel, and bindings go with their flow.
+//! - Everything has an end: passwords and bindings expire by the wheel, and bindings go with their flow. `CredentialEnd` ends
+//!   all of a user's at once.
 //!
 //! Not here: parsing and writing of REGISTER, digest (`endpoint::registration`, `endpoint::admission`).
 
@@ -136,6 +137,18 @@ impl Registrar {
         let timer = self.wheel.arm(now, valid_for, Due(user.into()));
         entry.passwords.push(Password { text: password.into(), expires_at: now + valid_for, timer });
         Ok(())
+    }
+
+    /// Ends all passwords and bindings of `user`; told when there were bindings.
+    pub(crate) fn credential_end(&mut self, user: &str) -> Option<Reachability> {
+        if let Some(entry) = self.users.get_mut(user) {
+            for password in entry.passwords.drain(..) {
+                self.wheel.cancel(password.timer);
+            }
+        }
+        let was_reached = !self.bindings(user).is_empty();
+        let change = self.remove_where(user, |_| true);
+        was_reached.then_some(change)
     }
 
     /// The passwords of `user` that are valid now.
@@ -323,6 +336,30 @@ mod tests {
         assert_eq!(registrar.passwords("alice", later).collect::<Vec<_>>(), ["c"]);
         registrar.expire(start + Duration::from_secs(30));
         assert_eq!((registrar.password_count(), registrar.users.len(), registrar.next()), (0, 0, None));
+    }
+
+    #[test]
+    fn who_is_ended_has_neither_passwords_nor_bindings_and_nobody_else_suffers() {
+        let start = test_epoch();
+        let mut registrar = registrar();
+        let hour = Duration::from_secs(3600);
+        for (user, password) in [("alice", "1"), ("alice", "2"), ("bob", "3")] {
+            registrar.credential_set(user, password, hour, start).unwrap();
+        }
+        register(&mut registrar, 1, 1, &contact("sip:x@a.invalid", None, 60), start);
+        register(&mut registrar, 2, 1, &contact("sip:y@b.invalid", None, 60), start);
+        assert_eq!(registrar.credential_end("alice"), Some(Reachability { user: "alice".into(), contacts: 0 }));
+        assert_eq!((registrar.passwords("alice", start).count(), registrar.bindings("alice").len()), (0, 0));
+        assert!(!registrar.has_flow(FlowId(1)) && !registrar.has_flow(FlowId(2)));
+        assert_eq!(registrar.passwords("bob", start).collect::<Vec<_>>(), ["3"]);
+        // Nothing waits for what is gone, and what is not there can be ended too.
+        assert_eq!(registrar.expire(start + Duration::from_secs(60)), []);
+        assert_eq!((registrar.credential_end("alice"), registrar.credential_end("nobody")), (None, None));
+        registrar.credential_end("bob");
+        assert_eq!((registrar.users.len(), registrar.next()), (0, None));
+        // A new password opens again.
+        registrar.credential_set("alice", "4", hour, start).unwrap();
+        assert_eq!(registrar.passwords("alice", start).collect::<Vec<_>>(), ["4"]);
     }
 
     #[test]

@@ -161,6 +161,7 @@ pub struct SipHandle {
 enum Control {
     Command(Box<SipCommand>),
     Attach(Box<WsConnection>),
+    CredentialEnd(String, oneshot::Sender<()>),
     Census(oneshot::Sender<Census>),
     Trunks(oneshot::Sender<Vec<TrunkStatus>>),
     Label(DialogId, Box<TraceLabel>),
@@ -201,6 +202,14 @@ impl SipHandle {
     pub async fn trunks(&self) -> Option<Vec<TrunkStatus>> {
         let (reply, answer) = oneshot::channel();
         self.control.send(Control::Trunks(reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// Ends all passwords and contacts of a user; returns when no request of that user is let in any more. `None`: the stack
+    /// has stopped.
+    pub async fn credential_end(&self, user: String) -> Option<()> {
+        let (reply, answer) = oneshot::channel();
+        self.control.send(Control::CredentialEnd(user, reply)).await.ok()?;
         answer.await.ok()
     }
 

@@ -216,6 +216,11 @@ impl Stack {
                 order = control.recv() => match order {
                     Some(Control::Command(command)) => self.endpoint.handle_command(*command, clock::now()),
                     Some(Control::Attach(connection)) => self.attach(*connection),
+                    Some(Control::CredentialEnd(user, reply)) => {
+                        self.endpoint.handle_command(SipCommand::CredentialEnd { user }, clock::now());
+                        // Whoever asked may have given up waiting.
+                        let _ = reply.send(());
+                    }
                     Some(Control::Census(reply)) => self.tell_census(reply),
                     // Whoever asked may have given up waiting.
                     Some(Control::Trunks(reply)) => drop(reply.send(self.endpoint.trunk_status(clock::now()))),

@@ -167,6 +167,12 @@ pub enum SipCommand {
         /// From now on.
         valid_for: Duration,
     },
+    /// Ends all passwords and contacts of a user; dialogs go on. Told by
+    /// [`SipEvent::Registered`](super::SipEvent::Registered) when there were contacts.
+    CredentialEnd {
+        /// SIP user name.
+        user: String,
+    },
     /// Sends an INFO request within a dialog.
     Info {
         /// The dialog.
@@ -236,6 +242,7 @@ impl std::fmt::Debug for SipCommand {
             SipCommand::AcceptReinvite { dialog, .. } => ("AcceptReinvite", Some(dialog)),
             SipCommand::RejectReinvite { dialog, .. } => ("RejectReinvite", Some(dialog)),
             SipCommand::CredentialSet { .. } => ("CredentialSet", None),
+            SipCommand::CredentialEnd { .. } => ("CredentialEnd", None),
             SipCommand::Info { dialog, .. } => ("Info", Some(dialog)),
             SipCommand::Refer { dialog, .. } => ("Refer", Some(dialog)),
             SipCommand::ReferProgress { dialog, .. } => ("ReferProgress", Some(dialog)),

@@ -216,6 +216,11 @@ impl Endpoint {
                     self.overflows += 1;
                 }
             }
+            SipCommand::CredentialEnd { user } => {
+                if let Some(change) = self.registrar.credential_end(&user) {
+                    self.event(SipEvent::Registered { user: change.user, contacts: change.contacts });
+                }
+            }
             SipCommand::Info { dialog, content_type, body } => self.send_info(dialog, &content_type, body, now),
             SipCommand::Refer { dialog, to, replaces } => self.refer(dialog, &to, replaces.as_ref(), now),
             SipCommand::ReferProgress { dialog, refer, status, reason } => {

@@ -222,6 +222,29 @@ fn contacts_are_removed_one_by_one_and_all_at_once() {
 }
 
 #[test]
+fn who_is_ended_is_refused_at_once_and_calls_that_run_go_on() {
+    let mut bench = Bench::new();
+    with_password(&mut bench, "secret", 600);
+    assert!(attempt(&mut bench, "alice", "secret", 1, |text| text).starts_with("SIP/2.0 200"));
+    let by = browser(8);
+    let challenge = bench.receive(&by, &user_invite(1, "")).only().to_owned();
+    let line = format!("Proxy-Authorization: {}\r\n", authorize(&challenge, "INVITE", "alice", "secret", 1));
+    bench.receive(&by, &user_invite(2, &line));
+    let [SipEvent::Incoming { dialog, .. }] = &bench.events[..] else { panic!("{:?}", bench.events) };
+    let dialog = *dialog;
+    bench.command(SipCommand::Accept { dialog, sdp: ANSWER.into() });
+    bench.command(SipCommand::CredentialEnd { user: "alice".into() });
+    assert_eq!(bench.events, [SipEvent::Registered { user: "alice".into(), contacts: 0 }], "the call is not told");
+    assert!(attempt(&mut bench, "alice", "secret", 3, |text| text).starts_with("SIP/2.0 403"));
+    let line = format!("Proxy-Authorization: {}\r\n", authorize(&challenge, "INVITE", "alice", "secret", 2));
+    let another = user_invite(9, &line).replace("Call-ID: useful", "Call-ID: another");
+    assert!(bench.receive(&by, &another).only().starts_with("SIP/2.0 403"));
+    assert_eq!((bench.endpoint.sizes().contacts, bench.endpoint.sizes().dialogs), (0, 1));
+    with_password(&mut bench, "new", 600);
+    assert!(attempt(&mut bench, "alice", "new", 5, |text| text).starts_with("SIP/2.0 200"));
+}
+
+#[test]
 fn a_copy_of_a_register_over_udp_gets_the_same_answer() {
     let mut bench = Bench::new();
     with_password(&mut bench, "secret", 600);
