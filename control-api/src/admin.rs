@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{AccountError, NewAccount, Passwords, account_create, api_key_create, password_reset};
+use crate::auth::{AccountError, KeyTerms, NewAccount, Passwords, account_create, api_key_create, password_reset};
 use crate::config::Config;
 use crate::engine::{self, CallId, Command, CommandError, Engine, PlaceStatus, TrunkStatus};
 use crate::phones;
@@ -78,6 +78,12 @@ pub enum Request {
         organization: String,
         /// What it is for.
         name: String,
+        /// What it may do; nothing: all that a key may.
+        #[serde(default)]
+        scopes: Option<Vec<String>>,
+        /// In how many days it ends; nothing: never.
+        #[serde(default)]
+        expires_in_days: Option<u32>,
     },
     /// Make a user, and the organization when it does not exist.
     UserCreate {
@@ -241,8 +247,9 @@ async fn answer(
     request: Request,
 ) -> Result<Reply, AccountError> {
     Ok(match request {
-        Request::ApikeyCreate { organization, name } => {
-            let (organization, made, key) = api_key_create(store, &organization, &name).await?;
+        Request::ApikeyCreate { organization, name, scopes, expires_in_days } => {
+            let terms = KeyTerms { scopes, expires_in_days };
+            let (organization, made, key) = api_key_create(store, &organization, &name, &terms).await?;
             Reply::Apikey { organization: organization.name, made, key: key.reveal().to_owned() }
         }
         Request::UserCreate { organization, email, name, role, sip_name } => {

@@ -109,6 +109,13 @@ enum ApikeyCommand {
         /// What the key is for.
         #[arg(long, value_name = "TEXT", default_value = "command line")]
         name: String,
+        /// What the key may do, such as calls.read; once for each permission, all that an admin may when left out. The
+        /// words stand in docs/permissions.md.
+        #[arg(long = "scope", value_name = "PERMISSION")]
+        scopes: Vec<String>,
+        /// In how many days the key ends, 1 to 3650; never when left out.
+        #[arg(long, value_name = "DAYS")]
+        expires_in_days: Option<u32>,
         #[command(flatten)]
         place: Place,
     },
@@ -190,8 +197,9 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo(args) => demo::run(args).await,
         Command::Migrate(command) => migrate(command).await,
         Command::Replay { file } => replay(&file),
-        Command::Apikey(ApikeyCommand::Create { org, name, place }) => {
-            ask(&place, Request::ApikeyCreate { organization: org, name }).await
+        Command::Apikey(ApikeyCommand::Create { org, name, scopes, expires_in_days, place }) => {
+            let scopes = (!scopes.is_empty()).then_some(scopes);
+            ask(&place, Request::ApikeyCreate { organization: org, name, scopes, expires_in_days }).await
         }
         Command::User(UserCommand::Create { org, email, name, role, sip_name, place }) => {
             let sip_name = sip_name.unwrap_or_else(|| email.split('@').next().unwrap_or_default().to_lowercase());

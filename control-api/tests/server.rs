@@ -349,7 +349,13 @@ async fn sip_options(stream: &mut TlsStream) {
 async fn operators_reach_the_running_server_and_the_store_without_one() {
     let folder = tempfile::tempdir().unwrap();
     let config = Config::default();
-    let create = || AdminRequest::ApikeyCreate { organization: "acme".into(), name: "x".into() };
+    let key_of = |scopes: Option<&[&str]>, expires_in_days| AdminRequest::ApikeyCreate {
+        organization: "acme".into(),
+        name: "x".into(),
+        scopes: scopes.map(|scopes| scopes.iter().map(ToString::to_string).collect()),
+        expires_in_days,
+    };
+    let create = || key_of(None, None);
     let Ok(AdminReply::Apikey { made: true, key: offline, .. }) = admin::ask(&config, folder.path(), create()).await
     else {
         panic!("no key without a server")
@@ -368,6 +374,16 @@ async fn operators_reach_the_running_server_and_the_store_without_one() {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    for (scopes, days, says) in [
+        (Some(&["calls.read", "all"][..]), None, "scopes[1]: there is no such permission"),
+        (Some(&["retention.write"]), None, "scopes[0]: a key never may more than an admin"),
+        (Some(&[]), None, "scopes: expected at least one"),
+        (None, Some(0), "expires_in_days: expected 1 to 3650"),
+        (None, Some(3_651), "expires_in_days: expected 1 to 3650"),
+    ] {
+        let refused = admin::ask(&config, folder.path(), key_of(scopes, days)).await.err().unwrap().to_string();
+        assert!(refused.starts_with(says), "{refused}");
     }
     let user = AdminRequest::UserCreate {
         organization: "acme".into(),
@@ -462,4 +478,47 @@ fn a_key_is_printed_alone_on_standard_output() {
     let key = String::from_utf8(output.stdout).unwrap();
     assert!(key.starts_with("tdm_") && key.trim_end().len() == 47, "{key}");
     assert!(String::from_utf8(output.stderr).unwrap().contains("did not exist and was made"));
+}
+
+#[tokio::test]
+async fn a_key_made_on_the_command_line_may_what_it_was_given_and_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let create = |terms: &[&str]| tandem(&[&["apikey", "create", "--org", "acme", "--data", data], terms].concat());
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().trim().to_owned();
+    let output = create(&["--scope", "calls.read", "--scope", "calls.dial", "--expires-in-days", "30"]);
+    let key = text(output.stdout);
+    for (terms, says) in [
+        (&["--scope", "calls.reed"][..], "tandem: scopes[0]: there is no such permission"),
+        (&["--expires-in-days", "3651"], "tandem: expires_in_days: expected 1 to 3650"),
+    ] {
+        let refused = create(terms);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(text(refused.stderr).starts_with(says), "{terms:?}");
+    }
+    let help = text(tandem(&["apikey", "create", "--help"]).stdout);
+    assert!(help.contains("--scope <PERMISSION>") && help.contains("--expires-in-days <DAYS>"), "{help}");
+
+    let server = start(FREE, folder.path()).await.unwrap();
+    let ask = async |request: &str, body: &str| {
+        let mut stream = server.connect().await;
+        let head = format!(
+            "{request} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    assert!(ask("GET /api/calls", "").await.starts_with("HTTP/1.1 200"));
+    assert!(ask("GET /api/team/members", "").await.starts_with("HTTP/1.1 403"));
+    let known = ask("POST /api/auth/validate-key", &format!("{{\"key\": \"{key}\"}}")).await;
+    let known: serde_json::Value = serde_json::from_str(known.split_once("\r\n\r\n").unwrap().1).unwrap();
+    assert_eq!(known["scopes"], serde_json::json!(["calls.read", "calls.dial"]), "{known}");
+    let ends: jiff::Timestamp = known["expires_at"].as_str().unwrap().parse().unwrap();
+    let days = (ends.as_second() - jiff::Timestamp::now().as_second()) as f64 / 86_400.0;
+    assert!((29.9..=30.0).contains(&days), "{days}");
+    server.stop().await;
 }

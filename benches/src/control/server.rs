@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
-use control_api::auth::api_key_create;
+use control_api::auth::{KeyTerms, api_key_create};
 use control_api::config::Config;
 use control_api::engine::{CallStatus, Engine, Envelope, Event, EventKind, LagMs, Reply, TranslationEvent, call_id};
 use control_api::serve;
@@ -168,7 +168,7 @@ async fn prepare(kept: &Kept, data: &Path) -> Result<String> {
         Kept::Postgres(database) => Some(database.migrate_url.as_str()),
     };
     let store = Store::open(&StorePlace { url: &url, migrate_url, folder: data }).await?;
-    let (_, _, key) = api_key_create(&store, ORGANIZATION, "bench").await?;
+    let (_, _, key) = api_key_create(&store, ORGANIZATION, "bench", &KeyTerms::default()).await?;
     store.close().await;
     Ok(key.reveal().to_owned())
 }

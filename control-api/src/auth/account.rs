@@ -1,8 +1,10 @@
 //! Making organizations' first users and keys: what the command line and the demo need.
 
+use std::borrow::Cow;
+
 use super::password::HashError;
 use super::{Passwords, Secret, token_hash};
-use crate::store::{By, Deed, Membership, NewKey, NewMember, Organization, Role, Store, StoreError, User, UserId};
+use crate::store::{By, Deed, Membership, NewMember, Organization, Role, Store, StoreError, User, UserId};
 
 /// A user to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,9 +30,9 @@ pub enum AccountError {
     #[error("{field}: {problem}")]
     Invalid {
         /// Which.
-        field: &'static str,
+        field: Cow<'static, str>,
         /// What was expected.
-        problem: &'static str,
+        problem: Cow<'static, str>,
     },
     /// No such user.
     #[error("email: nobody has this e-mail address; `tandem user create` makes a user")]
@@ -41,6 +43,13 @@ pub enum AccountError {
     /// The password cannot be hashed.
     #[error(transparent)]
     Hash(#[from] HashError),
+}
+
+impl AccountError {
+    /// A value that cannot be used.
+    pub(super) fn invalid(field: impl Into<Cow<'static, str>>, problem: impl Into<Cow<'static, str>>) -> AccountError {
+        AccountError::Invalid { field: field.into(), problem: problem.into() }
+    }
 }
 
 /// Shortest password taken.
@@ -91,23 +100,7 @@ pub async fn password_reset(
     Ok((user.id, password))
 }
 
-/// Makes an API key, and the organization when it does not exist (`true`). The key is returned once.
-pub async fn api_key_create(
-    store: &Store,
-    organization: &str,
-    name: &str,
-) -> Result<(Organization, bool, Secret), AccountError> {
-    check_name("org", organization)?;
-    check_name("name", name)?;
-    let (organization, made) = organization_named(store, organization).await?;
-    let key = Secret::random("tdm_");
-    let new =
-        NewKey { name, prefix: key.prefix(), key_hash: &key.hash(), scopes: None, expires_at: None, created_by: None };
-    store.api_key_create(organization.id, new, &By::system("operator")).await?;
-    Ok((organization, made, key))
-}
-
-async fn organization_named(store: &Store, name: &str) -> Result<(Organization, bool), StoreError> {
+pub(super) async fn organization_named(store: &Store, name: &str) -> Result<(Organization, bool), StoreError> {
     if let Some(organization) = store.organization_by_name(name).await? {
         return Ok((organization, false));
     }
@@ -123,7 +116,7 @@ async fn organization_named(store: &Store, name: &str) -> Result<(Organization, 
 
 pub(crate) fn check_name(field: &'static str, name: &str) -> Result<(), AccountError> {
     if name.trim() != name || name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
-        return Err(AccountError::Invalid { field, problem: "expected 1 to 100 characters, none of them control" });
+        return Err(AccountError::invalid(field, "expected 1 to 100 characters, none of them control"));
     }
     Ok(())
 }
@@ -132,7 +125,7 @@ pub(crate) fn check_email(email: &str) -> Result<(), AccountError> {
     let parts = email.split_once('@');
     let fine = parts.is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains('@'));
     if !fine || email.len() > 254 || email.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err(AccountError::Invalid { field: "email", problem: "expected an address such as anna@example.com" });
+        return Err(AccountError::invalid("email", "expected an address such as anna@example.com"));
     }
     Ok(())
 }
@@ -142,14 +135,14 @@ pub(super) fn check_sip_name(name: &str) -> Result<(), AccountError> {
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b));
     if !fine {
         let problem = "expected 1 to 64 of a-z, 0-9, `.`, `_` and `-`";
-        return Err(AccountError::Invalid { field: "sip_name", problem });
+        return Err(AccountError::invalid("sip_name", problem));
     }
     Ok(())
 }
 
 pub(crate) fn checked_password(password: String) -> Result<Secret, AccountError> {
     if !(PASSWORD_MIN..=PASSWORD_MAX).contains(&password.len()) {
-        return Err(AccountError::Invalid { field: "password", problem: "expected 12 to 256 bytes" });
+        return Err(AccountError::invalid("password", "expected 12 to 256 bytes"));
     }
     Ok(Secret::typed(password))
 }

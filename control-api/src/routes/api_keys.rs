@@ -1,7 +1,5 @@
 //! API keys: shown once, scoped, with an end.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -11,17 +9,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::auth::{Actor, Secret, check_name};
+use crate::auth::{Actor, KeyTerms, Secret, check_name, key_may};
 use crate::body::{JsonBody, PathId, QueryPairs};
 use crate::cursor::Page;
 use crate::phones;
 use crate::problem::Problem;
 use crate::rbac::{self, Action};
 use crate::state::AppState;
-use crate::store::{KeyRow, NewKey, Place, Role, now};
-
-/// Longest life of a key that ends, in days.
-const DAYS_MAX: u32 = 3_650;
+use crate::store::{KeyRow, NewKey, Place};
 
 /// A key, without itself.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -112,12 +107,10 @@ pub(super) async fn key_create(
 ) -> Result<Response, Problem> {
     actor.may(Action::ApiKeysWrite)?;
     check_name("name", &request.name)?;
-    let scopes = scopes(&actor, request.scopes.as_deref())?;
-    let expires_at = match request.expires_in_days {
-        None => None,
-        Some(days @ 1..=DAYS_MAX) => Some(now() + Duration::from_secs(u64::from(days) * 86_400)),
-        Some(_) => return Err(Problem::field("expires_in_days", format!("expected 1 to {DAYS_MAX}"))),
-    };
+    let terms = KeyTerms { scopes: request.scopes, expires_in_days: request.expires_in_days };
+    let all = || actor.permissions().into_iter().filter(|word| Action::from_word(word).is_some_and(key_may)).collect();
+    let scopes = terms.granted(|action| actor.allows(action))?.unwrap_or_else(all);
+    let expires_at = terms.expires_at()?;
     let key = Secret::random("tdm_");
     let new = NewKey {
         name: &request.name,
@@ -130,32 +123,6 @@ pub(super) async fn key_create(
     let row = state.store.api_key_create(actor.organization, new, &actor.by).await?;
     let made = KeyMade { info: row.into(), key: key.reveal().to_owned() };
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(made)).into_response())
-}
-
-/// The scopes asked for, if the caller and an admin may all of them; else all that both may.
-fn scopes(actor: &Actor, asked: Option<&[String]>) -> Result<Vec<&'static str>, Problem> {
-    let admin = rbac::actions(Role::Admin);
-    let grantable = |action: &Action| admin.contains(action) && actor.allows(*action);
-    let Some(asked) = asked else {
-        return Ok(admin.iter().filter(|action| grantable(action)).map(|action| action.as_str()).collect());
-    };
-    if asked.is_empty() {
-        return Err(Problem::field("scopes", "expected at least one permission; GET /api/rbac/permissions lists them"));
-    }
-    let mut scopes = Vec::new();
-    for (n, word) in asked.iter().enumerate() {
-        let field = format!("scopes[{n}]");
-        let Some(action) = Action::from_word(word) else {
-            return Err(Problem::field(field, "there is no such permission; GET /api/rbac/permissions lists them"));
-        };
-        if !grantable(&action) {
-            return Err(Problem::field(field, "a key never may more than an admin, nor more than whoever makes it"));
-        }
-        if !scopes.contains(&action.as_str()) {
-            scopes.push(action.as_str());
-        }
-    }
-    Ok(scopes)
 }
 
 /// Revokes a key: it opens nothing more, and streams that it opened end within five seconds. Agents whose telephones it got

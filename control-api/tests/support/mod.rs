@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
-use control_api::auth::{NewAccount, Passwords, account_create, api_key_create};
+use control_api::auth::{KeyTerms, NewAccount, Passwords, account_create, api_key_create};
 use control_api::config::Config;
 use control_api::engine::{
     CallTrace, Command, CommandError, Engine, Envelope, Event, EventKind, LagMs, LegId, Reply, TraceParty, TraceStep,
@@ -96,9 +96,9 @@ pub async fn world_on(config: &str, folder: tempfile::TempDir, store: Store) -> 
         };
         account_create(&store, &passwords, account).await.unwrap();
     }
-    let (_, made, key) = api_key_create(&store, "acme", "test").await.unwrap();
+    let (_, made, key) = api_key_create(&store, "acme", "test", &KeyTerms::default()).await.unwrap();
     assert!(!made);
-    let (_, made, other_key) = api_key_create(&store, "other", "test").await.unwrap();
+    let (_, made, other_key) = api_key_create(&store, "other", "test", &KeyTerms::default()).await.unwrap();
     assert!(made);
     running(config, folder, store, [key.reveal().into(), other_key.reveal().into()]).await
 }
