@@ -14,10 +14,18 @@ use control_api::store::{By, LegReport, Role};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use support::{Sse, SseReader, World, words, world};
+use tokio::sync::watch;
 use uuid::Uuid;
 
-/// A listener whose line breaks at random places and who comes back each time with the id seen last.
-async fn read_with_breaks(world: &World, path: &str, wanted: usize, rng: &mut SmallRng) -> (Vec<Sse>, usize) {
+/// A listener whose line breaks at random places and who comes back each time with the id seen last. `heard`: how many events
+/// it has, told after each.
+async fn read_with_breaks(
+    world: &World,
+    path: &str,
+    wanted: usize,
+    rng: &mut SmallRng,
+    heard: &watch::Sender<usize>,
+) -> (Vec<Sse>, usize) {
     let mut seen: Vec<Sse> = Vec::new();
     let mut breaks = 0;
     while seen.len() < wanted {
@@ -35,6 +43,7 @@ async fn read_with_breaks(world: &World, path: &str, wanted: usize, rng: &mut Sm
             let event = stream.next().await.unwrap();
             if event.id.is_some() {
                 seen.push(event);
+                heard.send_replace(seen.len());
             }
             if seen.len() == wanted {
                 break;
@@ -55,6 +64,7 @@ async fn a_listener_whose_line_breaks_misses_nothing_and_sees_nothing_twice() {
     const WORDS: usize = 600;
     let told = world.events.clone();
     let pauses: Vec<bool> = (0..WORDS).map(|_| rng.random_bool(0.05)).collect();
+    let (heard, mut hears) = watch::channel(0);
     let teller = tokio::spawn(async move {
         let tell = async |call, kind| {
             let event = control_api::engine::Event {
@@ -68,13 +78,13 @@ async fn a_listener_whose_line_breaks_misses_nothing_and_sees_nothing_twice() {
             tell(call, words(n as u64 + 1, &format!("word {n}"), true, None)).await;
             tell(noise, EventKind::Dtmf { leg: LegId(1), digit: '1', duration_ms: 100 }).await;
             if pause {
-                // Let the listeners run dry, so that they wait for more.
-                tokio::time::sleep(Duration::from_millis(1)).await;
+                // The listener runs dry, so that it waits for more.
+                hears.wait_for(|heard| *heard > n).await.unwrap();
             }
         }
     });
     let path = format!("/api/calls/{call}/translations/stream");
-    let (seen, breaks) = read_with_breaks(&world, &path, WORDS, &mut rng).await;
+    let (seen, breaks) = read_with_breaks(&world, &path, WORDS, &mut rng, &heard).await;
     assert!(breaks > 5, "the line broke {breaks} times");
     for (n, event) in seen.iter().enumerate() {
         assert!(event.data.contains(&format!("\"word {n}\"")), "seed {seed}: event {n} is {event:?}");
@@ -83,7 +93,7 @@ async fn a_listener_whose_line_breaks_misses_nothing_and_sees_nothing_twice() {
     assert!(seen.windows(2).all(|pair| pair[0].id < pair[1].id), "seed {seed}");
     // The organization's stream: the two creations, then words and keys of both calls.
     let path = "/api/events?translations=true";
-    let (seen, _) = read_with_breaks(&world, path, 2 + 2 * WORDS, &mut rng).await;
+    let (seen, _) = read_with_breaks(&world, path, 2 + 2 * WORDS, &mut rng, &heard).await;
     assert!(seen.windows(2).all(|pair| pair[0].id < pair[1].id), "seed {seed}");
     let count = |name: &str| seen.iter().filter(|event| event.event == name).count();
     assert_eq!(

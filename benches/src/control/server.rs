@@ -196,13 +196,16 @@ fn spawn(mut command: Command, cpu: usize, prefix: &'static str) -> Result<(Chil
     let mut process = started.join().map_err(|_| anyhow::anyhow!("the starting thread ended by a fault"))??;
     let stdin = process.stdin.take();
     let stdout = BufReader::new(process.stdout.take().context("it has no stdout")?);
-    let (told, ready) = std::sync::mpsc::channel();
+    let (told, ready) = std::sync::mpsc::sync_channel(1);
     std::thread::spawn(move || {
+        let mut told = Some(told);
+        // Read to its end all the same: a full pipe would hold the process up.
         for line in stdout.lines().map_while(Result::ok) {
             if let Some(rest) = line.strip_prefix(prefix)
-                && told.send(rest.to_owned()).is_err()
+                && let Some(told) = told.take()
             {
-                return;
+                // Who waits may have given up.
+                let _gone = told.send(rest.to_owned());
             }
         }
     });

@@ -9,6 +9,9 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
+/// Mails that a test may leave unread; the server waits with the next one.
+const MAILS: usize = 16;
+
 /// Where the server refuses, once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -34,7 +37,7 @@ pub struct Mail {
 /// A running server.
 pub struct Smtp {
     pub port: u16,
-    mails: mpsc::UnboundedReceiver<Mail>,
+    mails: mpsc::Receiver<Mail>,
     refusal: Arc<Mutex<Option<Refusal>>>,
 }
 
@@ -42,7 +45,7 @@ impl Smtp {
     pub async fn start() -> Smtp {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (taken, mails) = mpsc::unbounded_channel();
+        let (taken, mails) = mpsc::channel(MAILS);
         let refusal: Arc<Mutex<Option<Refusal>>> = Arc::default();
         let refuses = Arc::clone(&refusal);
         tokio::spawn(async move {
@@ -66,7 +69,7 @@ impl Smtp {
     }
 }
 
-async fn talk(stream: TcpStream, refusal: Option<Refusal>, taken: &mpsc::UnboundedSender<Mail>) -> std::io::Result<()> {
+async fn talk(stream: TcpStream, refusal: Option<Refusal>, taken: &mpsc::Sender<Mail>) -> std::io::Result<()> {
     let mut stream = BufReader::new(stream);
     let mut mail = Mail::default();
     if refusal == Some(Refusal::Greeting) {
@@ -107,7 +110,7 @@ async fn talk(stream: TcpStream, refusal: Option<Refusal>, taken: &mpsc::Unbound
             if refusal == Some(Refusal::Text) {
                 "554 not this\r\n"
             } else {
-                let _test_is_over = taken.send(std::mem::take(&mut mail));
+                let _test_is_over = taken.send(std::mem::take(&mut mail)).await;
                 "250 taken\r\n"
             }
         } else if upper == "QUIT" {
