@@ -10,12 +10,13 @@ use axum::http::{Method, Request, StatusCode, header};
 use control_api::auth::{NewAccount, Passwords, account_create};
 use control_api::engine::{CallStatus, Command, CommandError, EventKind, HangupCause, RecordingState};
 use serde_json::{Value, json};
-use support::{Answer, PASSWORD, World, words, world};
+use support::{Answer, Kept, PASSWORD, World, words};
+use tests::postgres::Postgres;
 use uuid::Uuid;
 
 /// Every request of these tests comes from few hands: limits are not what is tested here.
-async fn unlimited() -> World {
-    world("[limits]\ndefault = \"off\"\ncalls = \"off\"\nspeech = \"off\"\nconfiguration = \"off\"\n").await
+async fn unlimited(kept: &Kept) -> World {
+    kept.world("[limits]\ndefault = \"off\"\ncalls = \"off\"\nspeech = \"off\"\nconfiguration = \"off\"\n").await
 }
 
 async fn json(world: &World, method: Method, path: &str, body: Value) -> Answer {
@@ -56,9 +57,8 @@ async fn recorded(world: &mut World) -> Uuid {
     call
 }
 
-#[tokio::test]
-async fn what_belongs_to_another_organization_looks_like_what_is_missing() {
-    let mut world = unlimited().await;
+async fn what_belongs_to_another_organization_looks_like_what_is_missing(kept: &Kept) {
+    let mut world = unlimited(kept).await;
     let call = recorded(&mut world).await.to_string();
     let target = id(&made(&world, "/api/voice/targets", json!({"name": "desk", "address": "+15555550100"})).await);
     let number = id(&made(&world, "/api/caller-id/numbers", json!({"number": "+15555550100"})).await);
@@ -124,9 +124,8 @@ async fn what_belongs_to_another_organization_looks_like_what_is_missing() {
     assert_eq!(world.get(&format!("/api/calls/{call}/outcome")).await.json(), json!({"outcome": null, "history": []}));
 }
 
-#[tokio::test]
-async fn what_cannot_be_used_is_refused_by_its_name_and_changes_nothing() {
-    let mut world = unlimited().await;
+async fn what_cannot_be_used_is_refused_by_its_name_and_changes_nothing(kept: &Kept) {
+    let mut world = unlimited(kept).await;
     let call = recorded(&mut world).await;
     let number = id(&made(&world, "/api/caller-id/numbers", json!({"number": "+15555550100"})).await);
     let of = |tail: &str| format!("/api/calls/{call}{tail}");
@@ -229,9 +228,8 @@ async fn what_cannot_be_used_is_refused_by_its_name_and_changes_nothing() {
     }
 }
 
-#[tokio::test]
-async fn targets_numbers_and_rules_are_kept_changed_and_removed() {
-    let world = unlimited().await;
+async fn targets_numbers_and_rules_are_kept_changed_and_removed(kept: &Kept) {
+    let world = unlimited(kept).await;
     let target = made(&world, "/api/voice/targets", json!({"name": "desk", "address": "+15555550100"})).await;
     let path = format!("/api/voice/targets/{}", id(&target));
     let taken = json(&world, Method::POST, "/api/voice/targets", json!({"name": "desk", "address": "sip:a@b"})).await;
@@ -256,9 +254,8 @@ async fn targets_numbers_and_rules_are_kept_changed_and_removed() {
     assert_eq!(world.get("/api/caller-id/rules").await.json()["rules"], json!([]));
 }
 
-#[tokio::test]
-async fn calls_show_only_identities_that_rules_allow() {
-    let mut world = unlimited().await;
+async fn calls_show_only_identities_that_rules_allow(kept: &Kept) {
+    let mut world = unlimited(kept).await;
     let first = id(&made(&world, "/api/caller-id/numbers", json!({"number": "+15555550101"})).await);
     let second = id(&made(&world, "/api/caller-id/numbers", json!({"number": "+34600000002"})).await);
     let call = |to: &str, from: Option<&str>, agent: Option<&str>| match agent {
@@ -294,9 +291,8 @@ async fn calls_show_only_identities_that_rules_allow() {
     }
 }
 
-#[tokio::test]
-async fn what_is_switched_off_is_refused_by_its_name() {
-    let mut world = unlimited().await;
+async fn what_is_switched_off_is_refused_by_its_name(kept: &Kept) {
+    let mut world = unlimited(kept).await;
     let all = world.get("/api/call-capabilities").await.json();
     assert!(all.as_object().unwrap().len() == 8 && all.as_object().unwrap().values().all(|on| on == true), "{all}");
     json(&world, Method::PUT, "/api/voice/config", json!({"record": true, "live_translate": true})).await;
@@ -341,9 +337,8 @@ async fn what_is_switched_off_is_refused_by_its_name() {
     assert_eq!(urgent.status, StatusCode::CREATED, "somebody in need");
 }
 
-#[tokio::test]
-async fn a_call_to_an_organizations_number_is_that_organizations() {
-    let mut world = unlimited().await;
+async fn a_call_to_an_organizations_number_is_that_organizations(kept: &Kept) {
+    let mut world = unlimited(kept).await;
     foreign(&world, Method::POST, "/api/caller-id/numbers", r#"{"number": "+15555550177"}"#).await;
     for (to, theirs) in [("+15555550177", true), ("15555550177", true), ("+15555550178", false), ("100", false)] {
         let call = Uuid::now_v7();
@@ -367,9 +362,8 @@ async fn keyed(world: &World, path: &str, key: &str, body: &str) -> Answer {
     world.answer(request.header("Idempotency-Key", key).body(Body::from(body.to_owned())).unwrap()).await
 }
 
-#[tokio::test]
-async fn a_request_that_is_sent_again_is_not_carried_out_again() {
-    let mut world = unlimited().await;
+async fn a_request_that_is_sent_again_is_not_carried_out_again(kept: &Kept) {
+    let mut world = unlimited(kept).await;
     let body = r#"{"mode": "direct", "to": "+15555550142"}"#;
     let first = keyed(&world, "/api/calls", "one", body).await;
     assert_eq!((first.status, first.headers.get("idempotent-replayed")), (StatusCode::CREATED, None));
@@ -403,9 +397,8 @@ async fn a_request_that_is_sent_again_is_not_carried_out_again() {
     }
 }
 
-#[tokio::test]
-async fn requests_with_one_key_at_once_make_one_call() {
-    let mut world = unlimited().await;
+async fn requests_with_one_key_at_once_make_one_call(kept: &Kept) {
+    let mut world = unlimited(kept).await;
     let body = r#"{"mode": "direct", "to": "+15555550142"}"#;
     let answers = futures_util::future::join_all((0..6).map(|_| keyed(&world, "/api/calls", "k", body))).await;
     assert!(answers.iter().all(|answer| answer.status == StatusCode::CREATED), "{answers:?}");
@@ -417,9 +410,8 @@ async fn requests_with_one_key_at_once_make_one_call() {
     assert_eq!(world.get("/api/calls").await.json()["calls"].as_array().unwrap().len(), 1);
 }
 
-#[tokio::test]
-async fn a_refused_request_leaves_its_key_free() {
-    let mut world = unlimited().await;
+async fn a_refused_request_leaves_its_key_free(kept: &Kept) {
+    let mut world = unlimited(kept).await;
     let body = r#"{"mode": "direct", "to": "+15555550142"}"#;
     *world.refuse.lock().unwrap() = Some(CommandError::Busy("draining"));
     assert_eq!(keyed(&world, "/api/calls", "k", body).await.problem().0, 503);
@@ -430,9 +422,8 @@ async fn a_refused_request_leaves_its_key_free() {
     assert_eq!(keyed(&world, "/api/calls", "j", body).await.status, StatusCode::CREATED);
 }
 
-#[tokio::test]
-async fn a_signed_url_opens_one_recording_for_a_while() {
-    let mut world = unlimited().await;
+async fn a_signed_url_opens_one_recording_for_a_while(kept: &Kept) {
+    let mut world = unlimited(kept).await;
     let (call, other) = (recorded(&mut world).await, recorded(&mut world).await);
     let sign = async |call: Uuid, seconds: u32| {
         let path = format!("/api/recordings/{call}/signed-url");
@@ -492,9 +483,8 @@ async fn reads(world: &World, call: Uuid) -> Vec<Value> {
     log["audit_logs"].as_array().unwrap().clone()
 }
 
-#[tokio::test]
-async fn a_play_is_written_down_once_whichever_bytes_it_begins_with() {
-    let mut world = unlimited().await;
+async fn a_play_is_written_down_once_whichever_bytes_it_begins_with(kept: &Kept) {
+    let mut world = unlimited(kept).await;
     let call = recorded(&mut world).await;
     let path = world.folder.path().join(format!("{call}.wav"));
     std::fs::write(&path, vec![1; 200_000]).unwrap();
@@ -506,7 +496,8 @@ async fn a_play_is_written_down_once_whichever_bytes_it_begins_with() {
     assert_eq!(outside.status, StatusCode::RANGE_NOT_SATISFIABLE);
     assert_eq!(reads(&world, call).await, Vec::<Value>::new(), "nothing was heard");
     // Players seek: from the middle on, back to the beginning, to the end, several pieces at once.
-    let seeks = (0..100).map(|n| world.answer(ranged(world.request(Method::GET, &audio), (n * 7_919 + 100_000) % 199_000)));
+    let seeks =
+        (0..100).map(|n| world.answer(ranged(world.request(Method::GET, &audio), (n * 7_919 + 100_000) % 199_000)));
     let answers = futures_util::future::join_all(seeks).await;
     assert!(answers.iter().all(|answer| answer.status == StatusCode::PARTIAL_CONTENT));
     assert_eq!(world.get(&audio).await.status, StatusCode::OK);
@@ -530,11 +521,10 @@ async fn a_play_is_written_down_once_whichever_bytes_it_begins_with() {
     assert!(rows[0]["address"].is_string() && rows[0]["request_id"].is_string(), "{}", rows[0]);
 }
 
-#[tokio::test]
-async fn a_valid_signature_is_not_counted_and_a_bad_one_is() {
+async fn a_valid_signature_is_not_counted_and_a_bad_one_is(kept: &Kept) {
     // The key of these tests is not counted, addresses are.
     let limits = "[limits]\ndefault = \"20/1440min\"\n[[limits.organizations]]\nname = \"acme\"\ndefault = \"off\"\n";
-    let mut world = world(limits).await;
+    let mut world = kept.world(limits).await;
     let call = recorded(&mut world).await;
     let url = made(&world, &format!("/api/recordings/{call}/signed-url"), json!({})).await["url"].clone();
     let url = &url.as_str().unwrap()[url.as_str().unwrap().find("/api/").unwrap()..];
@@ -556,9 +546,8 @@ async fn a_valid_signature_is_not_counted_and_a_bad_one_is() {
     assert_eq!(open(url).await.status, StatusCode::OK, "who has a valid one is heard all the same");
 }
 
-#[tokio::test]
-async fn pages_follow_their_cursors_and_no_others() {
-    let mut world = unlimited().await;
+async fn pages_follow_their_cursors_and_no_others(kept: &Kept) {
+    let mut world = unlimited(kept).await;
     let mut calls = Vec::new();
     for _ in 0..7 {
         calls.push(world.call().await);
@@ -580,9 +569,8 @@ async fn pages_follow_their_cursors_and_no_others() {
     assert_eq!(theirs.problem(), (422, Some("cursor".into())));
 }
 
-#[tokio::test]
-async fn an_export_holds_every_call_and_no_formula() {
-    let mut world = unlimited().await;
+async fn an_export_holds_every_call_and_no_formula(kept: &Kept) {
+    let mut world = unlimited(kept).await;
     let call = recorded(&mut world).await;
     for _ in 0..3 {
         world.call().await;
@@ -605,9 +593,8 @@ async fn an_export_holds_every_call_and_no_formula() {
     assert_eq!(none.json(), json!([]));
 }
 
-#[tokio::test]
-async fn an_agent_sees_own_calls_and_hears_own_recordings() {
-    let mut world = unlimited().await;
+async fn an_agent_sees_own_calls_and_hears_own_recordings(kept: &Kept) {
+    let mut world = unlimited(kept).await;
     let account = NewAccount {
         organization: "acme".into(),
         email: "ben@example.com".into(),
@@ -646,9 +633,8 @@ async fn an_agent_sees_own_calls_and_hears_own_recordings() {
     }
 }
 
-#[tokio::test]
-async fn a_transcript_stands_beside_its_translation() {
-    let mut world = unlimited().await;
+async fn a_transcript_stands_beside_its_translation(kept: &Kept) {
+    let mut world = unlimited(kept).await;
     let call = recorded(&mut world).await;
     let shown = world.get(&format!("/api/calls/{call}/transcript")).await.json();
     let segment = &shown["segments"][0];
@@ -659,4 +645,47 @@ async fn a_transcript_stands_beside_its_translation() {
     );
     let usage = world.get("/api/usage").await.json();
     assert_eq!((&usage["total"]["calls_outbound"], &usage["total"]["segments_translated"]), (&json!(1), &json!(1)));
+}
+
+/// One suite for both databases: each test by itself on SQLite, all in turn on one PostgreSQL.
+macro_rules! on_both {
+    ($($test:ident,)*) => {
+        mod sqlite {
+            use super::support::Kept;
+
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(&Kept::Sqlite).await;
+            })*
+        }
+
+        #[tokio::test]
+        async fn the_same_holds_on_postgresql() {
+            let kept = Kept::Postgres(Postgres::start().await);
+            $(println!("{}", stringify!($test));
+            $test(&kept).await;)*
+            if let Kept::Postgres(postgres) = kept {
+                postgres.stop().await;
+            }
+        }
+    };
+}
+
+on_both! {
+    what_belongs_to_another_organization_looks_like_what_is_missing,
+    what_cannot_be_used_is_refused_by_its_name_and_changes_nothing,
+    targets_numbers_and_rules_are_kept_changed_and_removed,
+    calls_show_only_identities_that_rules_allow,
+    what_is_switched_off_is_refused_by_its_name,
+    a_call_to_an_organizations_number_is_that_organizations,
+    a_request_that_is_sent_again_is_not_carried_out_again,
+    requests_with_one_key_at_once_make_one_call,
+    a_refused_request_leaves_its_key_free,
+    a_signed_url_opens_one_recording_for_a_while,
+    a_play_is_written_down_once_whichever_bytes_it_begins_with,
+    a_valid_signature_is_not_counted_and_a_bad_one_is,
+    pages_follow_their_cursors_and_no_others,
+    an_export_holds_every_call_and_no_formula,
+    an_agent_sees_own_calls_and_hears_own_recordings,
+    a_transcript_stands_beside_its_translation,
 }

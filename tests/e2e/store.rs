@@ -1,14 +1,17 @@
 //! The store under a busy server: killed at any moment, or without its database for a while.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use serde_json::Value;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection, Row, SqliteConnection};
 use tests::api::SentEvent;
+use tests::desk::Desk;
 use tests::postgres::{Database, Postgres};
 use tests::sipp::Sipp;
 use tests::tandem::{Setup, Tandem};
@@ -65,6 +68,52 @@ impl Kept<'_> {
         match self {
             Kept::Sqlite => read!(SqliteConnection::connect(&format!("sqlite:{}", data.join("tandem.db").display()))),
             Kept::Postgres(database) => read!(PgConnection::connect(&database.admin_url)),
+        }
+    }
+}
+
+/// Holds a server up that writes what it did into the audit log.
+enum Hold<'a> {
+    Sqlite(&'a Path),
+    Postgres(PgConnection),
+}
+
+impl Hold<'_> {
+    async fn release(self) {
+        match self {
+            Hold::Sqlite(data) => {
+                let mut connection = sqlite_of(data).await;
+                sqlx::raw_sql("DROP TRIGGER hold").execute(&mut connection).await.expect("a trigger dropped");
+            }
+            Hold::Postgres(connection) => connection.close().await.expect("a connection closed"),
+        }
+    }
+}
+
+async fn sqlite_of(data: &Path) -> SqliteConnection {
+    let path = format!("sqlite:{}", data.join("tandem.db").display());
+    SqliteConnection::connect(&path).await.expect("the database opens")
+}
+
+impl Kept<'_> {
+    /// From here on, whatever starts a call does not get beyond dialling.
+    async fn hold<'a>(&self, data: &'a Path) -> Hold<'a> {
+        match self {
+            Kept::Sqlite => {
+                // Counts for longer than any test lasts.
+                let sql = "CREATE TRIGGER hold BEFORE INSERT ON audit_log WHEN NEW.action = 'call.create' BEGIN \
+                           SELECT COUNT(*) FROM (WITH RECURSIVE n (x) AS \
+                           (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 1000000000000) SELECT x FROM n); END";
+                let mut connection = sqlite_of(data).await;
+                sqlx::raw_sql(sql).execute(&mut connection).await.expect("a trigger made");
+                Hold::Sqlite(data)
+            }
+            Kept::Postgres(database) => {
+                let mut connection = PgConnection::connect(&database.admin_url).await.expect("the database opens");
+                let sql = "BEGIN; LOCK TABLE audit_log IN ACCESS EXCLUSIVE MODE";
+                sqlx::raw_sql(sql).execute(&mut connection).await.expect("a table locked");
+                Hold::Postgres(connection)
+            }
         }
     }
 }
@@ -163,6 +212,73 @@ async fn a_server_killed_at_any_moment_loses_doubles_and_leaves_open_nothing() {
     let postgres = Postgres::start().await;
     let database = postgres.database().await;
     killed_often(Kept::Postgres(&database), if soak() { 60 } else { 8 }, 0x52).await;
+    postgres.stop().await;
+}
+
+/// Kills a server between the dial and the answer; the same request again makes no second call.
+async fn dialled_once(kept: Kept<'_>) {
+    let carrier = SocketAddr::from(([127, 0, 0, 2], ports::free()));
+    let setup = Setup {
+        trunks: vec![("carrier", vec![carrier.to_string()])],
+        further: "[dial]\nallow = [\"+1555\"]\n",
+        ..kept.setup()
+    };
+    let tandem = Tandem::start(&setup).await;
+    let api = tandem.api("Acme").await;
+    let mut customer = Desk::start_at(carrier, tandem.sip(), "+15550142").await;
+    let request = |to: &str| json!({ "mode": "direct", "to": to });
+    let data = tandem.data();
+    let hold = kept.hold(&data).await;
+    let (asker, asked) = (api.clone(), request("+15550142"));
+    let answer = tokio::spawn(async move { asker.once("/api/calls", "k", &asked).await });
+    let first = customer.rings(PATIENCE).await;
+    assert!(first.starts_with("INVITE sip:+15550142@"), "{first}");
+    assert!(!answer.is_finished(), "it is held up between the dial and the answer");
+    let folder = tandem.kill().await;
+    answer.await.expect("no panic").expect_err("nobody was left to answer");
+    hold.release().await;
+
+    let tandem = Tandem::start_in(folder, &setup).await;
+    let api = api.with_base(&tandem.http);
+    // Until the dead server's claim has run out, the request waits.
+    let (status, replayed, made) = api.once("/api/calls", "k", &request("+15550142")).await.expect("an answer");
+    assert_eq!((status, replayed), (StatusCode::CREATED, false), "{made}");
+    let calls = api.get("/api/calls").await;
+    let calls = calls["calls"].as_array().expect("a list of calls");
+    assert_eq!(
+        (calls.len(), &calls[0]["id"], &calls[0]["ended_reason"]),
+        (1, &made["id"], &json!("crash")),
+        "{calls:?}"
+    );
+    let (status, replayed, again) = api.once("/api/calls", "k", &request("+15550142")).await.expect("an answer");
+    assert_eq!((status, replayed, &again), (StatusCode::CREATED, true, &made));
+    let (status, _, other) = api.once("/api/calls", "k", &request("+15550143")).await.expect("an answer");
+    assert_eq!((status, &other["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("Idempotency-Key")));
+    // Whoever rings next is another call's: nobody was dialled in between.
+    let (status, ..) = api.once("/api/calls", "l", &request("+15550143")).await.expect("an answer");
+    assert_eq!(status, StatusCode::CREATED);
+    let call_id = |invite: &str| invite.lines().find(|line| line.starts_with("Call-ID:")).map(str::to_owned);
+    let next = loop {
+        let invite = customer.rings(PATIENCE).await;
+        // The first one is told again until somebody answers it.
+        if call_id(&invite) != call_id(&first) {
+            break invite;
+        }
+    };
+    assert!(next.starts_with("INVITE sip:+15550143@"), "{next}");
+    tandem.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_killed_between_dial_and_answer_dials_once_on_sqlite() {
+    dialled_once(Kept::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_killed_between_dial_and_answer_dials_once_on_postgresql() {
+    let postgres = Postgres::start().await;
+    let database = postgres.database().await;
+    dialled_once(Kept::Postgres(&database)).await;
     postgres.stop().await;
 }
 

@@ -67,6 +67,14 @@ impl Api {
         request.send().await.expect("an answer over HTTP")
     }
 
+    /// Posts under an `Idempotency-Key`: status, whether the answer was given before, and body. `Err`: the server went away.
+    pub async fn once(&self, path: &str, key: &str, body: &Value) -> reqwest::Result<(StatusCode, bool, Value)> {
+        let request = self.request(Method::POST, path).header("idempotency-key", key).json(body);
+        let answer = request.send().await?;
+        let (status, replayed) = (answer.status(), answer.headers().contains_key("idempotent-replayed"));
+        Ok((status, replayed, answer.json().await?))
+    }
+
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let request = self.client.request(method, format!("{}{path}", self.base));
         match &self.proof {

@@ -20,6 +20,7 @@ use control_api::store::{Role, Store, StorePlace};
 use control_api::{AppState, app};
 use futures_util::StreamExt;
 use serde_json::Value;
+use tests::postgres::Postgres;
 use tokio::sync::mpsc;
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -66,6 +67,24 @@ pub fn fake_engine(
         }
     });
     (commands, refuse)
+}
+
+/// Which database the worlds of a suite are on.
+pub enum Kept {
+    Sqlite,
+    /// Each world in a database of its own.
+    Postgres(Postgres),
+}
+
+impl Kept {
+    pub async fn world(&self, config: &str) -> World {
+        let Kept::Postgres(postgres) = self else { return world(config).await };
+        let database = postgres.database().await;
+        let folder = tempfile::tempdir().unwrap();
+        let place = StorePlace { url: &database.url, migrate_url: Some(&database.migrate_url), folder: folder.path() };
+        let store = Store::open(&place).await.unwrap();
+        world_on(config, folder, store).await
+    }
 }
 
 pub async fn world(config: &str) -> World {
