@@ -30,7 +30,9 @@ use crate::who;
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
-const KEY_MAX: usize = 255;
+pub(crate) const KEY_MAX: usize = 255;
+/// What [`key_of`] takes, for the API's description. Spaces around a header's value are no part of it.
+pub(crate) const KEY_PATTERN: &str = "^[!-~]([ -~]*[!-~])?$";
 
 /// Between two looks at an answer that another request works on.
 const LOOK: Duration = Duration::from_millis(20);

@@ -5,7 +5,42 @@ pub(crate) const EXPECTED: &str =
     "expected a number in E.164 form such as +15555550142, or a SIP URI such as sip:anna@example.com";
 
 /// Longest SIP URI taken.
-const URI_MAX: usize = 256;
+pub(crate) const URI_MAX: usize = 256;
+
+/// What [`is_e164`] takes, for the API's description.
+pub(crate) const E164_PATTERN: &str = r"^\+[1-9][0-9]{1,14}$";
+/// How E.164 numbers begin.
+pub(crate) const PREFIX_PATTERN: &str = r"^\+[1-9][0-9]{0,14}$";
+
+/// What [`is_callable`] takes, for the API's description. IPv6 addresses with an IPv4 address in them are taken, too.
+pub(crate) fn callable_pattern() -> String {
+    format!("^({})$", callable())
+}
+
+/// The same with numbers that may be emergency numbers where they are called.
+pub(crate) fn dialled_pattern() -> String {
+    format!("^({}|[0-9]{{2,6}})$", callable())
+}
+
+fn callable() -> String {
+    let user = r"[A-Za-z0-9_.!~*'()&=+$,/%-]+@";
+    let group = "[0-9A-Fa-f]{1,4}";
+    let address = [
+        format!("({group}:){{7}}{group}"),
+        format!("({group}:){{1,7}}:"),
+        format!("({group}:){{1,6}}:{group}"),
+        format!("({group}:){{1,5}}(:{group}){{1,2}}"),
+        format!("({group}:){{1,4}}(:{group}){{1,3}}"),
+        format!("({group}:){{1,3}}(:{group}){{1,4}}"),
+        format!("({group}:){{1,2}}(:{group}){{1,5}}"),
+        format!("{group}:(:{group}){{1,6}}"),
+        format!(":((:{group}){{1,7}}|:)"),
+    ];
+    let port = "0{0,4}[1-9]|0{0,3}[1-9][0-9]|0{0,2}[1-9][0-9]{2}|0?[1-9][0-9]{3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|\
+                65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]";
+    let host = format!(r"([A-Za-z0-9][A-Za-z0-9.-]*|\[({})\])", address.join("|"));
+    format!(r"\+[1-9][0-9]{{1,14}}|sip:({user})?{host}(:({port}))?")
+}
 
 /// Whether `text` is `+` and 2 to 15 digits, the first not 0: `^\+[1-9]\d{1,14}$`.
 pub(crate) fn is_e164(text: &str) -> bool {

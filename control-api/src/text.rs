@@ -2,6 +2,49 @@
 
 use crate::problem::Problem;
 
+/// White space, as the inside of a class of characters: what is trimmed.
+const WHITE: &str = r"\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
+/// Control characters.
+const CONTROL: &str = r"\u0000-\u001f\u007f-\u009f";
+/// Control characters but line ends and tabs.
+const CONTROL_IN_PROSE: &str = r"\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f";
+
+/// What [`name`] takes, for the API's description.
+pub(crate) fn name_pattern(most: usize) -> String {
+    format!("^[{WHITE}]*{}[{WHITE}]*$", trimmed(CONTROL, most))
+}
+
+/// What [`prose`] takes.
+pub(crate) fn prose_pattern(most: usize) -> String {
+    format!("^[{WHITE}]*{}[{WHITE}]*$", trimmed(CONTROL_IN_PROSE, most))
+}
+
+/// What [`name`] takes, and nothing.
+pub(crate) fn label_pattern(most: usize) -> String {
+    format!("^[{WHITE}]*({}[{WHITE}]*)?$", trimmed(CONTROL, most))
+}
+
+/// A name that is trimmed already.
+pub(crate) fn trimmed_name_pattern(most: usize) -> String {
+    format!("^{}$", trimmed(CONTROL, most))
+}
+
+/// `USER@HOST` without white space.
+pub(crate) fn email_pattern() -> String {
+    format!("^[^@{WHITE}{CONTROL}]+@[^@{WHITE}{CONTROL}]+$")
+}
+
+/// No control characters.
+pub(crate) fn plain_pattern() -> String {
+    format!("^[^{CONTROL}]*$")
+}
+
+/// 1 to `most` characters without the unfit ones, white space neither first nor last.
+fn trimmed(unfit: &str, most: usize) -> String {
+    let between = most.saturating_sub(2);
+    format!("[^{WHITE}{unfit}]([^{unfit}]{{0,{between}}}[^{WHITE}{unfit}])?")
+}
+
 /// A name of one line: trimmed, 1 to `most` characters, none of them control.
 pub(crate) fn name(field: &'static str, text: &str, most: usize) -> Result<String, Problem> {
     let text = text.trim();

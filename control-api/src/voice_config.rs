@@ -78,11 +78,16 @@ impl VoiceConfig {
     }
 }
 
+/// Longest language tag.
+pub(crate) const LANGUAGE_MAX: usize = 35;
+/// What [`is_language_tag`] takes, for the API's description.
+pub(crate) const LANGUAGE_PATTERN: &str = "^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$";
+
 /// The shape of a BCP 47 tag: a primary subtag of 2 or 3 letters, then subtags of 2 to 8 letters or digits.
 fn is_language_tag(tag: &str) -> bool {
     let mut subtags = tag.split('-');
     let primary = subtags.next().unwrap_or_default();
-    tag.len() <= 35
+    tag.len() <= LANGUAGE_MAX
         && (2..=3).contains(&primary.len())
         && primary.bytes().all(|b| b.is_ascii_alphabetic())
         && subtags.all(|subtag| (2..=8).contains(&subtag.len()) && subtag.bytes().all(|b| b.is_ascii_alphanumeric()))

@@ -53,7 +53,7 @@ impl AccountError {
 }
 
 /// Shortest password taken.
-const PASSWORD_MIN: usize = 12;
+pub(crate) const PASSWORD_MIN: usize = 12;
 /// Longest password taken: argon2 reads all of it.
 pub(crate) const PASSWORD_MAX: usize = 256;
 
@@ -114,8 +114,17 @@ pub(super) async fn organization_named(store: &Store, name: &str) -> Result<(Org
     }
 }
 
+/// Longest name, in characters.
+pub(crate) const NAME_MAX: usize = 100;
+/// Longest e-mail address (RFC 5321 section 4.5.3.1.3, without its brackets), in bytes.
+pub(crate) const EMAIL_MAX: usize = 254;
+/// Longest SIP user name.
+pub(crate) const SIP_NAME_MAX: usize = 64;
+/// What [`check_sip_name`] takes, for the API's description.
+pub(crate) const SIP_NAME_PATTERN: &str = "^[a-z0-9._-]+$";
+
 pub(crate) fn check_name(field: &'static str, name: &str) -> Result<(), AccountError> {
-    if name.trim() != name || name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
+    if name.trim() != name || name.is_empty() || name.chars().count() > NAME_MAX || name.chars().any(char::is_control) {
         return Err(AccountError::invalid(field, "expected 1 to 100 characters, none of them control"));
     }
     Ok(())
@@ -124,14 +133,14 @@ pub(crate) fn check_name(field: &'static str, name: &str) -> Result<(), AccountE
 pub(crate) fn check_email(email: &str) -> Result<(), AccountError> {
     let parts = email.split_once('@');
     let fine = parts.is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains('@'));
-    if !fine || email.len() > 254 || email.chars().any(|c| c.is_whitespace() || c.is_control()) {
+    if !fine || email.len() > EMAIL_MAX || email.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err(AccountError::invalid("email", "expected an address such as anna@example.com"));
     }
     Ok(())
 }
 
-pub(super) fn check_sip_name(name: &str) -> Result<(), AccountError> {
-    let fine = (1..=64).contains(&name.len())
+pub(crate) fn check_sip_name(name: &str) -> Result<(), AccountError> {
+    let fine = (1..=SIP_NAME_MAX).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b));
     if !fine {
         let problem = "expected 1 to 64 of a-z, 0-9, `.`, `_` and `-`";

@@ -18,13 +18,18 @@ mod password;
 mod throttle;
 mod token;
 
+#[cfg(test)]
+pub(crate) use account::check_sip_name;
 pub use account::{AccountError, NewAccount, account_create, password_reset};
-pub(crate) use account::{PASSWORD_MAX, check_email, check_name, checked_password, free_sip_name};
+pub(crate) use account::{
+    EMAIL_MAX, NAME_MAX, PASSWORD_MAX, PASSWORD_MIN, SIP_NAME_MAX, SIP_NAME_PATTERN, check_email, check_name,
+    checked_password, free_sip_name,
+};
 pub use actor::{Actor, CSRF_COOKIE, CSRF_HEADER, Person, SESSION_COOKIE, session_cookie};
 pub(crate) use actor::{Identified, Origin, csrf_token, own_origin, own_page};
 pub(crate) use attempts::Attempt;
 pub use credential::{Credentials, KeyInfo};
-pub(crate) use key::key_may;
+pub(crate) use key::{KEY_DAYS_MAX, key_may};
 pub use key::{KeyTerms, api_key_create};
 pub use password::Passwords;
 pub use throttle::Throttle;

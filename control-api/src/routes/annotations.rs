@@ -17,8 +17,8 @@ use crate::store::{Deed, Note, Outcome};
 use crate::{text, who};
 
 /// Longest outcome and longest note.
-const OUTCOME_MAX: usize = 50;
-const TEXT_MAX: usize = 4_000;
+pub(super) const OUTCOME_MAX: usize = 50;
+pub(super) const TEXT_MAX: usize = 4_000;
 
 /// How a call turned out.
 #[derive(Clone, Debug, Deserialize, ToSchema)]

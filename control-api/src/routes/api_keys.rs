@@ -52,12 +52,10 @@ pub(super) struct KeyList {
 #[serde(deny_unknown_fields)]
 pub(super) struct KeyRequest {
     /// What it is for.
-    #[schema(min_length = 1, max_length = 100)]
     name: String,
     /// What it may do, at most what an admin and the caller may; all of that when left out.
     scopes: Option<Vec<String>>,
     /// In how many days it ends; never when left out.
-    #[schema(minimum = 1, maximum = 3650)]
     expires_in_days: Option<u32>,
 }
 
@@ -80,7 +78,7 @@ impl From<KeyRow> for KeyInfo {
 
 /// The tenant's keys, also those that were revoked.
 #[utoipa::path(get, path = "/api-keys", tag = "api-keys", security(("key" = []), ("session" = [])),
-    params(("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "At most this many, 1 to 200; 50 by default"),
+    params(("limit" = Option<u32>, Query, description = "At most this many, 1 to 200; 50 by default"),
            ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
     responses((status = 200, body = KeyList)))]
 pub(super) async fn key_list(

@@ -114,7 +114,7 @@ pub(super) struct PasswordChange {
     #[schema(format = Password)]
     current: String,
     /// As it shall be: 12 to 256 bytes.
-    #[schema(format = Password, min_length = 12, max_length = 256)]
+    #[schema(format = Password)]
     new: String,
 }
 

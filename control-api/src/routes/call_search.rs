@@ -24,12 +24,14 @@ use crate::store::{Call, CallFilter, Deed, OrganizationId, Place, Store, StoreEr
 use crate::who::Seen;
 
 /// What a call's status and direction may be.
-const STATUSES: [&str; 6] = ["queued", "ringing", "answered", "bridged", "ended", "failed"];
-const DIRECTIONS: [&str; 2] = ["inbound", "outbound"];
+pub(super) const STATUSES: [&str; 6] = ["queued", "ringing", "answered", "bridged", "ended", "failed"];
+pub(super) const DIRECTIONS: [&str; 2] = ["inbound", "outbound"];
 /// Longest text of a filter.
-const FILTER_MAX: usize = 200;
+pub(super) const FILTER_MAX: usize = 200;
 /// Calls of an export that are read at a time.
 const EXPORT_STEP: u32 = 500;
+/// How numbers that are looked for begin, for the description; empty counts as absent.
+pub(super) const NUMBER_PATTERN: &str = r"^(\+?[0-9]{1,15})?$";
 /// The names of the filters.
 const FILTERS: [&str; 8] = ["status", "direction", "agent", "number", "outcome", "from", "to", "q"];
 

@@ -17,9 +17,9 @@ use crate::store::{CallerIdNumber, CallerIdRule, CallerIdRuleDraft, Deed, Place}
 use crate::{number, text};
 
 /// Longest label and longest campaign's name.
-const NAME_MAX: usize = 100;
+pub(super) const NAME_MAX: usize = 100;
 /// Highest position of a rule.
-const POSITION_MAX: u32 = 1_000_000;
+pub(super) const POSITION_MAX: u32 = 1_000_000;
 /// Rules of an organization at most: each call is held against all of them.
 const RULES_MAX: usize = 1_000;
 

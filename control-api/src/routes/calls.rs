@@ -28,7 +28,7 @@ use crate::{number, text};
 /// Events shown with one call.
 const EVENTS_MAX: u32 = 1_000;
 /// Longest text that is spoken.
-const SAY_MAX: usize = 1_000;
+pub(super) const SAY_MAX: usize = 1_000;
 
 /// In which order a call's legs are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]

@@ -27,6 +27,7 @@ mod transcripts;
 mod translations;
 mod usage;
 mod users;
+mod values;
 mod voice_config;
 mod voice_targets;
 mod webrtc;
@@ -162,6 +163,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 /// Adds the refusals that every route of a kind can give, so that they stand in one place: 401 and 403 where somebody must be
 /// known, 429 where requests are counted, 4xx of bodies and parameters where there are any, and what the store's failure looks like.
 fn completed(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+    // What it could not say, a test says.
+    let _unsaid = values::describe(&mut document);
     for (path, item) in &mut document.paths.paths {
         let operations = [
             (Method::GET, &mut item.get),

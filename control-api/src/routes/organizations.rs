@@ -21,14 +21,13 @@ use crate::state::AppState;
 use crate::store::{Founder, OrganizationChange, OrganizationSettings, Retention, Role};
 
 /// Longest time for which something is kept, in days: a century.
-const DAYS_MAX: u32 = 36_500;
+pub(super) const DAYS_MAX: u32 = 36_500;
 
 /// An organization to be made.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OrganizationRequest {
     /// Its name.
-    #[schema(min_length = 1, max_length = 100)]
     name: String,
     /// SIP user name that the caller will have there; made from the e-mail address when left out.
     sip_name: Option<String>,
@@ -52,7 +51,6 @@ pub(super) struct OrganizationInfo {
 #[serde(deny_unknown_fields)]
 pub(super) struct OrganizationPatch {
     /// A new name.
-    #[schema(min_length = 1, max_length = 100)]
     name: Option<String>,
     /// All limits of its own: `default`, `calls`, `speech`, `configuration`, `retention`, each at most the operator's.
     limits: Option<BTreeMap<String, u32>>,

@@ -25,7 +25,7 @@ use crate::who::{Seen, identity};
 
 /// How long a URL opens its recording unless asked otherwise, and at most, in seconds.
 const EXPIRES_DEFAULT: u32 = 3_600;
-const EXPIRES_MAX: u32 = 7 * 24 * 3_600;
+pub(super) const EXPIRES_MAX: u32 = 7 * 24 * 3_600;
 
 /// Recordings, the newest first.
 #[derive(Clone, Debug, Serialize, ToSchema)]

@@ -37,7 +37,7 @@ pub(super) struct SignupRequest {
     #[schema(example = "anna@example.com")]
     email: Option<String>,
     /// 12 to 256 bytes. By an invitation to somebody who has an account already: that account's.
-    #[schema(format = Password, min_length = 12, max_length = 256)]
+    #[schema(format = Password)]
     password: String,
     /// SIP user name; made from the e-mail address when left out.
     sip_name: Option<String>,

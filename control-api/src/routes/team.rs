@@ -131,7 +131,7 @@ impl From<Invitation> for InvitationInfo {
 
 /// The tenant's members.
 #[utoipa::path(get, path = "/team/members", tag = "team", security(("key" = []), ("session" = [])),
-    params(("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "At most this many, 1 to 200; 50 by default"),
+    params(("limit" = Option<u32>, Query, description = "At most this many, 1 to 200; 50 by default"),
            ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
     responses((status = 200, body = MemberList)))]
 pub(super) async fn member_list(
@@ -205,7 +205,7 @@ fn changed(change: MemberChange) -> Result<Member, Problem> {
 
 /// The tenant's invitations.
 #[utoipa::path(get, path = "/team/invitations", tag = "team", security(("key" = []), ("session" = [])),
-    params(("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "At most this many, 1 to 200; 50 by default"),
+    params(("limit" = Option<u32>, Query, description = "At most this many, 1 to 200; 50 by default"),
            ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
     responses((status = 200, body = InvitationList)))]
 pub(super) async fn invitation_list(

@@ -28,7 +28,6 @@ pub(super) struct Me {
 #[serde(deny_unknown_fields)]
 pub(super) struct MePatch {
     /// Shown on pages.
-    #[schema(min_length = 1, max_length = 100)]
     name: String,
 }
 

@@ -17,7 +17,7 @@ use crate::store::{Deed, Place, VoiceTarget, now};
 use crate::{number, text};
 
 /// Longest name.
-const NAME_MAX: usize = 100;
+pub(super) const NAME_MAX: usize = 100;
 
 /// Targets, the oldest first.
 #[derive(Clone, Debug, Serialize, ToSchema)]

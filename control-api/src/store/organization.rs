@@ -42,10 +42,8 @@ pub struct OrganizationSettings {
 #[serde(deny_unknown_fields, default)]
 pub struct Retention {
     /// Recordings.
-    #[schema(minimum = 1, maximum = 36500)]
     pub recordings_days: Option<u32>,
     /// Events of calls that are over.
-    #[schema(minimum = 1, maximum = 36500)]
     pub events_days: Option<u32>,
 }
 

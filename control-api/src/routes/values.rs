@@ -1,0 +1,310 @@
+//! What values fields and parameters take, for `/openapi.json`: told by the constants by which they are checked.
+//!
+//! `#[schema(…)]` takes literals only, which would say the same thing a second time. What stands in another place than in a
+//! value itself no description can tell: see `tests/openapi/schemathesis.toml`, which lists those operations.
+
+use serde_json::Value;
+use utoipa::openapi::schema::{AdditionalProperties, AnyOf, ArrayItems, SchemaFormat, Type};
+use utoipa::openapi::{KnownFormat, Object, OpenApi, PathItem, RefOr, Schema};
+
+use super::{annotations, call_search, caller_id, calls, organizations, recording_list, voice_targets};
+use crate::auth::{self, KEY_DAYS_MAX};
+use crate::rate_limit::Group;
+use crate::{cursor, idempotency, number, rbac, text, voice_config};
+
+/// The values that a field or parameter takes.
+#[derive(Clone, Debug, PartialEq)]
+enum Values {
+    /// Texts of this pattern, and of so many characters.
+    Text { pattern: String, length: (usize, usize) },
+    /// Whole numbers from one to another.
+    Number(u32, u32),
+    /// One of these words.
+    Words(Vec<&'static str>),
+    /// Times (RFC 3339).
+    Time,
+    /// Days such as 2026-01-31.
+    Day,
+    /// Lists of at least one of these words.
+    WordList(Vec<&'static str>),
+    /// Numbers under these names.
+    Named(Vec<&'static str>),
+}
+
+/// Lengths that a pattern tells, or nothing bounds but the request's size.
+const ANY: (usize, usize) = (0, usize::MAX);
+
+fn text(pattern: impl Into<String>, length: (usize, usize)) -> Values {
+    Values::Text { pattern: pattern.into(), length }
+}
+
+/// A name of one line, trimmed before it is checked.
+fn name(most: usize) -> Values {
+    text(text::name_pattern(most), ANY)
+}
+
+/// A text of any lines, trimmed before it is checked.
+fn prose(most: usize) -> Values {
+    text(text::prose_pattern(most), ANY)
+}
+
+/// By schema and field.
+fn fields() -> Vec<(&'static str, &'static str, Values)> {
+    let strict_name = || text(text::trimmed_name_pattern(auth::NAME_MAX), (1, auth::NAME_MAX));
+    let sip_name = || text(auth::SIP_NAME_PATTERN, (1, auth::SIP_NAME_MAX));
+    let email = || text(text::email_pattern(), (3, auth::EMAIL_MAX));
+    // In bytes, in truth: no description can tell those from characters.
+    let password = || text("", (auth::PASSWORD_MIN, auth::PASSWORD_MAX));
+    let address = || text(number::callable_pattern(), (1, number::URI_MAX));
+    let language = || text(voice_config::LANGUAGE_PATTERN, (2, voice_config::LANGUAGE_MAX));
+    vec![
+        ("CallRequest", "to", text(number::dialled_pattern(), (1, number::URI_MAX))),
+        ("CallRequest", "from", address()),
+        ("CallRequest", "agent", sip_name()),
+        ("SayRequest", "text", prose(calls::SAY_MAX)),
+        ("VoiceConfigPatch", "translate_from", language()),
+        ("VoiceConfigPatch", "translate_to", language()),
+        ("TargetRequest", "name", name(voice_targets::NAME_MAX)),
+        ("TargetRequest", "address", address()),
+        ("TargetPatch", "name", name(voice_targets::NAME_MAX)),
+        ("TargetPatch", "address", address()),
+        ("NumberRequest", "number", text(number::E164_PATTERN, (3, 16))),
+        ("NumberRequest", "label", text(text::label_pattern(caller_id::NAME_MAX), ANY)),
+        ("NumberPatch", "label", text(text::label_pattern(caller_id::NAME_MAX), ANY)),
+        ("RuleRequest", "position", Values::Number(0, caller_id::POSITION_MAX)),
+        ("RuleRequest", "agent", sip_name()),
+        ("RuleRequest", "campaign", name(caller_id::NAME_MAX)),
+        ("RuleRequest", "destination_prefix", text(number::PREFIX_PATTERN, (2, 16))),
+        ("RulePatch", "position", Values::Number(0, caller_id::POSITION_MAX)),
+        ("RulePatch", "agent", sip_name()),
+        ("RulePatch", "campaign", name(caller_id::NAME_MAX)),
+        ("RulePatch", "destination_prefix", text(number::PREFIX_PATTERN, (2, 16))),
+        ("OutcomeRequest", "outcome", name(annotations::OUTCOME_MAX)),
+        ("OutcomeRequest", "note", prose(annotations::TEXT_MAX)),
+        ("NoteRequest", "text", prose(annotations::TEXT_MAX)),
+        ("SignRequest", "expires_in_s", Values::Number(1, recording_list::EXPIRES_MAX)),
+        ("OrganizationRequest", "name", strict_name()),
+        ("OrganizationRequest", "sip_name", sip_name()),
+        ("OrganizationPatch", "name", strict_name()),
+        ("OrganizationPatch", "limits", Values::Named(Group::OF_ORGANIZATIONS.map(Group::as_str).to_vec())),
+        ("Retention", "recordings_days", Values::Number(1, organizations::DAYS_MAX)),
+        ("Retention", "events_days", Values::Number(1, organizations::DAYS_MAX)),
+        ("MePatch", "name", strict_name()),
+        ("InvitationRequest", "email", email()),
+        ("KeyRequest", "name", strict_name()),
+        ("KeyRequest", "scopes", Values::WordList(rbac::key_scopes(None))),
+        ("KeyRequest", "expires_in_days", Values::Number(1, KEY_DAYS_MAX)),
+        ("SignupRequest", "organization", strict_name()),
+        ("SignupRequest", "name", strict_name()),
+        ("SignupRequest", "email", email()),
+        ("SignupRequest", "sip_name", sip_name()),
+        ("SignupRequest", "password", password()),
+        ("PasswordChange", "new", password()),
+    ]
+}
+
+/// By parameter; `calls`: of lists of calls alone.
+fn parameter(name: &str, path: &str) -> Option<Values> {
+    let of_calls = matches!(path, "/api/calls" | "/api/calls/export");
+    let filter = || text(text::plain_pattern(), (0, call_search::FILTER_MAX));
+    Some(match name {
+        "limit" => Values::Number(1, cursor::LIMIT_MAX),
+        "cursor" => text(cursor::PATTERN, (0, cursor::LENGTH)),
+        "Idempotency-Key" => text(idempotency::KEY_PATTERN, (1, idempotency::KEY_MAX)),
+        "format" => Values::Words(vec!["csv", "json"]),
+        "status" if of_calls => Values::Words(call_search::STATUSES.to_vec()),
+        "direction" if of_calls => Values::Words(call_search::DIRECTIONS.to_vec()),
+        "number" if of_calls => text(call_search::NUMBER_PATTERN, (0, 16)),
+        "agent" | "outcome" | "q" if of_calls => filter(),
+        "actor" | "action" | "target" if path.starts_with("/api/audit-logs") => text(r"^[^\u0000]*$", ANY),
+        "from" | "to" if of_calls || path.starts_with("/api/audit-logs") => Values::Time,
+        "from" | "to" if path == "/api/usage" => Values::Day,
+        _ => return None,
+    })
+}
+
+impl Values {
+    /// Says it in a schema. `false`: this schema cannot have such values.
+    fn describe(self, schema: &mut RefOr<Schema>) -> bool {
+        let RefOr::T(schema) = schema else { return false };
+        match (self, schema) {
+            (Values::Text { pattern, length: (least, most) }, Schema::Object(object)) => {
+                object.pattern = Some(pattern).filter(|pattern| !pattern.is_empty());
+                object.min_length = Some(least).filter(|least| *least > 0);
+                object.max_length = Some(most).filter(|most| *most < usize::MAX);
+            }
+            (Values::Number(least, most), Schema::Object(object)) => {
+                object.minimum = Some((least as usize).into());
+                object.maximum = Some((most as usize).into());
+            }
+            (Values::Words(words), Schema::Object(object)) => object.enum_values = Some(values(words)),
+            (Values::Time, schema) => *schema = empty_or(KnownFormat::DateTime),
+            (Values::Day, schema) => *schema = empty_or(KnownFormat::Date),
+            (Values::WordList(words), Schema::Array(array)) => {
+                let item = Object::builder().schema_type(Type::String).enum_values(Some(values(words))).build();
+                array.items = ArrayItems::RefOrSchema(Box::new(item.into()));
+                array.min_items = Some(1);
+            }
+            (Values::Named(names), Schema::Object(object)) => {
+                let number =
+                    Object::builder().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(u32::MAX as usize));
+                let number = RefOr::from(Schema::from(number.build()));
+                object.properties = names.into_iter().map(|name| (name.to_owned(), number.clone())).collect();
+                object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+            }
+            _ => return false,
+        }
+        true
+    }
+}
+
+/// A parameter of this format; an empty one counts as absent.
+fn empty_or(format: KnownFormat) -> Schema {
+    let text = || Object::builder().schema_type(Type::String);
+    let formed = text().format(Some(SchemaFormat::KnownFormat(format)));
+    AnyOf::builder().item(formed).item(text().max_length(Some(0))).build().into()
+}
+
+fn values(words: Vec<&'static str>) -> Vec<Value> {
+    words.into_iter().map(Value::from).collect()
+}
+
+/// Says in the description what values are taken; what it could not say.
+pub(super) fn describe(document: &mut OpenApi) -> Vec<String> {
+    let mut unsaid = Vec::new();
+    let schemas = document.components.get_or_insert_default();
+    for (schema, field, values) in fields() {
+        let of = match schemas.schemas.get_mut(schema) {
+            Some(RefOr::T(Schema::Object(object))) => object.properties.get_mut(field),
+            _ => None,
+        };
+        if !of.is_some_and(|of| values.describe(of)) {
+            unsaid.push(format!("{schema}.{field}"));
+        }
+    }
+    for (path, item) in &mut document.paths.paths {
+        for operation in operations(item) {
+            for described in operation.parameters.iter_mut().flatten() {
+                let RefOr::T(described) = described else { continue };
+                let Some(values) = parameter(&described.name, path) else { continue };
+                if !described.schema.as_mut().is_some_and(|schema| values.describe(schema)) {
+                    unsaid.push(format!("{path} {}", described.name));
+                }
+            }
+        }
+    }
+    unsaid
+}
+
+/// The operations of a path.
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut utoipa::openapi::path::Operation> {
+    [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use regex::RegexBuilder;
+
+    use super::*;
+
+    /// Whether a text is taken.
+    type Check<'c> = &'c dyn Fn(&str) -> bool;
+
+    #[test]
+    fn every_value_has_its_place_in_the_description() {
+        let mut document = super::super::api().into_openapi();
+        assert_eq!(describe(&mut document), Vec::<String>::new());
+    }
+
+    /// What the description allows is what is taken.
+    #[test]
+    fn patterns_and_checks_agree() {
+        let long = |n: usize| "a".repeat(n);
+        let samples = [
+            "",
+            " ",
+            "a",
+            "a b",
+            " a ",
+            "a\nb",
+            "\ta",
+            "\u{85}a",
+            "a\u{a0}",
+            "\u{7}",
+            "é",
+            "ключ",
+            "+1",
+            "+12",
+            "+15555550142",
+            "+0123456",
+            "+1234567890123456",
+            "15555550142",
+            "sip:a@b",
+            "sip:a@b:5060",
+            "sip:a@b:0",
+            "sip:a@b:65536",
+            "sip:a@b:65535",
+            "sip:@b",
+            "sip:b",
+            "sip:-b",
+            "sip:a@[::1]",
+            "sip:a@[::1",
+            "sip:a@[1:2:3:4:5:6:7:8]:5060",
+            "sip:a@[1:2:3:4:5:6:7:8:9]",
+            "sip:a@[:::]",
+            "sip:a@[2001:db8::1]",
+            "sip:a b@c",
+            "sips:a@b",
+            "sip:a@b;x",
+            "en",
+            "es-419",
+            "zh-Hant-TW",
+            "english",
+            "en_US",
+            "en-",
+            "e1",
+            "anna",
+            "Anna",
+            "a.b_c-d",
+            "a@b",
+            "a@b@c",
+            "@b",
+            "a@",
+            "a b@c",
+            "anna@example.com",
+            "a\u{a0}@b",
+            "+34",
+            "+0",
+            "+",
+        ];
+        let mut samples: Vec<String> = samples.iter().map(ToString::to_string).collect();
+        for n in [49, 50, 51, 63, 64, 65, 99, 100, 101, 1_000, 1_001] {
+            samples.extend([long(n), format!(" {} ", long(n)), format!("sip:{}@b", long(n)), format!("{}@b", long(n))]);
+        }
+        let language = |tag: &str| {
+            let patch = voice_config::VoiceConfigPatch { translate_to: Some(tag.into()), ..Default::default() };
+            voice_config::VoiceConfig::default().patched(patch, "").is_ok()
+        };
+        let checks: [(Values, Check<'_>); 8] = [
+            (text(number::E164_PATTERN, (3, 16)), &number::is_e164),
+            (text(number::callable_pattern(), (1, number::URI_MAX)), &number::is_callable),
+            (text(text::trimmed_name_pattern(auth::NAME_MAX), (1, auth::NAME_MAX)), &|name| {
+                auth::check_name("name", name).is_ok()
+            }),
+            (text(text::email_pattern(), (3, auth::EMAIL_MAX)), &|email| auth::check_email(email).is_ok()),
+            (text(auth::SIP_NAME_PATTERN, (1, auth::SIP_NAME_MAX)), &|name| auth::check_sip_name(name).is_ok()),
+            (name(50), &|text| text::name("x", text, 50).is_ok()),
+            (prose(100), &|text| text::prose("x", text, 100).is_ok()),
+            (text(voice_config::LANGUAGE_PATTERN, (2, voice_config::LANGUAGE_MAX)), &language),
+        ];
+        for (values, check) in checks {
+            let Values::Text { pattern, length: (least, most) } = values else { panic!("{values:?}") };
+            // Counted repetitions of large classes take more than usual.
+            let regex = RegexBuilder::new(&pattern).size_limit(1 << 28).build().unwrap();
+            for sample in &samples {
+                let described = regex.is_match(sample) && (least..=most).contains(&sample.chars().count());
+                assert_eq!(described, check(sample), "{pattern} and {sample:?}");
+            }
+        }
+    }
+}
