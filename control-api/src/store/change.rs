@@ -17,7 +17,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::db::Tx;
-use super::{LegFlow, OrganizationId, Quality, Store, StoreError, StoredEvent, call, lookup, now, transcript};
+use super::{
+    LegFlow, OrganizationId, Quality, Store, StoreError, StoredEvent, call, lookup, missed, now, transcript,
+    translation,
+};
 use crate::engine::{CallStatus, LegRole, LegState, TransferStage, TranslationEvent, word};
 use crate::voice_config::VoiceConfig;
 
@@ -570,8 +573,8 @@ async fn translation_upsert(
         (true, false) if !was_final => "translation.final",
         (true, _) => "translation.lag",
     };
-    let mut body = json!(event);
-    body["call_id"] = json!(call);
+    let times = translation::spoken(event, at);
+    let body = translation::body(call, event, times);
     let sql = "INSERT INTO translations (organization_id, call_id, segment, event_id, final, text, translation, body) \
                VALUES ($1, $2, $3, 0, $4, $5, $6, $7) \
                ON CONFLICT (organization_id, call_id, segment) DO UPDATE SET final = excluded.final, \
@@ -587,7 +590,10 @@ async fn translation_upsert(
     ];
     tx.run(sql, &values).await?;
     if event.is_final && !was_final && !event.text.is_empty() {
-        transcript::live_in(tx, organization, call, event, at).await?;
+        transcript::live_in(tx, organization, call, event, times.0.unwrap_or(at)).await?;
+    }
+    if event.is_final && !was_final {
+        missed::missed_in(tx, organization, call, event, times).await?;
     }
     Ok(Some((kind, body)))
 }
