@@ -32,7 +32,7 @@ pub use media_engine::sdp::{Codec, Srtp};
 pub use media_engine::sip::trunk::{NumberFormat, TrunkCredentials, TrunkSettings};
 pub use media_engine::sip::{Advertise, PlaceStatus, TraceLevel, Transport, TrunkStatus};
 pub use media_engine::sip_io::{Listener, WsConnection};
-pub use media_engine::speech::Providers;
+pub use media_engine::speech::{Providers, SpeechError};
 pub use media_engine::units::{CallId, LegId, mask};
 pub use media_engine::worker::capture::{Difference, replay};
 

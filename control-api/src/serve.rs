@@ -123,8 +123,9 @@ struct Prepared {
 /// Starts the server that `config` describes, with its data in `data`.
 pub async fn serve(config: Config, data: &Path) -> Result<Running, ServeError> {
     let prepared = prepare(&config, data).await?;
-    let started = engine::start(&config, &config.record_dir(data), prepared.tls.sip.clone()).await?;
-    launch(prepared, config, started).await
+    let engine::Started { engine, events, sip, providers } =
+        engine::start(&config, &config.record_dir(data), prepared.tls.sip.clone()).await?;
+    launch(prepared, config, Launched { engine, events, sip, providers: Some(providers) }).await
 }
 
 /// Like [`serve`], over an engine that runs already.
@@ -135,7 +136,16 @@ pub async fn serve_with(
     events: mpsc::Receiver<Event>,
 ) -> Result<Running, ServeError> {
     let prepared = prepare(&config, data).await?;
-    launch(prepared, config, engine::Started { engine, events, sip: Vec::new() }).await
+    launch(prepared, config, Launched { engine, events, sip: Vec::new(), providers: None }).await
+}
+
+/// An engine that runs, and what it gives us.
+struct Launched {
+    engine: Engine,
+    events: mpsc::Receiver<Event>,
+    sip: Vec<engine::Listener>,
+    /// `None`: an engine of somebody else's making, which keeps them for itself.
+    providers: Option<engine::Providers>,
 }
 
 async fn prepare(config: &Config, data: &Path) -> Result<Prepared, ServeError> {
@@ -161,8 +171,8 @@ async fn prepare(config: &Config, data: &Path) -> Result<Prepared, ServeError> {
     Ok(Prepared { store, bus, writer, http, metrics, tls, admin, stopping, lock })
 }
 
-async fn launch(prepared: Prepared, config: Config, started: engine::Started) -> Result<Running, ServeError> {
-    let engine::Started { engine, events, sip } = started;
+async fn launch(prepared: Prepared, config: Config, launched: Launched) -> Result<Running, ServeError> {
+    let Launched { engine, events, sip, providers } = launched;
     let Prepared { store, bus, writer, http, metrics, tls, mut admin, stopping, lock } = prepared;
     let exporter = exporter();
     let stopping = stopping.disarm();
@@ -180,7 +190,7 @@ async fn launch(prepared: Prepared, config: Config, started: engine::Started) ->
     let mut tasks = vec![
         tokio::spawn(http_serve(http, tls.http, crate::app(state.clone()), handle.clone())),
         tokio::spawn(writer.replay(stopping.clone())),
-        tokio::spawn(jobs::run(store, stopping.clone())),
+        tokio::spawn(jobs::run(store, providers, stopping.clone())),
         tokio::spawn(upkeep(exporter.clone(), stopping)),
     ];
     if let Some(listener) = metrics {

@@ -138,7 +138,7 @@ async fn engine(callee: SocketAddr, to: RouteTarget, ports: (u16, u16)) -> (temp
         ring_timeout: Duration::from_secs(30),
         media_timeout: None,
     };
-    let Started { engine, mut events, sip } = engine::start(config).await.unwrap();
+    let Started { engine, mut events, sip, .. } = engine::start(config).await.unwrap();
     tokio::spawn(async move {
         while let Some(event) = events.recv().await {
             if let (Some(call), EventKind::CallIncoming { .. }) = (event.call, event.kind) {

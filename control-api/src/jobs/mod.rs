@@ -8,6 +8,8 @@
 //! Invariants: several servers on one database do each job once; a server that dies gives its jobs back when their lease
 //! runs out; a job that panics or fails is tried again with back-off, a bounded number of times. `tandem jobs` lists them.
 
+mod repair;
+
 use std::time::Duration;
 
 use jiff::civil::Date;
@@ -16,6 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::engine::Providers;
 use crate::store::{By, Deed, Job, OrganizationId, Store, StoreError, now};
 
 /// How often what is due is looked for.
@@ -38,13 +41,16 @@ pub enum Work {
     UsageRollUp,
     /// What has become old is forgotten, daily at midnight UTC.
     Forget,
+    /// Segments that live recognition missed are recognised again from the recording, every 5 minutes.
+    TranscriptsRepair,
 }
 
 /// Every kind of work, with its word.
-pub const WORKS: [(Work, &str); 3] = [
+pub const WORKS: [(Work, &str); 4] = [
     (Work::SessionsExpire, "sessions.expire"),
     (Work::UsageRollUp, "usage.roll_up"),
     (Work::Forget, "retention.apply"),
+    (Work::TranscriptsRepair, "transcripts.repair"),
 ];
 
 impl Work {
@@ -53,10 +59,15 @@ impl Work {
         let civil = at.to_zoned(TimeZone::UTC).datetime();
         match self {
             Work::SessionsExpire => {
-                (format!("{}T{:02}", civil.date(), civil.hour()), start(civil.date(), civil.hour()))
+                (format!("{}T{:02}", civil.date(), civil.hour()), start(civil.date(), civil.hour(), 0))
             }
-            Work::UsageRollUp => (day_before(civil.date()).to_string(), start(civil.date(), 0)),
-            Work::Forget => (civil.date().to_string(), start(civil.date(), 0)),
+            Work::Forget => (civil.date().to_string(), start(civil.date(), 0, 0)),
+            Work::TranscriptsRepair => {
+                let minute = civil.minute() / 5 * 5;
+                let slot = format!("{}T{:02}:{minute:02}", civil.date(), civil.hour());
+                (slot, start(civil.date(), civil.hour(), minute))
+            }
+            Work::UsageRollUp => (day_before(civil.date()).to_string(), start(civil.date(), 0, 0)),
         }
     }
 }
@@ -65,19 +76,19 @@ fn day_before(day: Date) -> Date {
     day.yesterday().unwrap_or(day)
 }
 
-fn start(day: Date, hour: i8) -> Timestamp {
-    let begin = day.at(hour, 0, 0, 0).to_zoned(TimeZone::UTC);
+fn start(day: Date, hour: i8, minute: i8) -> Timestamp {
+    let begin = day.at(hour, minute, 0, 0).to_zoned(TimeZone::UTC);
     begin.map_or(Timestamp::UNIX_EPOCH, |begin| begin.timestamp())
 }
 
-/// Runs until it is cancelled.
-pub(crate) async fn run(store: Store, stopping: CancellationToken) {
+/// Runs until it is cancelled. Without `providers` nothing is recognised again.
+pub(crate) async fn run(store: Store, providers: Option<Providers>, stopping: CancellationToken) {
     let worker = Uuid::now_v7();
     let mut tick = tokio::time::interval(LOOK);
     let work = async {
         loop {
             tick.tick().await;
-            if let Err(error) = round(&store, worker, now()).await {
+            if let Err(error) = round(&store, providers.as_ref(), worker, now()).await {
                 tracing::warn!(%error, "jobs wait: the store does not answer");
             }
         }
@@ -89,27 +100,36 @@ pub(crate) async fn run(store: Store, stopping: CancellationToken) {
 }
 
 /// Puts on the list what is due at `at` and does what can be claimed, tenant by tenant.
-async fn round(store: &Store, worker: Uuid, at: Timestamp) -> Result<(), StoreError> {
+async fn round(store: &Store, providers: Option<&Providers>, worker: Uuid, at: Timestamp) -> Result<(), StoreError> {
     for organization in store.organization_list().await? {
         for (work, word) in WORKS {
             let (slot, due_at) = work.slot(at);
             store.job_add(organization, word, &slot, due_at).await?;
         }
         while let Some(job) = store.job_claim(organization, worker, LEASE).await? {
-            settle(store, organization, &job, worker).await?;
+            settle(store, providers, organization, &job, worker).await?;
         }
     }
     Ok(())
 }
 
 /// Does one job and writes down how it went.
-async fn settle(store: &Store, organization: OrganizationId, job: &Job, worker: Uuid) -> Result<(), StoreError> {
+async fn settle(
+    store: &Store,
+    providers: Option<&Providers>,
+    organization: OrganizationId,
+    job: &Job,
+    worker: Uuid,
+) -> Result<(), StoreError> {
     let work = WORKS.iter().find(|(_, word)| *word == job.kind).map(|(work, _)| *work);
-    let (inner, slot) = (store.clone(), job.slot.clone());
+    let (inner, providers, slot) = (store.clone(), providers.cloned(), job.slot.clone());
     // A task of its own: a panic is that job's failure.
     let done = tokio::spawn(async move {
         match work {
-            Some(work) => perform(&inner, organization, work, &slot).await.map_err(|error| error.to_string()),
+            Some(work) => {
+                let done = perform(&inner, providers.as_ref(), organization, work, &slot).await;
+                done.map_err(|error| error.to_string())
+            }
             None => Err("this version does not know such a job".to_owned()),
         }
     });
@@ -129,7 +149,13 @@ async fn settle(store: &Store, organization: OrganizationId, job: &Job, worker: 
 }
 
 /// What was done, in words.
-async fn perform(store: &Store, organization: OrganizationId, work: Work, slot: &str) -> Result<String, StoreError> {
+async fn perform(
+    store: &Store,
+    providers: Option<&Providers>,
+    organization: OrganizationId,
+    work: Work,
+    slot: &str,
+) -> Result<String, StoreError> {
     match work {
         Work::SessionsExpire => {
             let sessions = store.session_expire(organization).await?;
@@ -142,6 +168,7 @@ async fn perform(store: &Store, organization: OrganizationId, work: Work, slot: 
             Ok(format!("{day} counted"))
         }
         Work::Forget => forget(store, organization).await,
+        Work::TranscriptsRepair => repair::run(store, providers, organization).await,
     }
 }
 
@@ -214,6 +241,8 @@ mod tests {
             (Work::UsageRollUp, "2026-11-24T00:00:00Z", "2026-11-23", "2026-11-24T00:00:00Z"),
             (Work::Forget, "2026-11-23T23:59:59Z", "2026-11-23", "2026-11-23T00:00:00Z"),
             (Work::Forget, "2026-11-24T00:00:00Z", "2026-11-24", "2026-11-24T00:00:00Z"),
+            (Work::TranscriptsRepair, "2026-11-24T07:09:59.999Z", "2026-11-24T07:05", "2026-11-24T07:05:00Z"),
+            (Work::TranscriptsRepair, "2026-11-24T07:10:00Z", "2026-11-24T07:10", "2026-11-24T07:10:00Z"),
         ] {
             assert_eq!(work.slot(at(when)), (slot.to_owned(), at(due)), "{work:?} at {when}");
         }
@@ -229,9 +258,9 @@ mod tests {
         store.session_create(organization, user, "runs", now() + SignedDuration::from_secs(60)).await.unwrap();
         let time = now();
         let (one, two) = (Uuid::now_v7(), Uuid::now_v7());
-        let (first, second) = tokio::join!(round(&store, one, time), round(&store, two, time));
+        let (first, second) = tokio::join!(round(&store, None, one, time), round(&store, None, two, time));
         first.and(second).unwrap();
-        round(&store, one, time).await.unwrap();
+        round(&store, None, one, time).await.unwrap();
         for tenant in [organization, other] {
             let jobs = store.job_list(tenant, 10).await.unwrap();
             assert_eq!(jobs.len(), WORKS.len(), "{jobs:?}");
@@ -290,7 +319,7 @@ mod tests {
         assert!(!store.job_add(organization, "no.such.work", "x", now()).await.unwrap());
         let job = store.job_claim(organization, worker, LEASE).await.unwrap().unwrap();
         let before = now();
-        settle(&store, organization, &job, worker).await.unwrap();
+        settle(&store, None, organization, &job, worker).await.unwrap();
         let again = store.job_list(organization, 1).await.unwrap().remove(0);
         assert_eq!((again.state.as_str(), again.attempts), ("waiting", 1));
         assert!(again.due_at >= before + SignedDuration::from_secs(30), "{again:?}");
@@ -300,7 +329,7 @@ mod tests {
         // As its last attempt sees it.
         store.job_add(organization, "no.such.work", "y", now()).await.unwrap();
         let second = store.job_claim(organization, worker, LEASE).await.unwrap().unwrap();
-        settle(&store, organization, &Job { attempts: last.attempts, ..second }, worker).await.unwrap();
+        settle(&store, None, organization, &Job { attempts: last.attempts, ..second }, worker).await.unwrap();
         let failed = store.job_list(organization, 1).await.unwrap().remove(0);
         assert_eq!((failed.state.as_str(), failed.slot.as_str()), ("failed", "y"));
     }

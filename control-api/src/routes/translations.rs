@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
+use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -48,6 +49,14 @@ pub(super) struct Translation {
     r#final: bool,
     /// The words lay outside what the recogniser knows; `text` is then empty.
     unrecognised: Option<bool>,
+    /// There was speech that live recognition did not hear; `text` is then empty.
+    missed: Option<bool>,
+    /// When the speech began; nothing for typed text.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    began_at: Option<Timestamp>,
+    /// When the speech ended; nothing while it goes on, and for typed text.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    ended_at: Option<Timestamp>,
     /// Filled as the stages finish.
     lag_ms: Lag,
 }

@@ -18,6 +18,7 @@ const CASES: &[Case] = &[
     ("a call is found by each filter and by its words", |store| Box::pin(filters_find_calls(store))),
     ("pages hold every call once, whatever comes in between", |store| Box::pin(pages_are_stable(store))),
     ("a transcript keeps its versions", |store| Box::pin(transcripts_keep_versions(store))),
+    ("what was missed waits for the recording", |store| Box::pin(missed_segments_wait(store))),
     ("a number is one tenant's, its rules too", |store| Box::pin(numbers_have_one_owner(store))),
     ("usage is counted once, however often", |store| Box::pin(usage_is_counted_once(store))),
     ("a key is one claim at a time", |store| Box::pin(keys_are_claimed_once(store))),
@@ -187,6 +188,72 @@ async fn transcripts_keep_versions(store: Store) {
     }
     let nowhere = TranscriptVersion { call: Uuid::now_v7(), ..again("x") };
     assert_eq!(store.transcript_add_version(mine, &nowhere).await.unwrap(), None);
+}
+
+/// Two segments of a call; each is 1 s long and was told 2 s after it began, at 10 and 20 s.
+async fn missed_segments_wait(store: Store) {
+    let mine = store.organization_create("mine").await.unwrap().id;
+    let theirs = store.organization_create("theirs").await.unwrap().id;
+    let call = begin(&store, mine, 0, |_| {}).await;
+    let unrecorded = begin(&store, mine, 0, |_| {}).await;
+    let miss = |call, segment: u64, ms| {
+        let event = TranslationEvent {
+            segment,
+            leg: "customer".into(),
+            source_language: "en".into(),
+            target_language: "es".into(),
+            text: String::new(),
+            translation: None,
+            is_final: true,
+            unrecognised: false,
+            missed: true,
+            began_ms_ago: Some(2_000),
+            ended_ms_ago: Some(1_000),
+            lag_ms: Default::default(),
+        };
+        Change::Translation { call, event, at: at(ms) }
+    };
+    let recording = |state| {
+        let path = "/r.wav".into();
+        Change::Recording { call, path, state, note: None, duration_ms: 5, at: at(1_000) }
+    };
+    let over =
+        |call| Change::CallStatus { call, status: CallStatus::Ended, cause: Some("normal".into()), at: at(30_000) };
+    let told = [miss(call, 2, 20_000), miss(call, 1, 10_000), miss(unrecorded, 1, 10_000), recording("started")];
+    store.changes_record(&told).await.unwrap();
+    assert!(store.missed_list(mine, 10).await.unwrap().is_empty());
+    assert_eq!(store.missed_unrecorded_give_up(mine).await.unwrap(), 0);
+    store.changes_record(&[over(call), over(unrecorded), recording("finished")]).await.unwrap();
+    assert_eq!(store.missed_unrecorded_give_up(theirs).await.unwrap(), 0);
+    assert_eq!(store.missed_unrecorded_give_up(mine).await.unwrap(), 1);
+    assert!(store.missed_list(theirs, 10).await.unwrap().is_empty());
+    assert_eq!(store.missed_list(mine, 1).await.unwrap().len(), 1);
+    let waiting = store.missed_list(mine, 10).await.unwrap();
+    let [first, second] = waiting.as_slice() else { panic!("{waiting:?}") };
+    assert_eq!((first.segment, first.began_at, first.ended_at), (1, at(8_000), at(9_000)));
+    assert_eq!((second.segment, second.recorded_from), (2, at(1_000)));
+    // Another tenant's hands change nothing.
+    store.missed_heard(theirs, first, "theirs").await.unwrap();
+    store.missed_tried(theirs, second, 1).await.unwrap();
+    assert_eq!(store.missed_list(mine, 10).await.unwrap(), waiting);
+    store.missed_heard(mine, first, "found later").await.unwrap();
+    for left in [1, 1, 0] {
+        assert_eq!(store.missed_list(mine, 10).await.unwrap().len(), 1);
+        store.missed_tried(mine, second, 3).await.unwrap();
+        assert_eq!(store.missed_list(mine, 10).await.unwrap().len(), left);
+    }
+    let shown = store.translation_list(mine, call).await.unwrap();
+    assert_eq!((&shown[0]["text"], &shown[0]["missed"]), (&"found later".into(), &serde_json::Value::Null));
+    assert_eq!((&shown[1]["text"], &shown[1]["missed"]), (&"".into(), &true.into()));
+    assert_eq!(shown[0]["began_at"], at(8_000).to_string());
+    assert!(shown[0].get("began_ms_ago").is_none());
+    let words = CallFilter { words: Some("later".into()), ..CallFilter::default() };
+    assert_eq!(found(&store, mine, words).await, [call]);
+    let transcript = store.transcript_list(mine, call).await.unwrap();
+    assert_eq!(
+        (transcript.len(), transcript[0].started_at, transcript[0].source.as_str()),
+        (1, at(8_000), "recording")
+    );
 }
 
 async fn numbers_have_one_owner(store: Store) {

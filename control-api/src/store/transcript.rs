@@ -29,7 +29,7 @@ pub struct TranscriptSegment {
     pub version: u64,
     /// `live` or `recording`.
     pub source: String,
-    /// When its final text came.
+    /// When the speech began; for typed text, when it came.
     #[schema(value_type = String, format = DateTime)]
     pub started_at: Timestamp,
 }
@@ -118,21 +118,31 @@ impl Store {
         if tx.row(lock, &[organization.into(), new.call.into()]).await?.is_none() {
             return Ok(None);
         }
-        let sql = "INSERT INTO transcripts (organization_id, call_id, segment, version, leg, language, text, source, at) \
-                   SELECT $1, $2, $3, COALESCE(MAX(version), 0) + 1, $4, $5, $6, 'recording', \
-                   COALESCE(MIN(at), $7) FROM transcripts WHERE organization_id = $1 AND call_id = $2 AND segment = $3 \
-                   RETURNING version";
-        let values = [
-            organization.into(),
-            new.call.into(),
-            new.segment.into(),
-            new.leg.as_str().into(),
-            new.language.as_str().into(),
-            new.text.as_str().into(),
-            now().into(),
-        ];
-        let version = tx.row(sql, &values).await?.map(|row| row.count("version")).transpose()?;
+        let version = add_version_in(&mut tx, organization, new, now()).await?;
         tx.commit().await?;
         Ok(version)
     }
+}
+
+/// The next version of a segment, which was said at `at` unless an earlier one knows better.
+pub(super) async fn add_version_in(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    new: &TranscriptVersion,
+    at: Timestamp,
+) -> Result<Option<u64>, StoreError> {
+    let sql = "INSERT INTO transcripts (organization_id, call_id, segment, version, leg, language, text, source, at) \
+               SELECT $1, $2, $3, COALESCE(MAX(version), 0) + 1, $4, $5, $6, 'recording', \
+               COALESCE(MIN(at), $7) FROM transcripts WHERE organization_id = $1 AND call_id = $2 AND segment = $3 \
+               RETURNING version";
+    let values = [
+        organization.into(),
+        new.call.into(),
+        new.segment.into(),
+        new.leg.as_str().into(),
+        new.language.as_str().into(),
+        new.text.as_str().into(),
+        at.into(),
+    ];
+    tx.row(sql, &values).await?.map(|row| row.count("version")).transpose()
 }

@@ -1,9 +1,11 @@
 //! The latest state of each segment of a call. Its history is the event stream's.
 
-use serde_json::Value;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{OrganizationId, Store, StoreError};
+use crate::engine::TranslationEvent;
 
 impl Store {
     /// The latest state of every segment of a tenant's call, in the order of segments, as the API shows them.
@@ -12,4 +14,33 @@ impl Store {
         let rows = self.db.rows(organization, sql, &[organization.into(), call.into()]).await?;
         rows.iter().map(|row| row.json("body")).collect()
     }
+}
+
+/// When a segment's speech began and ended, from an event that came at `at`.
+pub(super) fn spoken(event: &TranslationEvent, at: Timestamp) -> (Option<Timestamp>, Option<Timestamp>) {
+    let time = |ago: Option<u64>| {
+        let ago = SignedDuration::from_millis(i64::try_from(ago?).ok()?);
+        at.checked_sub(ago).ok()
+    };
+    (time(event.began_ms_ago), time(event.ended_ms_ago))
+}
+
+/// As the API shows a segment: its times are those of the clock.
+pub(super) fn body(
+    call: Uuid,
+    event: &TranslationEvent,
+    (began_at, ended_at): (Option<Timestamp>, Option<Timestamp>),
+) -> Value {
+    let mut body = json!(event);
+    body["call_id"] = json!(call);
+    if let Some(fields) = body.as_object_mut() {
+        fields.remove("began_ms_ago");
+        fields.remove("ended_ms_ago");
+    }
+    for (name, time) in [("began_at", began_at), ("ended_at", ended_at)] {
+        if let Some(time) = time {
+            body[name] = json!(time);
+        }
+    }
+    body
 }

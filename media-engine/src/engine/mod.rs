@@ -117,6 +117,8 @@ pub struct Started {
     pub events: mpsc::Receiver<Event>,
     /// SIP listeners with the ports they really have, in the order of the configuration.
     pub sip: Vec<Listener>,
+    /// The speech providers that calls use, for what is done outside of calls.
+    pub providers: Providers,
 }
 
 /// Starts listeners, media threads and providers.
@@ -152,8 +154,9 @@ pub async fn start(config: Config) -> Result<Started, StartError> {
         next_leg: AtomicU64::new(1),
     });
     let sip = shared.sip.local_addresses().to_vec();
+    let providers = shared.providers.clone();
     tokio::spawn(switchboard::run(shared, envelopes, sip_events, status));
-    Ok(Started { engine, events, sip })
+    Ok(Started { engine, events, sip, providers })
 }
 
 /// The recordings' folder must be writable before the first call, not at its end.

@@ -16,8 +16,10 @@ mod wyoming;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use codecs::SampleRate;
+use codecs::resample::Resampler;
 use tokio::sync::mpsc;
 
 use crate::config::SpeechConfig;
@@ -78,6 +80,8 @@ pub enum SttOutput {
     Missed {
         /// Segment.
         segment: u64,
+        /// The provider had been given some of it; otherwise there was none to give it to.
+        begun: bool,
     },
 }
 
@@ -184,6 +188,87 @@ impl Providers {
         }
         whole.extend(carried.finish());
         Ok((at, whole))
+    }
+}
+
+/// What recognition made of a whole segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recognised {
+    /// Text; empty when nothing was understood.
+    pub text: String,
+    /// There were words, but none that the recogniser knows.
+    pub unrecognised: bool,
+}
+
+/// Links to a provider that restarted may all be stale; more are not tried.
+const RECOGNISE_LINKS: usize = 5;
+/// How long a recogniser may take over a whole segment.
+const RECOGNISE: Duration = Duration::from_secs(20);
+
+impl Providers {
+    /// What is said in `samples` (mono, at `rate`), outside of any call. At most 20 s are waited for it.
+    ///
+    /// # Errors
+    /// `Unavailable`: there is no provider, so try later. Others: it failed at this segment.
+    pub async fn recognise(
+        &self,
+        samples: &[i16],
+        rate: SampleRate,
+        language: &str,
+    ) -> Result<Recognised, SpeechError> {
+        let (samples, rate) = at_recognisers_rate(samples, rate);
+        let several = async {
+            for _ in 0..RECOGNISE_LINKS {
+                let session = self.stt.open(language, rate).await?;
+                match recognise_once(session, &samples, rate).await {
+                    Some(SttOutput::Final { text, unrecognised, .. }) => return Ok(Recognised { text, unrecognised }),
+                    Some(SttOutput::Missed { begun: true, .. }) => {}
+                    _ => return Err(SpeechError::Unavailable("no recogniser can be reached".into())),
+                }
+            }
+            Err(SpeechError::Refused("the recogniser failed at it".into()))
+        };
+        tokio::time::timeout(RECOGNISE, several).await.unwrap_or(Err(SpeechError::TimedOut(RECOGNISE.as_secs())))
+    }
+}
+
+/// As in calls: narrowband stays, all else is wideband.
+fn at_recognisers_rate(samples: &[i16], rate: SampleRate) -> (Vec<i16>, SampleRate) {
+    let wanted = SampleRate::HZ_16000;
+    if rate == SampleRate::HZ_8000 || rate == wanted {
+        return (samples.to_vec(), rate);
+    }
+    let mut resampler = Resampler::new(rate, wanted);
+    let mut out = vec![0; resampler.max_output(samples.len())];
+    let written = resampler.process(samples, &mut out);
+    out.truncate(written);
+    (out, wanted)
+}
+
+/// One segment over a session of its own; `None`: the session ended without an answer.
+async fn recognise_once(session: SttSession, samples: &[i16], rate: SampleRate) -> Option<SttOutput> {
+    const SEGMENT: u64 = 1;
+    let SttSession { input, mut output } = session;
+    let feed = async {
+        input.send(SttInput::Begin(SEGMENT)).await.ok()?;
+        for piece in samples.chunks(rate.samples_in_ms(20)) {
+            input.send(SttInput::Audio(piece.to_vec())).await.ok()?;
+        }
+        input.send(SttInput::End(SEGMENT)).await.ok()
+    };
+    let hear = async {
+        loop {
+            match output.recv().await {
+                Some(SttOutput::Partial { .. }) => {}
+                last => return last,
+            }
+        }
+    };
+    tokio::pin!(feed, hear);
+    tokio::select! {
+        last = &mut hear => last,
+        // A session that takes no more may still have said why.
+        _ = &mut feed => hear.await,
     }
 }
 

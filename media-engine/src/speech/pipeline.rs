@@ -260,7 +260,7 @@ impl Run {
                 self.settled();
                 self.session.handle_final(segment, &text, unrecognised, clock::now());
             }
-            Some(SttOutput::Missed { segment }) => {
+            Some(SttOutput::Missed { segment, .. }) => {
                 self.settled();
                 self.session.handle_missed(segment, clock::now());
             }

@@ -59,7 +59,9 @@ impl Recognition {
                 tokio::select! {
                     found = &mut next => break Ok(found),
                     input = inputs.recv() => match input {
-                        Some(SttInput::Begin(segment)) => self.tell(SttOutput::Missed { segment }).await,
+                        Some(SttInput::Begin(segment)) => {
+                            self.tell(SttOutput::Missed { segment, begun: false }).await;
+                        }
                         Some(_) => {}
                         None => return,
                     },
@@ -127,7 +129,7 @@ impl Recognition {
                         self.tell(silent(segment)).await;
                     }
                 } else if let Some(segment) = owed {
-                    self.tell(SttOutput::Missed { segment }).await;
+                    self.tell(SttOutput::Missed { segment, begun: true }).await;
                 }
             }
             _ => {}
@@ -138,7 +140,7 @@ impl Recognition {
     async fn settle_debts(&mut self) {
         self.open = None;
         while let Some(segment) = self.owed.pop_front() {
-            self.tell(SttOutput::Missed { segment }).await;
+            self.tell(SttOutput::Missed { segment, begun: true }).await;
         }
     }
 

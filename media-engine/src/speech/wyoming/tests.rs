@@ -118,7 +118,7 @@ async fn a_process_that_dies_in_mid_sentence_ends_the_segment_and_the_next_one_w
         session.input.send(input).await.unwrap();
     }
     let ended = within(session.output.recv()).await;
-    assert_eq!(ended, Some(SttOutput::Missed { segment: 1 }));
+    assert_eq!(ended, Some(SttOutput::Missed { segment: 1, begun: true }));
     // The replacement is up when its state says so.
     loop {
         let status = within(status.recv()).await.expect("states are told");
@@ -169,10 +169,11 @@ async fn a_refused_segment_is_missed_and_one_in_an_unknown_language_is_not() {
         }
     });
     let mut session = within(client.open("eu", SampleRate::HZ_8000)).await.unwrap();
-    for expected in
-        [SttOutput::Missed { segment: 1 }, SttOutput::Final { segment: 2, text: String::new(), unrecognised: false }]
-    {
-        let (SttOutput::Missed { segment } | SttOutput::Final { segment, .. }) = expected else { unreachable!() };
+    for expected in [
+        SttOutput::Missed { segment: 1, begun: true },
+        SttOutput::Final { segment: 2, text: String::new(), unrecognised: false },
+    ] {
+        let (SttOutput::Missed { segment, .. } | SttOutput::Final { segment, .. }) = expected else { unreachable!() };
         for input in [SttInput::Begin(segment), SttInput::End(segment)] {
             session.input.send(input).await.unwrap();
         }

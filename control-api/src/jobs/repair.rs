@@ -1,0 +1,151 @@
+//! Segments that live recognition missed, recognised again from the recording.
+//!
+//! ```text
+//! missed_list ─▶ cut out of the WAV, with a margin ─▶ recogniser ─ text ─▶ missed_heard
+//!                                                          └─ failed ─▶ missed_tried, at most TRIES
+//! ```
+//!
+//! Invariants: without a recogniser nothing counts as a try; a segment at which it fails is left alone after [`TRIES`].
+
+use std::io::SeekFrom;
+use std::path::Path;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::fs::File;
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
+
+use crate::engine::{Providers, SampleRate, SpeechError};
+use crate::store::{MissedSegment, OrganizationId, Store, StoreError};
+
+/// Segments that one job looks at: well within its lease, even if each takes as long as it may.
+const SEGMENTS: u32 = 12;
+/// Tries per segment.
+const TRIES: u32 = 3;
+/// Sound before and after the speech: words begin softly, and the live times are later than the recording's by what was
+/// buffered against jitter.
+const MARGIN: SignedDuration = SignedDuration::from_millis(400);
+/// Bytes in which the chunks before the samples lie.
+const HEAD_MAX: u64 = 4096;
+/// Customer and agent, 16 bit each.
+const FRAME_BYTES: u64 = 4;
+
+/// Does a bounded number of a tenant's segments, oldest first; tells what came of them.
+pub(super) async fn run(
+    store: &Store,
+    providers: Option<&Providers>,
+    organization: OrganizationId,
+) -> Result<String, StoreError> {
+    store.missed_unrecorded_give_up(organization).await?;
+    let segments = store.missed_list(organization, SEGMENTS).await?;
+    let (mut heard, mut failed) = (0, 0);
+    for (done, segment) in segments.iter().enumerate() {
+        let Some(providers) = providers else {
+            return Ok(format!("no recogniser: {} segments wait", segments.len()));
+        };
+        match again(providers, segment).await {
+            Ok(text) => {
+                heard += usize::from(!text.is_empty());
+                store.missed_heard(organization, segment, &text).await?;
+            }
+            Err(Problem::NoRecogniser(why)) => {
+                let waiting = segments.len() - done;
+                return Ok(format!("{heard} segments heard, {failed} failed, {waiting} wait: {why}"));
+            }
+            Err(Problem::Failed(why)) => {
+                failed += 1;
+                tracing::info!(call = %segment.call, segment = segment.segment, why, "not heard from the recording");
+                store.missed_tried(organization, segment, TRIES).await?;
+            }
+        }
+    }
+    Ok(format!("{heard} segments heard, {failed} failed"))
+}
+
+/// Why a segment has no words yet.
+#[derive(Debug, PartialEq, Eq)]
+enum Problem {
+    /// The provider is away: no try.
+    NoRecogniser(String),
+    /// A try.
+    Failed(String),
+}
+
+async fn again(providers: &Providers, segment: &MissedSegment) -> Result<String, Problem> {
+    let cut = cut(segment).await.map_err(|error| Problem::Failed(format!("the recording cannot be read: {error}")))?;
+    let (rate, samples) = cut;
+    match providers.recognise(&samples, rate, &segment.language).await {
+        Ok(recognised) => Ok(recognised.text.trim().to_owned()),
+        Err(SpeechError::Unavailable(why)) => Err(Problem::NoRecogniser(why)),
+        Err(error) => Err(Problem::Failed(error.to_string())),
+    }
+}
+
+/// The segment's sound, from the speaker's channel.
+async fn cut(segment: &MissedSegment) -> std::io::Result<(SampleRate, Vec<i16>)> {
+    let channel = usize::from(segment.leg == "agent");
+    let offset_ms = |at: Timestamp| {
+        let after = at.duration_since(segment.recorded_from).as_millis();
+        u64::try_from(after).unwrap_or(0)
+    };
+    let from_ms = offset_ms(segment.began_at - MARGIN);
+    let to_ms = offset_ms(segment.ended_at + MARGIN);
+    channel_between(&segment.path, channel, from_ms, to_ms).await
+}
+
+/// One channel of a recording between two times after its first sample. A file that was cut off is read to its end,
+/// whatever its header says.
+async fn channel_between(
+    path: &Path,
+    channel: usize,
+    from_ms: u64,
+    to_ms: u64,
+) -> std::io::Result<(SampleRate, Vec<i16>)> {
+    let invalid = |text: &str| std::io::Error::new(std::io::ErrorKind::InvalidData, text);
+    let mut file = File::open(path).await?;
+    let length = file.metadata().await?.len();
+    let mut head = Vec::new();
+    (&mut file).take(HEAD_MAX).read_to_end(&mut head).await?;
+    let (rate, data_at) = format_of(&head).ok_or_else(|| invalid("it is no recording of ours"))?;
+    let frames = length.saturating_sub(data_at) / FRAME_BYTES;
+    let frame_at = |ms: u64| (ms.saturating_mul(rate.hz().into()) / 1_000).min(frames);
+    let (from, to) = (frame_at(from_ms), frame_at(to_ms));
+    if to <= from {
+        return Err(invalid("it ends before the segment"));
+    }
+    file.seek(SeekFrom::Start(data_at + from * FRAME_BYTES)).await?;
+    let mut bytes = Vec::new();
+    file.take((to - from) * FRAME_BYTES).read_to_end(&mut bytes).await?;
+    let (pairs, _) = bytes.as_chunks::<4>();
+    let sample = |pair: &[u8; 4]| i16::from_le_bytes([pair[channel * 2], pair[channel * 2 + 1]]);
+    Ok((rate, pairs.iter().map(sample).collect()))
+}
+
+/// The rate of a WAV of two channels of 16 bit, and where its samples begin.
+fn format_of(head: &[u8]) -> Option<(SampleRate, u64)> {
+    let word = |at: usize| head.get(at..at.checked_add(4)?).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
+    if word(0)? != *b"RIFF" || word(8)? != *b"WAVE" {
+        return None;
+    }
+    let (mut at, mut rate) = (12usize, None);
+    loop {
+        let (name, size) = (word(at)?, u32::from_le_bytes(word(at + 4)?));
+        let content = at + 8;
+        match &name {
+            b"fmt " => {
+                let channels_and_kind = word(content)?;
+                let bits = head.get(content + 14..content + 16)?;
+                if channels_and_kind[2..] != [2, 0] || bits != [16, 0] {
+                    return None;
+                }
+                rate = SampleRate::from_hz(u32::from_le_bytes(word(content + 4)?));
+            }
+            b"data" => return rate.map(|rate| (rate, content as u64)),
+            _ => {}
+        }
+        // Chunks are padded to even length.
+        at = content.checked_add(size as usize)?.checked_add((size & 1) as usize)?;
+    }
+}
+
+#[cfg(test)]
+mod tests;

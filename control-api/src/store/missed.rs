@@ -1,0 +1,163 @@
+//! Segments that live recognition missed, on their way to be recognised again from the recording.
+//!
+//! ```text
+//! final event, missed ─▶ waiting ─ recognised from the recording ─▶ heard
+//!                           └──── tried too often, or no recording ─▶ given_up
+//! ```
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::db::{Row, Tx};
+use super::{OrganizationId, Store, StoreError, TranscriptVersion, transcript};
+use crate::engine::TranslationEvent;
+
+/// A missed segment of a call that is over and was recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissedSegment {
+    /// The call.
+    pub call: Uuid,
+    /// The segment.
+    pub segment: u64,
+    /// Who spoke: `customer` or `agent`.
+    pub leg: String,
+    /// BCP 47.
+    pub language: String,
+    /// When the speech began.
+    pub began_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// The recording's file.
+    pub path: PathBuf,
+    /// When the recording's first sample was.
+    pub recorded_from: Timestamp,
+}
+
+fn missed(row: &Row) -> Result<MissedSegment, StoreError> {
+    Ok(MissedSegment {
+        call: row.uuid("call_id")?,
+        segment: row.count("segment")?,
+        leg: row.text("leg")?,
+        language: row.text("language")?,
+        began_at: row.time("began_at")?,
+        ended_at: row.time("ended_at")?,
+        path: PathBuf::from(row.text("path")?),
+        recorded_from: row.time("started_at")?,
+    })
+}
+
+/// Puts a segment on the list when its final event says that it was missed.
+pub(super) async fn missed_in(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    call: Uuid,
+    event: &TranslationEvent,
+    (began_at, ended_at): (Option<Timestamp>, Option<Timestamp>),
+) -> Result<(), StoreError> {
+    let (true, Some(began_at), Some(ended_at)) = (event.missed, began_at, ended_at) else { return Ok(()) };
+    let sql = "INSERT INTO missed_segments \
+               (organization_id, call_id, segment, leg, language, began_at, ended_at, state, tries) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, 'waiting', 0) \
+               ON CONFLICT (organization_id, call_id, segment) DO NOTHING";
+    let values = [
+        organization.into(),
+        call.into(),
+        event.segment.into(),
+        event.leg.as_str().into(),
+        event.source_language.as_str().into(),
+        began_at.into(),
+        ended_at.into(),
+    ];
+    tx.run(sql, &values).await?;
+    Ok(())
+}
+
+impl Store {
+    /// A tenant's oldest missed segments that can be recognised again: their calls are over, their recordings complete.
+    pub async fn missed_list(
+        &self,
+        organization: OrganizationId,
+        limit: u32,
+    ) -> Result<Vec<MissedSegment>, StoreError> {
+        let sql = "SELECT m.call_id, m.segment, m.leg, m.language, m.began_at, m.ended_at, r.path, r.started_at \
+                   FROM missed_segments m \
+                   JOIN calls c ON c.organization_id = m.organization_id AND c.id = m.call_id \
+                   JOIN recordings r ON r.organization_id = m.organization_id AND r.call_id = m.call_id \
+                   WHERE m.organization_id = $1 AND m.state = 'waiting' AND c.status IN ('ended', 'failed') \
+                   AND r.state IN ('finished', 'interrupted') \
+                   ORDER BY m.began_at, m.call_id, m.segment LIMIT $2";
+        let rows = self.db.rows(organization, sql, &[organization.into(), limit.into()]).await?;
+        rows.iter().map(missed).collect()
+    }
+
+    /// Gives up the missed segments of a tenant's calls that are over and were not recorded; how many.
+    pub async fn missed_unrecorded_give_up(&self, organization: OrganizationId) -> Result<u64, StoreError> {
+        let sql = "UPDATE missed_segments SET state = 'given_up' WHERE organization_id = $1 AND state = 'waiting' \
+                   AND EXISTS (SELECT 1 FROM calls c WHERE c.organization_id = missed_segments.organization_id \
+                               AND c.id = missed_segments.call_id AND c.status IN ('ended', 'failed')) \
+                   AND NOT EXISTS (SELECT 1 FROM recordings r \
+                                   WHERE r.organization_id = missed_segments.organization_id \
+                                   AND r.call_id = missed_segments.call_id)";
+        self.db.run(organization, sql, &[organization.into()]).await
+    }
+
+    /// A try failed. The last of `most` gives the segment up.
+    pub async fn missed_tried(
+        &self,
+        organization: OrganizationId,
+        segment: &MissedSegment,
+        most: u32,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE missed_segments SET tries = tries + 1, \
+                   state = CASE WHEN tries + 1 >= $4 THEN 'given_up' ELSE state END \
+                   WHERE organization_id = $1 AND call_id = $2 AND segment = $3 AND state = 'waiting'";
+        let values = [organization.into(), segment.call.into(), segment.segment.into(), most.into()];
+        self.db.run(organization, sql, &values).await?;
+        Ok(())
+    }
+
+    /// What the recording told of a missed segment: a new version of its transcript, and its text, unless it has one.
+    /// Empty text: nothing could be made of it, and the segment is given up.
+    pub async fn missed_heard(
+        &self,
+        organization: OrganizationId,
+        segment: &MissedSegment,
+        text: &str,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.db.write(organization).await?;
+        let state = if text.is_empty() { "given_up" } else { "heard" };
+        let sql = "UPDATE missed_segments SET state = $4, tries = tries + 1 \
+                   WHERE organization_id = $1 AND call_id = $2 AND segment = $3 AND state = 'waiting'";
+        let values = [organization.into(), segment.call.into(), segment.segment.into(), state.into()];
+        // Another may have been faster, or the call was removed.
+        if tx.run(sql, &values).await? == 0 || text.is_empty() {
+            return tx.commit().await;
+        }
+        let version = TranscriptVersion {
+            call: segment.call,
+            segment: segment.segment,
+            leg: segment.leg.clone(),
+            language: segment.language.clone(),
+            text: text.to_owned(),
+        };
+        transcript::add_version_in(&mut tx, organization, &version, segment.began_at).await?;
+        let sql = "SELECT body FROM translations \
+                   WHERE organization_id = $1 AND call_id = $2 AND segment = $3 AND text = ''";
+        let key = [organization.into(), segment.call.into(), segment.segment.into()];
+        if let Some(row) = tx.row(sql, &key).await? {
+            let mut body: Value = row.json("body")?;
+            body["text"] = json!(text);
+            if let Some(fields) = body.as_object_mut() {
+                fields.remove("missed");
+            }
+            let sql = "UPDATE translations SET text = $4, body = $5 \
+                       WHERE organization_id = $1 AND call_id = $2 AND segment = $3";
+            let [organization, call, number] = key;
+            tx.run(sql, &[organization, call, number, text.into(), body.to_string().into()]).await?;
+        }
+        tx.commit().await
+    }
+}
