@@ -28,7 +28,8 @@ export class Player {
   private state = "";
 
   constructor(private readonly call: string) {
-    this.audio = h("audio", { id: "recording", controls: true, preload: "metadata", src: recordingUrl(call) });
+    // Nothing is fetched before somebody listens: the audit log tells who did.
+    this.audio = h("audio", { id: "recording", controls: true, preload: "none", src: recordingUrl(call) });
     this.audio.addEventListener("error", () => this.fail());
     this.audio.addEventListener("loadedmetadata", () => setText(this.problem, ""));
     this.sides = SIDES.map(([side, label]) =>
@@ -78,6 +79,8 @@ export class Player {
   }
 
   private reload(): void {
+    // What was never loaded cannot be old.
+    if (this.audio.readyState === HTMLMediaElement.HAVE_NOTHING) return;
     const at = this.audio.currentTime;
     this.audio.load();
     this.audio.addEventListener("loadedmetadata", () => (this.audio.currentTime = at), { once: true });
