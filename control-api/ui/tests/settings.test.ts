@@ -70,7 +70,8 @@ test("a number is sent without the spaces that people write", () => {
 });
 
 test("an organization without retention keeps things until they are deleted", () => {
-  assert.deepEqual(parseOrganization({ name: "X" }), { name: "X", createdAt: null, recordingsDays: null, eventsDays: null });
+  assert.deepEqual(parseOrganization({ name: "X" }), { name: "X", createdAt: null, limits: new Map(), recordingsDays: null, eventsDays: null });
+  assert.deepEqual([...parseOrganization({ limits: { calls: 5, speech: "few" } }).limits], [["calls", 5]]);
 });
 
 test("an audit entry tells what it changed, and only that", () => {
