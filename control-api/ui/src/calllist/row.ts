@@ -1,13 +1,7 @@
 /** One call in the list. The whole row is its link. */
-import { isRunning, type Call } from "../calls.js";
+import { isRunning, statusText, type Call } from "../calls.js";
 import { h, icon, ICON, setText } from "../dom.js";
 import { causeText, causeWords, dateTime, duration } from "../words.js";
-
-const STATUS: Record<string, string> = { queued: "Queued", ringing: "Ringing", answered: "Answered", bridged: "Connected", ended: "Ended", failed: "Failed" };
-
-export function statusText(call: Call): string {
-  return STATUS[call.status] ?? call.status;
-}
 
 /** `A to B`, broken between the two rather than inside a number. */
 export function parties(call: Call): (Node | string)[] {

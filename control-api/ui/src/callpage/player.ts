@@ -43,8 +43,8 @@ export class Player {
     });
     const skip = (seconds: number, label: string): HTMLElement =>
       h("button", { class: "plain", type: "button", "aria-label": label, title: label, onclick: () => this.seek(this.audio.currentTime + seconds, false) }, seconds < 0 ? `−${-seconds} s` : `+${seconds} s`);
-    const link = h("button", { id: "recording-link", class: "quiet", type: "button", onclick: () => void this.shareLink(link) }, icon(ICON.link), "Link");
-    const download = h("a", { id: "recording-download", class: "button quiet", href: recordingUrl(call), download: `${call}.wav` }, icon(ICON.download), "Download");
+    const link = h("button", { id: "recording-link", class: "quiet", type: "button", title: "A link that needs no sign-in", onclick: () => void this.shareLink(link) }, icon(ICON.link), h("span", {}, "Link"));
+    const download = h("a", { id: "recording-download", class: "button quiet", href: recordingUrl(call), download: `${call}.wav`, title: "Download the recording" }, icon(ICON.download), h("span", {}, "Download"));
     this.newest = h("button", { class: "quiet", type: "button", hidden: true, onclick: () => this.reload() }, "Load what was recorded since");
     this.element = h("div", { class: "player" }, this.audio, this.problem,
       h("div", { class: "player-tools" },

@@ -19,6 +19,7 @@ function build(context: Context): HTMLElement {
 }
 
 function ownLimits(context: Context, organization: Organization, limits: readonly Limit[]): HTMLElement {
+  if (limits.every(({ name, limit }) => limit === null && !organization.limits.has(name))) return h("p", { class: "empty" }, "This server sets no limits.");
   const locked = lockNote(context, "organization.write", "the limits");
   const off = locked !== null;
   const made = limits.map(({ name, limit, windowS }) => {

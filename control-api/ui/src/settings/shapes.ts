@@ -297,13 +297,16 @@ export function parseAuditEntry(value: unknown): AuditEntry | undefined {
   };
 }
 
+/** The entry itself says which and when. */
+const TOLD: readonly string[] = ["id", "created_at", "updated_at"];
+
 /** What an entry changed, field by field: `role: agent → admin`. */
 export function changes(before: unknown, after: unknown): string[] {
   const word = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value ?? null));
   const plain = [before, after].every((value) => value === null || value === undefined || (typeof value === "object" && !Array.isArray(value)));
   if (!plain) return [[before, after].filter((value) => value !== null && value !== undefined).map(word).join(" → ")];
   const [old, now] = [fields(before), fields(after)];
-  return [...new Set([...Object.keys(old), ...Object.keys(now)])].flatMap((name) => {
+  return [...new Set([...Object.keys(old), ...Object.keys(now)])].filter((name) => !TOLD.includes(name)).flatMap((name) => {
     const [from, to] = [old[name], now[name]];
     if (JSON.stringify(from) === JSON.stringify(to)) return [];
     if (from === undefined || from === null) return [`${name}: ${word(to)}`];
