@@ -707,7 +707,8 @@ async fn openapi_says_how_each_route_is_entered_and_is_whole() {
 async fn every_answer_carries_the_security_headers() {
     let world = world("").await;
     let pages = ["/", "/login", "/signup", "/invitation", "/agent", "/live", "/calls", "/calls/1", "/settings"];
-    let others = ["/assets/nothing.js", "/favicon.svg", "/api/calls", "/nothing", "/health", "/readyz", "/openapi.json"];
+    let others =
+        ["/assets/nothing.js", "/favicon.svg", "/api/calls", "/nothing", "/health", "/readyz", "/openapi.json"];
     for path in pages.into_iter().chain(others) {
         let answer = world.answer(Request::get(path).body(Body::empty()).unwrap()).await;
         let policy = answer.headers["content-security-policy"].to_str().unwrap();
