@@ -76,7 +76,7 @@ test("an organization without retention keeps things until they are deleted", ()
 
 test("an audit entry tells what it changed, and only that", () => {
   assert.deepEqual(changes({ role: "agent", name: "Bob" }, { role: "admin", name: "Bob" }), ["role: agent → admin"]);
-  assert.deepEqual(changes(null, { name: "CRM", scopes: ["calls.read"] }), ["name: CRM", 'scopes: ["calls.read"]']);
+  assert.deepEqual(changes(null, { name: "CRM", scopes: ["calls.read", "usage.read"] }), ["name: CRM", 'scopes: calls.read, usage.read']);
   assert.deepEqual(changes(null, { id: "1", name: "Desk", created_at: "2026-11-22T10:00:00Z" }), ["name: Desk"]);
   assert.deepEqual(changes({ label: "Desk" }, null), ["label: Desk → none"]);
   assert.deepEqual(changes("Sale", "Call back"), ["Sale → Call back"]);

@@ -302,7 +302,7 @@ const TOLD: readonly string[] = ["id", "created_at", "updated_at"];
 
 /** What an entry changed, field by field: `role: agent → admin`. */
 export function changes(before: unknown, after: unknown): string[] {
-  const word = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value ?? null));
+  const word = (value: unknown): string => (typeof value === "string" ? value : Array.isArray(value) ? value.map(word).join(", ") : JSON.stringify(value ?? null));
   const plain = [before, after].every((value) => value === null || value === undefined || (typeof value === "object" && !Array.isArray(value)));
   if (!plain) return [[before, after].filter((value) => value !== null && value !== undefined).map(word).join(" → ")];
   const [old, now] = [fields(before), fields(after)];
