@@ -51,14 +51,14 @@ async fn was_refused(browser: &mut Browser) {
 /// Where a server keeps its rows.
 enum Kept {
     Sqlite,
-    Postgres(Postgres, Database),
+    Postgres(Box<Postgres>, Database),
 }
 
 impl Kept {
     async fn postgres() -> Kept {
         let postgres = Postgres::start().await;
         let database = postgres.database().await;
-        Kept::Postgres(postgres, database)
+        Kept::Postgres(Box::new(postgres), database)
     }
 
     /// Keys of `[store]`.
