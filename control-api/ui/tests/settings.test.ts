@@ -63,6 +63,7 @@ test("limits are told in units that people use", () => {
 test("who could change something is said by the server's table", () => {
   const roles = [{ role: "owner", permissions: ["a", "b"] }, { role: "admin", permissions: ["a"] }, { role: "agent", permissions: ["a"] }];
   assert.deepEqual(["a", "b", "c"].map((permission) => rolesText(roles, permission)), ["Owners, admins and agents", "Owners", ""]);
+  assert.equal(rolesText([{ role: "owner", permissions: ["a"] }, { role: "compliance", permissions: ["a"] }], "a"), "Owners and compliance officers");
 });
 
 test("a number is sent without the spaces that people write", () => {

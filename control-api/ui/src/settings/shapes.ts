@@ -242,7 +242,7 @@ export const LIMITS: Record<string, string> = {
 
 /** `Owners and admins`: the roles that may do something, as the server's table says. */
 export function rolesText(roles: readonly RolePermissions[], permission: string): string {
-  const names = roles.filter(({ permissions }) => permissions.includes(permission)).map(({ role }) => `${role}s`);
+  const names = roles.filter(({ permissions }) => permissions.includes(permission)).map(({ role }) => (role === "compliance" ? "compliance officers" : `${role}s`));
   const all = names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names[names.length - 1]}`;
   return all.charAt(0).toUpperCase() + all.slice(1);
 }
