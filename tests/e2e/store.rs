@@ -10,6 +10,7 @@ use serde_json::Value;
 use sqlx::{Connection, PgConnection, Row, SqliteConnection};
 use tests::api::SentEvent;
 use tests::postgres::{Database, Postgres};
+use tests::rtp::{RtpEnd, assert_unaltered};
 use tests::sipp::Sipp;
 use tests::tandem::{Setup, Tandem};
 use tests::{ports, soak};
@@ -179,6 +180,15 @@ async fn calls_go_on_and_nothing_is_lost_while_the_database_is_away() {
     let calls = (away.as_secs() as usize + 14) * RATE as usize;
     let callers = busy(&tandem, calls);
     callers.next_answered(RATE as usize, PATIENCE).await;
+    // Somebody who talks all the time, and hears the echo of every packet.
+    let end = RtpEnd::bind().await;
+    let talk = away + Duration::from_secs(8);
+    let talker = Sipp::caller(tandem.sip(), &[("echo".to_owned(), end.port())], 1, talk + Duration::from_secs(2));
+    let (_, through) = talker.next_answered(0, PATIENCE).await;
+    let talking = tokio::spawn(async move {
+        let (sent, came) = end.exchange(through, 1, talk.as_millis() as usize / 20, Duration::from_secs(1)).await;
+        (sent, came, Instant::now())
+    });
 
     postgres.halt().await;
     let waits = async {
@@ -192,8 +202,13 @@ async fn calls_go_on_and_nothing_is_lost_while_the_database_is_away() {
     // The outage has to last: calls that are answered show that it does nothing to them.
     let later = (known + away.as_secs() as usize * RATE as usize).min(calls - 1);
     callers.next_answered(later, away + PATIENCE).await;
+    let over = Instant::now();
     postgres.resume().await;
 
+    let (sent, came, quiet) = talking.await.expect("no panic while talking");
+    assert!(quiet > over, "the talk ended before the outage did");
+    assert_unaltered("a talk through the outage", &sent, &came);
+    talker.succeeds(PATIENCE).await;
     callers.succeeds(away + PATIENCE).await;
     let mut ended = BTreeSet::new();
     let mut told = Vec::new();
@@ -203,11 +218,11 @@ async fn calls_go_on_and_nothing_is_lost_while_the_database_is_away() {
             if matches!(event.data["status"].as_str(), Some("ended" | "failed")) {
                 ended.insert(event.data["call_id"].to_string());
             }
-            (ended.len() == calls).then_some(())
+            (ended.len() == calls + 1).then_some(())
         })
         .await;
     let (rows, events) = kept.rows(&tandem.data()).await;
-    assert_eq!(rows.len(), calls, "every call has its row");
+    assert_eq!(rows.len(), calls + 1, "every call has its row");
     assert!(rows.values().all(|(status, ..)| status == "ended"), "a call suffered");
     check(&rows, &events, &told);
     assert_eq!(tandem.metric("tandem_spool_dropped_total", "").await, 0.0);

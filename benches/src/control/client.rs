@@ -123,7 +123,8 @@ impl Latencies {
 }
 
 /// Sends `rate` requests a second for `seconds`, over `connections`, each at its time whether the one before was answered
-/// or not; a latency is counted from that time. Also how many were not answered with 200.
+/// or not; a latency is counted from that time. Also how many were not answered with 200, and
+/// how long it all took.
 pub(super) async fn requests(
     server: SocketAddr,
     key: &str,
@@ -131,7 +132,7 @@ pub(super) async fn requests(
     rate: u32,
     seconds: u32,
     connections: usize,
-) -> Result<(Latencies, u64)> {
+) -> Result<(Latencies, u64, Duration)> {
     let total = u64::from(rate) * u64::from(seconds);
     let begin = Instant::now() + Duration::from_millis(200);
     let mut workers = Vec::new();
@@ -158,7 +159,7 @@ pub(super) async fn requests(
         latencies.merge(some);
         failed += not;
     }
-    Ok((latencies, failed))
+    Ok((latencies, failed, begin.elapsed()))
 }
 
 #[cfg(test)]

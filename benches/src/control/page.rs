@@ -120,7 +120,7 @@ const WHAT: &str = "\
 The server has one CPU, its clients and PostgreSQL the other; limits are off. Medians of the repetitions.
 
 - **api-reads**: by an API key, over 48 kept connections: one call, a page of 20 calls, the voice configuration, among 5,000 calls. \
-Each request has its time, whether the one before was answered or not; latency counts from there.
+Each request has its time, whether the one before was answered or not; latency counts from there. Before, the same load for 2 s, not counted: the database's processes learn its tables then.
 - **call-starts**: calls by SIP to the echo, 500 ms each, with all that belongs to a call written down; latency is from the event's own time until a \
 listener of `/api/events` hears of it.
 - **sse-fanout**: 10 captions a second of one call to 1,000 listeners of its stream, and to one that reads nothing; latency is from the \

@@ -288,6 +288,8 @@ address = ["127.0.0.1"]
 workers = 1
 [store]
 {store}
+[limits]
+default = "off"
 [dial]
 calls = 0
 calls_per_second = 0

@@ -1,6 +1,7 @@
 //! Whose an incoming call is, and what is done with its audio: asked of the store, remembered for when it is away.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use crate::number::is_e164;
 use crate::store::{OrganizationId, Store, StoreError};
@@ -9,10 +10,20 @@ use crate::voice_config::VoiceConfig;
 /// Remembered at most: more agents than one machine carries.
 const KNOWN_MAX: usize = 10_000;
 
+/// What was learned so lately is not asked again, unless this server changed a setting since: many calls begin in one
+/// second.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// What was learned last: by agent, by called number where that decided, and of the default organization.
 pub(super) struct Tenants {
     store: Store,
-    known: HashMap<Key, (OrganizationId, VoiceConfig)>,
+    known: HashMap<Key, Known>,
+}
+
+struct Known {
+    found: (OrganizationId, VoiceConfig),
+    asked: Instant,
+    settings: u64,
 }
 
 /// The agent, and the called number when it is an organization's own.
@@ -36,12 +47,18 @@ impl Tenants {
         if away && let Some(known) = self.remembered(agent, number.as_deref()) {
             return Ok(Some(known));
         }
+        let settings = self.store.settings_version();
+        if let Some(known) = self.fresh(agent, number.as_deref(), settings) {
+            return Ok(Some(known));
+        }
+        let asked = Instant::now();
         match self.ask(agent, number.as_deref()).await {
             Ok(Some((found, by_number))) => {
                 if self.known.len() == KNOWN_MAX {
                     self.known.clear();
                 }
-                self.known.insert((agent.map(str::to_owned), number.filter(|_| by_number)), found.clone());
+                let key = (agent.map(str::to_owned), number.filter(|_| by_number));
+                self.known.insert(key, Known { found: found.clone(), asked, settings });
                 Ok(Some(found))
             }
             Ok(None) => {
@@ -58,7 +75,14 @@ impl Tenants {
     fn remembered(&self, agent: Option<&str>, number: Option<&str>) -> Option<(OrganizationId, VoiceConfig)> {
         let agent = agent.map(str::to_owned);
         let by_number = number.and_then(|number| self.known.get(&(agent.clone(), Some(number.to_owned()))));
-        by_number.or_else(|| self.known.get(&(agent, None))).cloned()
+        by_number.or_else(|| self.known.get(&(agent, None))).map(|known| known.found.clone())
+    }
+
+    /// An agent's organization does not depend on the number; without an agent, the number's own answer only.
+    fn fresh(&self, agent: Option<&str>, number: Option<&str>, settings: u64) -> Option<(OrganizationId, VoiceConfig)> {
+        let number = if agent.is_some() { None } else { number };
+        let known = self.known.get(&(agent.map(str::to_owned), number.map(str::to_owned)))?;
+        (known.settings == settings && known.asked.elapsed() < FRESH).then(|| known.found.clone())
     }
 
     /// With whether the called number decided.

@@ -6,7 +6,7 @@ use sqlx::AssertSqlSafe;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::db::{Row, Tx};
+use super::db::Row;
 use super::{LegFlow, OrganizationId, Quality, Store, StoreError};
 use crate::voice_config::VoiceConfig;
 
@@ -73,7 +73,7 @@ pub struct Leg {
 }
 
 /// The columns of a [`Call`].
-const COLUMNS: [&str; 13] = [
+pub(super) const COLUMNS: [&str; 13] = [
     "id",
     "status",
     "direction",
@@ -127,13 +127,6 @@ fn leg(row: &Row) -> Result<Leg, StoreError> {
         flow: row.json_opt("flow")?,
         quality: row.json_opt("quality")?,
     })
-}
-
-/// One call of a tenant, read in a given unit of work.
-pub(super) async fn call_in(tx: &mut Tx, organization: OrganizationId, id: Uuid) -> Result<Option<Call>, StoreError> {
-    let sql = format!("SELECT {} FROM calls c WHERE c.organization_id = $1 AND c.id = $2", Call::columns("c"));
-    let row = tx.row(AssertSqlSafe(sql), &[organization.into(), id.into()]).await?;
-    row.as_ref().map(call).transpose()
 }
 
 impl Store {

@@ -130,6 +130,7 @@ impl Store {
                    VALUES ($1, $2, $3, $4, $5)";
         let values = [new.id.into(), organization.into(), number.into(), label.into(), new.created_at.into()];
         self.db.run(organization, sql, &values).await.map_err(taken("a caller identity with this number"))?;
+        self.settings_changed();
         Ok(new)
     }
 
@@ -147,7 +148,9 @@ impl Store {
     /// Removes a tenant's number with its rules; `false`: there is none.
     pub async fn caller_id_number_delete(&self, organization: OrganizationId, id: Uuid) -> Result<bool, StoreError> {
         let sql = "DELETE FROM caller_id_numbers WHERE organization_id = $1 AND id = $2";
-        Ok(self.db.run(organization, sql, &[organization.into(), id.into()]).await? > 0)
+        let gone = self.db.run(organization, sql, &[organization.into(), id.into()]).await? > 0;
+        self.settings_changed();
+        Ok(gone)
     }
 
     /// The tenant whose number this is. Look-up before a tenant is known.

@@ -49,6 +49,7 @@ impl Store {
             now().into(),
         ];
         self.db.run(organization, sql, &values).await?;
+        self.settings_changed();
         Ok(())
     }
 }

@@ -8,21 +8,30 @@
 //! Invariants: one writer, so event ids grow in the order of commits. A call that is over never changes its
 //! status again. The tenant is the call's; a change for an unknown call is dropped by the caller's leave.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use super::db::Tx;
 use super::{
-    LegFlow, OrganizationId, Quality, Store, StoreError, StoredEvent, call, lookup, missed, now, transcript,
+    Call, LegFlow, OrganizationId, Quality, Store, StoreError, StoredEvent, call, lookup, missed, now, transcript,
     translation,
 };
 use crate::engine::{CallStatus, LegRole, LegState, TransferStage, TranslationEvent, word};
 use crate::voice_config::VoiceConfig;
+
+/// Calls whose owner is remembered at most.
+const OWNERS_MAX: usize = 50_000;
+/// Events in one statement: enough to save round trips, few enough for databases to know every length by heart.
+const EVENTS_AT_ONCE: usize = 16;
+/// Parameters of an event's row.
+const EVENT_COLUMNS: usize = 5;
 
 /// One of a few words. Not spelled out in the fields, where serde would want to borrow it from its input.
 type Word = &'static str;
@@ -229,8 +238,9 @@ impl Store {
     /// Writes the changes down, all or none. Changes of unknown calls are skipped.
     pub async fn changes_record(&self, changes: &[Change]) -> Result<Written, StoreError> {
         let mut tx = self.db.write_outside().await?;
-        let written = record(&mut tx, changes).await?;
+        let (written, owners) = record(&mut tx, &self.owners, changes).await?;
         tx.commit().await?;
+        self.owners.learn(owners);
         Ok(written)
     }
 
@@ -243,8 +253,9 @@ impl Store {
         if tx.run(sql, &[mark.run.into(), mark.seq.into(), now().into()]).await? == 0 {
             return Ok(None);
         }
-        let written = record(&mut tx, changes).await?;
+        let (written, owners) = record(&mut tx, &self.owners, changes).await?;
         tx.commit().await?;
+        self.owners.learn(owners);
         Ok(Some(written))
     }
 
@@ -290,29 +301,61 @@ impl Store {
     }
 }
 
-async fn record(tx: &mut Tx, changes: &[Change]) -> Result<Written, StoreError> {
+/// Whose a call is, for as long as it can be remembered: it never changes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Owners(Arc<Mutex<HashMap<Uuid, OrganizationId>>>);
+
+impl Owners {
+    fn of(&self, call: Uuid) -> Option<OrganizationId> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&call).copied()
+    }
+
+    /// Only what was committed.
+    fn learn(&self, calls: HashMap<Uuid, OrganizationId>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() + calls.len() > OWNERS_MAX {
+            known.clear();
+        }
+        known.extend(calls);
+    }
+}
+
+/// What became of the changes, and whose their calls are.
+async fn record(
+    tx: &mut Tx,
+    known: &Owners,
+    changes: &[Change],
+) -> Result<(Written, HashMap<Uuid, OrganizationId>), StoreError> {
     let mut entered = None;
     let mut written = Written::default();
+    let mut owners = HashMap::new();
+    let mut drafts = Vec::new();
     for change in changes {
+        let call = change.call();
         let organization = match change {
             Change::CallCreated { call, .. } => Some(call.organization),
-            other => organization_of(tx, other.call()).await?,
+            _ => match owners.get(&call).copied().or_else(|| known.of(call)) {
+                None => organization_of(tx, call).await?,
+                found => found,
+            },
         };
         let Some(organization) = organization else {
             written.unknown += 1;
             continue;
         };
-        if entered.replace(organization) != Some(organization) {
+        owners.insert(call, organization);
+        if entered != Some(organization) {
+            append(tx, &mut drafts, &mut written.events).await?;
             tx.enter(organization).await?;
+            entered = Some(organization);
         }
         if let Some(report) = leg_report(organization, change) {
             written.reports.push(report);
         }
-        if let Some(draft) = apply(tx, organization, change).await? {
-            written.events.push(append(tx, draft).await?);
-        }
+        drafts.extend(apply(tx, organization, change).await?);
     }
-    Ok(written)
+    append(tx, &mut drafts, &mut written.events).await?;
+    Ok((written, owners))
 }
 
 /// One of the words that a field may hold.
@@ -355,26 +398,50 @@ async fn organization_of(tx: &mut Tx, call: Uuid) -> Result<Option<OrganizationI
     row.as_ref().map(|row| row.uuid("organization_id").map(OrganizationId)).transpose()
 }
 
-async fn append(tx: &mut Tx, draft: Draft) -> Result<StoredEvent, StoreError> {
-    let body = draft.body.to_string();
-    let sql = "INSERT INTO call_events (organization_id, call_id, kind, body, at) VALUES ($1, $2, $3, $4, $5) \
-               RETURNING id";
-    let values = [draft.organization.into(), draft.call.into(), draft.kind.into(), (&body).into(), draft.at.into()];
-    let row = tx.row(sql, &values).await?;
-    let id = row.map_or(Err(StoreError::Corrupt { column: "id" }), |row| row.int("id"))?;
-    if draft.kind.starts_with("translation.") {
-        let sql = "UPDATE translations SET event_id = $1 \
-                   WHERE organization_id = $2 AND call_id = $3 AND segment = $4";
-        let segment = draft.body["segment"].as_i64().unwrap_or_default();
-        tx.run(sql, &[id.into(), draft.organization.into(), draft.call.into(), segment.into()]).await?;
+/// Appends the events of one tenant, in order, a few rows a statement.
+async fn append(tx: &mut Tx, drafts: &mut Vec<Draft>, events: &mut Vec<StoredEvent>) -> Result<(), StoreError> {
+    while !drafts.is_empty() {
+        let some: Vec<Draft> = drafts.drain(..drafts.len().min(EVENTS_AT_ONCE)).collect();
+        let bodies: Vec<Arc<str>> = some.iter().map(|draft| draft.body.to_string().into()).collect();
+        let rows: Vec<String> = (0..some.len())
+            .map(|row| {
+                let first = row * EVENT_COLUMNS;
+                format!("(${}, ${}, ${}, ${}, ${})", first + 1, first + 2, first + 3, first + 4, first + 5)
+            })
+            .collect();
+        let sql = format!(
+            "INSERT INTO call_events (organization_id, call_id, kind, body, at) VALUES {} RETURNING id",
+            rows.join(", ")
+        );
+        let mut values = Vec::with_capacity(some.len() * EVENT_COLUMNS);
+        for (draft, body) in some.iter().zip(&bodies) {
+            values.extend([
+                draft.organization.into(),
+                draft.call.into(),
+                draft.kind.into(),
+                (&**body).into(),
+                draft.at.into(),
+            ]);
+        }
+        // Ids grow from row to row; in which order they come back is nobody's promise.
+        let rows = tx.rows(AssertSqlSafe(sql), &values).await?;
+        let mut ids = rows.iter().map(|row| row.int("id")).collect::<Result<Vec<i64>, _>>()?;
+        ids.sort_unstable();
+        if ids.len() != some.len() {
+            return Err(StoreError::Corrupt { column: "id" });
+        }
+        for ((draft, body), id) in some.into_iter().zip(bodies).zip(ids) {
+            if draft.kind.starts_with("translation.") {
+                let sql = "UPDATE translations SET event_id = $1 \
+                           WHERE organization_id = $2 AND call_id = $3 AND segment = $4";
+                let segment = draft.body["segment"].as_i64().unwrap_or_default();
+                tx.run(sql, &[id.into(), draft.organization.into(), draft.call.into(), segment.into()]).await?;
+            }
+            let (organization, call, kind) = (draft.organization, draft.call, draft.kind.into());
+            events.push(StoredEvent { id, organization, call, kind, body });
+        }
     }
-    Ok(StoredEvent {
-        id,
-        organization: draft.organization,
-        call: draft.call,
-        kind: draft.kind.into(),
-        body: body.into(),
-    })
+    Ok(())
 }
 
 async fn apply(tx: &mut Tx, organization: OrganizationId, change: &Change) -> Result<Option<Draft>, StoreError> {
@@ -382,15 +449,12 @@ async fn apply(tx: &mut Tx, organization: OrganizationId, change: &Change) -> Re
     let draft = |kind, body, at| Some(Draft { organization, call, kind, body, at });
     match change {
         Change::CallCreated { call: new, at } => {
-            call_insert(tx, new, *at).await?;
-            let shown = call::call_in(tx, organization, call).await?;
+            let shown = call_insert(tx, new, *at).await?;
             Ok(draft("call.created", json!({"type": "call.created", "call_id": call, "at": at, "call": shown}), *at))
         }
         Change::CallStatus { status, cause, at, .. } => {
-            if !call_status_update(tx, organization, call, *status, cause.as_deref(), *at).await? {
-                return Ok(None);
-            }
-            let shown = call::call_in(tx, organization, call).await?;
+            let updated = call_status_update(tx, organization, call, *status, cause.as_deref(), *at).await?;
+            let Some(shown) = updated else { return Ok(None) };
             let body = json!({"type": "call.status", "call_id": call, "at": at, "status": status, "cause": cause,
                 "call": shown});
             Ok(draft("call.status", body, *at))
@@ -439,9 +503,12 @@ async fn apply(tx: &mut Tx, organization: OrganizationId, change: &Change) -> Re
     }
 }
 
-async fn call_insert(tx: &mut Tx, new: &NewCall, at: Timestamp) -> Result<(), StoreError> {
-    let sql = "INSERT INTO calls (id, organization_id, status, direction, mode, from_address, to_address, agent, \
-               config, created_at) VALUES ($1, $2, 'queued', $3, $4, $5, $6, $7, $8, $9)";
+async fn call_insert(tx: &mut Tx, new: &NewCall, at: Timestamp) -> Result<Option<Call>, StoreError> {
+    let sql = format!(
+        "INSERT INTO calls (id, organization_id, status, direction, mode, from_address, to_address, agent, config, \
+         created_at) VALUES ($1, $2, 'queued', $3, $4, $5, $6, $7, $8, $9) RETURNING {}",
+        call::COLUMNS.join(", ")
+    );
     let values = [
         new.id.into(),
         new.organization.into(),
@@ -453,11 +520,11 @@ async fn call_insert(tx: &mut Tx, new: &NewCall, at: Timestamp) -> Result<(), St
         json!(new.config).to_string().into(),
         at.into(),
     ];
-    tx.run(sql, &values).await?;
-    Ok(())
+    let row = tx.row(AssertSqlSafe(sql), &values).await?;
+    row.as_ref().map(call::call).transpose()
 }
 
-/// `false`: nothing changed, because the call is over or is in this status already.
+/// The call as it is now; nothing: it did not change, because it is over or is in this status already.
 async fn call_status_update(
     tx: &mut Tx,
     organization: OrganizationId,
@@ -465,14 +532,18 @@ async fn call_status_update(
     status: CallStatus,
     cause: Option<&str>,
     at: Timestamp,
-) -> Result<bool, StoreError> {
+) -> Result<Option<Call>, StoreError> {
     let answered = matches!(status, CallStatus::Answered | CallStatus::Bridged).then_some(at);
     let over = matches!(status, CallStatus::Ended | CallStatus::Failed).then_some(at);
-    let sql = "UPDATE calls SET status = $1, answered_at = COALESCE(answered_at, $2), ended_at = $3, ended_reason = $4 \
-               WHERE organization_id = $5 AND id = $6 AND status NOT IN ('ended', 'failed') AND status <> $1";
+    let sql = format!(
+        "UPDATE calls SET status = $1, answered_at = COALESCE(answered_at, $2), ended_at = $3, ended_reason = $4 \
+         WHERE organization_id = $5 AND id = $6 AND status NOT IN ('ended', 'failed') AND status <> $1 RETURNING {}",
+        call::COLUMNS.join(", ")
+    );
     let cause = over.and(cause);
     let values = [word(&status).into(), answered.into(), over.into(), cause.into(), organization.into(), call.into()];
-    Ok(tx.run(sql, &values).await? == 1)
+    let row = tx.row(AssertSqlSafe(sql), &values).await?;
+    row.as_ref().map(call::call).transpose()
 }
 
 async fn leg_upsert(tx: &mut Tx, organization: OrganizationId, change: &Change) -> Result<(), StoreError> {

@@ -54,6 +54,9 @@ mod user;
 mod voice_config;
 mod voice_target;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -92,12 +95,29 @@ pub use voice_target::VoiceTarget;
 pub struct Store {
     db: db::Db,
     keeps: bool,
+    /// Whose calls are.
+    owners: change::Owners,
+    /// Grows with every change of what decides about incoming calls.
+    settings: Arc<AtomicU64>,
 }
 
 impl Store {
     /// Whether anything is kept. Otherwise (`store.url = "none"`) there are no organizations, so that calls leave no trace.
     pub fn keeps(&self) -> bool {
         self.keeps
+    }
+
+    /// Another number after every change, by this server, of what decides about incoming calls: settings, switches, numbers.
+    pub fn settings_version(&self) -> u64 {
+        self.settings.load(Ordering::Acquire)
+    }
+
+    fn over(db: db::Db, keeps: bool) -> Store {
+        Store { db, keeps, owners: change::Owners::default(), settings: Arc::default() }
+    }
+
+    fn settings_changed(&self) {
+        self.settings.fetch_add(1, Ordering::AcqRel);
     }
 }
 

@@ -18,10 +18,13 @@ use super::db::Db;
 /// The numbered migrations, embedded: the same names as SQLite's.
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres");
 
-/// Connections of the pool. One core of PostgreSQL is busy with fewer.
-const CONNECTIONS: u32 = 16;
+/// Connections of the pool: one core of PostgreSQL is busy with fewer. All are opened at once, so that the first burst does
+/// not wait for as many password proofs.
+const CONNECTIONS: u32 = 10;
 /// A request waits this long for a connection, then fails: nobody waits for a database that is away.
 const ACQUIRE: Duration = Duration::from_secs(3);
+/// A connection that was good so lately is not asked again: that costs a round trip.
+const TRUSTED: Duration = Duration::from_millis(500);
 /// Oldest version: what row level security and our statements need.
 const VERSION_MIN: i32 = 140_000;
 
@@ -34,7 +37,16 @@ pub(super) async fn open(url: &str, migrate_url: Option<&str>) -> Result<Db, Sto
         grant(&mut connection, options.get_username()).await?;
         connection.close().await?;
     }
-    let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE).connect_with(options).await;
+    let pool = PgPoolOptions::new().max_connections(CONNECTIONS).min_connections(CONNECTIONS).acquire_timeout(ACQUIRE);
+    let pool = pool.test_before_acquire(false).before_acquire(|connection, of| {
+        Box::pin(async move {
+            if of.idle_for > TRUSTED {
+                connection.ping().await?;
+            }
+            Ok(true)
+        })
+    });
+    let pool = pool.connect_with(options).await;
     let pool = pool.map_err(|error| unreachable("store.url", &error))?;
     check_version(&pool).await?;
     check_role(&pool).await?;

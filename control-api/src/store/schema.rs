@@ -45,14 +45,14 @@ impl Store {
     /// when there is a URL of the owner). Errors say what to do.
     pub async fn open(place: &StorePlace<'_>) -> Result<Store, StoreError> {
         if place.url == "none" {
-            return Ok(Store { db: sqlite::none().await?, keeps: false });
+            return Ok(Store::over(sqlite::none().await?, false));
         }
         let db = if place.is_postgres() {
             postgres::open(place.url, place.migrate_url).await?
         } else {
             sqlite::open(&path(place)?).await?
         };
-        Ok(Store { db, keeps: true })
+        Ok(Store::over(db, true))
     }
 
     /// Waits for running queries and closes; SQLite's write-ahead log is folded in.

@@ -272,7 +272,8 @@ impl Store {
         }
     }
 
-    /// The index of words is in the order of `call_texts.id`, which begins with the time.
+    /// The index of words is in the order of `call_texts.id`, which begins with the time; it knows tenants and agents as
+    /// words too.
     async fn by_words_sqlite(
         &self,
         organization: OrganizationId,
@@ -280,6 +281,10 @@ impl Store {
         words: &[String],
     ) -> Result<Statement, StoreError> {
         let mut wanted = format!("tenant:\"o{}\"", organization.0.simple());
+        if let Some(agent) = &filter.agent {
+            let hex: String = agent.bytes().map(|byte| format!("{byte:02x}")).collect();
+            wanted.push_str(&format!(" AND tenant:\"a{hex}\""));
+        }
         for word in words {
             wanted.push_str(&format!(" AND words:\"{word}\""));
         }
@@ -328,7 +333,8 @@ fn push_order(statement: &mut Statement, order: &str, limit: u32) {
     statement.push(&format!("ORDER BY {order} LIMIT {limit}"));
 }
 
-/// The function finds the page's identities; their rows are read beside them.
+/// The function finds the page's identities, common words by walking from the newest call back; their rows are read beside
+/// them.
 fn by_words_postgres(organization: OrganizationId, filter: &CallFilter, words: &[String]) -> Statement {
     let mut statement = Statement::new("");
     let numbers = filter.number.as_deref().map(ranges).unwrap_or_default();

@@ -1,0 +1,29 @@
+CREATE OR REPLACE FUNCTION look_up_words(
+    wanted TEXT, status_is TEXT, direction_is TEXT, agent_is TEXT, outcome_is TEXT, number_a TEXT, number_b TEXT,
+    since BIGINT, until BIGINT, before_at BIGINT, before_id UUID, most BIGINT
+) RETURNS TABLE (call_id UUID)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 50 SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    tenant UUID := current_organization();
+    query TSQUERY;
+BEGIN
+    IF tenant IS NULL THEN RETURN; END IF;
+    query := plainto_tsquery('simple', wanted);
+    IF numnode(query) = 0 THEN RETURN; END IF;
+    query := query && tenant_word(tenant)::TSQUERY;
+    RETURN QUERY
+    SELECT t.call_id FROM call_texts t
+    JOIN calls c ON c.organization_id = t.organization_id AND c.id = t.call_id
+    WHERE t.organization_id = tenant AND t.words @@ query
+      AND (status_is IS NULL OR c.status = status_is)
+      AND (direction_is IS NULL OR c.direction = direction_is)
+      AND (agent_is IS NULL OR c.agent = agent_is)
+      AND (outcome_is IS NULL OR c.outcome = outcome_is)
+      AND (number_a IS NULL OR starts_with(c.from_address, number_a) OR starts_with(c.to_address, number_a)
+           OR starts_with(c.from_address, number_b) OR starts_with(c.to_address, number_b))
+      AND (since IS NULL OR t.created_at >= since)
+      AND (until IS NULL OR t.created_at < until)
+      AND (before_at IS NULL OR (t.created_at, t.call_id) < (before_at, before_id))
+    ORDER BY t.created_at DESC, t.call_id DESC LIMIT most;
+END $$;
