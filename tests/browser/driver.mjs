@@ -6,6 +6,7 @@
  *
  * Requests are carried out in order. The end of standard input closes the browser.
  */
+import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { launchChromium, launchFirefox, putPhone } from "./browsers.mjs";
 
@@ -41,6 +42,13 @@ const actions = {
   open: ({ url }) => page.goto(url, { waitUntil: "load" }).then((response) => response?.status()),
   reload: () => page.reload({ waitUntil: "load" }).then((response) => response?.status()),
   fill: ({ on, text }) => page.fill(on, text),
+  /** Chooses among words. */
+  choose: ({ on, text }) => page.selectOption(on, text).then(() => null),
+  /** Switches on or off. */
+  check: ({ on, value }) => page.setChecked(on, value),
+  /** What stands in a field; whether it is on. */
+  value: ({ on }) => page.inputValue(on),
+  checked: ({ on }) => page.isChecked(on),
   click: ({ on, within }) => page.click(on, { timeout: within }),
   text: ({ on }) => page.innerText(on),
   /** Waits until the attribute of an element has a value. */
@@ -50,6 +58,27 @@ const actions = {
       [on, name, value],
       { timeout: within, polling: 20 },
     ).then(() => null),
+  /** Waits until an element's text has words in it. */
+  says: ({ on, text, within }) =>
+    page.waitForFunction(
+      ([selector, words]) => document.querySelector(selector)?.innerText.includes(words),
+      [on, text],
+      { timeout: within, polling: 20 },
+    ).then(() => null),
+  /** Waits until the elements are those with these values of an attribute, in this order. */
+  list: ({ on, name, values, within }) =>
+    page.waitForFunction(
+      ([selector, key, wanted]) => JSON.stringify([...document.querySelectorAll(selector)].map((one) => one.getAttribute(key))) === wanted,
+      [on, name, JSON.stringify(values)],
+      { timeout: within, polling: 20 },
+    ).then(() => null),
+  /** Waits until the address is this one, without scheme and host. */
+  arrive: ({ path, within }) => page.waitForURL((url) => url.pathname + url.search + url.hash === path, { timeout: within }),
+  /** Clicks on a link to a file: its name and text. */
+  async download({ on, within }) {
+    const [download] = await Promise.all([page.waitForEvent("download", { timeout: within }), page.click(on)]);
+    return { name: download.suggestedFilename(), text: await readFile(await download.path(), "utf8") };
+  },
   /** Waits until an element can be seen, or cannot. */
   visible: ({ on, value, within }) =>
     page.waitForSelector(on, { state: value ? "visible" : "hidden", timeout: within }).then(() => null),

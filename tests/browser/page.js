@@ -81,6 +81,12 @@
       return open.length;
     },
 
+    /** Where the player of an `audio` element is, in seconds, and whether it plays. */
+    player(selector) {
+      const { currentTime, duration, paused } = document.querySelector(selector);
+      return { at: currentTime, duration, plays: !paused };
+    },
+
     /** How many WebSockets are open. */
     openSockets: () => sockets.filter((socket) => socket.readyState === 1).length,
 

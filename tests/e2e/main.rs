@@ -13,6 +13,7 @@ mod kamailio;
 mod linphone;
 mod media;
 mod openapi;
+mod pages;
 mod phone;
 mod recording;
 mod relay;

@@ -112,6 +112,54 @@ impl Browser {
         self.ask(ANSWER, json!({ "do": "click", "on": on, "within": SHOW.as_millis() as u64 })).await;
     }
 
+    /// Chooses among a field's words.
+    pub async fn choose(&mut self, on: &str, value: &str) {
+        self.ask(ANSWER, json!({ "do": "choose", "on": on, "text": value })).await;
+    }
+
+    /// Switches on or off.
+    pub async fn check(&mut self, on: &str, value: bool) {
+        self.ask(ANSWER, json!({ "do": "check", "on": on, "value": value })).await;
+    }
+
+    /// What stands in a field.
+    pub async fn value(&mut self, on: &str) -> String {
+        self.ask(ANSWER, json!({ "do": "value", "on": on })).await.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Whether a switch is on.
+    pub async fn checked(&mut self, on: &str) -> bool {
+        self.ask(ANSWER, json!({ "do": "checked", "on": on })).await == json!(true)
+    }
+
+    /// Waits until an element's text has these words in it.
+    pub async fn says(&mut self, on: &str, words: &str) {
+        let within_ms = SHOW.as_millis() as u64;
+        self.ask(SHOW + ANSWER, json!({ "do": "says", "on": on, "text": words, "within": within_ms })).await;
+    }
+
+    /// Waits until the elements are those with these values of an attribute, in this order.
+    pub async fn list<T: AsRef<str>>(&mut self, on: &str, name: &str, values: &[T]) {
+        let values: Vec<&str> = values.iter().map(AsRef::as_ref).collect();
+        let within_ms = SHOW.as_millis() as u64;
+        let request = json!({ "do": "list", "on": on, "name": name, "values": values, "within": within_ms });
+        self.ask(SHOW + ANSWER, request).await;
+    }
+
+    /// Waits until the address is this one, without scheme and host.
+    pub async fn arrive(&mut self, path: &str) {
+        let within_ms = SHOW.as_millis() as u64;
+        self.ask(SHOW + ANSWER, json!({ "do": "arrive", "path": path, "within": within_ms })).await;
+    }
+
+    /// Clicks on a link to a file: its name and text.
+    pub async fn download(&mut self, on: &str) -> (String, String) {
+        let within_ms = SHOW.as_millis() as u64;
+        let file = self.ask(SHOW + ANSWER, json!({ "do": "download", "on": on, "within": within_ms })).await;
+        let text = |key: &str| file[key].as_str().expect("text about a file").to_owned();
+        (text("name"), text("text"))
+    }
+
     /// Waits until an element's attribute has a value.
     pub async fn attribute(&mut self, on: &str, name: &str, value: &str, within: Duration) {
         let within_ms = within.as_millis() as u64;

@@ -226,8 +226,14 @@ impl Tandem {
 
     /// Makes an agent who may log in and whose SIP user name is `name`.
     pub async fn agent(&self, organization: &str, name: &str) -> Account {
+        self.member(organization, name, "admin").await
+    }
+
+    /// Makes somebody with this role who may log in; `name` is the SIP user name.
+    pub async fn member(&self, organization: &str, name: &str, role: &str) -> Account {
         let email = format!("{name}@test.example");
-        let password = self.operator(&["user", "create", "--org", organization, "--email", &email]).await;
+        let arguments = ["user", "create", "--org", organization, "--email", &email, "--role", role];
+        let password = self.operator(&arguments).await;
         Account { email, password }
     }
 

@@ -123,6 +123,7 @@ export function history(config, organization) {
   const routes = [
     ["GET", /^\/calls\/([\w-]+)$/, ([id]) => [200, detail(told(id))]],
     ["GET", /^\/calls\/([\w-]+)\/transcript$/, ([id]) => [200, { segments: segments(told(id)) }]],
+    ["GET", /^\/calls\/([\w-]+)\/translations$/, () => [200, { translations: [] }]],
     ["GET", /^\/calls\/([\w-]+)\/outcome$/, ([id]) => [200, outcomeOf(id)]],
     ["PUT", /^\/calls\/([\w-]+)\/outcome$/, ([id], { outcome, note }) => {
       if (outcome.length > 60) throw new Refusal(422, "outcome: expected 1 to 60 characters", "outcome");

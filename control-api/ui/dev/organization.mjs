@@ -107,8 +107,8 @@ export function organization() {
       return [204];
     }],
     ["PATCH", /^\/users\/me$/, (_, { name }) => (named(name, "name"), (me.name = name), [200, {}])],
-    ["GET", /^\/organizations\/current$/, () => [200, { id: "o", name: state.name, created_at: at(-400 * day), limits: {}, retention: state.retention }]],
-    ["PATCH", /^\/organizations\/current$/, (_, { name }) => (need("organization.write"), named(name, "name"), (state.name = name), [200, {}])],
+    ["GET", /^\/organizations\/current$/, () => [200, { id: "o", name: state.name, created_at: at(-400 * day), limits: state.limits ?? {}, retention: state.retention }]],
+    ["PATCH", /^\/organizations\/current$/, (_, { name, limits }) => (need("organization.write"), name !== undefined && (named(name, "name"), (state.name = name)), limits && (state.limits = limits), [200, {}])],
     ["PUT", /^\/organizations\/current\/retention$/, (_, body) => (need("retention.write"), (state.retention = body), [200, {}])],
     ["GET", /^\/usage\/limits$/, () => [200, { limits: [{ name: "speech", limit: null, window_s: null, remaining: null, reset_s: null }, { name: "default", limit: 600, window_s: 60, remaining: 588, reset_s: 40 }, { name: "calls", limit: 20, window_s: 300, remaining: 20, reset_s: 300 }, { name: "configuration", limit: 10, window_s: 900, remaining: 3, reset_s: 200 }] }]],
     ["GET", /^\/usage$/, () => {

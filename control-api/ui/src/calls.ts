@@ -123,6 +123,13 @@ export function isRunning(call: Call): boolean {
   return rank(call.status) < RANK.ended;
 }
 
+const STATUS: Record<CallStatus, string> = { queued: "Queued", ringing: "Ringing", answered: "Answered", bridged: "Connected", ended: "Ended", failed: "Failed" };
+
+/** How people call a call's status. */
+export function statusText(call: Call): string {
+  return STATUS[call.status];
+}
+
 /** Pinned first, then running before over, then the newest; `filter` looks at numbers, agent, status and id. */
 export function visibleCalls(
   calls: Calls,
@@ -130,7 +137,7 @@ export function visibleCalls(
 ): Call[] {
   const words = view.filter.toLowerCase().split(/\s+/).filter(Boolean);
   const matches = (call: Call): boolean => {
-    const text = [call.from, call.to, call.agent, call.status, call.direction, call.id].join(" ").toLowerCase();
+    const text = [call.from, call.to, call.agent, call.status, statusText(call), call.direction, call.id].join(" ").toLowerCase();
     return words.every((word) => text.includes(word));
   };
   const order = (call: Call): number => (view.pinned.has(call.id) ? 0 : isRunning(call) ? 1 : 2);

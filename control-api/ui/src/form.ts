@@ -85,6 +85,12 @@ export interface FormOptions {
   anonymous?: boolean;
 }
 
+/** What helps when something is refused that the page had offered. */
+const ADVICE: Record<number, string> = {
+  401: "Your session may be over: sign in again in another tab, then try again.",
+  403: "Your role may have been changed: load the page again to see what it may do now.",
+};
+
 export class Form {
   readonly element: HTMLFormElement;
   private readonly button: HTMLButtonElement;
@@ -115,7 +121,7 @@ export class Form {
     const name = fieldMeant(refusal.field, fields.map((one) => one.name));
     const meant = fields.find((one) => one.name === name);
     if (!meant) {
-      setText(this.problem, refusal.status === 401 && !this.options.anonymous ? `${refusal.message} Your session may be over: sign in again in another tab, then try again.` : refusal.message);
+      setText(this.problem, [refusal.message, this.options.anonymous ? "" : (ADVICE[refusal.status] ?? "")].filter(Boolean).join(" "));
       return;
     }
     setText(meant.problem, refusal.plain);

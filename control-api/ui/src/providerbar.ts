@@ -1,5 +1,6 @@
 /** Draws the state of the speech providers and what they cannot do. */
 import { h } from "./dom.js";
+import { sentence } from "./refusals.js";
 import { limits, PROVIDER_LABEL, summary, type ProviderKind, type Providers } from "./providers.js";
 
 const WORD = { unknown: "not known yet", up: "ready", restarting: "starting again", down: "not available", unsupported: "limited" };
@@ -21,7 +22,7 @@ export class ProviderBar {
         const state = summary(providers[kind]);
         return h("span", { class: "pill", "data-provider": kind, "data-state": state }, `${PROVIDER_LABEL[kind]} ${WORD[state]}`);
       }),
-      ...limits(providers).map((text) => h("p", { class: "note", "data-limit": true }, text)),
+      ...limits(providers).map((text) => h("p", { class: "note", "data-limit": true }, sentence(text))),
       ...notes,
     );
   }

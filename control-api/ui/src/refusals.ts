@@ -13,7 +13,8 @@ export interface Refusal {
 export function refusal(status: number, body: unknown, retryAfter: string | null): Refusal {
   const problem = fields(body);
   const detail = text(problem["detail"]) ?? text(problem["title"]) ?? `The server answered ${status}`;
-  const field = text(problem["field"]) ?? undefined;
+  // A capability that is switched off is named in a field of its own.
+  const field = text(problem["field"]) ?? text(problem["capability"]) ?? undefined;
   const plain = field !== undefined && detail.startsWith(`${field}: `) ? detail.slice(field.length + 2) : detail;
   const wait = status === 429 && !/again/i.test(detail) ? waitText(retryAfter) : "";
   return { message: sentence(detail) + wait, field, plain: sentence(plain) + wait };

@@ -9,6 +9,8 @@ export interface Shell {
   main: HTMLElement;
   /** Shows whether the page is up to date; pages that follow no stream never say so. */
   connection(state: StreamState): void;
+  /** Shows who is signed in anew, after the session's name was changed. */
+  renamed(): void;
   /** While a call is up, links open beside the page instead of ending it. */
   keepPage(keep: boolean): void;
 }
@@ -64,6 +66,7 @@ export async function shell(page: PageName): Promise<Shell | undefined> {
       status.dataset["state"] = state;
       setText(status, CONNECTION[state]);
     },
+    renamed: () => setText(who, session.name),
     keepPage(keep) {
       for (const one of [...links, who]) {
         if (keep && one.getAttribute("aria-current") === null) one.target = "_blank";

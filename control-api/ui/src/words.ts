@@ -34,6 +34,16 @@ const CAUSES: Record<string, string> = {
   crash: "The server stopped during the call.",
 };
 
+/** The same in a word or two, for lists; "" where the call's status says enough. */
+const CAUSE_WORDS: Record<string, string> = {
+  busy: "Busy", no_answer: "No answer", rejected: "Refused", not_found: "No such number", incompatible: "No common audio", cancelled: "Cancelled",
+  unreachable: "Unreachable", media_timeout: "Sound stopped", internal: "Our fault", crash: "Server stopped", shutdown: "Server stopped",
+};
+
+export function causeWords(cause: string | null): string {
+  return CAUSE_WORDS[cause ?? ""] ?? "";
+}
+
 export function causeText(cause: string | null): string {
   return cause ? (CAUSES[cause] ?? cause) : "The call has ended.";
 }

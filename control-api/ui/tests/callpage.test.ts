@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isOwn, isSame, parseDetail, parseEvent, parseNote, parseOutcome } from "../src/callpage/detail.js";
-import { found, lineAt, marked, mergeLines, offsetOf, parseSegment, type Line } from "../src/callpage/lines.js";
+import { found, lineAt, marked, mergeLines, offsetOf, parseSegment, withUnheard, type Line } from "../src/callpage/lines.js";
 import { timeline } from "../src/callpage/timeline.js";
 import { applyEvent, NO_SENTENCES, parseTranslation } from "../src/translations.js";
 
@@ -34,6 +34,15 @@ test("what is being said counts over what was stored, but not over the recording
 test("lines stand in the order they were said", () => {
   const lines = [line(2, "first", { started_at: "2026-11-22T10:00:01Z" }), line(1, "second", { started_at: "2026-11-22T10:00:05Z" })];
   assert.deepEqual(mergeLines(lines, NO_SENTENCES).map(({ text }) => text), ["first", "second"]);
+});
+
+test("what was missed stands in its place until the recording tells it", () => {
+  const missed = parseSegment({ segment: 2, text: "", leg: "agent", final: true, missed: true, began_at: "2026-11-22T10:00:02Z", lag_ms: {} });
+  assert.ok(missed);
+  assert.deepEqual([missed.missed, missed.unrecognised, missed.startedAt], [true, false, "2026-11-22T10:00:02Z"]);
+  const told = (transcript: Line[]) => mergeLines(withUnheard(transcript, [missed, line(1, "one")]), NO_SENTENCES).map((one) => [one.text, one.missed]);
+  assert.deepEqual(told([line(1, "one"), line(3, "three")]), [["one", false], ["", true], ["three", false]]);
+  assert.deepEqual(told([line(1, "one"), line(2, "two", { source: "recording" }), line(3, "three")]), [["one", false], ["two", false], ["three", false]]);
 });
 
 test("a line knows its place in the recording, when both times are known", () => {

@@ -63,6 +63,7 @@ test("limits are told in units that people use", () => {
 test("who could change something is said by the server's table", () => {
   const roles = [{ role: "owner", permissions: ["a", "b"] }, { role: "admin", permissions: ["a"] }, { role: "agent", permissions: ["a"] }];
   assert.deepEqual(["a", "b", "c"].map((permission) => rolesText(roles, permission)), ["Owners, admins and agents", "Owners", ""]);
+  assert.equal(rolesText([{ role: "owner", permissions: ["a"] }, { role: "compliance", permissions: ["a"] }], "a"), "Owners and compliance officers");
 });
 
 test("a number is sent without the spaces that people write", () => {
@@ -70,12 +71,14 @@ test("a number is sent without the spaces that people write", () => {
 });
 
 test("an organization without retention keeps things until they are deleted", () => {
-  assert.deepEqual(parseOrganization({ name: "X" }), { name: "X", createdAt: null, recordingsDays: null, eventsDays: null });
+  assert.deepEqual(parseOrganization({ name: "X" }), { name: "X", createdAt: null, limits: new Map(), recordingsDays: null, eventsDays: null });
+  assert.deepEqual([...parseOrganization({ limits: { calls: 5, speech: "few" } }).limits], [["calls", 5]]);
 });
 
 test("an audit entry tells what it changed, and only that", () => {
   assert.deepEqual(changes({ role: "agent", name: "Bob" }, { role: "admin", name: "Bob" }), ["role: agent → admin"]);
-  assert.deepEqual(changes(null, { name: "CRM", scopes: ["calls.read"] }), ["name: CRM", 'scopes: ["calls.read"]']);
+  assert.deepEqual(changes(null, { name: "CRM", scopes: ["calls.read", "usage.read"] }), ["name: CRM", 'scopes: calls.read, usage.read']);
+  assert.deepEqual(changes(null, { id: "1", name: "Desk", created_at: "2026-11-22T10:00:00Z" }), ["name: Desk"]);
   assert.deepEqual(changes({ label: "Desk" }, null), ["label: Desk → none"]);
   assert.deepEqual(changes("Sale", "Call back"), ["Sale → Call back"]);
   assert.deepEqual([changes(null, null), changes(undefined, undefined)], [[], []]);

@@ -1,17 +1,12 @@
 /** One call in the list. The whole row is its link. */
-import { isRunning, type Call } from "../calls.js";
+import { isRunning, statusText, type Call } from "../calls.js";
 import { h, icon, ICON, setText } from "../dom.js";
-import { causeText, dateTime, duration } from "../words.js";
-
-const STATUS: Record<string, string> = { queued: "Queued", ringing: "Ringing", answered: "Answered", bridged: "Connected", ended: "Ended", failed: "Failed" };
-
-export function statusText(call: Call): string {
-  return STATUS[call.status] ?? call.status;
-}
+import { causeText, causeWords, dateTime, duration } from "../words.js";
 
 /** `A to B`, broken between the two rather than inside a number. */
 export function parties(call: Call): (Node | string)[] {
-  const whole = (text: string): HTMLElement => h("span", { class: "whole" }, text);
+  // An address may be longer than its place.
+  const whole = (text: string): HTMLElement | string => (text.length < 24 ? h("span", { class: "whole" }, text) : text);
   return [whole(call.from ?? "Unknown"), " ", whole(`to ${call.to}`)];
 }
 
@@ -58,7 +53,7 @@ export class CallRow {
     this.element.dataset["status"] = call.status;
     this.status.dataset["state"] = call.status;
     this.status.title = isRunning(call) ? "" : causeText(call.ended_reason);
-    setText(this.status, statusText(call));
+    setText(this.status, isRunning(call) ? statusText(call) : causeWords(call.ended_reason) || statusText(call));
     this.tick(now);
   }
 

@@ -17,6 +17,8 @@ export interface Line {
   translation: string | null;
   final: boolean;
   unrecognised: boolean;
+  /** Live recognition did not hear it, and the recording has not told it yet. */
+  missed: boolean;
   /** 1 as it was heard live; more: it was transcribed again. */
   version: number;
   source: "live" | "recording";
@@ -28,6 +30,7 @@ export function parseSegment(value: unknown): Line | undefined {
   const segment = number(one["segment"]);
   const said = text(one["text"]);
   if (segment === null || said === null) return undefined;
+  const missed = one["missed"] === true;
   return {
     segment,
     leg: text(one["leg"]) ?? "customer",
@@ -36,11 +39,21 @@ export function parseSegment(value: unknown): Line | undefined {
     text: said,
     translation: text(one["translation"]),
     final: one["final"] !== false,
-    unrecognised: one["unrecognised"] === true || (said === "" && one["final"] !== false),
+    unrecognised: one["unrecognised"] === true || (said === "" && one["final"] !== false && !missed),
+    missed,
     version: number(one["version"]) ?? 1,
     source: one["source"] === "recording" ? "recording" : "live",
-    startedAt: text(one["started_at"]),
+    startedAt: text(one["started_at"]) ?? text(one["began_at"]),
   };
+}
+
+/**
+ * What the store has of a call's words: the transcript holds what has a final text; a segment that has none, because it was missed or
+ * not recognised, is only among the sentences as they were heard.
+ */
+export function withUnheard(transcript: readonly Line[], heard: readonly Line[]): Line[] {
+  const known = new Set(transcript.map(({ segment }) => segment));
+  return [...transcript, ...heard.filter(({ segment }) => !known.has(segment))];
 }
 
 /** The newest version of each stored segment, over which what is live counts while nothing better is stored. */
@@ -62,6 +75,7 @@ export function mergeLines(stored: readonly Line[], sentences: Sentences): Line[
       translation: sentence.translation ?? before?.translation ?? null,
       final: sentence.final,
       unrecognised: sentence.unrecognised,
+      missed: sentence.missed,
       version: 1,
       source: "live",
       startedAt: before?.startedAt ?? null,

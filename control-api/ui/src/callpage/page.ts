@@ -4,13 +4,13 @@
  *   GET call, transcript, outcome, notes ─▶ page ◀─ feed, while the call runs
  */
 import * as api from "../api.js";
-import { isRunning, translationNotice, type Call } from "../calls.js";
+import { isRunning, statusText, translationNotice, type Call } from "../calls.js";
 import { arrange, h, icon, ICON, setText } from "../dom.js";
 import { Feed } from "../feed.js";
 import { LadderView } from "../ladderview.js";
 import { roleName, type Legs } from "../legs.js";
 import { LegView } from "../legview.js";
-import { parties, statusText, talkTime } from "../calllist/row.js";
+import { parties, talkTime } from "../calllist/row.js";
 import { may, mayHear } from "../session.js";
 import { shell, type Shell } from "../shell.js";
 import type { StreamState } from "../stream.js";

@@ -28,7 +28,8 @@ export class Player {
   private state = "";
 
   constructor(private readonly call: string) {
-    this.audio = h("audio", { id: "recording", controls: true, preload: "metadata", src: recordingUrl(call) });
+    // Nothing is fetched before somebody listens: the audit log tells who did.
+    this.audio = h("audio", { id: "recording", controls: true, preload: "none", src: recordingUrl(call) });
     this.audio.addEventListener("error", () => this.fail());
     this.audio.addEventListener("loadedmetadata", () => setText(this.problem, ""));
     this.sides = SIDES.map(([side, label]) =>
@@ -42,8 +43,8 @@ export class Player {
     });
     const skip = (seconds: number, label: string): HTMLElement =>
       h("button", { class: "plain", type: "button", "aria-label": label, title: label, onclick: () => this.seek(this.audio.currentTime + seconds, false) }, seconds < 0 ? `−${-seconds} s` : `+${seconds} s`);
-    const link = h("button", { id: "recording-link", class: "quiet", type: "button", onclick: () => void this.shareLink(link) }, icon(ICON.link), "Link");
-    const download = h("a", { id: "recording-download", class: "button quiet", href: recordingUrl(call), download: `${call}.wav` }, icon(ICON.download), "Download");
+    const link = h("button", { id: "recording-link", class: "quiet", type: "button", title: "A link that needs no sign-in", onclick: () => void this.shareLink(link) }, icon(ICON.link), h("span", {}, "Link"));
+    const download = h("a", { id: "recording-download", class: "button quiet", href: recordingUrl(call), download: `${call}.wav`, title: "Download the recording" }, icon(ICON.download), h("span", {}, "Download"));
     this.newest = h("button", { class: "quiet", type: "button", hidden: true, onclick: () => this.reload() }, "Load what was recorded since");
     this.element = h("div", { class: "player" }, this.audio, this.problem,
       h("div", { class: "player-tools" },
@@ -78,6 +79,8 @@ export class Player {
   }
 
   private reload(): void {
+    // What was never loaded cannot be old.
+    if (this.audio.readyState === HTMLMediaElement.HAVE_NOTHING) return;
     const at = this.audio.currentTime;
     this.audio.load();
     this.audio.addEventListener("loadedmetadata", () => (this.audio.currentTime = at), { once: true });

@@ -20,7 +20,7 @@ export class OutcomePanel {
   private readonly problem = h("p", { class: "problem", role: "alert" });
   private readonly input = h("input", { id: "outcome-outcome", required: true, maxlength: 50, autocomplete: "off", list: "outcomes" });
 
-  constructor(private readonly call: string, session: Session) {
+  constructor(private readonly call: string, private readonly session: Session) {
     const note = h("textarea", { id: "outcome-note", rows: 2, maxlength: 4000 });
     const form = new Form({
       id: "outcome",
@@ -52,7 +52,7 @@ export class OutcomePanel {
     if (outcome !== null && document.activeElement !== this.input) this.input.value = outcome;
     this.fold.hidden = history.length === 0;
     this.history.replaceChildren(...history.map((entry) =>
-      h("li", {}, h("strong", {}, entry.outcome), h("span", { class: "muted" }, [entry.setBy, dateTime(entry.at, Date.now())].filter(Boolean).join(", ")), entry.note && h("p", {}, entry.note))));
+      h("li", {}, h("strong", {}, entry.outcome), h("span", { class: "muted" }, [shownName(entry.setBy, this.session), dateTime(entry.at, Date.now())].filter(Boolean).join(", ")), entry.note && h("p", {}, entry.note))));
   }
 }
 
@@ -98,7 +98,7 @@ export class NotesPanel {
     // Owners and admins change everybody's.
     const changes = own || may(this.session, "team.write");
     const edited = note.updatedAt !== null && note.updatedAt !== note.createdAt;
-    const by = [note.author.name || (own ? "You" : "Somebody"), dateTime(note.createdAt, Date.now()), edited ? "changed" : ""].filter(Boolean).join(", ");
+    const by = [shownName(note.author.name, this.session) || (own ? "You" : "Somebody"), dateTime(note.createdAt, Date.now()), edited ? "changed" : ""].filter(Boolean).join(", ");
     const item = h("li", { "data-note": note.id });
     const button = (path: string, label: string, role: string, run: () => void): HTMLElement =>
       h("button", { class: "quiet square", type: "button", title: label, "aria-label": label, "data-role": role, onclick: run }, icon(path));
@@ -143,6 +143,11 @@ export class NotesPanel {
       },
     });
   }
+}
+
+/** The server names people by their address; one's own name is known. */
+function shownName(name: string, session: Session): string {
+  return name === session.email ? session.name : name;
 }
 
 function locked(session: Session, what: string): string {

@@ -2,7 +2,7 @@
 import { ApiError, request } from "../http.js";
 import { fields, listOf, text } from "../shapes.js";
 import { parseDetail, parseNote, parseOutcome, type CallDetail, type Note, type Outcome } from "./detail.js";
-import { parseSegment, type Line } from "./lines.js";
+import { parseSegment, withUnheard, type Line } from "./lines.js";
 
 const path = (call: string, rest = ""): string => `/calls/${encodeURIComponent(call)}${rest}`;
 
@@ -12,14 +12,10 @@ export async function detailShow(call: string): Promise<CallDetail> {
   return detail;
 }
 
-/** The transcript; servers without one tell the sentences as they were heard. */
+/** The transcript, and the segments that have no words in it. */
 export async function transcriptList(call: string): Promise<Line[]> {
-  try {
-    return listOf(await request("GET", path(call, "/transcript")), "segments", parseSegment);
-  } catch (error) {
-    if (!(error instanceof ApiError) || error.status !== 404) throw error;
-    return listOf(await request("GET", path(call, "/translations")), "translations", parseSegment);
-  }
+  const [transcript, heard] = await Promise.all([request("GET", path(call, "/transcript")), request("GET", path(call, "/translations"))]);
+  return withUnheard(listOf(transcript, "segments", parseSegment), listOf(heard, "translations", parseSegment));
 }
 
 export async function outcomeShow(call: string): Promise<Outcome> {

@@ -127,7 +127,9 @@ function fill(row: Row, line: Line, words: string): void {
   row.words = words;
   row.element.dataset["final"] = String(line.final);
   row.element.dataset["unrecognised"] = String(line.unrecognised);
-  if (line.unrecognised) row.source.replaceChildren("Not recognised");
+  row.element.dataset["missed"] = String(line.missed);
+  if (line.missed) row.source.replaceChildren("(not heard)");
+  else if (line.unrecognised) row.source.replaceChildren("Not recognised");
   else row.source.replaceChildren(...pieces(line.text || "…", words));
   row.target.replaceChildren(...pieces(line.translation ?? "", words));
   const again = line.source === "recording" || line.version > 1;

@@ -1,6 +1,6 @@
 /** The supervisor's page: every running call, what is said and what it means, while it is said. */
 import * as api from "../api.js";
-import { isRunning, translationNotice, visibleCalls, type Call } from "../calls.js";
+import { isRunning, statusText, translationNotice, visibleCalls, type Call } from "../calls.js";
 import { arrange, h, icon, ICON, setText } from "../dom.js";
 import { Feed } from "../feed.js";
 import { LadderView } from "../ladderview.js";
@@ -153,7 +153,7 @@ class CallCard {
     this.element.classList.toggle("linked", linked);
     this.element.setAttribute("aria-label", `Call from ${call.from ?? "unknown"} to ${call.to}`);
     this.status.dataset["state"] = call.status;
-    setText(this.status, isRunning(call) ? call.status : causeText(call.ended_reason));
+    setText(this.status, isRunning(call) ? statusText(call) : causeText(call.ended_reason));
     const { translate_from, translate_to, record } = call.config;
     const languages = `${languageName(translate_from)} and ${languageName(translate_to)}`;
     const parts = [call.agent ? `Agent ${call.agent}` : "", call.direction, languages, record ? "recorded" : ""];

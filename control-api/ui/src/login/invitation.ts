@@ -36,7 +36,7 @@ function invited(token: string, invitation: api.Invitation): void {
     submit: `Join ${invitation.organization || "the organization"}`,
     look: "primary wide",
     anonymous: true,
-    fields: [field("email", "Email", email), field("name", "Your name", name), field("password", "Password", password, `${PASSWORD_HINT} You have an account here already: its password.`)],
+    fields: [field("email", "Email", email), field("name", "Your name", name), field("password", "Password", password, `${PASSWORD_HINT} If you have an account here already: its password.`)],
     async save() {
       enter(await api.signup({ invitation: token, name: name.value.trim(), password: password.value }));
     },

@@ -27,7 +27,7 @@ export function loginPage(): void {
       }
     },
   });
-  const way = h("p", { id: "login-signup", class: "hint" }, "In the demo, email and password are printed in the terminal.");
+  const way = h("p", { id: "login-signup", class: "hint" });
   frame("Sign in", "Calls across two languages.", form.element, way);
   email.focus();
   void showWayIn(way);
@@ -40,5 +40,5 @@ async function showWayIn(place: HTMLElement): Promise<void> {
     place.className = "note";
     place.replaceChildren("Nobody has an account here yet. ", h("a", { href: "/signup" }, "Create the first one"), ".");
   } else if (signup === "open") place.replaceChildren("No account yet? ", h("a", { href: "/signup" }, "Sign up"), ".");
-  else if (signup === "invitation") place.replaceChildren("No account yet? An owner or admin of your organization can invite you. In the demo, email and password are printed in the terminal.");
+  else if (signup === "invitation") place.replaceChildren("No account yet? An owner or admin of your organization can invite you.");
 }

@@ -8,14 +8,17 @@ import * as requests from "./requests.js";
 
 export const ACCOUNT: Section = { name: "account", label: "Your account", takes: [], build };
 
-function build({ session }: Context): HTMLElement {
+function build({ session, renamed }: Context): HTMLElement {
   const name = h("input", { id: "account-name", autocomplete: "name", required: true, maxlength: 100, value: session.name });
   const profile = new Form({
     id: "account",
     submit: "Save name",
     fields: [field("name", "Your name", name, "What colleagues see.")],
     async save() {
-      await requests.accountRename(name.value.trim());
+      const wanted = name.value.trim();
+      await requests.accountRename(wanted);
+      session.name = wanted;
+      renamed();
       return "Saved";
     },
   });

@@ -31,7 +31,7 @@ function build(): HTMLElement {
       { label: "Who", kind: "main", cell: (entry) => h("div", { class: "two-lines" }, h("strong", {}, entry.actor || entry.kind), h("time", { class: "muted", datetime: entry.at }, dateTime(entry.at, Date.now(), true))) },
       { label: "What", kind: "long", cell: ({ action: name, target }) => h("div", { class: "two-lines" }, h("code", {}, name), targetLink(target)) },
       { label: "Change", kind: "long", cell: ({ changes }) => h("div", { class: "two-lines" }, ...changes.map((change) => h("span", {}, change))) },
-      { label: "From", kind: "long", cell: ({ address }) => address },
+      { label: "From", kind: "long", cell: ({ address }) => h("span", { class: address.length < 16 ? "whole" : null }, address) },
     ],
   });
   const links = h("div", { class: "panel-tools" });

@@ -46,7 +46,7 @@ function numberTable(writes: boolean, changed: () => void): Records<CallerNumber
   const remove = (number: CallerNumber): void => confirm({
     id: "number-remove",
     title: `Remove ${number.number}?`,
-    text: "It can no longer be shown to anybody, and rules that name it no longer do.",
+    text: "It can no longer be shown to anybody. The rules that show it are removed too.",
     action: "Remove",
     run: async () => {
       await requests.numberRemove(number.id);
@@ -112,29 +112,34 @@ function ruleTable(writes: boolean): Records<CallerRule> {
 
 async function editRule(list: Records<CallerRule>, rule?: CallerRule): Promise<void> {
   let problem = "";
+  const members = requests.memberList(null).then(({ items }) => items, () => []);
   const numbers = await requests.numberAll().catch((error: unknown): CallerNumber[] => {
     problem = loadProblem(error);
     return [];
   });
+  // Offered; whoever is not among them can be typed.
+  const agents = h("datalist", { id: "rule-agents" }, ...(await members).filter(({ sipName }) => sipName !== "").map(({ sipName, name }) => h("option", { value: sipName }, name)));
   formDialog(rule ? "Change rule" : "Add rule", "rule-dialog", list, (dialog, done) => {
     const number = select("rule-number_id", numbers.map(({ id, number: shown, label }) => [id, label ? `${shown} (${label})` : shown] as const), rule?.numberId);
     const optional = (name: string, value: string | undefined, more: Record<string, string> = {}): HTMLInputElement =>
       h("input", { id: `rule-${name}`, maxlength: 64, autocomplete: "off", spellcheck: "false", value, ...more });
-    const [agent, campaign] = [optional("agent", rule?.agent), optional("campaign", rule?.campaign)];
+    const [agent, campaign] = [optional("agent", rule?.agent, { list: "rule-agents" }), optional("campaign", rule?.campaign)];
     const prefix = optional("destination_prefix", rule?.prefix, { type: "tel", placeholder: "+44" });
     const position = h("input", { id: "rule-position", type: "number", min: 0, max: 1000000, step: 1, inputmode: "numeric", value: rule?.position });
+    const fields = [
+      field("number_id", "Number to show", number),
+      field("agent", "Agent (optional)", agent, "Phone name. Empty: everybody."),
+      field("campaign", "Campaign (optional)", campaign, "Empty: every campaign, and calls without one."),
+      field("destination_prefix", "Destination begins with (optional)", prefix, "Empty: any number."),
+      field("position", "Place (optional)", position, `Lower numbers are looked at first.${rule ? "" : " Empty: last."}`),
+    ];
     return new Form({
       id: "rule-form",
       submit: rule ? "Save" : "Add",
       cancel: () => dialog.close(),
       locked: numbers.length === 0 ? problem || "Add a number first: a rule chooses among them." : undefined,
-      fields: [
-        field("number_id", "Number to show", number),
-        field("agent", "Agent (optional)", agent, "Phone name. Empty: everybody."),
-        field("campaign", "Campaign (optional)", campaign, "Empty: every campaign, and calls without one."),
-        field("destination_prefix", "Destination begins with (optional)", prefix, "Empty: any number."),
-        field("position", "Place (optional)", position, "Lower numbers are looked at first. Empty: last."),
-      ],
+      fields,
+      layout: [...fields.map(({ element }) => element), agents],
       async save() {
         const filled = (input: HTMLInputElement): string | null => input.value.trim() || null;
         const draft = {

@@ -10,6 +10,8 @@ import { rolesText, type RolePermissions } from "./shapes.js";
 
 export interface Context {
   session: Session;
+  /** Shows the session's names anew where they stand outside the section. */
+  renamed(): void;
 }
 
 /** One entry of the settings' navigation. */

@@ -38,7 +38,7 @@ function memberTable({ session }: Context, writes: boolean): Records<Member> {
       { label: "Member", kind: "main", cell: (member) => who(member, member.id === session.userId) },
       { label: "Phone name", cell: ({ sipName }) => sipName || "None" },
       { label: "Last sign-in", cell: ({ lastLoginAt }) => when(lastLoginAt, "Never") },
-      { label: "Role", cell: (member) => (writes ? roleChoice(member) : roleLabel(member.role)) },
+      { label: "Role", cell: (member) => (writes ? roleChoice(member, member.id === session.userId) : roleLabel(member.role)) },
       { label: "Actions", kind: "tools", cell: (member) => tools(writes ? iconButton(ICON.trash, `Remove ${member.name}`, "remove", () => remove(member)) : null) },
     ],
   });
@@ -64,7 +64,7 @@ function when(time: string | null, none: string): HTMLElement {
 }
 
 /** Saved when chosen; what the server refuses goes back, with the reason. */
-function roleChoice(member: Member): HTMLElement {
+function roleChoice(member: Member, self: boolean): HTMLElement {
   const choice = select(`role-${member.id}`, ROLE_OPTIONS, member.role);
   choice.setAttribute("aria-label", `Role of ${member.name}`);
   const status = h("span", { class: "saved", role: "status" });
@@ -75,6 +75,8 @@ function roleChoice(member: Member): HTMLElement {
     setText(problem, "");
     requests.memberRole(member.id, choice.value).then(
       () => {
+        // What this page offers depends on one's own role.
+        if (self) return location.reload();
         member.role = choice.value;
         setText(status, "Saved");
       },

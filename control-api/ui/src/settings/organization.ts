@@ -1,20 +1,49 @@
-/** The organization: its name, how long things are kept. */
+/** The organization: its name, how long things are kept, limits of its own. */
 import { h } from "../dom.js";
 import { field, Form } from "../form.js";
 import { dateOnly } from "../words.js";
 import { loaded, lockNote, panel, type Context, type Section } from "./context.js";
 import * as requests from "./requests.js";
-import type { Organization } from "./shapes.js";
+import { LIMITS, windowText, type Limit, type Organization } from "./shapes.js";
 
 export const ORGANIZATION: Section = { name: "organization", label: "Organization", takes: ["organization.read"], build };
 
 function build(context: Context): HTMLElement {
   return h("div", { class: "stack wide-gap" },
-    loaded(requests.organizationShow, (organization) => [
+    loaded(() => Promise.all([requests.organizationShow(), requests.limitList()]), ([organization, limits]) => [
       panel("Organization", "The name stands in invitations and on every page.", [], form(context, organization),
         h("dl", { class: "facts" }, fact("Since", dateOnly(organization.createdAt, 0)))),
       panel("Retention", "How long recordings and events are kept. What is older is deleted for good.", [], retention(context, organization)),
+      panel("Limits", "How often each member and each key may do things: at most what this server allows, less if you say so.", [], ownLimits(context, organization, limits)),
     ]));
+}
+
+function ownLimits(context: Context, organization: Organization, limits: readonly Limit[]): HTMLElement {
+  if (limits.every(({ name, limit }) => limit === null && !organization.limits.has(name))) return h("p", { class: "empty" }, "This server sets no limits.");
+  const locked = lockNote(context, "organization.write", "the limits");
+  const off = locked !== null;
+  const made = limits.map(({ name, limit, windowS }) => {
+    const own = organization.limits.get(name);
+    // Where the server has no limit, one of the organization's own has no effect.
+    const none = limit === null && own === undefined;
+    const input = h("input", {
+      id: `limit-${name}`, type: "number", min: 1, step: 1, inputmode: "numeric", value: own, disabled: off || none,
+      placeholder: none ? "No limit" : own === undefined && limit !== null ? limit.toLocaleString("en") : "What the server allows",
+    });
+    return { ...field(name, `${LIMITS[name] ?? name} ${limit === null ? "" : windowText(windowS)}`.trim(), input), input };
+  });
+  const grid = h("div", { class: "pair-row" }, ...made.map(({ element }) => element));
+  if (locked) return h("div", { class: "form" }, grid, locked);
+  return new Form({
+    id: "limits",
+    submit: "Save limits",
+    fields: made,
+    layout: [grid],
+    async save() {
+      await requests.limitsPatch(Object.fromEntries(made.flatMap(({ name, input }) => (input.value === "" ? [] : [[name, Number(input.value)] as const]))));
+      return "Saved";
+    },
+  }).element;
 }
 
 function form(context: Context, organization: Organization): HTMLElement {
@@ -29,7 +58,10 @@ function form(context: Context, organization: Organization): HTMLElement {
     submit: "Save name",
     fields: [field("name", "Name", name)],
     async save() {
-      await requests.organizationRename(name.value.trim());
+      const wanted = name.value.trim();
+      await requests.organizationRename(wanted);
+      context.session.organization = wanted;
+      context.renamed();
       return "Saved";
     },
   }).element;

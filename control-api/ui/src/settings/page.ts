@@ -1,5 +1,5 @@
 /** The settings: one section at a time, chosen by the address's fragment, so that each has a link of its own. */
-import { h } from "../dom.js";
+import { h, setText } from "../dom.js";
 import { may, roleLabel } from "../session.js";
 import { shell } from "../shell.js";
 import { ACCOUNT } from "./account.js";
@@ -21,11 +21,17 @@ export async function settingsPage(): Promise<void> {
   const { session } = frame;
   const sections = SECTIONS.filter(({ takes }) => takes.length === 0 || may(session, ...takes));
   const links = new Map(sections.map(({ name, label }) => [name, h("a", { href: `#${name}`, "data-section": name }, label)]));
+  const whose = h("p", { class: "muted" });
+  const renamed = (): void => {
+    frame.renamed();
+    setText(whose, `${session.organization}, ${roleLabel(session.role).toLowerCase()}`);
+  };
+  renamed();
   const place = h("div", { id: "settings-section", class: "settings-section" });
   frame.main.replaceChildren(
     h("div", { class: "settings" },
       h("div", { class: "settings-side" }, h("h1", {}, "Settings"),
-        h("p", { class: "muted" }, `${session.organization}, ${roleLabel(session.role).toLowerCase()}`),
+        whose,
         h("nav", { class: "settings-nav", "aria-label": "Settings" }, ...links.values())),
       place));
 
@@ -39,7 +45,7 @@ export async function settingsPage(): Promise<void> {
       else link.removeAttribute("aria-current");
     }
     document.title = `${wanted.label} · Settings · Tandem`;
-    place.replaceChildren(wanted.build({ session }));
+    place.replaceChildren(wanted.build({ session, renamed }));
     links.get(shown)?.scrollIntoView({ block: "nearest", inline: "center" });
     if (move) window.scrollTo({ top: 0 });
   };

@@ -19,6 +19,11 @@ export async function organizationRename(name: string): Promise<void> {
   await request("PATCH", "/organizations/current", { name });
 }
 
+/** All limits of the organization's own. */
+export async function limitsPatch(limits: Record<string, number>): Promise<void> {
+  await request("PATCH", "/organizations/current", { limits });
+}
+
 /** `null`: for ever. */
 export async function retentionPut(recordingsDays: number | null, eventsDays: number | null): Promise<void> {
   await request("PUT", "/organizations/current/retention", { recordings_days: recordingsDays, events_days: eventsDays });
@@ -108,7 +113,8 @@ export async function voiceShow(): Promise<VoiceConfig> {
   return parseConfig(await request("GET", "/voice/config"));
 }
 
-export async function voicePut(config: VoiceConfig): Promise<VoiceConfig> {
+/** What is left out stays. */
+export async function voicePut(config: Partial<VoiceConfig>): Promise<VoiceConfig> {
   return parseConfig(await request("PUT", "/voice/config", config));
 }
 

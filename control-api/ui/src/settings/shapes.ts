@@ -4,6 +4,8 @@ import { fields, listOf, number, text, texts } from "../shapes.js";
 export interface Organization {
   name: string;
   createdAt: string | null;
+  /** Limits that it set itself, by name. */
+  limits: ReadonlyMap<string, number>;
   recordingsDays: number | null;
   eventsDays: number | null;
 }
@@ -14,6 +16,7 @@ export function parseOrganization(value: unknown): Organization {
   return {
     name: text(organization["name"]) ?? "",
     createdAt: text(organization["created_at"]),
+    limits: new Map(Object.entries(fields(organization["limits"])).flatMap(([name, limit]) => (number(limit) === null ? [] : [[name, limit as number] as const]))),
     recordingsDays: number(retention["recordings_days"]),
     eventsDays: number(retention["events_days"]),
   };
@@ -224,16 +227,22 @@ export function parseLimit(value: unknown): Limit | undefined {
 /** `600 a minute`, `20 in 5 minutes`. */
 export function limitText({ limit, windowS }: Pick<Limit, "limit" | "windowS">): string {
   if (limit === null) return "No limit";
-  const count = limit.toLocaleString("en");
-  if (windowS === 1) return `${count} a second`;
-  if (windowS === 60) return `${count} a minute`;
-  if (windowS === 3600) return `${count} an hour`;
-  return windowS % 60 === 0 ? `${count} in ${windowS / 60} minutes` : `${count} in ${windowS} s`;
+  return `${limit.toLocaleString("en")} ${windowText(windowS)}`;
 }
+
+export function windowText(windowS: number): string {
+  const single: Record<number, string> = { 1: "a second", 60: "a minute", 3600: "an hour" };
+  return single[windowS] ?? (windowS % 60 === 0 ? `in ${windowS / 60} minutes` : `in ${windowS} s`);
+}
+
+/** What the server limits, in its order. */
+export const LIMITS: Record<string, string> = {
+  default: "Requests", calls: "Calls started", speech: "Speech on demand", configuration: "Changes of settings", retention: "Changes of retention",
+};
 
 /** `Owners and admins`: the roles that may do something, as the server's table says. */
 export function rolesText(roles: readonly RolePermissions[], permission: string): string {
-  const names = roles.filter(({ permissions }) => permissions.includes(permission)).map(({ role }) => `${role}s`);
+  const names = roles.filter(({ permissions }) => permissions.includes(permission)).map(({ role }) => (role === "compliance" ? "compliance officers" : `${role}s`));
   const all = names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names[names.length - 1]}`;
   return all.charAt(0).toUpperCase() + all.slice(1);
 }
@@ -288,13 +297,16 @@ export function parseAuditEntry(value: unknown): AuditEntry | undefined {
   };
 }
 
+/** The entry itself says which and when. */
+const TOLD: readonly string[] = ["id", "created_at", "updated_at"];
+
 /** What an entry changed, field by field: `role: agent → admin`. */
 export function changes(before: unknown, after: unknown): string[] {
-  const word = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value ?? null));
+  const word = (value: unknown): string => (typeof value === "string" ? value : Array.isArray(value) ? value.map(word).join(", ") : JSON.stringify(value ?? null));
   const plain = [before, after].every((value) => value === null || value === undefined || (typeof value === "object" && !Array.isArray(value)));
   if (!plain) return [[before, after].filter((value) => value !== null && value !== undefined).map(word).join(" → ")];
   const [old, now] = [fields(before), fields(after)];
-  return [...new Set([...Object.keys(old), ...Object.keys(now)])].flatMap((name) => {
+  return [...new Set([...Object.keys(old), ...Object.keys(now)])].filter((name) => !TOLD.includes(name)).flatMap((name) => {
     const [from, to] = [old[name], now[name]];
     if (JSON.stringify(from) === JSON.stringify(to)) return [];
     if (from === undefined || from === null) return [`${name}: ${word(to)}`];

@@ -4,13 +4,9 @@ import { Records } from "../records.js";
 import { dateOnly, duration } from "../words.js";
 import { loaded, panel, type Section } from "./context.js";
 import * as requests from "./requests.js";
-import { limitText, type Limit, type Usage, type UsageReport } from "./shapes.js";
+import { LIMITS, limitText, type Limit, type Usage, type UsageReport } from "./shapes.js";
 
 export const USAGE: Section = { name: "usage", label: "Usage", takes: ["usage.read"], build };
-
-const LIMITS: Record<string, string> = {
-  default: "Requests", calls: "Calls started", speech: "Speech on demand", configuration: "Changes of settings", retention: "Changes of retention",
-};
 
 function build(): HTMLElement {
   return h("div", { class: "stack wide-gap" },

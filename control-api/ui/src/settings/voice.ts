@@ -2,6 +2,7 @@
 import type { VoiceConfig } from "../calls.js";
 import { h, setText } from "../dom.js";
 import { field, Form, toggle } from "../form.js";
+import { ApiError } from "../http.js";
 import { languageName } from "../words.js";
 import { loaded, lockNote, panel, type Context, type Section } from "./context.js";
 import * as requests from "./requests.js";
@@ -46,13 +47,29 @@ function voiceForm(context: Context, config: VoiceConfig): HTMLElement {
     fields,
     layout: shown,
     async save() {
-      await requests.voicePut({
+      const wanted: VoiceConfig = {
         live_translate: translate.input.checked, transcribe: transcribe.input.checked, translate_from: from.input.value.trim(), translate_to: to.input.value.trim(),
         voice_to_voice: spoken.input.checked, record: record.input.checked,
-      });
+      };
+      try {
+        config = await requests.voicePut(changed(config, wanted));
+      } catch (error) {
+        throw atSwitch(error, wanted);
+      }
       return "Saved. New calls follow it.";
     },
   }).element;
+}
+
+/** What was changed: what is on although the organization's capabilities have it off meanwhile stays out of the server's judgement. */
+function changed(config: VoiceConfig, wanted: VoiceConfig): Partial<VoiceConfig> {
+  return Object.fromEntries(Object.entries(wanted).filter(([name, value]) => config[name as keyof VoiceConfig] !== value));
+}
+
+/** A capability that is off is shown at the switch that asked for it: translation takes two. */
+function atSwitch(error: unknown, wanted: VoiceConfig): unknown {
+  if (!(error instanceof ApiError) || !wanted.live_translate || !["translate", "transcribe"].includes(error.field ?? "")) return error;
+  return new ApiError(error.status, error.message, "live_translate", error.plain);
 }
 
 function language(name: string, label: string, value: string, disabled: boolean) {
