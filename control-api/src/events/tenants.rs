@@ -118,3 +118,34 @@ fn e164(to: &str) -> Option<String> {
     let number = if to.starts_with('+') { to.to_owned() } else { format!("+{to}") };
     is_e164(&number).then_some(number)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StorePlace;
+
+    #[tokio::test]
+    async fn a_changed_setting_holds_for_the_next_call_and_what_is_known_is_not_asked_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = StorePlace::new("sqlite:t.db", folder.path());
+        let (store, elsewhere) = (Store::open(&place).await.unwrap(), Store::open(&place).await.unwrap());
+        let organization = store.organization_create("acme").await.unwrap().id;
+        let mut tenants = Tenants::new(store.clone());
+        let mut records = async || tenants.of(None, "echo", false).await.unwrap().unwrap().config.record;
+        let put = async |store: &Store, record| {
+            let config = VoiceConfig { record, ..VoiceConfig::default() };
+            store.voice_config_put(organization, &config).await.unwrap();
+        };
+        put(&store, true).await;
+        assert!(records().await);
+        put(&store, false).await;
+        assert!(!records().await, "its own change counts at once");
+        put(&elsewhere, true).await;
+        assert!(!records().await, "another server's is seen when a second is over");
+        put(&store, true).await;
+        let off = crate::capabilities::Capabilities { record: false, ..Default::default() };
+        assert!(records().await);
+        store.capabilities_put(organization, &off).await.unwrap();
+        assert!(!records().await);
+    }
+}
