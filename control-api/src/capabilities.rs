@@ -5,7 +5,7 @@
 //!
 //! | switch | asked by |
 //! |---|---|
-//! | `record` | `record` of a call's or the voice configuration; the application `record` |
+//! | `record` | `record` of a call's or the voice configuration; the application `record`, which answers and records nothing for a call from outside |
 //! | `transcribe` | `transcribe` and `live_translate` of a call's or the voice configuration |
 //! | `translate` | `live_translate` of a call's or the voice configuration |
 //! | `voice_to_voice` | `voice_to_voice` of a call's or the voice configuration |

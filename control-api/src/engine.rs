@@ -164,6 +164,7 @@ pub fn call_settings(config: &VoiceConfig, capabilities: &Capabilities) -> CallS
         translate_to: config.translate_to.clone(),
         voice_to_voice: config.voice_to_voice,
         record: config.record,
+        record_app: capabilities.record,
         transfer: capabilities.transfer,
     }
 }

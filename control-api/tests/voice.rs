@@ -316,7 +316,7 @@ async fn what_is_switched_off_is_refused_by_its_name(kept: &Kept) {
         let answer = json(&world, Method::POST, "/api/calls", json!({"mode": "direct", "to": "+15555550142"})).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{switch}");
         let Some(Command::CallCreate { settings, .. }) = world.commands.recv().await else { panic!("no call") };
-        assert_eq!(settings.record, switch != "record");
+        assert_eq!((settings.record, settings.record_app), (switch != "record", switch != "record"));
         assert_eq!(settings.live_translate, switch == "record" || switch == "voice_to_voice", "{switch}");
         // So it is with calls from outside.
         let incoming = EventKind::CallIncoming {
@@ -327,7 +327,7 @@ async fn what_is_switched_off_is_refused_by_its_name(kept: &Kept) {
         };
         world.tell(Uuid::now_v7(), incoming).await;
         let Some(Command::CallProceed { settings, .. }) = world.commands.recv().await else { panic!("no call") };
-        assert_eq!(settings.record, switch != "record");
+        assert_eq!((settings.record, settings.record_app), (switch != "record", switch != "record"));
         json(&world, Method::PUT, "/api/call-capabilities", json!({switch: true})).await;
     }
     json(&world, Method::PUT, "/api/call-capabilities", json!({"api_dialing": false, "record": false})).await;

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use media_engine::sdp::Codec;
-use serde_json::json;
+use reqwest::Method;
+use serde_json::{Value, json};
 use tests::ears::FarEnd;
 use tests::ports;
 use tests::rtp::RtpEnd;
@@ -118,6 +119,24 @@ async fn a_killed_server_leaves_a_readable_recording_and_a_row_that_says_so() {
     let detail = api.get(&format!("/api/calls/{}", call["id"].as_str().expect("an id"))).await;
     assert_eq!((&detail["status"], &detail["ended_reason"]), (&json!("ended"), &json!("crash")), "{detail}");
     assert_eq!(detail["recording"]["state"], "interrupted", "{detail}");
+    tandem.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_recording_is_switched_off_its_application_records_nothing() {
+    let tandem = Tandem::start(&Setup::default()).await;
+    let api = tandem.api("Home").await;
+    let (status, _) = api.ask(Method::PUT, "/api/call-capabilities", Some(json!({ "record": false }))).await;
+    assert_eq!(status, 200);
+    let mut far = FarEnd::start(tandem.sip(), vec![Codec::Pcmu]).await;
+    far.call("+34910000001", "record", PATIENCE).await;
+    api.call_becomes("bridged", PATIENCE).await;
+    far.hear(0.0, 1.0).await;
+    far.party.stop().await;
+    let call = api.call_becomes("ended", PATIENCE).await;
+    let detail = api.get(&format!("/api/calls/{}", call["id"].as_str().expect("an id"))).await;
+    assert_eq!(detail["recording"], Value::Null, "{detail}");
+    assert_eq!(find(&tandem.data()), None, "a file was written");
     tandem.stop().await;
 }
 

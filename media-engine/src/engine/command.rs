@@ -51,6 +51,8 @@ pub struct CallSettings {
     pub voice_to_voice: bool,
     /// Record both legs.
     pub record: bool,
+    /// Let the application `record` do what it is for; else it only answers.
+    pub record_app: bool,
     /// Let parties transfer the call by REFER; else they are refused with 403. Emergency numbers stay open.
     pub transfer: bool,
 }
@@ -65,6 +67,7 @@ impl Default for CallSettings {
             translate_to: "es".into(),
             voice_to_voice: false,
             record: false,
+            record_app: false,
             transfer: false,
         }
     }

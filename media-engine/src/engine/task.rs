@@ -511,6 +511,9 @@ impl CallTask {
 
     fn run_app(&mut self, side: Side, app: App) {
         self.record_app = app == App::Record;
+        if self.record_app && !self.settings.record_app {
+            tracing::warn!(call = %self.id, "the application `record` was reached, and recording is switched off: nothing is recorded");
+        }
         if let Some(leg) = self.leg(side).media() {
             self.media_command(WorkerCommand::App { leg, app: Some(app) });
         }

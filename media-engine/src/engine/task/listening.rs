@@ -10,7 +10,7 @@ use crate::engine::event::{EventKind, LegRole, RecordingState};
 impl CallTask {
     /// Starts what the settings ask for, on the legs that are up; called again when the second leg joins.
     pub(super) fn listen(&mut self) {
-        if self.settings.record || self.record_app {
+        if self.settings.record || (self.record_app && self.settings.record_app) {
             self.record();
         }
         let wanted = self.settings.live_translate || self.settings.transcribe;
