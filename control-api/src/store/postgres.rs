@@ -23,8 +23,9 @@ pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres"
 const CONNECTIONS: u32 = 10;
 /// A request waits this long for a connection, then fails: nobody waits for a database that is away.
 const ACQUIRE: Duration = Duration::from_secs(3);
-/// A connection that was good so lately is not asked again: that costs a round trip.
-const TRUSTED: Duration = Duration::from_millis(500);
+/// A connection that was good so lately is not asked again: that costs a round trip. No PostgreSQL ends and starts again in
+/// that time.
+const TRUSTED: Duration = Duration::from_millis(50);
 /// Oldest version: what row level security and our statements need.
 const VERSION_MIN: i32 = 140_000;
 
