@@ -4,7 +4,7 @@
  * Rules: a call's status only moves forward (queued, ringing, answered, bridged, then ended or failed), so a list that
  * was asked for before an event and answered after it cannot turn the clock back.
  */
-import { fields, listOf, text } from "./shapes.js";
+import { compareTimes, fields, listOf, text } from "./shapes.js";
 
 export type CallStatus = "queued" | "ringing" | "answered" | "bridged" | "ended" | "failed";
 
@@ -144,14 +144,14 @@ export function visibleCalls(
   return [...calls.values()]
     .filter((call) => isRunning(call) || view.pinned.has(call.id) || view.keep.has(call.id))
     .filter((call) => view.pinned.has(call.id) || matches(call))
-    .sort((a, b) => order(a) - order(b) || b.created_at.localeCompare(a.created_at));
+    .sort((a, b) => order(a) - order(b) || compareTimes(b.created_at, a.created_at));
 }
 
 /** The agent's own running call: the newest one that has not ended. */
 export function ownCall(calls: Calls, agent: string): Call | undefined {
   return [...calls.values()]
     .filter((call) => call.agent === agent && isRunning(call))
-    .sort((a, b) => b.created_at.localeCompare(a.created_at))[0];
+    .sort((a, b) => compareTimes(b.created_at, a.created_at))[0];
 }
 
 /** What the page says about translation of a call. */

@@ -98,6 +98,8 @@ test("an event is known again when the stream and the store both tell it", () =>
 test("the newest outcome stands first", () => {
   const { outcome, history } = parseOutcome({ outcome: "Sale", history: [{ outcome: "Call back", at: "2026-11-22T10:00:00Z" }, { outcome: "Sale", set_by: { name: "Ana" }, at: "2026-11-22T11:00:00Z" }, {}] });
   assert.deepEqual([outcome, history.map((entry) => [entry.outcome, entry.setBy])], ["Sale", [["Sale", "Ana"], ["Call back", ""]]]);
+  const soon = parseOutcome({ outcome: "Sale", history: [{ outcome: "Call back", at: "2026-11-22T10:00:00.2Z" }, { outcome: "Sale", at: "2026-11-22T10:00:00.245Z" }] });
+  assert.deepEqual(soon.history.map((entry) => entry.outcome), ["Sale", "Call back"], "a fraction without its last zeros");
 });
 
 test("a note is one's own by identity, else by name or address", () => {

@@ -1,7 +1,7 @@
 /** A call with all that is known of it, as the server tells it. */
 import { parseCall, type Call } from "../calls.js";
 import { applyLegs, type Legs } from "../legs.js";
-import { fields, listOf, number, text } from "../shapes.js";
+import { compareTimes, fields, listOf, number, text } from "../shapes.js";
 
 export interface Recording {
   state: string;
@@ -116,7 +116,7 @@ export function parseOutcome(value: unknown): Outcome {
     const outcome = text(entry["outcome"]);
     return outcome === null ? undefined : { outcome, note: text(entry["note"]) || null, setBy: author(entry["set_by"]).name, at: text(entry["at"]) };
   });
-  history.sort((a, b) => (b.at ?? "").localeCompare(a.at ?? ""));
+  history.sort((a, b) => compareTimes(b.at, a.at));
   return { outcome: text(fields(value)["outcome"]), history };
 }
 

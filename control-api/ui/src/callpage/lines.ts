@@ -5,7 +5,7 @@
  *                    ├─▶ lines, in the order of segments ─▶ place in the recording, found words
  *   live sentences ──┘
  */
-import { fields, number, text } from "../shapes.js";
+import { compareTimes, fields, number, text } from "../shapes.js";
 import type { Sentences } from "../translations.js";
 
 export interface Line {
@@ -81,7 +81,7 @@ export function mergeLines(stored: readonly Line[], sentences: Sentences): Line[
       startedAt: before?.startedAt ?? null,
     });
   }
-  return [...lines.values()].sort((a, b) => (a.startedAt && b.startedAt ? a.startedAt.localeCompare(b.startedAt) : 0) || a.segment - b.segment);
+  return [...lines.values()].sort((a, b) => (a.startedAt && b.startedAt ? compareTimes(a.startedAt, b.startedAt) : 0) || a.segment - b.segment);
 }
 
 /** Where a line begins in the recording, in seconds; `null` when that is not known. */
