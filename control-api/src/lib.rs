@@ -48,6 +48,7 @@ mod state;
 mod text;
 mod tls;
 mod turn;
+mod wav;
 mod who;
 
 use axum::Router;

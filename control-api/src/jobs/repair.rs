@@ -16,6 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use crate::engine::{Providers, SampleRate, SpeechError};
 use crate::store::{MissedSegment, OrganizationId, Store, StoreError};
+use crate::wav;
 
 /// Segments that one job looks at: well within its lease, even if each takes as long as it may.
 const SEGMENTS: u32 = 12;
@@ -24,8 +25,6 @@ const TRIES: u32 = 3;
 /// Sound before and after the speech: words begin softly, and the live times are later than the recording's by what was
 /// buffered against jitter.
 const MARGIN: SignedDuration = SignedDuration::from_millis(400);
-/// Bytes in which the chunks before the samples lie.
-const HEAD_MAX: u64 = 4096;
 /// Customer and agent, 16 bit each.
 const FRAME_BYTES: u64 = 4;
 
@@ -45,6 +44,7 @@ pub(super) async fn run(
         match again(providers, segment).await {
             Ok(text) => {
                 heard += usize::from(!text.is_empty());
+                count(if text.is_empty() { "nothing_heard" } else { "heard" });
                 store.missed_heard(organization, segment, &text).await?;
             }
             Err(Problem::NoRecogniser(why)) => {
@@ -53,12 +53,17 @@ pub(super) async fn run(
             }
             Err(Problem::Failed(why)) => {
                 failed += 1;
-                tracing::info!(call = %segment.call, segment = segment.segment, why, "not heard from the recording");
-                store.missed_tried(organization, segment, TRIES).await?;
+                count("failed");
+                let given_up = store.missed_tried(organization, segment, TRIES).await?;
+                tracing::warn!(call = %segment.call, segment = segment.segment, why, given_up, "not heard from the recording");
             }
         }
     }
     Ok(format!("{heard} segments heard, {failed} failed"))
+}
+
+fn count(result: &'static str) {
+    metrics::counter!("tandem_segments_repaired_total", "result" => result).increment(1);
 }
 
 /// Why a segment has no words yet.
@@ -104,8 +109,8 @@ async fn channel_between(
     let mut file = File::open(path).await?;
     let length = file.metadata().await?.len();
     let mut head = Vec::new();
-    (&mut file).take(HEAD_MAX).read_to_end(&mut head).await?;
-    let (rate, data_at) = format_of(&head).ok_or_else(|| invalid("it is no recording of ours"))?;
+    (&mut file).take(wav::HEAD_MAX).read_to_end(&mut head).await?;
+    let (rate, data_at) = wav::format(&head).ok_or_else(|| invalid("it is no recording of ours"))?;
     let frames = length.saturating_sub(data_at) / FRAME_BYTES;
     let frame_at = |ms: u64| (ms.saturating_mul(rate.hz().into()) / 1_000).min(frames);
     let (from, to) = (frame_at(from_ms), frame_at(to_ms));
@@ -118,33 +123,6 @@ async fn channel_between(
     let (pairs, _) = bytes.as_chunks::<4>();
     let sample = |pair: &[u8; 4]| i16::from_le_bytes([pair[channel * 2], pair[channel * 2 + 1]]);
     Ok((rate, pairs.iter().map(sample).collect()))
-}
-
-/// The rate of a WAV of two channels of 16 bit, and where its samples begin.
-fn format_of(head: &[u8]) -> Option<(SampleRate, u64)> {
-    let word = |at: usize| head.get(at..at.checked_add(4)?).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
-    if word(0)? != *b"RIFF" || word(8)? != *b"WAVE" {
-        return None;
-    }
-    let (mut at, mut rate) = (12usize, None);
-    loop {
-        let (name, size) = (word(at)?, u32::from_le_bytes(word(at + 4)?));
-        let content = at + 8;
-        match &name {
-            b"fmt " => {
-                let channels_and_kind = word(content)?;
-                let bits = head.get(content + 14..content + 16)?;
-                if channels_and_kind[2..] != [2, 0] || bits != [16, 0] {
-                    return None;
-                }
-                rate = SampleRate::from_hz(u32::from_le_bytes(word(content + 4)?));
-            }
-            b"data" => return rate.map(|rate| (rate, content as u64)),
-            _ => {}
-        }
-        // Chunks are padded to even length.
-        at = content.checked_add(size as usize)?.checked_add((size & 1) as usize)?;
-    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::db::{Row, Tx};
-use super::{OrganizationId, Store, StoreError, TranscriptVersion, transcript};
+use super::{OrganizationId, Store, StoreError, transcript};
 use crate::engine::TranslationEvent;
 
 /// A missed segment of a call that is over and was recorded.
@@ -104,19 +104,21 @@ impl Store {
         self.db.run(organization, sql, &[organization.into()]).await
     }
 
-    /// A try failed. The last of `most` gives the segment up.
+    /// A try failed. The last of `most` gives the segment up: `true`.
     pub async fn missed_tried(
         &self,
         organization: OrganizationId,
         segment: &MissedSegment,
         most: u32,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.db.write(organization).await?;
         let sql = "UPDATE missed_segments SET tries = tries + 1, \
                    state = CASE WHEN tries + 1 >= $4 THEN 'given_up' ELSE state END \
-                   WHERE organization_id = $1 AND call_id = $2 AND segment = $3 AND state = 'waiting'";
+                   WHERE organization_id = $1 AND call_id = $2 AND segment = $3 AND state = 'waiting' RETURNING state";
         let values = [organization.into(), segment.call.into(), segment.segment.into(), most.into()];
-        self.db.run(organization, sql, &values).await?;
-        Ok(())
+        let row = tx.row(sql, &values).await?;
+        tx.commit().await?;
+        Ok(row.map(|row| row.text("state")).transpose()?.as_deref() == Some("given_up"))
     }
 
     /// What the recording told of a missed segment: a new version of its transcript, and its text, unless it has one.
@@ -136,14 +138,7 @@ impl Store {
         if tx.run(sql, &values).await? == 0 || text.is_empty() {
             return tx.commit().await;
         }
-        let version = TranscriptVersion {
-            call: segment.call,
-            segment: segment.segment,
-            leg: segment.leg.clone(),
-            language: segment.language.clone(),
-            text: text.to_owned(),
-        };
-        transcript::add_version_in(&mut tx, organization, &version, segment.began_at).await?;
+        transcript::add_version_in(&mut tx, organization, segment, text).await?;
         let sql = "SELECT body FROM translations \
                    WHERE organization_id = $1 AND call_id = $2 AND segment = $3 AND text = ''";
         let key = [organization.into(), segment.call.into(), segment.segment.into()];

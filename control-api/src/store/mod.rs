@@ -84,7 +84,7 @@ pub use search::CallFilter;
 pub use session::Session;
 pub use signup::Founder;
 pub use stream::{StoredEvent, StreamFilter};
-pub use transcript::{TranscriptSegment, TranscriptVersion};
+pub use transcript::TranscriptSegment;
 pub use usage::Usage;
 pub(crate) use usage::day_of;
 pub use user::{NewMember, User};

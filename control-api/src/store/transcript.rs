@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::db::Tx;
-use super::{OrganizationId, Store, StoreError, now};
+use super::{MissedSegment, OrganizationId, Store, StoreError};
 use crate::engine::TranslationEvent;
 
 /// The latest version of a segment, with what it means.
@@ -32,21 +32,6 @@ pub struct TranscriptSegment {
     /// When the speech began; for typed text, when it came.
     #[schema(value_type = String, format = DateTime)]
     pub started_at: Timestamp,
-}
-
-/// A segment that was recognised again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TranscriptVersion {
-    /// The call.
-    pub call: Uuid,
-    /// The segment.
-    pub segment: u64,
-    /// Who spoke: `customer` or `agent`.
-    pub leg: String,
-    /// BCP 47.
-    pub language: String,
-    /// What was said.
-    pub text: String,
 }
 
 /// Keeps a segment's final text as it was recognised live. A second one changes nothing.
@@ -102,47 +87,27 @@ impl Store {
             })
             .collect()
     }
-
-    /// Adds what the recording told about a segment of a tenant's call; its version, or nothing without such a call.
-    pub async fn transcript_add_version(
-        &self,
-        organization: OrganizationId,
-        new: &TranscriptVersion,
-    ) -> Result<Option<u64>, StoreError> {
-        let mut tx = self.db.write(organization).await?;
-        // Held until the commit, so that two versions of one call come after one another.
-        let lock = tx.pick(
-            "SELECT created_at FROM calls WHERE organization_id = $1 AND id = $2",
-            "SELECT created_at FROM calls WHERE organization_id = $1 AND id = $2 FOR UPDATE",
-        );
-        if tx.row(lock, &[organization.into(), new.call.into()]).await?.is_none() {
-            return Ok(None);
-        }
-        let version = add_version_in(&mut tx, organization, new, now()).await?;
-        tx.commit().await?;
-        Ok(version)
-    }
 }
 
-/// The next version of a segment, which was said at `at` unless an earlier one knows better.
+/// The next version of a segment, told by the recording: said when it began, unless an earlier version knows better.
 pub(super) async fn add_version_in(
     tx: &mut Tx,
     organization: OrganizationId,
-    new: &TranscriptVersion,
-    at: Timestamp,
-) -> Result<Option<u64>, StoreError> {
+    segment: &MissedSegment,
+    text: &str,
+) -> Result<(), StoreError> {
     let sql = "INSERT INTO transcripts (organization_id, call_id, segment, version, leg, language, text, source, at) \
                SELECT $1, $2, $3, COALESCE(MAX(version), 0) + 1, $4, $5, $6, 'recording', \
-               COALESCE(MIN(at), $7) FROM transcripts WHERE organization_id = $1 AND call_id = $2 AND segment = $3 \
-               RETURNING version";
+               COALESCE(MIN(at), $7) FROM transcripts WHERE organization_id = $1 AND call_id = $2 AND segment = $3";
     let values = [
         organization.into(),
-        new.call.into(),
-        new.segment.into(),
-        new.leg.as_str().into(),
-        new.language.as_str().into(),
-        new.text.as_str().into(),
-        at.into(),
+        segment.call.into(),
+        segment.segment.into(),
+        segment.leg.as_str().into(),
+        segment.language.as_str().into(),
+        text.into(),
+        segment.began_at.into(),
     ];
-    tx.row(sql, &values).await?.map(|row| row.count("version")).transpose()
+    tx.run(sql, &values).await?;
+    Ok(())
 }

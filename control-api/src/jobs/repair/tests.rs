@@ -36,7 +36,7 @@ struct Server {
     /// Segments that it was given whole.
     segments: Arc<AtomicUsize>,
     /// The sound of each.
-    sound: mpsc::UnboundedReceiver<Vec<u8>>,
+    sound: mpsc::Receiver<Vec<u8>>,
 }
 
 impl Server {
@@ -44,7 +44,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let segments = Arc::new(AtomicUsize::new(0));
-        let (sound_in, sound) = mpsc::unbounded_channel();
+        let (sound_in, sound) = mpsc::channel(SEGMENTS as usize * 8);
         let counted = Arc::clone(&segments);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -55,12 +55,7 @@ impl Server {
     }
 }
 
-async fn serve(
-    mut stream: TcpStream,
-    answer: Answer,
-    segments: Arc<AtomicUsize>,
-    heard: mpsc::UnboundedSender<Vec<u8>>,
-) {
+async fn serve(mut stream: TcpStream, answer: Answer, segments: Arc<AtomicUsize>, heard: mpsc::Sender<Vec<u8>>) {
     let (mut decoder, mut sound) = (Decoder::new(), Vec::new());
     loop {
         while let Some(Ok(event)) = decoder.poll_event() {
@@ -72,7 +67,7 @@ async fn serve(
                 }
                 "audio-stop" => {
                     segments.fetch_add(1, Ordering::Relaxed);
-                    heard.send(std::mem::take(&mut sound)).unwrap();
+                    heard.try_send(std::mem::take(&mut sound)).unwrap();
                     match answer {
                         Answer::Text(text) => Event::new("transcript").with("text", text),
                         Answer::Dies => return,
@@ -266,22 +261,4 @@ async fn a_recording_that_ends_too_early_is_a_failure_and_one_that_never_was_is_
     assert_eq!(never.repair(&providers).await, "0 segments heard, 0 failed");
     assert_eq!(never.store.missed_unrecorded_give_up(never.organization).await.unwrap(), 0, "given up already");
     assert_eq!(server.segments.load(Ordering::Relaxed), 0);
-}
-
-/// Seeded, bounded: files are ours, but a disk may have torn them.
-#[test]
-fn torn_heads_never_panic() {
-    use rand::{RngExt, SeedableRng};
-    let mut rng = rand::rngs::SmallRng::seed_from_u64(6);
-    let seed = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x02\0\x40\x1f\0\0\0\x7d\0\0\x04\0\x10\0data\0\0\0\0";
-    assert_eq!(format_of(seed), Some((SampleRate::HZ_8000, 44)));
-    for _ in 0..20_000 {
-        let mut head = seed.to_vec();
-        for _ in 0..rng.random_range(0..6) {
-            let at = rng.random_range(0..head.len());
-            head[at] = rng.random();
-        }
-        head.truncate(rng.random_range(0..=head.len()));
-        format_of(&head);
-    }
 }

@@ -1,0 +1,127 @@
+//! The head of a recording: a WAV of two channels, customer and agent, whose sizes are set only when it is finished.
+//!
+//! ```text
+//! RIFF size WAVE │ fmt … │ other chunks … │ data size │ samples
+//! ```
+//!
+//! Files are ours, but a disk may have torn them: nothing here panics.
+
+use crate::engine::SampleRate;
+
+/// Bytes in which the chunks before the samples lie.
+pub(crate) const HEAD_MAX: u64 = 4096;
+
+/// Where chunks' names stand, one after the other.
+struct Chunks<'h> {
+    head: &'h [u8],
+    at: usize,
+}
+
+fn word(head: &[u8], at: usize) -> Option<[u8; 4]> {
+    head.get(at..at.checked_add(4)?)?.try_into().ok()
+}
+
+/// The chunks of a WAV; none of anything else.
+fn chunks(head: &[u8]) -> Option<Chunks<'_>> {
+    let is_wav = word(head, 0)? == *b"RIFF" && word(head, 8)? == *b"WAVE";
+    is_wav.then_some(Chunks { head, at: 12 })
+}
+
+impl Iterator for Chunks<'_> {
+    /// Name, and where the content begins.
+    type Item = ([u8; 4], usize);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let name = word(self.head, self.at)?;
+        let size = u32::from_le_bytes(word(self.head, self.at + 4)?);
+        let content = self.at + 8;
+        // Chunks are padded to even length.
+        self.at = content.saturating_add(size as usize).saturating_add((size & 1) as usize);
+        Some((name, content))
+    }
+}
+
+/// The rate of a WAV of two channels of 16 bits, and where its samples begin.
+pub(crate) fn format(head: &[u8]) -> Option<(SampleRate, u64)> {
+    let mut rate = None;
+    for (name, content) in chunks(head)? {
+        match &name {
+            b"fmt " => {
+                let kind_and_channels = word(head, content)?;
+                let bits = head.get(content + 14..content + 16)?;
+                if kind_and_channels[2..] != [2, 0] || bits != [16, 0] {
+                    return None;
+                }
+                rate = SampleRate::from_hz(u32::from_le_bytes(word(head, content + 4)?));
+            }
+            b"data" => return Some((rate?, content as u64)),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Sets the sizes in the head of a file of `length` bytes that is still being written to what there is, so that a player plays
+/// all of it. What is no WAV stays as it is.
+pub(crate) fn complete(head: &mut [u8], length: u64) {
+    let data = chunks(head).and_then(|mut chunks| chunks.find(|(name, _)| name == b"data"));
+    let Some((_, content)) = data else { return };
+    for (place, begins) in [(4, 8), (content - 4, content as u64)] {
+        let size = u32::try_from(length.saturating_sub(begins)).unwrap_or(u32::MAX);
+        head[place..place + 4].copy_from_slice(&size.to_le_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &[u8] =
+        b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x02\0\x40\x1f\0\0\0\x7d\0\0\x04\0\x10\0LIST\x03\0\0\0abc\0data\0\0\0\0";
+
+    #[test]
+    fn a_head_that_is_being_written_is_completed_and_tells_its_rate() {
+        let mut head = HEAD.to_vec();
+        complete(&mut head, 1_000_000);
+        assert_eq!(head[4..8], 999_992u32.to_le_bytes());
+        assert_eq!(head[head.len() - 4..], (1_000_000 - head.len() as u32).to_le_bytes());
+        assert_eq!(format(&head), Some((SampleRate::HZ_8000, HEAD.len() as u64)));
+    }
+
+    #[test]
+    fn what_is_no_recording_of_ours_has_no_format() {
+        let altered = |at: usize, byte: u8| {
+            let mut head = HEAD.to_vec();
+            head[at] = byte;
+            head
+        };
+        for (what, head) in [
+            ("one channel", altered(22, 1)),
+            ("8 bits", altered(34, 8)),
+            ("a rate of nobody", altered(25, 0x77)),
+            ("no RIFF", altered(0, b'X')),
+            ("no samples", HEAD[..HEAD.len() - 8].to_vec()),
+        ] {
+            assert_eq!(format(&head), None, "{what}");
+        }
+    }
+
+    /// Seeded, bounded.
+    #[test]
+    fn torn_heads_never_panic() {
+        use rand::{RngExt, SeedableRng};
+        let mut rng = rand::rngs::SmallRng::seed_from_u64(3);
+        for _ in 0..20_000 {
+            let mut head = HEAD.to_vec();
+            for _ in 0..rng.random_range(0..6) {
+                let at = rng.random_range(0..head.len());
+                head[at] = rng.random();
+            }
+            head.truncate(rng.random_range(0..=head.len()));
+            let before = head.len();
+            complete(&mut head, rng.random());
+            format(&head);
+            assert_eq!(head.len(), before);
+        }
+    }
+}
