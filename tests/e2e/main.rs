@@ -3,6 +3,7 @@
 //! Each test starts a server of its own on ports of its own. Those that judge sound run one at a time
 //! (`.config/nextest.toml`): two cores carry one browser and one server, not three.
 
+mod abuse;
 mod api;
 mod browser;
 mod demo;

@@ -1,0 +1,1 @@
+//! Tenants, passwords, rights, first sign-up.

@@ -1,0 +1,1 @@
+//! Connections that send nothing, too much, or never read.

@@ -1,0 +1,1 @@
+//! Destinations written so that they pass the guard; identities; loops.

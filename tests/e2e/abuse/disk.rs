@@ -1,0 +1,1 @@
+//! Full disks, large recordings, restores, file modes.

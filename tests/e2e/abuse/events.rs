@@ -1,0 +1,1 @@
+//! Events that the store refuses, and a database that is away.

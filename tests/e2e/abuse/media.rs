@@ -1,0 +1,1 @@
+//! Media from strangers, duplicated packets, tasks that end.
