@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::password::HashError;
 use super::{Passwords, Secret, token_hash};
-use crate::store::{By, Deed, Membership, NewMember, Organization, Role, Store, StoreError, User, UserId};
+use crate::store::{By, Deed, Membership, NewMember, Organization, OrganizationId, Role, Store, StoreError, User, UserId};
 
 /// A user to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,8 +156,14 @@ pub(crate) fn checked_password(password: String) -> Result<Secret, AccountError>
     Ok(Secret::typed(password))
 }
 
-/// A SIP name for somebody new: the wanted one, else one made from the e-mail address that nobody has.
-pub(crate) async fn free_sip_name(store: &Store, wanted: Option<String>, email: &str) -> Result<String, AccountError> {
+/// A SIP name for somebody new: the wanted one, else one made from the e-mail address that is free for `organization`; an
+/// organization that is yet to be made has none reserved.
+pub(crate) async fn free_sip_name(
+    store: &Store,
+    organization: Option<OrganizationId>,
+    wanted: Option<String>,
+    email: &str,
+) -> Result<String, AccountError> {
     if let Some(name) = wanted {
         check_sip_name(&name)?;
         return Ok(name);
@@ -166,10 +172,12 @@ pub(crate) async fn free_sip_name(store: &Store, wanted: Option<String>, email: 
     let local = email.split('@').next().unwrap_or_default().to_lowercase();
     let base: String = local.chars().filter(fit).take(48).collect();
     let base = if base.is_empty() { "agent".to_owned() } else { base };
-    if store.membership_organization(&base).await?.is_none() {
+    let reserved = store.sip_name_organization(&base).await?;
+    let is_ours = reserved.is_none() || reserved == organization;
+    if is_ours && store.membership_organization(&base).await?.is_none() {
         return Ok(base);
     }
-    // Nobody counts how many of a name there are.
+    // A random tail does not say how many of a name there are.
     let tail = token_hash(Secret::random("").reveal());
     Ok(format!("{base}-{}", &tail[..8]))
 }

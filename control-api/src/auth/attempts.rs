@@ -1,78 +1,91 @@
-//! Attempts to prove oneself by password, limited by account and by address.
+//! Attempts to prove oneself by password, slowed down by account and by network.
 //!
 //! ```text
-//! attempt ─▶ memory: closed? ─▶ store: counts, closed? ─▶ argon2 ─▶ right: both forget
+//! attempt ─▶ memory: waits? ─▶ store: counts pair, account, network; waits? ─▶ argon2 ─▶ right: given back
 //! ```
 //!
-//! Invariant: an attempt counts before it is checked, so that many at once cannot pass together, and survives a restart.
+//! Invariants: an attempt counts before it is checked, so that many at once cannot pass together, and survives a restart;
+//! one that comes too early is not counted, so that nobody makes another's wait longer by asking.
 
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 
-use super::throttle::{PER_ACCOUNT, PER_ADDRESS, WINDOW};
+use super::throttle::{NETWORK, Patience, WINDOW};
 use super::token_hash;
 use crate::problem::Problem;
 use crate::rate_limit::network;
 use crate::state::AppState;
-use crate::store::now;
+use crate::store::{Attempts, Window, now};
 
-/// Every so many new accounts or addresses, old ones are removed.
+/// Every so many attempts, what is forgotten is removed.
 const PRUNE_EVERY: u32 = 256;
 
 /// An attempt that may be checked.
 pub(crate) struct Attempt<'a> {
     state: &'a AppState,
-    email: &'a str,
-    address: IpAddr,
-    account_subject: String,
-    address_subject: String,
+    pair: String,
+    network: String,
+    account: String,
 }
 
 impl<'a> Attempt<'a> {
-    /// Counts an attempt. 429: too many have failed.
-    pub(crate) async fn begin(state: &'a AppState, email: &'a str, address: IpAddr) -> Result<Attempt<'a>, Problem> {
-        let address = network(address);
-        state.throttle.attempt(email, address, Instant::now()).map_err(closed)?;
-        let attempt = Attempt {
-            state,
-            email,
-            address,
-            account_subject: token_hash(&format!("account {}", email.to_lowercase())),
-            address_subject: token_hash(&format!("address {address}")),
+    /// Counts an attempt. 429 with `Retry-After`: it comes too early after others that failed.
+    pub(crate) async fn begin(state: &'a AppState, email: &str, address: IpAddr) -> Result<Attempt<'a>, Problem> {
+        let (email, network) = (email.to_lowercase(), network(address));
+        let subjects = [
+            token_hash(&format!("log-in {network} {email}")),
+            token_hash(&format!("log-in network {network}")),
+            token_hash(&format!("log-in account {email}")),
+        ];
+        let at = Instant::now();
+        state.throttle.check(&subjects[..2], at).map_err(slowed)?;
+        let mut waits = [Duration::ZERO; 2];
+        let judge = |before: &[Attempts], now| {
+            let patience = [Patience::with_pair(before[2].count), NETWORK];
+            for ((wait, patience), before) in waits.iter_mut().zip(patience).zip(before) {
+                let since = Duration::try_from(before.last_at.duration_until(now)).unwrap_or_default();
+                *wait = patience.delay(before.count).saturating_sub(since);
+            }
+            let longest = waits[0].max(waits[1]);
+            if longest.is_zero() { Ok(()) } else { Err(longest) }
         };
-        let forgotten = now() - WINDOW;
-        for (subject, limit) in [(&attempt.account_subject, PER_ACCOUNT), (&attempt.address_subject, PER_ADDRESS)] {
-            let (since, failures) = state.store.login_attempt_count(subject, forgotten).await?;
-            if failures > u64::from(limit) {
-                let left = (since + WINDOW).duration_since(now()).as_secs();
-                return Err(closed(u64::try_from(left).unwrap_or(0).max(1)));
-            }
-            if failures == 1 && state.throttle.is_nth(PRUNE_EVERY) {
-                state.store.login_attempt_prune(forgotten).await?;
-            }
+        let counted = state.store.attempt_count(&subjects, Window::FromLatest(WINDOW), judge).await?;
+        for (subject, wait) in subjects.iter().zip(waits).filter(|(_, wait)| !wait.is_zero()) {
+            state.throttle.wait(subject, at + wait, at);
         }
-        Ok(attempt)
+        counted.map_err(slowed)?;
+        if state.throttle.is_nth(PRUNE_EVERY) {
+            state.store.attempt_prune(now()).await?;
+        }
+        let [pair, network, account] = subjects;
+        Ok(Attempt { state, pair, network, account })
     }
 
-    /// It was right.
+    /// It was right: the pair starts anew, network and account get this attempt back.
     pub(crate) async fn succeeded(self) -> Result<(), Problem> {
-        self.state.throttle.succeeded(self.email, self.address);
-        self.state.store.login_attempt_forgive(&self.account_subject, &self.address_subject).await?;
+        self.state.store.attempt_forgive(&self.pair, &[&self.network, &self.account]).await?;
         Ok(())
     }
 }
 
-fn closed(seconds: u64) -> Problem {
+/// 429 with the time to wait.
+pub(crate) fn slowed(wait: Duration) -> Problem {
     metrics::counter!("tandem_logins_throttled_total").increment(1);
+    too_early("too-many-attempts", wait)
+}
+
+/// 429 of this type with the time to wait, in whole seconds, at least 1.
+pub(crate) fn too_early(kind: &'static str, wait: Duration) -> Problem {
+    let seconds = u32::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1);
+    let time = match seconds {
+        1..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} minutes", seconds.div_ceil(60)),
+        _ => format!("{} hours", seconds.div_ceil(3600)),
+    };
     Problem {
-        retry_after: Some(u32::try_from(seconds).unwrap_or(u32::MAX)),
-        ..Problem::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "too-many-attempts",
-            "Too many attempts",
-            format!("try again in {} minutes", seconds.div_ceil(60)),
-        )
+        retry_after: Some(seconds),
+        ..Problem::new(StatusCode::TOO_MANY_REQUESTS, kind, "Too many attempts", format!("try again in {time}"))
     }
 }

@@ -83,7 +83,7 @@ pub(super) async fn organization_create(
         }
     }
     check_name("name", &request.name)?;
-    let sip_name = free_sip_name(&state.store, request.sip_name, &person.session.email).await?;
+    let sip_name = free_sip_name(&state.store, None, request.sip_name, &person.session.email).await?;
     let founder = Founder::Known(person.user, &sip_name);
     let made = state.store.organization_found(&request.name, founder, false, actor.by.clone()).await?;
     let (organization, _) = made.ok_or_else(Problem::internal)?;

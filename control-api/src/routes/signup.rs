@@ -111,7 +111,7 @@ async fn found(
     let email = request.email.as_deref().ok_or_else(|| Problem::field("email", "is missing"))?;
     check_email(email)?;
     let password = checked_password(request.password.clone())?;
-    let sip_name = free_sip_name(&state.store, request.sip_name.clone(), email).await?;
+    let sip_name = free_sip_name(&state.store, None, request.sip_name.clone(), email).await?;
     let password_hash = hashed(state, &password).await?;
     let email = email.to_lowercase();
     let member = NewMember {
@@ -144,7 +144,7 @@ async fn join(
     let (organization, invitation) = open_invitation(state, token).await?;
     let email = invitation.email.clone();
     let by = By { name: email.clone(), ..origin.clone() };
-    let sip_name = free_sip_name(&state.store, request.sip_name.clone(), &email).await?;
+    let sip_name = free_sip_name(&state.store, Some(organization), request.sip_name.clone(), &email).await?;
     let mut name = request.name.clone();
     let accepted = match state.store.user_by_email(&email).await? {
         // Whoever holds the link is not yet who has the account.

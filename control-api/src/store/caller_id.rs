@@ -1,26 +1,68 @@
 //! Caller identities: the numbers of an organization, and the rules by which they are shown.
+//!
+//! Invariant: a number that is not proven decides nothing: calls to it are not the organization's, and it is not shown. At
+//! most one organization has a number proven; any may list it.
 
 use jiff::Timestamp;
 use serde::Serialize;
+use sqlx::AssertSqlSafe;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::audit_log::{self, By, Deed};
 use super::db::Row;
 use super::{OrganizationId, Place, Store, StoreError, now, taken};
 
-/// A number that an organization may show, and under which it is called.
+/// A number that an organization lists. Once it is proven, the organization may show it, and calls to it are the
+/// organization's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct CallerIdNumber {
     /// Identity.
     pub id: Uuid,
-    /// E.164; no other organization has it.
+    /// E.164.
     #[schema(example = "+15555550100")]
     pub number: String,
     /// What it is for.
     pub label: String,
-    /// Since when.
+    /// Time at which it was added.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
+    /// Time at which it was proven; null: it decides about no call and may not be shown.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub proven_at: Option<Timestamp>,
+    /// How it was proven.
+    pub proven_by: Option<Proof>,
+}
+
+/// How a number was proven to be an organization's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Proof {
+    /// The operator gave it.
+    Operator,
+    /// A code that was spoken in a call to it was typed back.
+    Code,
+    /// It was listed before numbers had to be proven, in a store with one organization.
+    Migration,
+}
+
+impl Proof {
+    fn as_str(self) -> &'static str {
+        match self {
+            Proof::Operator => "operator",
+            Proof::Code => "code",
+            Proof::Migration => "migration",
+        }
+    }
+}
+
+/// Result of giving a number to an organization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Assigned {
+    /// It is the organization's, proven.
+    Done(CallerIdNumber),
+    /// Another organization has proven it.
+    Elsewhere(OrganizationId),
 }
 
 /// Which number is shown by whom to whom. What is null fits everything.
@@ -71,12 +113,26 @@ impl CallerIdRule {
     }
 }
 
+const NUMBER: &str = "id, number, label, created_at, proven_at, proven_by";
+
+/// The constraint that holds when two organizations prove a number at once.
+const ELSEWHERE: &str = "a proof of this number by another organization";
+
 fn number(row: &Row) -> Result<CallerIdNumber, StoreError> {
+    let proven_by = match row.text_opt("proven_by")?.as_deref() {
+        None => None,
+        Some("operator") => Some(Proof::Operator),
+        Some("code") => Some(Proof::Code),
+        Some("migration") => Some(Proof::Migration),
+        Some(_) => return Err(StoreError::Corrupt { column: "proven_by" }),
+    };
     Ok(CallerIdNumber {
         id: row.uuid("id")?,
         number: row.text("number")?,
         label: row.text("label")?,
         created_at: row.time("created_at")?,
+        proven_at: row.time_opt("proven_at")?,
+        proven_by,
     })
 }
 
@@ -101,10 +157,12 @@ impl Store {
         after: Place,
         limit: u32,
     ) -> Result<Vec<CallerIdNumber>, StoreError> {
-        let sql = "SELECT id, number, label, created_at FROM caller_id_numbers WHERE organization_id = $1 \
-                   AND (created_at, id) > ($2, $3) ORDER BY created_at, id LIMIT $4";
+        let sql = format!(
+            "SELECT {NUMBER} FROM caller_id_numbers WHERE organization_id = $1 AND (created_at, id) > ($2, $3) \
+             ORDER BY created_at, id LIMIT $4"
+        );
         let values = [organization.into(), after.at.into(), after.id.into(), limit.into()];
-        self.db.rows(organization, sql, &values).await?.iter().map(number).collect()
+        self.db.rows(organization, AssertSqlSafe(sql), &values).await?.iter().map(number).collect()
     }
 
     /// One number of a tenant.
@@ -113,25 +171,83 @@ impl Store {
         organization: OrganizationId,
         id: Uuid,
     ) -> Result<Option<CallerIdNumber>, StoreError> {
-        let sql = "SELECT id, number, label, created_at FROM caller_id_numbers WHERE organization_id = $1 AND id = $2";
-        let row = self.db.row(organization, sql, &[organization.into(), id.into()]).await?;
+        let sql = format!("SELECT {NUMBER} FROM caller_id_numbers WHERE organization_id = $1 AND id = $2");
+        let row = self.db.row(organization, AssertSqlSafe(sql), &[organization.into(), id.into()]).await?;
         row.as_ref().map(number).transpose()
     }
 
-    /// A new number. `Taken` when this or another organization has it: a number is one organization's.
+    /// A new number, not proven. `Taken` when this organization lists it already; others may list it too.
     pub async fn caller_id_number_create(
         &self,
         organization: OrganizationId,
         number: &str,
         label: &str,
     ) -> Result<CallerIdNumber, StoreError> {
-        let new = CallerIdNumber { id: Uuid::now_v7(), number: number.into(), label: label.into(), created_at: now() };
+        let new = CallerIdNumber {
+            id: Uuid::now_v7(),
+            number: number.into(),
+            label: label.into(),
+            created_at: now(),
+            proven_at: None,
+            proven_by: None,
+        };
         let sql = "INSERT INTO caller_id_numbers (id, organization_id, number, label, created_at) \
                    VALUES ($1, $2, $3, $4, $5)";
         let values = [new.id.into(), organization.into(), number.into(), label.into(), new.created_at.into()];
         self.db.run(organization, sql, &values).await.map_err(taken("a caller identity with this number"))?;
-        self.settings_changed();
         Ok(new)
+    }
+
+    /// Marks a number of the organization as proven: from now on it decides about calls. `Taken` when another
+    /// organization has proven it; `false`: the organization does not list it.
+    pub async fn caller_id_number_prove(
+        &self,
+        organization: OrganizationId,
+        id: Uuid,
+        proof: Proof,
+    ) -> Result<bool, StoreError> {
+        let sql = "UPDATE caller_id_numbers SET proven_at = $3, proven_by = $4 WHERE organization_id = $1 AND id = $2";
+        let values = [organization.into(), id.into(), now().into(), proof.as_str().into()];
+        let proven = self.db.run(organization, sql, &values).await.map_err(taken(ELSEWHERE))? > 0;
+        self.settings_changed();
+        Ok(proven)
+    }
+
+    /// Gives a number to an organization, proven by the operator, unless another organization has proven it. The label
+    /// stays as it is where there is one.
+    pub async fn caller_id_number_assign(
+        &self,
+        organization: OrganizationId,
+        number: &str,
+        by: &By,
+    ) -> Result<Assigned, StoreError> {
+        if let Some(other) = self.caller_id_number_organization(number).await?
+            && other != organization
+        {
+            return Ok(Assigned::Elsewhere(other));
+        }
+        let mut tx = self.db.write(organization).await?;
+        let sql = format!(
+            "INSERT INTO caller_id_numbers (id, organization_id, number, label, created_at, proven_at, proven_by) \
+             VALUES ($1, $2, $3, '', $4, $4, $5) ON CONFLICT (organization_id, number) DO UPDATE SET \
+             proven_at = COALESCE(caller_id_numbers.proven_at, excluded.proven_at), proven_by = excluded.proven_by \
+             RETURNING {NUMBER}"
+        );
+        let values =
+            [Uuid::now_v7().into(), organization.into(), number.into(), now().into(), Proof::Operator.as_str().into()];
+        let row = tx.row(AssertSqlSafe(sql), &values).await.map_err(taken(ELSEWHERE))?;
+        let assigned = self::number(&row.ok_or(StoreError::Corrupt { column: "number" })?)?;
+        let deed = Deed::new("caller_id.number.assign", format!("number:{}", assigned.id)).after(&assigned);
+        audit_log::append(&mut tx, organization, by, &deed).await?;
+        tx.commit().await?;
+        self.settings_changed();
+        Ok(Assigned::Done(assigned))
+    }
+
+    /// Whether this organization may show this number: it lists it and has proven it.
+    pub async fn caller_id_proven(&self, organization: OrganizationId, number: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT id FROM caller_id_numbers WHERE organization_id = $1 AND number = $2 AND proven_at IS NOT NULL";
+        Ok(self.db.row(organization, sql, &[organization.into(), number.into()]).await?.is_some())
     }
 
     /// Names a tenant's number anew; `false`: there is none.
@@ -153,10 +269,10 @@ impl Store {
         Ok(gone)
     }
 
-    /// The tenant whose number this is. Look-up before a tenant is known.
+    /// The tenant that has proven this number. Look-up before a tenant is known.
     pub async fn caller_id_number_organization(&self, number: &str) -> Result<Option<OrganizationId>, StoreError> {
         let sql = self.db.pick(
-            "SELECT organization_id FROM caller_id_numbers WHERE number = $1",
+            "SELECT organization_id FROM caller_id_numbers WHERE number = $1 AND proven_at IS NOT NULL",
             "SELECT organization_id FROM look_up_number($1)",
         );
         let rows = self.db.rows_outside(sql, &[number.into()]).await?;

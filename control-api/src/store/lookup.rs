@@ -55,6 +55,12 @@ pub(super) async fn sip_name(db: &Db, sip_name: &str) -> Result<Option<Organizat
     one(db, sqlite, "SELECT organization_id FROM look_up_sip_name($1)", sip_name.into()).await
 }
 
+/// The tenant for which a SIP name is reserved.
+pub(super) async fn sip_name_reserved(db: &Db, sip_name: &str) -> Result<Option<OrganizationId>, StoreError> {
+    let sqlite = "SELECT organization_id FROM sip_names WHERE sip_name = $1";
+    one(db, sqlite, "SELECT organization_id FROM look_up_sip_name_reserved($1)", sip_name.into()).await
+}
+
 /// The tenant of a call that the engine names: asked inside the unit of work that writes.
 pub(super) const CALL_SQLITE: &str = "SELECT organization_id FROM calls WHERE id = $1";
 /// The same for PostgreSQL.

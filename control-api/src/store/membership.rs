@@ -55,7 +55,7 @@ pub struct Membership {
     pub user: UserId,
     /// As what.
     pub role: Role,
-    /// SIP user name, unique over all organizations.
+    /// SIP user name, unique over all organizations; it stays this organization's after the member is gone.
     pub sip_name: String,
 }
 
@@ -68,7 +68,7 @@ pub(super) fn membership(row: &Row) -> Result<Membership, StoreError> {
     })
 }
 
-/// Adds a person to a tenant. `Taken` when the SIP name exists anywhere.
+/// Adds a person to a tenant. `Taken` when the SIP name is or ever was another tenant's, or is another member's.
 pub(super) async fn insert(
     tx: &mut Tx,
     organization: OrganizationId,
@@ -76,11 +76,24 @@ pub(super) async fn insert(
     role: Role,
     sip_name: &str,
 ) -> Result<Membership, StoreError> {
+    reserve(tx, organization, sip_name).await?;
     let sql = "INSERT INTO memberships (organization_id, user_id, role, sip_name, created_at) \
                VALUES ($1, $2, $3, $4, $5)";
     let values = [organization.into(), user.into(), role.as_str().into(), sip_name.into(), now().into()];
     tx.run(sql, &values).await.map_err(taken("a member with this SIP name"))?;
     Ok(Membership { organization, user, role, sip_name: sip_name.to_owned() })
+}
+
+/// Keeps a SIP name for this tenant, for good: telephones, routes and old calls go on naming it after its member is gone.
+async fn reserve(tx: &mut Tx, organization: OrganizationId, sip_name: &str) -> Result<(), StoreError> {
+    let sql = "INSERT INTO sip_names (sip_name, organization_id, created_at) VALUES ($1, $2, $3) \
+               ON CONFLICT (sip_name) DO NOTHING";
+    tx.run(sql, &[sip_name.into(), organization.into(), now().into()]).await?;
+    let sql = "SELECT sip_name FROM sip_names WHERE organization_id = $1 AND sip_name = $2";
+    match tx.row(sql, &[organization.into(), sip_name.into()]).await? {
+        Some(_) => Ok(()),
+        None => Err(StoreError::Taken("a member with this SIP name")),
+    }
 }
 
 impl Store {
@@ -114,6 +127,11 @@ impl Store {
                    WHERE organization_id = $1 AND sip_name = $2";
         let row = self.db.row(organization, sql, &[organization.into(), sip_name.into()]).await?;
         row.as_ref().map(membership).transpose()
+    }
+
+    /// The tenant for which a SIP name is reserved, whether a member has it now or not. Look-up before a tenant is known.
+    pub async fn sip_name_organization(&self, sip_name: &str) -> Result<Option<OrganizationId>, StoreError> {
+        lookup::sip_name_reserved(&self.db, sip_name).await
     }
 
     /// The tenant to which an agent's SIP name belongs. Look-up before a tenant is known.

@@ -13,6 +13,7 @@
 //! Not here: who may do what (`auth`), what a request looks like (`routes`).
 
 mod api_key;
+mod attempt;
 mod audit_log;
 mod backup;
 mod call;
@@ -23,7 +24,6 @@ mod db;
 mod idempotency;
 mod invitation;
 mod job;
-mod login_attempt;
 mod lookup;
 mod media;
 mod member;
@@ -62,10 +62,11 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use api_key::{ApiKey, KeyRow, NewKey};
+pub use attempt::{Attempts, Window};
 pub use audit_log::{ActorKind, AuditFilter, AuditProof, AuditRow, By, Deed};
 pub use backup::{backup, restore};
 pub use call::{Call, Leg};
-pub use caller_id::{CallerIdNumber, CallerIdRule, CallerIdRuleDraft};
+pub use caller_id::{Assigned, CallerIdNumber, CallerIdRule, CallerIdRuleDraft, Proof};
 pub use change::{Change, LegReport, Mark, NewCall, Written};
 pub use idempotency::{Claimed, IdempotencyKey, KEPT, KeptAnswer, LEASE};
 pub use invitation::{Invitation, Joining, NewInvitation};

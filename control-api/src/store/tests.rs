@@ -34,6 +34,8 @@ const CASES: &[Case] = &[
     ("an invitation is taken once", |store| Box::pin(people::invitations_are_taken_once(store))),
     ("somebody always owns a tenant", |store| Box::pin(people::somebody_owns_it(store))),
     ("attempts to log in are counted and forgotten", |store| Box::pin(people::attempts_are_counted(store))),
+    ("quotas are full for their time", |store| Box::pin(people::quotas_are_full(store))),
+    ("a SIP name stays its organization's", |store| Box::pin(people::sip_names_stay(store))),
     ("settings and keys are a tenant's", |store| Box::pin(people::settings_and_keys_are_a_tenants(store))),
     ("old events and partial words go, a few at a time", |store| Box::pin(old_events_go(store))),
 ];
@@ -463,11 +465,11 @@ const GLOBAL: &[&str] = &[
     // A person may belong to several: seen by those to whom the person belongs.
     "users",
     // Attempts come before a tenant is known; who tried is kept as a hash.
-    "login_attempts",
+    "attempts",
 ];
 
 /// Those among them that no policy guards: they hold nothing of anybody's.
-const UNGUARDED: &[&str] = &["_sqlx_migrations", "ingest_marks", "login_attempts"];
+const UNGUARDED: &[&str] = &["_sqlx_migrations", "ingest_marks", "attempts"];
 
 #[tokio::test]
 async fn every_tenants_table_has_forced_policies_and_an_index_by_tenant() {

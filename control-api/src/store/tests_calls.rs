@@ -265,8 +265,24 @@ async fn numbers_have_one_owner(store: Store) {
     let mine = store.organization_create("mine").await.unwrap().id;
     let theirs = store.organization_create("theirs").await.unwrap().id;
     let number = store.caller_id_number_create(theirs, "+15555550100", "desk").await.unwrap();
-    assert!(matches!(store.caller_id_number_create(mine, "+15555550100", "").await, Err(StoreError::Taken(_))));
+    assert!(matches!(store.caller_id_number_create(theirs, "+15555550100", "").await, Err(StoreError::Taken(_))));
+    // Another may list it, too: as long as nobody has proven it, it decides nothing.
+    let listed = store.caller_id_number_create(mine, "+15555550100", "").await.unwrap();
+    assert_eq!(store.caller_id_number_organization("+15555550100").await.unwrap(), None);
+    assert!(!store.caller_id_proven(theirs, "+15555550100").await.unwrap());
+    assert!(!store.caller_id_number_prove(mine, number.id, Proof::Code).await.unwrap(), "another tenant's number");
+    assert!(store.caller_id_number_prove(theirs, number.id, Proof::Code).await.unwrap());
     assert_eq!(store.caller_id_number_organization("+15555550100").await.unwrap(), Some(theirs));
+    assert!(store.caller_id_proven(theirs, "+15555550100").await.unwrap());
+    assert!(!store.caller_id_proven(mine, "+15555550100").await.unwrap());
+    assert!(matches!(store.caller_id_number_prove(mine, listed.id, Proof::Code).await, Err(StoreError::Taken(_))));
+    let by = By::system("test");
+    let given = store.caller_id_number_assign(mine, "+15555550100", &by).await.unwrap();
+    assert_eq!(given, Assigned::Elsewhere(theirs));
+    let Assigned::Done(given) = store.caller_id_number_assign(mine, "+15555550102", &by).await.unwrap() else {
+        panic!("nobody has it")
+    };
+    assert_eq!((given.proven_by, given.proven_at.is_some()), (Some(Proof::Operator), true));
     assert_eq!(store.caller_id_number_organization("+15555550101").await.unwrap(), None);
     let draft = CallerIdRuleDraft {
         position: None,

@@ -153,18 +153,65 @@ pub(super) async fn somebody_owns_it(store: Store) {
 }
 
 pub(super) async fn attempts_are_counted(store: Store) {
-    let forgotten = now() - Duration::from_secs(900);
-    for expected in 1..=3 {
-        assert_eq!(store.login_attempt_count("account", forgotten).await.unwrap().1, expected);
+    let subjects = ["pair", "account"].map(str::to_owned);
+    let window = Window::FromLatest(Duration::from_secs(900));
+    let count = async |window, refuse: Option<Duration>| {
+        let mut before = Vec::new();
+        let judge = |seen: &[Attempts], _| {
+            before = seen.iter().map(|seen| seen.count).collect();
+            refuse.map_or(Ok(()), Err)
+        };
+        let counted = store.attempt_count(&subjects, window, judge).await.unwrap();
+        assert_eq!(counted.err(), refuse);
+        before
+    };
+    assert_eq!(count(window, None).await, [0, 0]);
+    assert_eq!(count(window, None).await, [1, 1]);
+    assert_eq!(count(window, Some(Duration::from_secs(7))).await, [2, 2]);
+    assert_eq!(count(window, None).await, [2, 2], "what was refused is not counted");
+    store.attempt_forgive("pair", &["account"]).await.unwrap();
+    assert_eq!(count(window, None).await, [0, 2]);
+    assert_eq!(store.attempt_prune(now()).await.unwrap(), 0);
+    assert_eq!(store.attempt_prune(now() + Duration::from_secs(901)).await.unwrap(), 2);
+    assert_eq!(count(Window::FromLatest(Duration::ZERO), None).await, [0, 0]);
+    assert_eq!(count(window, None).await, [0, 0], "what is over its window counts no more");
+    // Many at once are judged one after the other.
+    let at_once = (0..20).map(|_| {
+        let (store, subjects) = (store.clone(), subjects.clone());
+        let judge = |seen: &[Attempts], _| if seen[0].count < 5 { Ok(()) } else { Err(Duration::from_secs(1)) };
+        tokio::spawn(async move { store.attempt_count(&subjects, window, judge).await.unwrap().is_ok() })
+    });
+    let mut passed = 0;
+    for attempt in at_once.collect::<Vec<_>>() {
+        passed += u32::from(attempt.await.unwrap());
     }
-    store.login_attempt_count("address", forgotten).await.unwrap();
-    store.login_attempt_forgive("account", "address").await.unwrap();
-    assert_eq!(store.login_attempt_count("account", forgotten).await.unwrap().1, 1);
-    assert_eq!(store.login_attempt_count("address", forgotten).await.unwrap().1, 1);
-    // What began before the window counts no more.
-    assert_eq!(store.login_attempt_count("account", now() + Duration::from_secs(1)).await.unwrap().1, 1);
-    assert_eq!(store.login_attempt_prune(forgotten).await.unwrap(), 0);
-    assert_eq!(store.login_attempt_prune(now() + Duration::from_secs(1)).await.unwrap(), 2);
+    assert_eq!(passed, 4, "one was counted before");
+}
+
+pub(super) async fn quotas_are_full(store: Store) {
+    let (hour, subject) = (Duration::from_secs(3_600), |name: &str, limit| (name.to_owned(), limit));
+    let take = async |subjects: &[(String, u64)]| store.quota_take(subjects, hour).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(take(&[subject("a", 3), subject("b", 100)]).await, Ok(()));
+    }
+    let wait = take(&[subject("a", 3), subject("b", 100)]).await.unwrap_err();
+    assert!(wait <= hour && wait > hour - Duration::from_secs(60), "{wait:?}");
+    assert_eq!(take(&[subject("b", 4)]).await, Ok(()), "a refused use takes nothing of the others");
+    assert!(take(&[subject("b", 4)]).await.is_err());
+}
+
+pub(super) async fn sip_names_stay(store: Store) {
+    let ((mine, _), (theirs, _)) = (founded(&store, "mine").await, founded(&store, "theirs").await);
+    let (ana, _) = store.user_create(mine, newcomer("ana@example.com", Role::Agent, "ana")).await.unwrap();
+    assert!(matches!(store.member_remove(mine, ana.id, true, &by()).await.unwrap(), MemberChange::Done(_)));
+    assert_eq!(store.membership_organization("ana").await.unwrap(), None);
+    assert_eq!(store.sip_name_organization("ana").await.unwrap(), Some(mine));
+    let taken = store.user_create(theirs, newcomer("eve@example.com", Role::Agent, "ana")).await;
+    assert!(matches!(taken, Err(StoreError::Taken(_))));
+    let eve = store.organization_found("third", Founder::New(newcomer("eve@example.com", Role::Owner, "ana")), false, by());
+    assert!(matches!(eve.await, Err(StoreError::Taken(_))));
+    assert!(store.organization_by_name("third").await.unwrap().is_none(), "a refusal leaves nothing half made");
+    store.user_create(mine, newcomer("bob@example.com", Role::Agent, "ana")).await.unwrap();
 }
 
 pub(super) async fn settings_and_keys_are_a_tenants(store: Store) {
