@@ -22,8 +22,9 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::{AccountError, KeyTerms, NewAccount, Passwords, account_create, api_key_create, password_reset};
 use crate::config::Config;
 use crate::engine::{self, CallId, Command, CommandError, Engine, PlaceStatus, TrunkStatus};
+use crate::number::is_e164;
 use crate::phones;
-use crate::store::{Job, Role, Store, StoreError};
+use crate::store::{Assigned, By, Job, OrganizationId, Place, Role, Store, StoreError};
 use crate::trace::Ladder;
 
 /// Longest request.
@@ -34,6 +35,8 @@ const REPLY_MAX: u64 = 16 * 1024 * 1024;
 const TURN: Duration = Duration::from_secs(10);
 /// Jobs listed of each organization.
 const JOBS_MAX: u32 = 20;
+/// Numbers listed of each organization.
+const NUMBERS_MAX: u32 = 10_000;
 /// Name of the socket in the data folder.
 const SOCKET: &str = "admin.sock";
 
@@ -103,6 +106,20 @@ pub enum Request {
         /// Log-in name.
         email: String,
     },
+    /// Give a number to an organization: calls to it are the organization's, and it may be shown.
+    NumberAssign {
+        /// Name or id of the organization.
+        organization: String,
+        /// E.164.
+        number: String,
+    },
+    /// Every organization, and the numbers that it lists.
+    NumberList,
+    /// Take a number away from the organization that has it proven.
+    NumberRemove {
+        /// E.164.
+        number: String,
+    },
     /// What is done in the background.
     Jobs,
     /// How trunks fare: only a running server knows.
@@ -143,6 +160,11 @@ pub enum Reply {
         /// The password.
         password: String,
     },
+    /// Numbers.
+    Numbers {
+        /// Each organization, also one without numbers.
+        organizations: Vec<Numbers>,
+    },
     /// What is done in the background.
     Jobs {
         /// Each organization's name, and its newest jobs.
@@ -163,6 +185,17 @@ pub enum Reply {
         /// One sentence.
         why: String,
     },
+}
+
+/// An organization's numbers.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Numbers {
+    /// Identity of the organization.
+    pub id: OrganizationId,
+    /// Its name, which it chooses itself.
+    pub name: String,
+    /// Each number, and whether it is proven.
+    pub numbers: Vec<(String, bool)>,
 }
 
 /// How a trunk fares.
@@ -264,6 +297,15 @@ async fn answer(
             }
             Reply::Password { email, password: password.reveal().to_owned() }
         }
+        Request::NumberAssign { organization, number } => number_assign(store, &organization, &number).await?,
+        Request::NumberRemove { number } => number_remove(store, &number).await?,
+        Request::NumberList => {
+            let mut organizations = Vec::new();
+            for id in store.organization_list().await? {
+                organizations.push(numbers(store, id).await?);
+            }
+            Reply::Numbers { organizations }
+        }
         Request::Jobs => {
             let mut jobs = Vec::new();
             for organization in store.organization_list().await? {
@@ -274,6 +316,41 @@ async fn answer(
         }
         Request::Trunks | Request::Trace { .. } => Reply::Refused { why: "no server is running".into() },
     })
+}
+
+async fn number_assign(store: &Store, organization: &str, number: &str) -> Result<Reply, AccountError> {
+    let refused = |why: String| Ok(Reply::Refused { why });
+    if !is_e164(number) {
+        return refused(format!("`{number}`: expected a number in E.164 form such as +15555550142"));
+    }
+    let id = match organization.parse().map(OrganizationId) {
+        Ok(id) => store.organization_by_id(id).await?,
+        Err(_) => store.organization_by_name(organization).await?,
+    };
+    let Some(organization) = id else {
+        return refused(format!("there is no organization `{organization}`; `tandem number list` names them"));
+    };
+    match store.caller_id_number_assign(organization.id, number, &By::system("operator")).await? {
+        Assigned::Done(_) => Ok(Reply::Numbers { organizations: vec![numbers(store, organization.id).await?] }),
+        Assigned::Elsewhere(other) => refused(format!(
+            "{number} belongs to organization {other}; take it away first with `tandem number remove {number}`"
+        )),
+    }
+}
+
+async fn number_remove(store: &Store, number: &str) -> Result<Reply, AccountError> {
+    let Some(organization) = store.caller_id_number_organization(number).await? else {
+        return Ok(Reply::Refused { why: format!("no organization has {number} proven") });
+    };
+    store.caller_id_number_remove(organization, number, &By::system("operator")).await?;
+    Ok(Reply::Numbers { organizations: vec![numbers(store, organization).await?] })
+}
+
+async fn numbers(store: &Store, id: OrganizationId) -> Result<Numbers, StoreError> {
+    let name = store.organization_by_id(id).await?.map_or_else(String::new, |known| known.name);
+    let listed = store.caller_id_number_list(id, Place::FIRST, NUMBERS_MAX).await?;
+    let numbers = listed.into_iter().map(|number| (number.number, number.proven_at.is_some())).collect();
+    Ok(Numbers { id, name, numbers })
 }
 
 /// The server's end of the socket.

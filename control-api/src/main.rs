@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use control_api::admin::{self, Reply, Request, Trunk};
+use control_api::admin::{self, Numbers, Reply, Request, Trunk};
 use control_api::config::Config;
 use control_api::demo::{self, DemoArgs};
 use control_api::engine::{self, Difference};
@@ -75,6 +75,10 @@ enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// Numbers of organizations: a number decides about incoming calls, and may be shown, once it is given here or proven
+    /// by a call to it.
+    #[command(subcommand)]
+    Number(NumberCommand),
     /// How the trunks of the running server fare: health, registration, calls, last error.
     Trunks {
         #[command(flatten)]
@@ -135,6 +139,29 @@ enum MigrateCommand {
     },
     /// Every step, and whether the store has it.
     Status(Place),
+}
+
+#[derive(Subcommand)]
+enum NumberCommand {
+    /// Give a number to an organization.
+    Assign {
+        /// Name or id of the organization.
+        #[arg(long, value_name = "NAME|ID")]
+        org: String,
+        /// The number in E.164 form, such as +15555550142.
+        number: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Every organization with its id and the numbers that it lists.
+    List(Place),
+    /// Take a number away from the organization that has it proven, with its rules.
+    Remove {
+        /// The number in E.164 form.
+        number: String,
+        #[command(flatten)]
+        place: Place,
+    },
 }
 
 #[derive(Subcommand)]
@@ -221,8 +248,22 @@ async fn run(command: Command) -> anyhow::Result<()> {
             println!("the store is back as {} has it", from.display());
             Ok(())
         }
+        Command::Number(NumberCommand::Assign { org, number, place }) => {
+            ask(&place, Request::NumberAssign { organization: org, number }).await
+        }
+        Command::Number(NumberCommand::List(place)) => ask(&place, Request::NumberList).await,
+        Command::Number(NumberCommand::Remove { number, place }) => ask(&place, Request::NumberRemove { number }).await,
         Command::Trunks { place } => ask(&place, Request::Trunks).await,
         Command::User(UserCommand::Password { email, place }) => ask(&place, Request::UserPassword { email }).await,
+    }
+}
+
+fn print_numbers(organizations: &[Numbers]) {
+    for Numbers { id, name, numbers } in organizations {
+        println!("{id}  {name}");
+        for (number, proven) in numbers {
+            println!("  {number}  {}", if *proven { "proven" } else { "not proven" });
+        }
     }
 }
 
@@ -402,6 +443,7 @@ async fn ask(place: &Place, request: Request) -> anyhow::Result<()> {
             eprintln!("password of {email}, shown this once:");
             println!("{password}");
         }
+        Reply::Numbers { organizations } => print_numbers(&organizations),
         Reply::Trunks { trunks } => print_trunks(&trunks),
         Reply::Jobs { jobs } => print_jobs(&jobs),
         Reply::Trace { ladder } => print!("{}{}", ladder.head(), ladder.rungs(0)),

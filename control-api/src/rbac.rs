@@ -1,6 +1,8 @@
 //! Who may do what: one table of roles and actions. What does not stand in it is forbidden.
 //!
 //! An API key acts with the actions of its scopes, at most those of an admin.
+//!
+//! Invariant: nobody gives, changes or takes away rights beyond their own ([`Rights::cover`]): a role, an invitation, a key.
 
 use crate::store::Role;
 
@@ -99,6 +101,52 @@ pub fn table() -> String {
         text.push('\n');
     }
     text
+}
+
+/// A set of actions: what somebody may do at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rights(u32);
+
+impl Rights {
+    /// None at all.
+    pub const NONE: Rights = Rights(0);
+
+    /// Those of a role.
+    pub fn of_role(role: Role) -> Rights {
+        Rights::of(actions(role))
+    }
+
+    /// Those of a key with these scopes, at most an admin's; without scopes all of an admin's.
+    pub fn of_key(scopes: Option<&[Action]>) -> Rights {
+        let most = Rights::of_role(Role::Admin);
+        scopes.map_or(most, |scopes| Rights(Rights::of(scopes).0 & most.0))
+    }
+
+    /// Those of a key whose scopes are these words; one that this version does not know permits nothing.
+    pub fn of_key_words(scopes: Option<&[String]>) -> Rights {
+        let actions: Option<Vec<Action>> =
+            scopes.map(|words| words.iter().filter_map(|word| Action::from_word(word)).collect());
+        Rights::of_key(actions.as_deref())
+    }
+
+    fn of(actions: &[Action]) -> Rights {
+        Rights(actions.iter().fold(0, |set, action| set | 1 << *action as u32))
+    }
+
+    /// Whether this action is among them.
+    pub fn has(self, action: Action) -> bool {
+        self.0 & (1 << action as u32) != 0
+    }
+
+    /// Whether all of `other` are among them.
+    pub fn cover(self, other: Rights) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether these may make, change and remove members of this role.
+    pub fn cover_role(self, role: Role) -> bool {
+        self.cover(Rights::of_role(role))
+    }
 }
 
 /// What a role may do.
@@ -213,6 +261,21 @@ mod tests {
             [CallsDial, CallsAnnotate, VoiceWrite, TeamWrite, ApiKeysWrite, OrganizationWrite, RetentionWrite];
         assert!(changes.into_iter().all(|action| !may(Role::Viewer, action)));
         assert!(actions(Role::Admin).iter().all(|action| may(Role::Owner, *action)));
+    }
+
+    #[test]
+    fn nobody_covers_more_than_their_own() {
+        let admin = Rights::of_role(Role::Admin);
+        for role in [Role::Admin, Role::Supervisor, Role::Agent, Role::Viewer] {
+            assert!(admin.cover_role(role), "{role:?}");
+        }
+        // Compliance changes how long things are kept, which an admin may not.
+        assert!(!admin.cover_role(Role::Owner) && !admin.cover_role(Role::Compliance));
+        assert!(ROLES.into_iter().all(|role| Rights::of_role(Role::Owner).cover_role(role)));
+        let key = Rights::of_key(Some(&[TeamWrite, RetentionWrite]));
+        assert!(key.has(TeamWrite) && !key.has(RetentionWrite) && !key.cover_role(Role::Viewer));
+        assert_eq!(Rights::of_key(None), admin);
+        assert!(ROLES.into_iter().all(|role| !Rights::NONE.cover_role(role)));
     }
 
     #[test]

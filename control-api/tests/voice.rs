@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
 use control_api::auth::{NewAccount, Passwords, account_create};
 use control_api::engine::{CallStatus, Command, CommandError, EventKind, HangupCause, RecordingState};
+use control_api::store::{Assigned, By, Proof};
 use serde_json::{Value, json};
 use support::{Answer, Kept, PASSWORD, World, words};
 use tests::postgres::Postgres;
@@ -241,8 +242,11 @@ async fn targets_numbers_and_rules_are_kept_changed_and_removed(kept: &Kept) {
     assert_eq!(world.with_json(Method::DELETE, &path, "").await.problem().0, 404);
 
     let number = made(&world, "/api/caller-id/numbers", json!({"number": "+15555550100", "label": "desk"})).await;
-    let theirs = foreign(&world, Method::POST, "/api/caller-id/numbers", r#"{"number": "+15555550100"}"#).await;
-    assert_eq!(theirs.problem().0, 409, "a number is one organization's");
+    assert_eq!((&number["proven_at"], &number["proven_by"]), (&Value::Null, &Value::Null));
+    let body = r#"{"number": "+15555550100"}"#;
+    assert_eq!(world.post("/api/caller-id/numbers", body).await.problem().0, 409, "it is listed already");
+    let theirs = foreign(&world, Method::POST, "/api/caller-id/numbers", body).await;
+    assert_eq!(theirs.status, StatusCode::CREATED, "who lists a number does not block another");
     let rule = json!({"number_id": id(&number), "agent": "anna", "destination_prefix": "+34"});
     let rule = made(&world, "/api/caller-id/rules", rule).await;
     let path = format!("/api/caller-id/rules/{}", id(&rule));
@@ -339,8 +343,19 @@ async fn what_is_switched_off_is_refused_by_its_name(kept: &Kept) {
 
 async fn a_call_to_an_organizations_number_is_that_organizations(kept: &Kept) {
     let mut world = unlimited(kept).await;
-    foreign(&world, Method::POST, "/api/caller-id/numbers", r#"{"number": "+15555550177"}"#).await;
-    for (to, theirs) in [("+15555550177", true), ("15555550177", true), ("+15555550178", false), ("100", false)] {
+    for number in ["+15555550177", "+15555550179"] {
+        foreign(&world, Method::POST, "/api/caller-id/numbers", &json!({"number": number}).to_string()).await;
+    }
+    let other = world.state.store.organization_by_name("other").await.unwrap().unwrap().id;
+    let assigned = world.state.store.caller_id_number_assign(other, "+15555550177", &By::system("test")).await.unwrap();
+    assert!(matches!(assigned, Assigned::Done(number) if number.proven_by == Some(Proof::Operator)));
+    for (to, theirs) in [
+        ("+15555550179", false),
+        ("+15555550177", true),
+        ("15555550177", true),
+        ("+15555550178", false),
+        ("100", false),
+    ] {
         let call = Uuid::now_v7();
         let from = "+15555550100".to_owned();
         world.tell(call, EventKind::CallIncoming { from, to: to.into(), trunk: Some("t".into()), agent: None }).await;

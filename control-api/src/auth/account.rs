@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use super::password::HashError;
 use super::{Passwords, Secret, token_hash};
-use crate::store::{By, Deed, Membership, NewMember, Organization, OrganizationId, Role, Store, StoreError, User, UserId};
+use crate::store::{
+    By, Deed, Membership, NewMember, Organization, OrganizationId, Role, Store, StoreError, User, UserId,
+};
 
 /// A user to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]

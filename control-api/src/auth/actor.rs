@@ -11,7 +11,7 @@ use super::credential::{Credential, Holder, KeyInfo, Kind};
 use super::token_hash;
 use crate::client::Client;
 use crate::problem::Problem;
-use crate::rbac::{self, Action};
+use crate::rbac::{self, Action, Rights};
 use crate::request_id::RequestId;
 use crate::state::AppState;
 use crate::store::{ActorKind, By, OrganizationId, Role, Session, UserId};
@@ -98,8 +98,23 @@ impl Actor {
 
     /// Whether the actor may do this: by role, and for a key by its scopes too.
     pub fn allows(&self, action: Action) -> bool {
-        let scopes = self.key.as_ref().and_then(|key| key.scopes.as_deref());
-        rbac::actions(self.role).contains(&action) && scopes.is_none_or(|scopes| scopes.contains(&action))
+        self.rights().has(action)
+    }
+
+    /// All that the actor may do: what it may give to others, at most.
+    pub fn rights(&self) -> Rights {
+        match &self.key {
+            Some(key) => Rights::of_key(key.scopes.as_deref()),
+            None => Rights::of_role(self.role),
+        }
+    }
+
+    /// 403 unless the actor may do all that this role may.
+    pub fn covers_role(&self, role: Role) -> Result<(), Problem> {
+        if self.rights().cover_role(role) {
+            return Ok(());
+        }
+        Err(Problem::forbidden(format!("the role `{}` may do what you may not", role.as_str())))
     }
 
     /// All that the actor may do.

@@ -14,7 +14,7 @@ use crate::body::{JsonBody, PathId, QueryPairs};
 use crate::cursor::Page;
 use crate::phones;
 use crate::problem::Problem;
-use crate::rbac::{self, Action};
+use crate::rbac::{self, Action, Rights};
 use crate::state::AppState;
 use crate::store::{KeyRow, NewKey, Place};
 
@@ -123,16 +123,21 @@ pub(super) async fn key_create(
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(made)).into_response())
 }
 
-/// Revokes a key: it opens nothing more, and streams that it opened end within five seconds. Agents whose telephones it got
-/// passwords for must register anew.
+/// Revokes a key, which may do nothing that the caller may not: it opens nothing more, and streams that it opened end
+/// within five seconds. Agents whose telephones it got passwords for must register anew.
 #[utoipa::path(delete, path = "/api-keys/{id}", tag = "api-keys", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "The key")),
     responses((status = 204), (status = 404, body = Problem)))]
 pub(super) async fn key_revoke(State(state): State<AppState>, actor: Actor, id: PathId) -> Result<StatusCode, Problem> {
     actor.may(Action::ApiKeysWrite)?;
     let key = id.of("key")?;
+    let none = || Problem::not_found("key");
+    let row = state.store.api_key_show(actor.organization, key).await?.ok_or_else(none)?;
+    if !actor.rights().cover(Rights::of_key_words(row.scopes.as_deref())) {
+        return Err(Problem::forbidden("this key may do what you may not"));
+    }
     if !state.store.api_key_revoke(actor.organization, key, &actor.by).await? {
-        return Err(Problem::not_found("key"));
+        return Err(none());
     }
     state.credentials.forget();
     phones::end(&state.engine, state.phones.of_key(key)).await;

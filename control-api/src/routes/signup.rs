@@ -16,8 +16,11 @@ use crate::auth::{
 use crate::body::JsonBody;
 use crate::client::Client;
 use crate::problem::Problem;
+use crate::rbac::{Action, Rights};
 use crate::state::AppState;
-use crate::store::{By, Founder, Invitation, Joining, Membership, NewMember, OrganizationId, Role, StoreError};
+use crate::store::{
+    By, Founder, Invitation, Inviter, Joining, Membership, NewMember, OrganizationId, Role, StoreError,
+};
 
 /// Longest token of an invitation that is looked at.
 const TOKEN_MAX: usize = 256;
@@ -146,6 +149,7 @@ async fn join(
     let by = By { name: email.clone(), ..origin.clone() };
     let sip_name = free_sip_name(&state.store, Some(organization), request.sip_name.clone(), &email).await?;
     let mut name = request.name.clone();
+    let may = |inviter: &Inviter| may_invite(inviter, invitation.role);
     let accepted = match state.store.user_by_email(&email).await? {
         // Whoever holds the link is not yet who has the account.
         Some((user, _)) => {
@@ -162,7 +166,7 @@ async fn join(
             }
             name = user.name;
             let known = Joining::Known(user.id, &sip_name);
-            state.store.invitation_accept(organization, &invitation, known, by).await?
+            state.store.invitation_accept(organization, &invitation, may, known, by).await?
         }
         None => {
             let password = checked_password(request.password.clone())?;
@@ -174,7 +178,7 @@ async fn join(
                 role: invitation.role,
                 sip_name: &sip_name,
             };
-            state.store.invitation_accept(organization, &invitation, Joining::New(new), by).await?
+            state.store.invitation_accept(organization, &invitation, may, Joining::New(new), by).await?
         }
     };
     let (_, membership) = accepted.ok_or_else(|| Problem::not_found("invitation"))?;
@@ -204,5 +208,21 @@ async fn open_invitation(state: &AppState, token: &str) -> Result<(OrganizationI
     if token.len() > TOKEN_MAX {
         return Err(missing());
     }
-    state.store.invitation_by_hash(&token_hash(token)).await?.ok_or_else(missing)
+    let (organization, invitation) = state.store.invitation_by_hash(&token_hash(token)).await?.ok_or_else(missing)?;
+    let inviter = state.store.invitation_inviter(organization, &invitation).await?;
+    if !may_invite(&inviter, invitation.role) {
+        return Err(missing());
+    }
+    Ok((organization, invitation))
+}
+
+/// Whether somebody who may do this now may invite to this role: judged again when an invitation is taken, because the
+/// inviter may have lost rights, or left, since.
+fn may_invite(inviter: &Inviter, role: Role) -> bool {
+    let rights = match inviter {
+        Inviter::Member(role) => Rights::of_role(*role),
+        Inviter::Key(scopes) => Rights::of_key_words(scopes.as_deref()),
+        Inviter::Gone => Rights::NONE,
+    };
+    rights.has(Action::TeamWrite) && rights.cover_role(role)
 }

@@ -19,7 +19,7 @@ use crate::phones;
 use crate::problem::Problem;
 use crate::rbac::Action;
 use crate::state::AppState;
-use crate::store::{Invitation, Member, MemberChange, NewInvitation, Place, Role, UserId, now};
+use crate::store::{Invitation, InvitationChange, Member, MemberChange, NewInvitation, Place, Role, UserId, now};
 
 /// A member.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -148,8 +148,8 @@ pub(super) async fn member_list(
     Ok(Json(MemberList { members: members.into_iter().map(Into::into).collect(), next_cursor }))
 }
 
-/// Gives a member another role. Owners are made and unmade by owners; the last one stays. Whose new role may not make calls
-/// has no telephone any more; calls that run go on.
+/// Gives a member another role. Neither the old role nor the new one may do what the caller may not; the last owner stays.
+/// A member whose new role may not make calls loses the telephone; running calls go on.
 #[utoipa::path(patch, path = "/team/members/{id}", tag = "team", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "The person")), request_body = MemberPatch,
     responses((status = 200, body = MemberInfo), (status = 404, body = Problem), (status = 409, body = Problem)))]
@@ -161,8 +161,8 @@ pub(super) async fn member_update(
 ) -> Result<Json<MemberInfo>, Problem> {
     actor.may(Action::TeamWrite)?;
     let user = UserId(id.of("member")?);
-    let as_owner = actor.role == Role::Owner;
-    let change = state.store.member_role_change(actor.organization, user, patch.role, as_owner, &actor.by).await?;
+    let covers = |role| actor.rights().cover_role(role);
+    let change = state.store.member_role_change(actor.organization, user, patch.role, covers, &actor.by).await?;
     state.credentials.forget();
     let member = changed(change)?;
     if !phones::may_call(member.role) {
@@ -171,7 +171,8 @@ pub(super) async fn member_update(
     Ok(Json(member.into()))
 }
 
-/// Removes a member; the sessions and the telephone's registrations end, calls that run go on. The last owner stays.
+/// Removes a member, whose role may do nothing that the caller may not. Sessions and registrations of the telephone end,
+/// running calls go on. The last owner stays.
 #[utoipa::path(delete, path = "/team/members/{id}", tag = "team", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "The person")),
     responses((status = 204), (status = 404, body = Problem), (status = 409, body = Problem)))]
@@ -182,8 +183,8 @@ pub(super) async fn member_remove(
 ) -> Result<StatusCode, Problem> {
     actor.may(Action::TeamWrite)?;
     let user = UserId(id.of("member")?);
-    let as_owner = actor.role == Role::Owner;
-    let change = state.store.member_remove(actor.organization, user, as_owner, &actor.by).await?;
+    let covers = |role| actor.rights().cover_role(role);
+    let change = state.store.member_remove(actor.organization, user, covers, &actor.by).await?;
     state.credentials.forget();
     phones::end(&state.engine, vec![changed(change)?.sip_name]).await;
     Ok(StatusCode::NO_CONTENT)
@@ -193,7 +194,9 @@ fn changed(change: MemberChange) -> Result<Member, Problem> {
     match change {
         MemberChange::Done(member) => Ok(member),
         MemberChange::NoSuch => Err(Problem::not_found("member")),
-        MemberChange::OwnersOnly => Err(Problem::forbidden("owners are made, changed and removed by owners")),
+        MemberChange::BeyondRights => {
+            Err(Problem::forbidden("the member's role, before or after, may do what you may not"))
+        }
         MemberChange::LastOwner => Err(Problem::new(
             StatusCode::CONFLICT,
             "last-owner",
@@ -235,9 +238,7 @@ pub(super) async fn invitation_create(
 ) -> Result<Response, Problem> {
     actor.may(Action::TeamWrite)?;
     check_email(&request.email)?;
-    if request.role == Role::Owner && actor.role != Role::Owner {
-        return Err(Problem::forbidden("owners are invited by owners"));
-    }
+    actor.covers_role(request.role)?;
     let token = Secret::random("");
     let hours = Duration::from_secs(u64::from(state.config.auth.invitation_hours) * 3600);
     let new = NewInvitation {
@@ -246,7 +247,9 @@ pub(super) async fn invitation_create(
         token_hash: &token.hash(),
         expires_at: now() + hours,
     };
-    let invitation = state.store.invitation_create(actor.organization, new, &actor.by).await?;
+    let covers = |role| actor.rights().cover_role(role);
+    let invitation = state.store.invitation_create(actor.organization, new, covers, &actor.by).await?;
+    let invitation = invitation.ok_or_else(beyond_rights)?;
     // Behind # it is sent to no server and stands in no log.
     let url = format!("{}/invitation#{}", client.base_url(&state.config), token.reveal());
     let mailed = mail(&state, &actor, &invitation, &url).await;
@@ -284,8 +287,14 @@ pub(super) async fn invitation_revoke(
     id: PathId,
 ) -> Result<StatusCode, Problem> {
     actor.may(Action::TeamWrite)?;
-    if !state.store.invitation_revoke(actor.organization, id.of("invitation")?, &actor.by).await? {
-        return Err(Problem::not_found("invitation"));
+    let covers = |role| actor.rights().cover_role(role);
+    match state.store.invitation_revoke(actor.organization, id.of("invitation")?, covers, &actor.by).await? {
+        InvitationChange::Done => Ok(StatusCode::NO_CONTENT),
+        InvitationChange::NoSuch => Err(Problem::not_found("invitation")),
+        InvitationChange::BeyondRights => Err(beyond_rights()),
     }
-    Ok(StatusCode::NO_CONTENT)
+}
+
+fn beyond_rights() -> Problem {
+    Problem::forbidden("this person is invited to a role that may do what you may not")
 }

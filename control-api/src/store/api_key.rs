@@ -144,6 +144,13 @@ impl Store {
         Ok(Some(key))
     }
 
+    /// One key of a tenant.
+    pub async fn api_key_show(&self, organization: OrganizationId, id: Uuid) -> Result<Option<KeyRow>, StoreError> {
+        let sql = "SELECT id, name, prefix, scopes, created_at, expires_at, last_used_at, revoked_at FROM api_keys \
+                   WHERE organization_id = $1 AND id = $2";
+        self.db.row(organization, sql, &[organization.into(), id.into()]).await?.as_ref().map(key_row).transpose()
+    }
+
     /// A tenant's keys, newest first, after this place.
     pub async fn api_key_list(
         &self,

@@ -70,8 +70,7 @@ impl Store {
                 Window::FromLatest(window) => at + window,
             };
             let sql = "UPDATE attempts SET since = $2, count = $3, last_at = $4, forget_at = $5 WHERE subject = $1";
-            let values =
-                [subject.into(), before.since.into(), (before.count + 1).into(), at.into(), forget_at.into()];
+            let values = [subject.into(), before.since.into(), (before.count + 1).into(), at.into(), forget_at.into()];
             tx.run(sql, &values).await?;
         }
         tx.commit().await?;

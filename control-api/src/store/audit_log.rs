@@ -38,7 +38,7 @@ pub enum ActorKind {
 }
 
 impl ActorKind {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             ActorKind::User => "user",
             ActorKind::Key => "key",

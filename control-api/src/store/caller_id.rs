@@ -237,16 +237,37 @@ impl Store {
             [Uuid::now_v7().into(), organization.into(), number.into(), now().into(), Proof::Operator.as_str().into()];
         let row = tx.row(AssertSqlSafe(sql), &values).await.map_err(taken(ELSEWHERE))?;
         let assigned = self::number(&row.ok_or(StoreError::Corrupt { column: "number" })?)?;
-        let deed = Deed::new("caller_id.number.assign", format!("number:{}", assigned.id)).after(&assigned);
+        let deed = Deed::new("caller_id.number.assign", format!("caller_id_number:{}", assigned.id)).after(&assigned);
         audit_log::append(&mut tx, organization, by, &deed).await?;
         tx.commit().await?;
         self.settings_changed();
         Ok(Assigned::Done(assigned))
     }
 
+    /// Takes a number away from an organization, with its rules. `false`: the organization does not list it.
+    pub async fn caller_id_number_remove(
+        &self,
+        organization: OrganizationId,
+        number: &str,
+        by: &By,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.db.write(organization).await?;
+        let sql = "DELETE FROM caller_id_numbers WHERE organization_id = $1 AND number = $2";
+        let removed = tx.run(sql, &[organization.into(), number.into()]).await? > 0;
+        if removed {
+            let deed =
+                Deed::new("caller_id.number.remove", "caller_id_number").before(serde_json::json!({"number": number}));
+            audit_log::append(&mut tx, organization, by, &deed).await?;
+            tx.commit().await?;
+            self.settings_changed();
+        }
+        Ok(removed)
+    }
+
     /// Whether this organization may show this number: it lists it and has proven it.
     pub async fn caller_id_proven(&self, organization: OrganizationId, number: &str) -> Result<bool, StoreError> {
-        let sql = "SELECT id FROM caller_id_numbers WHERE organization_id = $1 AND number = $2 AND proven_at IS NOT NULL";
+        let sql =
+            "SELECT id FROM caller_id_numbers WHERE organization_id = $1 AND number = $2 AND proven_at IS NOT NULL";
         Ok(self.db.row(organization, sql, &[organization.into(), number.into()]).await?.is_some())
     }
 

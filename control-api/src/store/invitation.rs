@@ -1,10 +1,11 @@
 //! Invitations into a tenant. What stands in the link is kept as a hash only.
 
 use jiff::Timestamp;
+use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use super::audit_log::{self, By, Deed};
-use super::db::{Row, Value};
+use super::audit_log::{self, ActorKind, By, Deed};
+use super::db::{Row, Tx, Value};
 use super::user::{self, NewMember};
 use super::{Membership, OrganizationId, Place, Role, Store, StoreError, UserId, lookup, membership, now};
 
@@ -19,6 +20,8 @@ pub struct Invitation {
     pub role: Role,
     /// Name of who invited.
     pub invited_by: String,
+    /// Identity of the person or key that invited, where it is known.
+    pub inviter: Option<(ActorKind, Uuid)>,
     /// Since when.
     pub created_at: Timestamp,
     /// Until when.
@@ -42,6 +45,28 @@ pub struct NewInvitation<'a> {
     pub expires_at: Timestamp,
 }
 
+/// What the inviter of an invitation may do now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Inviter {
+    /// A member with this role.
+    Member(Role),
+    /// A valid key with these scopes; nothing: all that a key may.
+    Key(Option<Vec<String>>),
+    /// No member and no valid key any more.
+    Gone,
+}
+
+/// What became of taking an invitation back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvitationChange {
+    /// Done.
+    Done,
+    /// There is no such open one.
+    NoSuch,
+    /// Whoever asks may not do all that its role may do.
+    BeyondRights,
+}
+
 /// Who takes an invitation.
 pub enum Joining<'a> {
     /// Somebody new.
@@ -50,10 +75,17 @@ pub enum Joining<'a> {
     Known(UserId, &'a str),
 }
 
-const COLUMNS: &str = "id, email, role, invited_by, created_at, expires_at, accepted_at, revoked_at";
+const COLUMNS: &str =
+    "id, email, role, invited_by, inviter_kind, inviter_id, created_at, expires_at, accepted_at, revoked_at";
 
 fn invitation(row: &Row) -> Result<Invitation, StoreError> {
+    let kind = match row.text_opt("inviter_kind")?.as_deref() {
+        Some("user") => Some(ActorKind::User),
+        Some("key") => Some(ActorKind::Key),
+        _ => None,
+    };
     Ok(Invitation {
+        inviter: kind.zip(row.uuid_opt("inviter_id")?),
         id: row.uuid("id")?,
         email: row.text("email")?,
         role: row.text("role")?.parse().map_err(|_| StoreError::Corrupt { column: "role" })?,
@@ -72,19 +104,41 @@ impl Invitation {
     }
 }
 
+async fn inviter(tx: &mut Tx, organization: OrganizationId, invitation: &Invitation) -> Result<Inviter, StoreError> {
+    let Some((kind, id)) = invitation.inviter else { return Ok(Inviter::Gone) };
+    let row = if kind == ActorKind::User {
+        let sql = "SELECT role FROM memberships WHERE organization_id = $1 AND user_id = $2";
+        tx.row(sql, &[organization.into(), id.into()]).await?
+    } else {
+        let sql = "SELECT scopes FROM api_keys WHERE organization_id = $1 AND id = $2 AND revoked_at IS NULL \
+                   AND (expires_at IS NULL OR expires_at > $3)";
+        tx.row(sql, &[organization.into(), id.into(), now().into()]).await?
+    };
+    Ok(match row {
+        None => Inviter::Gone,
+        Some(row) if kind == ActorKind::User => {
+            Inviter::Member(row.text("role")?.parse().map_err(|_| StoreError::Corrupt { column: "role" })?)
+        }
+        Some(row) => Inviter::Key(row.json_opt("scopes")?),
+    })
+}
+
 impl Store {
     /// Invites somebody; earlier open invitations of the same address end. `Taken` when the address is a member's.
+    /// Nothing: one of those has a role that `covers` (whether whoever asks may do all that a role may) does not take.
     pub async fn invitation_create(
         &self,
         organization: OrganizationId,
         new: NewInvitation<'_>,
+        covers: impl Fn(Role) -> bool,
         by: &By,
-    ) -> Result<Invitation, StoreError> {
+    ) -> Result<Option<Invitation>, StoreError> {
         let created = Invitation {
             id: Uuid::now_v7(),
             email: new.email.to_lowercase(),
             role: new.role,
             invited_by: by.name.clone(),
+            inviter: by.id.map(|id| (by.kind, id)),
             created_at: now(),
             expires_at: new.expires_at,
             accepted_at: None,
@@ -96,11 +150,21 @@ impl Store {
         if tx.row(sql, &[organization.into(), (&created.email).into()]).await?.is_some() {
             return Err(StoreError::Taken("a member with this e-mail address"));
         }
+        let sql = format!(
+            "SELECT {COLUMNS} FROM invitations \
+             WHERE organization_id = $1 AND email = $2 AND accepted_at IS NULL AND revoked_at IS NULL"
+        );
+        for row in tx.rows(AssertSqlSafe(sql), &[organization.into(), (&created.email).into()]).await? {
+            let earlier = invitation(&row)?;
+            if earlier.is_open(now()) && !covers(earlier.role) {
+                return Ok(None);
+            }
+        }
         let sql = "UPDATE invitations SET revoked_at = $1 \
                    WHERE organization_id = $2 AND email = $3 AND accepted_at IS NULL AND revoked_at IS NULL";
         tx.run(sql, &[now().into(), organization.into(), (&created.email).into()]).await?;
-        let sql = "INSERT INTO invitations (id, organization_id, email, role, token_hash, invited_by, created_at, expires_at) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+        let sql = "INSERT INTO invitations (id, organization_id, email, role, token_hash, invited_by, inviter_kind, \
+                   inviter_id, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
         let values = [
             created.id.into(),
             organization.into(),
@@ -108,6 +172,8 @@ impl Store {
             created.role.as_str().into(),
             new.token_hash.into(),
             (&created.invited_by).into(),
+            created.inviter.map(|(kind, _)| kind.as_str()).into(),
+            created.inviter.map(|(_, id)| id).into(),
             created.created_at.into(),
             created.expires_at.into(),
         ];
@@ -116,7 +182,7 @@ impl Store {
             .after(serde_json::json!({"email": created.email, "role": created.role}));
         audit_log::append(&mut tx, organization, by, &deed).await?;
         tx.commit().await?;
-        Ok(created)
+        Ok(Some(created))
     }
 
     /// A tenant's invitations, newest first, after this place.
@@ -126,15 +192,28 @@ impl Store {
         after: Place,
         limit: u32,
     ) -> Result<Vec<Invitation>, StoreError> {
-        let sql = "SELECT id, email, role, invited_by, created_at, expires_at, accepted_at, revoked_at FROM invitations \
-                   WHERE organization_id = $1 AND (created_at, id) < ($2, $3) ORDER BY created_at DESC, id DESC LIMIT $4";
+        let sql = format!(
+            "SELECT {COLUMNS} FROM invitations WHERE organization_id = $1 AND (created_at, id) < ($2, $3) \
+             ORDER BY created_at DESC, id DESC LIMIT $4"
+        );
         let values: [Value; 4] = [organization.into(), after.at.into(), after.id.into(), limit.into()];
-        self.db.rows(organization, sql, &values).await?.iter().map(invitation).collect()
+        self.db.rows(organization, AssertSqlSafe(sql), &values).await?.iter().map(invitation).collect()
     }
 
-    /// Takes an invitation back. `false`: there is no such open one.
-    pub async fn invitation_revoke(&self, organization: OrganizationId, id: Uuid, by: &By) -> Result<bool, StoreError> {
+    /// Takes an invitation back. `covers`: whether whoever asks may do all that a role may.
+    pub async fn invitation_revoke(
+        &self,
+        organization: OrganizationId,
+        id: Uuid,
+        covers: impl Fn(Role) -> bool,
+        by: &By,
+    ) -> Result<InvitationChange, StoreError> {
         let mut tx = self.db.write(organization).await?;
+        let sql = format!("SELECT {COLUMNS} FROM invitations WHERE organization_id = $1 AND id = $2");
+        let row = tx.row(AssertSqlSafe(sql), &[organization.into(), id.into()]).await?;
+        if row.as_ref().map(invitation).transpose()?.is_some_and(|found| !covers(found.role)) {
+            return Ok(InvitationChange::BeyondRights);
+        }
         let sql = "UPDATE invitations SET revoked_at = $1 \
                    WHERE organization_id = $2 AND id = $3 AND accepted_at IS NULL AND revoked_at IS NULL";
         let done = tx.run(sql, &[now().into(), organization.into(), id.into()]).await? == 1;
@@ -143,7 +222,19 @@ impl Store {
             audit_log::append(&mut tx, organization, by, &deed).await?;
             tx.commit().await?;
         }
-        Ok(done)
+        Ok(if done { InvitationChange::Done } else { InvitationChange::NoSuch })
+    }
+
+    /// What the inviter of an invitation may do now.
+    pub async fn invitation_inviter(
+        &self,
+        organization: OrganizationId,
+        invitation: &Invitation,
+    ) -> Result<Inviter, StoreError> {
+        let mut tx = self.db.read(organization).await?;
+        let inviter = inviter(&mut tx, organization, invitation).await?;
+        tx.commit().await?;
+        Ok(inviter)
     }
 
     /// The open invitation of this link. Look-up before a tenant is known.
@@ -152,23 +243,26 @@ impl Store {
         token_hash: &str,
     ) -> Result<Option<(OrganizationId, Invitation)>, StoreError> {
         let Some(organization) = lookup::invitation(&self.db, token_hash).await? else { return Ok(None) };
-        let sql = sqlx::AssertSqlSafe(format!(
-            "SELECT {COLUMNS} FROM invitations WHERE organization_id = $1 AND token_hash = $2"
-        ));
-        let row = self.db.row(organization, sql, &[organization.into(), token_hash.into()]).await?;
+        let sql = format!("SELECT {COLUMNS} FROM invitations WHERE organization_id = $1 AND token_hash = $2");
+        let row = self.db.row(organization, AssertSqlSafe(sql), &[organization.into(), token_hash.into()]).await?;
         let found = row.as_ref().map(invitation).transpose()?;
         Ok(found.filter(|found| found.is_open(now())).map(|found| (organization, found)))
     }
 
-    /// Makes somebody a member by an invitation, once. Nothing: it is not open any more.
+    /// Makes somebody a member by an invitation, once. Nothing: it is not open any more, or `may` does not take what its
+    /// inviter may do now.
     pub async fn invitation_accept(
         &self,
         organization: OrganizationId,
         invitation: &Invitation,
+        may: impl Fn(&Inviter) -> bool,
         joining: Joining<'_>,
         by: By,
     ) -> Result<Option<(By, Membership)>, StoreError> {
         let mut tx = self.db.write(organization).await?;
+        if !may(&inviter(&mut tx, organization, invitation).await?) {
+            return Ok(None);
+        }
         let sql = "UPDATE invitations SET accepted_at = $1 WHERE organization_id = $2 AND id = $3 \
                    AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at > $1";
         if tx.run(sql, &[now().into(), organization.into(), invitation.id.into()]).await? != 1 {

@@ -34,8 +34,8 @@ pub enum MemberChange {
     NoSuch,
     /// There must be an owner.
     LastOwner,
-    /// Only owners make, change and remove owners.
-    OwnersOnly,
+    /// Whoever asks may not do all that the member's role, before or after, may do.
+    BeyondRights,
 }
 
 fn member(row: &Row) -> Result<Member, StoreError> {
@@ -89,21 +89,21 @@ impl Store {
         self.db.row(organization, sql, &[organization.into(), user.into()]).await?.as_ref().map(member).transpose()
     }
 
-    /// Gives a member another role. `as_owner`: whether an owner asks.
+    /// Gives a member another role. `covers`: whether whoever asks may do all that a role may.
     pub async fn member_role_change(
         &self,
         organization: OrganizationId,
         user: UserId,
         role: Role,
-        as_owner: bool,
+        covers: impl Fn(Role) -> bool,
         by: &By,
     ) -> Result<MemberChange, StoreError> {
         let mut tx = self.db.write(organization).await?;
         let Some((mut member, last)) = held(&mut tx, organization, user).await? else {
             return Ok(MemberChange::NoSuch);
         };
-        if !as_owner && (member.role == Role::Owner || role == Role::Owner) {
-            return Ok(MemberChange::OwnersOnly);
+        if !covers(member.role) || !covers(role) {
+            return Ok(MemberChange::BeyondRights);
         }
         if last && role != Role::Owner {
             return Ok(MemberChange::LastOwner);
@@ -122,20 +122,21 @@ impl Store {
         Ok(MemberChange::Done(member))
     }
 
-    /// Removes a member and the sessions here; who belongs nowhere else is forgotten.
+    /// Removes a member and the sessions here; who belongs nowhere else is forgotten. `covers`: whether whoever asks may
+    /// do all that a role may.
     pub async fn member_remove(
         &self,
         organization: OrganizationId,
         user: UserId,
-        as_owner: bool,
+        covers: impl Fn(Role) -> bool,
         by: &By,
     ) -> Result<MemberChange, StoreError> {
         let mut tx = self.db.write(organization).await?;
         let Some((member, last)) = held(&mut tx, organization, user).await? else {
             return Ok(MemberChange::NoSuch);
         };
-        if !as_owner && member.role == Role::Owner {
-            return Ok(MemberChange::OwnersOnly);
+        if !covers(member.role) {
+            return Ok(MemberChange::BeyondRights);
         }
         if last {
             return Ok(MemberChange::LastOwner);

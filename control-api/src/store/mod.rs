@@ -69,7 +69,7 @@ pub use call::{Call, Leg};
 pub use caller_id::{Assigned, CallerIdNumber, CallerIdRule, CallerIdRuleDraft, Proof};
 pub use change::{Change, LegReport, Mark, NewCall, Written};
 pub use idempotency::{Claimed, IdempotencyKey, KEPT, KeptAnswer, LEASE};
-pub use invitation::{Invitation, Joining, NewInvitation};
+pub use invitation::{Invitation, InvitationChange, Inviter, Joining, NewInvitation};
 pub use job::{ATTEMPTS_MAX, Job};
 pub use media::{FlowState, LegFlow, Quality, Score};
 pub use member::{Member, MemberChange};

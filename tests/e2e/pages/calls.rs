@@ -47,6 +47,7 @@ async fn calls(kept: Kept) {
     let number = json!({ "number": RECORDED });
     let (status, _) = api.ask(Method::POST, "/api/caller-id/numbers", Some(number)).await;
     assert_eq!(status, StatusCode::CREATED);
+    tandem.told(&["number", "assign", "--org", "seed-0", RECORDED]).await;
 
     let mut page = browser().await;
     page.open(&format!("{http}/calls?outcome=sale")).await;

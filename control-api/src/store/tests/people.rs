@@ -78,14 +78,17 @@ pub(super) async fn invitations_are_taken_once(store: Store) {
     let invite = async |hash: &str, email: &str| {
         let expires_at = now() + Duration::from_secs(60);
         let new = NewInvitation { email, role: Role::Agent, token_hash: hash, expires_at };
-        store.invitation_create(mine, new, &by()).await.unwrap()
+        store.invitation_create(mine, new, |_| true, &by()).await.unwrap().unwrap()
     };
     let first = invite("h1", "Guest@example.com").await;
     let second = invite("h2", "guest@example.com").await;
     assert!(store.invitation_by_hash("h1").await.unwrap().is_none(), "the newer one ends it");
     assert_eq!(store.invitation_by_hash("h2").await.unwrap(), Some((mine, second.clone())));
     assert!(store.invitation_list(theirs, Place::LAST, 10).await.unwrap().is_empty());
-    assert!(!store.invitation_revoke(theirs, second.id, &by()).await.unwrap());
+    let revoked = store.invitation_revoke(theirs, second.id, |_| true, &by()).await.unwrap();
+    assert_eq!(revoked, InvitationChange::NoSuch);
+    let revoked = store.invitation_revoke(mine, second.id, |role| role != Role::Agent, &by()).await.unwrap();
+    assert_eq!(revoked, InvitationChange::BeyondRights);
     let listed = store.invitation_list(mine, Place::LAST, 1).await.unwrap();
     assert_eq!(listed[0].id, second.id);
     let rest = store.invitation_list(mine, Place::of(listed[0].created_at, listed[0].id), 10).await.unwrap();
@@ -95,7 +98,7 @@ pub(super) async fn invitations_are_taken_once(store: Store) {
         async move {
             let sip_name = format!("guest{n}");
             let joining = Joining::New(newcomer("guest@example.com", Role::Owner, &sip_name));
-            store.invitation_accept(mine, &second, joining, by()).await
+            store.invitation_accept(mine, &second, |_| true, joining, by()).await
         }
     });
     let taken = join_all(taken).await;
@@ -109,12 +112,13 @@ pub(super) async fn invitations_are_taken_once(store: Store) {
         token_hash: "h3",
         expires_at: now() + Duration::from_secs(60),
     };
-    let third = store.invitation_create(theirs, new, &by()).await.unwrap();
+    let third = store.invitation_create(theirs, new, |_| true, &by()).await.unwrap().unwrap();
     let joining = Joining::Known(joined[0].user, "guest-there");
-    assert!(store.invitation_accept(theirs, &third, joining, by()).await.unwrap().is_some());
+    let gone = |inviter: &Inviter| *inviter == Inviter::Gone;
+    assert!(store.invitation_accept(theirs, &third, gone, joining, by()).await.unwrap().is_some());
     assert_eq!(store.user_by_email("guest@example.com").await.unwrap().unwrap().1.organization, mine);
     let again = NewInvitation { token_hash: "h4", ..new };
-    assert!(matches!(store.invitation_create(theirs, again, &by()).await, Err(StoreError::Taken(_))));
+    assert!(matches!(store.invitation_create(theirs, again, |_| true, &by()).await, Err(StoreError::Taken(_))));
 }
 
 pub(super) async fn somebody_owns_it(store: Store) {
@@ -123,16 +127,16 @@ pub(super) async fn somebody_owns_it(store: Store) {
     assert_eq!(store.member_list(mine, Place::FIRST, 10).await.unwrap().len(), 2);
     assert!(store.member_show(theirs, olga).await.unwrap().is_none());
     for change in [
-        store.member_role_change(theirs, olga, Role::Viewer, true, &by()).await.unwrap(),
-        store.member_remove(theirs, olga, true, &by()).await.unwrap(),
+        store.member_role_change(theirs, olga, Role::Viewer, |_| true, &by()).await.unwrap(),
+        store.member_remove(theirs, olga, |_| true, &by()).await.unwrap(),
     ] {
         assert_eq!(change, MemberChange::NoSuch);
     }
     let asker = by();
-    let down = |user| store.member_role_change(mine, user, Role::Viewer, true, &asker);
+    let down = |user| store.member_role_change(mine, user, Role::Viewer, |_| true, &asker);
     assert_eq!(
-        store.member_role_change(mine, olga, Role::Viewer, false, &by()).await.unwrap(),
-        MemberChange::OwnersOnly
+        store.member_role_change(mine, olga, Role::Viewer, |role| role != Role::Owner, &by()).await.unwrap(),
+        MemberChange::BeyondRights
     );
     // Both at once: one stays.
     let (one, two) = tokio::join!(down(olga), down(carl.id));
@@ -141,11 +145,11 @@ pub(super) async fn somebody_owns_it(store: Store) {
     let members = store.member_list(mine, Place::FIRST, 10).await.unwrap();
     let viewer = members.iter().find(|member| member.role == Role::Viewer).unwrap().clone();
     let owner = members.iter().find(|member| member.role == Role::Owner).unwrap().clone();
-    assert_eq!(store.member_remove(mine, owner.user, true, &by()).await.unwrap(), MemberChange::LastOwner);
+    assert_eq!(store.member_remove(mine, owner.user, |_| true, &by()).await.unwrap(), MemberChange::LastOwner);
     let membership = store.membership_by_user(mine, viewer.user).await.unwrap().unwrap();
     store.session_open(&membership, "s", now() + Duration::from_secs(60), &by()).await.unwrap();
     assert!(store.member_show(mine, viewer.user).await.unwrap().unwrap().last_login_at.is_some());
-    assert!(matches!(store.member_remove(mine, viewer.user, true, &by()).await.unwrap(), MemberChange::Done(_)));
+    assert!(matches!(store.member_remove(mine, viewer.user, |_| true, &by()).await.unwrap(), MemberChange::Done(_)));
     assert!(store.session_by_hash("s").await.unwrap().is_none());
     assert!(store.user_by_email(&viewer.email).await.unwrap().is_none());
     // Forgotten: the address is free again.
@@ -203,12 +207,13 @@ pub(super) async fn quotas_are_full(store: Store) {
 pub(super) async fn sip_names_stay(store: Store) {
     let ((mine, _), (theirs, _)) = (founded(&store, "mine").await, founded(&store, "theirs").await);
     let (ana, _) = store.user_create(mine, newcomer("ana@example.com", Role::Agent, "ana")).await.unwrap();
-    assert!(matches!(store.member_remove(mine, ana.id, true, &by()).await.unwrap(), MemberChange::Done(_)));
+    assert!(matches!(store.member_remove(mine, ana.id, |_| true, &by()).await.unwrap(), MemberChange::Done(_)));
     assert_eq!(store.membership_organization("ana").await.unwrap(), None);
     assert_eq!(store.sip_name_organization("ana").await.unwrap(), Some(mine));
     let taken = store.user_create(theirs, newcomer("eve@example.com", Role::Agent, "ana")).await;
     assert!(matches!(taken, Err(StoreError::Taken(_))));
-    let eve = store.organization_found("third", Founder::New(newcomer("eve@example.com", Role::Owner, "ana")), false, by());
+    let eve =
+        store.organization_found("third", Founder::New(newcomer("eve@example.com", Role::Owner, "ana")), false, by());
     assert!(matches!(eve.await, Err(StoreError::Taken(_))));
     assert!(store.organization_by_name("third").await.unwrap().is_none(), "a refusal leaves nothing half made");
     store.user_create(mine, newcomer("bob@example.com", Role::Agent, "ana")).await.unwrap();
