@@ -18,9 +18,10 @@ use serde::de::DeserializeOwned;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{AssertSqlSafe, PgPool, Postgres, Row as _, SqlSafeStr, Sqlite, SqlitePool, Transaction};
+use sqlx::{AssertSqlSafe, PgPool, Postgres, Row as _, SqlSafeStr, SqlStr, Sqlite, SqlitePool};
 use uuid::Uuid;
 
+use super::unit::Unit;
 use super::{OrganizationId, StoreError, UserId};
 
 /// Connections to one of the two databases; clones share them.
@@ -34,8 +35,8 @@ pub(super) enum Db {
 
 /// A unit of work: committed as a whole, or rolled back when dropped.
 pub(super) enum Tx {
-    Sqlite(Transaction<'static, Sqlite>),
-    Postgres(Transaction<'static, Postgres>),
+    Sqlite(Unit<Sqlite>),
+    Postgres(Unit<Postgres>),
 }
 
 /// A parameter of a statement.
@@ -65,24 +66,24 @@ impl Db {
     /// A tenant's unit of work that only reads. A snapshot: it sees no commit that comes later.
     pub(super) async fn read(&self, tenant: OrganizationId) -> Result<Tx, StoreError> {
         Ok(match self {
-            Db::Sqlite { readers, .. } => Tx::Sqlite(readers.begin().await?),
-            Db::Postgres(pool) => Tx::Postgres(pool.begin_with(entered(tenant)).await?),
+            Db::Sqlite { readers, .. } => Tx::Sqlite(Unit::sqlite(readers, "BEGIN").await?),
+            Db::Postgres(pool) => Tx::Postgres(Unit::postgres(pool, entered(tenant)).await?),
         })
     }
 
     /// A tenant's unit of work that writes. SQLite: waits for its turn.
     pub(super) async fn write(&self, tenant: OrganizationId) -> Result<Tx, StoreError> {
         Ok(match self {
-            Db::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
-            Db::Postgres(pool) => Tx::Postgres(pool.begin_with(entered(tenant)).await?),
+            Db::Sqlite { writer, .. } => Tx::Sqlite(Unit::sqlite(writer, "BEGIN IMMEDIATE").await?),
+            Db::Postgres(pool) => Tx::Postgres(Unit::postgres(pool, entered(tenant)).await?),
         })
     }
 
     /// A unit of work of no tenant: on PostgreSQL it sees no tenant's row until it enters one.
     pub(super) async fn write_outside(&self) -> Result<Tx, StoreError> {
         Ok(match self {
-            Db::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
-            Db::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+            Db::Sqlite { writer, .. } => Tx::Sqlite(Unit::sqlite(writer, "BEGIN IMMEDIATE").await?),
+            Db::Postgres(pool) => Tx::Postgres(Unit::postgres(pool, SqlStr::from_static("BEGIN")).await?),
         })
     }
 
@@ -150,8 +151,9 @@ impl Db {
 }
 
 /// What begins a tenant's unit of work: one round trip. The id is hexadecimal digits and hyphens, nothing else.
-fn entered(tenant: OrganizationId) -> AssertSqlSafe<String> {
-    AssertSqlSafe(format!("BEGIN; SELECT set_config('app.current_org_id', '{}', true)", tenant.0.hyphenated()))
+fn entered(tenant: OrganizationId) -> SqlStr {
+    let sql = format!("BEGIN; SELECT set_config('app.current_org_id', '{}', true)", tenant.0.hyphenated());
+    AssertSqlSafe(sql).into_sql_str()
 }
 
 impl Tx {
@@ -159,7 +161,7 @@ impl Tx {
     pub(super) async fn enter(&mut self, tenant: OrganizationId) -> Result<(), StoreError> {
         if let Tx::Postgres(tx) = self {
             let statement = sqlx::query("SELECT set_config('app.current_org_id', $1, true)");
-            statement.bind(tenant.0.hyphenated().to_string()).execute(&mut **tx).await?;
+            statement.bind(tenant.0.hyphenated().to_string()).execute(tx.connection()).await?;
         }
         Ok(())
     }
@@ -175,8 +177,8 @@ impl Tx {
     /// Runs a statement; how many rows it changed.
     pub(super) async fn run(&mut self, sql: impl SqlSafeStr, values: &[Value]) -> Result<u64, StoreError> {
         Ok(match self {
-            Tx::Sqlite(tx) => bound_sqlite(sql, values).execute(&mut **tx).await?.rows_affected(),
-            Tx::Postgres(tx) => bound_postgres(sql, values).execute(&mut **tx).await?.rows_affected(),
+            Tx::Sqlite(tx) => bound_sqlite(sql, values).execute(tx.connection()).await?.rows_affected(),
+            Tx::Postgres(tx) => bound_postgres(sql, values).execute(tx.connection()).await?.rows_affected(),
         })
     }
 
@@ -184,10 +186,10 @@ impl Tx {
     pub(super) async fn rows(&mut self, sql: impl SqlSafeStr, values: &[Value]) -> Result<Vec<Row>, StoreError> {
         Ok(match self {
             Tx::Sqlite(tx) => {
-                bound_sqlite(sql, values).fetch_all(&mut **tx).await?.into_iter().map(Row::Sqlite).collect()
+                bound_sqlite(sql, values).fetch_all(tx.connection()).await?.into_iter().map(Row::Sqlite).collect()
             }
             Tx::Postgres(tx) => {
-                bound_postgres(sql, values).fetch_all(&mut **tx).await?.into_iter().map(Row::Postgres).collect()
+                bound_postgres(sql, values).fetch_all(tx.connection()).await?.into_iter().map(Row::Postgres).collect()
             }
         })
     }

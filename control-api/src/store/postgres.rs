@@ -47,6 +47,14 @@ pub(super) async fn open(url: &str, migrate_url: Option<&str>) -> Result<Db, Sto
             Ok(true)
         })
     });
+    // The spool is cut, and a key is shown, after a commit that is on the disk.
+    let pool = pool.after_connect(|connection, _| {
+        Box::pin(async move {
+            let sql = "SELECT set_config('synchronous_commit', 'on', false) \
+                       WHERE current_setting('synchronous_commit') = 'off'";
+            sqlx::query(sql).execute(connection).await.map(drop)
+        })
+    });
     let pool = pool.connect_with(options).await;
     let pool = pool.map_err(|error| unreachable("store.url", &error))?;
     check_version(&pool).await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Row as _, SqlitePool};
+use sqlx::{Connection as _, Row as _, SqlitePool};
 
 use super::StoreError;
 use super::db::Db;
@@ -40,10 +40,11 @@ pub(super) async fn connect(path: &Path, create: bool) -> Result<Db, StoreError>
         .filename(path)
         .create_if_missing(create)
         .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Normal)
+        // A commit is on the disk when it returns: the spool is cut after one, and keys and audit rows rely on it.
+        .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(5));
-    let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await;
+    let writer = pool_of(1).connect_with(options.clone()).await;
     let writer = writer.map_err(|error| {
         // SQLITE_CORRUPT, also told while connecting when the schema itself is hit.
         match error.as_database_error().and_then(|error| error.code()).as_deref() {
@@ -54,8 +55,25 @@ pub(super) async fn connect(path: &Path, create: bool) -> Result<Db, StoreError>
             )),
         }
     })?;
-    let readers = SqlitePoolOptions::new().max_connections(READERS).connect_with(options).await?;
+    let readers = pool_of(READERS).connect_with(options).await?;
     Ok(Db::Sqlite { writer, readers })
+}
+
+/// A pool that takes back a connection only outside of a transaction. SQLite itself rolls back when the disk is full or fails;
+/// sqlx's own ROLLBACK then fails, and it counts a transaction on the connection for ever.
+fn pool_of(connections: u32) -> SqlitePoolOptions {
+    let options = SqlitePoolOptions::new().max_connections(connections);
+    options.after_release(|connection, _| {
+        Box::pin(async move {
+            // A rollback that is on its way is carried out before the answer.
+            connection.ping().await?;
+            let clean = !connection.is_in_transaction();
+            if !clean {
+                metrics::counter!("tandem_store_connections_discarded_total").increment(1);
+            }
+            Ok(clean)
+        })
+    })
 }
 
 /// Refuses a file that is no whole database.
@@ -66,6 +84,22 @@ pub(super) async fn check_file(path: &Path) -> Result<(), StoreError> {
     let checked = check_integrity(&pool, path).await;
     pool.close().await;
     checked
+}
+
+/// Refuses a file that is no whole store of this or an earlier version.
+pub(super) async fn check_backup(path: &Path) -> Result<(), StoreError> {
+    check_file(path).await?;
+    let no_store = || StoreError::Backup(format!("{} is a database, but not a store of tandem", path.display()));
+    let options = SqliteConnectOptions::new().filename(path).read_only(true);
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+    let newest = sqlx::query("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(&pool).await;
+    pool.close().await;
+    let newest: Option<i64> = newest.map_err(|_| no_store())?.try_get(0)?;
+    let newest = newest.ok_or_else(no_store)?;
+    if MIGRATIONS.version_exists(newest) {
+        return Ok(());
+    }
+    Err(StoreError::Migrate(migration_problem(&MigrateError::VersionMissing(newest), path)))
 }
 
 /// Refuses a file whose pages contradict each other: it is neither repaired nor made anew.
@@ -165,6 +199,37 @@ mod tests {
         assert!(error.contains("store.url") && error.contains("database"), "{error}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         store.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_store_that_was_full_takes_writes_again_by_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        let Db::Sqlite { writer, .. } = &store.db else { panic!("not SQLite") };
+        for _ in 0..3 {
+            // SQLite says SQLITE_FULL and rolls back by itself, as on a full disk; a new connection has no such limit.
+            sqlx::raw_sql("PRAGMA max_page_count = 1").execute(writer).await.unwrap();
+            let mut failed = None;
+            for n in 0..200 {
+                let name = format!("{} {n}{}", uuid::Uuid::now_v7(), "x".repeat(4_000));
+                if let Err(error) = store.organization_create(&name).await {
+                    failed = Some(error);
+                    break;
+                }
+            }
+            let error = failed.expect("the limit holds");
+            assert!(error.to_string().contains("full") && error.is_transient(), "{error}");
+            store.organization_create(&uuid::Uuid::now_v7().to_string()).await.expect("room again");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_commit_is_on_the_disk_when_it_returns() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await.unwrap();
+        let Db::Sqlite { writer, .. } = &store.db else { panic!("not SQLite") };
+        let row = sqlx::query("PRAGMA synchronous").fetch_one(writer).await.unwrap();
+        assert_eq!(row.get::<i64, _>(0), 2, "2 is FULL: the write-ahead log is synced by every commit");
     }
 
     #[tokio::test]
