@@ -2,24 +2,30 @@
 //!
 //! ```text
 //! ingest ─▶ Spool::append ─ line ─▶ fsync ─▶ waits
-//!                                             └─▶ replay: oldest first, each once ─▶ Store ─▶ empty: file cut to nothing
+//!                                             └─▶ replay: oldest first, each once ─▶ Store ─▶ empty: lines become zeros
 //! ```
 //!
-//! A line is the head of the rest's SHA-256 in hexadecimal, a space, the batch as JSON. Invariants: the order of batches is that
-//! in which they were appended; at most [`Spool::limit`] bytes are kept, what is beyond is counted and named; a line that
-//! was cut off by a crash was never told to be kept, and is dropped at the next start.
+//! A line is the head of the rest's SHA-256 in hexadecimal, a space, the batch as JSON. Behind the last line stand zeros: the
+//! file's blocks are allocated when it is opened and never given back, so that events can be kept on a full disk.
+//!
+//! Invariants: the order of batches is that in which they were appended; at most [`Spool::limit`] bytes are kept, what is beyond
+//! is counted and named; a line that was cut off by a crash was never told to be kept, and is dropped at the next start.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::store::{Change, Mark};
 
-/// Bytes kept at most: some 300,000 events.
+/// Bytes kept at most unless configured otherwise: some 300,000 events.
 pub(crate) const LIMIT: u64 = 128 * 1024 * 1024;
+/// Bytes that are turned into zeros at once.
+const ZEROS: usize = 1 << 20;
 /// Longest line that is read: a batch is far shorter.
 const LINE_MAX: usize = 16 * 1024 * 1024;
 
@@ -61,16 +67,70 @@ impl Spool {
         let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         let mut spool = Spool { file, path: path.to_owned(), read: 0, end: 0, limit };
         // The end of the last line that is whole.
-        let size = spool.file.metadata()?.len();
         while let Some((_, next)) = spool.batch_at(spool.end)? {
             spool.end = next;
         }
-        if spool.end < size {
-            tracing::warn!(bytes = size - spool.end, "the event spool ends in a line that was cut off; it is dropped");
-            spool.file.set_len(spool.end)?;
-            spool.file.sync_data()?;
+        let written = spool.written_end()?;
+        if spool.end < written {
+            tracing::warn!(
+                bytes = written - spool.end,
+                "the event spool ends in a line that was cut off; it is dropped"
+            );
+            spool.clear(spool.end, written)?;
         }
+        spool.reserve()?;
         Ok(spool)
+    }
+
+    /// Takes the file's blocks from the disk now. A disk that has no room for all of them leaves it as it is.
+    fn reserve(&self) -> std::io::Result<()> {
+        let size = self.file.metadata()?.len();
+        if size > self.limit {
+            // Written under a higher limit; what waits stays.
+            self.file.set_len(self.end.max(self.limit))?;
+        }
+        match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, self.limit) {
+            Ok(()) => {}
+            Err(Errno::NOSPC | Errno::OPNOTSUPP | Errno::NOSYS | Errno::DQUOT) => {
+                metrics::counter!("tandem_spool_unreserved_total").increment(1);
+                tracing::warn!(path = %self.path.display(), bytes = self.limit,
+                    "no room can be kept ready for the event spool; free space, or lower store.spool_mb");
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.file.sync_all()
+    }
+
+    /// The end of the last byte that is not zero, from the last whole line on.
+    fn written_end(&self) -> std::io::Result<u64> {
+        let mut reader = BufReader::with_capacity(ZEROS, &self.file);
+        reader.seek(SeekFrom::Start(self.end))?;
+        let (mut at, mut written) = (self.end, self.end);
+        loop {
+            let piece = reader.fill_buf()?;
+            if piece.is_empty() {
+                return Ok(written);
+            }
+            if let Some(last) = piece.iter().rposition(|byte| *byte != 0) {
+                written = at + last as u64 + 1;
+            }
+            let length = piece.len();
+            at += length as u64;
+            reader.consume(length);
+        }
+    }
+
+    /// Turns bytes into zeros, on the disk when this returns. Their blocks stay.
+    fn clear(&mut self, from: u64, to: u64) -> std::io::Result<()> {
+        let zeros = vec![0; ZEROS.min(usize::try_from(to - from).unwrap_or(ZEROS))];
+        let mut at = from;
+        self.file.seek(SeekFrom::Start(at))?;
+        while at < to {
+            let length = (to - at).min(zeros.len() as u64);
+            self.file.write_all(&zeros[..length as usize])?;
+            at += length;
+        }
+        self.file.sync_data()
     }
 
     /// Whether nothing waits.
@@ -98,7 +158,8 @@ impl Spool {
         let written = self.file.write_all(&line).and_then(|()| self.file.sync_data());
         if let Err(error) = written {
             // What was written in part must not stand between whole lines.
-            self.file.set_len(self.end)?;
+            let written = self.file.metadata()?.len().min(self.end + length);
+            self.clear(self.end, written.max(self.end))?;
             return Err(error);
         }
         self.end += length;
@@ -123,9 +184,9 @@ impl Spool {
     pub(crate) fn done(&mut self, next: u64) -> std::io::Result<()> {
         self.read = next.min(self.end);
         if self.is_empty() {
-            (self.read, self.end) = (0, 0);
-            self.file.set_len(0)?;
-            self.file.sync_data()?;
+            let end = std::mem::take(&mut self.end);
+            self.read = 0;
+            self.clear(0, end)?;
         }
         Ok(())
     }
@@ -157,6 +218,8 @@ mod tests {
 
     use super::*;
     use crate::store::now;
+
+    const LIMIT: u64 = 1 << 20;
 
     fn batch(seq: i64) -> Batch {
         let press = |digit| Change::Dtmf { call: Uuid::from_u128(7), leg: 1, digit, duration_ms: 100, at: now() };
@@ -193,7 +256,8 @@ mod tests {
         let mut spool = Spool::open(&path, LIMIT).unwrap();
         spool.append(&batch(4)).unwrap();
         assert_eq!(seqs(&mut spool), [1, 2, 3, 4]);
-        assert_eq!((spool.waiting(), std::fs::metadata(&path).unwrap().len()), (0, 0));
+        assert_eq!(spool.waiting(), 0);
+        assert!(std::fs::read(&path).unwrap().iter().all(|byte| *byte == 0));
         spool.append(&batch(5)).unwrap();
         assert_eq!(seqs(&mut spool), [5]);
     }
@@ -206,8 +270,13 @@ mod tests {
         let whole = spool.end;
         spool.append(&batch(2)).unwrap();
         let bytes = std::fs::read(&path).unwrap();
-        for cut in whole as usize..bytes.len() {
-            std::fs::write(&path, &bytes[..cut]).unwrap();
+        for cut in whole as usize..spool.end as usize {
+            // Behind the cut stands what was there before, as when only some blocks reached the disk; or nothing.
+            let mut torn = bytes[..cut].to_vec();
+            if cut % 2 == 0 {
+                torn.resize(bytes.len(), 0);
+            }
+            std::fs::write(&path, &torn).unwrap();
             let mut spool = Spool::open(&path, LIMIT).unwrap();
             spool.append(&batch(3)).unwrap();
             assert_eq!(seqs(&mut spool), [1, 3], "cut at {cut}");
@@ -215,11 +284,34 @@ mod tests {
     }
 
     #[test]
+    fn the_blocks_are_taken_at_once_and_stay() {
+        use std::os::unix::fs::MetadataExt;
+        let (_folder, path) = place();
+        let blocks = || std::fs::metadata(&path).map(|file| (file.len(), file.blocks() * 512 >= LIMIT)).unwrap();
+        let mut spool = Spool::open(&path, LIMIT).unwrap();
+        assert_eq!(blocks(), (LIMIT, true));
+        spool.append(&batch(1)).unwrap();
+        assert_eq!(seqs(&mut spool), [1]);
+        assert_eq!(blocks(), (LIMIT, true), "an empty spool keeps its room");
+        // A line of the same length in the place of an older one: what stood behind it must not come back.
+        for seq in 2..=4 {
+            spool.append(&batch(seq)).unwrap();
+        }
+        assert_eq!(seqs(&mut spool), [2, 3, 4]);
+        spool.append(&batch(5)).unwrap();
+        drop(spool);
+        assert_eq!(seqs(&mut Spool::open(&path, LIMIT).unwrap()), [5]);
+        drop(Spool::open(&path, LIMIT / 2).unwrap());
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), LIMIT / 2, "a lower limit gives room back");
+    }
+
+    #[test]
     fn any_bytes_are_read_without_a_panic() {
         let (_folder, path) = place();
         let mut spool = Spool::open(&path, LIMIT).unwrap();
         spool.append(&batch(1)).unwrap();
-        let bytes = std::fs::read(&path).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes.truncate(spool.end as usize);
         for at in 0..bytes.len() {
             for value in [0, b'\n', b' ', 0xff, bytes[at] ^ 1] {
                 let mut changed = bytes.clone();

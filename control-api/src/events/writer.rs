@@ -44,10 +44,15 @@ struct Shared {
 }
 
 impl Writer {
-    /// A writer over a bus, with its spool in a file.
+    /// A writer over a bus, with its spool in a file of the usual size.
     pub fn open(bus: Bus, spool: &Path) -> std::io::Result<Writer> {
+        Writer::open_sized(bus, spool, spool::LIMIT)
+    }
+
+    /// A writer over a bus, with its spool in a file that is given `spool_bytes` of the disk at once.
+    pub fn open_sized(bus: Bus, spool: &Path, spool_bytes: u64) -> std::io::Result<Writer> {
         let shared = Shared {
-            spool: Mutex::new(Spool::open(spool, spool::LIMIT)?),
+            spool: Mutex::new(Spool::open(spool, spool_bytes)?),
             order: tokio::sync::Mutex::new(()),
             run: Uuid::now_v7(),
             seq: AtomicI64::new(0),
@@ -227,8 +232,15 @@ mod tests {
         let organization = store.organization_create("acme").await.unwrap().id;
         let bus = Bus::start(store).await.unwrap();
         let call = Uuid::now_v7();
-        let refused =
-            Change::Recording { call, path: "/r.wav".into(), state: "sideways", note: None, duration_ms: 0, at: now() };
+        let refused = Change::Recording {
+            call,
+            part: 1,
+            path: "/r.wav".into(),
+            state: "sideways",
+            note: None,
+            duration_ms: 0,
+            at: now(),
+        };
         let writer = Writer::open(bus.clone(), &folder.path().join("spool")).unwrap();
         writer.write(vec![created(organization, call), press(call, 1), refused, press(call, 2)]).await;
         let filter = StreamFilter::Organization { organization, translations: false };
