@@ -1,57 +1,183 @@
 //! A copy of a store that is in use, and the way back from it. Recordings are files beside it and are not in it.
 //!
-//! SQLite: `VACUUM INTO`, a consistent copy that no writer waits for. PostgreSQL: `pg_dump` and `pg_restore`, as the role
-//! that owns the schema.
+//! ```text
+//! backup:   store ─ VACUUM INTO, pg_dump ─▶ FILE.part ─ checked, synced ─▶ renamed to FILE ─▶ folder synced
+//! restore:  FILE ─ checked ─▶ nothing of an old store in the way ─▶ DATABASE.restoring ─ synced ─▶ renamed ─▶ folder synced
+//! ```
+//!
+//! Invariants: a file under its final name is whole and on the disk; nothing is overwritten; a restored database never meets
+//! what an older one left: its write-ahead log, its journal, or events that waited for it.
+//!
+//! PostgreSQL: `pg_dump` and `pg_restore`, as the role that owns the schema.
 
-use std::path::Path;
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use rustix::fs::{CWD, RenameFlags};
+use rustix::io::Errno;
 use tokio::process::Command;
 
 use super::db::Db;
+use super::seal::{self, SealKey, SealState};
 use super::{StoreError, StorePlace, postgres, schema, sqlite};
+
+/// Name of the file in the data folder where events wait while the database is away.
+pub const SPOOL: &str = "events.spool";
+
+/// What SQLite keeps beside a database, by the end of the name.
+const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// Copies the store into `file`, which must not exist. Works while the server runs.
 pub async fn backup(place: &StorePlace<'_>, file: &Path) -> Result<(), StoreError> {
-    if file.exists() {
+    if exists(file) {
         return Err(StoreError::Backup(format!("{} exists already; name a new file", file.display())));
     }
+    let part = Part::new(file, ".part")?;
     if place.is_postgres() {
         let mut command = Command::new("pg_dump");
-        command.args(["--format=custom", "--enable-row-security", "--file"]).arg(file);
-        return run(command, schema::owner(place)?).await;
+        command.args(["--format=custom", "--enable-row-security", "--file"]).arg(&part.path);
+        run(command, schema::owner(place)?).await?;
+    } else {
+        let db = sqlite::connect(&schema::path(place)?, false).await?;
+        let Db::Sqlite { readers, .. } = &db else { return Err(StoreError::None) };
+        let into = part.path.to_string_lossy().into_owned();
+        let copied = sqlx::query("VACUUM INTO $1").bind(into).execute(readers).await;
+        db.close().await;
+        copied?;
+        // Only what can be read is a backup.
+        sqlite::check_file(&part.path).await?;
     }
-    let db = sqlite::connect(&schema::path(place)?, false).await?;
-    let Db::Sqlite { readers, .. } = &db else { return Err(StoreError::None) };
-    let copied = sqlx::query("VACUUM INTO $1").bind(file.to_string_lossy().into_owned()).execute(readers).await;
-    db.close().await;
-    copied?;
-    // Only what is on the disk is a backup, and only what can be read.
-    std::fs::File::open(file).and_then(|copy| copy.sync_all()).map_err(|error| unusable(file, &error.to_string()))?;
-    sqlite::check_file(file).await
+    part.keep(file)
 }
 
-/// Brings a backup back into a store that does not exist yet (PostgreSQL: into an empty database).
-pub async fn restore(place: &StorePlace<'_>, file: &Path) -> Result<(), StoreError> {
+/// Brings a backup back into a store that does not exist yet (PostgreSQL: into an empty database). Secrets that `key` does not
+/// open are left out; the id of the key that would is returned then.
+pub async fn restore(place: &StorePlace<'_>, file: &Path, key: &SealKey) -> Result<Option<String>, StoreError> {
+    bring_back(place, file).await?;
+    match seal::seal_state(place, key).await? {
+        SealState::Locked(_) => seal::seal_forget(place, key).await.map(Some),
+        SealState::Unsealed | SealState::Opens => Ok(None),
+    }
+}
+
+async fn bring_back(place: &StorePlace<'_>, file: &Path) -> Result<(), StoreError> {
     if place.is_postgres() {
+        refuse_remains(&waiting_spool(place)?)?;
         let mut command = Command::new("pg_restore");
         command.args(["--exit-on-error", "--single-transaction", "--no-privileges"]).arg(file);
         run(command, schema::owner(place)?).await?;
         return schema::schema_up(place).await;
     }
     let path = schema::path(place)?;
-    if path.exists() {
+    let beside = BESIDE.map(|end| with_end(&path, end));
+    let mut remains: Vec<PathBuf> = std::iter::once(path.clone()).chain(beside).filter(|file| exists(file)).collect();
+    remains.extend(waiting_spool(place)?);
+    refuse_remains(&remains)?;
+    let live: Vec<PathBuf> = BESIDE.map(|end| with_end(file, end)).into_iter().filter(|file| exists(file)).collect();
+    if !live.is_empty() {
         return Err(StoreError::Backup(format!(
-            "{} exists; move it away first, so that nothing is overwritten",
-            path.display()
+            "{} is a database in use, not a backup: {} belongs to it; make a copy of it with `tandem backup`",
+            file.display(),
+            listed(&live)
         )));
     }
-    sqlite::check_file(file).await?;
-    std::fs::copy(file, &path).map_err(|error| unusable(&path, &error.to_string()))?;
+    sqlite::check_backup(file).await?;
+    let mut source = File::open(file).map_err(|error| unusable(file, &error))?;
+    let copy = Part::new(&path, ".restoring")?;
+    let copied = copy.file.try_clone().and_then(|mut target| std::io::copy(&mut source, &mut target));
+    copied.map_err(|error| unusable(&copy.path, &error))?;
+    copy.keep(&path)?;
     schema::schema_up(place).await
 }
 
-fn unusable(file: &Path, why: &str) -> StoreError {
+/// The file where events wait for the old store, if any do. A file without events holds zeros only.
+fn waiting_spool(place: &StorePlace<'_>) -> Result<Vec<PathBuf>, StoreError> {
+    let path = place.folder.join(SPOOL);
+    let mut first = [0];
+    let read = match File::open(&path) {
+        Ok(mut spool) => spool.read(&mut first).map_err(|error| unusable(&path, &error))?,
+        Err(error) if error.kind() == ErrorKind::NotFound => 0,
+        Err(error) => return Err(unusable(&path, &error)),
+    };
+    Ok(if read == 1 && first != [0] { vec![path] } else { Vec::new() })
+}
+
+/// Refuses when anything of an old store is in the way.
+fn refuse_remains(remains: &[PathBuf]) -> Result<(), StoreError> {
+    if remains.is_empty() {
+        return Ok(());
+    }
+    Err(StoreError::Backup(format!(
+        "an old store is in the way: {}; move all of it away first, so that nothing is overwritten or mixed into the restored store",
+        listed(remains)
+    )))
+}
+
+fn listed(files: &[PathBuf]) -> String {
+    files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn with_end(path: &Path, end: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(end);
+    PathBuf::from(name)
+}
+
+/// Also a symbolic link that leads nowhere is in the way.
+fn exists(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+/// A file that is being written beside the place where it will stand; removed unless it is kept.
+struct Part {
+    path: PathBuf,
+    file: File,
+    kept: bool,
+}
+
+impl Part {
+    /// Makes it, readable by this user only. What an interrupted attempt left is written over.
+    fn new(target: &Path, end: &str) -> Result<Part, StoreError> {
+        let path = with_end(target, end);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(unusable(&path, &error)),
+            _ => {}
+        }
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let file = file.map_err(|error| unusable(&path, &error))?;
+        Ok(Part { path, file, kept: false })
+    }
+
+    /// Gives it its name, which nothing has yet; on the disk when this returns.
+    fn keep(mut self, target: &Path) -> Result<(), StoreError> {
+        self.file.sync_all().map_err(|error| unusable(&self.path, &error))?;
+        let renamed = match rustix::fs::renameat_with(CWD, &self.path, CWD, target, RenameFlags::NOREPLACE) {
+            // A file system that knows no such flag, as NFS.
+            Err(Errno::INVAL | Errno::NOSYS) if !exists(target) => std::fs::rename(&self.path, target),
+            renamed => renamed.map_err(Into::into),
+        };
+        renamed.map_err(|error| unusable(target, &error))?;
+        self.kept = true;
+        let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| unusable(folder, &error))
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if !self.kept
+            && let Err(error) = std::fs::remove_file(&self.path)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "an unfinished copy is left behind");
+        }
+    }
+}
+
+fn unusable(file: &Path, why: &std::io::Error) -> StoreError {
     StoreError::Backup(format!("{}: {why}", file.display()))
 }
 

@@ -47,7 +47,17 @@ pub(super) async fn sqlite() -> (TempDir, Store) {
 }
 
 pub(super) fn place(database: &Database) -> StorePlace<'_> {
-    StorePlace { url: &database.url, migrate_url: Some(&database.migrate_url), folder: std::path::Path::new("") }
+    StorePlace { url: &database.url, migrate_url: Some(&database.migrate_url), folder: shared_folder() }
+}
+
+/// Where the key lies that all stores of these tests share.
+pub(super) fn shared_folder() -> &'static std::path::Path {
+    static FOLDER: std::sync::LazyLock<std::path::PathBuf> = std::sync::LazyLock::new(|| {
+        let folder = std::env::temp_dir().join("tandem-store-tests");
+        std::fs::create_dir_all(&folder).expect("a folder among the temporary files");
+        folder
+    });
+    &FOLDER
 }
 
 #[tokio::test]
@@ -146,8 +156,15 @@ async fn two(store: &Store) -> Two {
         codec: Some("PCMU".into()),
         at: now(),
     };
-    let recording =
-        Change::Recording { call, path: "/r.wav".into(), state: "started", note: None, duration_ms: 5, at: now() };
+    let recording = Change::Recording {
+        call,
+        part: 1,
+        path: "/r.wav".into(),
+        state: "started",
+        note: None,
+        duration_ms: 5,
+        at: now(),
+    };
     let changes = [Change::CallCreated { call: new, at: now() }, leg, recording, words(call, 1, "secret words", true)];
     assert_eq!(store.changes_record(&changes).await.unwrap().unknown, 0);
     Two { mine, theirs, user, call }
@@ -347,6 +364,7 @@ async fn a_backup_of_a_store_in_use_comes_back_whole_on_both() {
     let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let here = [StorePlace::new("sqlite:t.db", folder.path()), place(&database)];
     let there = [StorePlace::new("sqlite:t.db", other.path()), place(&empty)];
+    let (key, shared) = (SealKey::in_folder(other.path()), SealKey::in_folder(shared_folder()));
     for (n, (from, to)) in here.iter().zip(&there).enumerate() {
         let store = Store::open(from).await.unwrap();
         let Two { theirs, call, .. } = two(&store).await;
@@ -365,7 +383,9 @@ async fn a_backup_of_a_store_in_use_comes_back_whole_on_both() {
         assert!(again.contains("exists already"), "{again}");
         store.close().await;
 
-        restore(to, &file).await.unwrap();
+        // The backup's key is not in the other folder; PostgreSQL's is the one that both share.
+        let left_out = restore(to, &file, if n == 0 { &key } else { &shared }).await.unwrap();
+        assert_eq!(left_out.is_some(), n == 0, "{left_out:?}");
         let store = Store::open(to).await.unwrap();
         let shown = store.call_show(theirs, call).await.unwrap().unwrap();
         assert_eq!(shown.to, "+15555550142");
@@ -377,15 +397,64 @@ async fn a_backup_of_a_store_in_use_comes_back_whole_on_both() {
         let next = store.changes_record(&[words(call, 10, "after", true)]).await.unwrap();
         assert!(next.events[0].id > events.last().unwrap().id);
         store.close().await;
-        assert!(restore(to, &file).await.is_err(), "nothing is overwritten");
+        assert!(restore(to, &file, &key).await.is_err(), "nothing is overwritten");
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    let names = |folder: &std::path::Path| {
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>()
+    };
+    let unfinished =
+        |name: &std::ffi::OsString| ["part", "restoring"].iter().any(|end| name.to_string_lossy().ends_with(end));
+    for folder in [folder.path(), other.path()] {
+        assert!(!names(folder).iter().any(unfinished), "{:?}", names(folder));
     }
     let torn = folder.path().join("torn");
     std::fs::write(&torn, &std::fs::read(folder.path().join("backup-0")).unwrap()[..20_000]).unwrap();
     let place = StorePlace::new("sqlite:new.db", other.path());
-    let text = restore(&place, &torn).await.unwrap_err().to_string();
+    let text = restore(&place, &torn, &key).await.unwrap_err().to_string();
     assert!(text.contains("damaged"), "{text}");
     assert!(!other.path().join("new.db").exists());
     postgres.stop().await;
+}
+
+#[tokio::test]
+async fn a_backup_is_not_restored_beside_what_an_old_store_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&StorePlace::new("sqlite:t.db", folder.path())).await.unwrap();
+    store.organization_create("acme").await.unwrap();
+    let (file, key) = (folder.path().join("backup"), SealKey::in_folder(folder.path()));
+    backup(&StorePlace::new("sqlite:t.db", folder.path()), &file).await.unwrap();
+    store.close().await;
+    for (name, content) in
+        [("t.db", &b""[..]), ("t.db-wal", b""), ("t.db-shm", b"x"), ("t.db-journal", b"x"), (SPOOL, b"0123abcd {}\n")]
+    {
+        let there = tempfile::tempdir().unwrap();
+        let place = StorePlace::new("sqlite:t.db", there.path());
+        let remains = there.path().join(name);
+        std::fs::write(&remains, content).unwrap();
+        let text = restore(&place, &file, &key).await.unwrap_err().to_string();
+        assert!(text.contains(&remains.display().to_string()), "{text}");
+        assert_eq!(std::fs::read(&remains).unwrap(), content, "{name} is left alone");
+        assert_eq!(std::fs::read_dir(there.path()).unwrap().count(), 1, "nothing is made beside {name}");
+        std::fs::remove_file(remains).unwrap();
+        // A file without events is no remainder.
+        std::fs::write(there.path().join(SPOOL), [0; 4_096]).unwrap();
+        restore(&place, &file, &key).await.unwrap();
+    }
+    // Every file is named at once, and what is no backup is refused by its own name.
+    let there = tempfile::tempdir().unwrap();
+    let place = StorePlace::new("sqlite:t.db", there.path());
+    for name in ["t.db-wal", "t.db-shm"] {
+        std::fs::write(there.path().join(name), "x").unwrap();
+    }
+    let text = restore(&place, &file, &key).await.unwrap_err().to_string();
+    assert!(text.contains("t.db-wal, ") && text.contains("t.db-shm"), "{text}");
+    let live = there.path().join("live");
+    std::fs::copy(&file, &live).unwrap();
+    std::fs::write(there.path().join("live-wal"), "x").unwrap();
+    let text = restore(&StorePlace::new("sqlite:new.db", there.path()), &live, &key).await.unwrap_err().to_string();
+    assert!(text.contains("live-wal") && text.contains("tandem backup"), "{text}");
 }
 
 /// Roles, versions and the catalogue: what only PostgreSQL has.
@@ -393,7 +462,7 @@ async fn a_backup_of_a_store_in_use_comes_back_whole_on_both() {
 async fn postgresql_is_refused_unless_its_roles_keep_tenants_apart() {
     let postgres = Postgres::start().await;
     let database = postgres.database().await;
-    let folder = std::path::Path::new("");
+    let folder = shared_folder();
     let open = |url: String, migrate_url: Option<String>| async move {
         Store::open(&StorePlace { url: &url, migrate_url: migrate_url.as_deref(), folder }).await
     };
@@ -460,6 +529,8 @@ const GLOBAL: &[&str] = &[
     "_sqlx_migrations",
     // How far each run of the process has written.
     "ingest_marks",
+    // Which key secrets are sealed with.
+    "seal",
     // The tenant itself: its policy is on id.
     "organizations",
     // A person may belong to several: seen by those to whom the person belongs.
@@ -469,7 +540,7 @@ const GLOBAL: &[&str] = &[
 ];
 
 /// Those among them that no policy guards: they hold nothing of anybody's.
-const UNGUARDED: &[&str] = &["_sqlx_migrations", "ingest_marks", "attempts"];
+const UNGUARDED: &[&str] = &["_sqlx_migrations", "ingest_marks", "attempts", "seal"];
 
 #[tokio::test]
 async fn every_tenants_table_has_forced_policies_and_an_index_by_tenant() {
