@@ -23,6 +23,7 @@ pub mod demo;
 pub mod engine;
 pub mod events;
 pub mod jobs;
+pub mod private;
 pub mod problem;
 pub mod rate_limit;
 pub mod rbac;

@@ -11,6 +11,7 @@ use control_api::admin::{self, Numbers, Reply, Request, Trunk};
 use control_api::config::Config;
 use control_api::demo::{self, DemoArgs};
 use control_api::engine::{self, Difference};
+use control_api::private;
 use control_api::serve::{self, Running};
 use control_api::store::{self, Job, Role};
 use tokio::signal::unix::{SignalKind, signal};
@@ -79,6 +80,9 @@ enum Command {
     /// by a call to it.
     #[command(subcommand)]
     Number(NumberCommand),
+    /// The key that seals secrets in the store. The server must not run meanwhile.
+    #[command(subcommand)]
+    Seal(SealCommand),
     /// How the trunks of the running server fare: health, registration, calls, last error.
     Trunks {
         #[command(flatten)]
@@ -165,6 +169,14 @@ enum NumberCommand {
 }
 
 #[derive(Subcommand)]
+enum SealCommand {
+    /// Seal all secrets with a new key. The old one is kept beside it: older backups need it.
+    Rotate(Place),
+    /// Remove secrets whose key is lost. Signed URLs that were given out end; everything else stays.
+    Forget(Place),
+}
+
+#[derive(Subcommand)]
 enum UserCommand {
     /// Make a user and print a password once. The organization is made when it does not exist.
     Create {
@@ -197,6 +209,7 @@ enum UserCommand {
 }
 
 fn main() -> ExitCode {
+    private::by_default();
     let cli = Cli::parse();
     let quiet = !matches!(cli.command, Command::Serve(_));
     let filter =
@@ -244,8 +257,15 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Restore { from, place } => {
             let config = Config::load(place.config.as_deref())?;
             let _lock = serve::claim(&place.data)?;
-            store::restore(&config.store.place(&place.data), &from).await?;
+            let key = config.store.seal_key(&place.data);
+            let left_out = store::restore(&config.store.place(&place.data), &from, &key).await?;
             println!("the store is back as {} has it", from.display());
+            if let Some(id) = left_out {
+                println!("without its secrets: they are sealed with key {id}, which is not at {key};");
+                println!(
+                    "signed URLs that were given out no longer open, unless you restore again with that key in its place"
+                );
+            }
             Ok(())
         }
         Command::Number(NumberCommand::Assign { org, number, place }) => {
@@ -253,6 +273,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Number(NumberCommand::List(place)) => ask(&place, Request::NumberList).await,
         Command::Number(NumberCommand::Remove { number, place }) => ask(&place, Request::NumberRemove { number }).await,
+        Command::Seal(command) => seal(command).await,
         Command::Trunks { place } => ask(&place, Request::Trunks).await,
         Command::User(UserCommand::Password { email, place }) => ask(&place, Request::UserPassword { email }).await,
     }
@@ -275,6 +296,28 @@ fn print_jobs(jobs: &[(String, Vec<Job>)]) {
             println!("  {:8} {:18} {:14} attempts {}  {told}", job.state, job.kind, job.slot, job.attempts);
         }
     }
+}
+
+/// Takes the store's secrets to another key.
+async fn seal(command: SealCommand) -> anyhow::Result<()> {
+    let (SealCommand::Rotate(place) | SealCommand::Forget(place)) = &command;
+    let config = Config::load(place.config.as_deref())?;
+    let _lock = serve::claim(&place.data)?;
+    let (store, key) = (config.store.place(&place.data), config.store.seal_key(&place.data));
+    match command {
+        SealCommand::Rotate(_) => {
+            let (old, new) = store::seal_rotate(&store, &key).await?;
+            println!("all secrets are sealed with key {new} in {key}");
+            println!(
+                "key {old} is kept in {key}.old-{old}: backups from before need it; keep it apart from them, or remove it"
+            );
+        }
+        SealCommand::Forget(_) => {
+            let lost = store::seal_forget(&store, &key).await?;
+            println!("what key {lost} sealed is removed; the next start uses {key}");
+        }
+    }
+    Ok(())
 }
 
 /// Takes schema steps and shows where the store stands.

@@ -30,8 +30,9 @@ use crate::config::Config;
 use crate::engine::{self, Command, Engine, Event, Listener, StartError};
 use crate::events::{Bus, Writer, ingest};
 use crate::jobs;
+use crate::private;
 use crate::state::AppState;
-use crate::store::{Store, StoreError};
+use crate::store::{SPOOL, Store, StoreError};
 use crate::tls::{self, TlsError, TlsListeners};
 
 /// The engine ends its calls within this.
@@ -54,7 +55,7 @@ const MOS: [f64; 8] = [1.5, 2.0, 2.58, 3.1, 3.6, 4.03, 4.34, 4.5];
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The data folder cannot be used.
-    #[error("{}: {source}; choose with --data a folder that this user may write", path.display())]
+    #[error("{}: {source}; choose with --data a folder that this user owns and may write", path.display())]
     Folder {
         /// The folder.
         path: PathBuf,
@@ -153,10 +154,11 @@ async fn prepare(config: &Config, data: &Path) -> Result<Prepared, ServeError> {
     private_folder(data)?;
     private_folder(&config.record_dir(data))?;
     let lock = lock(data)?;
-    let store = Store::open(&config.store.place(data)).await?;
+    let store = Store::open_sealed(&config.store.place(data), &config.store.seal_key(data)).await?;
     let bus = Bus::start(store.clone()).await?;
-    let spool = data.join("events.spool");
-    let writer = Writer::open(bus.clone(), &spool).map_err(|source| ServeError::Folder { path: spool, source })?;
+    let spool = data.join(SPOOL);
+    let writer = Writer::open_sized(bus.clone(), &spool, config.store.spool_bytes());
+    let writer = writer.map_err(|source| ServeError::Folder { path: spool, source })?;
     writer.recover().await?;
     let closed = store.calls_close_left_open().await?;
     if closed > 0 {
@@ -256,14 +258,8 @@ impl Running {
     }
 }
 
-/// Makes a folder that only this user may enter, and checks that it can be written.
 fn private_folder(path: &Path) -> Result<(), ServeError> {
-    use std::os::unix::fs::DirBuilderExt;
-    let unusable = |source| ServeError::Folder { path: path.to_owned(), source };
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
-    let probe = path.join(".tandem-probe");
-    File::create(&probe).map_err(unusable)?;
-    std::fs::remove_file(&probe).map_err(unusable)
+    private::folder(path).map_err(|source| ServeError::Folder { path: path.to_owned(), source })
 }
 
 /// Makes the data folder and holds it, so that no server runs on it meanwhile.
