@@ -29,8 +29,10 @@ async fn main() -> Result<()> {
         },
         dial: DialConfig::default(),
         record_dir: std::env::temp_dir().join("tandem-echo"),
+        record: Default::default(),
         ring_timeout: Duration::from_secs(60),
         media_timeout: Some(Duration::from_secs(60)),
+        max_call: None,
     };
     let media_engine::engine::Started { engine, mut events, .. } = media_engine::engine::start(config).await?;
     println!("call sip:anything@127.0.0.1:5060; Ctrl-C ends");

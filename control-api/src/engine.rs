@@ -19,11 +19,13 @@ use uuid::Uuid;
 pub use codecs::SampleRate;
 pub use media_engine::audio::tap::TapReader;
 pub use media_engine::call::knows_country;
-pub use media_engine::config::{App, Config as EngineConfig, NameServer, Profile, RouteTarget, SpeechProvider};
+pub use media_engine::config::{
+    App, Config as EngineConfig, NameServer, Profile, RecordConfig, RouteTarget, SpeechProvider,
+};
 pub use media_engine::engine::{
     CallMode, CallSettings, CallStatus, CallTrace, Command, CommandError, Engine, Envelope, Event, EventKind, Flow,
-    LagMs, LegQuality, LegRole, LegState, ProviderKind, ProviderState, Rating, RecordingState, Reply, Started,
-    TraceParty, TraceStep, TransferStage, TranslationEvent,
+    LagMs, LegQuality, LegRole, LegState, ProviderKind, ProviderState, Rating, RecordingState, Reply, Room, Space,
+    Started, TraceParty, TraceStep, TransferStage, TranslationEvent,
 };
 pub use media_engine::error::{HangupCause, StartError};
 pub use media_engine::leg::flow::{Incoming, Outgoing};
@@ -115,8 +117,14 @@ pub fn settings(config: &Config, record_dir: &Path) -> EngineConfig {
         dial: dial_config(config),
         speech: speech_config(&config.speech),
         record_dir: record_dir.to_owned(),
+        record: RecordConfig {
+            part: Duration::from_secs(config.recording.part_s.into()),
+            min_free: u64::from(config.recording.min_free_mb) << 20,
+            warn_free: u64::from(config.recording.warn_free_mb) << 20,
+        },
         ring_timeout: RING_TIMEOUT,
         media_timeout: (config.media.timeout_s > 0).then(|| Duration::from_secs(config.media.timeout_s.into())),
+        max_call: (config.sip.max_call_s > 0).then(|| Duration::from_secs(config.sip.max_call_s.into())),
     }
 }
 

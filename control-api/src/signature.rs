@@ -25,6 +25,8 @@ pub(crate) struct RecordingLink {
     pub(crate) organization: OrganizationId,
     /// The recorded call.
     pub(crate) call: Uuid,
+    /// Number of the file.
+    pub(crate) part: u32,
     /// Until when, in seconds since 1970.
     pub(crate) expires: i64,
     /// Who signed it, as `user:ID` or `key:ID`.
@@ -46,8 +48,12 @@ impl RecordingLink {
     }
 
     fn text(&self) -> String {
-        let RecordingLink { organization, call, expires, by } = self;
-        format!("recording\n{organization}\n{call}\n{expires}\n{by}")
+        let RecordingLink { organization, call, part, expires, by } = self;
+        // The first line tells the two forms apart, whatever the others hold.
+        match part {
+            1 => format!("recording\n{organization}\n{call}\n{expires}\n{by}"),
+            part => format!("recording-part\n{organization}\n{call}\n{part}\n{expires}\n{by}"),
+        }
     }
 }
 
@@ -74,7 +80,8 @@ impl SignedLink {
     pub(crate) async fn check(parts: &mut Parts, state: &AppState) -> Result<SignedLink, Problem> {
         let id = PathId::from_request_parts(parts, state).await?;
         let query = QueryPairs::from_request_parts(parts, state).await?;
-        let [expires, by, signature] = query.take(["expires", "by", "signature"])?;
+        let [part, expires, by, signature] = query.take(["part", "expires", "by", "signature"])?;
+        let part = part.map_or(Ok(1), |text| text.parse::<u32>()).map_err(|_| refused())?;
         let expires = expires.and_then(|text| text.parse::<i64>().ok()).filter(|&expires| now().as_second() < expires);
         let (Some(expires), Some(by), Some(signature)) = (expires, by, signature) else { return Err(refused()) };
         if hex_of(&signature).is_none() {
@@ -83,7 +90,7 @@ impl SignedLink {
         let call = id.of("recording").map_err(|_| refused())?;
         let organization = state.store.call_organization(call).await?.ok_or_else(refused)?;
         let key = state.store.signing_key_show(organization).await?.ok_or_else(refused)?;
-        let link = RecordingLink { organization, call, expires, by };
+        let link = RecordingLink { organization, call, part, expires, by };
         if !link.opens(&key, &signature, now()) {
             return Err(refused());
         }
@@ -119,7 +126,7 @@ mod tests {
     #[test]
     fn a_signature_opens_one_recording_of_one_tenant_until_it_expires() {
         let (organization, call) = (OrganizationId(Uuid::now_v7()), Uuid::now_v7());
-        let link = RecordingLink { organization, call, expires: 1_001, by: "user:1".into() };
+        let link = RecordingLink { organization, call, part: 1, expires: 1_001, by: "user:1".into() };
         let at = Timestamp::from_second(1_000).unwrap();
         let signature = link.signature("key");
         assert!(link.opens("key", &signature, at));
@@ -128,6 +135,8 @@ mod tests {
             RecordingLink { organization: OrganizationId(Uuid::now_v7()), ..link.clone() },
             RecordingLink { call: Uuid::now_v7(), ..link.clone() },
             RecordingLink { expires: 1_002, ..link.clone() },
+            RecordingLink { part: 2, ..link.clone() },
+            RecordingLink { part: 0, ..link.clone() },
             RecordingLink { by: "user:2".into(), ..link.clone() },
         ] {
             assert!(!other.opens("key", &signature, at), "{other:?}");

@@ -283,7 +283,7 @@ async fn a_call_is_shown_with_legs_events_and_recording() {
     world.tell(call, leg(7, LegRole::Customer, LegState::Answered, Some("PCMU"))).await;
     world.tell(call, EventKind::CallStatus { status: CallStatus::Answered, cause: None }).await;
     let path = world.folder.path().join("r.wav");
-    let recording = |state, duration_ms| EventKind::Recording { path: path.clone(), state, duration_ms };
+    let recording = |state, duration_ms| EventKind::Recording { part: 1, path: path.clone(), state, duration_ms };
     world.tell(call, recording(RecordingState::Started, 0)).await;
     world.tell(call, EventKind::Dtmf { leg: LegId(7), digit: '5', duration_ms: 100 }).await;
     let rating = |mos| Rating { mos: Some(mos), mos_call: Some(4.2), loss: Some(0.004), ..Rating::default() };
@@ -734,7 +734,7 @@ async fn a_recording_is_read_whole_and_by_range_also_while_it_is_written() {
     let path = format!("/api/calls/{call}/recording");
     assert_eq!(world.get(&path).await.problem().0, 404);
     let file = world.folder.path().join("r.wav");
-    let state = |state| EventKind::Recording { path: file.clone(), state, duration_ms: 0 };
+    let state = |state| EventKind::Recording { part: 1, path: file.clone(), state, duration_ms: 0 };
     world.tell(call, state(RecordingState::Started)).await;
     world.until(async || world.get(&format!("/api/calls/{call}")).await.json()["recording"].is_object()).await;
     assert_eq!(world.get(&path).await.problem().0, 404, "there is a row, but no file");

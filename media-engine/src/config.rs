@@ -27,10 +27,32 @@ pub struct Config {
     pub speech: SpeechConfig,
     /// Folder of recordings.
     pub record_dir: PathBuf,
+    /// How recordings are written.
+    pub record: RecordConfig,
     /// How long a leg rings before the call fails.
     pub ring_timeout: Duration,
     /// After how long without media from a leg that is not on hold its call ends; `None`: never.
     pub media_timeout: Option<Duration>,
+    /// How long a call may last; emergency calls may last longer. `None`: for ever.
+    pub max_call: Option<Duration>,
+}
+
+/// How recordings are written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordConfig {
+    /// Longest file in whole seconds; a longer recording goes on in a next one.
+    pub part: Duration,
+    /// With fewer bytes free in the folder nothing is recorded; at most a tenth of the file system counts.
+    pub min_free: u64,
+    /// With fewer bytes free there is a warning; at most a fifth of the file system counts.
+    pub warn_free: u64,
+}
+
+impl Default for RecordConfig {
+    /// Six hours, which at 16 kHz are 1.4 GB; 500 MB; 2 GB.
+    fn default() -> RecordConfig {
+        RecordConfig { part: Duration::from_secs(6 * 3_600), min_free: 500 << 20, warn_free: 2_000 << 20 }
+    }
 }
 
 /// SIP listeners and identity.

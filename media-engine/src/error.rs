@@ -55,6 +55,8 @@ pub enum HangupCause {
     Unreachable,
     /// Media or signalling stopped without a word.
     MediaTimeout,
+    /// It lasted as long as a call may (`sip.max_call_s`).
+    MaxDuration,
     /// A fault of ours; the log has the details.
     Internal,
     /// A party was joined with another call's, which goes on in this one's place.
@@ -80,7 +82,11 @@ impl HangupCause {
     /// The final SIP response that tells a caller about this cause.
     pub fn sip_status(&self) -> u16 {
         match self {
-            HangupCause::Normal | HangupCause::Requested | HangupCause::Unreachable | HangupCause::Transferred => 480,
+            HangupCause::Normal
+            | HangupCause::Requested
+            | HangupCause::Unreachable
+            | HangupCause::Transferred
+            | HangupCause::MaxDuration => 480,
             HangupCause::Busy => 486,
             HangupCause::NoAnswer => 480,
             HangupCause::Rejected => 403,
@@ -105,7 +111,7 @@ impl HangupCause {
             HangupCause::NotFound => "Q.850;cause=1;text=\"Unallocated number\"",
             HangupCause::Incompatible => "Q.850;cause=88;text=\"Incompatible destination\"",
             HangupCause::Unreachable => "Q.850;cause=38;text=\"Network out of order\"",
-            HangupCause::MediaTimeout => "Q.850;cause=102;text=\"Recovery on timer expiry\"",
+            HangupCause::MediaTimeout | HangupCause::MaxDuration => "Q.850;cause=102;text=\"Recovery on timer expiry\"",
             HangupCause::Internal | HangupCause::Shutdown => "Q.850;cause=41;text=\"Temporary failure\"",
         }
     }
@@ -141,6 +147,7 @@ impl HangupCause {
             HangupCause::Cancelled => "cancelled",
             HangupCause::Unreachable => "unreachable",
             HangupCause::MediaTimeout => "media_timeout",
+            HangupCause::MaxDuration => "max_duration",
             HangupCause::Internal => "internal",
             HangupCause::Transferred => "transferred",
             HangupCause::Shutdown => "shutdown",

@@ -135,8 +135,10 @@ async fn engine(callee: SocketAddr, to: RouteTarget, ports: (u16, u16)) -> (temp
         routes: vec![RouteConfig { pattern: "*".into(), to }],
         speech: SpeechConfig { stt: nobody(), translator: nobody(), tts: nobody() },
         record_dir: folder.path().to_owned(),
+        record: Default::default(),
         ring_timeout: Duration::from_secs(30),
         media_timeout: None,
+        max_call: None,
     };
     let Started { engine, mut events, sip, .. } = engine::start(config).await.unwrap();
     tokio::spawn(async move {

@@ -15,10 +15,11 @@ use figment::providers::{Env, Format, Toml};
 use serde::Deserialize;
 
 use crate::engine::{
-    Advertise, Codec, NameServer, NumberFormat, Profile, RouteTarget, SpeechProvider, Srtp, TraceLevel, knows_country,
+    Advertise, Codec, NameServer, NumberFormat, Profile, RecordConfig, RouteTarget, SpeechProvider, Srtp, TraceLevel,
+    knows_country,
 };
 
-use crate::store::StorePlace;
+use crate::store::{SealKey, StorePlace};
 
 pub use people::{AuthConfig, LimitsConfig, MailConfig, OrganizationLimits, Rate, Signup};
 pub use problem::ConfigError;
@@ -41,6 +42,8 @@ pub struct Config {
     pub turn: TurnConfig,
     /// Database and recordings.
     pub store: StoreConfig,
+    /// How recordings are written.
+    pub recording: RecordingConfig,
     /// Accounts.
     pub auth: AuthConfig,
     /// Mail by SMTP.
@@ -109,6 +112,8 @@ pub struct SipConfig {
     pub listen: Vec<String>,
     /// Seconds that running calls have to end by themselves after SIGTERM.
     pub drain_s: u32,
+    /// Seconds that a call may last; emergency calls may last longer. 0: for ever.
+    pub max_call_s: u32,
     /// Certificate of TLS listeners; nothing: that of the pages, or a self-signed one when they have none.
     pub tls: Option<Tls>,
     /// PEM file of an authority that is believed beside the system's, when we connect by TLS.
@@ -129,6 +134,8 @@ impl Default for SipConfig {
         SipConfig {
             listen: vec!["udp:127.0.0.1:5060".into()],
             drain_s: 30,
+            // Four hours, as carriers limit calls.
+            max_call_s: 14_400,
             tls: None,
             tls_ca: None,
             resolver: NameServer::System,
@@ -255,19 +262,84 @@ pub struct StoreConfig {
     pub migrate_url: Option<StoreUrl>,
     /// Folder of recordings; a relative path lies in the data folder.
     pub record: PathBuf,
+    /// File of the key that seals secrets in the database; nothing: `seal.key` in the data folder.
+    pub seal_key_file: Option<PathBuf>,
+    /// The key itself, 64 hexadecimal digits: for the environment.
+    pub seal_key: Option<Secret>,
+    /// Megabytes (2^20 bytes) of the disk that are kept ready for events while the database is away.
+    pub spool_mb: u32,
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        StoreConfig { url: "sqlite:tandem.db".into(), migrate_url: None, record: "recordings".into() }
+        StoreConfig {
+            url: "sqlite:tandem.db".into(),
+            migrate_url: None,
+            record: "recordings".into(),
+            seal_key_file: None,
+            seal_key: None,
+            spool_mb: 128,
+        }
     }
 }
 
 impl StoreConfig {
+    /// The key that seals secrets; a relative path lies in `data`.
+    pub fn seal_key(&self, data: &Path) -> SealKey {
+        match (&self.seal_key, &self.seal_key_file) {
+            (Some(key), _) => SealKey::Given(key.reveal().to_owned()),
+            (None, Some(file)) => SealKey::File(data.join(file)),
+            (None, None) => SealKey::in_folder(data),
+        }
+    }
+
+    /// Bytes of the file where events wait while the database is away.
+    pub fn spool_bytes(&self) -> u64 {
+        u64::from(self.spool_mb) << 20
+    }
+
     /// Where the store is; a relative path lies in `data`.
     pub fn place<'a>(&'a self, data: &'a Path) -> StorePlace<'a> {
         let migrate_url = self.migrate_url.as_ref().map(StoreUrl::reveal);
         StorePlace { url: self.url.reveal(), migrate_url, folder: data }
+    }
+}
+
+/// `[recording]`: how recordings are written.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RecordingConfig {
+    /// Seconds of audio in a file; a longer recording goes on in a next one.
+    pub part_s: u32,
+    /// With fewer megabytes (2^20 bytes) free nothing is recorded; at most a tenth of the file system counts.
+    pub min_free_mb: u32,
+    /// With fewer megabytes free there is a warning; at most a fifth of the file system counts.
+    pub warn_free_mb: u32,
+}
+
+impl Default for RecordingConfig {
+    fn default() -> Self {
+        let RecordConfig { part, min_free, warn_free } = RecordConfig::default();
+        let whole = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        RecordingConfig {
+            part_s: whole(part.as_secs()),
+            min_free_mb: whole(min_free >> 20),
+            warn_free_mb: whole(warn_free >> 20),
+        }
+    }
+}
+
+impl RecordingConfig {
+    /// Values that cannot be used: the key, and what is wrong with it.
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        // 16 hours at 16 kHz are 3.7 GB: a WAV ends at 4 GiB.
+        if !(1..=57_600).contains(&self.part_s) {
+            return Err(("part_s", format!("`{}`: expected 1 to 57600 seconds", self.part_s)));
+        }
+        if self.warn_free_mb < self.min_free_mb {
+            return Err(("warn_free_mb", "expected at least `min_free_mb`".into()));
+        }
+        Ok(())
     }
 }
 
@@ -542,6 +614,15 @@ impl Config {
         }
         if let Err((key, problem)) = self.dial.check(&self.trunks) {
             return wrong(format!("dial.{key}"), problem);
+        }
+        if self.store.seal_key.is_some() && self.store.seal_key_file.is_some() {
+            return wrong("store.seal_key".into(), "expected either this or `seal_key_file`".into());
+        }
+        if !(1..=65_536).contains(&self.store.spool_mb) {
+            return wrong("store.spool_mb".into(), format!("`{}`: expected 1 to 65536", self.store.spool_mb));
+        }
+        if let Err((key, problem)) = self.recording.check() {
+            return wrong(format!("recording.{key}"), problem);
         }
         if let Err((key, problem)) = self.turn.check() {
             return wrong(format!("turn.{key}"), problem);

@@ -336,6 +336,7 @@ mod tests {
             Change::CallStatus { call: answered, status: CallStatus::Bridged, cause: None, at: now() },
             Change::Recording {
                 call: answered,
+                part: 1,
                 path: "/r.wav".into(),
                 state: "started",
                 note: None,

@@ -16,8 +16,8 @@ use super::writer::Writer;
 use crate::call_limits::CallLimits;
 use crate::capabilities::Capabilities;
 use crate::engine::{
-    CallSettings, Command, CommandError, Engine, Event, EventKind, HangupCause, ProviderState, RecordingState, call_id,
-    call_settings, call_uuid, mask, word,
+    CallSettings, Command, CommandError, Engine, Event, EventKind, HangupCause, ProviderState, RecordingState, Room,
+    Space, call_id, call_settings, call_uuid, mask, word,
 };
 use crate::store::{Change, NewCall, Store, now};
 use crate::voice_config::VoiceConfig;
@@ -124,6 +124,7 @@ async fn translate(
             tracing::info!(kind = word(&kind), name, state, detail, "speech provider");
             bus.pass(Passing::Provider(Provider { kind: word(&kind), name, state: state.into(), detail }));
         }
+        (EventKind::Disk(space), _) => bus.pass(Passing::Provider(room_for_recordings(space))),
         (EventKind::Registration { user, contacts }, _) => match store.membership_organization(&user).await {
             Ok(Some(organization)) => bus.pass(Passing::Registration { organization, agent: user, contacts }),
             Ok(None) => {}
@@ -134,6 +135,19 @@ async fn translate(
         (kind, Some(call)) => changes.extend(change(kind, call, at)),
         (kind, None) => tracing::warn!(?kind, "an event of a call came without its call"),
     }
+}
+
+/// The room for recordings, told like the state of a speech provider.
+fn room_for_recordings(space: Space) -> Provider {
+    let free_mb = space.free >> 20;
+    let (state, detail) = match space.room {
+        Room::Enough => ("up", None),
+        Room::Low => {
+            ("low", Some(format!("only {free_mb} MB are free; below {} MB nothing is recorded", space.floor >> 20)))
+        }
+        Room::Exhausted => ("down", Some(format!("only {free_mb} MB are free: nothing is recorded; make room"))),
+    };
+    Provider { kind: "recording".into(), name: "disk".into(), state: state.into(), detail }
 }
 
 /// The change that an event of a known call makes.
@@ -157,13 +171,14 @@ fn change(kind: EventKind, call: Uuid, at: Timestamp) -> Option<Change> {
             at,
         },
         EventKind::Translation(event) => Change::Translation { call, event, at },
-        EventKind::Recording { path, state, duration_ms } => {
+        EventKind::Recording { part, path, state, duration_ms } => {
             let (state, note) = match state {
                 RecordingState::Started => ("started", None),
                 RecordingState::Finished => ("finished", None),
                 RecordingState::Interrupted(why) => ("interrupted", Some(why)),
             };
-            Change::Recording { call, path: path.to_string_lossy().into_owned(), state, note, duration_ms, at }
+            let path = path.to_string_lossy().into_owned();
+            Change::Recording { call, part, path, state, note, duration_ms, at }
         }
         EventKind::Dtmf { leg, digit, duration_ms } => Change::Dtmf { call, leg: leg.0, digit, duration_ms, at },
         EventKind::LegQuality { leg, role, quality } => {
@@ -175,6 +190,7 @@ fn change(kind: EventKind, call: Uuid, at: Timestamp) -> Option<Change> {
         }
         EventKind::CallIncoming { .. }
         | EventKind::Provider { .. }
+        | EventKind::Disk(_)
         | EventKind::Registration { .. }
         | EventKind::Scanner { .. } => return None,
     })

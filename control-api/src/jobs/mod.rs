@@ -15,6 +15,7 @@ use std::time::Duration;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -195,17 +196,18 @@ async fn recordings_forget(store: &Store, organization: OrganizationId, before: 
     let mut forgotten = 0;
     loop {
         let mut went_on = false;
-        for (call, path) in store.recording_old(organization, before, RECORDINGS).await? {
+        for (call, part, path) in store.recording_old(organization, before, RECORDINGS).await? {
             match tokio::fs::remove_file(&path).await {
                 Ok(()) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => {
-                    tracing::error!(%call, %error, "an old recording cannot be removed");
+                    tracing::error!(%call, part, %error, "an old recording cannot be removed");
                     continue;
                 }
             }
-            store.recording_delete(organization, call).await?;
+            store.recording_delete(organization, call, part).await?;
             let deed = Deed::new("recording.delete", format!("call:{call}"));
+            let deed = if part > 1 { deed.before(json!({"part": part})) } else { deed };
             store.audit_append(organization, &[(By::system("retention"), deed)]).await?;
             (forgotten, went_on) = (forgotten + 1, true);
         }
@@ -293,8 +295,15 @@ mod tests {
                 config: VoiceConfig::default(),
             };
             let path = path.to_string_lossy().into_owned();
-            let recording =
-                |state| Change::Recording { call, path: path.clone(), state, note: None, duration_ms: 1_000, at };
+            let recording = |state| Change::Recording {
+                call,
+                part: 1,
+                path: path.clone(),
+                state,
+                note: None,
+                duration_ms: 1_000,
+                at,
+            };
             let changes = [Change::CallCreated { call: new, at }, recording("started"), recording("finished")];
             store.changes_record(&changes).await.unwrap();
             calls.push(call);

@@ -20,7 +20,7 @@ use crate::problem::Problem;
 use crate::rate_limit::Deferred;
 use crate::rbac::Action;
 use crate::state::AppState;
-use crate::store::{Call, Change, Deed, Leg, NewCall, now};
+use crate::store::{Call, Change, Deed, Leg, NewCall, Recording, now};
 use crate::voice_config::VoiceConfigPatch;
 use crate::who::Seen;
 use crate::{number, text};
@@ -92,13 +92,18 @@ pub(super) struct CallDetail {
     /// What happened, oldest first, without words.
     #[schema(value_type = Vec<Object>)]
     events: Vec<serde_json::Value>,
-    /// Its recording, when there is one.
+    /// Its recording, when there is one: the first part.
     recording: Option<RecordingInfo>,
+    /// All parts of its recording, in order; a recording longer than `[recording] part_s` has several.
+    recording_parts: Vec<RecordingInfo>,
 }
 
 /// A call's recording.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct RecordingInfo {
+    /// Number of the file, 1 for the first.
+    #[schema(minimum = 1)]
+    part: u32,
     /// `started`, `finished` or `interrupted`.
     state: String,
     /// Why it was interrupted.
@@ -113,6 +118,15 @@ pub(super) struct RecordingInfo {
     ended_at: Option<Timestamp>,
     /// Where the audio is, relative to this server.
     url: String,
+}
+
+impl RecordingInfo {
+    fn of(call: Uuid, recording: Recording) -> RecordingInfo {
+        let Recording { part, state, note, duration_ms, started_at, ended_at, path: _ } = recording;
+        let query = if part == 1 { String::new() } else { format!("?part={part}") };
+        let url = format!("/api/calls/{call}/recording{query}");
+        RecordingInfo { part, state, note, duration_ms, started_at, ended_at, url }
+    }
 }
 
 /// Text to be spoken to the customer.
@@ -277,15 +291,10 @@ pub(super) async fn call_show(
             event
         })
         .collect();
-    let recording = state.store.recording_by_call(actor.organization, id).await?.map(|recording| RecordingInfo {
-        state: recording.state,
-        note: recording.note,
-        duration_ms: recording.duration_ms,
-        started_at: recording.started_at,
-        ended_at: recording.ended_at,
-        url: format!("/api/calls/{id}/recording"),
-    });
-    Ok(Json(CallDetail { call, legs, events, recording }))
+    let parts = state.store.recording_parts(actor.organization, id).await?;
+    let recording_parts: Vec<RecordingInfo> = parts.into_iter().map(|part| RecordingInfo::of(id, part)).collect();
+    let recording = recording_parts.iter().find(|recording| recording.part == 1).cloned();
+    Ok(Json(CallDetail { call, legs, events, recording, recording_parts }))
 }
 
 /// Ends a call. Ending one that is over is no error: its status is returned.

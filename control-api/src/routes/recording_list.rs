@@ -10,7 +10,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::recordings::file_response;
+use super::recordings::{file_response, part_of};
 use crate::auth::{Actor, Origin, Secret};
 use crate::body::{PathId, QueryPairs};
 use crate::client::Client;
@@ -41,6 +41,9 @@ pub(super) struct RecordingList {
 pub(super) struct SignRequest {
     /// 1 to 604,800 (a week); an hour by default.
     expires_in_s: Option<u32>,
+    /// Number of the file; 1 by default.
+    #[schema(minimum = 1)]
+    part: Option<u32>,
 }
 
 /// A URL that opens one recording without a login.
@@ -79,21 +82,24 @@ pub(super) async fn recording_list(
 
 /// What is known of a call's recording.
 #[utoipa::path(get, path = "/recordings/{id}", tag = "recordings", security(("key" = []), ("session" = [])),
-    params(("id" = Uuid, Path, description = "The call that was recorded")),
+    params(("id" = Uuid, Path, description = "The call that was recorded"),
+           ("part" = Option<u32>, Query, minimum = 1, description = "Number of the file; 1 by default")),
     responses((status = 200, body = ListedRecording), (status = 401, body = Problem), (status = 403, body = Problem),
-              (status = 404, body = Problem), (status = 429, body = Problem)))]
+              (status = 404, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem)))]
 pub(super) async fn recording_info(
     State(state): State<AppState>,
     actor: Actor,
     id: PathId,
+    query: QueryPairs,
 ) -> Result<Json<ListedRecording>, Problem> {
-    Ok(Json(recording_of(&state, &actor, &id).await?))
+    let [part] = query.take(["part"])?;
+    Ok(Json(recording_of(&state, &actor, &id, part_of(part.as_deref())?).await?))
 }
 
-/// A recording of the tenant that this actor may hear.
-async fn recording_of(state: &AppState, actor: &Actor, id: &PathId) -> Result<ListedRecording, Problem> {
+/// A part of a recording of the tenant that this actor may hear.
+async fn recording_of(state: &AppState, actor: &Actor, id: &PathId, part: u32) -> Result<ListedRecording, Problem> {
     let seen = Seen::by(actor, Action::RecordingsRead, Action::RecordingsReadOwn);
-    let recording = state.store.recording_show(actor.organization, id.of("recording")?).await?;
+    let recording = state.store.recording_show(actor.organization, id.of("recording")?, part).await?;
     let recording = recording.filter(|recording| seen.has(recording.agent.as_deref()));
     recording.ok_or_else(|| Problem::not_found("recording"))
 }
@@ -117,27 +123,35 @@ pub(super) async fn recording_sign(
     id: PathId,
     keyed: Keyed<SignRequest>,
 ) -> Result<Response, Problem> {
-    let recording = recording_of(&state, &actor, &id).await?;
     let (request, key, hash) = keyed.parts();
+    let part = request.part.unwrap_or(1);
+    let recording = recording_of(&state, &actor, &id, part).await?;
     let seconds = request.expires_in_s.unwrap_or(EXPIRES_DEFAULT);
     if !(1..=EXPIRES_MAX).contains(&seconds) {
         return Err(Problem::field("expires_in_s", format!("expected 1 to {EXPIRES_MAX} seconds")));
     }
     let base = client.base_url(&state.config);
     let (inner, by) = (state.clone(), actor.clone());
-    let sign = |_| async move { signed(inner, by, recording.call_id, seconds, base).await };
+    let sign = |_| async move { signed(inner, by, (recording.call_id, part), seconds, base).await };
     once(&state, &actor, key, &hash, sign).await
 }
 
-async fn signed(state: AppState, actor: Actor, call: Uuid, seconds: u32, base: String) -> Result<Reply, Problem> {
+async fn signed(
+    state: AppState,
+    actor: Actor,
+    (call, part): (Uuid, u32),
+    seconds: u32,
+    base: String,
+) -> Result<Reply, Problem> {
     // Whole seconds, because the URL tells them.
     let expires = now().as_second() + i64::from(seconds);
     let expires_at = Timestamp::from_second(expires).map_err(|_| Problem::internal())?;
     let key = state.store.signing_key(actor.organization, Secret::random("").reveal()).await?;
-    let link = RecordingLink { organization: actor.organization, call, expires, by: identity(&actor) };
+    let link = RecordingLink { organization: actor.organization, call, part, expires, by: identity(&actor) };
     state.audit(&actor, Deed::new("recording.sign", format!("call:{call}")).after(expires_at)).await?;
     let (by, signature) = (&link.by, link.signature(&key));
-    let url = format!("{base}/api/recordings/{call}/audio?expires={expires}&by={by}&signature={signature}");
+    let which = if part == 1 { String::new() } else { format!("part={part}&") };
+    let url = format!("{base}/api/recordings/{call}/audio?{which}expires={expires}&by={by}&signature={signature}");
     Reply::new(StatusCode::CREATED, &SignedUrl { url, expires_at })
 }
 
@@ -145,6 +159,7 @@ async fn signed(state: AppState, actor: Actor, call: Uuid, seconds: u32, base: S
 /// in the same words, and only then the request is counted.
 #[utoipa::path(get, path = "/recordings/{id}/audio", tag = "recordings", security(()),
     params(("id" = Uuid, Path, description = "The call that was recorded"),
+           ("part" = Option<u32>, Query, minimum = 1, description = "As signed; 1 by default"),
            ("expires" = i64, Query, description = "As signed"),
            ("by" = String, Query, description = "As signed"),
            ("signature" = String, Query, description = "As signed"),
@@ -159,9 +174,9 @@ pub(super) async fn recording_signed(
     SignedLink { link, signature }: SignedLink,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let RecordingLink { organization, call, expires, by } = link;
+    let RecordingLink { organization, call, part, expires, by } = link;
     let none = || Problem::not_found("recording");
-    let recording = state.store.recording_by_call(organization, call).await?.ok_or_else(none)?;
+    let recording = state.store.recording_part(organization, call, part).await?.ok_or_else(none)?;
     let response = file_response(call, &recording, &headers).await?;
     if response.status().is_success() {
         // Whoever has the URL may hear it: two addresses are two listeners.

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::calls::call_of;
 use crate::auth::Actor;
-use crate::body::CallPath;
+use crate::body::{CallPath, QueryPairs};
 use crate::problem::Problem;
 use crate::rbac::Action;
 use crate::state::AppState;
@@ -26,14 +26,16 @@ use crate::who::{Seen, identity};
 /// The recording of a call: customer on channel 1, agent on channel 2. While the call runs: what there is so far.
 #[utoipa::path(get, path = "/calls/{id}/recording", tag = "calls", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "The call"),
+           ("part" = Option<u32>, Query, minimum = 1, description = "Number of the file; 1 by default"),
            ("Range" = Option<String>, Header, description = "One range of bytes")),
     responses((status = 200, content_type = "audio/wav", body = Vec<u8>),
               (status = 206, content_type = "audio/wav", body = Vec<u8>), (status = 401, body = Problem),
-              (status = 404, body = Problem), (status = 416, body = Problem)))]
+              (status = 404, body = Problem), (status = 416, body = Problem), (status = 422, body = Problem)))]
 pub(super) async fn recording_show(
     State(state): State<AppState>,
     actor: Actor,
     CallPath(id): CallPath,
+    query: QueryPairs,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let call = call_of(&state, &actor, id).await?;
@@ -41,13 +43,22 @@ pub(super) async fn recording_show(
         actor.may(Action::RecordingsRead)?;
     }
     let none = || Problem::not_found("recording");
-    let recording = state.store.recording_by_call(actor.organization, id).await?.ok_or_else(none)?;
+    let [part] = query.take(["part"])?;
+    let part = part_of(part.as_deref())?;
+    let recording = state.store.recording_part(actor.organization, id, part).await?.ok_or_else(none)?;
     let response = file_response(id, &recording, &headers).await?;
     if response.status().is_success() {
         let listener = (actor.organization, actor.by.clone(), identity(&actor));
         state.plays.heard(&state.audit_log, listener, id, |deed| deed).await?;
     }
     Ok(response)
+}
+
+/// The number of a file of a recording: the first by default.
+pub(super) fn part_of(text: Option<&str>) -> Result<u32, Problem> {
+    let Some(text) = text else { return Ok(1) };
+    let number = text.parse().ok().filter(|part| *part >= 1 && text.bytes().all(|byte| byte.is_ascii_digit()));
+    number.ok_or_else(|| Problem::field("part", "expected the number of a file, 1 for the first"))
 }
 
 /// A recording's audio, or the range of it that is asked for.

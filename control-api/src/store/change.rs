@@ -154,10 +154,13 @@ pub enum Change {
         /// When.
         at: Timestamp,
     },
-    /// A recording's state changed.
+    /// The state of a part of a recording changed.
     Recording {
         /// The call.
         call: Uuid,
+        /// 1 for the first file, which a short recording consists of.
+        #[serde(default = "first_part")]
+        part: u32,
         /// The file.
         path: String,
         /// `started`, `finished` or `interrupted`.
@@ -279,11 +282,13 @@ impl Store {
             let call = row.uuid("id")?;
             let status = if row.time_opt("answered_at")?.is_some() { CallStatus::Ended } else { CallStatus::Failed };
             changes.push(Change::CallStatus { call, status, cause: Some("crash".into()), at });
-            if let Some(recording) = self.recording_by_call(organization, call).await?
-                && recording.state == "started"
-            {
+            for recording in self.recording_parts(organization, call).await? {
+                if recording.state != "started" {
+                    continue;
+                }
                 changes.push(Change::Recording {
                     call,
+                    part: recording.part,
                     path: recording.path.to_string_lossy().into_owned(),
                     state: "interrupted",
                     note: Some("the server stopped while the call was running; audio until then is in the file".into()),
@@ -363,6 +368,11 @@ fn word_of<'de, D: Deserializer<'de>>(from: D, words: &[&'static str]) -> Result
     let text = String::deserialize(from)?;
     let found = words.iter().find(|word| **word == text);
     found.copied().ok_or_else(|| D::Error::custom(format!("`{text}`: expected one of {}", words.join(", "))))
+}
+
+/// What a spool of an earlier version means.
+fn first_part() -> u32 {
+    1
 }
 
 fn direction<'de, D: Deserializer<'de>>(from: D) -> Result<&'static str, D::Error> {
@@ -485,10 +495,10 @@ async fn apply(tx: &mut Tx, organization: OrganizationId, change: &Change) -> Re
                 "after_s": after_s});
             Ok(draft("call.media_timeout", body, *at))
         }
-        Change::Recording { state, note, duration_ms, at, .. } => {
+        Change::Recording { part, state, note, duration_ms, at, .. } => {
             recording_upsert(tx, organization, change).await?;
-            let body = json!({"type": "call.recording", "call_id": call, "at": at, "state": state, "note": note,
-                "duration_ms": duration_ms});
+            let body = json!({"type": "call.recording", "call_id": call, "at": at, "part": part, "state": state,
+                "note": note, "duration_ms": duration_ms});
             Ok(draft("call.recording", body, *at))
         }
         Change::Dtmf { leg, digit, duration_ms, at, .. } => {
@@ -602,10 +612,10 @@ fn leg_report(organization: OrganizationId, change: &Change) -> Option<LegReport
 }
 
 async fn recording_upsert(tx: &mut Tx, organization: OrganizationId, change: &Change) -> Result<(), StoreError> {
-    let Change::Recording { call, path, state, note, duration_ms, at } = change else { return Ok(()) };
-    let sql = "INSERT INTO recordings (organization_id, call_id, path, state, note, duration_ms, started_at, ended_at) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
-               ON CONFLICT (organization_id, call_id) DO UPDATE SET path = excluded.path, state = excluded.state, \
+    let Change::Recording { call, part, path, state, note, duration_ms, at } = change else { return Ok(()) };
+    let sql = "INSERT INTO recordings (organization_id, call_id, part, path, state, note, duration_ms, started_at, \
+               ended_at) VALUES ($1, $2, $9, $3, $4, $5, $6, $7, $8) \
+               ON CONFLICT (organization_id, call_id, part) DO UPDATE SET path = excluded.path, state = excluded.state, \
                note = excluded.note, duration_ms = excluded.duration_ms, ended_at = excluded.ended_at";
     let values = [
         organization.into(),
@@ -616,6 +626,7 @@ async fn recording_upsert(tx: &mut Tx, organization: OrganizationId, change: &Ch
         (*duration_ms).into(),
         (*at).into(),
         (*state != "started").then_some(*at).into(),
+        (*part).into(),
     ];
     tx.run(sql, &values).await?;
     Ok(())

@@ -77,6 +77,7 @@ pub(super) async fn missed_in(
 
 impl Store {
     /// A tenant's oldest missed segments that can be recognised again: their calls are over, their recordings complete.
+    /// Each comes with the part of the recording in which it begins.
     pub async fn missed_list(
         &self,
         organization: OrganizationId,
@@ -86,6 +87,8 @@ impl Store {
                    FROM missed_segments m \
                    JOIN calls c ON c.organization_id = m.organization_id AND c.id = m.call_id \
                    JOIN recordings r ON r.organization_id = m.organization_id AND r.call_id = m.call_id \
+                   AND r.part = (SELECT COALESCE(MAX(p.part), 1) FROM recordings p WHERE p.call_id = m.call_id \
+                                 AND p.organization_id = m.organization_id AND p.started_at <= m.began_at) \
                    WHERE m.organization_id = $1 AND m.state = 'waiting' AND c.status IN ('ended', 'failed') \
                    AND r.state IN ('finished', 'interrupted') \
                    ORDER BY m.began_at, m.call_id, m.segment LIMIT $2";

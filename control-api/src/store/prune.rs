@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{OrganizationId, Store, StoreError};
+use super::{OrganizationId, Store, StoreError, recording};
 
 /// Rows that go in one step: a few milliseconds.
 const STEP: u32 = 500;
@@ -45,22 +45,29 @@ impl Store {
         }
     }
 
-    /// A tenant's recordings that were over before `before`, with their files, at most `limit`.
+    /// Parts of a tenant's recordings that were over before `before`, with their files, at most `limit`.
     pub async fn recording_old(
         &self,
         organization: OrganizationId,
         before: Timestamp,
         limit: u32,
-    ) -> Result<Vec<(Uuid, PathBuf)>, StoreError> {
-        let sql = "SELECT call_id, path FROM recordings WHERE organization_id = $1 AND started_at < $2 \
+    ) -> Result<Vec<(Uuid, u32, PathBuf)>, StoreError> {
+        let sql = "SELECT call_id, part, path FROM recordings WHERE organization_id = $1 AND started_at < $2 \
                    AND ended_at < $2 ORDER BY started_at LIMIT $3";
         let rows = self.db.rows(organization, sql, &[organization.into(), before.into(), limit.into()]).await?;
-        rows.iter().map(|row| Ok((row.uuid("call_id")?, PathBuf::from(row.text("path")?)))).collect()
+        rows.iter()
+            .map(|row| Ok((row.uuid("call_id")?, recording::part(row)?, PathBuf::from(row.text("path")?))))
+            .collect()
     }
 
-    /// Forgets a recording whose file is gone.
-    pub async fn recording_delete(&self, organization: OrganizationId, call: Uuid) -> Result<bool, StoreError> {
-        let sql = "DELETE FROM recordings WHERE organization_id = $1 AND call_id = $2";
-        Ok(self.db.run(organization, sql, &[organization.into(), call.into()]).await? == 1)
+    /// Forgets a part of a recording whose file is gone.
+    pub async fn recording_delete(
+        &self,
+        organization: OrganizationId,
+        call: Uuid,
+        part: u32,
+    ) -> Result<bool, StoreError> {
+        let sql = "DELETE FROM recordings WHERE organization_id = $1 AND call_id = $2 AND part = $3";
+        Ok(self.db.run(organization, sql, &[organization.into(), call.into(), part.into()]).await? == 1)
     }
 }

@@ -10,9 +10,11 @@ use uuid::Uuid;
 use super::db::Row;
 use super::{OrganizationId, Place, Store, StoreError};
 
-/// One call's recording.
+/// One file of a call's recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recording {
+    /// 1 for the first.
+    pub part: u32,
     /// The file.
     pub path: PathBuf,
     /// `started`, `finished` or `interrupted`.
@@ -27,11 +29,14 @@ pub struct Recording {
     pub ended_at: Option<Timestamp>,
 }
 
-/// One recording in a list.
+/// One file of a recording in a list. A recording longer than `[recording] part_s` has several.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ListedRecording {
     /// The call that was recorded.
     pub call_id: Uuid,
+    /// Number of the file, 1 for the first.
+    #[schema(minimum = 1)]
+    pub part: u32,
     /// `started`, `finished` or `interrupted`.
     pub state: String,
     /// Why it was interrupted.
@@ -52,9 +57,14 @@ pub struct ListedRecording {
     pub agent: Option<String>,
 }
 
+pub(super) fn part(row: &Row) -> Result<u32, StoreError> {
+    u32::try_from(row.int("part")?).map_err(|_| StoreError::Corrupt { column: "part" })
+}
+
 fn listed(row: &Row) -> Result<ListedRecording, StoreError> {
     Ok(ListedRecording {
         call_id: row.uuid("call_id")?,
+        part: part(row)?,
         state: row.text("state")?,
         note: row.text_opt("note")?,
         duration_ms: row.count("duration_ms")?,
@@ -75,7 +85,7 @@ impl Store {
         after: Place,
         limit: u32,
     ) -> Result<Vec<ListedRecording>, StoreError> {
-        let sql = "SELECT r.call_id, r.state, r.note, r.duration_ms, r.started_at, r.ended_at, c.from_address, \
+        let sql = "SELECT r.call_id, r.part, r.state, r.note, r.duration_ms, r.started_at, r.ended_at, c.from_address, \
                    c.to_address, c.agent FROM recordings r \
                    JOIN calls c ON c.organization_id = r.organization_id AND c.id = r.call_id \
                    WHERE r.organization_id = $1 AND (r.started_at, r.call_id) < ($2, $3) \
@@ -84,38 +94,61 @@ impl Store {
         self.db.rows(organization, sql, &values).await?.iter().map(listed).collect()
     }
 
-    /// The recording of a tenant's call, as lists show it.
+    /// A part of the recording of a tenant's call, as lists show it.
     pub async fn recording_show(
         &self,
         organization: OrganizationId,
         call: Uuid,
+        part: u32,
     ) -> Result<Option<ListedRecording>, StoreError> {
-        let sql = "SELECT r.call_id, r.state, r.note, r.duration_ms, r.started_at, r.ended_at, c.from_address, \
+        let sql = "SELECT r.call_id, r.part, r.state, r.note, r.duration_ms, r.started_at, r.ended_at, c.from_address, \
                    c.to_address, c.agent FROM recordings r \
                    JOIN calls c ON c.organization_id = r.organization_id AND c.id = r.call_id \
-                   WHERE r.organization_id = $1 AND r.call_id = $2";
-        let row = self.db.row(organization, sql, &[organization.into(), call.into()]).await?;
+                   WHERE r.organization_id = $1 AND r.call_id = $2 AND r.part = $3";
+        let row = self.db.row(organization, sql, &[organization.into(), call.into(), part.into()]).await?;
         row.as_ref().map(listed).transpose()
     }
 
-    /// The recording of a tenant's call, if there is one.
+    /// The recording of a tenant's call, if there is one: its first part.
     pub async fn recording_by_call(
         &self,
         organization: OrganizationId,
         call: Uuid,
     ) -> Result<Option<Recording>, StoreError> {
-        let sql = "SELECT path, state, note, duration_ms, started_at, ended_at FROM recordings \
-                   WHERE organization_id = $1 AND call_id = $2";
-        let Some(row) = self.db.row(organization, sql, &[organization.into(), call.into()]).await? else {
-            return Ok(None);
+        self.recording_part(organization, call, 1).await
+    }
+
+    /// A part of the recording of a tenant's call, if there is one.
+    pub async fn recording_part(
+        &self,
+        organization: OrganizationId,
+        call: Uuid,
+        part: u32,
+    ) -> Result<Option<Recording>, StoreError> {
+        let parts = self.recording_parts(organization, call).await?;
+        Ok(parts.into_iter().find(|recording| recording.part == part))
+    }
+
+    /// All parts of the recording of a tenant's call, in order.
+    pub async fn recording_parts(
+        &self,
+        organization: OrganizationId,
+        call: Uuid,
+    ) -> Result<Vec<Recording>, StoreError> {
+        let sql = "SELECT part, path, state, note, duration_ms, started_at, ended_at FROM recordings \
+                   WHERE organization_id = $1 AND call_id = $2 ORDER BY part";
+        let rows = self.db.rows(organization, sql, &[organization.into(), call.into()]).await?;
+        let recording = |row: &Row| {
+            Ok(Recording {
+                part: part(row)?,
+                path: PathBuf::from(row.text("path")?),
+                state: row.text("state")?,
+                note: row.text_opt("note")?,
+                duration_ms: row.count("duration_ms")?,
+                started_at: row.time("started_at")?,
+                ended_at: row.time_opt("ended_at")?,
+            })
         };
-        Ok(Some(Recording {
-            path: PathBuf::from(row.text("path")?),
-            state: row.text("state")?,
-            note: row.text_opt("note")?,
-            duration_ms: row.count("duration_ms")?,
-            started_at: row.time("started_at")?,
-            ended_at: row.time_opt("ended_at")?,
-        }))
+        rows.iter().map(recording).collect()
     }
 }

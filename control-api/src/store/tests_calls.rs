@@ -1,6 +1,5 @@
 //! What is kept about calls, on both databases: filters, words, pages, plans; caller identities, usage, idempotency.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ::tests::postgres::Postgres;
@@ -8,7 +7,7 @@ use ::tests::seed;
 use jiff::ToSpan;
 use uuid::Uuid;
 
-use super::tests::{Case, hold_on_postgresql, hold_on_sqlite, place, sqlite};
+use super::tests::{Case, hold_on_postgresql, hold_on_sqlite, place, shared_folder, sqlite};
 use super::usage::day_of;
 use super::*;
 use crate::engine::{CallStatus, TranslationEvent};
@@ -220,7 +219,7 @@ async fn missed_segments_wait(store: Store) {
     };
     let recording = |state| {
         let path = "/r.wav".into();
-        Change::Recording { call, path, state, note: None, duration_ms: 5, at: at(1_000) }
+        Change::Recording { call, part: 1, path, state, note: None, duration_ms: 5, at: at(1_000) }
     };
     let over =
         |call| Change::CallStatus { call, status: CallStatus::Ended, cause: Some("normal".into()), at: at(30_000) };
@@ -311,7 +310,8 @@ async fn usage_is_counted_once(store: Store) {
     let call = begin(&store, mine, 0, |_| {}).await;
     let status = |status, ms: i64| Change::CallStatus { call, status, cause: None, at: at(ms) };
     let path = "/r.wav".to_owned();
-    let recording = Change::Recording { call, path, state: "finished", note: None, duration_ms: 3_500, at: at(6_000) };
+    let recording =
+        Change::Recording { call, part: 1, path, state: "finished", note: None, duration_ms: 3_500, at: at(6_000) };
     store
         .changes_record(&[status(CallStatus::Answered, 1_000), recording, status(CallStatus::Ended, 6_000)])
         .await
@@ -482,7 +482,7 @@ async fn no_list_reads_a_tenants_whole_table_on_postgresql() {
     let database = postgres.database().await;
     Store::open(&place(&database)).await.unwrap().close().await;
     seed::postgres(&database.admin_url, 4 * PLANNED).await;
-    let open = StorePlace { url: &database.url, migrate_url: None, folder: Path::new("") };
+    let open = StorePlace { url: &database.url, migrate_url: None, folder: shared_folder() };
     // What reading whole tables the server has counted, told when a connection ends.
     let scans = async || {
         let sql = "SELECT COALESCE(string_agg(relname || ' ' || seq_scan, ', ' ORDER BY relname), '') \

@@ -68,7 +68,7 @@ async fn counted(tx: &mut Tx, organization: OrganizationId, day: Date) -> Result
                AS calls_outbound, \
                CAST(COALESCE(SUM(c.ended_at - COALESCE(c.answered_at, c.ended_at)), 0) AS BIGINT) / 1000 \
                AS call_seconds, \
-               CAST(COALESCE(SUM((SELECT r.duration_ms FROM recordings r WHERE r.organization_id = $1 \
+               CAST(COALESCE(SUM((SELECT COALESCE(SUM(r.duration_ms), 0) FROM recordings r WHERE r.organization_id = $1 \
                AND r.call_id = c.id)), 0) AS BIGINT) / 1000 AS recorded_seconds, \
                CAST(COALESCE(SUM((SELECT COUNT(*) FROM translations t WHERE t.organization_id = $1 \
                AND t.call_id = c.id AND t.translation IS NOT NULL)), 0) AS BIGINT) AS segments_translated \

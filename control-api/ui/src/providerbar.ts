@@ -1,9 +1,9 @@
-/** Draws the state of the speech providers and what they cannot do. */
+/** Draws the state of the speech providers, what they cannot do, and a lack of room for recordings. */
 import { h } from "./dom.js";
 import { sentence } from "./refusals.js";
 import { limits, PROVIDER_LABEL, summary, type ProviderKind, type Providers } from "./providers.js";
 
-const WORD = { unknown: "not known yet", up: "ready", restarting: "starting again", down: "not available", unsupported: "limited" };
+const WORD = { unknown: "not known yet", up: "ready", low: "short of room", restarting: "starting again", down: "not available", unsupported: "limited" };
 
 export class ProviderBar {
   readonly element = h("div", { id: "providers", class: "providers", "aria-label": "Speech providers", role: "group" });
@@ -12,10 +12,13 @@ export class ProviderBar {
   draw(providers: Providers): void {
     if (providers === this.last) return;
     this.last = providers;
-    const kinds: ProviderKind[] = ["stt", "translator", "tts"];
+    const speech: ProviderKind[] = ["stt", "translator", "tts"];
+    // Room for recordings is of interest only while there is too little of it.
+    const short = ["low", "down"].includes(summary(providers.recording));
+    const kinds: ProviderKind[] = short ? [...speech, "recording"] : speech;
     const notes = kinds
       .flatMap((kind) => providers[kind])
-      .filter((known) => (known.state === "down" || known.state === "restarting") && known.detail !== "")
+      .filter((known) => ["down", "restarting", "low"].includes(known.state) && known.detail !== "")
       .map((known) => h("p", { class: "note warn", "data-provider-note": known.kind }, `${PROVIDER_LABEL[known.kind]}: ${known.detail}`));
     this.element.replaceChildren(
       ...kinds.map((kind) => {

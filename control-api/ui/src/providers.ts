@@ -1,25 +1,26 @@
-/** State of the speech providers, as events tell it. */
+/** State of the speech providers and of the room for recordings, as events tell it. */
 
-export type ProviderKind = "stt" | "translator" | "tts";
+export type ProviderKind = "stt" | "translator" | "tts" | "recording";
 
 export interface ProviderState {
   kind: ProviderKind;
   name: string;
-  state: "unknown" | "up" | "restarting" | "down" | "unsupported";
+  state: "unknown" | "up" | "low" | "restarting" | "down" | "unsupported";
   detail: string;
 }
 
 export type Providers = Readonly<Record<ProviderKind, readonly ProviderState[]>>;
 
-export const NO_PROVIDERS: Providers = { stt: [], translator: [], tts: [] };
+export const NO_PROVIDERS: Providers = { stt: [], translator: [], tts: [], recording: [] };
 
 export const PROVIDER_LABEL: Record<ProviderKind, string> = {
   stt: "Recognition",
   translator: "Translation",
   tts: "Voice",
+  recording: "Recording",
 };
 
-const STATES = ["up", "restarting", "down", "unsupported"];
+const STATES = ["up", "low", "restarting", "down", "unsupported"];
 
 /** Reads `{kind, name, state, detail}`, bare or under `provider`; `state` may also be an object `{state, detail}`. */
 export function parseProvider(value: unknown): ProviderState | undefined {
@@ -29,7 +30,7 @@ export function parseProvider(value: unknown): ProviderState | undefined {
   const inner = typeof outer["state"] === "object" && outer["state"] !== null ? (outer["state"] as Record<string, unknown>) : outer;
   const kind = outer["kind"];
   const state = inner["state"];
-  if (kind !== "stt" && kind !== "translator" && kind !== "tts") return undefined;
+  if (kind !== "stt" && kind !== "translator" && kind !== "tts" && kind !== "recording") return undefined;
   if (typeof state !== "string" || !STATES.includes(state)) return undefined;
   const detail = inner["detail"];
   return {
@@ -54,7 +55,7 @@ export function applyProvider(providers: Providers, update: ProviderState): Prov
 
 /** One word for the kind: the worst that its providers say, limits of language aside. */
 export function summary(states: readonly ProviderState[]): ProviderState["state"] {
-  const order: ProviderState["state"][] = ["down", "restarting", "up"];
+  const order: ProviderState["state"][] = ["down", "restarting", "low", "up"];
   return order.find((state) => states.some((known) => known.state === state)) ?? (states.length > 0 ? "unsupported" : "unknown");
 }
 

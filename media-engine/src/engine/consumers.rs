@@ -7,7 +7,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
 
 use codecs::SampleRate;
 use tokio::sync::mpsc;
@@ -15,7 +14,7 @@ use tokio::sync::mpsc;
 use super::command::CommandError;
 use super::{CallSettings, LegRole, Shared};
 use crate::audio::tap;
-use crate::record_io::{AGENT_CHANNEL, CUSTOMER_CHANNEL, Recorded, Recording};
+use crate::record_io::{AGENT_CHANNEL, CUSTOMER_CHANNEL, Recording};
 use crate::speech::pipeline::{self, Pipeline, PipelineParams, PlayChunk};
 use crate::translate::TranslationEvent;
 use crate::units::{CallId, LegId};
@@ -170,10 +169,10 @@ impl Translation {
     }
 }
 
-/// Begins a recording in the call's file and listens to the legs that are up.
+/// Begins a recording in files named after the call.
 pub(super) fn record(shared: &Shared, call: CallId, rate: SampleRate) -> Result<Recording, String> {
-    let path = shared.config.record_dir.join(format!("{call}.wav"));
-    shared.recorder.begin(&path, rate, crate::net::clock::now()).map_err(|error| error.to_string())
+    let begun = shared.recorder.begin(&call.to_string(), rate, crate::net::clock::now());
+    begun.map_err(|error| error.to_string())
 }
 
 /// Adds a leg to a recording.
@@ -184,15 +183,6 @@ pub(super) fn record_leg(recording: &Recording, worker: &Worker, leg: LegId, rol
     };
     let reader = listen(worker, leg, RECORD_TAP).ok_or("the media worker is overloaded")?;
     recording.attach(channel, reader).map_err(|error| error.to_string())
-}
-
-/// Seals a recording; a writer that hangs on its disk is not waited for longer than 2 s.
-pub(super) async fn finish(recording: Recording) -> Recorded {
-    let path = recording.path().to_owned();
-    match tokio::time::timeout(Duration::from_secs(2), recording.finish()).await {
-        Ok(recorded) => recorded,
-        Err(_) => Recorded { path, duration_ms: 0, interrupted: Some("the disk did not answer within 2 s".into()) },
-    }
 }
 
 fn listen(worker: &Worker, leg: LegId, frames: usize) -> Option<tap::TapReader> {

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use crate::error::HangupCause;
+use crate::record_io::Space;
 pub use crate::speech::{ProviderKind, ProviderState};
 use crate::translate::TranslationEvent;
 use crate::units::{CallId, LegId};
@@ -101,7 +102,7 @@ pub enum TransferStage {
 pub enum RecordingState {
     /// Being written.
     Started,
-    /// Complete: all audio until the call's end is in the file.
+    /// Complete and on the disk.
     Finished,
     /// Ended before the call did; the text says why (disk full, folder gone).
     Interrupted(String),
@@ -158,13 +159,15 @@ pub enum EventKind {
     },
     /// Words: partial, final, translated.
     Translation(TranslationEvent),
-    /// The recording's state changed.
+    /// The state of a part of the recording changed. A long recording has several parts, each a file.
     Recording {
+        /// 1 for the first.
+        part: u32,
         /// The file.
         path: PathBuf,
         /// New state.
         state: RecordingState,
-        /// Seconds of audio in it so far.
+        /// Audio in it, in milliseconds.
         duration_ms: u64,
     },
     /// A key was pressed.
@@ -212,6 +215,8 @@ pub enum EventKind {
         /// New state.
         state: ProviderState,
     },
+    /// The room for recordings changed.
+    Disk(Space),
     /// An address that guesses passwords: its requests are not heard for a while.
     Scanner {
         /// The address.

@@ -27,6 +27,7 @@ use std::time::SystemTime;
 use dashmap::DashMap;
 use tokio::sync::mpsc;
 
+pub use crate::record_io::{Room, Space};
 pub use crate::sip::{CallTrace, PlaceStatus, TraceParty, TraceStep, TrunkStatus};
 pub use crate::translate::{LagMs, TranslationEvent};
 pub use command::{CallMode, CallSettings, Command, CommandError, Engine, Envelope, Reply};
@@ -136,7 +137,8 @@ pub async fn start(config: Config) -> Result<Started, StartError> {
     let (sip, sip_events) = SipStack::start(&config.sip, &config.trunks).await?;
     let (status_in, status) = mpsc::channel(64);
     let providers = Providers::start(&config.speech, status_in);
-    let recorder = Recorder::start().map_err(|source| StartError::Folder { path: "recorder thread".into(), source })?;
+    let recorder = Recorder::start(&config.record_dir, &config.record)
+        .map_err(|source| StartError::Folder { path: "recorder thread".into(), source })?;
     let guard = Guard::new(config.dial.clone());
     let shared = Arc::new(Shared {
         config,
@@ -164,7 +166,7 @@ fn check_record_dir(config: &Config) -> Result<(), StartError> {
     let path = &config.record_dir;
     let fail = |source| StartError::Folder { path: path.display().to_string(), source };
     std::fs::create_dir_all(path).map_err(fail)?;
-    let probe = path.join(".writable");
+    let probe = path.join(".tandem-probe");
     std::fs::write(&probe, b"").map_err(fail)?;
     std::fs::remove_file(&probe).map_err(fail)
 }

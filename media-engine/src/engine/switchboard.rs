@@ -29,6 +29,7 @@ pub(super) async fn run(
     mut sip_events: mpsc::Receiver<SipEvent>,
     mut status: mpsc::Receiver<ProviderStatus>,
 ) {
+    let mut space = shared.recorder.space();
     let mut board = Switchboard { shared, tasks: JoinSet::new(), draining: false, drained: Vec::new() };
     loop {
         tokio::select! {
@@ -48,6 +49,10 @@ pub(super) async fn run(
             Some(status) = status.recv() => {
                 let ProviderStatus { kind, name, state } = status;
                 board.shared.tell(None, EventKind::Provider { kind, name, state });
+            }
+            Ok(()) = space.changed() => {
+                let space = *space.borrow_and_update();
+                board.shared.tell(None, EventKind::Disk(space));
             }
             Some(ended) = board.tasks.join_next() => {
                 if let Err(error) = ended {

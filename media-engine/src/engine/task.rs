@@ -29,10 +29,10 @@ use crate::call::{Call, Destination, Effect, Input, Side};
 use crate::config::App;
 use crate::error::HangupCause;
 use crate::net::clock;
-use crate::record_io::Recording;
 use crate::sip::{DialogId, SipCommand, SipEvent, TraceLabel};
 use crate::units::{CallId, LegId};
 use crate::worker::{Incoming as Heard, LegQuality, Worker, WorkerCommand, WorkerEvent, WorkerEventKind};
+use listening::{CallRecording, next_recorded};
 use transfer::{Fetch, Fetching, next_fetched};
 
 /// How long the control plane may take to decide on an announced call.
@@ -104,7 +104,9 @@ pub(super) struct CallTask {
     announced: bool,
     /// A leg's media is gone: when the call is given up unless the leg's BYE comes.
     lost: Option<Instant>,
-    recording: Option<Recording>,
+    /// When the call has lasted as long as it may; none for emergency calls.
+    longest: Option<Instant>,
+    recording: Option<CallRecording>,
     record_app: bool,
     translation: Option<Translation>,
     over: Option<(HangupCause, bool)>,
@@ -175,6 +177,7 @@ impl CallTask {
     ) -> CallTask {
         let (media_in, media) = mpsc::channel(MEDIA_EVENTS);
         let third = Leg::new(shared.new_leg(), second.role, String::new());
+        let longest = shared.config.max_call.map(|most| clock::now() + most);
         CallTask {
             shared,
             id,
@@ -203,6 +206,7 @@ impl CallTask {
             deadline: None,
             announced: false,
             lost: None,
+            longest,
             recording: None,
             record_app: false,
             translation: None,
@@ -219,6 +223,7 @@ impl CallTask {
             let lost = self.lost.map(tokio::time::Instant::from_std);
             let leave = self.leave.map(tokio::time::Instant::from_std);
             let away = self.away.map(tokio::time::Instant::from_std);
+            let longest = self.longest.map(tokio::time::Instant::from_std);
             tokio::select! {
                 Some(input) = self.inbox.recv() => self.on_input(input).await,
                 Some(event) = self.media.recv() => self.on_media(event).await,
@@ -235,6 +240,11 @@ impl CallTask {
                 () = sleep_until(away), if away.is_some() => {
                     self.away = None;
                     self.transition(Input::LostTimeout).await;
+                }
+                report = next_recorded(&mut self.recording) => self.on_recorded(report),
+                () = sleep_until(longest), if longest.is_some() => {
+                    self.longest = None;
+                    self.on_longest().await;
                 }
                 fetched = next_fetched(&mut self.fetching) => self.on_fetched(fetched).await,
             }
@@ -281,6 +291,13 @@ impl CallTask {
         } else {
             self.transition(Input::RingTimeout).await;
         }
+    }
+
+    async fn on_longest(&mut self) {
+        let most = self.shared.config.max_call.unwrap_or_default();
+        tracing::warn!(call = %self.id, max_call_s = most.as_secs(), "the call has lasted as long as a call may: it ends");
+        metrics::counter!("calls_ended_by_length_total").increment(1);
+        self.transition(Input::Hangup(HangupCause::MaxDuration)).await;
     }
 
     async fn on_sip(&mut self, event: SipEvent) {

@@ -2,23 +2,35 @@
 //!
 //! ```text
 //! worker ─ tap ─▶ ring ─▶ writer thread: resample ─▶ record::Timeline ─▶ WAV (customer left, agent right)
+//!                              │                                          └─ part full: next file
+//!                              ├─ sealed file ─▶ syncing thread: fsync of file and folder ─▶ PartReport
+//!                              └─ free space, once a second ─▶ Room
 //! ```
 //!
-//! One thread writes all recordings of the process: it wakes every 100 ms, empties the taps, and flushes each
-//! file with a true header once a second, so that a killed process leaves a readable file that lacks at most
-//! its last second. A disk that is full or slow ends the recording with a note, never the call.
+//! One thread writes all recordings of the process: it makes the files, wakes every 100 ms, empties the taps, and flushes each
+//! file with a true header once a second, so that a killed process leaves a readable file that lacks at most its last second.
+//!
+//! Invariants: a fault in one recording (a panic, an I/O error, a full disk) ends that recording with a note, never another and
+//! never a call. A recording longer than [`RecordConfig::part`] goes on in a next file, without a lost sample; each file is a valid
+//! WAV. A part is reported finished when it is on the disk. Below [`RecordConfig::min_free`] nothing is written.
+//!
 //! Not here: who may record, where the row about it lives (control plane).
 
+mod disk;
+mod seal;
+mod take;
 mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc as std_mpsc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use codecs::SampleRate;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, watch};
 
 use crate::audio::tap::TapReader;
+use crate::config::RecordConfig;
+pub use disk::{Room, Space};
 
 /// Recording channel of the customer.
 pub const CUSTOMER_CHANNEL: usize = 0;
@@ -27,46 +39,54 @@ pub const AGENT_CHANNEL: usize = 1;
 
 /// Orders that may wait for the writer thread; more are refused.
 const ORDERS: usize = 1024;
+/// Reports of one recording that may wait for its call. A part lasts a second at least, so these are never reached.
+const REPORTS: usize = 64;
 
-/// What a recording came to.
+/// How a part of a recording fares.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recorded {
+pub enum PartState {
+    /// Its file is there and is being written.
+    Started,
+    /// Complete and on the disk.
+    Finished,
+    /// Ended before its call, with the reason; what was written until then is there.
+    Interrupted(String),
+}
+
+/// What became of one file of a recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartReport {
+    /// 1 for the first.
+    pub part: u32,
     /// The file.
     pub path: PathBuf,
+    /// How it fares.
+    pub state: PartState,
+    /// Where its first sample stands after the recording's start.
+    pub offset: Duration,
     /// Audio in it.
     pub duration_ms: u64,
-    /// Why it ended before its call; `None` when it is complete.
-    pub interrupted: Option<String>,
 }
 
-/// Why a recording could not begin.
+/// The writer thread has too much to do.
 #[derive(Debug, thiserror::Error)]
-pub enum RecordError {
-    /// The file cannot be made.
-    #[error("recording {path}: {problem}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        problem: String,
-    },
-    /// The writer thread has too much to do.
-    #[error("recording: the writer is overloaded")]
-    Overloaded,
-}
+#[error("recording: the writer is overloaded")]
+pub struct Overloaded;
 
 /// The thread that writes. Clones share it; it ends when the last is dropped and all files are sealed.
 #[derive(Clone, Debug)]
 pub struct Recorder {
     orders: std_mpsc::SyncSender<writer::Order>,
+    folder: PathBuf,
+    space: watch::Receiver<Space>,
 }
 
 /// One running recording. Dropping it seals the file.
 #[derive(Debug)]
 pub struct Recording {
     id: u64,
-    path: PathBuf,
     orders: std_mpsc::SyncSender<writer::Order>,
+    reports: mpsc::Receiver<PartReport>,
     sealed: bool,
 }
 
@@ -75,67 +95,64 @@ impl Recorder {
     ///
     /// # Errors
     /// The system gives no thread.
-    pub fn start() -> std::io::Result<Recorder> {
+    pub fn start(folder: &Path, config: &RecordConfig) -> std::io::Result<Recorder> {
         let (orders, inbox) = std_mpsc::sync_channel(ORDERS);
-        std::thread::Builder::new().name("recorder".into()).spawn(move || writer::run(&inbox))?;
-        Ok(Recorder { orders })
+        let (disk, space) = disk::Watch::new(folder, config);
+        let sealer = seal::start()?;
+        let part = config.part;
+        let spawned = std::thread::Builder::new().name("recorder".into());
+        spawned.spawn(move || writer::Writer::new(part, disk, sealer).run(&inbox))?;
+        Ok(Recorder { orders, folder: folder.to_owned(), space })
     }
 
-    /// Makes the file and begins: `start` is where its first sample stands in time.
+    /// Begins a recording: `start` is where its first sample stands in time. Its files are `NAME.wav`, `NAME.2.wav` and so on, in the
+    /// folder of recordings; that they cannot be made is reported, and the call goes on without a recording.
     ///
     /// # Errors
-    /// See [`RecordError`]; the call goes on without a recording.
-    pub fn begin(&self, path: &Path, rate: SampleRate, start: Instant) -> Result<Recording, RecordError> {
-        let file = |problem: String| RecordError::File { path: path.to_owned(), problem };
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(|error| file(error.to_string()))?;
-        }
-        let spec = hound::WavSpec {
-            channels: 2,
-            sample_rate: rate.hz(),
-            bits_per_sample: 16,
-            sample_format: hound::SampleFormat::Int,
-        };
-        let mut wav = hound::WavWriter::create(path, spec).map_err(|error| file(error.to_string()))?;
-        wav.flush().map_err(|error| file(error.to_string()))?;
+    /// [`Overloaded`]: nothing is recorded.
+    pub fn begin(&self, name: &str, rate: SampleRate, start: Instant) -> Result<Recording, Overloaded> {
+        let (reporter, reports) = mpsc::channel(REPORTS);
         let id = writer::next_id();
-        let order = writer::Order::Begin { id, path: path.to_owned(), wav, rate, start };
-        self.orders.try_send(order).map_err(|_| RecordError::Overloaded)?;
-        Ok(Recording { id, path: path.to_owned(), orders: self.orders.clone(), sealed: false })
+        let stem = self.folder.join(name);
+        let order = writer::Order::Begin(writer::Begin { id, stem, rate, start, reporter });
+        self.orders.try_send(order).map_err(|_| Overloaded)?;
+        Ok(Recording { id, orders: self.orders.clone(), reports, sealed: false })
+    }
+
+    /// Free space in the folder of recordings; told anew when the room changes.
+    pub fn space(&self) -> watch::Receiver<Space> {
+        self.space.clone()
     }
 }
 
 impl Recording {
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Adds a leg's audio to a channel.
     ///
     /// # Errors
-    /// [`RecordError::Overloaded`]: that channel stays silent.
-    pub fn attach(&self, channel: usize, tap: TapReader) -> Result<(), RecordError> {
+    /// [`Overloaded`]: that channel stays silent.
+    pub fn attach(&self, channel: usize, tap: TapReader) -> Result<(), Overloaded> {
         let order = writer::Order::Attach { id: self.id, channel, tap };
-        self.orders.try_send(order).map_err(|_| RecordError::Overloaded)
+        self.orders.try_send(order).map_err(|_| Overloaded)
     }
 
-    /// Writes what the taps still hold, seals the file and tells what it came to.
-    pub async fn finish(mut self) -> Recorded {
-        let (reply, answer) = oneshot::channel();
-        let path = self.path.clone();
-        let lost = |why: &str| Recorded { path: path.clone(), duration_ms: 0, interrupted: Some(why.to_owned()) };
-        if self.orders.try_send(writer::Order::Finish { id: self.id, reply: Some(reply) }).is_err() {
-            return lost("the writer is overloaded");
-        }
+    /// The next report; `None` when the last part has ended. Cancel-safe.
+    pub async fn report(&mut self) -> Option<PartReport> {
+        self.reports.recv().await
+    }
+
+    /// Asks for what the taps still hold to be written and the file to be sealed; [`Recording::report`] then tells of the rest.
+    ///
+    /// # Errors
+    /// [`Overloaded`]: the file is sealed when the thread ends.
+    pub fn finish(&mut self) -> Result<(), Overloaded> {
         self.sealed = true;
-        answer.await.unwrap_or_else(|_| lost("the writer has stopped"))
+        self.orders.try_send(writer::Order::Finish { id: self.id }).map_err(|_| Overloaded)
     }
 }
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        if !self.sealed && self.orders.try_send(writer::Order::Finish { id: self.id, reply: None }).is_err() {
+        if !self.sealed && self.orders.try_send(writer::Order::Finish { id: self.id }).is_err() {
             metrics::counter!("recording_seal_lost_total").increment(1);
         }
     }

@@ -1,28 +1,24 @@
 //! The writer thread.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::BufWriter;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use codecs::SampleRate;
-use codecs::resample::Resampler;
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 
-use super::Recorded;
+use super::PartReport;
+use super::disk::{Room, Space, Watch};
+use super::seal::{Sealer, tell};
+use super::take::Take;
 use crate::audio::tap::TapReader;
 use crate::net::clock;
-use crate::record::Timeline;
 
 /// How often the taps are emptied.
 const ROUND: Duration = Duration::from_millis(100);
-/// How often a file is made readable up to its last sample.
-const FLUSH: Duration = Duration::from_secs(1);
-/// How long the past stays open: audio that comes later than this after it was spoken finds its place taken.
-const OPEN_PAST: Duration = Duration::from_millis(500);
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -30,234 +26,126 @@ pub(super) fn next_id() -> u64 {
     NEXT_ID.fetch_add(1, Ordering::Relaxed)
 }
 
-type Wav = hound::WavWriter<BufWriter<File>>;
+/// A recording that begins.
+pub(super) struct Begin {
+    pub(super) id: u64,
+    /// Folder and name of its files, without end.
+    pub(super) stem: PathBuf,
+    pub(super) rate: SampleRate,
+    pub(super) start: Instant,
+    pub(super) reporter: mpsc::Sender<PartReport>,
+}
 
 pub(super) enum Order {
-    Begin { id: u64, path: PathBuf, wav: Wav, rate: SampleRate, start: Instant },
+    Begin(Begin),
     Attach { id: u64, channel: usize, tap: TapReader },
-    Finish { id: u64, reply: Option<oneshot::Sender<Recorded>> },
+    Finish { id: u64 },
 }
 
-/// Serves orders until every [`super::Recorder`] and [`super::Recording`] is gone, then seals what is left.
-pub(super) fn run(inbox: &Receiver<Order>) {
-    let mut takes: HashMap<u64, Take> = HashMap::new();
-    let mut next_round = clock::now() + ROUND;
-    loop {
-        match inbox.recv_timeout(next_round.saturating_duration_since(clock::now())) {
-            Ok(order) => obey(&mut takes, order),
-            Err(RecvTimeoutError::Timeout) => {
-                let now = clock::now();
-                for take in takes.values_mut() {
-                    take.round(now);
-                }
-                next_round = now + ROUND;
-            }
-            Err(RecvTimeoutError::Disconnected) => {
-                for (_, take) in takes.drain() {
-                    take.seal(clock::now());
-                }
-                return;
-            }
-        }
+/// All recordings that run.
+pub(super) struct Writer {
+    takes: HashMap<u64, Take>,
+    /// Longest file.
+    part: Duration,
+    disk: Watch,
+    sealer: Sealer,
+}
+
+impl Writer {
+    pub(super) fn new(part: Duration, disk: Watch, sealer: Sealer) -> Writer {
+        Writer { takes: HashMap::new(), part, disk, sealer }
     }
-}
 
-fn obey(takes: &mut HashMap<u64, Take>, order: Order) {
-    match order {
-        Order::Begin { id, path, wav, rate, start } => {
-            takes.insert(id, Take::new(path, wav, rate, start));
-        }
-        Order::Attach { id, channel, tap } => {
-            if let Some(take) = takes.get_mut(&id) {
-                take.sources.push(Source { channel, tap, resampler: None });
-            }
-        }
-        Order::Finish { id, reply } => {
-            if let Some(take) = takes.remove(&id) {
-                let recorded = take.seal(clock::now());
-                if let Some(reply) = reply {
-                    // Nobody waits any more: the file is sealed all the same.
-                    let _ = reply.send(recorded);
+    /// Serves orders until every [`super::Recorder`] and [`super::Recording`] is gone, then seals what is left.
+    pub(super) fn run(mut self, inbox: &Receiver<Order>) {
+        let mut next_round = clock::now() + ROUND;
+        loop {
+            match inbox.recv_timeout(next_round.saturating_duration_since(clock::now())) {
+                Ok(order) => self.obey(order),
+                Err(RecvTimeoutError::Timeout) => {
+                    let now = clock::now();
+                    self.round(now);
+                    next_round = now + ROUND;
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    for id in self.takes.keys().copied().collect::<Vec<_>>() {
+                        self.finish(id);
+                    }
+                    return;
                 }
             }
         }
     }
-}
 
-/// One file being written.
-struct Take {
-    path: PathBuf,
-    wav: Option<Wav>,
-    rate: SampleRate,
-    timeline: Timeline,
-    sources: Vec<Source>,
-    frames: u64,
-    flushed: Instant,
-    scratch: Vec<i16>,
-    resampled: Vec<i16>,
-    interrupted: Option<String>,
-}
-
-struct Source {
-    channel: usize,
-    tap: TapReader,
-    resampler: Option<(SampleRate, Resampler)>,
-}
-
-impl Take {
-    fn new(path: PathBuf, wav: Wav, rate: SampleRate, start: Instant) -> Take {
-        Take {
-            path,
-            wav: Some(wav),
-            rate,
-            timeline: Timeline::new(rate, start, 2),
-            sources: Vec::new(),
-            frames: 0,
-            flushed: start,
-            scratch: Vec::new(),
-            resampled: Vec::new(),
-            interrupted: None,
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Begin(begin) => {
+                let (id, space) = (begin.id, self.disk.look(clock::now()));
+                self.takes.insert(id, Take::new(begin, self.part));
+                self.guarded(id, |take, _| match space.room {
+                    Room::Exhausted => take.refuse(&no_room(space)),
+                    Room::Enough | Room::Low => take.open_part(),
+                });
+            }
+            Order::Attach { id, channel, tap } => self.guarded(id, |take, _| take.attach(channel, tap)),
+            Order::Finish { id } => self.finish(id),
         }
     }
 
     fn round(&mut self, now: Instant) {
-        self.collect();
-        if let Some(until) = now.checked_sub(OPEN_PAST) {
-            self.write_until(until);
-        }
-        if now.saturating_duration_since(self.flushed) >= FLUSH {
-            self.flushed = now;
-            if let Some(wav) = &mut self.wav
-                && let Err(error) = wav.flush()
-            {
-                self.interrupt(&error);
-            }
+        let space = self.disk.look(now);
+        for id in self.takes.keys().copied().collect::<Vec<_>>() {
+            self.guarded(id, |take, sealer| match space.room {
+                Room::Exhausted if take.is_running() => take.interrupt(&no_room(space), sealer),
+                _ => take.round(now, sealer),
+            });
         }
     }
 
-    /// Empties the taps into the timeline.
-    fn collect(&mut self) {
-        let rate = self.rate;
-        for source in &mut self.sources {
-            while let Some(item) = source.tap.pop() {
-                if item.gap > 0 {
-                    metrics::counter!("recording_tap_gap_frames_total").increment(item.gap);
-                }
-                let frame = &item.frame;
-                let Some(captured_at) = frame.captured_at else { continue };
-                let samples = &frame.samples[..usize::from(frame.len)];
-                if frame.rate == rate {
-                    self.timeline.place(source.channel, captured_at, samples);
-                    continue;
-                }
-                if source.resampler.as_ref().is_none_or(|(from, _)| *from != frame.rate) {
-                    source.resampler = Some((frame.rate, Resampler::new(frame.rate, rate)));
-                }
-                if let Some((_, resampler)) = &mut source.resampler {
-                    self.resampled.resize(resampler.max_output(samples.len()), 0);
-                    let written = resampler.process(samples, &mut self.resampled);
-                    self.timeline.place(source.channel, captured_at, &self.resampled[..written]);
-                }
-            }
+    fn finish(&mut self, id: u64) {
+        let Some(take) = self.takes.remove(&id) else { return };
+        let (reporter, lost) = take.lost(FAULT);
+        let sealer = &self.sealer;
+        if catch_unwind(AssertUnwindSafe(|| take.finish(clock::now(), sealer))).is_err() {
+            fault(&reporter, lost);
         }
     }
 
-    fn write_until(&mut self, until: Instant) {
-        self.scratch.clear();
-        self.timeline.drain(until, &mut self.scratch);
-        let Some(wav) = &mut self.wav else { return };
-        let mut failure = None;
-        for &sample in &self.scratch {
-            if let Err(error) = wav.write_sample(sample) {
-                failure = Some(error);
-                break;
-            }
+    /// Works on one recording. A panic in it ends this recording; all others go on.
+    fn guarded(&mut self, id: u64, work: impl FnOnce(&mut Take, &Sealer)) {
+        let Some(take) = self.takes.get_mut(&id) else { return };
+        let sealer = &self.sealer;
+        if catch_unwind(AssertUnwindSafe(|| work(take, sealer))).is_ok() {
+            return;
         }
-        match failure {
-            None => self.frames += self.scratch.len() as u64 / 2,
-            Some(error) => self.interrupt(&error),
+        let Some(take) = self.takes.remove(&id) else { return };
+        let (reporter, lost) = take.lost(FAULT);
+        // hound writes the head of the file when it is dropped, and may panic again where it panicked before.
+        if catch_unwind(AssertUnwindSafe(|| drop(take))).is_err() {
+            tracing::error!("the file of a recording could not be closed in order");
         }
+        fault(&reporter, lost);
     }
+}
 
-    /// Ends the file early: what is in it stays; the call goes on.
-    fn interrupt(&mut self, error: &hound::Error) {
-        let note = format!("{error}; free space in the recordings' folder");
-        tracing::error!(path = %self.path.display(), problem = %note, "recording interrupted");
-        metrics::counter!("recordings_interrupted_total").increment(1);
-        self.interrupted = Some(note);
-        self.wav = None;
-    }
+/// What the call is told whose recording met a fault of ours.
+const FAULT: &str = "a fault in the recorder; the log says where";
 
-    fn seal(mut self, now: Instant) -> Recorded {
-        self.collect();
-        self.write_until(now);
-        if let Some(wav) = self.wav.take()
-            && let Err(error) = wav.finalize()
-        {
-            self.interrupt(&error);
-        }
-        Recorded {
-            duration_ms: self.frames * 1000 / u64::from(self.rate.hz()),
-            path: self.path,
-            interrupted: self.interrupted,
-        }
-    }
+fn fault(reporter: &mpsc::Sender<PartReport>, lost: PartReport) {
+    tracing::error!(path = %lost.path.display(), "a fault ended this recording; the others go on");
+    metrics::counter!("recordings_interrupted_total").increment(1);
+    metrics::counter!("recording_panics_total").increment(1);
+    tell(reporter, lost);
+}
+
+fn no_room(space: Space) -> String {
+    let Space { free, floor, .. } = space;
+    format!(
+        "only {} MB are free in the recordings' folder, and {} MB are kept free; make room",
+        free >> 20,
+        floor >> 20
+    )
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::audio::tap::{FrameKind, tap};
-
-    const RATE: SampleRate = SampleRate::HZ_8000;
-
-    fn spec() -> hound::WavSpec {
-        hound::WavSpec {
-            channels: 2,
-            sample_rate: RATE.hz(),
-            bits_per_sample: 16,
-            sample_format: hound::SampleFormat::Int,
-        }
-    }
-
-    /// A take into `file`, with one second of a leg's audio waiting for channel 1.
-    fn take(file: File, start: Instant) -> Take {
-        let wav = hound::WavWriter::new(BufWriter::new(file), spec()).unwrap();
-        let mut take = Take::new("take.wav".into(), wav, RATE, start);
-        let (mut writer, reader) = tap(100);
-        for frame in 0..50u32 {
-            let at = start + Duration::from_millis(20) * frame;
-            writer.push(at, Some(at), FrameKind::Voice, RATE, &[1_000; 160]);
-        }
-        take.sources.push(Source { channel: 1, tap: reader, resampler: None });
-        take
-    }
-
-    #[test]
-    fn what_was_heard_is_in_the_file_before_it_is_sealed() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("take.wav");
-        let start = clock::now();
-        let mut take = take(File::create(&path).unwrap(), start);
-        take.round(start + Duration::from_millis(1_400));
-        // The process may be killed from here on.
-        let mut wav = hound::WavReader::open(&path).unwrap();
-        let samples: Vec<i16> = wav.samples().map(Result::unwrap).collect();
-        assert_eq!(samples.len(), 2 * 900 * 8, "all but the half second that is still open");
-        assert!(samples.chunks_exact(2).all(|pair| pair == [0, 1_000]));
-        let recorded = take.seal(start + Duration::from_secs(1));
-        assert_eq!((recorded.duration_ms, recorded.interrupted), (1_000, None));
-    }
-
-    #[test]
-    fn a_full_disk_ends_the_recording_with_a_note() {
-        let start = clock::now();
-        let mut take = take(File::options().write(true).open("/dev/full").unwrap(), start);
-        take.round(start + Duration::from_millis(1_500));
-        let note = take.interrupted.clone().expect("the disk is full");
-        assert!(note.contains("free space"), "{note}");
-        // Further rounds and the seal have nothing left to do, and fail at nothing.
-        take.round(start + Duration::from_secs(3));
-        assert_eq!(take.seal(start + Duration::from_secs(4)).interrupted, Some(note));
-    }
-}
+mod tests;

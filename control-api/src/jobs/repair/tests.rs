@@ -168,7 +168,8 @@ impl Scene {
     async fn recorded(&self, path: &Path, state: &'static str) {
         let path = path.to_string_lossy().into_owned();
         let at = self.start;
-        self.record(Change::Recording { call: self.call, path, state, note: None, duration_ms: 5_000, at }).await;
+        self.record(Change::Recording { call: self.call, part: 1, path, state, note: None, duration_ms: 5_000, at })
+            .await;
     }
 
     async fn over(&self) {

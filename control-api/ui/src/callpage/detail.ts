@@ -4,6 +4,8 @@ import { applyLegs, type Legs } from "../legs.js";
 import { compareTimes, fields, listOf, number, text } from "../shapes.js";
 
 export interface Recording {
+  /** Number of the file, 1 for the first. */
+  part: number;
   state: string;
   note: string | null;
   durationMs: number;
@@ -28,6 +30,8 @@ export interface CallDetail {
   times: LegTimes[];
   events: CallEventRecord[];
   recording: Recording | null;
+  /** Its files in order; a long recording has several. */
+  parts: Recording[];
 }
 
 /** One thing that happened. `body` is as the server tells it. */
@@ -48,6 +52,7 @@ export function parseDetail(value: unknown): CallDetail | undefined {
     times: listOf(value, "legs", parseTimes),
     events: listOf(value, "events", parseEvent),
     recording: parseRecording(fields(value)["recording"]),
+    parts: listOf(value, "recording_parts", (part) => parseRecording(part) ?? undefined),
   };
 }
 
@@ -94,7 +99,7 @@ export function parseRecording(value: unknown): Recording | null {
   const recording = fields(value);
   const state = text(recording["state"]);
   if (state === null) return null;
-  return { state, note: text(recording["note"]), durationMs: number(recording["duration_ms"]) ?? 0, startedAt: text(recording["started_at"]) };
+  return { part: number(recording["part"]) ?? 1, state, note: text(recording["note"]), durationMs: number(recording["duration_ms"]) ?? 0, startedAt: text(recording["started_at"]) };
 }
 
 export interface OutcomeEntry {

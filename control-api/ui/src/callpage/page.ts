@@ -216,9 +216,10 @@ class CallPage {
       const player = new Player(this.id);
       this.player = player;
       player.audio.addEventListener("timeupdate", () => this.transcript.follow(player.audio.currentTime));
+      player.element.addEventListener("part", () => this.drawTranscript());
       this.sound.replaceChildren(player.element);
     }
-    this.player.draw(recording);
+    this.player.draw(this.detail.parts.length > 0 ? this.detail.parts : [recording]);
   }
 
   private drawTranscript(): void {
@@ -226,7 +227,7 @@ class CallPage {
     const sentences: Sentences = this.feed?.sentences(this.id) ?? NO_SENTENCES;
     const lines = mergeLines(this.stored, sentences);
     const empty = this.storedProblem || (translationNotice(call.config) ?? (isRunning(call) ? "Listening. Words appear here while they are spoken." : "Nothing was said, or nothing was recognised."));
-    this.transcript.draw(lines, this.hears ? (recording?.startedAt ?? null) : null, empty);
+    this.transcript.draw(lines, this.hears ? (this.player?.startedAt ?? recording?.startedAt ?? null) : null, empty);
   }
 
   private drawLegs(legs: Legs): void {

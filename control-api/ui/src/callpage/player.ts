@@ -25,6 +25,10 @@ export class Player {
   private readonly sides: HTMLButtonElement[];
   private readonly newest: HTMLButtonElement;
   private gains: { customer: GainNode; agent: GainNode; context: AudioContext } | undefined;
+  private readonly download: HTMLAnchorElement;
+  private readonly choice = h("select", { id: "recording-part", "aria-label": "Part of the recording", hidden: true });
+  private parts: readonly Recording[] = [];
+  private part = 1;
   private state = "";
 
   constructor(private readonly call: string) {
@@ -44,17 +48,31 @@ export class Player {
     const skip = (seconds: number, label: string): HTMLElement =>
       h("button", { class: "plain", type: "button", "aria-label": label, title: label, onclick: () => this.seek(this.audio.currentTime + seconds, false) }, seconds < 0 ? `−${-seconds} s` : `+${seconds} s`);
     const link = h("button", { id: "recording-link", class: "quiet", type: "button", title: "A link that needs no sign-in", onclick: () => void this.shareLink(link) }, icon(ICON.link), h("span", {}, "Link"));
-    const download = h("a", { id: "recording-download", class: "button quiet", href: recordingUrl(call), download: `${call}.wav`, title: "Download the recording" }, icon(ICON.download), h("span", {}, "Download"));
+    this.download = h("a", { id: "recording-download", class: "button quiet", href: recordingUrl(call), download: `${call}.wav`, title: "Download the recording" }, icon(ICON.download), h("span", {}, "Download"));
     this.newest = h("button", { class: "quiet", type: "button", hidden: true, onclick: () => this.reload() }, "Load what was recorded since");
-    this.element = h("div", { class: "player" }, this.audio, this.problem,
+    this.choice.addEventListener("change", () => this.choose(Number(this.choice.value)));
+    this.element = h("div", { class: "player" }, this.choice, this.audio, this.problem,
       h("div", { class: "player-tools" },
         h("div", { class: "segmented", role: "group", "aria-label": "Which side is heard" }, ...this.sides),
         h("div", { class: "segmented", role: "group", "aria-label": "Position and speed" }, skip(-10, "10 seconds back"), skip(10, "10 seconds on"), speed),
-        h("span", { class: "grow" }), this.newest, link, download),
+        h("span", { class: "grow" }), this.newest, link, this.download),
       this.note);
   }
 
-  draw(recording: Recording): void {
+  /** When the first sample of what is played was. */
+  get startedAt(): string | null {
+    return this.shown()?.startedAt ?? null;
+  }
+
+  draw(parts: readonly Recording[]): void {
+    if (parts.length !== this.parts.length) {
+      this.choice.replaceChildren(...parts.map(({ part }) => h("option", { value: String(part) }, `Part ${part} of ${parts.length}`)));
+      this.choice.value = String(this.part);
+      this.choice.hidden = parts.length < 2;
+    }
+    this.parts = parts;
+    const recording = this.shown();
+    if (!recording) return;
     // A recording that is complete now is longer than what was loaded while it ran.
     if (this.state === "started" && recording.state !== "started" && this.audio.paused) this.reload();
     this.state = recording.state;
@@ -66,6 +84,20 @@ export class Player {
     }[recording.state];
     setText(this.note, text ?? recording.state);
     this.newest.hidden = recording.state !== "started";
+  }
+
+  private shown(): Recording | undefined {
+    return this.parts.find(({ part }) => part === this.part) ?? this.parts[0];
+  }
+
+  private choose(part: number): void {
+    this.part = part;
+    this.state = "";
+    this.audio.src = recordingUrl(this.call, part);
+    this.download.href = this.audio.src;
+    this.download.download = part === 1 ? `${this.call}.wav` : `${this.call}.${part}.wav`;
+    this.draw(this.parts);
+    this.element.dispatchEvent(new Event("part"));
   }
 
   /** Goes to a place, and plays from there when asked to. */
@@ -119,7 +151,7 @@ export class Player {
     button.disabled = true;
     setText(this.problem, "");
     try {
-      const { url, expiresAt } = await recordingLink(this.call);
+      const { url, expiresAt } = await recordingLink(this.call, this.part);
       new Dialog("Link to this recording", "recording-link-dialog").open(
         h("p", {}, `Whoever has this link can hear this one recording, without signing in, until ${dateTime(expiresAt, Date.now()) || "it ends"}.`), copyLine("recording-url", "Link", url));
     } catch (error) {

@@ -42,12 +42,12 @@ export async function noteRemove(call: string, note: string): Promise<void> {
   await request("DELETE", path(call, `/notes/${encodeURIComponent(note)}`));
 }
 
-export function recordingUrl(call: string): string {
-  return `/api${path(call, "/recording")}`;
+export function recordingUrl(call: string, part = 1): string {
+  return `/api${path(call, "/recording")}${part === 1 ? "" : `?part=${part}`}`;
 }
 
 /** A link to the recording that needs no sign-in and ends by itself. */
-export async function recordingLink(call: string): Promise<{ url: string; expiresAt: string | null }> {
-  const value = fields(await request("POST", `/recordings/${encodeURIComponent(call)}/signed-url`, { expires_in_s: 3600 }));
+export async function recordingLink(call: string, part = 1): Promise<{ url: string; expiresAt: string | null }> {
+  const value = fields(await request("POST", `/recordings/${encodeURIComponent(call)}/signed-url`, { expires_in_s: 3600, part }));
   return { url: new URL(text(value["url"]) ?? "", location.href).href, expiresAt: text(value["expires_at"]) };
 }

@@ -52,7 +52,8 @@ function describeEvent({ type, body }: CallEventRecord): Said | undefined {
     case "media_timeout": return said("bad", `${who}: the sound stopped`, number(body["after_s"]) !== null ? `Nothing came for ${number(body["after_s"])} s` : "");
     case "recording": {
       const state = word("state");
-      return said(state === "interrupted" ? "warn" : "idle", state === "started" ? "Recording begins" : state === "finished" ? "The recording is complete" : `The recording is ${state}`, word("note"));
+      const part = typeof body["part"] === "number" && body["part"] > 1 ? body["part"] : 0;
+      return said(state === "interrupted" ? "warn" : "idle", state === "started" ? (part ? `The recording goes on in part ${part}` : "Recording begins") : state === "finished" ? "The recording is complete" : `The recording is ${state}`, word("note"));
     }
     case "dtmf": return said("idle", `${who} pressed ${word("digit")}`);
     case "outcome": return said("good", `Outcome: ${word("outcome") || "none"}`, word("note"));

@@ -33,6 +33,9 @@ impl CallTask {
             }
             Destination::Uri(uri) => uri.clone(),
         };
+        if matches!(destination, Destination::Emergency { .. }) {
+            self.longest = None;
+        }
         let shared = self.shared.clone();
         let trunk = match &destination {
             Destination::Trunk { trunk, .. } | Destination::Emergency { trunk, .. } => shared.trunk(Some(trunk)),

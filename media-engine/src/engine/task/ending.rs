@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{CallTask, TaskInput};
 use crate::call::Side;
-use crate::engine::event::{CallStatus, EventKind, LegState, RecordingState};
-use crate::engine::{Shared, consumers};
+use crate::engine::Shared;
+use crate::engine::event::{CallStatus, EventKind, LegState};
 use crate::error::HangupCause;
 use crate::net::clock;
 use crate::sip::{DialogId, SipCommand};
@@ -29,11 +29,7 @@ impl CallTask {
             }
         }
         self.close_media().await;
-        if let Some(recording) = self.recording.take() {
-            let recorded = consumers::finish(recording).await;
-            let state = recorded.interrupted.map_or(RecordingState::Finished, RecordingState::Interrupted);
-            self.tell_recording(state, recorded.duration_ms);
-        }
+        self.finish_recording().await;
         for leg in [&self.first, &self.second, &self.third] {
             if let Some(dialog) = leg.dialog {
                 self.shared.dialogs.remove(&dialog);
