@@ -243,7 +243,7 @@ pub async fn ask(config: &Config, data: &Path, request: Request) -> Result<Reply
             if request.needs_server() {
                 return Err(AdminError::NotRunning(data.to_owned()));
             }
-            let store = Store::open(&config.store.place(data)).await?;
+            let store = Store::open_sealed(&config.store.place(data), &config.store.seal_key(data)).await?;
             let reply = answer(&store, &Passwords::new(), None, request).await;
             store.close().await;
             reply?

@@ -46,6 +46,8 @@ pub struct Setup {
     pub drain_s: u32,
     /// Pattern and target.
     pub routes: Vec<(&'static str, &'static str)>,
+    /// Further keys of `[sip]`, as TOML lines.
+    pub sip_settings: &'static str,
     /// Keys of `[store]`, as TOML; empty: SQLite in the data folder.
     pub store: String,
     /// Further sections, as TOML.
@@ -68,6 +70,7 @@ impl Default for Setup {
             trunk_settings: "options_s = 0\n",
             drain_s: 0,
             routes: vec![("echo", "app:echo"), ("tone", "app:tone"), ("record", "app:record"), ("*", "agent:anna")],
+            sip_settings: "",
             store: String::new(),
             further: "",
             media_timeout_s: 60,
@@ -90,12 +93,13 @@ impl Setup {
         let quoted = |list: &[String]| list.iter().map(|text| format!("{text:?}")).collect::<Vec<_>>().join(", ");
         let listen: Vec<String> = self.sip.iter().map(ToString::to_string).collect();
         let mut text = format!(
-            "[http]\nlisten = {:?}\ntls = {:?}\n[metrics]\nlisten = \"127.0.0.1:0\"\n[sip]\nlisten = [{}]\ndrain_s = {}\n\
+            "[http]\nlisten = {:?}\ntls = {:?}\n[metrics]\nlisten = \"127.0.0.1:0\"\n[sip]\nlisten = [{}]\ndrain_s = {}\n{}\
              [media]\naddress = [{}]\nports = {:?}\nworkers = 2\ntimeout_s = {}\n[turn]\n{}",
             self.http,
             self.tls,
             quoted(&listen),
             self.drain_s,
+            self.sip_settings,
             quoted(&self.addresses),
             ports::MEDIA,
             self.media_timeout_s,

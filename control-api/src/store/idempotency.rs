@@ -5,13 +5,14 @@
 //! ```
 //!
 //! A claim holds for [`LEASE`]: who died with it blocks the key no longer. Whoever takes over gets the same subject, so
-//! that what was made before is found and not made twice.
+//! that what was made before is found and not made twice. Answers are sealed: one may hold a key that is shown once.
 
 use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::db::Row;
+use super::db::{Row, Tx};
+use super::seal::{Sealer, Slot};
 use super::{OrganizationId, Store, StoreError, now};
 
 /// How long answers are kept.
@@ -101,7 +102,7 @@ impl Store {
             return Ok(Claimed::OtherBody);
         }
         if row.text("state")? == "done" {
-            return Ok(Claimed::Done(kept_answer(&row)?));
+            return Ok(Claimed::Done(kept_answer(&self.sealer, key, &row)?));
         }
         if row.time("claimed_until")? > at {
             return Ok(Claimed::Running);
@@ -131,7 +132,7 @@ impl Store {
             claim.into(),
             u32::from(answer.status).into(),
             (&answer.location).into(),
-            (&answer.body).into(),
+            self.sealer.seal(slot(key.organization, &row_of(&key.actor, &key.key)), &answer.body)?.into(),
         ];
         self.db.run(key.organization, sql, &values).await?;
         Ok(())
@@ -152,10 +153,37 @@ impl Store {
     }
 }
 
-fn kept_answer(row: &Row) -> Result<KeptAnswer, StoreError> {
+/// What tells a key apart within its organization. Neither part holds a line end.
+fn row_of(actor: &str, key: &str) -> String {
+    format!("{actor}\n{key}")
+}
+
+fn slot(organization: OrganizationId, row: &str) -> Slot<'_> {
+    Slot { column: "idempotency_keys.response", organization, row }
+}
+
+/// Seals a tenant's kept answers anew; how many there were.
+pub(super) async fn reseal(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    again: impl Fn(Slot<'_>, &str) -> Result<String, StoreError>,
+) -> Result<usize, StoreError> {
+    let sql = "SELECT actor, key, response FROM idempotency_keys \
+               WHERE organization_id = $1 AND response IS NOT NULL";
+    let rows = tx.rows(sql, &[organization.into()]).await?;
+    for row in &rows {
+        let (actor, key) = (row.text("actor")?, row.text("key")?);
+        let sealed = again(slot(organization, &row_of(&actor, &key)), &row.text("response")?)?;
+        let sql = "UPDATE idempotency_keys SET response = $4 WHERE organization_id = $1 AND actor = $2 AND key = $3";
+        tx.run(sql, &[organization.into(), actor.into(), key.into(), sealed.into()]).await?;
+    }
+    Ok(rows.len())
+}
+
+fn kept_answer(sealer: &Sealer, key: &IdempotencyKey, row: &Row) -> Result<KeptAnswer, StoreError> {
     Ok(KeptAnswer {
         status: u16::try_from(row.int("status")?).map_err(|_| StoreError::Corrupt { column: "status" })?,
         location: row.text_opt("location")?,
-        body: row.text("response")?,
+        body: sealer.open(slot(key.organization, &row_of(&key.actor, &key.key)), &row.text("response")?)?,
     })
 }

@@ -37,6 +37,7 @@ mod postgres;
 mod prune;
 mod recording;
 mod schema;
+mod seal;
 mod search;
 mod session;
 mod signing_key;
@@ -49,6 +50,7 @@ mod tests;
 mod tests_calls;
 mod transcript;
 mod translation;
+mod unit;
 mod usage;
 mod user;
 mod voice_config;
@@ -64,7 +66,7 @@ use uuid::Uuid;
 pub use api_key::{ApiKey, KeyRow, NewKey};
 pub use attempt::{Attempts, Window};
 pub use audit_log::{ActorKind, AuditFilter, AuditProof, AuditRow, By, Deed};
-pub use backup::{backup, restore};
+pub use backup::{SPOOL, backup, restore};
 pub use call::{Call, Leg};
 pub use caller_id::{Assigned, CallerIdNumber, CallerIdRule, CallerIdRuleDraft, Proof};
 pub use change::{Change, LegReport, Mark, NewCall, Written};
@@ -81,6 +83,7 @@ pub use outcome::Outcome;
 pub use place::Place;
 pub use recording::{ListedRecording, Recording};
 pub use schema::{SchemaStep, StorePlace, schema_down, schema_status, schema_up};
+pub use seal::{SealKey, SealState, seal_forget, seal_rotate, seal_state};
 pub use search::CallFilter;
 pub use session::Session;
 pub use signup::Founder;
@@ -96,6 +99,7 @@ pub use voice_target::VoiceTarget;
 pub struct Store {
     db: db::Db,
     keeps: bool,
+    sealer: Arc<seal::Sealer>,
     /// Whose calls are.
     owners: change::Owners,
     /// Grows with every change of what decides about incoming calls.
@@ -113,8 +117,8 @@ impl Store {
         self.settings.load(Ordering::Acquire)
     }
 
-    fn over(db: db::Db, keeps: bool) -> Store {
-        Store { db, keeps, owners: change::Owners::default(), settings: Arc::default() }
+    fn over(db: db::Db, keeps: bool, sealer: seal::Sealer) -> Store {
+        Store { db, keeps, sealer: Arc::new(sealer), owners: change::Owners::default(), settings: Arc::default() }
     }
 
     fn settings_changed(&self) {
@@ -160,6 +164,15 @@ pub enum StoreError {
     /// A backup cannot be made or brought back. The text says what to do.
     #[error("backup: {0}")]
     Backup(String),
+    /// The key that seals secrets is missing, another, or cannot be used. The text says what to do.
+    #[error("seal: {0}")]
+    SealKey(String),
+    /// A secret does not open: it was not written by this store in this place.
+    #[error("store: the secret in {column} does not open; it was altered, or copied from elsewhere")]
+    Sealed {
+        /// Table and column.
+        column: &'static str,
+    },
     /// The file where events wait cannot be used.
     #[error("spool: {0}")]
     Spool(std::io::Error),
@@ -188,6 +201,8 @@ impl StoreError {
             }
             StoreError::Spool(_) => true,
             StoreError::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed) => true,
+            // The fault of a connection, not of the statement.
+            StoreError::Database(sqlx::Error::BeginFailed | sqlx::Error::InvalidSavePointStatement) => true,
             _ => false,
         }
     }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use sqlx::migrate::{Migrate, MigrateError};
 
 use super::db::Db;
-use super::{Store, StoreError, postgres, sqlite};
+use super::seal::{self, Sealer};
+use super::{SealKey, Store, StoreError, postgres, sqlite};
 use crate::text::without_password;
 
 /// One numbered migration.
@@ -54,16 +55,24 @@ impl<'a> StorePlace<'a> {
 impl Store {
     /// Opens what `place` names: creates a SQLite file when absent, and applies what migrations are missing (PostgreSQL:
     /// when there is a URL of the owner). Errors say what to do.
+    /// Its secrets are sealed with the key in the folder, which is made when there is none yet.
     pub async fn open(place: &StorePlace<'_>) -> Result<Store, StoreError> {
+        Store::open_sealed(place, &SealKey::in_folder(place.folder)).await
+    }
+
+    /// The same with a key from elsewhere.
+    pub async fn open_sealed(place: &StorePlace<'_>, key: &SealKey) -> Result<Store, StoreError> {
         if place.url == "none" {
-            return Ok(Store::over(sqlite::none().await?, false));
+            return Ok(Store::over(sqlite::none().await?, false, Sealer::passing()));
         }
-        let db = if place.is_postgres() {
-            postgres::open(place.url, place.migrate_url).await?
-        } else {
-            sqlite::open(&path(place)?).await?
-        };
-        Ok(Store::over(db, true))
+        let db = connect(place).await?;
+        match seal::open(&db, key).await {
+            Ok(sealer) => Ok(Store::over(db, true, sealer)),
+            Err(error) => {
+                db.close().await;
+                Err(error)
+            }
+        }
     }
 
     /// Waits for running queries and closes; SQLite's write-ahead log is folded in.
@@ -74,6 +83,14 @@ impl Store {
     /// Fails when the database does not answer.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.db.rows_outside("SELECT 1 AS one", &[]).await.map(drop)
+    }
+}
+
+/// Opens a database and takes what steps it lacks.
+pub(super) async fn connect(place: &StorePlace<'_>) -> Result<Db, StoreError> {
+    match place.is_postgres() {
+        true => postgres::open(place.url, place.migrate_url).await,
+        false => sqlite::open(&path(place)?).await,
     }
 }
 

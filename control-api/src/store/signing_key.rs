@@ -1,9 +1,30 @@
-//! Keys that sign an organization's URLs. They outlive the process, so that a URL does.
+//! Keys that sign an organization's URLs. They outlive the process, so that a URL does; they are sealed.
 
 use uuid::Uuid;
 
+use super::db::Tx;
 use super::lookup;
+use super::seal::Slot;
 use super::{OrganizationId, Store, StoreError, now};
+
+fn slot(organization: OrganizationId) -> Slot<'static> {
+    Slot { column: "signing_keys.key", organization, row: "" }
+}
+
+/// Seals a tenant's key anew; how many there were.
+pub(super) async fn reseal(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    again: impl Fn(Slot<'_>, &str) -> Result<String, StoreError>,
+) -> Result<usize, StoreError> {
+    let rows = tx.rows("SELECT key FROM signing_keys WHERE organization_id = $1", &[organization.into()]).await?;
+    for row in &rows {
+        let sealed = again(slot(organization), &row.text("key")?)?;
+        let sql = "UPDATE signing_keys SET key = $2 WHERE organization_id = $1";
+        tx.run(sql, &[organization.into(), sealed.into()]).await?;
+    }
+    Ok(rows.len())
+}
 
 impl Store {
     /// The tenant's key, made when there is none: `fresh` then becomes it.
@@ -13,7 +34,8 @@ impl Store {
         }
         let sql = "INSERT INTO signing_keys (organization_id, key, created_at) VALUES ($1, $2, $3) \
                    ON CONFLICT (organization_id) DO NOTHING";
-        self.db.run(organization, sql, &[organization.into(), fresh.into(), now().into()]).await?;
+        let sealed = self.sealer.seal(slot(organization), fresh)?;
+        self.db.run(organization, sql, &[organization.into(), sealed.into(), now().into()]).await?;
         // Somebody else may have made one in the meantime.
         self.signing_key_show(organization).await?.ok_or(StoreError::Corrupt { column: "key" })
     }
@@ -21,7 +43,8 @@ impl Store {
     /// The tenant's key, if it ever signed anything.
     pub async fn signing_key_show(&self, organization: OrganizationId) -> Result<Option<String>, StoreError> {
         let sql = "SELECT key FROM signing_keys WHERE organization_id = $1";
-        self.db.row(organization, sql, &[organization.into()]).await?.map(|row| row.text("key")).transpose()
+        let row = self.db.row(organization, sql, &[organization.into()]).await?;
+        row.map(|row| self.sealer.open(slot(organization), &row.text("key")?)).transpose()
     }
 
     /// The tenant of a call. Look-up before a tenant is known: for URLs that are signed and not logged in.
