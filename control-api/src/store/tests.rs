@@ -457,6 +457,37 @@ async fn a_backup_is_not_restored_beside_what_an_old_store_left() {
     assert!(text.contains("live-wal") && text.contains("tandem backup"), "{text}");
 }
 
+/// A client that goes away cancels its request wherever it waits.
+#[tokio::test]
+async fn a_unit_of_work_that_is_cancelled_leaves_no_tenant_on_its_connection() {
+    let postgres = Postgres::start().await;
+    let database = postgres.database().await;
+    let store = Store::open(&place(&database)).await.unwrap();
+    let db::Db::Postgres(pool) = &store.db else { panic!("not PostgreSQL") };
+    for polls in (0..60).map(|n| n % 4) {
+        let mut begin = Box::pin(store.db.write(OrganizationId(Uuid::now_v7())));
+        for _ in 0..polls {
+            let over = std::future::poll_fn(|context| std::task::Poll::Ready(begin.as_mut().poll(context).is_ready()));
+            if over.await {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    let mut held = Vec::new();
+    for _ in 0..pool.options().get_max_connections() {
+        held.push(pool.acquire().await.unwrap());
+    }
+    for connection in &mut held {
+        let sql = "SELECT COALESCE(current_setting('app.current_org_id', true), ''), now() = statement_timestamp()";
+        let row = sqlx::query(sql).fetch_one(&mut **connection).await.unwrap();
+        assert_eq!((row.get::<String, _>(0).as_str(), row.get::<bool, _>(1)), ("", true), "a transaction is left open");
+    }
+    drop(held);
+    store.close().await;
+    postgres.stop().await;
+}
+
 /// Roles, versions and the catalogue: what only PostgreSQL has.
 #[tokio::test]
 async fn postgresql_is_refused_unless_its_roles_keep_tenants_apart() {

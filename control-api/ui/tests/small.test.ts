@@ -69,6 +69,14 @@ test("a recogniser can be up and yet unable to hear Spanish", () => {
   for (const bad of [null, {}, { kind: "llm", state: "up" }, { kind: "tts", state: "odd" }]) assert.equal(parseProvider(bad), undefined);
 });
 
+test("a lack of room for recordings is told like the state of a provider", () => {
+  const low = parseProvider({ kind: "recording", name: "disk", state: "low", detail: "only 900 MB are free" });
+  assert.ok(low);
+  const providers = applyProvider(NO_PROVIDERS, low);
+  assert.equal(summary(providers.recording), "low");
+  assert.equal(summary(providers.stt), "unknown");
+});
+
 test("every microphone problem has one sentence that says what to do", () => {
   for (const name of ["NotAllowedError", "NotFoundError", "NotReadableError"]) {
     assert.match(microphoneText(microphoneError(name)), /: .*(allow|plug|close)/);
