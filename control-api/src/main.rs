@@ -11,6 +11,7 @@ use control_api::admin::{self, Numbers, Reply, Request, Trunk};
 use control_api::config::Config;
 use control_api::demo::{self, DemoArgs};
 use control_api::engine::{self, Difference};
+use control_api::events::{refused_clear, refused_list};
 use control_api::private;
 use control_api::serve::{self, Running};
 use control_api::store::{self, Job, Role};
@@ -59,6 +60,15 @@ enum Command {
     Jobs {
         #[command(flatten)]
         place: Place,
+    },
+    /// Events that the store refused for good: no row has them, this file does.
+    Refused {
+        /// Remove them after they are shown.
+        #[arg(long)]
+        clear: bool,
+        /// Folder of database, recordings and admin socket.
+        #[arg(long, value_name = "DIR", default_value = "tandem-data")]
+        data: PathBuf,
     },
     /// Copy the store into a file, also while the server runs. Recordings are files of their own.
     Backup {
@@ -248,6 +258,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Trace { call, full, follow, place } => trace(&place, &call, full, follow).await,
         Command::Jobs { place } => ask(&place, Request::Jobs).await,
+        Command::Refused { clear, data } => refused(&data, clear),
         Command::Backup { to, place } => {
             let config = Config::load(place.config.as_deref())?;
             store::backup(&config.store.place(&place.data), &to).await?;
@@ -286,6 +297,17 @@ fn print_numbers(organizations: &[Numbers]) {
             println!("  {number}  {}", if *proven { "proven" } else { "not proven" });
         }
     }
+}
+
+/// One refused event a line, as JSON.
+fn refused(data: &Path, clear: bool) -> anyhow::Result<()> {
+    for event in refused_list(data)? {
+        println!("{}", serde_json::to_string(&event)?);
+    }
+    if clear {
+        refused_clear(data)?;
+    }
+    Ok(())
 }
 
 fn print_jobs(jobs: &[(String, Vec<Job>)]) {

@@ -20,7 +20,7 @@ use rustix::fs::Mode;
 /// Group and others.
 const OTHERS: u32 = 0o077;
 /// Beginnings of the names of what tandem keeps in a data folder.
-const DATA: [&str; 6] = ["tandem.", "events.spool", "seal.key", "admin.sock", "recordings", "tls"];
+const DATA: [&str; 6] = ["tandem.", "events.", "seal.key", "admin.sock", "recordings", "tls"];
 /// Ends of the names of what it keeps there under names of the operator's choice, and in a folder of recordings.
 const FILES: [&str; 6] = [".wav", ".db", ".db-wal", ".db-shm", ".db-journal", ".toml"];
 

@@ -10,6 +10,9 @@ use crate::call_limits::LimitReached;
 use crate::engine::CommandError;
 use crate::store::StoreError;
 
+/// Seconds after which a request that met no database is worth another try.
+const AWAY_S: u32 = 5;
+
 /// Why a request was refused (RFC 9457).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Problem {
@@ -90,6 +93,16 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, "not-found", "Not found", format!("there is no such {what}"))
     }
 
+    /// 503: the database does not answer.
+    pub fn away() -> Problem {
+        Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "store-away",
+            "The database is away",
+            "calls go on; ask again in a few seconds",
+        )
+    }
+
     /// 500: our fault; the details go to the log only.
     pub fn internal() -> Problem {
         Problem::new(
@@ -125,6 +138,12 @@ impl From<StoreError> for Problem {
                 Problem::new(StatusCode::CONFLICT, "taken", "Exists already", format!("{what} exists already"))
             }
             StoreError::None => Problem::forbidden(error.to_string()),
+            StoreError::Nul => Problem::malformed("a text of the request holds the character NUL"),
+            away if away.is_transient() => {
+                tracing::warn!(error = %away, "a request was refused: the database is away");
+                metrics::counter!("tandem_store_errors_total").increment(1);
+                Problem { retry_after: Some(AWAY_S), ..Problem::away() }
+            }
             other => {
                 tracing::error!(error = %other, "the store failed a request");
                 metrics::counter!("tandem_store_errors_total").increment(1);

@@ -96,6 +96,11 @@ impl Bus {
         self.record_marked(Some(mark), changes).await
     }
 
+    /// Which of these changes the store refuses, by their index, and why: `Store::changes_refused`.
+    pub(super) async fn refused(&self, changes: Vec<Change>) -> Result<Vec<(usize, StoreError)>, StoreError> {
+        self.store.changes_refused(&changes).await
+    }
+
     async fn record_marked(&self, mark: Option<Mark>, changes: Vec<Change>) -> Result<(), StoreError> {
         let bus = self.clone();
         let work = tokio::spawn(async move {

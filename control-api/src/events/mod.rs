@@ -14,6 +14,7 @@
 mod bus;
 mod ingest;
 mod own;
+mod refused;
 mod spool;
 mod sse;
 mod tenants;
@@ -22,5 +23,6 @@ mod writer;
 pub use bus::{Bus, Passing, Provider};
 pub use ingest::ingest;
 pub use own::OwnCalls;
+pub use refused::{RefusedEvent, refused_clear, refused_list};
 pub use sse::{Reader, STREAM_END_QUIET, sse_response};
 pub use writer::Writer;

@@ -9,7 +9,8 @@
 //! file's blocks are allocated when it is opened and never given back, so that events can be kept on a full disk.
 //!
 //! Invariants: the order of batches is that in which they were appended; at most [`Spool::limit`] bytes are kept, what is beyond
-//! is counted and named; a line that was cut off by a crash was never told to be kept, and is dropped at the next start.
+//! is counted and named; a line that was cut off by a crash was never told to be kept, and is dropped at the next start; a line
+//! that cannot be read hides none of those behind it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, ErrorKind, Seek, SeekFrom, Write};
@@ -36,6 +37,15 @@ pub(crate) struct Batch {
     pub(crate) mark: Mark,
     /// In the order in which they happened.
     pub(crate) changes: Vec<Change>,
+}
+
+/// What waits in a line.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Waiting {
+    /// A batch.
+    Batch(Batch),
+    /// A line that was damaged, or written by another version: its text.
+    Unreadable(String),
 }
 
 /// The file. Its calls block: they belong off the async threads.
@@ -66,8 +76,8 @@ impl Spool {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         let mut spool = Spool { file, path: path.to_owned(), read: 0, end: 0, limit };
-        // The end of the last line that is whole.
-        while let Some((_, next)) = spool.batch_at(spool.end)? {
+        // The end of the last line that was ended.
+        while let Some((_, next)) = spool.line_at(spool.end)? {
             spool.end = next;
         }
         let written = spool.written_end()?;
@@ -166,12 +176,12 @@ impl Spool {
         Ok(Kept::Yes)
     }
 
-    /// The oldest batch that waits, and where the next begins.
-    pub(crate) fn oldest(&mut self) -> std::io::Result<Option<(Batch, u64)>> {
+    /// What has waited longest, and where the next begins.
+    pub(crate) fn oldest(&mut self) -> std::io::Result<Option<(Waiting, u64)>> {
         if self.is_empty() {
             return Ok(None);
         }
-        match self.batch_at(self.read)? {
+        match self.line_at(self.read)? {
             Some(found) => Ok(Some(found)),
             None => Err(std::io::Error::new(
                 ErrorKind::InvalidData,
@@ -191,12 +201,28 @@ impl Spool {
         Ok(())
     }
 
-    fn batch_at(&self, at: u64) -> std::io::Result<Option<(Batch, u64)>> {
+    /// The line that begins at `at`, and where the next one does; `None`: it was never ended.
+    fn line_at(&self, at: u64) -> std::io::Result<Option<(Waiting, u64)>> {
         let mut reader = BufReader::new(&self.file);
         reader.seek(SeekFrom::Start(at))?;
         let mut line = Vec::new();
         std::io::Read::take(&mut reader, LINE_MAX as u64).read_until(b'\n', &mut line)?;
-        Ok(parse(&line).map(|batch| (batch, at + line.len() as u64)))
+        if !line.ends_with(b"\n") && (line.len() < LINE_MAX || line.contains(&0)) {
+            return Ok(None);
+        }
+        let waiting = match parse(&line) {
+            Some(batch) => Waiting::Batch(batch),
+            None => Waiting::Unreadable(String::from_utf8_lossy(&line).trim_end().to_owned()),
+        };
+        Ok(Some((waiting, at + line.len() as u64)))
+    }
+}
+
+#[cfg(test)]
+impl Spool {
+    /// What waits behind another, which stays.
+    pub(crate) fn line_at_for_test(&self, at: u64) -> std::io::Result<Option<(Waiting, u64)>> {
+        self.line_at(at)
     }
 }
 
@@ -234,9 +260,12 @@ mod tests {
 
     fn seqs(spool: &mut Spool) -> Vec<i64> {
         std::iter::from_fn(|| {
-            let (batch, next) = spool.oldest().unwrap()?;
+            let (waiting, next) = spool.oldest().unwrap()?;
             spool.done(next).unwrap();
-            Some(batch.mark.seq)
+            Some(match waiting {
+                Waiting::Batch(batch) => batch.mark.seq,
+                Waiting::Unreadable(_) => 0,
+            })
         })
         .collect()
     }
@@ -248,7 +277,7 @@ mod tests {
         for seq in 1..=3 {
             assert_eq!(spool.append(&batch(seq)).unwrap(), Kept::Yes);
         }
-        let (first, next) = spool.oldest().unwrap().unwrap();
+        let (Waiting::Batch(first), next) = spool.oldest().unwrap().unwrap() else { panic!("a batch waits") };
         assert_eq!(first, Batch { changes: first.changes.clone(), ..batch(1) });
         spool.done(next).unwrap();
         drop(spool);
@@ -303,6 +332,22 @@ mod tests {
         assert_eq!(seqs(&mut Spool::open(&path, LIMIT).unwrap()), [5]);
         drop(Spool::open(&path, LIMIT / 2).unwrap());
         assert_eq!(std::fs::metadata(&path).unwrap().len(), LIMIT / 2, "a lower limit gives room back");
+    }
+
+    #[test]
+    fn a_damaged_line_hides_none_of_those_behind_it() {
+        let (_folder, path) = place();
+        let mut spool = Spool::open(&path, LIMIT).unwrap();
+        (1..=4).for_each(|seq| assert_eq!(spool.append(&batch(seq)).unwrap(), Kept::Yes));
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut lines: Vec<String> = text[..spool.end as usize].lines().map(str::to_owned).collect();
+        // A bit that flipped, and a whole line of another version.
+        lines[1] = lines[1].replace("Dtmf", "Dtmg");
+        let json = lines[2][9..].replace("\"Dtmf\"", "\"Later\"");
+        lines[2] = format!("{} {json}", checksum(json.as_bytes()));
+        std::fs::write(&path, lines.join("\n") + "\n").unwrap();
+        let mut spool = Spool::open(&path, LIMIT).unwrap();
+        assert_eq!(seqs(&mut spool), [1, 0, 0, 4]);
     }
 
     #[test]

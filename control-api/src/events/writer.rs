@@ -3,11 +3,12 @@
 //! ```text
 //! ingest ─▶ write ─┬─ nothing waits: Store ── away? ─┐
 //!                  └─ something waits ───────────────┴─▶ Spool ─▶ replay ─▶ Store
+//!                                                                refused ─▶ RefusedFile
 //! ```
 //!
 //! Invariants: what [`Writer::write`] took is in the store or in the spool when it returns, unless the spool is full,
-//! which is counted. Order is kept. A change that the store refuses for good is dropped, logged and counted, and holds up
-//! no other.
+//! which is counted. Order is kept. A batch keeps its mark until it is written, whatever is taken out of it. A change that
+//! the store refuses for good is put aside (`refused`), logged and counted, and holds up no other.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -19,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::bus::Bus;
-use super::spool::{self, Batch, Kept, Spool};
+use super::refused::{RefusedEvent, RefusedFile};
+use super::spool::{self, Batch, Kept, Spool, Waiting};
 use crate::store::{Change, Mark, StoreError};
 
 /// Between tries while the store is away: from the first to the longest.
@@ -41,10 +43,11 @@ struct Shared {
     seq: AtomicI64,
     /// Something waits.
     waits: Notify,
+    refused: RefusedFile,
 }
 
 impl Writer {
-    /// A writer over a bus, with its spool in a file of the usual size.
+    /// A writer over a bus, with its spool in a file of the usual size, and refused events beside it.
     pub fn open(bus: Bus, spool: &Path) -> std::io::Result<Writer> {
         Writer::open_sized(bus, spool, spool::LIMIT)
     }
@@ -57,6 +60,7 @@ impl Writer {
             run: Uuid::now_v7(),
             seq: AtomicI64::new(0),
             waits: Notify::new(),
+            refused: RefusedFile::in_folder(spool.parent().unwrap_or(Path::new("."))),
         };
         Ok(Writer { bus, shared: Arc::new(shared) })
     }
@@ -113,31 +117,62 @@ impl Writer {
     async fn drain(&self) -> Result<(), StoreError> {
         loop {
             let oldest = self.blocking(Spool::oldest).await.map_err(lost)?;
-            let Some((batch, next)) = oldest else { return Ok(()) };
-            self.record(&batch).await?;
+            let Some((waiting, next)) = oldest else { return Ok(()) };
+            match waiting {
+                Waiting::Batch(batch) => self.record(&batch).await?,
+                Waiting::Unreadable(line) => self.keep_refused(vec![RefusedEvent::unreadable(&line)]).await?,
+            }
             self.blocking(move |spool| spool.done(next)).await.map_err(lost)?;
             self.tell_waiting();
         }
     }
 
-    /// Writes one batch; when it is refused as a whole, each change by itself. An error: the store is away.
+    /// Writes one batch, once. What the store refuses for good is put aside, the rest is written. An error: the store is
+    /// away, and the batch is to be tried again under the same mark.
     async fn record(&self, batch: &Batch) -> Result<(), StoreError> {
-        let refused = match self.bus.record_once(batch.mark, batch.changes.clone()).await {
-            Err(error) if !error.is_transient() => error,
-            done => return done,
-        };
-        for change in &batch.changes {
-            let call = change.call();
-            let one = self.batch(vec![change.clone()]);
-            match self.bus.record_once(one.mark, one.changes).await {
-                Ok(()) => {}
-                Err(error) if error.is_transient() => return Err(error),
-                Err(error) => {
-                    metrics::counter!("tandem_events_refused_total").increment(1);
-                    tracing::error!(%call, %error, batch = %refused, "an event was refused by the store and is lost");
-                }
+        let mut pieces: Vec<(usize, Change)> = batch.changes.iter().cloned().enumerate().collect();
+        loop {
+            let changes: Vec<Change> = pieces.iter().map(|(_, change)| change.clone()).collect();
+            let refused = match self.bus.record_once(batch.mark, changes.clone()).await {
+                Err(error) if !error.is_transient() => error,
+                done => return done,
+            };
+            let culprits = self.bus.refused(changes).await?;
+            if culprits.is_empty() {
+                tracing::error!(error = %refused, "the store refuses to write, and no event is to blame; events wait");
+                return Err(refused);
+            }
+            self.put_aside(batch.mark, &mut pieces, culprits).await?;
+        }
+    }
+
+    /// Keeps refused changes where an operator finds them, and takes them out of `pieces`. Of a call's beginning stays what
+    /// no store refuses.
+    async fn put_aside(
+        &self,
+        mark: Mark,
+        pieces: &mut Vec<(usize, Change)>,
+        culprits: Vec<(usize, StoreError)>,
+    ) -> Result<(), StoreError> {
+        let mut events = Vec::with_capacity(culprits.len());
+        for (index, error) in culprits.into_iter().rev() {
+            let (piece, change) = pieces.remove(index);
+            let (call, kind) = (change.call(), change.kind());
+            tracing::error!(%call, kind, %error, "the store refused an event; `tandem refused` shows it");
+            events.push(RefusedEvent::new(mark, piece, &change, error.to_string()));
+            if let Some(rest) = change.without_texts() {
+                pieces.insert(index, (piece, rest));
             }
         }
+        events.reverse();
+        self.keep_refused(events).await
+    }
+
+    async fn keep_refused(&self, events: Vec<RefusedEvent>) -> Result<(), StoreError> {
+        let count = events.len() as u64;
+        let file = self.shared.refused.clone();
+        self.blocking(move |_| file.append(&events)).await.map_err(lost)?;
+        metrics::counter!("tandem_events_refused_total").increment(count);
         Ok(())
     }
 
@@ -196,6 +231,7 @@ mod tests {
     use ::tests::postgres::Postgres;
 
     use super::*;
+    use crate::engine::{CallStatus, LagMs, TranslationEvent};
     use crate::store::{NewCall, OrganizationId, Store, StorePlace, StreamFilter, now};
     use crate::voice_config::VoiceConfig;
 
@@ -223,6 +259,138 @@ mod tests {
         let events = store.stream_after(&filter, 0, 10_000).await.unwrap();
         let bodies = events.iter().map(|event| serde_json::from_str::<serde_json::Value>(&event.body).unwrap());
         bodies.filter_map(|body| body["duration_ms"].as_u64()).collect()
+    }
+
+    /// What every store refuses: a second call of the same identity.
+    fn refused_by_any(organization: OrganizationId, call: Uuid) -> Change {
+        created(organization, call)
+    }
+
+    /// Every tenth batch holds a change that is refused for good; batches wait in the spool, some written by an earlier run,
+    /// and replays are cut off in the middle.
+    async fn one_in_ten_is_poisoned(store: Store, folder: &Path) {
+        let organization = store.organization_create("acme").await.unwrap().id;
+        let call = Uuid::now_v7();
+        let spool = folder.join("spool");
+        let mut expected = Vec::new();
+        for run in 0..3_u32 {
+            let bus = Bus::start(store.clone()).await.unwrap();
+            let writer = Writer::open(bus, &spool).unwrap();
+            if run == 0 {
+                writer.write(vec![created(organization, call)]).await;
+            }
+            for number in 0..40_u32 {
+                let first = run * 1_000 + number * 2 + 1;
+                let mut changes = vec![press(call, first), press(call, first + 1)];
+                expected.extend([u64::from(first), u64::from(first) + 1]);
+                if number % 10 == 3 {
+                    changes.insert(1, refused_by_any(organization, call));
+                }
+                writer.keep(writer.batch(changes)).await;
+            }
+            // Written, but the end of it was not heard of: what is done comes again with the next run.
+            let mut at = writer.blocking(Spool::oldest).await.unwrap();
+            for _ in 0..25 {
+                let Some((Waiting::Batch(batch), next)) = at else { panic!("a batch waits") };
+                writer.record(&batch).await.unwrap();
+                at = writer.blocking(move |spool| spool.line_at_for_test(next)).await.unwrap();
+            }
+        }
+        let writer = Writer::open(Bus::start(store.clone()).await.unwrap(), &spool).unwrap();
+        writer.recover().await.unwrap();
+        writer.write(vec![press(call, 9_999)]).await;
+        expected.push(9_999);
+        assert_eq!(presses(&store, organization).await, expected);
+        let refused = super::super::refused_list(folder).unwrap();
+        assert_eq!(refused.len(), 12, "each refused event is kept, once: {refused:?}");
+        assert!(refused.iter().all(|event| (event.call, &*event.kind, event.piece) == (call, "call_created", 1)));
+    }
+
+    #[tokio::test]
+    async fn refused_events_cost_no_other_and_are_kept_apart_on_sqlite() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&StorePlace::new("sqlite:t.db", folder.path())).await.unwrap();
+        one_in_ten_is_poisoned(store, folder.path()).await;
+    }
+
+    #[tokio::test]
+    async fn refused_events_cost_no_other_and_are_kept_apart_on_postgresql() {
+        let postgres = Postgres::start().await;
+        let database = postgres.database().await;
+        let folder = tempfile::tempdir().unwrap();
+        let place = StorePlace { url: &database.url, migrate_url: Some(&database.migrate_url), folder: folder.path() };
+        let store = Store::open(&place).await.unwrap();
+        one_in_ten_is_poisoned(store.clone(), folder.path()).await;
+        store.close().await;
+        postgres.stop().await;
+    }
+
+    /// Texts that a column or an index does not take as they are.
+    #[tokio::test]
+    async fn a_call_gets_its_row_whatever_its_texts_hold() {
+        let postgres = Postgres::start().await;
+        let database = postgres.database().await;
+        let folder = tempfile::tempdir().unwrap();
+        let place = StorePlace { url: &database.url, migrate_url: Some(&database.migrate_url), folder: folder.path() };
+        let store = Store::open(&place).await.unwrap();
+        let organization = store.organization_create("acme").await.unwrap().id;
+        let writer = Writer::open(Bus::start(store.clone()).await.unwrap(), &folder.path().join("spool")).unwrap();
+        // Incompressible, or an index would take more than its limit.
+        let mut state = 1_u64;
+        let mut letter = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            char::from(b'a' + (state >> 33) as u8 % 26)
+        };
+        let long: String = (0..3_500).map(|_| letter()).collect();
+        let page: String = (0..2_000_000).map(|at| if at % 9 == 8 { ' ' } else { letter() }).collect();
+        for text in ["\0evil", "\u{1b}[2J", &long, &page] {
+            let call = Uuid::now_v7();
+            let Change::CallCreated { call: new, at } = created(organization, call) else { unreachable!() };
+            let [from, agent] = [Some(text.to_owned()), Some(text.to_owned())];
+            let new = NewCall { from, agent, to: text.into(), ..new };
+            let status = Change::CallStatus { call, status: CallStatus::Ended, cause: Some(text.into()), at };
+            writer.write(vec![Change::CallCreated { call: new, at }, words(call, text), status]).await;
+            let shown = store.call_show(organization, call).await.unwrap().expect("the call has its row");
+            assert_eq!(shown.status, "ended");
+            assert!(shown.to.chars().count() <= 256 && !shown.to.contains(char::is_control), "{}", shown.to);
+        }
+        // More different words in one call than its index of words can hold.
+        let call = Uuid::now_v7();
+        writer.write(vec![created(organization, call)]).await;
+        let segment = |n: usize| {
+            let mut change = words(call, &page[n * 17_000..(n + 1) * 17_000]);
+            if let Change::Translation { event, .. } = &mut change {
+                event.segment = n as u64 + 1;
+            }
+            change
+        };
+        for some in (0..80).map(segment).collect::<Vec<Change>>().chunks(20) {
+            writer.write(some.to_vec()).await;
+        }
+        let filter = StreamFilter::Translations { organization, call };
+        assert_eq!(store.stream_after(&filter, 0, 1_000).await.unwrap().len(), 80);
+        assert_eq!(writer.waiting(), 0);
+        assert_eq!(super::super::refused_list(folder.path()).unwrap(), []);
+        store.close().await;
+        postgres.stop().await;
+    }
+
+    fn words(call: Uuid, text: &str) -> Change {
+        let event = TranslationEvent {
+            segment: 1,
+            leg: text.into(),
+            source_language: text.into(),
+            target_language: text.into(),
+            text: text.into(),
+            translation: Some(text.into()),
+            is_final: true,
+            unrecognised: false,
+            missed: false,
+            began_ms_ago: Some(u64::MAX),
+            ended_ms_ago: Some(u64::MAX),
+            lag_ms: LagMs::default(),
+        };
+        Change::Translation { call, event, at: now() }
     }
 
     #[tokio::test]

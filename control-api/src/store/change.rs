@@ -1,15 +1,12 @@
-//! Everything that the engine tells, written down: rows and the event that says so, in one transaction.
+//! Everything that the engine tells, as rows and the event that says so.
 //!
 //! ```text
 //! Change ──▶ row (calls, legs, recordings, translations) ─┐
-//!        └─▶ call_events row ── id ──▶ StoredEvent        ├─ one commit
+//!        └─▶ call_events row ── id ──▶ StoredEvent        ├─ one commit (`record`)
 //! ```
 //!
-//! Invariants: one writer, so event ids grow in the order of commits. A call that is over never changes its
-//! status again. The tenant is the call's; a change for an unknown call is dropped by the caller's leave.
-
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+//! Invariants: one writer, so event ids grow in the order of commits. A call that has ended never changes its status
+//! again. The tenant is the call's; a change of an unknown call is skipped and counted.
 
 use jiff::Timestamp;
 use serde::de::Error as _;
@@ -19,19 +16,9 @@ use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use super::db::Tx;
-use super::{
-    Call, LegFlow, OrganizationId, Quality, Store, StoreError, StoredEvent, call, lookup, missed, now, transcript,
-    translation,
-};
+use super::{Call, LegFlow, LegReport, OrganizationId, Quality, StoreError, call, missed, transcript, translation};
 use crate::engine::{CallStatus, LegRole, LegState, TransferStage, TranslationEvent, word};
 use crate::voice_config::VoiceConfig;
-
-/// Calls whose owner is remembered at most.
-const OWNERS_MAX: usize = 50_000;
-/// Events in one statement: enough to save round trips, few enough for databases to know every length by heart.
-const EVENTS_AT_ONCE: usize = 16;
-/// Parameters of an event's row.
-const EVENT_COLUMNS: usize = 5;
 
 /// One of a few words. Not spelled out in the fields, where serde would want to borrow it from its input.
 type Word = &'static str;
@@ -197,170 +184,13 @@ pub enum Change {
     },
 }
 
-/// Which batch of which run: what was written once is not written again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mark {
-    /// A run of the process.
-    pub run: Uuid,
-    /// Grows with every batch of the run, in the order in which they are written.
-    pub seq: i64,
-}
-
-/// A leg's media report, to be told to those who listen now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LegReport {
-    /// Whose.
-    pub organization: OrganizationId,
-    /// The call.
-    pub call: Uuid,
-    /// JSON text, ready to be sent.
-    pub body: Arc<str>,
-}
-
-/// What became of changes.
-#[derive(Clone, Debug, Default)]
-pub struct Written {
-    /// The events that they made, in order.
-    pub events: Vec<StoredEvent>,
-    /// Media reports among them.
-    pub reports: Vec<LegReport>,
-    /// How many belonged to calls that are not known, and were skipped.
-    pub unknown: usize,
-}
-
 /// An event about to be appended.
-struct Draft {
-    organization: OrganizationId,
-    call: Uuid,
-    kind: &'static str,
-    body: Value,
-    at: Timestamp,
-}
-
-impl Store {
-    /// Writes the changes down, all or none. Changes of unknown calls are skipped.
-    pub async fn changes_record(&self, changes: &[Change]) -> Result<Written, StoreError> {
-        let mut tx = self.db.write_outside().await?;
-        let (written, owners) = record(&mut tx, &self.owners, changes).await?;
-        tx.commit().await?;
-        self.owners.learn(owners);
-        Ok(written)
-    }
-
-    /// The same, unless this batch or a later one of its run was written before: then nothing. A commit of which no
-    /// answer came is tried again so.
-    pub async fn changes_record_once(&self, mark: Mark, changes: &[Change]) -> Result<Option<Written>, StoreError> {
-        let mut tx = self.db.write_outside().await?;
-        let sql = "INSERT INTO ingest_marks (run, seq, at) VALUES ($1, $2, $3) ON CONFLICT (run) DO UPDATE \
-                   SET seq = excluded.seq, at = excluded.at WHERE ingest_marks.seq < excluded.seq";
-        if tx.run(sql, &[mark.run.into(), mark.seq.into(), now().into()]).await? == 0 {
-            return Ok(None);
-        }
-        let (written, owners) = record(&mut tx, &self.owners, changes).await?;
-        tx.commit().await?;
-        self.owners.learn(owners);
-        Ok(Some(written))
-    }
-
-    /// Closes what a run that ended without a word left open: calls with cause `crash`, their legs and
-    /// recordings. Returns the number of calls. Called before the engine starts.
-    pub async fn calls_close_left_open(&self) -> Result<usize, StoreError> {
-        let mut closed = 0;
-        for organization in self.organization_list().await? {
-            closed += self.calls_close_of(organization).await?;
-        }
-        Ok(closed)
-    }
-
-    async fn calls_close_of(&self, organization: OrganizationId) -> Result<usize, StoreError> {
-        let sql = "SELECT id, answered_at FROM calls \
-                   WHERE organization_id = $1 AND status NOT IN ('ended', 'failed') ORDER BY id";
-        let rows = self.db.rows(organization, sql, &[organization.into()]).await?;
-        let at = now();
-        let mut changes = Vec::new();
-        for row in &rows {
-            let call = row.uuid("id")?;
-            let status = if row.time_opt("answered_at")?.is_some() { CallStatus::Ended } else { CallStatus::Failed };
-            changes.push(Change::CallStatus { call, status, cause: Some("crash".into()), at });
-            for recording in self.recording_parts(organization, call).await? {
-                if recording.state != "started" {
-                    continue;
-                }
-                changes.push(Change::Recording {
-                    call,
-                    part: recording.part,
-                    path: recording.path.to_string_lossy().into_owned(),
-                    state: "interrupted",
-                    note: Some("the server stopped while the call was running; audio until then is in the file".into()),
-                    duration_ms: recording.duration_ms,
-                    at,
-                });
-            }
-        }
-        self.changes_record(&changes).await?;
-        let sql = "UPDATE legs SET state = 'ended', ended_at = $1 WHERE organization_id = $2 AND state <> 'ended' \
-                   AND EXISTS (SELECT 1 FROM calls c WHERE c.id = legs.call_id \
-                               AND c.organization_id = legs.organization_id AND c.status IN ('ended', 'failed'))";
-        self.db.run(organization, sql, &[at.into(), organization.into()]).await?;
-        Ok(rows.len())
-    }
-}
-
-/// Whose a call is, for as long as it can be remembered: it never changes.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Owners(Arc<Mutex<HashMap<Uuid, OrganizationId>>>);
-
-impl Owners {
-    fn of(&self, call: Uuid) -> Option<OrganizationId> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&call).copied()
-    }
-
-    /// Only what was committed.
-    fn learn(&self, calls: HashMap<Uuid, OrganizationId>) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() + calls.len() > OWNERS_MAX {
-            known.clear();
-        }
-        known.extend(calls);
-    }
-}
-
-/// What became of the changes, and whose their calls are.
-async fn record(
-    tx: &mut Tx,
-    known: &Owners,
-    changes: &[Change],
-) -> Result<(Written, HashMap<Uuid, OrganizationId>), StoreError> {
-    let mut entered = None;
-    let mut written = Written::default();
-    let mut owners = HashMap::new();
-    let mut drafts = Vec::new();
-    for change in changes {
-        let call = change.call();
-        let organization = match change {
-            Change::CallCreated { call, .. } => Some(call.organization),
-            _ => match owners.get(&call).copied().or_else(|| known.of(call)) {
-                None => organization_of(tx, call).await?,
-                found => found,
-            },
-        };
-        let Some(organization) = organization else {
-            written.unknown += 1;
-            continue;
-        };
-        owners.insert(call, organization);
-        if entered != Some(organization) {
-            append(tx, &mut drafts, &mut written.events).await?;
-            tx.enter(organization).await?;
-            entered = Some(organization);
-        }
-        if let Some(report) = leg_report(organization, change) {
-            written.reports.push(report);
-        }
-        drafts.extend(apply(tx, organization, change).await?);
-    }
-    append(tx, &mut drafts, &mut written.events).await?;
-    Ok((written, owners))
+pub(super) struct Draft {
+    pub(super) organization: OrganizationId,
+    pub(super) call: Uuid,
+    pub(super) kind: &'static str,
+    pub(super) body: Value,
+    pub(super) at: Timestamp,
 }
 
 /// One of the words that a field may hold.
@@ -384,6 +214,36 @@ fn recording_state<'de, D: Deserializer<'de>>(from: D) -> Result<&'static str, D
 }
 
 impl Change {
+    /// What kind of change it is, in one word.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Change::CallCreated { .. } => "call_created",
+            Change::CallStatus { .. } => "call_status",
+            Change::Leg { .. } => "leg",
+            Change::Transfer { .. } => "transfer",
+            Change::LegQuality { .. } => "leg_quality",
+            Change::LegFlow { .. } => "leg_flow",
+            Change::MediaTimeout { .. } => "media_timeout",
+            Change::Recording { .. } => "recording",
+            Change::Dtmf { .. } => "dtmf",
+            Change::Translation { .. } => "translation",
+        }
+    }
+
+    /// The same beginning of a call without its texts, for a store that refused them: a call always gets its row.
+    pub fn without_texts(&self) -> Option<Change> {
+        let Change::CallCreated { call, at } = self else { return None };
+        let bare = NewCall {
+            mode: None,
+            from: None,
+            to: String::new(),
+            agent: None,
+            config: VoiceConfig::default(),
+            ..call.clone()
+        };
+        (bare != *call).then_some(Change::CallCreated { call: bare, at: *at })
+    }
+
     /// The call it belongs to.
     pub fn call(&self) -> Uuid {
         match self {
@@ -401,60 +261,12 @@ impl Change {
     }
 }
 
-/// The tenant of a call that the engine names, also of one that began in this unit of work.
-async fn organization_of(tx: &mut Tx, call: Uuid) -> Result<Option<OrganizationId>, StoreError> {
-    let sql = tx.pick(lookup::CALL_SQLITE, lookup::CALL_POSTGRES);
-    let row = tx.row(sql, &[call.into()]).await?;
-    row.as_ref().map(|row| row.uuid("organization_id").map(OrganizationId)).transpose()
-}
-
-/// Appends the events of one tenant, in order, a few rows a statement.
-async fn append(tx: &mut Tx, drafts: &mut Vec<Draft>, events: &mut Vec<StoredEvent>) -> Result<(), StoreError> {
-    while !drafts.is_empty() {
-        let some: Vec<Draft> = drafts.drain(..drafts.len().min(EVENTS_AT_ONCE)).collect();
-        let bodies: Vec<Arc<str>> = some.iter().map(|draft| draft.body.to_string().into()).collect();
-        let rows: Vec<String> = (0..some.len())
-            .map(|row| {
-                let first = row * EVENT_COLUMNS;
-                format!("(${}, ${}, ${}, ${}, ${})", first + 1, first + 2, first + 3, first + 4, first + 5)
-            })
-            .collect();
-        let sql = format!(
-            "INSERT INTO call_events (organization_id, call_id, kind, body, at) VALUES {} RETURNING id",
-            rows.join(", ")
-        );
-        let mut values = Vec::with_capacity(some.len() * EVENT_COLUMNS);
-        for (draft, body) in some.iter().zip(&bodies) {
-            values.extend([
-                draft.organization.into(),
-                draft.call.into(),
-                draft.kind.into(),
-                (&**body).into(),
-                draft.at.into(),
-            ]);
-        }
-        // Ids grow from row to row; in which order they come back is nobody's promise.
-        let rows = tx.rows(AssertSqlSafe(sql), &values).await?;
-        let mut ids = rows.iter().map(|row| row.int("id")).collect::<Result<Vec<i64>, _>>()?;
-        ids.sort_unstable();
-        if ids.len() != some.len() {
-            return Err(StoreError::Corrupt { column: "id" });
-        }
-        for ((draft, body), id) in some.into_iter().zip(bodies).zip(ids) {
-            if draft.kind.starts_with("translation.") {
-                let sql = "UPDATE translations SET event_id = $1 \
-                           WHERE organization_id = $2 AND call_id = $3 AND segment = $4";
-                let segment = draft.body["segment"].as_i64().unwrap_or_default();
-                tx.run(sql, &[id.into(), draft.organization.into(), draft.call.into(), segment.into()]).await?;
-            }
-            let (organization, call, kind) = (draft.organization, draft.call, draft.kind.into());
-            events.push(StoredEvent { id, organization, call, kind, body });
-        }
-    }
-    Ok(())
-}
-
-async fn apply(tx: &mut Tx, organization: OrganizationId, change: &Change) -> Result<Option<Draft>, StoreError> {
+/// Writes the rows of one change; the event that says so, if it makes one.
+pub(super) async fn apply(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    change: &Change,
+) -> Result<Option<Draft>, StoreError> {
     let call = change.call();
     let draft = |kind, body, at| Some(Draft { organization, call, kind, body, at });
     match change {
@@ -604,7 +416,7 @@ async fn leg_media_update(
 }
 
 /// What is told of a media report to those who listen now.
-fn leg_report(organization: OrganizationId, change: &Change) -> Option<LegReport> {
+pub(super) fn leg_report(organization: OrganizationId, change: &Change) -> Option<LegReport> {
     let Change::LegQuality { call, leg, role, quality, at } = change else { return None };
     let body = json!({"type": "call.quality", "call_id": call, "at": at, "leg": leg, "role": role,
         "quality": quality});

@@ -128,6 +128,7 @@ impl Db {
 
     /// One read that comes before a tenant is known. PostgreSQL: only the look-up functions see anything then.
     pub(super) async fn rows_outside(&self, sql: impl SqlSafeStr, values: &[Value]) -> Result<Vec<Row>, StoreError> {
+        storable(values)?;
         Ok(match self {
             Db::Sqlite { readers, .. } => {
                 bound_sqlite(sql, values).fetch_all(readers).await?.into_iter().map(Row::Sqlite).collect()
@@ -176,6 +177,7 @@ impl Tx {
 
     /// Runs a statement; how many rows it changed.
     pub(super) async fn run(&mut self, sql: impl SqlSafeStr, values: &[Value]) -> Result<u64, StoreError> {
+        storable(values)?;
         Ok(match self {
             Tx::Sqlite(tx) => bound_sqlite(sql, values).execute(tx.connection()).await?.rows_affected(),
             Tx::Postgres(tx) => bound_postgres(sql, values).execute(tx.connection()).await?.rows_affected(),
@@ -184,6 +186,7 @@ impl Tx {
 
     /// All rows of a statement.
     pub(super) async fn rows(&mut self, sql: impl SqlSafeStr, values: &[Value]) -> Result<Vec<Row>, StoreError> {
+        storable(values)?;
         Ok(match self {
             Tx::Sqlite(tx) => {
                 bound_sqlite(sql, values).fetch_all(tx.connection()).await?.into_iter().map(Row::Sqlite).collect()
@@ -199,6 +202,32 @@ impl Tx {
         Ok(self.rows(sql, values).await?.into_iter().next())
     }
 
+    /// A place in the unit of work to which [`Tx::roll_back_to_savepoint`] goes back: the latest one.
+    pub(super) async fn savepoint(&mut self) -> Result<(), StoreError> {
+        self.raw("SAVEPOINT piece").await
+    }
+
+    /// Undoes what came after the latest savepoint.
+    pub(super) async fn roll_back_to_savepoint(&mut self) -> Result<(), StoreError> {
+        self.raw("ROLLBACK TO SAVEPOINT piece").await
+    }
+
+    /// From here on, no check waits for the commit. SQLite has none that does.
+    pub(super) async fn constraints_immediate(&mut self) -> Result<(), StoreError> {
+        match self {
+            Tx::Sqlite(_) => Ok(()),
+            Tx::Postgres(_) => self.raw("SET CONSTRAINTS ALL IMMEDIATE").await,
+        }
+    }
+
+    async fn raw(&mut self, sql: &'static str) -> Result<(), StoreError> {
+        match self {
+            Tx::Sqlite(tx) => sqlx::raw_sql(sql).execute(&mut **tx).await.map(drop)?,
+            Tx::Postgres(tx) => sqlx::raw_sql(sql).execute(&mut **tx).await.map(drop)?,
+        }
+        Ok(())
+    }
+
     /// Makes it last.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         match self {
@@ -207,6 +236,12 @@ impl Tx {
         }
         Ok(())
     }
+}
+
+/// PostgreSQL takes no NUL in a text; refused alike for both, before anything is sent.
+fn storable(values: &[Value]) -> Result<(), StoreError> {
+    let nul = values.iter().any(|value| matches!(value, Value::Text(Some(text)) if text.contains('\0')));
+    if nul { Err(StoreError::Nul) } else { Ok(()) }
 }
 
 fn bound_sqlite<'q>(sql: impl SqlSafeStr, values: &[Value]) -> Query<'q, Sqlite, SqliteArguments> {

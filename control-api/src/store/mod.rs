@@ -20,6 +20,7 @@ mod call;
 mod caller_id;
 mod capability;
 mod change;
+mod clean;
 mod db;
 mod idempotency;
 mod invitation;
@@ -35,6 +36,7 @@ mod outcome;
 mod place;
 mod postgres;
 mod prune;
+mod record;
 mod recording;
 mod schema;
 mod seal;
@@ -69,7 +71,7 @@ pub use audit_log::{ActorKind, AuditFilter, AuditProof, AuditRow, By, Deed};
 pub use backup::{SPOOL, backup, restore};
 pub use call::{Call, Leg};
 pub use caller_id::{Assigned, CallerIdNumber, CallerIdRule, CallerIdRuleDraft, Proof};
-pub use change::{Change, LegReport, Mark, NewCall, Written};
+pub use change::{Change, NewCall};
 pub use idempotency::{Claimed, IdempotencyKey, KEPT, KeptAnswer, LEASE};
 pub use invitation::{Invitation, InvitationChange, Inviter, Joining, NewInvitation};
 pub use job::{ATTEMPTS_MAX, Job};
@@ -81,6 +83,7 @@ pub use note::Note;
 pub use organization::{Organization, OrganizationChange, OrganizationSettings, Retention};
 pub use outcome::Outcome;
 pub use place::Place;
+pub use record::{LegReport, Mark, Written};
 pub use recording::{ListedRecording, Recording};
 pub use schema::{SchemaStep, StorePlace, schema_down, schema_status, schema_up};
 pub use seal::{SealKey, SealState, seal_forget, seal_rotate, seal_state};
@@ -101,7 +104,7 @@ pub struct Store {
     keeps: bool,
     sealer: Arc<seal::Sealer>,
     /// Whose calls are.
-    owners: change::Owners,
+    owners: record::Owners,
     /// Grows with every change of what decides about incoming calls.
     settings: Arc<AtomicU64>,
 }
@@ -118,7 +121,7 @@ impl Store {
     }
 
     fn over(db: db::Db, keeps: bool, sealer: seal::Sealer) -> Store {
-        Store { db, keeps, sealer: Arc::new(sealer), owners: change::Owners::default(), settings: Arc::default() }
+        Store { db, keeps, sealer: Arc::new(sealer), owners: record::Owners::default(), settings: Arc::default() }
     }
 
     fn settings_changed(&self) {
@@ -179,6 +182,12 @@ pub enum StoreError {
     /// Anything else that the database says.
     #[error("store: {0}")]
     Database(#[from] sqlx::Error),
+    /// A text holds NUL, which no column of PostgreSQL takes; refused for SQLite as well.
+    #[error("store: a text holds the character NUL")]
+    Nul,
+    /// The database did not answer in time, or is not connected yet.
+    #[error("store: the database does not answer")]
+    Away,
     /// A row holds what this binary never writes.
     #[error("store: column {column} holds an unexpected value")]
     Corrupt {
@@ -199,7 +208,7 @@ impl StoreError {
                     None => code.parse::<u32>().is_ok_and(|code| SQLITE_TRANSIENT.contains(&(code & 0xff))),
                 }
             }
-            StoreError::Spool(_) => true,
+            StoreError::Spool(_) | StoreError::Away => true,
             StoreError::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed) => true,
             // The fault of a connection, not of the statement.
             StoreError::Database(sqlx::Error::BeginFailed | sqlx::Error::InvalidSavePointStatement) => true,
@@ -212,8 +221,10 @@ impl StoreError {
 const SQLITE_TRANSIENT: [u32; 7] = [5, 6, 7, 8, 10, 13, 14];
 
 /// PostgreSQL's connection exceptions, serialization failures and deadlocks, insufficient resources, locks that are
-/// held, operator intervention such as a shutdown, system errors, a server that is read-only for now ("Appendix A").
-const POSTGRES_TRANSIENT: [&str; 8] = ["08", "40001", "40P01", "53", "55P03", "57P", "58", "25006"];
+/// held, operator intervention such as a shutdown, system errors, a server that is read-only for now; also missing rights
+/// and tables, which an operator has to bring back and no statement of ours can help ("Appendix A").
+const POSTGRES_TRANSIENT: [&str; 11] =
+    ["08", "40001", "40P01", "53", "55P03", "57P", "58", "25006", "42501", "42P01", "42703"];
 
 /// Turns a violated uniqueness into [`StoreError::Taken`].
 fn taken(what: &'static str) -> impl Fn(StoreError) -> StoreError {

@@ -18,6 +18,9 @@ use crate::sip::transaction::{Pace, Resend};
 use crate::sip::trunk::TrunkSettings;
 use crate::sip::write::{ResponseBuilder, ResponseHead};
 
+/// Longest user part of the called and of the calling address, in bytes once its escapes are undone.
+const USER_MAX: usize = 256;
+
 /// A 2xx for an INVITE or re-INVITE.
 pub(super) struct Success<'d> {
     pub(super) server: ServerId,
@@ -39,6 +42,15 @@ impl Endpoint {
         if self.draining && matches!(source, Source::Trunk(_)) {
             return self.refuse(flow, invite, 503, "draining");
         }
+        let to_user = invite.request_uri().ok().and_then(|uri| uri.user_decoded()).unwrap_or_default().into_owned();
+        let trunk = match &source {
+            Source::Trunk(name) => self.trunk_named(name),
+            Source::User(_) => None,
+        };
+        let (from_user, from_display) = caller(invite, trunk.map(|trunk| &self.trunk(trunk).settings));
+        if let Some((status, why)) = unfit(&to_user, 414).or(unfit(&from_user, 400)) {
+            return self.refuse(flow, invite, status, why);
+        }
         let sdp = match session_description(invite) {
             Ok(sdp) => sdp,
             Err(BadBody(status)) => return self.refuse(flow, invite, status, "body"),
@@ -52,10 +64,6 @@ impl Endpoint {
             Proposal::Agreed(session) => Some(session),
             Proposal::TooSmall => return self.refuse(flow, invite, 422, "session_interval"),
         };
-        let trunk = match &source {
-            Source::Trunk(name) => self.trunk_named(name),
-            Source::User(_) => None,
-        };
         if trunk.is_some_and(|trunk| !self.has_channel(trunk, now)) {
             return self.refuse(flow, invite, 503, "trunk_full");
         }
@@ -66,7 +74,6 @@ impl Endpoint {
         self.last_incoming += 2;
         let id = DialogId(self.last_incoming);
         let tag = self.tokens.fresh();
-        let to_user = invite.request_uri().ok().and_then(|uri| uri.user_decoded()).unwrap_or_default().into_owned();
         let server = self.open_invite(flow, invite, &tag, id);
         let mut dialog = Dialog::uas(invite, &tag, *flow, self.contact(flow, &to_user));
         dialog.trunk = trunk;
@@ -89,7 +96,6 @@ impl Endpoint {
         self.watch_ringing(&mut leg, now);
         self.legs.insert(id, leg);
         let settings = trunk.map(|trunk| &self.trunk(trunk).settings);
-        let (from_user, from_display) = caller(invite, settings);
         let call_id = invite.call_id().unwrap_or_default().to_owned();
         let anonymous = invite.extension("Privacy").is_some_and(|privacy| {
             privacy.split([';', ',']).any(|word| matches!(word.trim(), "id" | "user" | "header" | "full"))
@@ -229,6 +235,14 @@ fn caller(invite: &Message<'_>, trunk: Option<&TrunkSettings>) -> (String, Optio
     let user = address.uri.user_decoded().unwrap_or_default();
     let user = trunk.map_or_else(|| user.to_string(), |trunk| trunk.numbers.from_trunk(&user));
     (user, address.display_name().map(|name| name.into_owned()))
+}
+
+/// How to refuse a user part that is no name and no number: logs, rows and other telephones get it as it is.
+fn unfit(user: &str, too_long: u16) -> Option<(u16, &'static str)> {
+    if user.len() > USER_MAX {
+        return Some((too_long, "long_user"));
+    }
+    user.chars().any(char::is_control).then_some((400, "control_character"))
 }
 
 /// All values of a header, as one line.

@@ -40,6 +40,32 @@ fn a_websocket_from_a_trunks_address_is_still_a_stranger() {
 }
 
 #[test]
+fn a_call_whose_address_holds_control_characters_or_is_too_long_is_refused() {
+    let long = "9".repeat(257);
+    let (called, caller) = ("sip:+15550100@192.0.2.1 SIP", "<sip:+15550142@");
+    for (from, to, status) in [
+        (called, "sip:%00evil@192.0.2.1 SIP".to_owned(), 400),
+        (called, "sip:a%0D%0Ab@192.0.2.1 SIP".to_owned(), 400),
+        (called, "sip:%C2%85@192.0.2.1 SIP".to_owned(), 400),
+        (called, format!("sip:{long}@192.0.2.1 SIP"), 414),
+        (caller, "<sip:%00evil@".to_owned(), 400),
+        (caller, "<sip:%7F@".to_owned(), 400),
+        (caller, format!("<sip:{long}@"), 400),
+    ] {
+        let mut bench = Bench::new();
+        let changed = invite(1).replace(from, &to);
+        assert_ne!(changed, invite(1), "{from}");
+        bench.receive(&trunk(), &changed);
+        assert!(bench.only().starts_with(&format!("SIP/2.0 {status} ")), "{to}: {}", bench.only());
+        assert!(bench.events.iter().all(|event| matches!(event, SipEvent::Refused { .. })), "{:?}", bench.events);
+        assert!(bench.endpoint.is_idle());
+    }
+    let mut bench = Bench::new();
+    bench.receive(&trunk(), &invite(1).replace(caller, &format!("<sip:{}@", &long[..256])));
+    assert!(matches!(&bench.events[..], [SipEvent::Incoming { from_user, .. }] if from_user.len() == 256));
+}
+
+#[test]
 fn requests_that_are_not_served_are_refused_each_in_its_way() {
     for (from, to, status) in [
         ("INVITE", "SUBSCRIBE", 405),

@@ -1,0 +1,101 @@
+//! Texts from outside as every column takes them: no control characters, bounded lengths.
+//!
+//! The last check before the database, for what SIP and the API let through and for providers' texts: a call must not lose its
+//! row because of a text. PostgreSQL refuses NUL in any text, and an index entry above 2,704 bytes.
+
+use super::Change;
+
+/// Names, numbers and URIs, in characters. Indexed: four bytes each stay far below an index entry's limit.
+const NAME_MAX: usize = 256;
+/// What was said or means it, and why something failed, in characters.
+const TEXT_MAX: usize = 16_384;
+/// Paths of files, in characters: `PATH_MAX` of Linux.
+const PATH_MAX: usize = 4_096;
+/// Stands for a control character.
+const REPLACEMENT: char = '\u{fffd}';
+
+/// The change with texts that every column takes.
+pub(super) fn cleaned(change: &Change) -> Change {
+    let mut change = change.clone();
+    match &mut change {
+        Change::CallCreated { call, .. } => {
+            name(&mut call.to);
+            for text in [&mut call.mode, &mut call.from, &mut call.agent].into_iter().flatten() {
+                name(text);
+            }
+            name(&mut call.config.translate_from);
+            name(&mut call.config.translate_to);
+        }
+        Change::CallStatus { cause, .. } => cause.iter_mut().for_each(name),
+        Change::Leg { peer, codec, .. } => {
+            name(peer);
+            codec.iter_mut().for_each(name);
+        }
+        Change::Transfer { to, cause, .. } => {
+            name(to);
+            cause.iter_mut().for_each(name);
+        }
+        Change::Recording { path, note, .. } => {
+            // A path with a control character is still the file's path.
+            fit(path, PATH_MAX, |c| c == '\0');
+            note.iter_mut().for_each(prose);
+        }
+        Change::Dtmf { digit, .. } => {
+            if digit.is_control() {
+                *digit = REPLACEMENT;
+            }
+        }
+        Change::Translation { event, .. } => {
+            for text in [&mut event.leg, &mut event.source_language, &mut event.target_language] {
+                name(text);
+            }
+            prose(&mut event.text);
+            event.translation.iter_mut().for_each(prose);
+        }
+        Change::LegQuality { .. } | Change::LegFlow { .. } | Change::MediaTimeout { .. } => {}
+    }
+    change
+}
+
+fn name(text: &mut String) {
+    fit(text, NAME_MAX, char::is_control);
+}
+
+fn prose(text: &mut String) {
+    fit(text, TEXT_MAX, |c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'));
+}
+
+/// Replaces what is `unfit`, and cuts behind `most` characters, which an ellipsis shows.
+fn fit(text: &mut String, most: usize, unfit: fn(char) -> bool) {
+    if let Some((cut, _)) = text.char_indices().nth(most) {
+        let last = text[..cut].char_indices().next_back().map_or(0, |(last, _)| last);
+        text.truncate(last);
+        text.push('…');
+    }
+    if text.contains(unfit) {
+        *text = text.replace(unfit, &REPLACEMENT.to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fitted(text: &str, most: usize) -> String {
+        let mut text = text.to_owned();
+        fit(&mut text, most, char::is_control);
+        text
+    }
+
+    #[test]
+    fn control_characters_are_replaced_and_long_texts_cut_between_characters() {
+        assert_eq!(fitted("+15550142", 9), "+15550142");
+        assert_eq!(fitted("+15550142", 8), "+155501…");
+        assert_eq!(fitted("\0evil\u{9f}", 9), "\u{fffd}evil\u{fffd}");
+        assert_eq!(fitted("ñandúñandú", 4), "ñan…");
+        assert_eq!(fitted("", 4), "");
+        for most in 1..12 {
+            assert_eq!(fitted("日本語のとても長い名前", most).chars().count(), most.min(11));
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! Writes changes: a batch in one transaction, once, and finds out which of its changes the database refuses.
+//!
+//! ```text
+//! changes_record_once ─ mark ─▶ Pass ─ Change::apply ─▶ rows, events ─▶ commit: all or none
+//!        └─ refused ─▶ changes_refused: each between savepoints, rolled back as a whole ─▶ which, and why
+//! ```
+//!
+//! Invariant: a mark and the changes of its batch are in the same commit, so a batch is written exactly once, whichever of
+//! its changes are left out.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use sqlx::AssertSqlSafe;
+use uuid::Uuid;
+
+use super::change::{Change, Draft, apply, leg_report};
+use super::db::Tx;
+use super::{OrganizationId, Store, StoreError, StoredEvent, clean, lookup, now};
+use crate::engine::CallStatus;
+
+/// Calls whose owner is remembered at most.
+const OWNERS_MAX: usize = 50_000;
+/// Events in one statement: enough to save round trips, few enough for databases to know every length by heart.
+const EVENTS_AT_ONCE: usize = 16;
+/// Parameters of an event's row.
+const EVENT_COLUMNS: usize = 5;
+
+/// Which batch of which run: what was written once is not written again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// A run of the process.
+    pub run: Uuid,
+    /// Grows with every batch of the run, in the order in which they are written.
+    pub seq: i64,
+}
+
+/// A leg's media report, to be told to those who listen now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LegReport {
+    /// Whose.
+    pub organization: OrganizationId,
+    /// The call.
+    pub call: Uuid,
+    /// JSON text, ready to be sent.
+    pub body: Arc<str>,
+}
+
+/// What became of changes.
+#[derive(Clone, Debug, Default)]
+pub struct Written {
+    /// The events that they made, in order.
+    pub events: Vec<StoredEvent>,
+    /// Media reports among them.
+    pub reports: Vec<LegReport>,
+    /// How many belonged to calls that are not known, and were skipped.
+    pub unknown: usize,
+}
+
+impl Store {
+    /// Writes the changes down, all or none. Changes of unknown calls are skipped.
+    pub async fn changes_record(&self, changes: &[Change]) -> Result<Written, StoreError> {
+        let mut tx = self.db.write_outside().await?;
+        let (written, owners) = record(&mut tx, &self.owners, changes).await?;
+        tx.commit().await?;
+        self.owners.learn(owners);
+        Ok(written)
+    }
+
+    /// The same, unless this batch or a later one of its run was written before: then nothing. A commit of which no
+    /// answer came is tried again so.
+    pub async fn changes_record_once(&self, mark: Mark, changes: &[Change]) -> Result<Option<Written>, StoreError> {
+        let mut tx = self.db.write_outside().await?;
+        let sql = "INSERT INTO ingest_marks (run, seq, at) VALUES ($1, $2, $3) ON CONFLICT (run) DO UPDATE \
+                   SET seq = excluded.seq, at = excluded.at WHERE ingest_marks.seq < excluded.seq";
+        if tx.run(sql, &[mark.run.into(), mark.seq.into(), now().into()]).await? == 0 {
+            return Ok(None);
+        }
+        let (written, owners) = record(&mut tx, &self.owners, changes).await?;
+        tx.commit().await?;
+        self.owners.learn(owners);
+        Ok(Some(written))
+    }
+
+    /// Which of the changes the database refuses, by their index, and why. They are tried in order, each after those that it
+    /// takes; nothing is kept. There may be more behind the last one that is named.
+    ///
+    /// # Errors
+    /// The database is away, or refuses what is no change: then none of them is to blame.
+    pub async fn changes_refused(&self, changes: &[Change]) -> Result<Vec<(usize, StoreError)>, StoreError> {
+        let mut tx = self.db.write_outside().await?;
+        tx.constraints_immediate().await?;
+        let mut pass = Pass::new(&self.owners);
+        let mut refused = Vec::new();
+        for (index, change) in changes.iter().enumerate() {
+            tx.savepoint().await?;
+            let Err(error) = pass.change_alone(&mut tx, change).await else { continue };
+            if error.is_transient() {
+                return Err(error);
+            }
+            refused.push((index, error));
+            // A database that has rolled back everything by itself has no savepoint any more.
+            if tx.roll_back_to_savepoint().await.is_err() {
+                break;
+            }
+            pass.forget(change.call());
+        }
+        Ok(refused)
+    }
+
+    /// Closes what a run that ended without a word left open: calls with cause `crash`, their legs and
+    /// recordings. Returns the number of calls. Called before the engine starts.
+    pub async fn calls_close_left_open(&self) -> Result<usize, StoreError> {
+        let mut closed = 0;
+        for organization in self.organization_list().await? {
+            closed += self.calls_close_of(organization).await?;
+        }
+        Ok(closed)
+    }
+
+    async fn calls_close_of(&self, organization: OrganizationId) -> Result<usize, StoreError> {
+        let sql = "SELECT id, answered_at FROM calls \
+                   WHERE organization_id = $1 AND status NOT IN ('ended', 'failed') ORDER BY id";
+        let rows = self.db.rows(organization, sql, &[organization.into()]).await?;
+        let at = now();
+        let mut changes = Vec::new();
+        for row in &rows {
+            let call = row.uuid("id")?;
+            let status = if row.time_opt("answered_at")?.is_some() { CallStatus::Ended } else { CallStatus::Failed };
+            changes.push(Change::CallStatus { call, status, cause: Some("crash".into()), at });
+            for recording in self.recording_parts(organization, call).await? {
+                if recording.state != "started" {
+                    continue;
+                }
+                changes.push(Change::Recording {
+                    call,
+                    part: recording.part,
+                    path: recording.path.to_string_lossy().into_owned(),
+                    state: "interrupted",
+                    note: Some("the server stopped while the call was running; audio until then is in the file".into()),
+                    duration_ms: recording.duration_ms,
+                    at,
+                });
+            }
+        }
+        self.changes_record(&changes).await?;
+        let sql = "UPDATE legs SET state = 'ended', ended_at = $1 WHERE organization_id = $2 AND state <> 'ended' \
+                   AND EXISTS (SELECT 1 FROM calls c WHERE c.id = legs.call_id \
+                               AND c.organization_id = legs.organization_id AND c.status IN ('ended', 'failed'))";
+        self.db.run(organization, sql, &[at.into(), organization.into()]).await?;
+        Ok(rows.len())
+    }
+}
+
+/// Whose a call is, for as long as it can be remembered: it never changes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Owners(Arc<Mutex<HashMap<Uuid, OrganizationId>>>);
+
+impl Owners {
+    fn of(&self, call: Uuid) -> Option<OrganizationId> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&call).copied()
+    }
+
+    /// Only what was committed.
+    fn learn(&self, calls: HashMap<Uuid, OrganizationId>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() + calls.len() > OWNERS_MAX {
+            known.clear();
+        }
+        known.extend(calls);
+    }
+}
+
+/// What became of the changes, and whose their calls are.
+async fn record(
+    tx: &mut Tx,
+    known: &Owners,
+    changes: &[Change],
+) -> Result<(Written, HashMap<Uuid, OrganizationId>), StoreError> {
+    let mut pass = Pass::new(known);
+    for change in changes {
+        pass.change(tx, change).await?;
+    }
+    append(tx, &mut pass.drafts, &mut pass.written.events).await?;
+    Ok((pass.written, pass.owners))
+}
+
+/// One way through a list of changes.
+struct Pass<'a> {
+    known: &'a Owners,
+    /// The tenant of the unit of work at the moment.
+    entered: Option<OrganizationId>,
+    written: Written,
+    owners: HashMap<Uuid, OrganizationId>,
+    /// Events of that tenant that wait to be appended.
+    drafts: Vec<Draft>,
+}
+
+impl Pass<'_> {
+    fn new(known: &Owners) -> Pass<'_> {
+        Pass { known, entered: None, written: Written::default(), owners: HashMap::new(), drafts: Vec::new() }
+    }
+
+    /// A change with everything that it makes, so that whatever the database refuses is this change's.
+    async fn change_alone(&mut self, tx: &mut Tx, change: &Change) -> Result<(), StoreError> {
+        self.change(tx, change).await?;
+        append(tx, &mut self.drafts, &mut self.written.events).await
+    }
+
+    async fn change(&mut self, tx: &mut Tx, change: &Change) -> Result<(), StoreError> {
+        let call = change.call();
+        let organization = match change {
+            Change::CallCreated { call, .. } => Some(call.organization),
+            _ => match self.owners.get(&call).copied().or_else(|| self.known.of(call)) {
+                None => organization_of(tx, call).await?,
+                found => found,
+            },
+        };
+        let Some(organization) = organization else {
+            self.written.unknown += 1;
+            return Ok(());
+        };
+        self.owners.insert(call, organization);
+        if self.entered != Some(organization) {
+            append(tx, &mut self.drafts, &mut self.written.events).await?;
+            tx.enter(organization).await?;
+            self.entered = Some(organization);
+        }
+        let change = clean::cleaned(change);
+        if let Some(report) = leg_report(organization, &change) {
+            self.written.reports.push(report);
+        }
+        self.drafts.extend(apply(tx, organization, &change).await?);
+        Ok(())
+    }
+
+    /// A change of this call was rolled back, and with it what the pass knew by it.
+    fn forget(&mut self, call: Uuid) {
+        self.drafts.clear();
+        self.owners.remove(&call);
+        self.entered = None;
+    }
+}
+
+/// The tenant of a call that the engine names, also of one that began in this unit of work.
+async fn organization_of(tx: &mut Tx, call: Uuid) -> Result<Option<OrganizationId>, StoreError> {
+    let sql = tx.pick(lookup::CALL_SQLITE, lookup::CALL_POSTGRES);
+    let row = tx.row(sql, &[call.into()]).await?;
+    row.as_ref().map(|row| row.uuid("organization_id").map(OrganizationId)).transpose()
+}
+
+/// Appends the events of one tenant, in order, a few rows a statement.
+async fn append(tx: &mut Tx, drafts: &mut Vec<Draft>, events: &mut Vec<StoredEvent>) -> Result<(), StoreError> {
+    while !drafts.is_empty() {
+        let some: Vec<Draft> = drafts.drain(..drafts.len().min(EVENTS_AT_ONCE)).collect();
+        let bodies: Vec<Arc<str>> = some.iter().map(|draft| draft.body.to_string().into()).collect();
+        let rows: Vec<String> = (0..some.len())
+            .map(|row| {
+                let first = row * EVENT_COLUMNS;
+                format!("(${}, ${}, ${}, ${}, ${})", first + 1, first + 2, first + 3, first + 4, first + 5)
+            })
+            .collect();
+        let sql = format!(
+            "INSERT INTO call_events (organization_id, call_id, kind, body, at) VALUES {} RETURNING id",
+            rows.join(", ")
+        );
+        let mut values = Vec::with_capacity(some.len() * EVENT_COLUMNS);
+        for (draft, body) in some.iter().zip(&bodies) {
+            values.extend([
+                draft.organization.into(),
+                draft.call.into(),
+                draft.kind.into(),
+                (&**body).into(),
+                draft.at.into(),
+            ]);
+        }
+        // Ids grow from row to row; in which order they come back is nobody's promise.
+        let rows = tx.rows(AssertSqlSafe(sql), &values).await?;
+        let mut ids = rows.iter().map(|row| row.int("id")).collect::<Result<Vec<i64>, _>>()?;
+        ids.sort_unstable();
+        if ids.len() != some.len() {
+            return Err(StoreError::Corrupt { column: "id" });
+        }
+        for ((draft, body), id) in some.into_iter().zip(bodies).zip(ids) {
+            if draft.kind.starts_with("translation.") {
+                let sql = "UPDATE translations SET event_id = $1 \
+                           WHERE organization_id = $2 AND call_id = $3 AND segment = $4";
+                let segment = draft.body["segment"].as_i64().unwrap_or_default();
+                tx.run(sql, &[id.into(), draft.organization.into(), draft.call.into(), segment.into()]).await?;
+            }
+            let (organization, call, kind) = (draft.organization, draft.call, draft.kind.into());
+            events.push(StoredEvent { id, organization, call, kind, body });
+        }
+    }
+    Ok(())
+}
