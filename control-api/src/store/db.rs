@@ -222,8 +222,8 @@ impl Tx {
 
     async fn raw(&mut self, sql: &'static str) -> Result<(), StoreError> {
         match self {
-            Tx::Sqlite(tx) => sqlx::raw_sql(sql).execute(&mut **tx).await.map(drop)?,
-            Tx::Postgres(tx) => sqlx::raw_sql(sql).execute(&mut **tx).await.map(drop)?,
+            Tx::Sqlite(tx) => sqlx::raw_sql(sql).execute(tx.connection()).await.map(drop)?,
+            Tx::Postgres(tx) => sqlx::raw_sql(sql).execute(tx.connection()).await.map(drop)?,
         }
         Ok(())
     }
