@@ -135,7 +135,7 @@ impl<S: Send + Sync> FromRequestParts<S> for QueryPairs {
 }
 
 impl QueryPairs {
-    /// The values of the `expected` names, in their order. Empty values count as absent.
+    /// The values of the `expected` names, in their order. An empty value is refused: whoever sends a name means something.
     pub(crate) fn take<const N: usize>(self, expected: [&str; N]) -> Result<[Option<String>; N], Problem> {
         let mut values = [const { None }; N];
         for (name, value) in self.0 {
@@ -149,7 +149,10 @@ impl QueryPairs {
             if values[at].is_some() {
                 return Err(Problem::field(name, "given twice"));
             }
-            values[at] = (!value.is_empty()).then_some(value);
+            if value.is_empty() {
+                return Err(Problem::field(name, "expected a value; leave the parameter out where there is none"));
+            }
+            values[at] = Some(value);
         }
         Ok(values)
     }
@@ -261,6 +264,18 @@ mod tests {
         let refused = JsonBody::<Outer>::from_request(request, &()).await.err().unwrap();
         assert_eq!(refused.status, StatusCode::REQUEST_TIMEOUT);
         assert_eq!(started.elapsed(), BODY_TIMEOUT);
+    }
+
+    #[test]
+    fn query_parameters_have_a_name_that_is_known_one_value_and_that_is_not_empty() {
+        let take = |pairs: &[(&str, &str)]| {
+            let pairs = pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+            QueryPairs(pairs).take(["limit", "cursor"]).map_err(|problem| (problem.status.as_u16(), problem.field))
+        };
+        assert_eq!(take(&[("limit", "5")]), Ok([Some("5".into()), None]));
+        for pairs in [&[("limit", "")][..], &[("cursor", "")], &[("size", "1")], &[("limit", "1"), ("limit", "2")]] {
+            assert_eq!(take(pairs), Err((422, Some(pairs[0].0.to_owned()))), "{pairs:?}");
+        }
     }
 
     #[test]

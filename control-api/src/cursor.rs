@@ -17,9 +17,9 @@ pub(crate) const LIMIT_MAX: u32 = 200;
 const BYTES: usize = 8 + 16 + MARK;
 const MARK: usize = 8;
 
-/// Characters of a cursor, and which; empty counts as absent.
+/// Characters of a cursor, and which.
 pub(crate) const LENGTH: usize = (BYTES * 4).div_ceil(3);
-pub(crate) const PATTERN: &str = "^([A-Za-z0-9_-]{43})?$";
+pub(crate) const PATTERN: &str = "^[A-Za-z0-9_-]{43}$";
 
 /// Where a page begins and how long it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -34,6 +34,10 @@ pub(crate) const KEY_MAX: usize = 255;
 /// What [`key_of`] takes, for the API's description. Spaces around a header's value are no part of it.
 pub(crate) const KEY_PATTERN: &str = "^[!-~]([ -~]*[!-~])?$";
 
+/// What the description of the API says of it, on every operation that takes it.
+pub(crate) const DESCRIPTION: &str = "1 to 255 printable characters of your choice. The same request with the same key gets \
+    the same answer for a day. 422: the key was used with another request. 409: the same request is still being carried out.";
+
 /// Between two looks at an answer that another request works on.
 const LOOK: Duration = Duration::from_millis(20);
 

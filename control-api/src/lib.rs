@@ -40,10 +40,12 @@ mod headers;
 mod idempotency;
 mod mail;
 mod number;
+mod number_call;
 mod phones;
 mod plays;
 mod request_id;
 mod routes;
+mod setup;
 mod signature;
 mod state;
 mod text;
@@ -68,6 +70,7 @@ pub fn app(state: AppState) -> Router {
             metrics::counter!("tandem_http_panics_total").increment(1);
             problem::Problem::internal().into_response()
         }))
+        .layer(from_fn_with_state(state.clone(), setup::known_host))
         .layer(from_fn(headers::secure))
         .layer(from_fn(headers::count))
         .layer(from_fn(request_id::attach))

@@ -410,6 +410,10 @@ async fn greet(running: &Running, data: &Path) {
     if matches!(running.state.store.user_exists().await, Ok(false)) {
         println!("Nobody can log in yet. Sign up at {}/signup, or in another terminal:", running.url());
         println!("  tandem user create --org NAME --email ADDRESS --data {}", data.display());
+        if let Some(code) = running.signup_code().await {
+            println!("sign-up code   {code}");
+            tracing::info!(file = %data.join("signup-code").display(), "the first sign-up needs the code that was printed; it also stands in this file");
+        }
     }
     // One line for programs that started us: where everything really is.
     let metrics = running.metrics.map(|address| format!("http://{address}"));

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::auth::AccountError;
+use crate::auth::{AccountError, HashError};
 use crate::call_limits::LimitReached;
 use crate::engine::CommandError;
 use crate::store::StoreError;
@@ -159,7 +159,19 @@ impl From<AccountError> for Problem {
             AccountError::Invalid { field, problem } => Problem::field(field, problem),
             AccountError::NoSuchUser => Problem::not_found("user"),
             AccountError::Store(error) => error.into(),
-            AccountError::Hash(error) => {
+            AccountError::Hash(error) => error.into(),
+        }
+    }
+}
+
+impl From<HashError> for Problem {
+    fn from(error: HashError) -> Problem {
+        match error {
+            HashError::Busy => Problem {
+                retry_after: Some(1),
+                ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "No new work now", error.to_string())
+            },
+            HashError::Failed(_) => {
                 tracing::error!(%error, "a password cannot be hashed");
                 Problem::internal()
             }

@@ -1,4 +1,4 @@
-//! How often: requests in a time, by key or session, person, or address.
+//! How often: requests in a time, by key or person, or by address.
 //!
 //! ```text
 //! request ─▶ charge(method, route) ─▶ buckets (GCRA) ─▶ handler ─▶ X-RateLimit-Limit, -Remaining, -Reset
@@ -35,6 +35,7 @@ use crate::config::{LimitsConfig, Rate};
 use crate::problem::Problem;
 use crate::signature::{Checked, SignedLink};
 use crate::state::AppState;
+use crate::store::OrganizationId;
 
 /// Buckets kept, in each of the two tables.
 const BUCKETS_MAX: usize = 65_536;
@@ -44,7 +45,7 @@ const SHARDS: usize = 16;
 /// What is counted apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Group {
-    /// Everything, of a key or session; of an address where there is neither.
+    /// Everything, of a person or key; of an address where there is neither.
     Default,
     /// Starting calls, of a person or key.
     Calls,
@@ -76,8 +77,8 @@ impl Group {
     }
 
     /// What the operator allows; nothing: no limit.
-    pub fn rate(self, config: &LimitsConfig, organization: Option<&str>) -> Option<Rate> {
-        let own = config.organizations.iter().find(|own| Some(own.name.as_str()) == organization);
+    pub fn rate(self, config: &LimitsConfig, organization: Option<OrganizationId>) -> Option<Rate> {
+        let own = config.organizations.iter().find(|own| Some(own.id) == organization.map(|id| id.0));
         let (general, own) = match self {
             Group::Default => (config.default, own.and_then(|own| own.default)),
             Group::Calls => (config.calls, own.and_then(|own| own.calls)),
@@ -91,7 +92,7 @@ impl Group {
 
     /// What holds for an actor: the operator's limit, or the lower one that the organization set itself.
     pub fn rate_of(self, config: &LimitsConfig, actor: &Actor) -> Option<Rate> {
-        let rate = self.rate(config, Some(actor.organization_name()))?;
+        let rate = self.rate(config, Some(actor.organization))?;
         let own = actor.limits().get(self.as_str()).copied().unwrap_or(u32::MAX);
         Some(Rate { limit: rate.limit.min(own.max(1)), ..rate })
     }
@@ -102,7 +103,7 @@ impl Group {
 pub enum Charge {
     /// Nothing.
     Free,
-    /// By key or session, and in this group by person or key.
+    /// By person or key, and in this group too.
     Actor(Option<Group>),
     /// By address, before anybody is known.
     Address,
@@ -120,7 +121,9 @@ pub fn charge(method: &Method, route: &str) -> Charge {
     }
     let reads = matches!(*method, Method::GET | Method::HEAD);
     match path {
-        "auth/signup" | "auth/login" | "auth/invitation" | "auth/validate-key" => return Charge::Address,
+        "auth/signup" | "auth/login" | "auth/invitation" | "auth/validate-key" | "auth/password-reset" => {
+            return Charge::Address;
+        }
         "recordings/{id}/audio" => return Charge::Signed,
         "team/invitations" if !reads => return Charge::Both,
         "calls" if !reads => return Charge::Actor(Some(Group::Calls)),
@@ -138,8 +141,6 @@ pub fn charge(method: &Method, route: &str) -> Charge {
 /// Whose bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Holder {
-    /// Hash of a key or of a session's token.
-    Credential(String),
     /// Identity of a person or key, in a tenant.
     Actor(uuid::Uuid, uuid::Uuid),
     /// An IPv4 address, or a network of 64 bits: what one subscriber has.
@@ -208,7 +209,12 @@ impl<C: Clock + Clone> Buckets<C> {
             let fresh = || Bucket { rate, limiter: limiter(rate, &self.clock), remaining: rate.limit, at: now };
             let bucket = buckets.entry(key).or_insert_with(fresh);
             if bucket.rate != rate {
+                // What was used stays used: another rate is no way to a full bucket.
+                let left = refilled(bucket, now).min(rate.limit);
                 *bucket = fresh();
+                if let Some(used) = NonZeroU32::new(rate.limit - left) {
+                    let _taken = bucket.limiter.check_n(used);
+                }
             }
             bucket.at = now;
             let wait_s = match bucket.limiter.check() {
@@ -230,15 +236,18 @@ impl<C: Clock + Clone> Buckets<C> {
         let key = (group, holder);
         let now = self.clock.now();
         let remaining = self.with(&key, |buckets| match buckets.get(&key) {
-            Some(bucket) if bucket.rate == rate => {
-                let elapsed: Duration = now.duration_since(bucket.at).into();
-                let back = elapsed.as_nanos() / step(rate).as_nanos().max(1);
-                u32::try_from(back).unwrap_or(u32::MAX).saturating_add(bucket.remaining).min(rate.limit)
-            }
-            _ => rate.limit,
+            Some(bucket) => refilled(bucket, now).min(rate.limit),
+            None => rate.limit,
         });
         standing(rate, remaining, None)
     }
+}
+
+/// Requests that a bucket lets through at once by now.
+fn refilled<C: Clock>(bucket: &Bucket<C>, now: C::Instant) -> u32 {
+    let elapsed: Duration = now.duration_since(bucket.at).into();
+    let back = elapsed.as_nanos() / step(bucket.rate).as_nanos().max(1);
+    u32::try_from(back).unwrap_or(u32::MAX).saturating_add(bucket.remaining).min(bucket.rate.limit)
 }
 
 /// One comes back in this time.
@@ -294,7 +303,7 @@ impl<C: Clock + Clone> RateLimits<C> {
     /// Counts a request of an actor in a group. Nothing: there is no limit.
     fn take_actor(&self, config: &LimitsConfig, actor: &Actor, group: Group) -> Option<Standing> {
         let rate = group.rate_of(config, actor)?;
-        Some(self.known.take(group, holder(actor, group), rate))
+        Some(self.known.take(group, holder(actor), rate))
     }
 
     /// Counts a request of an address.
@@ -306,15 +315,13 @@ impl<C: Clock + Clone> RateLimits<C> {
     /// How an actor stands in a group. Nothing: there is no limit.
     pub fn standing(&self, config: &LimitsConfig, actor: &Actor, group: Group) -> Option<Standing> {
         let rate = group.rate_of(config, actor)?;
-        Some(self.known.look(group, holder(actor, group), rate))
+        Some(self.known.look(group, holder(actor), rate))
     }
 }
 
-fn holder(actor: &Actor, group: Group) -> Holder {
-    match (group, actor.by.id) {
-        (Group::Default, _) | (_, None) => Holder::Credential(actor.credential().to_owned()),
-        (_, Some(id)) => Holder::Actor(actor.organization.0, id),
-    }
+fn holder(actor: &Actor) -> Holder {
+    // Never by session: whoever logs in anew would have a full bucket.
+    Holder::Actor(actor.organization.0, actor.by.id.unwrap_or_default())
 }
 
 /// The address, or its network where every subscriber has a whole one.
@@ -444,11 +451,28 @@ mod tests {
         (RateLimits::with_clock(clock.clone()), clock)
     }
 
+    fn somebody(name: &str) -> Holder {
+        let bytes = name.bytes().fold(0_u128, |sum, byte| sum * 256 + u128::from(byte));
+        Holder::Actor(uuid::Uuid::nil(), uuid::Uuid::from_u128(bytes))
+    }
+
+    #[test]
+    fn another_rate_gives_nothing_back() {
+        let limits = RateLimits::with_clock(FakeRelativeClock::default());
+        let take = |limit| limits.known.take(Group::Default, somebody("a"), Rate { limit, window_s: 60 });
+        for _ in 0..10 {
+            assert_eq!(take(10).wait_s, None);
+        }
+        for limit in [9, 10, 20, 10, 600] {
+            assert!(take(limit).wait_s.is_some(), "a full bucket by the limit {limit}");
+        }
+    }
+
     #[test]
     fn a_bucket_empties_and_fills_again_in_its_time() {
         let (limits, clock) = limits();
         let rate = Rate { limit: 10, window_s: 300 };
-        let take = || limits.known.take(Group::Speech, Holder::Credential("a".into()), rate);
+        let take = || limits.known.take(Group::Speech, somebody("a"), rate);
         for left in (0..10).rev() {
             let standing = take();
             assert_eq!((standing.remaining, standing.wait_s), (left, None));
@@ -460,7 +484,7 @@ mod tests {
         clock.advance(Duration::from_secs(1));
         assert_eq!(take().wait_s, None);
         clock.advance(Duration::from_secs(300));
-        let look = limits.known.look(Group::Speech, Holder::Credential("a".into()), rate);
+        let look = limits.known.look(Group::Speech, somebody("a"), rate);
         assert_eq!((look.remaining, look.reset_s), (10, 0));
         assert_eq!(take().remaining, 9);
     }
@@ -469,7 +493,7 @@ mod tests {
     fn one_holder_at_the_limit_takes_nothing_from_another() {
         let (limits, _clock) = limits();
         let rate = Rate { limit: 1, window_s: 60 };
-        let take = |who: &str| limits.known.take(Group::Default, Holder::Credential(who.into()), rate).wait_s;
+        let take = |who: &str| limits.known.take(Group::Default, somebody(who), rate).wait_s;
         assert_eq!(take("a"), None);
         assert!(take("a").is_some());
         assert_eq!(take("b"), None);
@@ -478,8 +502,7 @@ mod tests {
     #[test]
     fn a_limit_that_changes_holds_at_once() {
         let (limits, _clock) = limits();
-        let take =
-            |limit| limits.known.take(Group::Default, Holder::Credential("a".into()), Rate { limit, window_s: 60 });
+        let take = |limit| limits.known.take(Group::Default, somebody("a"), Rate { limit, window_s: 60 });
         assert_eq!(take(1).remaining, 0);
         assert!(take(1).wait_s.is_some());
         assert_eq!(take(5).remaining, 4);
@@ -489,8 +512,7 @@ mod tests {
     fn the_tables_stay_bounded_and_strangers_push_nobody_out() {
         let (limits, clock) = limits();
         let config = LimitsConfig { entrance: Some(Rate { limit: 1, window_s: 900 }), ..LimitsConfig::default() };
-        let known =
-            || limits.known.take(Group::Default, Holder::Credential("a".into()), Rate { limit: 1, window_s: 900 });
+        let known = || limits.known.take(Group::Default, somebody("a"), Rate { limit: 1, window_s: 900 });
         assert_eq!(known().wait_s, None);
         for n in 0..BUCKETS_MAX as u32 + 5_000 {
             clock.advance(Duration::from_micros(1));

@@ -31,6 +31,7 @@ use crate::engine::{self, Command, Engine, Event, Listener, StartError};
 use crate::events::{Bus, Writer, ingest};
 use crate::jobs;
 use crate::private;
+use crate::setup::{self, Setup};
 use crate::state::AppState;
 use crate::store::{SPOOL, Store, StoreError};
 use crate::tls::{self, TlsError, TlsListeners};
@@ -126,7 +127,7 @@ pub async fn serve(config: Config, data: &Path) -> Result<Running, ServeError> {
     let prepared = prepare(&config, data).await?;
     let engine::Started { engine, events, sip, providers } =
         engine::start(&config, &config.record_dir(data), prepared.tls.sip.clone()).await?;
-    launch(prepared, config, Launched { engine, events, sip, providers: Some(providers) }).await
+    launch(prepared, config, data, Launched { engine, events, sip, providers: Some(providers) }).await
 }
 
 /// Like [`serve`], over an engine that runs already.
@@ -137,7 +138,7 @@ pub async fn serve_with(
     events: mpsc::Receiver<Event>,
 ) -> Result<Running, ServeError> {
     let prepared = prepare(&config, data).await?;
-    launch(prepared, config, Launched { engine, events, sip: Vec::new(), providers: None }).await
+    launch(prepared, config, data, Launched { engine, events, sip: Vec::new(), providers: None }).await
 }
 
 /// An engine that runs, and what it gives us.
@@ -173,7 +174,7 @@ async fn prepare(config: &Config, data: &Path) -> Result<Prepared, ServeError> {
     Ok(Prepared { store, bus, writer, http, metrics, tls, admin, stopping, lock })
 }
 
-async fn launch(prepared: Prepared, config: Config, launched: Launched) -> Result<Running, ServeError> {
+async fn launch(prepared: Prepared, config: Config, data: &Path, launched: Launched) -> Result<Running, ServeError> {
     let Launched { engine, events, sip, providers } = launched;
     let Prepared { store, bus, writer, http, metrics, tls, mut admin, stopping, lock } = prepared;
     let exporter = exporter();
@@ -186,6 +187,13 @@ async fn launch(prepared: Prepared, config: Config, launched: Launched) -> Resul
         metrics.as_ref().map(|listener| address_of("metrics.listen", listener, http_address)).transpose()?;
     let mut state = AppState::new(config, store.clone(), engine.clone(), bus.clone());
     state.stopping = stopping.clone();
+    if state.is_fresh().await? {
+        let path = data.to_owned();
+        let begun = Setup::begin(&state.config, http_address, data);
+        state.setup = Some(Arc::new(begun.map_err(|source| ServeError::Folder { path, source })?));
+    } else {
+        setup::forget(data);
+    }
     let ingest = tokio::spawn(ingest(store.clone(), engine, bus, Arc::clone(&state.limits), writer.clone(), events));
     admin.serve(store.clone(), state.passwords.clone(), state.engine.clone(), stopping.clone());
     let (handle, metrics_handle) = (Handle::new(), Handle::new());
@@ -224,6 +232,12 @@ impl Running {
         let host = if self.http.ip().is_unspecified() { "localhost".into() } else { self.http.ip().to_string() };
         let host = if self.http.is_ipv6() && host.contains(':') { format!("[{host}]") } else { host };
         format!("{scheme}://{host}:{}", self.http.port())
+    }
+
+    /// The code that the first sign-up needs, while it needs one.
+    pub async fn signup_code(&self) -> Option<&str> {
+        let code = self.state.setup.as_ref()?.code()?;
+        matches!(self.state.is_fresh().await, Ok(true)).then_some(code)
     }
 
     /// Takes no new calls, and waits until the running ones have ended, or the time of `sip.drain_s` is over.

@@ -15,6 +15,7 @@ use crate::mail::Mail;
 use crate::phones::Phones;
 use crate::plays::Plays;
 use crate::rate_limit::RateLimits;
+use crate::setup::Setup;
 use crate::store::{Deed, Store, StoreError};
 
 /// Shared by all requests; clones are cheap.
@@ -42,6 +43,8 @@ pub struct AppState {
     pub(crate) plays: Arc<Plays>,
     /// Which telephones keys have opened.
     pub(crate) phones: Arc<Phones>,
+    /// What holds until there is an organization; nothing: nobody has to be kept out.
+    pub(crate) setup: Option<Arc<Setup>>,
     /// Whether there is an organization: seen once, it stays so.
     inhabited: Arc<AtomicBool>,
     /// Mail, where it is configured.
@@ -65,6 +68,7 @@ impl AppState {
             plays: Arc::new(Plays::new()),
             phones: Arc::default(),
             mail,
+            setup: None,
             inhabited: Arc::default(),
             credentials: Arc::new(Credentials::new()),
             rate_limits: Arc::new(RateLimits::new()),

@@ -71,6 +71,8 @@ const LINES: &[Line] = &[
     Line("GET /api/auth/session", Person, Own, By(None), ""),
     Line("GET /api/auth/csrf", Person, Own, By(None), ""),
     Line("POST /api/auth/password", Person, Own, By(None), r#"{"current": "x", "new": "twelve bytes or more"}"#),
+    Line("POST /api/auth/password-reset", Nobody, Own, Address, r#"{"email": "x@y"}"#),
+    Line("PUT /api/auth/password-reset", Nobody, Own, Address, r#"{"token": "x", "password": "x"}"#),
     Line("POST /api/auth/validate-key", Nobody, Own, Address, r#"{"key": "x"}"#),
     Line("POST /api/organizations", Person, Own, By(Some(Group::Configuration)), r#"{"name": ""}"#),
     Line("GET /api/organizations/current", May(Action::OrganizationRead), Own, By(None), ""),
@@ -177,6 +179,14 @@ const LINES: &[Line] = &[
         r#"{"label": "x"}"#,
     ),
     Line("DELETE /api/caller-id/numbers/{id}", May(Action::VoiceWrite), ById, By(Some(Group::Configuration)), ""),
+    Line("POST /api/caller-id/numbers/{id}/call", May(Action::VoiceWrite), ById, By(Some(Group::Configuration)), ""),
+    Line(
+        "POST /api/caller-id/numbers/{id}/code",
+        May(Action::VoiceWrite),
+        ById,
+        By(Some(Group::Configuration)),
+        r#"{"code": "123456"}"#,
+    ),
     Line("GET /api/caller-id/rules", May(Action::VoiceRead), Own, By(None), ""),
     Line(
         "POST /api/caller-id/rules",
@@ -204,7 +214,7 @@ const LINES: &[Line] = &[
     Line("GET /api/usage", May(Action::UsageRead), Own, By(None), ""),
     Line("GET /api/voice/config", May(Action::VoiceRead), Own, By(None), ""),
     Line("PUT /api/voice/config", May(Action::VoiceWrite), Own, By(Some(Group::Configuration)), r#"{"record": true}"#),
-    Line("GET /api/webrtc/token", May(Action::CallsDial), Own, By(None), ""),
+    Line("POST /api/webrtc/token", May(Action::CallsDial), Own, By(None), ""),
     Line("GET /api/events", Sees, Own, Free, ""),
     Line("GET /api/providers", Anybody, Tenant::None, By(None), ""),
 ];

@@ -30,7 +30,7 @@ fn routes(call: Uuid) -> Vec<(Method, String, Option<&'static str>)> {
         (Method::GET, of("/trace"), None),
         (Method::GET, "/api/voice/config".into(), None),
         (Method::PUT, "/api/voice/config".into(), Some(r#"{"record": true}"#)),
-        (Method::GET, "/api/webrtc/token".into(), None),
+        (Method::POST, "/api/webrtc/token".into(), None),
         (Method::GET, "/api/events".into(), None),
         (Method::GET, "/api/providers".into(), None),
         (Method::GET, "/api/auth/session".into(), None),
@@ -166,11 +166,19 @@ async fn what_cannot_be_used_is_refused_by_the_name_of_its_field() {
         ("/api/calls?sort=up", "sort"),
         ("/api/events?translations=1", "translations"),
         ("/api/events?last_event_id=-1", "last_event_id"),
-        ("/api/webrtc/token", "agent"),
-        ("/api/webrtc/token?agent=zoe", "agent"),
+        ("/api/calls?limit=", "limit"),
+        ("/api/calls?cursor=", "cursor"),
+        ("/api/calls/export?format=", "format"),
+        ("/api/events?last_event_id=", "last_event_id"),
     ] {
         assert_eq!(world.get(path).await.problem(), (422, Some(field.into())), "{path}");
     }
+    for path in ["/api/webrtc/token", "/api/webrtc/token?agent=zoe", "/api/webrtc/token?agent="] {
+        assert_eq!(world.post(path, "").await.problem(), (422, Some("agent".into())), "{path}");
+    }
+    // It changes something, so it is not asked by GET.
+    let got = world.get("/api/webrtc/token?agent=anna").await;
+    assert_eq!((got.problem().0, &got.headers[header::ALLOW]), (405, &"POST".parse().unwrap()));
     assert_eq!(world.get("/api/nothing").await.problem().0, 404);
     assert_eq!(world.get("/nothing").await.problem().0, 404);
     let wrong_method = world.with_json(Method::DELETE, "/api/calls", "").await;
@@ -613,7 +621,7 @@ async fn a_viewer_reads_and_changes_nothing() {
             continue;
         }
         let answer = world.by(&vera, method.clone(), &path, body.unwrap_or_default()).await;
-        let allowed = method == Method::GET && !["/api/webrtc/token", "/api/voice/config"].contains(&path.as_str());
+        let allowed = method == Method::GET && path != "/api/voice/config";
         let expected = if allowed { 200 } else { 403 };
         assert_eq!(answer.status.as_u16(), expected, "{method} {path}");
     }
@@ -630,7 +638,7 @@ async fn a_revoked_key_opens_nothing() {
 #[tokio::test]
 async fn browser_telephones_get_short_lived_credentials() {
     let mut world = world("[http]\npublic_url = \"https://voice.example.com\"").await;
-    let answer = world.get("/api/webrtc/token?agent=anna").await;
+    let answer = world.post("/api/webrtc/token?agent=anna", "").await;
     assert_eq!(answer.headers[header::CACHE_CONTROL], "no-store");
     let token = answer.json();
     let Some(Command::CredentialSet { user, password, valid_for }) = world.commands.recv().await else {
@@ -647,7 +655,7 @@ async fn browser_telephones_get_short_lived_credentials() {
 #[tokio::test]
 async fn browser_telephones_are_told_of_turn_servers_in_both_forms() {
     let turn = "[turn]\nuris = [\"turn:turn.example.com:3478?transport=tcp\"]\nsecret = \"north\"\nttl_s = 600";
-    let token = world(turn).await.get("/api/webrtc/token?agent=anna").await.json();
+    let token = world(turn).await.post("/api/webrtc/token?agent=anna", "").await.json();
     let (turn, ice) = (&token["turn"], &token["ice_servers"][0]);
     assert_eq!((&turn["ttl"], &turn["uris"]), (&json!(600), &json!(["turn:turn.example.com:3478?transport=tcp"])));
     let (end, user) = turn["username"].as_str().unwrap().split_once(':').unwrap();

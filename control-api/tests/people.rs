@@ -335,7 +335,7 @@ async fn whoever_loses_the_right_to_call_loses_the_telephone() {
         assert_eq!(changed.status, StatusCode::OK, "{role}");
         assert_eq!(ended(&mut world), if ends { vec!["ben"] } else { vec![] }, "{role}");
     }
-    assert_eq!(world.by(&ben, GET, "/api/webrtc/token", "").await.status, StatusCode::OK);
+    assert_eq!(world.by(&ben, POST, "/api/webrtc/token", "").await.status, StatusCode::OK);
     let change = json!({"current": PASSWORD, "new": "another long password"}).to_string();
     assert_eq!(world.by(&ben, POST, "/api/auth/password", &change).await.status, StatusCode::NO_CONTENT);
     assert_eq!(ended(&mut world), ["ben"]);
@@ -343,10 +343,10 @@ async fn whoever_loses_the_right_to_call_loses_the_telephone() {
     let body = r#"{"name": "kiosk", "scopes": ["calls.dial"]}"#;
     let made = world.post("/api/api-keys", body).await.json();
     let key = made["key"].as_str().unwrap();
-    let token = async |agent: &str| world.with_key(key, GET, &format!("/api/webrtc/token?agent={agent}"), "").await;
+    let token = async |agent: &str| world.with_key(key, POST, &format!("/api/webrtc/token?agent={agent}"), "").await;
     assert_eq!(token("ben").await.status, StatusCode::OK);
     assert_eq!(token("vera").await.problem(), (422, Some("agent".into())), "a viewer has no telephone");
-    assert_eq!(world.get("/api/webrtc/token?agent=anna").await.status, StatusCode::OK, "another key's");
+    assert_eq!(world.post("/api/webrtc/token?agent=anna", "").await.status, StatusCode::OK, "another key's");
     let revoked = world.with_json(DELETE, &format!("/api/api-keys/{}", made["id"].as_str().unwrap()), "").await;
     assert_eq!(revoked.status, StatusCode::NO_CONTENT);
     assert_eq!(ended(&mut world), ["ben"]);
@@ -504,6 +504,111 @@ async fn invitations_are_mailed_and_shown_also_when_the_server_refuses() {
         assert_eq!(made["mailed"], false, "{refusal:?}");
         assert!(made["url"].as_str().unwrap().contains("/invitation#"));
     }
+}
+
+#[tokio::test]
+async fn a_forgotten_password_is_set_anew_by_mail_once() {
+    let mut smtp = Smtp::start().await;
+    let config = format!(
+        "[mail]\nurl = \"smtp://127.0.0.1:{}\"\nfrom = \"tandem@example.com\"\n\
+         [http]\npublic_url = \"https://voice.example.com\"",
+        smtp.port
+    );
+    let world = world(&config).await;
+    let anna = world.sign_in("anna@example.com").await;
+    let forgot = async |email: &str| {
+        let answer = world.stranger(POST, "/api/auth/password-reset", &json!({"email": email}).to_string()).await;
+        (answer.status, answer.bytes)
+    };
+    let token = async |smtp: &mut Smtp| {
+        let mail = smtp.mail().await;
+        assert_eq!(mail.to, "<anna@example.com>");
+        let text = mail.text.replace("=\r\n", "").replace("=3D", "=");
+        let link = text.split("https://voice.example.com/reset#").nth(1).expect("a link of ours");
+        link.split_whitespace().next().unwrap().to_owned()
+    };
+    let set = async |token: &str, password: &str| {
+        let body = json!({"token": token, "password": password}).to_string();
+        world.stranger(PUT, "/api/auth/password-reset", &body).await
+    };
+    // The answer says nothing about accounts.
+    assert_eq!(forgot("nobody@example.com").await, forgot("Anna@example.com").await);
+    let first = token(&mut smtp).await;
+    forgot("anna@example.com").await;
+    let second = token(&mut smtp).await;
+    assert_eq!(set(&second, "short").await.problem(), (422, Some("password".into())));
+    for wrong in ["", "x", &"y".repeat(300)] {
+        assert_eq!(set(wrong, "another long password").await.problem().0, 404);
+    }
+    let both = tokio::join!(set(&second, "another long password"), set(&second, "yet another password"));
+    let mut statuses = [both.0.status.as_u16(), both.1.status.as_u16()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [204, 404], "a link is good once");
+    assert_eq!(set(&first, "another long password").await.problem().0, 404, "earlier links end with it");
+    assert_eq!(world.by(&anna, GET, "/api/auth/session", "").await.problem().0, 401, "every session ends");
+    assert_eq!(login(&world, "anna@example.com", PASSWORD).await.problem().0, 401);
+    let new = if both.0.status == StatusCode::NO_CONTENT { "another long password" } else { "yet another password" };
+    assert_eq!(login(&world, "anna@example.com", new).await.status, StatusCode::OK);
+    // Three mails an hour for one account; nothing is said about it.
+    for _ in 0..3 {
+        assert_eq!(forgot("anna@example.com").await.0, StatusCode::ACCEPTED);
+    }
+    token(&mut smtp).await;
+    assert!(smtp.nothing_more().await);
+    // A network has a bound of its own.
+    let mut last = StatusCode::ACCEPTED;
+    for n in 0..20 {
+        last = forgot(&format!("nobody{n}@example.com")).await.0;
+    }
+    assert_eq!(last, StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test]
+async fn without_an_address_of_its_own_a_server_mails_no_links_to_set_passwords() {
+    let mut smtp = Smtp::start().await;
+    let config = format!("[mail]\nurl = \"smtp://127.0.0.1:{}\"\nfrom = \"tandem@example.com\"", smtp.port);
+    let world = world(&config).await;
+    let body = r#"{"email": "anna@example.com"}"#;
+    // The link would lead wherever the request's Host says.
+    assert_eq!(world.stranger(POST, "/api/auth/password-reset", body).await.problem().0, 403);
+    assert!(smtp.nothing_more().await);
+}
+
+#[tokio::test]
+async fn strangers_do_not_write_to_strangers_by_us() {
+    let mut smtp = Smtp::start().await;
+    let mail = format!("[mail]\nurl = \"smtp://127.0.0.1:{}\"\nfrom = \"tandem@example.com\"", smtp.port);
+    let limits = "[limits]\nconfiguration = \"off\"\nentrance = \"off\"";
+    let open = world(&format!("{mail}\n[auth]\nsignup = \"open\"\n{limits}")).await;
+    let invite = async |world: &World, email: &str| {
+        world.post("/api/team/invitations", &json!({"email": email, "role": "agent"}).to_string()).await
+    };
+    let made = invite(&open, "victim@example.com").await.json();
+    assert_eq!(made["mailed"], false, "where everybody may sign up, the link is shown");
+    assert!(smtp.nothing_more().await);
+    // By invitation only: bounded for one address, and for an organization.
+    let world = world(&format!("{mail}\n{limits}")).await;
+    for mailed in [true, true, true, false] {
+        assert_eq!(invite(&world, "victim@example.com").await.json()["mailed"], mailed);
+    }
+    let mut statuses = Vec::new();
+    for _ in 0..47 {
+        statuses.push(invite(&world, "victim@example.com").await.status.as_u16());
+    }
+    assert_eq!((statuses[45], statuses[46]), (201, 429), "fifty a day");
+}
+
+#[tokio::test]
+async fn whoever_logs_in_anew_has_the_same_bucket() {
+    let world = world("[limits]\ndefault = \"5/60min\"").await;
+    let anna = world.sign_in("anna@example.com").await;
+    let mut statuses = Vec::new();
+    for _ in 0..5 {
+        statuses.push(world.by(&anna, GET, "/api/users/me", "").await.status.as_u16());
+    }
+    assert_eq!(statuses, [200; 5]);
+    let again = world.sign_in("anna@example.com").await;
+    assert_eq!(world.by(&again, GET, "/api/users/me", "").await.problem().0, 429);
 }
 
 #[tokio::test]

@@ -8,7 +8,9 @@ mod support;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
 use control_api::auth::{NewAccount, Passwords, account_create};
-use control_api::engine::{CallStatus, Command, CommandError, EventKind, HangupCause, RecordingState};
+use control_api::engine::{
+    CallStatus, Command, CommandError, EventKind, HangupCause, ProviderKind, ProviderState, RecordingState, call_uuid,
+};
 use control_api::store::{Assigned, By, Proof};
 use serde_json::{Value, json};
 use support::{Answer, Kept, PASSWORD, World, words};
@@ -341,6 +343,65 @@ async fn what_is_switched_off_is_refused_by_its_name(kept: &Kept) {
     assert_eq!(urgent.status, StatusCode::CREATED, "somebody in need");
 }
 
+/// The code that the engine is told to speak, and what it is told before and after.
+async fn spoken_code(world: &mut World) -> String {
+    let Some(Command::CallCreate { call, to, settings, .. }) = world.commands.recv().await else { panic!("no call") };
+    assert_eq!((to.as_str(), settings.record, settings.record_app), ("+15555550188", false, false));
+    let answered = EventKind::CallStatus { status: CallStatus::Answered, cause: None };
+    world.tell(call_uuid(call), answered).await;
+    let Some(Command::CallSay { text, .. }) = world.commands.recv().await else { panic!("nothing is spoken") };
+    let over = EventKind::CallStatus { status: CallStatus::Ended, cause: Some(HangupCause::Normal) };
+    world.tell(call_uuid(call), over).await;
+    assert!(matches!(world.commands.recv().await, Some(Command::CallHangup { .. })));
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    assert_eq!((digits.len(), &digits[..6]), (12, &digits[6..]), "said twice: {text}");
+    digits[..6].to_owned()
+}
+
+async fn a_number_is_proven_by_the_code_that_is_spoken_there(kept: &Kept) {
+    let mut world = unlimited(kept).await;
+    let number = id(&made(&world, "/api/caller-id/numbers", json!({"number": "+15555550188"})).await);
+    let (call, code) =
+        (format!("/api/caller-id/numbers/{number}/call"), format!("/api/caller-id/numbers/{number}/code"));
+    let typed = async |world: &World, text: &str| json(world, Method::POST, &code, json!({"code": text})).await;
+    assert_eq!(world.post(&call, "").await.problem().0, 409, "nobody can speak");
+    let up = EventKind::Provider { kind: ProviderKind::Tts, name: "local".into(), state: ProviderState::Up };
+    world.tell_all(up).await;
+    world.until(async || !world.get("/api/providers").await.json()["providers"].as_array().unwrap().is_empty()).await;
+    assert_eq!(typed(&world, "123456").await.problem().0, 409, "no code was spoken yet");
+    assert_eq!(world.post(&call, "").await.status, StatusCode::ACCEPTED);
+    let first = spoken_code(&mut world).await;
+    for _ in 0..4 {
+        let wrong = if first == "000000" { "000001" } else { "000000" };
+        assert_eq!(typed(&world, wrong).await.problem(), (422, Some("code".into())));
+    }
+    assert_eq!(typed(&world, "12345").await.problem(), (422, Some("code".into())), "no code at all, no try");
+    let elsewhere = foreign(&world, Method::POST, &code, &json!({"code": first}).to_string()).await;
+    assert_eq!(elsewhere.problem().0, 404);
+    // A second call's code takes the place of the first one's.
+    assert_eq!(world.post(&call, "").await.status, StatusCode::ACCEPTED);
+    let second = spoken_code(&mut world).await;
+    if second != first {
+        assert_eq!(typed(&world, &first).await.problem().0, 422);
+    }
+    let proven = typed(&world, &second).await;
+    assert_eq!((proven.status, &proven.json()["proven_by"]), (StatusCode::OK, &json!("code")), "{proven:?}");
+    assert_eq!(world.post(&call, "").await.problem().0, 409, "proven already");
+    assert_eq!(world.get("/api/calls").await.json()["calls"], json!([]), "the calls left nothing to read");
+    // Another organization that lists it gets neither a call nor a proof.
+    let theirs = foreign(&world, Method::POST, "/api/caller-id/numbers", r#"{"number": "+15555550188"}"#).await;
+    let theirs = format!("/api/caller-id/numbers/{}/call", id(&theirs.json()));
+    assert_eq!(foreign(&world, Method::POST, &theirs, "").await.problem().0, 409);
+    // A number is called three times a day at most, whoever lists it.
+    assert_eq!(world.with_json(Method::DELETE, &format!("/api/caller-id/numbers/{number}"), "").await.status, 204);
+    for expected in [202, 429] {
+        assert_eq!(foreign(&world, Method::POST, &theirs, "").await.status, expected);
+        if expected == 202 {
+            spoken_code(&mut world).await;
+        }
+    }
+}
+
 async fn a_call_to_an_organizations_number_is_that_organizations(kept: &Kept) {
     let mut world = unlimited(kept).await;
     for number in ["+15555550177", "+15555550179"] {
@@ -538,7 +599,7 @@ async fn a_play_is_written_down_once_whichever_bytes_it_begins_with(kept: &Kept)
 
 async fn a_valid_signature_is_not_counted_and_a_bad_one_is(kept: &Kept) {
     // The key of these tests is not counted, addresses are.
-    let limits = "[limits]\ndefault = \"20/1440min\"\n[[limits.organizations]]\nname = \"acme\"\ndefault = \"off\"\n";
+    let limits = "[limits]\ndefault = \"20/1440min\"\n[[limits.organizations]]\nid = \"{acme}\"\ndefault = \"off\"\n";
     let mut world = kept.world(limits).await;
     let call = recorded(&mut world).await;
     let url = made(&world, &format!("/api/recordings/{call}/signed-url"), json!({})).await["url"].clone();
@@ -693,6 +754,7 @@ on_both! {
     calls_show_only_identities_that_rules_allow,
     what_is_switched_off_is_refused_by_its_name,
     a_call_to_an_organizations_number_is_that_organizations,
+    a_number_is_proven_by_the_code_that_is_spoken_there,
     a_request_that_is_sent_again_is_not_carried_out_again,
     requests_with_one_key_at_once_make_one_call,
     a_refused_request_leaves_its_key_free,

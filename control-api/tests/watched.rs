@@ -147,7 +147,7 @@ async fn one_tenant_at_its_limit_does_not_slow_another() {
 
 #[tokio::test]
 async fn the_operator_raises_one_organization_s_limit_and_an_owner_lowers_it() {
-    let config = "[limits]\ncalls = \"2/5min\"\n[[limits.organizations]]\nname = \"other\"\ncalls = \"4/5min\"\n[dial]\ncalls_per_second = 0";
+    let config = "[limits]\ncalls = \"2/5min\"\n[[limits.organizations]]\nid = \"{other}\"\ncalls = \"4/5min\"\n[dial]\ncalls_per_second = 0";
     let world = world(config).await;
     let out = r#"{"mode": "direct", "to": "+15555550142"}"#;
     let started = async |key: &str| {

@@ -110,7 +110,7 @@ async fn the_demo_shows_one_translated_call_and_keeps_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_who_answers_the_demo_hears_every_translation() {
     let mut demo = Demo::start(&[]).await;
-    let token = demo.api.get("/api/webrtc/token").await;
+    let token = demo.api.post("/api/webrtc/token").await;
     let text = |key: &str| token[key].as_str().expect("text in the token").to_owned();
     let mut agent = FarEnd::start(demo.sip, vec![Codec::Pcmu]).await;
     agent.party.register(&text("username"), &text("password")).expect("a registration sent");

@@ -150,9 +150,9 @@ async fn loses_the_telephone(tandem: &Tandem, api: &Api, stays: &mut Desk, loss:
             let made = api.ask(Method::POST, "/api/api-keys", Some(json!({ "name": "kiosk" }))).await.1;
             key = Some(made["id"].clone());
             let kiosk = api.with_key(made["key"].as_str().expect("a key"));
-            kiosk.get(&format!("/api/webrtc/token?agent={name}")).await
+            kiosk.post(&format!("/api/webrtc/token?agent={name}")).await
         }
-        _ => session.get("/api/webrtc/token").await,
+        _ => session.post("/api/webrtc/token").await,
     };
     let password = token["password"].as_str().expect("a password").to_owned();
     let mut desk = Desk::start("127.0.0.1", tandem.sip(), &name).await;
@@ -197,7 +197,7 @@ async fn loses_the_telephone(tandem: &Tandem, api: &Api, stays: &mut Desk, loss:
     desk.is_hung_up(&mine, PATIENCE).await;
     if loss == Loss::OwnPassword {
         // Whoever may still call gets a new one.
-        let token = session.get("/api/webrtc/token").await;
+        let token = session.post("/api/webrtc/token").await;
         desk.register(token["password"].as_str().expect("a password"), PATIENCE).await;
     }
 }

@@ -100,7 +100,7 @@ impl Scene {
         let tandem = Tandem::start(&Setup::default()).await;
         let api = tandem.api("Home").await;
         tandem.agent("Home", "anna").await;
-        let token = api.get("/api/webrtc/token?agent=anna").await;
+        let token = api.post("/api/webrtc/token?agent=anna").await;
         let domain = token["sip_uri"].as_str().and_then(|uri| uri.split_once('@')).expect("an address").1.to_owned();
         let mut phone = Softphone::start(kind, library, &tandem.http, token, HERTZ, DBFS).await;
         phone.becomes("registered", PATIENCE).await;

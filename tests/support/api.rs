@@ -101,6 +101,13 @@ impl Api {
         body
     }
 
+    /// JSON of a POST without a body that must succeed.
+    pub async fn post(&self, path: &str) -> Value {
+        let (status, body) = self.ask(Method::POST, path, None).await;
+        assert!(status.is_success(), "POST {path}: {status} {body}");
+        body
+    }
+
     /// Replaces part of the organization's voice configuration.
     pub async fn voice_config(&self, change: Value) {
         let mut config = self.get("/api/voice/config").await;

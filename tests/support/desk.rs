@@ -246,7 +246,7 @@ impl Desk {
     pub async fn of_agent_at(tandem: &Tandem, address: &str, server: SocketAddr, name: &str) -> (Desk, Api) {
         let account = tandem.agent("acme", name).await;
         let session = Api::sign_in(&tandem.http, &account.email, &account.password).await;
-        let token = session.get("/api/webrtc/token").await;
+        let token = session.post("/api/webrtc/token").await;
         assert_eq!(token["username"], name, "{token}");
         let mut desk = Desk::start(address, server, name).await;
         desk.register(token["password"].as_str().expect("a password"), HEARD).await;

@@ -27,10 +27,10 @@ pub(crate) use account::{
 };
 pub use actor::{Actor, CSRF_COOKIE, CSRF_HEADER, Person, SESSION_COOKIE, session_cookie};
 pub(crate) use actor::{Identified, Origin, csrf_token, own_origin, own_page};
-pub(crate) use attempts::Attempt;
+pub(crate) use attempts::{Attempt, too_early};
 pub use credential::{Credentials, KeyInfo};
 pub(crate) use key::{KEY_DAYS_MAX, key_may};
 pub use key::{KeyTerms, api_key_create};
-pub use password::Passwords;
+pub use password::{HashError, Passwords};
 pub use throttle::Throttle;
 pub use token::{Secret, token_hash};

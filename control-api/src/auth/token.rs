@@ -26,8 +26,19 @@ impl Secret {
         Secret(groups.join("-"))
     }
 
-    /// A secret that a person chose.
-    pub(super) fn typed(text: String) -> Secret {
+    /// Decimal digits, to be spoken.
+    pub fn digits(count: usize) -> Secret {
+        let mut text = String::with_capacity(count);
+        while text.len() < count {
+            // 250 is the largest multiple of 10 below 256: every digit is as likely.
+            let usable = random::<16>().into_iter().filter(|byte| *byte < 250);
+            text.extend(usable.take(count - text.len()).map(|byte| char::from(b'0' + byte % 10)));
+        }
+        Secret(text)
+    }
+
+    /// A secret that was chosen or made before.
+    pub(crate) fn typed(text: String) -> Secret {
         Secret(text)
     }
 
@@ -77,6 +88,13 @@ mod tests {
         assert_eq!(a.reveal().len(), "tdm_".len() + 43);
         assert_eq!(format!("{a:?}"), "Secret(..)");
         assert_eq!(a.hash().len(), 64);
+    }
+
+    #[test]
+    fn codes_are_digits() {
+        let codes: std::collections::HashSet<String> = (0..50).map(|_| Secret::digits(6).0).collect();
+        assert!(codes.iter().all(|code| code.len() == 6 && code.bytes().all(|b| b.is_ascii_digit())));
+        assert!(codes.len() > 40);
     }
 
     #[test]

@@ -215,8 +215,9 @@ pub struct TurnConfig {
 
 impl Default for TurnConfig {
     fn default() -> Self {
-        // A day, as the REST form recommends: longer than any call.
-        TurnConfig { uris: Vec::new(), secret: None, ttl_s: 86_400 }
+        // Nothing takes such credentials back, so they outlive the right to call by minutes only. Pages ask for new ones
+        // in time; a relay that is in use stays.
+        TurnConfig { uris: Vec::new(), secret: None, ttl_s: 600 }
     }
 }
 
@@ -237,8 +238,8 @@ impl TurnConfig {
             _ => {}
         }
         match self.ttl_s {
-            60..=604_800 => Ok(()),
-            ttl => Err(("ttl_s", format!("`{ttl}`: expected 60 to 604800 seconds"))),
+            60..=3_600 => Ok(()),
+            ttl => Err(("ttl_s", format!("`{ttl}`: expected 60 to 3600 seconds"))),
         }
     }
 }

@@ -42,13 +42,15 @@ pub struct MailConfig {
     pub url: Option<Secret>,
     /// Sender, such as `Tandem <tandem@example.com>`.
     pub from: Option<String>,
+    /// Whether invitations are mailed where everybody may sign up.
+    pub open_invitations: bool,
 }
 
 /// `[limits]`: requests in a time; what goes beyond is refused with 429.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {
-    /// Requests of a key or session; of an address where there is neither.
+    /// Requests of a person or key; of an address where there is neither.
     #[serde(deserialize_with = "rate")]
     pub default: Option<Rate>,
     /// Starting calls, of a person or key.
@@ -74,8 +76,8 @@ pub struct LimitsConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OrganizationLimits {
-    /// Whose.
-    pub name: String,
+    /// Identity of the organization: names are chosen by organizations.
+    pub id: uuid::Uuid,
     /// As in `[limits]`.
     #[serde(default, deserialize_with = "own_rate")]
     pub default: Option<Option<Rate>>,

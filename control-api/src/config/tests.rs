@@ -123,7 +123,7 @@ fn bad_values_name_their_key_and_what_was_expected() {
         ("[turn]\nuris = [\"turn:a\"]", "turn.secret", "static-auth-secret"),
         ("[turn]\nuris = [\"turn:a\"]\nsecret = \"\"", "turn.secret", "static-auth-secret"),
         ("[turn]\nsecret = \"x\"", "turn.uris", "where the TURN server is"),
-        ("[turn]\nuris = [\"turn:a\"]\nsecret = \"x\"\nttl_s = 5", "turn.ttl_s", "60 to 604800"),
+        ("[turn]\nuris = [\"turn:a\"]\nsecret = \"x\"\nttl_s = 5", "turn.ttl_s", "60 to 3600"),
         ("[turn]\nuris = [\"turn:a\"]\nsecret = 123456", "turn.secret", "another form"),
         ("[media]\nadvertise = \"2001:db8::1\"", "media.advertise", "same family"),
         ("[media]\nadvertise = \"host\"", "media.advertise", "IP address"),
@@ -156,8 +156,14 @@ fn bad_values_name_their_key_and_what_was_expected() {
         ("[mail]\nurl = \"smtp://h\"\nfrom = \"nobody\"", "mail.from", "Tandem <tandem@example.com>"),
         ("[limits]\ncalls = \"20\"", "limits.calls", "600/1min"),
         ("[limits]\ncall = \"20/1s\"", "limits.call", "did you mean `limits.calls`?"),
-        ("[[limits.organizations]]\ncalls = \"20/1s\"", "limits.organizations.0.name", "missing"),
-        ("[[limits.organizations]]\nname = \"a\"\nentrance = \"1/1s\"", "limits.organizations.0.entrance", "unknown"),
+        ("[[limits.organizations]]\ncalls = \"20/1s\"", "limits.organizations.0.id", "missing"),
+        (
+            "[[limits.organizations]]\nid = \"0198a7a0-0000-7000-8000-000000000000\"\nentrance = \"1/1s\"",
+            "limits.organizations.0.entrance",
+            "unknown",
+        ),
+        ("[[limits.organizations]]\nid = \"a\"", "limits.organizations.0.id", "UUID"),
+        ("[[limits.organizations]]\nname = \"a\"", "limits.organizations.0.name", "unknown"),
         ("[speech]\nstt = \"http://x\"", "speech.stt", "wyoming://HOST:PORT"),
     ] {
         let error = refused(text);

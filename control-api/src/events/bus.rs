@@ -7,6 +7,7 @@ use serde::Serialize;
 use tokio::sync::{broadcast, watch};
 use utoipa::ToSchema;
 
+use crate::number_call::NumberCalls;
 use crate::store::{Change, LegReport, Mark, OrganizationId, Store, StoreError, StoredEvent, StreamFilter};
 
 /// Events kept in memory for readers that are not far behind; older ones come from the store.
@@ -17,6 +18,7 @@ const PASSING: usize = 1_024;
 /// Writes, keeps and tells; clones share it.
 #[derive(Clone, Debug)]
 pub struct Bus {
+    number_calls: NumberCalls,
     store: Store,
     shared: Arc<Shared>,
 }
@@ -82,7 +84,12 @@ impl Bus {
             providers: Mutex::new(BTreeMap::new()),
             devices: Mutex::new(BTreeMap::new()),
         };
-        Ok(Bus { store, shared: Arc::new(shared) })
+        Ok(Bus { number_calls: NumberCalls::default(), store, shared: Arc::new(shared) })
+    }
+
+    /// Calls that speak a code: nothing of them is written down.
+    pub(crate) fn number_calls(&self) -> &NumberCalls {
+        &self.number_calls
     }
 
     /// Writes changes down and tells their events. Runs to its end even when the caller is dropped: what is

@@ -40,6 +40,9 @@ pub async fn ingest(
         let mut changes = Vec::with_capacity(batch.len());
         let mut decided = Vec::new();
         for event in batch.drain(..) {
+            if event.call.is_some_and(|call| bus.number_calls().take(call_uuid(call), &event.kind)) {
+                continue;
+            }
             if let (EventKind::CallStatus { cause: Some(_), .. }, Some(call)) = (&event.kind, event.call) {
                 limits.ended(call_uuid(call));
             }

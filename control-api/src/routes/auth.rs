@@ -86,6 +86,10 @@ pub(super) struct ProviderInfo {
     signup: SignupMode,
     /// Whether invitations are mailed.
     mail: bool,
+    /// Whether a forgotten password can be set anew by mail.
+    password_reset: bool,
+    /// Whether the first sign-up needs the code that the server's terminal printed.
+    signup_code: bool,
 }
 
 /// Who may sign up.
@@ -147,7 +151,10 @@ pub(super) struct KeyAnswer {
     responses((status = 200, body = ProviderInfo)))]
 pub(super) async fn provider_list(State(state): State<AppState>) -> Result<Json<ProviderInfo>, Problem> {
     let signup = signup_mode(&state).await?;
-    Ok(Json(ProviderInfo { password: true, signup, mail: state.mail.is_some() }))
+    let code = state.setup.as_ref().is_some_and(|setup| setup.code().is_some());
+    let password_reset = state.mail.is_some() && state.config.http.public_url.is_some();
+    let signup_code = signup == SignupMode::FirstUser && code;
+    Ok(Json(ProviderInfo { password: true, signup, mail: state.mail.is_some(), password_reset, signup_code }))
 }
 
 /// Who may sign up now.
@@ -179,7 +186,7 @@ pub(super) async fn login(
     let attempt = Attempt::begin(&state, &request.email, client.address.ip()).await?;
     let found = state.store.user_by_email(&request.email).await?;
     let hash = found.as_ref().map(|(user, _)| user.password_hash.clone());
-    let right = state.passwords.verify(&request.password, hash).await;
+    let right = state.passwords.verify(&request.password, hash).await?;
     let Some((user, first)) = found else { return Err(failed()) };
     let by = By { id: Some(user.id.0), name: user.email.clone(), ..origin };
     if !right {
@@ -348,7 +355,7 @@ pub(super) async fn password_change(
     }
     let attempt = Attempt::begin(&state, &person.session.email, client.address.ip()).await?;
     let user = state.store.user_by_id(actor.organization, person.user).await?.ok_or_else(Problem::unauthorized)?;
-    if !state.passwords.verify(&request.current, Some(user.password_hash)).await {
+    if !state.passwords.verify(&request.current, Some(user.password_hash)).await? {
         state.audit(&actor, Deed::new("user.password_refuse", format!("user:{}", user.id))).await?;
         return Err(not_current());
     }

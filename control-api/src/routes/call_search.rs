@@ -30,8 +30,8 @@ pub(super) const DIRECTIONS: [&str; 2] = ["inbound", "outbound"];
 pub(super) const FILTER_MAX: usize = 200;
 /// Calls of an export that are read at a time.
 const EXPORT_STEP: u32 = 500;
-/// How numbers that are looked for begin, for the description; empty counts as absent.
-pub(super) const NUMBER_PATTERN: &str = r"^(\+?[0-9]{1,15})?$";
+/// How numbers that are looked for begin, for the description.
+pub(super) const NUMBER_PATTERN: &str = r"^\+?[0-9]{1,15}$";
 /// The names of the filters.
 const FILTERS: [&str; 8] = ["status", "direction", "agent", "number", "outcome", "from", "to", "q"];
 

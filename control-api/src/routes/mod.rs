@@ -14,8 +14,10 @@ mod capabilities;
 mod events;
 mod health;
 mod limits;
+mod number_proof;
 mod organizations;
 mod pages;
+mod password_reset;
 mod rbac;
 mod recording_list;
 mod recordings;
@@ -44,6 +46,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::auth::SESSION_COOKIE;
+use crate::idempotency;
 use crate::problem::Problem;
 use crate::rate_limit::{Charge, charge};
 use crate::state::AppState;
@@ -108,6 +111,8 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(voice_targets::target_update, voice_targets::target_delete))
         .routes(routes!(caller_id::number_list, caller_id::number_create))
         .routes(routes!(caller_id::number_update, caller_id::number_delete))
+        .routes(routes!(number_proof::number_call))
+        .routes(routes!(number_proof::number_code))
         .routes(routes!(caller_id::rule_list, caller_id::rule_create))
         .routes(routes!(caller_id::rule_update, caller_id::rule_delete))
         .routes(routes!(capabilities::capabilities_show, capabilities::capabilities_put))
@@ -135,6 +140,7 @@ fn people() -> OpenApiRouter<AppState> {
         .routes(routes!(auth::session_show))
         .routes(routes!(auth::csrf_show))
         .routes(routes!(auth::password_change))
+        .routes(routes!(password_reset::reset_request, password_reset::reset_use))
         .routes(routes!(auth::key_validate))
         .routes(routes!(organizations::organization_create))
         .routes(routes!(organizations::organization_show, organizations::organization_update))
@@ -185,6 +191,14 @@ fn completed(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi
             }
             if operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty()) {
                 statuses.extend(["400", "422"]);
+            }
+            let parameters = operation.parameters.iter_mut().flatten();
+            for parameter in parameters.filter_map(|parameter| match parameter {
+                RefOr::T(parameter) if parameter.name == "Idempotency-Key" => Some(parameter),
+                _ => None,
+            }) {
+                parameter.description = Some(idempotency::DESCRIPTION.into());
+                statuses.extend(["409", "422"]);
             }
             if operation.request_body.is_some() {
                 statuses.extend(["400", "408", "413", "415", "422"]);

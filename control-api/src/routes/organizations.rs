@@ -158,8 +158,7 @@ fn check_limits(state: &AppState, actor: &Actor, limits: &BTreeMap<String, u32>)
             let known = Group::OF_ORGANIZATIONS.map(Group::as_str).join(", ");
             return Err(Problem::field(field, format!("expected one of {known}")));
         };
-        let most =
-            group.rate(&state.config.limits, Some(actor.organization_name())).map_or(u32::MAX, |rate| rate.limit);
+        let most = group.rate(&state.config.limits, Some(actor.organization)).map_or(u32::MAX, |rate| rate.limit);
         if !(1..=most).contains(limit) {
             return Err(Problem::field(field, format!("expected 1 to {most}, which is the operator's limit")));
         }

@@ -21,11 +21,12 @@ const NOTICE: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><
      The API at <a href=\"/openapi.json\">/openapi.json</a> works.</p></html>\n";
 
 /// Pages that a person opens.
-const PAGES: [(&str, &str); 9] = [
+const PAGES: [(&str, &str); 10] = [
     ("/", "index.html"),
     ("/login", "login.html"),
     ("/signup", "signup.html"),
     ("/invitation", "invitation.html"),
+    ("/reset", "reset.html"),
     ("/agent", "agent.html"),
     ("/live", "live.html"),
     ("/calls", "calls.html"),

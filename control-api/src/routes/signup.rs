@@ -44,6 +44,8 @@ pub(super) struct SignupRequest {
     password: String,
     /// SIP user name; made from the e-mail address when left out.
     sip_name: Option<String>,
+    /// The code that the server's terminal printed: for the first user of a server that others can reach.
+    code: Option<String>,
 }
 
 /// An invitation's token.
@@ -110,6 +112,15 @@ async fn found(
     if mode == SignupMode::Invitation {
         return Err(closed());
     }
+    if mode == SignupMode::FirstUser
+        && let Some(setup) = &state.setup
+        && !setup.lets_in(request.code.as_deref())
+    {
+        metrics::counter!("tandem_signup_codes_refused_total").increment(1);
+        let expected =
+            "expected the code that the server's terminal printed; it also stands in `signup-code` in the data folder";
+        return Err(Problem::field("code", expected));
+    }
     check_name("organization", organization)?;
     let email = request.email.as_deref().ok_or_else(|| Problem::field("email", "is missing"))?;
     check_email(email)?;
@@ -129,6 +140,9 @@ async fn found(
     let made = state.store.organization_found(organization, Founder::New(member), only_first, by).await?;
     // Somebody else was the first in the meantime.
     let (_, membership) = made.ok_or_else(closed)?;
+    if let Some(setup) = state.setup.as_ref().filter(|_| mode == SignupMode::FirstUser) {
+        setup.done();
+    }
     Ok((email, membership))
 }
 
@@ -157,7 +171,7 @@ async fn join(
                 return Err(wrong());
             }
             let attempt = Attempt::begin(state, &email, client.address.ip()).await?;
-            if !state.passwords.verify(&request.password, Some(user.password_hash)).await {
+            if !state.passwords.verify(&request.password, Some(user.password_hash)).await? {
                 return Err(wrong());
             }
             attempt.succeeded().await?;

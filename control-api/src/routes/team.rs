@@ -11,15 +11,25 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::auth::{Actor, Secret, check_email};
+use crate::auth::{Actor, Secret, check_email, token_hash, too_early};
 use crate::body::{JsonBody, PathId, QueryPairs};
 use crate::client::Client;
+use crate::config::Signup;
 use crate::cursor::Page;
 use crate::phones;
 use crate::problem::Problem;
 use crate::rbac::Action;
 use crate::state::AppState;
 use crate::store::{Invitation, InvitationChange, Member, MemberChange, NewInvitation, Place, Role, UserId, now};
+
+/// Time in which invitations are counted.
+const DAY: Duration = Duration::from_secs(86_400);
+/// Invitations of one organization in that time.
+const PER_ORGANIZATION: u64 = 50;
+/// Mails to one address in that time, whoever invites.
+const PER_RECIPIENT: u64 = 3;
+/// Longest name in a mail.
+const MAIL_NAME_MAX: usize = 40;
 
 /// A member.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -239,6 +249,9 @@ pub(super) async fn invitation_create(
     actor.may(Action::TeamWrite)?;
     check_email(&request.email)?;
     actor.covers_role(request.role)?;
+    let quota = [(token_hash(&format!("invitations of {}", actor.organization)), PER_ORGANIZATION)];
+    let taken = state.store.quota_take(&quota, DAY).await?;
+    taken.map_err(|wait| too_early("too-many-invitations", wait))?;
     let token = Secret::random("");
     let hours = Duration::from_secs(u64::from(state.config.auth.invitation_hours) * 3600);
     let new = NewInvitation {
@@ -258,9 +271,28 @@ pub(super) async fn invitation_create(
 }
 
 /// Mails a link; whether the server took it. That it did not does not undo the invitation: its link was shown.
+///
+/// Strangers must not write to strangers by us: where everybody may sign up, nothing is mailed unless the operator says so;
+/// one address gets few mails a day, whoever invites; and names are cut to what cannot be a link or a text.
 async fn mail(state: &AppState, actor: &Actor, invitation: &Invitation, url: &str) -> bool {
     let Some(mail) = &state.mail else { return false };
-    let (organization, inviter) = (actor.organization_name(), actor.name());
+    if state.config.auth.signup == Signup::Open && !state.config.mail.open_invitations {
+        return false;
+    }
+    let quota = [(token_hash(&format!("invitations to {}", invitation.email)), PER_RECIPIENT)];
+    match state.store.quota_take(&quota, DAY).await {
+        Ok(Ok(())) => {}
+        Ok(Err(_)) => {
+            metrics::counter!("tandem_mails_throttled_total").increment(1);
+            tracing::warn!(invitation = %invitation.id, "an invitation was not mailed: its address has had enough for today");
+            return false;
+        }
+        Err(error) => {
+            tracing::error!(%error, "the store failed to count a mail");
+            return false;
+        }
+    }
+    let (organization, inviter) = (mail_name(actor.organization_name()), mail_name(actor.name()));
     let subject = format!("Invitation to {organization}");
     let text = format!(
         "{inviter} invites you to {organization} on Tandem.\r\n\r\nTo take the invitation, open this address until {}:\r\n\r\n\
@@ -275,6 +307,14 @@ async fn mail(state: &AppState, actor: &Actor, invitation: &Invitation, url: &st
             false
         }
     }
+}
+
+/// A name as mails show it: at most 40 letters, digits and signs that make no link.
+fn mail_name(name: &str) -> String {
+    let fit = |c: char| c.is_alphanumeric() || " ,'&-".contains(c);
+    let words: String = name.chars().map(|c| if fit(c) { c } else { ' ' }).collect();
+    let short: String = words.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MAIL_NAME_MAX).collect();
+    if short.is_empty() { "an organization".to_owned() } else { short }
 }
 
 /// Takes an invitation back.
@@ -297,4 +337,23 @@ pub(super) async fn invitation_revoke(
 
 fn beyond_rights() -> Problem {
     Problem::forbidden("this person is invited to a role that may do what you may not")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_mails_are_no_text_and_no_link() {
+        for (name, shown) in [
+            ("Acme Ltd", "Acme Ltd"),
+            ("Ünïcode, \"Ltd\" <x@y>", "Ünïcode, Ltd x y"),
+            ("Win at https://evil.example/?a=1", "Win at https evil example a 1"),
+            ("anna@example.com", "anna example com"),
+            ("<>", "an organization"),
+        ] {
+            assert_eq!(mail_name(name), shown);
+        }
+        assert_eq!(mail_name(&"x".repeat(100)).len(), MAIL_NAME_MAX);
+    }
 }

@@ -4,10 +4,10 @@
 //! value itself no description can tell: see `tests/openapi/schemathesis.toml`, which lists those operations.
 
 use serde_json::Value;
-use utoipa::openapi::schema::{AdditionalProperties, AnyOf, ArrayItems, SchemaFormat, Type};
+use utoipa::openapi::schema::{AdditionalProperties, ArrayItems, SchemaFormat, Type};
 use utoipa::openapi::{KnownFormat, Object, OpenApi, PathItem, RefOr, Schema};
 
-use super::{annotations, call_search, caller_id, calls, organizations, recording_list, voice_targets};
+use super::{annotations, call_search, caller_id, calls, number_proof, organizations, recording_list, voice_targets};
 use crate::auth::{self, KEY_DAYS_MAX};
 use crate::rate_limit::Group;
 use crate::{cursor, idempotency, number, rbac, text, voice_config};
@@ -71,6 +71,7 @@ fn fields() -> Vec<(&'static str, &'static str, Values)> {
         ("NumberRequest", "number", text(number::E164_PATTERN, (3, 16))),
         ("NumberRequest", "label", text(text::label_pattern(caller_id::NAME_MAX), ANY)),
         ("NumberPatch", "label", text(text::label_pattern(caller_id::NAME_MAX), ANY)),
+        ("NumberCode", "code", text("^[0-9]{6}$", (number_proof::DIGITS, number_proof::DIGITS))),
         ("RuleRequest", "position", Values::Number(0, caller_id::POSITION_MAX)),
         ("RuleRequest", "agent", sip_name()),
         ("RuleRequest", "campaign", name(caller_id::NAME_MAX)),
@@ -100,23 +101,26 @@ fn fields() -> Vec<(&'static str, &'static str, Values)> {
         ("SignupRequest", "sip_name", sip_name()),
         ("SignupRequest", "password", password()),
         ("PasswordChange", "new", password()),
+        ("ResetRequest", "email", email()),
+        ("ResetUse", "password", password()),
     ]
 }
 
 /// By parameter; `calls`: of lists of calls alone.
 fn parameter(name: &str, path: &str) -> Option<Values> {
     let of_calls = matches!(path, "/api/calls" | "/api/calls/export");
-    let filter = || text(text::plain_pattern(), (0, call_search::FILTER_MAX));
+    let filter = || text(text::plain_pattern(), (1, call_search::FILTER_MAX));
     Some(match name {
         "limit" => Values::Number(1, cursor::LIMIT_MAX),
-        "cursor" => text(cursor::PATTERN, (0, cursor::LENGTH)),
+        "cursor" => text(cursor::PATTERN, (cursor::LENGTH, cursor::LENGTH)),
         "Idempotency-Key" => text(idempotency::KEY_PATTERN, (1, idempotency::KEY_MAX)),
+        "agent" if path == "/api/webrtc/token" => text(auth::SIP_NAME_PATTERN, (1, auth::SIP_NAME_MAX)),
         "format" => Values::Words(vec!["csv", "json"]),
         "status" if of_calls => Values::Words(call_search::STATUSES.to_vec()),
         "direction" if of_calls => Values::Words(call_search::DIRECTIONS.to_vec()),
-        "number" if of_calls => text(call_search::NUMBER_PATTERN, (0, 16)),
+        "number" if of_calls => text(call_search::NUMBER_PATTERN, (1, 16)),
         "agent" | "outcome" | "q" if of_calls => filter(),
-        "actor" | "action" | "target" if path.starts_with("/api/audit-logs") => text(r"^[^\u0000]*$", ANY),
+        "actor" | "action" | "target" if path.starts_with("/api/audit-logs") => text(r"^[^\u0000]+$", ANY),
         "from" | "to" if of_calls || path.starts_with("/api/audit-logs") => Values::Time,
         "from" | "to" if path == "/api/usage" => Values::Day,
         _ => return None,
@@ -138,8 +142,8 @@ impl Values {
                 object.maximum = Some((most as usize).into());
             }
             (Values::Words(words), Schema::Object(object)) => object.enum_values = Some(values(words)),
-            (Values::Time, schema) => *schema = empty_or(KnownFormat::DateTime),
-            (Values::Day, schema) => *schema = empty_or(KnownFormat::Date),
+            (Values::Time, schema) => *schema = formed(KnownFormat::DateTime),
+            (Values::Day, schema) => *schema = formed(KnownFormat::Date),
             (Values::WordList(words), Schema::Array(array)) => {
                 let item = Object::builder().schema_type(Type::String).enum_values(Some(values(words))).build();
                 array.items = ArrayItems::RefOrSchema(Box::new(item.into()));
@@ -158,11 +162,9 @@ impl Values {
     }
 }
 
-/// A parameter of this format; an empty one counts as absent.
-fn empty_or(format: KnownFormat) -> Schema {
-    let text = || Object::builder().schema_type(Type::String);
-    let formed = text().format(Some(SchemaFormat::KnownFormat(format)));
-    AnyOf::builder().item(formed).item(text().max_length(Some(0))).build().into()
+/// A parameter of this format.
+fn formed(format: KnownFormat) -> Schema {
+    Object::builder().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(format))).build().into()
 }
 
 fn values(words: Vec<&'static str>) -> Vec<Value> {

@@ -18,7 +18,7 @@ use crate::phones;
 use crate::problem::Problem;
 use crate::rbac::Action;
 use crate::state::AppState;
-use crate::store::now;
+use crate::store::{Role, now};
 use crate::turn::{self, TurnCredentials};
 
 /// How long a password is good. The page asks again before that.
@@ -55,8 +55,10 @@ pub(super) struct IceServer {
     credential: String,
 }
 
-/// Credentials for the logged-in user's browser telephone; with an API key, for the named agent's.
-#[utoipa::path(get, path = "/webrtc/token", tag = "webrtc", security(("key" = []), ("session" = [])),
+/// Makes credentials for the logged-in user's browser telephone; with an API key, for the named agent's.
+///
+/// A key gets those of agents, and of members whose role may do nothing that the key may not.
+#[utoipa::path(post, path = "/webrtc/token", tag = "webrtc", security(("key" = []), ("session" = [])),
     params(("agent" = Option<String>, Query, description = "With an API key: the agent's SIP user name")),
     responses((status = 200, body = WebrtcToken), (status = 401, body = Problem), (status = 403, body = Problem),
               (status = 422, body = Problem), (status = 503, body = Problem)))]
@@ -74,7 +76,14 @@ pub(super) async fn token_create(
         (Some(_), Some(_)) => return Err(Problem::forbidden("credentials are for your own telephone only")),
         (None, None) => return Err(Problem::field("agent", "with an API key, name the agent's SIP user name")),
         (None, Some(agent)) => {
-            if !has_phone(&state, &actor, &agent).await? {
+            let member = state.store.membership_by_sip_name(actor.organization, &agent).await?;
+            // A telephone answers its member's calls: nobody gets that of somebody mightier.
+            if let Some(member) = &member
+                && member.role != Role::Agent
+            {
+                actor.covers_role(member.role)?;
+            }
+            if !member.is_some_and(|member| phones::may_call(member.role)) {
                 return Err(Problem::field(
                     "agent",
                     "nobody of this SIP user name in your organization may make calls",

@@ -244,6 +244,36 @@ impl Store {
         Ok(Assigned::Done(assigned))
     }
 
+    /// Keeps the code that a call to a number speaks, in the place of an earlier one. `hash`: argon2id.
+    pub async fn caller_id_code_put(
+        &self,
+        organization: OrganizationId,
+        number: Uuid,
+        hash: &str,
+        tries: u32,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO caller_id_codes (organization_id, number_id, code_hash, tries, expires_at) \
+                   VALUES ($1, $2, $3, $4, $5) ON CONFLICT (organization_id, number_id) DO UPDATE SET \
+                   code_hash = excluded.code_hash, tries = excluded.tries, expires_at = excluded.expires_at";
+        let values = [organization.into(), number.into(), hash.into(), tries.into(), expires_at.into()];
+        self.db.run(organization, sql, &values).await.map(drop)
+    }
+
+    /// Uses one try of a number's code: its hash. Nothing: there is none, it is over, or was tried too often.
+    pub async fn caller_id_code_try(
+        &self,
+        organization: OrganizationId,
+        number: Uuid,
+    ) -> Result<Option<String>, StoreError> {
+        let mut tx = self.db.write(organization).await?;
+        let sql = "UPDATE caller_id_codes SET tries = tries - 1 WHERE organization_id = $1 AND number_id = $2 \
+                   AND tries > 0 AND expires_at > $3 RETURNING code_hash";
+        let row = tx.row(sql, &[organization.into(), number.into(), now().into()]).await?;
+        tx.commit().await?;
+        row.map(|row| row.text("code_hash")).transpose()
+    }
+
     /// Takes a number away from an organization, with its rules. `false`: the organization does not list it.
     pub async fn caller_id_number_remove(
         &self,

@@ -61,6 +61,12 @@ pub(super) async fn sip_name_reserved(db: &Db, sip_name: &str) -> Result<Option<
     one(db, sqlite, "SELECT organization_id FROM look_up_sip_name_reserved($1)", sip_name.into()).await
 }
 
+/// The tenant of a link that sets a new password.
+pub(super) async fn password_reset(db: &Db, token_hash: &str) -> Result<Option<OrganizationId>, StoreError> {
+    let sqlite = "SELECT organization_id FROM password_resets WHERE token_hash = $1";
+    one(db, sqlite, "SELECT organization_id FROM look_up_password_reset($1)", token_hash.into()).await
+}
+
 /// The tenant of a call that the engine names: asked inside the unit of work that writes.
 pub(super) const CALL_SQLITE: &str = "SELECT organization_id FROM calls WHERE id = $1";
 /// The same for PostgreSQL.

@@ -33,6 +33,7 @@ mod missed;
 mod note;
 mod organization;
 mod outcome;
+mod password_reset;
 mod place;
 mod postgres;
 mod prune;

@@ -50,15 +50,17 @@ pub(super) async fn open(url: &str, migrate_url: Option<&str>) -> Result<Db, Sto
     // The spool is cut, and a key is shown, after a commit that is on the disk.
     let pool = pool.after_connect(|connection, _| {
         Box::pin(async move {
+            pin_search_path(connection).await?;
             let sql = "SELECT set_config('synchronous_commit', 'on', false) \
                        WHERE current_setting('synchronous_commit') = 'off'";
-            sqlx::query(sql).execute(connection).await.map(drop)
+            sqlx::query(sql).execute(&mut *connection).await.map(drop)
         })
     });
     let pool = pool.connect_with(options).await;
     let pool = pool.map_err(|error| unreachable("store.url", &error))?;
     check_version(&pool).await?;
     check_role(&pool).await?;
+    check_search_path(&pool).await?;
     check_schema(&pool).await?;
     Ok(Db::Postgres(pool))
 }
@@ -66,7 +68,15 @@ pub(super) async fn open(url: &str, migrate_url: Option<&str>) -> Result<Db, Sto
 /// A connection of the role that owns the schema.
 pub(super) async fn connect_migrating(url: &str) -> Result<PgConnection, StoreError> {
     let options = parse("store.migrate_url", url)?;
-    PgConnection::connect_with(&options).await.map_err(|error| unreachable("store.migrate_url", &error))
+    let failed = |error| unreachable("store.migrate_url", &error);
+    let mut connection = PgConnection::connect_with(&options).await.map_err(failed)?;
+    pin_search_path(&mut connection).await.map_err(failed)?;
+    Ok(connection)
+}
+
+/// Whatever the role's own setting is: names are ours, and temporary tables never come first.
+async fn pin_search_path(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql("SET search_path = public, pg_temp").execute(connection).await.map(drop)
 }
 
 /// The role's name in a URL.
@@ -143,9 +153,12 @@ pub(super) async fn grant(connection: &mut PgConnection, role: &str) -> Result<(
             "store.url names the role {name}, which does not exist; make it with: CREATE ROLE {name} LOGIN PASSWORD '…'"
         )));
     }
-    // The name is quoted by the server itself.
+    // The name is quoted by the server itself. Before PostgreSQL 15 everybody may make things in `public`; whoever is not its
+    // owner is told by `check_search_path`.
     let statements = format!(
-        "GRANT USAGE ON SCHEMA public TO {name}; \
+        "DO $$ BEGIN REVOKE CREATE ON SCHEMA public FROM PUBLIC; \
+         EXCEPTION WHEN insufficient_privilege THEN NULL; END $$; \
+         GRANT USAGE ON SCHEMA public TO {name}; \
          GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {name}; \
          REVOKE INSERT, UPDATE, DELETE ON _sqlx_migrations FROM {name}; \
          GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {name}; \
@@ -157,6 +170,21 @@ pub(super) async fn grant(connection: &mut PgConnection, role: &str) -> Result<(
          END LOOP; END $$;"
     );
     sqlx::raw_sql(AssertSqlSafe(statements)).execute(connection).await?;
+    Ok(())
+}
+
+/// Refuses a schema in which other roles may make things: a function or table of theirs could stand in for ours.
+async fn check_search_path(pool: &PgPool) -> Result<(), StoreError> {
+    let sql = "SELECT has_schema_privilege('public', 'public', 'CREATE') \
+               OR has_schema_privilege(current_user, 'public', 'CREATE')";
+    let row = sqlx::query(sql).fetch_one(pool).await?;
+    if row.try_get(0)? {
+        return Err(StoreError::Open(
+            "every role may make things in the database's schema `public`, also in the way of ours; as a superuser, in this \
+             database: REVOKE CREATE ON SCHEMA public FROM PUBLIC"
+                .to_owned(),
+        ));
+    }
     Ok(())
 }
 

@@ -531,6 +531,21 @@ async fn postgresql_is_refused_unless_its_roles_keep_tenants_apart() {
     assert!(tx.run(sql, &[Uuid::now_v7().into()]).await.is_err());
     drop(tx);
 
+    // Everybody may make things in `public`, as before PostgreSQL 15: its owner takes that away; else it is refused.
+    let mut admin = PgConnection::connect(&database.admin_url).await.unwrap();
+    let everybody = "GRANT CREATE ON SCHEMA public TO PUBLIC";
+    sqlx::query(everybody).execute(&mut admin).await.unwrap();
+    let text = open(database.url.clone(), None).await.unwrap_err().to_string();
+    assert!(text.contains("REVOKE CREATE ON SCHEMA public FROM PUBLIC"), "{text}");
+    open(database.url.clone(), Some(database.migrate_url.clone())).await.unwrap().close().await;
+    open(database.url.clone(), None).await.unwrap().close().await;
+    for sql in ["ALTER SCHEMA public OWNER TO postgres", everybody] {
+        sqlx::query(AssertSqlSafe(sql)).execute(&mut admin).await.unwrap();
+    }
+    let text = open(database.url.clone(), Some(database.migrate_url.clone())).await.unwrap_err().to_string();
+    assert!(text.contains("as a superuser"), "{text}");
+    sqlx::query("REVOKE CREATE ON SCHEMA public FROM PUBLIC").execute(&mut admin).await.unwrap();
+
     // A store newer than this binary.
     let mut owner = PgConnection::connect(&database.migrate_url).await.unwrap();
     let sql = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \

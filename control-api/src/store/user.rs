@@ -117,6 +117,9 @@ impl Store {
             changed = tx.run(sql, &[password_hash.into(), id.into()]).await?;
             let sql = "DELETE FROM sessions WHERE organization_id = $1 AND user_id = $2 AND token_hash <> $3";
             tx.run(sql, &[organization.into(), id.into(), but.unwrap_or_default().into()]).await?;
+            // What was mailed for the old password is worth nothing now.
+            let sql = "DELETE FROM password_resets WHERE organization_id = $1 AND user_id = $2";
+            tx.run(sql, &[organization.into(), id.into()]).await?;
             let deed = Deed::new("user.password", format!("user:{id}"));
             audit_log::append(&mut tx, organization, by, &deed).await?;
         }

@@ -100,7 +100,7 @@ pub async fn empty_world(config: &str) -> World {
     running(config, folder, store, [String::new(), String::new()]).await
 }
 
-/// Like [`world`], over another store.
+/// Like [`world`], over another store. In the configuration, `{acme}` and `{other}` stand for the organizations' ids.
 pub async fn world_on(config: &str, folder: tempfile::TempDir, store: Store) -> World {
     let passwords = Passwords::new();
     for (email, role) in [("anna@example.com", Role::Admin), ("vera@example.com", Role::Viewer)] {
@@ -119,7 +119,12 @@ pub async fn world_on(config: &str, folder: tempfile::TempDir, store: Store) -> 
     assert!(!made);
     let (_, made, other_key) = api_key_create(&store, "other", "test", &KeyTerms::default()).await.unwrap();
     assert!(made);
-    running(config, folder, store, [key.reveal().into(), other_key.reveal().into()]).await
+    let mut config = config.to_owned();
+    for name in ["acme", "other"] {
+        let id = store.organization_by_name(name).await.unwrap().unwrap().id.to_string();
+        config = config.replace(&format!("{{{name}}}"), &id);
+    }
+    running(&config, folder, store, [key.reveal().into(), other_key.reveal().into()]).await
 }
 
 async fn running(config: &str, folder: tempfile::TempDir, store: Store, [key, other_key]: [String; 2]) -> World {
@@ -299,6 +304,11 @@ impl World {
     /// The engine tells something.
     pub async fn tell(&self, call: Uuid, kind: EventKind) {
         self.events.send(Event { at: SystemTime::now(), call: Some(call_id(call)), kind }).await.unwrap();
+    }
+
+    /// The engine tells something that is no call's.
+    pub async fn tell_all(&self, kind: EventKind) {
+        self.events.send(Event { at: SystemTime::now(), call: None, kind }).await.unwrap();
     }
 
     /// Waits until everything told so far is written down: events are taken in order.

@@ -67,6 +67,11 @@ impl Smtp {
     pub async fn mail(&mut self) -> Mail {
         tokio::time::timeout(Duration::from_secs(10), self.mails.recv()).await.expect("no mail comes").unwrap()
     }
+
+    /// Whether no mail is waiting, nor comes in a moment.
+    pub async fn nothing_more(&mut self) -> bool {
+        tokio::time::timeout(Duration::from_millis(300), self.mails.recv()).await.is_err()
+    }
 }
 
 async fn talk(stream: TcpStream, refusal: Option<Refusal>, taken: &mpsc::Sender<Mail>) -> std::io::Result<()> {

@@ -15,11 +15,30 @@ export { ApiError, toLogin } from "./http.js";
 export interface Providers {
   /** Who may sign up: the first user of a fresh installation, everybody, or whoever was invited. */
   signup: "first_user" | "open" | "invitation";
+  /** Whether the first sign-up needs the code that the server's terminal printed. */
+  signupCode: boolean;
+  /** Whether a forgotten password can be set anew by mail. */
+  passwordReset: boolean;
 }
 
 export async function providers(): Promise<Providers> {
-  const signup = text(fields(await request("GET", "/auth/providers"))["signup"]);
-  return { signup: signup === "first_user" || signup === "open" ? signup : "invitation" };
+  const value = fields(await request("GET", "/auth/providers"));
+  const signup = text(value["signup"]);
+  return {
+    signup: signup === "first_user" || signup === "open" ? signup : "invitation",
+    signupCode: value["signup_code"] === true,
+    passwordReset: value["password_reset"] === true,
+  };
+}
+
+/** Mails a link that sets a new password, if there is such an account. */
+export async function passwordForgotten(email: string): Promise<void> {
+  await request("POST", "/auth/password-reset", { email });
+}
+
+/** Sets a new password by the token of such a link. */
+export async function passwordReset(token: string, password: string): Promise<void> {
+  await request("PUT", "/auth/password-reset", { token, password });
 }
 
 /** `organization`: its name, for those who belong to several. */
@@ -28,7 +47,7 @@ export async function login(email: string, password: string, organization = ""):
 }
 
 export type Signup =
-  | { organization: string; name: string; email: string; password: string; sip_name?: string }
+  | { organization: string; name: string; email: string; password: string; sip_name?: string; code?: string }
   | { invitation: string; name: string; password: string };
 
 export async function signup(account: Signup): Promise<Session> {
@@ -58,7 +77,7 @@ export async function session(): Promise<Session> {
 }
 
 export async function webrtcToken(): Promise<Token> {
-  return (await request("GET", "/webrtc/token")) as Token;
+  return (await request("POST", "/webrtc/token")) as Token;
 }
 
 export async function callList(): Promise<Call[]> {

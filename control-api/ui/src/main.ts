@@ -11,6 +11,7 @@ async function start(): Promise<void> {
   if (path === "/login") (await import("./login/page.js")).loginPage();
   else if (path === "/signup") (await import("./login/signup.js")).signupPage();
   else if (path === "/invitation") (await import("./login/invitation.js")).invitationPage();
+  else if (path === "/reset") (await import("./login/reset.js")).resetPage();
   else if (path === "/agent") await (await import("./agent/page.js")).agentPage();
   else if (path === "/live") await (await import("./live/page.js")).livePage();
   else if (path === "/settings") await (await import("./settings/page.js")).settingsPage();

@@ -7,6 +7,14 @@ export interface Token {
   ws_url: string;
   sip_uri: string;
   ice_servers: RTCIceServer[];
+  /** Credentials for relays, good for so many seconds: shorter than the password. */
+  turn?: { ttl: number };
+}
+
+/** Milliseconds from now until the next token should be fetched: before password or relay credentials end. */
+export function tokenDelay(token: Token, now: number): number {
+  const password = refreshDelay(token.expires_at, now);
+  return token.turn ? Math.min(password, Math.max(5_000, Math.round(token.turn.ttl * 800))) : password;
 }
 
 /** Milliseconds from now until the next token should be fetched: at four fifths of the time left, at least 5 s. */

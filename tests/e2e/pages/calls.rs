@@ -345,7 +345,7 @@ async fn speech_that_nobody_recognised_is_said_to_be_unheard_and_can_be_played()
 
     let mut far = FarEnd::start(tandem.sip(), vec![Codec::Pcmu]).await;
     let mut agent = FarEnd::start(tandem.sip(), vec![Codec::Pcmu]).await;
-    let token = api.get("/api/webrtc/token").await;
+    let token = api.post("/api/webrtc/token").await;
     let text = |key: &str| token[key].as_str().expect("text in the token");
     agent.party.register(text("username"), text("password")).expect("a registration sent");
     agent.until(PATIENCE, |noticed| *noticed == Noticed::Registered(true)).await;

@@ -12,7 +12,7 @@ import type { RTCSessionEvent } from "jssip/lib/UA";
 import * as api from "../api.js";
 import { Latest } from "../latest.js";
 import { domainOf } from "../numbers.js";
-import { refreshDelay, type Token } from "../token.js";
+import { tokenDelay, type Token } from "../token.js";
 import { sipStatusText } from "../words.js";
 import { dialogOf, forget, keep, recall, replacing, type Kept, type Named } from "./kept.js";
 import { WatchedSocket } from "./socket.js";
@@ -117,7 +117,7 @@ export class Phone {
       if (!wanted()) return;
       this.failures = 0;
       this.use(token);
-      this.timer = setTimeout(() => void this.renew(), refreshDelay(token.expires_at, Date.now()));
+      this.timer = setTimeout(() => void this.renew(), tokenDelay(token, Date.now()));
     } catch (error) {
       if (!wanted()) return;
       if (error instanceof api.ApiError && error.status === 401) return api.toLogin();

@@ -28,14 +28,17 @@ export function loginPage(): void {
     },
   });
   const way = h("p", { id: "login-signup", class: "hint" });
-  frame("Sign in", "Calls across two languages.", form.element, way);
+  const forgotten = h("p", { id: "login-forgotten", class: "hint" });
+  frame("Sign in", "Calls across two languages.", form.element, forgotten, way);
   email.focus();
-  void showWayIn(way);
+  void showWayIn(way, forgotten);
 }
 
 /** Who has no account learns how to get one. A server that does not tell says nothing. */
-async function showWayIn(place: HTMLElement): Promise<void> {
-  const signup = await api.providers().then((ways) => ways.signup, () => undefined);
+async function showWayIn(place: HTMLElement, forgotten: HTMLElement): Promise<void> {
+  const ways = await api.providers().catch(() => undefined);
+  const signup = ways?.signup;
+  if (ways?.passwordReset) forgotten.replaceChildren(h("a", { href: "/reset" }, "Forgot your password?"));
   if (signup === "first_user") {
     place.className = "note";
     place.replaceChildren("Nobody has an account here yet. ", h("a", { href: "/signup" }, "Create the first one"), ".");

@@ -7,7 +7,7 @@ import { enter, frame, PASSWORD_HINT, passwordInput } from "./frame.js";
 export function signupPage(): void {
   frame("Sign up", "One moment …");
   api.providers().then(
-    ({ signup }) => (signup === "invitation" ? closed() : open(signup === "first_user")),
+    ({ signup, signupCode }) => (signup === "invitation" ? closed() : open(signup === "first_user", signupCode)),
     (error: unknown) => refused(error),
   );
 }
@@ -25,7 +25,8 @@ function refused(error: unknown): void {
   frame("Sign up", "That did not work.", h("p", { id: "signup-closed", class: "problem", role: "alert" }, text), back());
 }
 
-function open(first: boolean): void {
+function open(first: boolean, coded: boolean): void {
+  const code = h("input", { id: "signup-code", name: "code", autocomplete: "off", spellcheck: "false", required: coded, maxlength: 64 });
   const organization = h("input", { id: "signup-organization", name: "organization", autocomplete: "organization", required: true, maxlength: 100 });
   const name = h("input", { id: "signup-name", name: "name", autocomplete: "name", required: true, maxlength: 100 });
   const email = h("input", { id: "signup-email", name: "email", type: "email", autocomplete: "username", required: true, maxlength: 254 });
@@ -37,6 +38,7 @@ function open(first: boolean): void {
     look: "primary wide",
     anonymous: true,
     fields: [
+      ...(coded ? [field("code", "Sign-up code", code, "The server printed it when it started. It also stands in the file signup-code in its data folder.")] : []),
       field("organization", "Organization", organization),
       field("name", "Your name", name),
       field("email", "Email", email),
@@ -47,9 +49,10 @@ function open(first: boolean): void {
       const phone = sipName.value.trim();
       enter(await api.signup({
         organization: organization.value.trim(), name: name.value.trim(), email: email.value.trim(), password: password.value, ...(phone ? { sip_name: phone } : {}),
+        ...(coded ? { code: code.value.trim() } : {}),
       }));
     },
   });
   frame(first ? "Set up Tandem" : "Sign up", first ? "You become the owner of the first organization. Others follow by invitation." : "Creates an organization with you as its owner.", form.element, back());
-  organization.focus();
+  (coded ? code : organization).focus();
 }

@@ -20,7 +20,7 @@ function build(context: Context): HTMLElement {
   const addNumber = h("button", { id: "number-add", class: "primary", type: "button", onclick: () => editNumber(numbers) }, icon(ICON.plus), "Add number");
   const addRule = h("button", { id: "rule-add", class: "primary", type: "button", onclick: () => void editRule(rules) }, icon(ICON.plus), "Add rule");
   return h("div", { class: "stack wide-gap" },
-    panel("Numbers", "The numbers that people you call may see.", [writes ? addNumber : null], lockNote(context, "voice.write", "the caller identities"), numbers.element),
+    panel("Numbers", "The numbers that people you call may see. Calls to them are yours. Both hold once a number is proven.", [writes ? addNumber : null], lockNote(context, "voice.write", "the caller identities"), numbers.element),
     panel("Rules", "Which number is shown for whom and where. The first rule that fits counts, from the top.", [writes ? addRule : null], rules.element));
 }
 
@@ -34,10 +34,12 @@ function numberTable(writes: boolean, changed: () => void): Records<CallerNumber
     columns: [
       { label: "Number", kind: "main", cell: ({ number }) => h("strong", {}, number) },
       { label: "Label", cell: ({ label }) => label || h("span", { class: "muted" }, "None") },
+      { label: "Proven", cell: ({ proven }) => (proven ? "Yes" : h("span", { class: "muted" }, "Not yet")) },
       {
         label: "Actions",
         kind: "tools",
         cell: (number) => (writes ? tools(
+          ...(number.proven ? [] : [h("button", { class: "small", type: "button", "data-act": "prove", onclick: () => proveNumber(list, number) }, "Prove")]),
           iconButton(ICON.edit, `Change the label of ${number.number}`, "edit", () => editNumber(list, number)),
           iconButton(ICON.trash, `Remove ${number.number}`, "remove", () => remove(number))) : ""),
       },
@@ -72,6 +74,30 @@ function editNumber(list: Records<CallerNumber>, known?: CallerNumber): void {
       async save() {
         const text = label.value.trim();
         await (known ? requests.numberLabel(known.id, text) : requests.numberCreate({ number: compact(number.value), ...(text ? { label: text } : {}) }));
+        done();
+      },
+    });
+  });
+}
+
+/** Has the number called, and takes the code that the call speaks. */
+function proveNumber(list: Records<CallerNumber>, number: CallerNumber): void {
+  formDialog(`Prove ${number.number}`, "prove-dialog", list, (dialog, done) => {
+    const code = h("input", { id: "prove-code", inputmode: "numeric", autocomplete: "one-time-code", maxlength: 6, pattern: "[0-9]{6}" });
+    let called = false;
+    return new Form({
+      id: "prove-form",
+      submit: "Go on",
+      cancel: () => dialog.close(),
+      fields: [field("code", "Code", code, "Left empty: we call the number now and speak a code of six digits. Type it here, then go on.")],
+      async save() {
+        if (code.value.trim() === "") {
+          if (called) throw new Error("The number was called. Type the code that you heard.");
+          await requests.numberCall(number.id);
+          called = true;
+          throw new Error("The number is being called. Type the code that you hear.");
+        }
+        await requests.numberCode(number.id, code.value.trim());
         done();
       },
     });

@@ -146,6 +146,15 @@ export async function numberCreate(made: { number: string; label?: string }): Pr
   await request("POST", "/caller-id/numbers", made);
 }
 
+/** Has the number called; the call speaks a code. */
+export async function numberCall(known: string): Promise<void> {
+  await request("POST", `/caller-id/numbers/${id(known)}/call`);
+}
+
+export async function numberCode(known: string, code: string): Promise<void> {
+  await request("POST", `/caller-id/numbers/${id(known)}/code`, { code });
+}
+
 export async function numberLabel(known: string, label: string): Promise<void> {
   await request("PATCH", `/caller-id/numbers/${id(known)}`, { label });
 }

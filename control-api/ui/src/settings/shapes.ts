@@ -135,11 +135,13 @@ export interface CallerNumber {
   id: string;
   number: string;
   label: string;
+  /** Proven numbers alone decide about calls and may be shown. */
+  proven: boolean;
 }
 
 export function parseNumber(value: unknown): CallerNumber | undefined {
   const [id, shown] = [text(fields(value)["id"]), text(fields(value)["number"])];
-  return id === null || shown === null ? undefined : { id, number: shown, label: text(fields(value)["label"]) ?? "" };
+  return id === null || shown === null ? undefined : { id, number: shown, label: text(fields(value)["label"]) ?? "", proven: text(fields(value)["proven_at"]) !== null };
 }
 
 export interface CallerRule {
