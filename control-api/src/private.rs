@@ -64,10 +64,21 @@ fn tighten(path: &Path, metadata: &Metadata) -> Result<()> {
     }
     close(path, metadata)?;
     tracing::warn!(path = %path.display(), "others could enter this folder; it is now for this user only (mode 700)");
-    for entry in entries {
-        let metadata = entry.metadata()?;
-        if (metadata.is_file() || metadata.is_dir()) && metadata.mode() & OTHERS != 0 {
-            close(&entry.path(), &metadata)?;
+    entries.iter().try_for_each(|entry| close_all(&entry.path()))
+}
+
+/// Closes a file, or a folder with all that it holds; symbolic links are not followed.
+fn close_all(path: &Path) -> Result<()> {
+    let metadata = path.symlink_metadata()?;
+    if !metadata.is_file() && !metadata.is_dir() {
+        return Ok(());
+    }
+    if metadata.mode() & OTHERS != 0 {
+        close(path, &metadata)?;
+    }
+    if metadata.is_dir() {
+        for entry in std::fs::read_dir(path)? {
+            close_all(&entry?.path())?;
         }
     }
     Ok(())

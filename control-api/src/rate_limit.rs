@@ -501,11 +501,13 @@ mod tests {
 
     #[test]
     fn a_limit_that_changes_holds_at_once() {
-        let (limits, _clock) = limits();
+        let (limits, clock) = limits();
         let take = |limit| limits.known.take(Group::Default, somebody("a"), Rate { limit, window_s: 60 });
         assert_eq!(take(1).remaining, 0);
-        assert!(take(1).wait_s.is_some());
-        assert_eq!(take(5).remaining, 4);
+        assert_eq!(take(1).wait_s, Some(60));
+        assert_eq!(take(5).wait_s, Some(12), "requests come back at the new rate");
+        clock.advance(Duration::from_secs(12));
+        assert_eq!(take(5).wait_s, None);
     }
 
     #[test]

@@ -80,7 +80,9 @@ impl SignedLink {
     pub(crate) async fn check(parts: &mut Parts, state: &AppState) -> Result<SignedLink, Problem> {
         let id = PathId::from_request_parts(parts, state).await?;
         let query = QueryPairs::from_request_parts(parts, state).await?;
-        let [part, expires, by, signature] = query.take(["part", "expires", "by", "signature"])?;
+        // An altered link is refused in the same words, whichever of its parameters is empty.
+        let taken = query.take(["part", "expires", "by", "signature"]);
+        let [part, expires, by, signature] = taken.map_err(|_| refused())?;
         let part = part.map_or(Ok(1), |text| text.parse::<u32>()).map_err(|_| refused())?;
         let expires = expires.and_then(|text| text.parse::<i64>().ok()).filter(|&expires| now().as_second() < expires);
         let (Some(expires), Some(by), Some(signature)) = (expires, by, signature) else { return Err(refused()) };

@@ -596,14 +596,15 @@ async fn cookies_are_secure_where_the_pages_are() {
 }
 
 #[tokio::test]
-async fn many_wrong_passwords_close_the_account_for_a_while() {
+async fn many_wrong_passwords_slow_the_account_down() {
     let world = world("").await;
     for _ in 0..10 {
         assert_eq!(login(&world, "anna@example.com", "wrong password here", None).await.problem().0, 401);
     }
     let refused = login(&world, "anna@example.com", PASSWORD, None).await;
     assert_eq!(refused.problem().0, 429);
-    assert!(refused.headers[header::RETRY_AFTER].to_str().unwrap().parse::<u64>().unwrap() > 60);
+    let retry_after: u64 = refused.headers[header::RETRY_AFTER].to_str().unwrap().parse().unwrap();
+    assert!((1..=30).contains(&retry_after), "{retry_after} s");
     assert_eq!(login(&world, "vera@example.com", PASSWORD, None).await.status, StatusCode::OK);
 }
 

@@ -281,7 +281,7 @@ async fn certificate_files_are_read_again_without_dropping_a_connection() {
     };
     renew();
     let tls_key = format!("[http]\ntls = {{ cert = {cert:?}, key = {key:?} }}");
-    let server = start(&FREE.replace("[http]", &tls_key), folder.path()).await.unwrap();
+    let server = start(&FREE.replace("[http]", &tls_key), &folder.path().join("data")).await.unwrap();
     let (old_connection, before) = tls(&server).await;
     // Half a renewal: the old pair stays.
     std::fs::write(&cert, "nonsense").unwrap();
@@ -313,7 +313,7 @@ async fn the_certificate_of_sip_is_read_again_without_dropping_a_connection() {
     };
     renew();
     let config = format!("{FREE}[sip]\nlisten = [\"tls:127.0.0.1:0\"]\ntls = {{ cert = {cert:?}, key = {key:?} }}\n");
-    let running = serve(Config::from_toml(&config).unwrap(), folder.path()).await.unwrap();
+    let running = serve(Config::from_toml(&config).unwrap(), &folder.path().join("data")).await.unwrap();
     let address = running.sip[0].address;
     let (mut old_connection, before) = tls_at(address).await;
     sip_options(&mut old_connection).await;

@@ -30,7 +30,7 @@ const ROOMS: &[(&str, Kind, &[&str])] = &[
     ("worker", Kind::Io, &["net", "leg", "jitter", "audio", "sdp", "srtp", "rtp", "rtcp", "config", "error", "units"]),
     ("sip_io", Kind::Io, &["net", "sip", "config", "error", "units"]),
     ("speech", Kind::Io, &["net", "translate", "audio", "config", "error", "units"]),
-    ("record_io", Kind::Io, &["net", "record", "audio", "units"]),
+    ("record_io", Kind::Io, &["net", "record", "audio", "config", "units"]),
     (
         "engine",
         Kind::Io,

@@ -17,7 +17,7 @@ use tests::tandem::{Setup, Tandem};
 const PATIENCE: Duration = Duration::from_secs(10);
 const NUMBER: &str = "+15555550177";
 /// Louder than the sign of life that a waiting party hears.
-const SPEECH_DBFS: f32 = -25.0;
+const SPEECH_DBFS: f32 = -40.0;
 
 fn numbers_ring() -> Setup {
     Setup { routes: vec![("+1555*", "app:echo"), ("*", "agent:anna")], ..Setup::default() }
