@@ -58,7 +58,7 @@ impl Demo {
         };
         let http = format!("http://{}", between("where its pages are", "http://", "/agent").await);
         let email = between("who may log in", "log in as ", " with").await;
-        let password = between("with which password", " with ", " ").await;
+        let password = between("with which password", "@demo.example with ", " ").await;
         let sip = between("where phones call", "sip:echo@", ",").await.parse().expect("an address");
         let api = Api::sign_in(&http, &email, &password).await;
         Demo { process, folder, http, sip, api }
