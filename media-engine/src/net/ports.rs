@@ -4,22 +4,26 @@
 //! PortRange ── lease() ──▶ PortLease { rtp: even port, rtcp: the odd one above }   ── drop ──▶ free again
 //! ```
 //!
-//! Invariants: the operating system's bind is the only judge of what is free, so other programs on the same
-//! range do no harm; the range is walked round, so a port just freed is the last to be given again and late packets of an
-//! old call do not reach a new one. Not here: which leg owns a lease, and the shared ports of browser legs
+//! Invariants: pairs that are leased are not tried, so a lease costs the same however many there are; of the others the
+//! operating system's bind is the judge, so other programs on the same range do no harm, and at most [`TRIES`] of theirs are passed
+//! over per lease. Pairs wait in a queue, shuffled at the start: a pair just freed is the last to be given again, so late packets of
+//! an old call do not reach a new one, and the next call's ports follow from no call before. Not here: which leg owns a lease, and the shared ports of browser legs
 //! beyond their binding.
 //!
 //! Sources: RFC 3550 section 11 (even port for RTP, the next for RTCP), RFC 4594 section 4.1 (EF for telephony).
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// DSCP "expedited forwarding" in the place of the TOS byte.
 const TOS_EXPEDITED: u32 = 0xb8;
+
+/// Pairs that other programs hold and that one lease passes over.
+const TRIES: usize = 32;
 
 /// No pair of the range can be bound.
 #[derive(Debug, thiserror::Error)]
@@ -35,37 +39,51 @@ pub struct NoPorts {
     pub source: io::Error,
 }
 
-/// A range of media ports on one address. Clones share the count and the place of the search.
+/// A range of media ports on one address. Clones share what is free.
 #[derive(Clone, Debug)]
 pub struct PortRange {
     address: IpAddr,
     low: u16,
     high: u16,
-    next: Arc<AtomicUsize>,
-    leased: Arc<AtomicUsize>,
+    free: Arc<Free>,
+}
+
+/// Pairs that are not leased, by their even port, the longest free first.
+#[derive(Debug)]
+struct Free {
+    waiting: Mutex<VecDeque<u16>>,
+    /// Pairs of the whole range.
+    pairs: usize,
+}
+
+impl Free {
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<u16>> {
+        // A queue of numbers is whole after any fault.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl PortRange {
     /// The range `low..=high` on `address`. An address that is not this host's own (a public address before a 1:1 NAT) is
     /// served by sockets on every local address.
     pub fn new(address: IpAddr, (low, high): (u16, u16)) -> PortRange {
-        PortRange { address, low, high, next: Arc::default(), leased: Arc::default() }
+        let even = (low..high).filter(|port| port % 2 == 0);
+        let mut waiting: Vec<u16> = even.collect();
+        shuffle(&mut waiting);
+        let pairs = waiting.len();
+        PortRange { address, low, high, free: Arc::new(Free { waiting: Mutex::new(waiting.into()), pairs }) }
     }
 
-    /// Binds a free pair. Errors: every pair is taken, or the address cannot be bound at all.
+    /// Binds a free pair. Errors: every pair is leased, other programs hold the ones that were tried, or the address cannot be bound at
+    /// all.
     pub fn lease(&self) -> Result<PortLease, NoPorts> {
-        let first = u32::from(self.low) + u32::from(self.low % 2);
-        let pairs = ((u32::from(self.high) + 1).saturating_sub(first) / 2) as usize;
-        let mut last = io::Error::new(io::ErrorKind::InvalidInput, "the range holds no even and odd pair");
-        let start = self.next.fetch_add(1, Ordering::Relaxed);
-        for step in 0..pairs {
-            let rtp_port = (first as usize + (start.wrapping_add(step) % pairs) * 2) as u16;
+        let mut last = io::Error::new(io::ErrorKind::AddrInUse, "every pair is in use");
+        for _ in 0..TRIES.min(self.free.pairs) {
+            let Some(rtp_port) = self.free.waiting().pop_front() else { break };
+            // Whatever becomes of it, it goes to the end of the queue.
+            let place = Place { rtp_port, free: Arc::clone(&self.free) };
             match self.bind_pair(rtp_port) {
-                Ok((rtp, rtcp)) => {
-                    self.next.fetch_add(step, Ordering::Relaxed);
-                    self.leased.fetch_add(1, Ordering::Relaxed);
-                    return Ok(PortLease { rtp, rtcp, rtp_port, count: LeaseCount(Arc::clone(&self.leased)) });
-                }
+                Ok((rtp, rtcp)) => return Ok(PortLease { rtp, rtcp, place }),
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => last = error,
                 Err(error) => {
                     last = error;
@@ -83,7 +101,7 @@ impl PortRange {
 
     /// Pairs that are leased now.
     pub fn leased(&self) -> usize {
-        self.leased.load(Ordering::Relaxed)
+        self.free.pairs - self.free.waiting().len()
     }
 
     fn bind_pair(&self, rtp_port: u16) -> io::Result<(UdpSocket, UdpSocket)> {
@@ -102,20 +120,19 @@ pub struct PortLease {
     pub rtp: UdpSocket,
     /// Socket on the odd port above, non-blocking.
     pub rtcp: UdpSocket,
-    rtp_port: u16,
-    #[allow(dead_code, reason = "counts down when dropped")]
-    count: LeaseCount,
+    /// Dropped last: the pair waits again when its sockets are closed.
+    place: Place,
 }
 
 impl PortLease {
     /// Port for RTP, as it goes into SDP.
     pub fn rtp_port(&self) -> u16 {
-        self.rtp_port
+        self.place.rtp_port
     }
 
     /// Port for RTCP.
     pub fn rtcp_port(&self) -> u16 {
-        self.rtp_port + 1
+        self.place.rtp_port + 1
     }
 }
 
@@ -123,13 +140,30 @@ impl PortLease {
 /// default lasts for 20 ms (measured: `tests/worker_flood.rs` on a machine loaded sevenfold lost 3 % with the default).
 const LEG_BUFFER: usize = 1 << 20;
 
-/// Counts one lease down when dropped.
+/// A pair that was taken out of the queue; dropping it puts it at the end.
 #[derive(Debug)]
-struct LeaseCount(Arc<AtomicUsize>);
+struct Place {
+    rtp_port: u16,
+    free: Arc<Free>,
+}
 
-impl Drop for LeaseCount {
+impl Drop for Place {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.free.waiting().push_back(self.rtp_port);
+    }
+}
+
+/// Puts ports in an order that nobody can guess; without the system's random source they stay as they are.
+fn shuffle(ports: &mut [u16]) {
+    let mut seed = [0; 8];
+    if aws_lc_rs::rand::fill(&mut seed).is_err() {
+        return;
+    }
+    let mut random = u64::from_ne_bytes(seed);
+    for at in (1..ports.len()).rev() {
+        // One step of a linear congruential generator (Knuth's MMIX); its upper bits are the random ones.
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ports.swap(at, (random >> 33) as usize % (at + 1));
     }
 }
 
@@ -217,8 +251,33 @@ mod tests {
     fn port_taken_by_another_program_is_passed_over() {
         let taken = UdpSocket::bind((LOOPBACK, 17_111)).unwrap();
         let range = PortRange::new(LOOPBACK, (17_110, 17_113));
-        assert_eq!(range.lease().unwrap().rtp_port(), 17_112);
+        for _ in 0..4 {
+            assert_eq!(range.lease().unwrap().rtp_port(), 17_112);
+        }
         drop(taken);
+        assert_eq!(range.leased(), 0);
+    }
+
+    #[test]
+    fn freed_pair_is_the_last_to_be_given_again() {
+        let range = PortRange::new(LOOPBACK, (17_130, 17_169));
+        let first = range.lease().unwrap().rtp_port();
+        let others: Vec<u16> = (1..20).map(|_| range.lease().unwrap().rtp_port()).collect();
+        assert!(!others.contains(&first), "{first} again among {others:?}");
+        assert_eq!(range.lease().unwrap().rtp_port(), first);
+    }
+
+    #[test]
+    fn ports_of_other_programs_cost_a_bounded_number_of_tries() {
+        let taken: Vec<UdpSocket> =
+            (17_200..17_400).step_by(2).map(|port| UdpSocket::bind((LOOPBACK, port)).unwrap()).collect();
+        let range = PortRange::new(LOOPBACK, (17_200, 17_399));
+        let before: Vec<u16> = range.free.waiting().iter().copied().collect();
+        assert!(range.lease().is_err());
+        let after: Vec<u16> = range.free.waiting().iter().copied().collect();
+        assert_eq!(after[..after.len() - TRIES], before[TRIES..], "the others were not tried");
+        drop(taken);
+        assert!(range.lease().is_ok());
     }
 
     #[test]
