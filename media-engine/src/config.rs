@@ -182,7 +182,7 @@ pub struct TrunkConfig {
     /// Hosts as `host` or `host:port`, or one of these after `udp:`, `tcp:` or `tls:`. Calls are taken from all of them and go to
     /// the first that can be reached. A name without port is looked up as RFC 3263 says.
     pub hosts: Vec<String>,
-    /// Media from behind NAT: learn the source of the first valid packet.
+    /// Media may come from behind NAT: its source is learnt from packets while the described address sends none.
     pub nat: bool,
     /// Codecs of its legs, in the order in which they are offered; empty: all, the widest band first.
     pub codecs: Vec<Codec>,

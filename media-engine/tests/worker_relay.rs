@@ -275,13 +275,19 @@ fn strangers_and_junk_change_nothing() {
 }
 
 #[test]
-fn leg_behind_nat_is_learnt_from_its_first_valid_packet() {
+fn leg_behind_nat_is_learnt_once_the_described_address_has_been_silent_for_a_second() {
     let mut bench = Bench::new(21_800);
     let (mut a, mut b) = (bench.phone(Codec::Pcmu, true), bench.phone(Codec::Pcmu, false));
     // The phone's packets come from another port than its SDP says.
     a.rtp = UdpSocket::bind((LOOPBACK, 0)).unwrap();
     a.rtp.set_read_timeout(Some(PATIENCE)).unwrap();
     bench.bridge(&a, &b);
+    let deadline = Instant::now() + PATIENCE;
+    while !matches!(a.events.try_recv(), Ok(WorkerEvent { kind: WorkerEventKind::SourceMoved { .. }, .. })) {
+        assert!(Instant::now() < deadline, "its source is not learnt");
+        a.send(&payload(0), 160);
+        std::thread::sleep(Duration::from_millis(20));
+    }
     relayed_exactly(&mut a, &b, 5, 99);
     relayed_exactly(&mut b, &a, 5, 99);
     bench.close(vec![a, b]);

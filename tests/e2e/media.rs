@@ -15,46 +15,59 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const VOICE: [u8; 160] = [0x20; 160];
 
 /// A caller whose SIP messages are the test's own.
-struct Caller {
+pub(crate) struct Caller {
     wire: Wire,
+    server: SocketAddr,
     /// Where requests of the server reach it.
     port: u16,
+    /// The tag of the server's To, once it has answered.
+    to_tag: String,
+    requests: u32,
 }
 
 impl Caller {
     /// Calls `echo` with this RTP port in the SDP; returns where the server takes media.
-    async fn call(server: SocketAddr, media: u16) -> (Caller, SocketAddr) {
+    pub(crate) async fn call(server: SocketAddr, media: u16) -> (Caller, SocketAddr) {
         let wire = Wire::udp(server).await;
         let Wire::Udp(socket) = &wire else { panic!("a UDP socket was asked for") };
         let port = socket.local_addr().expect("a bound socket").port();
-        let mut caller = Caller { wire, port };
+        let mut caller = Caller { wire, server, port, to_tag: String::new(), requests: 0 };
+        let media = caller.offer(media).await;
+        (caller, media)
+    }
+
+    /// Offers this RTP port, at first or again; returns where the server takes media.
+    pub(crate) async fn offer(&mut self, media: u16) -> SocketAddr {
+        self.requests += 1;
         let sdp = format!(
-            "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio {media} RTP/AVP 0\r\n\
-             a=rtpmap:0 PCMU/8000\r\n"
+            "v=0\r\no=- 1 {} IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio {media} RTP/AVP 0\r\n\
+             a=rtpmap:0 PCMU/8000\r\n",
+            self.requests
         );
-        caller.say("INVITE", server, 1, "", Some(&sdp)).await;
+        self.say("INVITE", Some(&sdp)).await;
+        let number = format!("CSeq: {} INVITE", self.requests);
         loop {
-            let text = caller.hear().await;
+            let text = self.hear().await;
             assert!(!text.starts_with("SIP/2.0 4"), "{text}");
-            if text.starts_with("SIP/2.0 200") {
+            if text.starts_with("SIP/2.0 200") && text.contains(&number) {
                 let to = text.lines().find(|line| line.starts_with("To:")).expect("To").to_owned();
-                let tag = to.split(";tag=").nth(1).expect("a tag").trim().to_owned();
-                caller.say("ACK", server, 1, &format!(";tag={tag}"), None).await;
+                self.to_tag = format!(";tag={}", to.split(";tag=").nth(1).expect("a tag").trim());
+                self.say("ACK", None).await;
                 let port = text.lines().find_map(|line| line.strip_prefix("m=audio ")).expect("audio");
                 let port = port.split(' ').next().and_then(|word| word.parse().ok()).expect("a port");
-                return (caller, SocketAddr::from(([127, 0, 0, 1], port)));
+                return SocketAddr::from(([127, 0, 0, 1], port));
             }
         }
     }
 
-    async fn say(&mut self, method: &str, server: SocketAddr, number: u32, to_tag: &str, sdp: Option<&str>) {
+    async fn say(&mut self, method: &str, sdp: Option<&str>) {
+        let Caller { server, port, to_tag, requests, .. } = self;
         let (kind, body) = sdp.map_or(("", ""), |sdp| ("Content-Type: application/sdp\r\n", sdp));
         let text = format!(
-            "{method} sip:echo@{server} SIP/2.0\r\nVia: SIP/2.0/UDP client.invalid;branch=z9hG4bK{method}{number};rport\r\n\
+            "{method} sip:echo@{server} SIP/2.0\r\nVia: SIP/2.0/UDP client.invalid;branch=z9hG4bK{method}{requests};rport\r\n\
              Max-Forwards: 70\r\nFrom: <sip:+15550001@client.invalid>;tag=caller\r\nTo: <sip:echo@{server}>{to_tag}\r\n\
-             Call-ID: one-way\r\nCSeq: {number} {method}\r\nContact: <sip:+15550001@127.0.0.1:{}>\r\n{kind}\
+             Call-ID: of-{port}\r\nCSeq: {requests} {method}\r\nContact: <sip:+15550001@127.0.0.1:{port}>\r\n{kind}\
              Content-Length: {}\r\n\r\n{body}",
-            self.port,
             body.len()
         );
         assert!(self.wire.send(text.as_bytes()).await);

@@ -377,8 +377,12 @@ impl CallTask {
             }
             // Its last stretch has been counted, or was too short to count.
             WorkerEventKind::Closed(quality) => {
-                self.tell_quality(side, quality);
+                self.tell_last_quality(side, quality);
                 self.leg_mut(side).media_closed(event.leg);
+            }
+            WorkerEventKind::SourceMoved { to } => {
+                let described = self.leg(side).audio.map(|audio| audio.remote_rtp);
+                tracing::info!(call = %self.id, %leg, %to, ?described, "media behind NAT: it comes from, and goes to, an address learnt from its packets");
             }
             WorkerEventKind::Flow(flow) => {
                 self.shared.tell(Some(self.id), EventKind::LegFlow { leg, role, flow });
@@ -425,6 +429,15 @@ impl CallTask {
         if self.closing[at].open == 0 {
             self.closing.swap_remove(at);
         }
+    }
+
+    fn tell_last_quality(&self, side: Side, quality: LegQuality) {
+        let repeated = quality.packets_repeated;
+        if repeated > 0 {
+            let leg = self.leg(side).id;
+            tracing::info!(call = %self.id, %leg, repeated, "packets came more than once: the copies were dropped");
+        }
+        self.tell_quality(side, quality);
     }
 
     fn tell_quality(&self, side: Side, quality: LegQuality) {

@@ -10,6 +10,7 @@ use crate::sdp::Codec;
 use crate::units::SampleRate;
 
 pub mod flow;
+mod latch;
 pub mod rtp;
 pub mod webrtc;
 

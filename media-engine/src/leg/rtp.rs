@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! datagram ─▶ source check ─▶ (SRTP opened) ─▶ RTCP? ─▶ reports read
-//!                                            └▶ RTP: version, payload type, (first packet: latch) ─▶ Received::Rtp
+//!                                            └▶ RTP: version, payload type, (latch), came before? ─▶ Received::Rtp
 //! write_rtp, write_report, write_bye ─▶ (SRTP protected) ─▶ datagram and its destination
 //! ```
 //!
-//! Invariants: packets are taken from the SDP's addresses only; with `nat`, from the first source that sends a valid packet and never from
-//! another until the SDP names a new address. A refused packet changes nothing but a counter; with keys, one that is not authentic is
+//! Invariants: packets are taken from the SDP's addresses only; with `nat`, also from a source that `latch` has learnt. Each packet is
+//! taken once, with keys by their replay windows, without by [`Repeats`]. A refused packet changes nothing but a counter; with keys, one that is not authentic is
 //! refused before anything is learned from it. As long as a key stays, its roll-over counter and replay windows stay, whatever is
 //! negotiated. Nothing allocates per packet.
 //!
@@ -18,8 +18,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::latch::{Latch, Verdict};
 use crate::rtcp;
-use crate::rtp::{ReceiveStats, RtpHeader, RtpPacket, SendStats, is_rtcp};
+use crate::rtp::{ReceiveStats, Repeats, RtpHeader, RtpPacket, SendStats, is_rtcp};
 use crate::sdp::{Audio, SrtpKeys};
 use crate::srtp::{Protect, SrtpError, Unprotect};
 use crate::units::ClockRate;
@@ -38,15 +39,19 @@ pub enum Component {
 pub enum Received<'a> {
     /// A valid packet with one of the negotiated payload types.
     Rtp(RtpPacket<'a>),
+    /// The same, and from now on the leg's media comes from this packet's source and goes there.
+    Moved(RtpPacket<'a>),
     /// Reports; they are taken in.
     Rtcp,
     /// Not from where this leg's media comes. Drop and count.
     Foreign,
+    /// From where this leg's media may yet turn out to come (`nat`). Drop and count.
+    Unproven,
     /// Not a packet that was negotiated. Drop and count.
     Malformed,
     /// Not protected by the far end's key: forged, damaged, plain, or by a key that we do not know. Drop and count.
     Unauthentic,
-    /// Its number has come before, or far too late; whether it is authentic was not asked. Drop and count.
+    /// It came before, or with keys far too late; whether it is authentic was not asked. Drop and count.
     Replayed,
 }
 
@@ -73,6 +78,8 @@ pub struct RtpQuality {
     pub round_trip: Option<Duration>,
     /// Packets, reports among them, that the far end's key did not open.
     pub packets_unauthentic: u64,
+    /// Packets that came before.
+    pub packets_repeated: u64,
 }
 
 /// Contexts of an encrypted leg, with the keys that they belong to.
@@ -85,10 +92,13 @@ struct Secure {
 /// One RTP leg. See the module head.
 pub struct RtpLeg {
     ssrc: u32,
-    nat: bool,
     audio: Option<Audio>,
-    latched: Option<SocketAddr>,
+    /// Behind NAT: where its media comes from.
+    latch: Option<Latch>,
+    /// Behind NAT: where its reports come from, when not from where the description says.
     latched_rtcp: Option<SocketAddr>,
+    repeats: Repeats,
+    repeated: u64,
     received: ReceiveStats,
     sent: SendStats,
     reports: rtcp::Session,
@@ -104,10 +114,11 @@ impl RtpLeg {
     pub fn new(ssrc: u32, cname: &str, nat: bool, now: Instant, wall: SystemTime) -> RtpLeg {
         RtpLeg {
             ssrc,
-            nat,
             audio: None,
-            latched: None,
+            latch: nat.then(Latch::default),
             latched_rtcp: None,
+            repeats: Repeats::new(),
+            repeated: 0,
             received: ReceiveStats::new(ClockRate::HZ_8000),
             sent: SendStats::new(ClockRate::HZ_8000),
             reports: rtcp::Session::new(ssrc, cname, now, wall, u64::from(ssrc)),
@@ -118,10 +129,14 @@ impl RtpLeg {
         }
     }
 
-    /// What offer and answer agreed, at first or again. A new remote address begins a new latch.
-    pub fn update(&mut self, audio: Audio) {
-        if self.audio.as_ref().is_none_or(|before| before.remote_rtp != audio.remote_rtp) {
-            (self.latched, self.latched_rtcp) = (None, None);
+    /// What offer and answer agreed, at first or again. Behind NAT, a new remote address is a new search for the source; hold (no
+    /// address) is none.
+    pub fn update(&mut self, audio: Audio, now: Instant) {
+        if let Some(latch) = self.latch.as_mut().filter(|_| is_reachable(audio.remote_rtp)) {
+            latch.describe(audio.remote_rtp, now);
+            if latch.source().is_none() {
+                self.latched_rtcp = None;
+            }
         }
         let clock = audio.codec.clock();
         if self.audio.is_none_or(|before| before.codec.clock() != clock) {
@@ -174,7 +189,7 @@ impl RtpLeg {
         if component == Component::Rtcp || (is_report && audio.rtcp_mux) {
             return self.handle_report(component, from, bytes, now);
         }
-        if !self.accepts(audio, from) {
+        if !self.concerns(audio, from, bytes) {
             return Received::Foreign;
         }
         let opened = match &mut self.secure {
@@ -192,15 +207,26 @@ impl RtpLeg {
         if payload_type != audio.receive_payload_type && ![event, noise].contains(&Some(payload_type)) {
             return Received::Malformed;
         }
-        if self.nat {
-            self.latched = Some(from);
+        let verdict = match &mut self.latch {
+            Some(latch) => latch.on_packet(from, &packet, audio.codec.clock(), self.secure.is_some(), now),
+            None => Verdict::Heard,
+        };
+        match verdict {
+            Verdict::Heard => {}
+            Verdict::Moved => self.latched_rtcp = None,
+            Verdict::Unproven => return Received::Unproven,
+            Verdict::Foreign => return Received::Foreign,
+        }
+        if self.secure.is_none() && self.repeats.is_repeat(&packet) {
+            self.repeated += 1;
+            return Received::Replayed;
         }
         if event == Some(payload_type) {
             self.received.on_untimed_rtp(&packet, now);
         } else {
             self.received.on_rtp(&packet, now);
         }
-        Received::Rtp(packet)
+        if verdict == Verdict::Moved { Received::Moved(packet) } else { Received::Rtp(packet) }
     }
 
     /// The header of a packet to send.
@@ -217,7 +243,7 @@ impl RtpLeg {
         now: Instant,
     ) -> Option<(SocketAddr, usize)> {
         let audio = self.audio.as_ref()?;
-        let to = self.latched.unwrap_or(audio.remote_rtp);
+        let to = self.learnt().unwrap_or(audio.remote_rtp);
         if !is_reachable(to) {
             return None;
         }
@@ -262,6 +288,7 @@ impl RtpLeg {
     /// Counts a datagram that was not opened.
     fn refuse<'a>(&mut self, error: SrtpError) -> Received<'a> {
         self.unauthentic += u64::from(error == SrtpError::Unauthentic);
+        self.repeated += u64::from(error == SrtpError::Replayed);
         error.into()
     }
 
@@ -273,6 +300,7 @@ impl RtpLeg {
             jitter: self.received.jitter(),
             round_trip: self.reports.round_trip(),
             packets_unauthentic: self.unauthentic,
+            packets_repeated: self.repeated,
         }
     }
 
@@ -281,18 +309,38 @@ impl RtpLeg {
         self.reports.far_end(self.audio.map_or(ClockRate::HZ_8000, |audio| audio.codec.clock()))
     }
 
-    /// Where valid packets come from; `None` where the first valid packet will tell, or nothing was agreed.
+    /// Where valid packets come from; `None` where packets have still to tell, or nothing was agreed.
     pub fn source(&self) -> Option<SocketAddr> {
-        let described = self.audio.filter(|_| !self.nat).map(|audio| audio.remote_rtp);
-        described.or(self.latched)
+        if self.latch.is_some() { self.learnt() } else { self.audio.map(|audio| audio.remote_rtp) }
     }
 
-    fn accepts(&self, audio: Audio, from: SocketAddr) -> bool {
-        match (self.nat, self.latched) {
-            (false, _) => from == audio.remote_rtp,
-            (true, Some(latched)) => from == latched,
-            (true, None) => true,
+    /// What NAT has made of the leg's address, once that is learnt.
+    fn learnt(&self) -> Option<SocketAddr> {
+        self.latch.as_ref()?.source()
+    }
+
+    /// Whether a packet from there is to be looked at.
+    fn concerns(&self, audio: Audio, from: SocketAddr, bytes: &[u8]) -> bool {
+        match &self.latch {
+            None => from == audio.remote_rtp,
+            // The header is never encrypted.
+            Some(latch) => bytes
+                .get(8..12)
+                .is_none_or(|ssrc| latch.concerns(from, u32::from_be_bytes([ssrc[0], ssrc[1], ssrc[2], ssrc[3]]))),
         }
+    }
+
+    /// Whether a report from there is to be read. Behind NAT, one from another address than the description's has to come from the host
+    /// that sends the media, and to name its SSRC; with keys, that they open it is enough until media tells the host.
+    fn concerns_report(&self, audio: Audio, component: Component, from: SocketAddr, bytes: &[u8]) -> bool {
+        let described = if component == Component::Rtp { audio.remote_rtp } else { audio.remote_rtcp };
+        let Some(latch) = &self.latch else { return from == described };
+        let Some(source) = latch.source() else { return from == described || self.secure.is_some() };
+        if component == Component::Rtp {
+            return from == source;
+        }
+        let ssrc = bytes.get(4..8).map(|ssrc| u32::from_be_bytes([ssrc[0], ssrc[1], ssrc[2], ssrc[3]]));
+        self.latched_rtcp == Some(from) || source.ip() == from.ip() && (ssrc == latch.ssrc() || from == described)
     }
 
     fn handle_report<'a>(
@@ -303,17 +351,7 @@ impl RtpLeg {
         now: Instant,
     ) -> Received<'a> {
         let Some(audio) = self.audio else { return Received::Foreign };
-        let expected = match (component, self.nat) {
-            // A report tells nobody's place: before media does, only its keys can speak for it.
-            (Component::Rtp, true) if self.secure.is_none() => self.latched == Some(from),
-            (Component::Rtp, _) => self.accepts(audio, from),
-            (Component::Rtcp, false) => from == audio.remote_rtcp,
-            // Reports come from the host that media was learnt from; their port is learnt from the first.
-            (Component::Rtcp, true) => {
-                self.latched_rtcp.map_or(self.latched.is_some_and(|media| media.ip() == from.ip()), |l| l == from)
-            }
-        };
-        if !expected {
+        if !self.concerns_report(audio, component, from, bytes) {
             return Received::Foreign;
         }
         if !is_rtcp(bytes) {
@@ -328,7 +366,7 @@ impl RtpLeg {
             Err(error) => return self.refuse(error),
         };
         self.reports.handle_datagram(&bytes[..length], now);
-        if self.nat && component == Component::Rtcp {
+        if self.learnt().is_some() && component == Component::Rtcp {
             self.latched_rtcp = Some(from);
         }
         Received::Rtcp
@@ -338,7 +376,7 @@ impl RtpLeg {
     fn report_target(&self) -> Option<(Component, SocketAddr)> {
         let audio = self.audio.as_ref()?;
         let target = if audio.rtcp_mux {
-            (Component::Rtp, self.latched.unwrap_or(audio.remote_rtp))
+            (Component::Rtp, self.learnt().unwrap_or(audio.remote_rtp))
         } else {
             (Component::Rtcp, self.latched_rtcp.unwrap_or(audio.remote_rtcp))
         };
@@ -372,23 +410,35 @@ mod tests {
 
     fn leg(nat: bool, rtcp_mux: bool) -> RtpLeg {
         let mut leg = RtpLeg::new(77, "test", nat, test_epoch(), UNIX_EPOCH);
-        leg.update(audio(at(1, 4000), rtcp_mux));
+        leg.update(audio(at(1, 4000), rtcp_mux), test_epoch());
         leg
     }
 
     fn packet() -> [u8; 172] {
+        numbered(3, 1)
+    }
+
+    fn numbered(ssrc: u32, sequence: u16) -> [u8; 172] {
         let mut bytes = [0xd5; 172];
-        let header = RtpHeader { payload_type: 0, marker: false, sequence: 1, timestamp: 2, ssrc: 3 };
+        let timestamp = u32::from(sequence) * 160;
+        let header = RtpHeader { payload_type: 0, marker: false, sequence, timestamp, ssrc };
         header.write_to(&mut bytes).unwrap();
         bytes
+    }
+
+    /// When the described address is no longer preferred.
+    fn later() -> Instant {
+        test_epoch() + Duration::from_secs(1)
     }
 
     /// An empty receiver report.
     const REPORT: [u8; 8] = [0x80, 201, 0, 1, 0, 0, 0, 9];
 
     fn verdict(leg: &mut RtpLeg, component: Component, from: SocketAddr, bytes: &[u8]) -> &'static str {
-        match leg.handle_datagram(component, from, &mut bytes.to_vec(), test_epoch()) {
+        match leg.handle_datagram(component, from, &mut bytes.to_vec(), later()) {
             Received::Rtp(_) => "rtp",
+            Received::Moved(_) => "moved",
+            Received::Unproven => "unproven",
             Received::Rtcp => "rtcp",
             Received::Foreign => "foreign",
             Received::Malformed => "malformed",
@@ -402,6 +452,7 @@ mod tests {
         let mut leg = leg(false, false);
         for (component, from, bytes, expected) in [
             (Component::Rtp, at(1, 4000), &packet()[..], "rtp"),
+            (Component::Rtp, at(1, 4000), &packet(), "replayed"),
             (Component::Rtp, at(1, 4002), &packet(), "foreign"),
             (Component::Rtp, at(2, 4000), &packet(), "foreign"),
             (Component::Rtp, at(1, 4000), &packet()[..11], "malformed"),
@@ -422,24 +473,51 @@ mod tests {
         assert!(!leg.is_report_due(test_epoch() + Duration::from_secs(60)));
     }
 
+    /// Sends a row of packets from a source, and tells what became of the last.
+    fn row(leg: &mut RtpLeg, from: SocketAddr, ssrc: u32, numbers: std::ops::Range<u16>) -> &'static str {
+        numbers.map(|n| verdict(leg, Component::Rtp, from, &numbered(ssrc, n))).last().unwrap()
+    }
+
     #[test]
-    fn latch_takes_the_first_valid_source_and_keeps_it_until_the_sdp_moves() {
+    fn leg_behind_nat_sends_media_and_reports_to_where_they_come_from() {
         let mut leg = leg(true, false);
-        let (mine, other) = (at(9, 555), at(8, 666));
-        assert_eq!(verdict(&mut leg, Component::Rtcp, SocketAddr::new(mine.ip(), 556), &REPORT), "foreign");
+        let (mine, other, reports) = (at(9, 555), at(8, 666), at(9, 556));
+        let report = |ssrc: u8| [0x80, 201, 0, 1, 0, 0, 0, ssrc];
+        assert_eq!(verdict(&mut leg, Component::Rtcp, reports, &report(3)), "foreign");
         assert_eq!(verdict(&mut leg, Component::Rtp, other, &[0x80; 11]), "malformed");
-        assert_eq!(verdict(&mut leg, Component::Rtp, mine, &packet()), "rtp");
-        assert_eq!(verdict(&mut leg, Component::Rtp, other, &packet()), "foreign");
-        assert_eq!(verdict(&mut leg, Component::Rtcp, SocketAddr::new(mine.ip(), 556), &REPORT), "rtcp");
-        assert_eq!(verdict(&mut leg, Component::Rtcp, SocketAddr::new(mine.ip(), 557), &REPORT), "foreign");
+        assert_eq!(row(&mut leg, mine, 3, 1..5), "unproven");
+        assert_eq!(row(&mut leg, mine, 3, 5..6), "moved");
+        assert_eq!(row(&mut leg, other, 4, 1..50), "foreign");
         let mut out = [0; 1500];
         let header = leg.header(0, false, 1, 2);
-        assert_eq!(leg.write_rtp(&header, &[1; 160], &mut out, test_epoch()), Some((mine, 172)));
-        // A refresh changes nothing; another address begins anew.
-        leg.update(audio(at(1, 4000), false));
-        assert_eq!(verdict(&mut leg, Component::Rtp, other, &packet()), "foreign");
-        leg.update(audio(at(1, 5000), false));
-        assert_eq!(verdict(&mut leg, Component::Rtp, other, &packet()), "rtp");
+        assert_eq!(leg.write_rtp(&header, &[1; 160], &mut out, later()), Some((mine, 172)));
+        // Reports of another SSRC, or from another host, are not the leg's.
+        for (from, ssrc, expected) in
+            [(reports, 9, "foreign"), (at(8, 556), 3, "foreign"), (reports, 3, "rtcp"), (reports, 9, "rtcp")]
+        {
+            assert_eq!(verdict(&mut leg, Component::Rtcp, from, &report(ssrc)), expected, "{from} {ssrc}");
+        }
+        assert_eq!(leg.write_bye(later(), &mut out).map(|(_, to, _)| to), Some(reports));
+        // A refresh and hold change nothing; another address begins anew.
+        leg.update(audio(SocketAddr::from(([0, 0, 0, 0], 4000)), false), later());
+        leg.update(audio(at(1, 4000), false), later());
+        assert_eq!(row(&mut leg, mine, 3, 6..7), "rtp");
+        leg.update(audio(at(1, 5000), false), later());
+        assert_eq!(leg.write_bye(later(), &mut out).map(|(_, to, _)| to), Some(at(1, 5001)));
+        assert_eq!(row(&mut leg, mine, 3, 7..50), "unproven", "a second for the new address");
+        assert_eq!(row(&mut leg, at(1, 5000), 5, 1..2), "rtp");
+        assert_eq!(row(&mut leg, mine, 3, 50..99), "foreign");
+    }
+
+    #[test]
+    fn copy_of_a_packet_is_dropped_whoever_the_leg_s_source_is() {
+        for nat in [false, true] {
+            let mut leg = leg(nat, false);
+            let verdicts = [1, 1, 3, 2, 1, 2, 3].map(|n| row(&mut leg, at(1, 4000), 3, n..n + 1));
+            assert_eq!(verdicts, ["rtp", "replayed", "rtp", "rtp", "replayed", "replayed", "replayed"]);
+            let quality = leg.quality();
+            assert_eq!((quality.packets_received, quality.packets_lost, quality.packets_repeated), (3, 0, 4));
+        }
     }
 
     #[test]
@@ -458,7 +536,7 @@ mod tests {
         let (mine, stranger) = (at(9, 555), at(8, 666));
         assert_eq!(verdict(&mut leg, Component::Rtp, stranger, &REPORT), "foreign");
         assert_eq!(leg.far_end().heard_at, None);
-        assert_eq!(verdict(&mut leg, Component::Rtp, mine, &packet()), "rtp");
+        assert_eq!(row(&mut leg, mine, 3, 1..6), "moved");
         assert_eq!(verdict(&mut leg, Component::Rtp, mine, &REPORT), "rtcp");
         assert_eq!(verdict(&mut leg, Component::Rtp, stranger, &REPORT), "foreign");
     }
@@ -466,7 +544,7 @@ mod tests {
     #[test]
     fn nothing_is_sent_to_an_address_that_is_none() {
         let mut leg = leg(false, false);
-        leg.update(audio(SocketAddr::from(([0, 0, 0, 0], 4000)), false));
+        leg.update(audio(SocketAddr::from(([0, 0, 0, 0], 4000)), false), later());
         let header = leg.header(0, false, 1, 2);
         assert_eq!(leg.write_rtp(&header, &[1; 160], &mut [0; 1500], test_epoch()), None);
         assert!(leg.write_bye(test_epoch(), &mut [0; 1500]).is_none());

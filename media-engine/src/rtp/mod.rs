@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! datagram ─ is_rtcp? ─┬─▶ rtcp
-//!                      └─▶ RtpPacket::parse ─┬─▶ ReceiveStats
-//!                                            ├─▶ RelayMap ─▶ RtpHeader::write_to   (relayed)
-//!                                            └─▶ jitter                            (decoded path)
+//!                      └─▶ RtpPacket::parse ─ Repeats ─┬─▶ ReceiveStats
+//!                                                      ├─▶ RelayMap ─▶ RtpHeader::write_to   (relayed)
+//!                                                      └─▶ jitter                            (decoded path)
 //! ```
 //!
 //! Invariants: views borrow the datagram; nothing allocates per packet; bytes from outside never panic.
@@ -17,10 +17,12 @@ mod extend;
 pub mod fuzz;
 mod packet;
 mod relay;
+mod repeats;
 mod stats;
 pub mod telephone_event;
 
 pub use extend::{SeqExtender, TimestampExtender};
 pub use packet::{HEADER_LEN, RtpError, RtpHeader, RtpPacket, is_rtcp};
 pub use relay::RelayMap;
+pub use repeats::Repeats;
 pub use stats::{ReceiveStats, Reception, SendStats};

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Invariants:
-//! - Within one source, numbers and timestamps move by a constant: gaps, reordering, duplicates and
-//!   marker bits reach the far end as they came, so its statistics stay honest.
+//! - Within one source, numbers and timestamps move by a constant: gaps, reordering and marker bits reach
+//!   the far end as they came, so its statistics stay honest. Copies are dropped before (`Repeats`).
 //! - A new source, a restarted source and a locally generated stretch go on at the next number: no
 //!   number is lost between two stretches and none is used by both.
 //! - A late packet of the stretch before still gets the number that was kept for it. A packet whose

@@ -1,5 +1,6 @@
 //! What a worker is asked, and what it tells.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
@@ -185,7 +186,7 @@ pub enum LegMedia {
         ports: PortLease,
         /// What was negotiated; `None` until it is.
         audio: Option<sdp::Audio>,
-        /// Learn the source from the first valid packet instead of the SDP.
+        /// The far end may be behind NAT: where the address that the SDP names sends nothing, the source is learnt from packets.
         nat: bool,
     },
     /// A browser has offered.
@@ -244,6 +245,11 @@ pub enum WorkerEventKind {
         /// The segment.
         segment: u64,
     },
+    /// The media of a leg behind NAT comes from another address than was known, and ours goes there from now on.
+    SourceMoved {
+        /// The address.
+        to: SocketAddr,
+    },
     /// How the leg's media does, every 5 s.
     Quality(LegQuality),
     /// The leg ended by itself; the text says why. `Closed` follows.
@@ -266,6 +272,8 @@ pub struct LegQuality {
     pub packets_sent: u64,
     /// Packets that never came, as far as sequence numbers tell.
     pub packets_lost: u64,
+    /// Packets that came before, and were dropped.
+    pub packets_repeated: u64,
     /// Packets that came too late to be played.
     pub packets_late: u64,
     /// Frames that concealment made.

@@ -39,6 +39,8 @@ impl Meters {
         add("tandem_media_packets_sent_total", now.packets_sent - was.packets_sent);
         add("tandem_media_packets_relayed_total", now.packets_relayed - was.packets_relayed);
         add("tandem_media_packets_foreign_total", now.foreign - was.foreign);
+        add("tandem_media_packets_unproven_total", now.unproven - was.unproven);
+        add("tandem_media_sources_moved_total", now.sources_moved - was.sources_moved);
         add("tandem_media_packets_malformed_total", now.malformed - was.malformed);
         add("tandem_media_packets_unauthentic_total", now.unauthentic - was.unauthentic);
         add("tandem_media_packets_replayed_total", now.replayed - was.replayed);

@@ -74,7 +74,7 @@ impl CallTask {
                     let WorkerEvent { leg, kind: WorkerEventKind::Closed(quality) } = event else { continue };
                     open -= 1;
                     match self.side_of_media(leg) {
-                        Some(side) => self.tell_quality(side, quality),
+                        Some(side) => self.tell_last_quality(side, quality),
                         None => self.on_media_of_the_gone(WorkerEvent { leg, kind: WorkerEventKind::Closed(quality) }),
                     }
                 }

@@ -317,7 +317,7 @@ impl Leg {
             sends: audio.direction.sends() && !audio.remote_rtp.ip().is_unspecified() && audio.remote_rtp.port() != 0,
             receives: audio.direction.receives(),
         };
-        rtp.update(audio);
+        rtp.update(audio, now);
         self.heard_at = now;
         self.on_format(format);
         !std::mem::replace(&mut self.connected, true)

@@ -97,11 +97,15 @@ pub struct Counters {
     pub packets_relayed: u64,
     /// Datagrams from an address that is not the leg's.
     pub foreign: u64,
+    /// Packets from an address that may yet turn out to be that of a leg behind NAT.
+    pub unproven: u64,
+    /// Legs behind NAT whose media was found to come from another address than before.
+    pub sources_moved: u64,
     /// Datagrams that were no valid packet of the leg's.
     pub malformed: u64,
     /// Encrypted datagrams that the leg's key did not open.
     pub unauthentic: u64,
-    /// Datagrams whose numbers had come before, or came far too late.
+    /// Packets that had come before; with keys also those far too late.
     pub replayed: u64,
     /// Valid packets that had nowhere to go: held, no common telephone-event, before a new base.
     pub unroutable: u64,

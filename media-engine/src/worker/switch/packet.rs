@@ -48,7 +48,13 @@ impl Switch {
             let component = if socket == Socket::Rtcp { Component::Rtcp } else { Component::Rtp };
             match rtp.handle_datagram(component, from, bytes, now) {
                 Received::Rtp(packet) => switch.on_packet(leg, &packet, now),
+                Received::Moved(packet) => {
+                    switch.counters.sources_moved += 1;
+                    switch.outbox.event(leg.slot, leg.id, WorkerEventKind::SourceMoved { to: from });
+                    switch.on_packet(leg, &packet, now);
+                }
                 Received::Rtcp => {}
+                Received::Unproven => switch.counters.unproven += 1,
                 Received::Foreign => {
                     leg.on_foreign(component, from, bytes, now);
                     switch.counters.foreign += 1;

@@ -282,6 +282,7 @@ impl Leg {
                 LegQuality {
                     packets_received: told.packets_received,
                     packets_lost: told.packets_lost,
+                    packets_repeated: told.packets_repeated,
                     jitter_ms: told.jitter.as_secs_f32() * 1e3,
                     round_trip_ms: told.round_trip.map(|span| span.as_secs_f32() * 1e3),
                     ..LegQuality::default()

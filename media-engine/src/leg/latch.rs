@@ -1,0 +1,220 @@
+//! Where a leg behind NAT sends from: the address that its description names, else one learnt from its packets.
+//!
+//! ```text
+//!                from the described address ──────────────────────────────▶ Heard, at any time
+//! valid packet ──┤ from the learnt source ────────────────────────────────▶ Heard
+//!                │ same SSRC, next numbers and time, PROOF_AGAIN in a row ──▶ Moved: the source is learnt again
+//!                │ nothing learnt, PREFERENCE over, PROOF in a row ─────────▶ Moved: the source is learnt
+//!                └ else ──▶ Unproven or Foreign: not heard, nothing is sent there
+//! ```
+//!
+//! Invariants: nothing is heard from a source, and nothing sent to it, before it is learnt. What the signalling says goes before what
+//! packets say. A learnt source gives way to the described address, or to another that continues its stream while it is silent itself:
+//! that takes an SSRC, a sequence number and a timestamp which only its sender and who sees its packets know. An authentic packet
+//! (SRTP) needs no further proof at first. Nothing allocates; bounded to [`CANDIDATES`] sources.
+//!
+//! Not here: what a valid packet is, and reports.
+//!
+//! Sources: RFC 7362 (latching and its risks), RFC 3550 appendix A.1.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::rtp::RtpPacket;
+use crate::units::ClockRate;
+
+/// For so long after a description only the address that it names is heard.
+const PREFERENCE: Duration = Duration::from_secs(1);
+/// Packets in a row that make a source plausible.
+const PROOF: u8 = 5;
+/// The same for a source that continues the stream of the one learnt before.
+const PROOF_AGAIN: u8 = 3;
+/// Sources that are watched at once before one is learnt.
+const CANDIDATES: usize = 4;
+/// Numbers that may be missing within a row: a burst of loss, or what NAT swallowed (RFC 3550 appendix A.1, MAX_DROPOUT).
+const MAX_DROPOUT: u16 = 3_000;
+/// A timestamp may be ahead of the time that has passed by this much: jitter, and packets that waited.
+const SLACK: Duration = Duration::from_secs(2);
+
+/// What a valid packet's source makes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// From the leg's source.
+    Heard,
+    /// From the leg's source, which it has become just now, and which the description did not name or was not the source before.
+    Moved,
+    /// From a source that may yet become the leg's: to be dropped.
+    Unproven,
+    /// From somebody else: to be dropped.
+    Foreign,
+}
+
+/// Packets in a row from one source.
+#[derive(Clone, Copy, Debug)]
+struct Trail {
+    from: SocketAddr,
+    ssrc: u32,
+    sequence: u16,
+    timestamp: u32,
+    at: Instant,
+    run: u8,
+}
+
+impl Trail {
+    fn begin(from: SocketAddr, packet: &RtpPacket<'_>, now: Instant) -> Trail {
+        let (ssrc, sequence, timestamp) = (packet.ssrc(), packet.sequence(), packet.timestamp());
+        Trail { from, ssrc, sequence, timestamp, at: now, run: 1 }
+    }
+
+    /// Whether the packet comes next in the stream, by its number and by the clock.
+    fn continues(&self, packet: &RtpPacket<'_>, clock: ClockRate, now: Instant) -> bool {
+        let ahead = packet.sequence().wrapping_sub(self.sequence);
+        let ticks = u64::from(packet.timestamp().wrapping_sub(self.timestamp));
+        let most = clock.ticks(now.saturating_duration_since(self.at) + SLACK);
+        packet.ssrc() == self.ssrc && (1..=MAX_DROPOUT).contains(&ahead) && ticks <= most
+    }
+
+    /// Whether the packet is an older one of the stream, or the same again.
+    fn is_behind(&self, packet: &RtpPacket<'_>) -> bool {
+        packet.ssrc() == self.ssrc && self.sequence.wrapping_sub(packet.sequence()) < MAX_DROPOUT
+    }
+
+    fn go_on(&mut self, packet: &RtpPacket<'_>, now: Instant) {
+        let run = self.run.saturating_add(1);
+        *self = Trail { run, ..Trail::begin(self.from, packet, now) };
+    }
+}
+
+/// See the module head.
+#[derive(Debug, Default)]
+pub(super) struct Latch {
+    /// The address that the description names, and since when.
+    described: Option<(SocketAddr, Instant)>,
+    /// The newest packet of the leg's source.
+    source: Option<Trail>,
+    candidates: [Option<Trail>; CANDIDATES],
+    /// Continues the source's stream from elsewhere.
+    heir: Option<Trail>,
+}
+
+impl Latch {
+    /// The description names `remote`. Another address than before begins anew.
+    pub(super) fn describe(&mut self, remote: SocketAddr, now: Instant) {
+        if self.described.is_none_or(|(before, _)| before != remote) {
+            *self = Latch { described: Some((remote, now)), ..Latch::default() };
+        }
+    }
+
+    /// The leg's source, once it is learnt.
+    pub(super) fn source(&self) -> Option<SocketAddr> {
+        self.source.map(|source| source.from)
+    }
+
+    /// SSRC of the leg's source.
+    pub(super) fn ssrc(&self) -> Option<u32> {
+        self.source.map(|source| source.ssrc)
+    }
+
+    /// Whether a packet from there could be heard, or prove anything: else it need not be opened.
+    pub(super) fn concerns(&self, from: SocketAddr, ssrc: u32) -> bool {
+        self.is_described(from) || self.source.is_none_or(|source| source.from == from || source.ssrc == ssrc)
+    }
+
+    /// Judges a valid packet. `authentic`: the leg's key has opened it.
+    pub(super) fn on_packet(
+        &mut self,
+        from: SocketAddr,
+        packet: &RtpPacket<'_>,
+        clock: ClockRate,
+        authentic: bool,
+        now: Instant,
+    ) -> Verdict {
+        let Some(mut source) = self.source else {
+            return self.on_candidate(from, packet, clock, authentic, now);
+        };
+        let is_behind = source.is_behind(packet);
+        if source.from == from {
+            if !is_behind {
+                source.go_on(packet, now);
+            }
+            (self.source, self.heir) = (Some(source), None);
+            return Verdict::Heard;
+        }
+        if self.is_described(from) {
+            // Of a stream that has moved on from there, stragglers come.
+            return if is_behind { Verdict::Heard } else { self.learn(Trail::begin(from, packet, now)) };
+        }
+        match &mut self.heir {
+            Some(heir) if heir.from == from && heir.continues(packet, clock, now) => heir.go_on(packet, now),
+            _ if source.continues(packet, clock, now) => self.heir = Some(Trail::begin(from, packet, now)),
+            _ => return Verdict::Foreign,
+        }
+        match self.heir.filter(|heir| heir.run >= PROOF_AGAIN) {
+            Some(heir) => self.learn(heir),
+            None => Verdict::Unproven,
+        }
+    }
+
+    fn on_candidate(
+        &mut self,
+        from: SocketAddr,
+        packet: &RtpPacket<'_>,
+        clock: ClockRate,
+        authentic: bool,
+        now: Instant,
+    ) -> Verdict {
+        if self.is_described(from) {
+            self.learn(Trail::begin(from, packet, now));
+            return Verdict::Heard;
+        }
+        if authentic {
+            return self.learn(Trail::begin(from, packet, now));
+        }
+        let known = self.candidates.iter().position(|trail| trail.is_some_and(|trail| trail.from == from));
+        let at = known.unwrap_or_else(|| self.weakest());
+        let trail = match &mut self.candidates[at] {
+            Some(trail) if trail.from == from => {
+                if trail.continues(packet, clock, now) {
+                    trail.go_on(packet, now);
+                } else if !trail.is_behind(packet) {
+                    *trail = Trail::begin(from, packet, now);
+                }
+                *trail
+            }
+            place => *place.insert(Trail::begin(from, packet, now)),
+        };
+        let waits = self.described.is_none_or(|(_, since)| now.saturating_duration_since(since) < PREFERENCE);
+        if waits || trail.run < PROOF || self.is_outdone(&trail, now) { Verdict::Unproven } else { self.learn(trail) }
+    }
+
+    /// The candidate that gives way to a new one: who has proven least, of these the one silent for longest.
+    fn weakest(&self) -> usize {
+        let order = |at: &usize| self.candidates[*at].map(|trail| (self.is_near(&trail), trail.run >= PROOF, trail.at));
+        (0..CANDIDATES).min_by_key(order).unwrap_or(0)
+    }
+
+    /// Whether another candidate, on the described host, sends too.
+    fn is_outdone(&self, trail: &Trail, now: Instant) -> bool {
+        let lives = |other: &Trail| now.saturating_duration_since(other.at) < PREFERENCE;
+        !self.is_near(trail) && self.candidates.iter().flatten().any(|other| self.is_near(other) && lives(other))
+    }
+
+    /// Whether it comes from the described host, if from another port.
+    fn is_near(&self, trail: &Trail) -> bool {
+        self.described.is_some_and(|(remote, _)| remote.ip() == trail.from.ip())
+    }
+
+    fn is_described(&self, from: SocketAddr) -> bool {
+        self.described.is_some_and(|(remote, _)| remote == from)
+    }
+
+    fn learn(&mut self, source: Trail) -> Verdict {
+        self.source = Some(source);
+        self.heir = None;
+        self.candidates = [None; CANDIDATES];
+        Verdict::Moved
+    }
+}
+
+#[cfg(test)]
+mod tests;
