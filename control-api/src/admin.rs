@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{AccountError, KeyTerms, NewAccount, Passwords, account_create, api_key_create, password_reset};
 use crate::config::Config;
-use crate::engine::{self, CallId, Command, CommandError, Engine, PlaceStatus, TrunkStatus};
+use crate::engine::{self, CallId, Command, CommandError, Engine, PlaceStatus, Supervisor, TrunkStatus};
 use crate::number::is_e164;
 use crate::phones;
 use crate::store::{Assigned, By, Job, OrganizationId, Place, Role, Store, StoreError};
@@ -119,6 +119,12 @@ pub enum Request {
     NumberRemove {
         /// E.164.
         number: String,
+    },
+    /// Make a supervised task or thread panic, for tests: not in release builds.
+    #[cfg(debug_assertions)]
+    Panic {
+        /// Its name.
+        name: String,
     },
     /// What is done in the background.
     Jobs,
@@ -315,6 +321,8 @@ async fn answer(
             Reply::Jobs { jobs }
         }
         Request::Trunks | Request::Trace { .. } => Reply::Refused { why: "no server is running".into() },
+        #[cfg(debug_assertions)]
+        Request::Panic { .. } => Reply::Refused { why: "no server is running".into() },
     })
 }
 
@@ -353,6 +361,15 @@ async fn numbers(store: &Store, id: OrganizationId) -> Result<Numbers, StoreErro
     Ok(Numbers { id, name, numbers })
 }
 
+/// What commands are answered from.
+#[derive(Clone)]
+pub(crate) struct Served {
+    pub(crate) store: Store,
+    pub(crate) passwords: Passwords,
+    pub(crate) engine: Engine,
+    pub(crate) supervisor: Supervisor,
+}
+
 /// The server's end of the socket.
 pub struct Listener {
     path: PathBuf,
@@ -381,9 +398,10 @@ impl Listener {
     }
 
     /// Answers until `stopping`.
-    pub(crate) fn serve(&mut self, store: Store, passwords: Passwords, engine: Engine, stopping: CancellationToken) {
+    pub(crate) fn serve(&mut self, served: Served, stopping: CancellationToken) {
         let Some(socket) = self.socket.take() else { return };
-        self.task = Some(tokio::spawn(async move {
+        let supervisor = served.supervisor.clone();
+        self.task = Some(supervisor.spawn("admin socket", async move {
             loop {
                 let stream = tokio::select! {
                     accepted = socket.accept() => accepted,
@@ -391,9 +409,9 @@ impl Listener {
                 };
                 match stream {
                     Ok((stream, _)) => {
-                        let (store, passwords, engine) = (store.clone(), passwords.clone(), engine.clone());
+                        let served = served.clone();
                         tokio::spawn(async move {
-                            let served = timeout(TURN, one(stream, &store, &passwords, &engine)).await;
+                            let served = timeout(TURN, one(stream, &served)).await;
                             if !matches!(served, Ok(Ok(()))) {
                                 tracing::warn!("an operator's command was not finished");
                             }
@@ -442,7 +460,8 @@ async fn trace(engine: &Engine, call: &str, full: bool) -> Reply {
     }
 }
 
-async fn one(stream: UnixStream, store: &Store, passwords: &Passwords, engine: &Engine) -> std::io::Result<()> {
+async fn one(stream: UnixStream, served: &Served) -> std::io::Result<()> {
+    let Served { store, passwords, engine, .. } = served;
     let mut stream = BufReader::new(stream.take(REQUEST_MAX));
     let mut line = String::new();
     stream.read_line(&mut line).await?;
@@ -455,6 +474,11 @@ async fn one(stream: UnixStream, store: &Store, passwords: &Passwords, engine: &
             Err(error) => Reply::Refused { why: error.to_string() },
         },
         Ok(Request::Trace { call, full }) => trace(engine, &call, full).await,
+        #[cfg(debug_assertions)]
+        Ok(Request::Panic { name }) => {
+            served.supervisor.provoke(&name);
+            Reply::Refused { why: format!("{name} is to panic") }
+        }
         Ok(request) => {
             let reply = answer(store, passwords, Some(engine), request).await;
             reply.unwrap_or_else(|error| Reply::Refused { why: error.to_string() })

@@ -29,6 +29,7 @@ pub use media_engine::engine::{
 };
 pub use media_engine::error::{HangupCause, StartError};
 pub use media_engine::leg::flow::{Incoming, Outgoing};
+pub use media_engine::net::supervisor::{Fault, Supervisor};
 pub use media_engine::party::{Noticed, Party};
 pub use media_engine::sdp::{Codec, Srtp};
 pub use media_engine::sip::trunk::{NumberFormat, TrunkCredentials, TrunkSettings};
@@ -45,7 +46,8 @@ use crate::voice_config::VoiceConfig;
 /// How long a leg rings before the call fails.
 const RING_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Starts the engine that `config` describes. Recordings lie in `record_dir`; `sip_tls` is for TLS listeners.
+/// Starts the engine that `config` describes. Recordings lie in `record_dir`; `sip_tls` is for TLS listeners; `supervisor` is told
+/// of a part that ends.
 ///
 /// # Errors
 /// [`StartError`] names the key and what to do.
@@ -53,10 +55,11 @@ pub async fn start(
     config: &Config,
     record_dir: &Path,
     sip_tls: Option<Arc<ServerConfig>>,
+    supervisor: Supervisor,
 ) -> Result<Started, StartError> {
     let mut settings = settings(config, record_dir);
     settings.sip.tls = sip_tls;
-    media_engine::engine::start(settings).await
+    media_engine::engine::start_supervised(settings, supervisor).await
 }
 
 /// The speech providers' part of the engine's configuration.

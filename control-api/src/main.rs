@@ -103,6 +103,10 @@ enum Command {
     User(UserCommand),
 }
 
+/// A server that is not whole any more closes what it can within this.
+const GIVE_UP: Duration = Duration::from_secs(15);
+/// Work outside the runtime, such as a file being written, may take this long when the process ends.
+const LAST_WORK: Duration = Duration::from_secs(5);
 /// How often a call that is followed is looked at.
 const FOLLOW: Duration = Duration::from_millis(300);
 
@@ -232,7 +236,9 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(run(cli.command)) {
+    let ended = runtime.block_on(run(cli.command));
+    runtime.shutdown_timeout(LAST_WORK);
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("tandem: {error:#}");
@@ -376,18 +382,22 @@ async fn serve(place: &Place) -> anyhow::Result<()> {
     // Caught from the start: a signal during start-up also ends in order.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let running = serve::serve(config, &place.data).await?;
+    let mut running = serve::serve(config, &place.data).await?;
     greet(&running, &place.data).await;
     let drain = tokio::select! {
         _ = terminate.recv() => true,
         _ = interrupt.recv() => false,
+        fault = running.fault() => return give_up(running, fault).await,
     };
     if drain {
         tracing::info!(drain_s = running.state.config.sip.drain_s, "draining: no new calls, running ones may end");
-        tokio::select! {
-            () = running.drain() => {}
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        let drained = tokio::select! {
+            drained = running.drain() => drained,
+            _ = terminate.recv() => Ok(()),
+            _ = interrupt.recv() => Ok(()),
+        };
+        if let Err(fault) = drained {
+            return give_up(running, fault).await;
         }
     }
     tracing::info!("stopping: calls are ended, files closed");
@@ -396,6 +406,16 @@ async fn serve(place: &Place) -> anyhow::Result<()> {
         _ = terminate.recv() => anyhow::bail!("stopped before everything was closed"),
         _ = interrupt.recv() => anyhow::bail!("stopped before everything was closed"),
     }
+}
+
+/// A part of the server has ended that all of it needs: saves what can be saved, and fails, so that whoever supervises the process
+/// starts it anew.
+async fn give_up(running: Running, fault: engine::Fault) -> anyhow::Result<()> {
+    tracing::error!(%fault, "stopping: the server is not whole any more; calls are ended, files closed");
+    if tokio::time::timeout(GIVE_UP, running.stop()).await.is_err() {
+        tracing::error!("not everything could be closed in time");
+    }
+    anyhow::bail!("the server is not whole any more: {fault}")
 }
 
 /// Says where everything is, and how somebody gets in when nobody can yet.

@@ -5,7 +5,8 @@
 //! stop: engine ends its calls ─▶ ingest writes the last events ─▶ streams and HTTP end ─▶ store closes
 //! ```
 //!
-//! Invariant: every failure at start is one sentence that says what to do, and leaves nothing running.
+//! Invariants: every failure at start is one sentence that says what to do, and leaves nothing running; whatever has to run until
+//! the stop is supervised, by name, and the first that ends before it ends the process ([`Running::fault`]).
 
 use std::fs::{File, TryLockError};
 use std::net::{SocketAddr, TcpListener};
@@ -27,7 +28,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::admin;
 use crate::config::Config;
-use crate::engine::{self, Command, Engine, Event, Listener, StartError};
+use crate::engine::{self, Command, Engine, Event, Fault, Listener, StartError, Supervisor};
 use crate::events::{Bus, Writer, ingest};
 use crate::jobs;
 use crate::private;
@@ -105,6 +106,8 @@ pub struct Running {
     tasks: Vec<JoinHandle<()>>,
     ingest: JoinHandle<()>,
     admin: admin::Listener,
+    supervisor: Supervisor,
+    faults: mpsc::Receiver<Fault>,
     _lock: File,
 }
 
@@ -117,6 +120,8 @@ struct Prepared {
     metrics: Option<TcpListener>,
     tls: TlsListeners,
     admin: admin::Listener,
+    supervisor: Supervisor,
+    faults: mpsc::Receiver<Fault>,
     /// Dropped before the launch, it ends what runs already.
     stopping: DropGuard,
     lock: File,
@@ -126,7 +131,7 @@ struct Prepared {
 pub async fn serve(config: Config, data: &Path) -> Result<Running, ServeError> {
     let prepared = prepare(&config, data).await?;
     let engine::Started { engine, events, sip, providers } =
-        engine::start(&config, &config.record_dir(data), prepared.tls.sip.clone()).await?;
+        engine::start(&config, &config.record_dir(data), prepared.tls.sip.clone(), prepared.supervisor.clone()).await?;
     launch(prepared, config, data, Launched { engine, events, sip, providers: Some(providers) }).await
 }
 
@@ -171,12 +176,13 @@ async fn prepare(config: &Config, data: &Path) -> Result<Prepared, ServeError> {
     let http = listen("http.listen", config.http.listen)?;
     let metrics = config.metrics.listen.map(|address| listen("metrics.listen", address)).transpose()?;
     let admin = admin::Listener::bind(data)?;
-    Ok(Prepared { store, bus, writer, http, metrics, tls, admin, stopping, lock })
+    let (supervisor, faults) = Supervisor::new();
+    Ok(Prepared { store, bus, writer, http, metrics, tls, admin, supervisor, faults, stopping, lock })
 }
 
 async fn launch(prepared: Prepared, config: Config, data: &Path, launched: Launched) -> Result<Running, ServeError> {
     let Launched { engine, events, sip, providers } = launched;
-    let Prepared { store, bus, writer, http, metrics, tls, mut admin, stopping, lock } = prepared;
+    let Prepared { store, bus, writer, http, metrics, tls, mut admin, supervisor, faults, stopping, lock } = prepared;
     let exporter = exporter();
     let stopping = stopping.disarm();
     let address_of = |key, listener: &TcpListener, asked| {
@@ -194,18 +200,25 @@ async fn launch(prepared: Prepared, config: Config, data: &Path, launched: Launc
     } else {
         setup::forget(data);
     }
-    let ingest = tokio::spawn(ingest(store.clone(), engine, bus, Arc::clone(&state.limits), writer.clone(), events));
-    admin.serve(store.clone(), state.passwords.clone(), state.engine.clone(), stopping.clone());
+    let ingest = ingest(store.clone(), engine, bus, Arc::clone(&state.limits), writer.clone(), events);
+    let ingest = supervisor.spawn("ingest", ingest);
+    let served = admin::Served {
+        store: store.clone(),
+        passwords: state.passwords.clone(),
+        engine: state.engine.clone(),
+        supervisor: supervisor.clone(),
+    };
+    admin.serve(served, stopping.clone());
     let (handle, metrics_handle) = (Handle::new(), Handle::new());
     let mut tasks = vec![
-        tokio::spawn(http_serve(http, tls.http, crate::app(state.clone()), handle.clone())),
-        tokio::spawn(writer.replay(stopping.clone())),
-        tokio::spawn(jobs::run(store, providers, stopping.clone())),
-        tokio::spawn(upkeep(exporter.clone(), stopping)),
+        supervisor.spawn("HTTP", http_serve(http, tls.http, crate::app(state.clone()), handle.clone())),
+        supervisor.spawn("spool", writer.replay(stopping.clone())),
+        supervisor.spawn("jobs", jobs::run(store, providers, stopping.clone())),
+        supervisor.spawn("metrics upkeep", upkeep(exporter.clone(), stopping)),
     ];
     if let Some(listener) = metrics {
         let page = Router::new().route("/metrics", get(move || async move { exporter.render() }));
-        tasks.push(tokio::spawn(http_serve(listener, None, page, metrics_handle.clone())));
+        tasks.push(supervisor.spawn("metrics", http_serve(listener, None, page, metrics_handle.clone())));
     }
     Ok(Running {
         http: http_address,
@@ -217,6 +230,8 @@ async fn launch(prepared: Prepared, config: Config, data: &Path, launched: Launc
         tasks,
         ingest,
         admin,
+        supervisor,
+        faults,
         _lock: lock,
     })
 }
@@ -240,18 +255,36 @@ impl Running {
         matches!(self.state.is_fresh().await, Ok(true)).then_some(code)
     }
 
+    /// Waits until something that has to run has ended: [`Running::stop`] then saves what can be saved, and the process ends.
+    pub async fn fault(&mut self) -> Fault {
+        match self.faults.recv().await {
+            Some(fault) => fault,
+            // The supervisor is ours, and holds the other end.
+            None => std::future::pending().await,
+        }
+    }
+
     /// Takes no new calls, and waits until the running ones have ended, or the time of `sip.drain_s` is over.
-    pub async fn drain(&self) {
+    ///
+    /// # Errors
+    /// Something that has to run has ended meanwhile.
+    pub async fn drain(&mut self) -> Result<(), Fault> {
         let limit = Duration::from_secs(self.state.config.sip.drain_s.into());
-        match timeout(limit, self.state.engine.command(Command::Drain)).await {
+        let drained = tokio::select! {
+            drained = timeout(limit, self.state.engine.command(Command::Drain)) => drained,
+            Some(fault) = self.faults.recv() => return Err(fault),
+        };
+        match drained {
             Ok(Ok(_)) => tracing::info!("no call is running any more"),
             Ok(Err(error)) => tracing::warn!(%error, "the engine was not there to be drained"),
             Err(_) => tracing::warn!(after = ?limit, "calls are still running: they are ended now"),
         }
+        Ok(())
     }
 
     /// Ends every call, writes down what is left to write, closes everything.
     pub async fn stop(self) {
+        self.supervisor.stopping();
         match timeout(ENGINE_STOP, self.state.engine.command(Command::Shutdown)).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the engine was not there to be stopped"),

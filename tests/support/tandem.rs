@@ -352,6 +352,15 @@ impl Tandem {
         keeps_secrets(&process);
     }
 
+    /// Asserts that it ends by itself within `deadline`, as failed; what it said is returned.
+    pub async fn fails(&mut self, deadline: Duration) -> String {
+        let mut process = self.process.take().expect("running");
+        let status = process.exited(deadline).await;
+        assert!(!status.success(), "tandem ended as if all were well");
+        keeps_secrets(&process);
+        process.said()
+    }
+
     /// Ends it as an operator does, and asserts that it ended in order.
     pub async fn stop(mut self) {
         let process = self.process.take().expect("running");

@@ -41,9 +41,10 @@ use crate::config::{Config, TrunkConfig};
 use crate::error::StartError;
 use crate::net::clock;
 use crate::net::ports::PortRange;
+use crate::net::supervisor::Supervisor;
 use crate::record_io::Recorder;
 use crate::sip::{DialogId, Source};
-use crate::sip_io::{Listener, SipHandle, SipStack};
+use crate::sip_io::{ConnectionLimits, Listener, SipHandle, SipStack};
 use crate::speech::Providers;
 use crate::units::{CallId, LegId};
 use crate::worker::{Pool, Worker};
@@ -129,15 +130,26 @@ pub struct Started {
 /// # Errors
 /// [`StartError`] names the configuration key and what to do.
 pub async fn start(config: Config) -> Result<Started, StartError> {
+    start_supervised(config, Supervisor::log_only()).await
+}
+
+/// The same; what has to run until [`Command::Shutdown`] is watched by `supervisor`, whose owner shuts the engine down when a
+/// part of it has ended.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_supervised(config: Config, supervisor: Supervisor) -> Result<Started, StartError> {
     check_record_dir(&config)?;
     let (engine, envelopes) = Engine::pair(COMMANDS);
     let (events_in, events) = mpsc::channel(EVENTS);
-    let pool = Pool::start(&config.media)?;
+    let pool = Pool::start_supervised(&config.media, &supervisor)?;
     let ports = config.media.addresses.iter().map(|&address| PortRange::new(address, config.media.ports)).collect();
-    let (sip, sip_events) = SipStack::start(&config.sip, &config.trunks).await?;
+    let (sip, sip_events) =
+        SipStack::start_supervised(&config.sip, &config.trunks, ConnectionLimits::default(), supervisor.clone())
+            .await?;
     let (status_in, status) = mpsc::channel(64);
     let providers = Providers::start(&config.speech, status_in);
-    let recorder = Recorder::start(&config.record_dir, &config.record)
+    let recorder = Recorder::start(&config.record_dir, &config.record, &supervisor)
         .map_err(|source| StartError::Folder { path: "recorder thread".into(), source })?;
     let guard = Guard::new(config.dial.clone());
     let shared = Arc::new(Shared {
@@ -157,7 +169,7 @@ pub async fn start(config: Config) -> Result<Started, StartError> {
     });
     let sip = shared.sip.local_addresses().to_vec();
     let providers = shared.providers.clone();
-    tokio::spawn(switchboard::run(shared, envelopes, sip_events, status));
+    switchboard::start(shared, switchboard::Inputs { envelopes, sip_events, status }, supervisor);
     Ok(Started { engine, events, sip, providers })
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::command::{Command, CommandError, Envelope, Reply};
@@ -13,6 +13,8 @@ use super::{CALL_INPUTS, Shared, dial};
 use crate::call::{self, Call, Destination, Plan};
 use crate::config::RouteTarget;
 use crate::error::HangupCause;
+use crate::net::supervisor::Supervisor;
+use crate::record_io::Space;
 use crate::sip::{DialogId, SipCommand, SipEvent, Source};
 use crate::sip_io::SipHandle;
 use crate::speech::ProviderStatus;
@@ -23,45 +25,50 @@ const SHUTDOWN: Duration = Duration::from_secs(5);
 /// Why a call is refused when every media thread is full, in log, metric and SIP answer: `tandem_media_load` says how full.
 const NO_CAPACITY: &str = "No media capacity";
 
-pub(super) async fn run(
-    shared: Arc<Shared>,
-    mut envelopes: mpsc::Receiver<Envelope>,
-    mut sip_events: mpsc::Receiver<SipEvent>,
-    mut status: mpsc::Receiver<ProviderStatus>,
-) {
-    let mut space = shared.recorder.space();
-    let mut board = Switchboard { shared, tasks: JoinSet::new(), draining: false, drained: Vec::new() };
-    loop {
-        tokio::select! {
-            envelope = envelopes.recv() => match envelope {
-                Some(Envelope { command: Command::Shutdown, reply }) => {
-                    board.shutdown().await;
-                    // With the last share the media threads end.
-                    drop(board);
-                    // The asker may have gone: the engine stops all the same.
-                    let _ = reply.send(Ok(Reply::Done));
-                    return;
-                }
-                Some(envelope) => board.on_command(envelope),
-                None => return board.shutdown().await,
-            },
-            Some(event) = sip_events.recv() => board.on_sip(event),
-            Some(status) = status.recv() => {
-                let ProviderStatus { kind, name, state } = status;
-                board.shared.tell(None, EventKind::Provider { kind, name, state });
-            }
-            Ok(()) = space.changed() => {
-                let space = *space.borrow_and_update();
-                board.shared.tell(None, EventKind::Disk(space));
-            }
-            Some(ended) = board.tasks.join_next() => {
-                if let Err(error) = ended {
-                    tracing::error!(%error, "a call's task could not be joined");
-                }
-                board.tell_drained();
-            }
+/// All that comes to the switchboard.
+pub(super) struct Inputs {
+    pub(super) envelopes: mpsc::Receiver<Envelope>,
+    pub(super) sip_events: mpsc::Receiver<SipEvent>,
+    pub(super) status: mpsc::Receiver<ProviderStatus>,
+}
+
+/// Starts the switchboard, which has that name to its supervisor. After a panic it still ends the calls, so that their files are
+/// sealed, and answers the shutdown that the supervisor's owner then asks for.
+pub(super) fn start(shared: Arc<Shared>, mut inputs: Inputs, supervisor: Supervisor) {
+    tokio::spawn(async move {
+        let mut space = shared.recorder.space();
+        let mut board = Switchboard { shared, tasks: JoinSet::new(), draining: false, drained: Vec::new() };
+        let mut asker = None;
+        let serving = async {
+            asker = board.serve(&mut inputs, &mut space).await;
+            supervisor.stopping();
+        };
+        supervisor.run("switchboard", serving).await;
+        board.shutdown().await;
+        // With the last share the media threads end.
+        drop(board);
+        if asker.is_none() {
+            asker = next_shutdown(&mut inputs.envelopes).await;
         }
+        if let Some(reply) = asker {
+            // The asker may have gone: the engine stops all the same.
+            let _ = reply.send(Ok(Reply::Done));
+        }
+    });
+}
+
+type Asker = oneshot::Sender<Result<Reply, CommandError>>;
+
+/// Refuses every other command; `None`: nobody is left who could ask.
+async fn next_shutdown(envelopes: &mut mpsc::Receiver<Envelope>) -> Option<Asker> {
+    while let Some(Envelope { command, reply }) = envelopes.recv().await {
+        if matches!(command, Command::Shutdown) {
+            return Some(reply);
+        }
+        // The asker may have given up.
+        let _ = reply.send(Err(CommandError::Stopped));
     }
+    None
 }
 
 async fn trace(sip: &SipHandle, call: CallId) -> Result<Reply, CommandError> {
@@ -78,10 +85,38 @@ struct Switchboard {
     tasks: JoinSet<()>,
     draining: bool,
     /// Who waits for the last call's end.
-    drained: Vec<oneshot::Sender<Result<Reply, CommandError>>>,
+    drained: Vec<Asker>,
 }
 
 impl Switchboard {
+    /// Serves until somebody asks for the shutdown, who is to be answered, or nobody can any more.
+    async fn serve(&mut self, inputs: &mut Inputs, space: &mut watch::Receiver<Space>) -> Option<Asker> {
+        loop {
+            tokio::select! {
+                envelope = inputs.envelopes.recv() => match envelope {
+                    Some(Envelope { command: Command::Shutdown, reply }) => return Some(reply),
+                    Some(envelope) => self.on_command(envelope),
+                    None => return None,
+                },
+                Some(event) = inputs.sip_events.recv() => self.on_sip(event),
+                Some(status) = inputs.status.recv() => {
+                    let ProviderStatus { kind, name, state } = status;
+                    self.shared.tell(None, EventKind::Provider { kind, name, state });
+                }
+                Ok(()) = space.changed() => {
+                    let space = *space.borrow_and_update();
+                    self.shared.tell(None, EventKind::Disk(space));
+                }
+                Some(ended) = self.tasks.join_next() => {
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "a call's task could not be joined");
+                    }
+                    self.tell_drained();
+                }
+            }
+        }
+    }
+
     fn on_command(&mut self, envelope: Envelope) {
         let Envelope { command, reply } = envelope;
         let result = match command {

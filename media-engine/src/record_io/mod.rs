@@ -31,6 +31,7 @@ use tokio::sync::{mpsc, watch};
 use crate::audio::tap::TapReader;
 use crate::config::RecordConfig;
 pub use disk::{Room, Space};
+use crate::net::supervisor::Supervisor;
 
 /// Recording channel of the customer.
 pub const CUSTOMER_CHANNEL: usize = 0;
@@ -91,17 +92,16 @@ pub struct Recording {
 }
 
 impl Recorder {
-    /// Starts the writer thread.
+    /// Starts the writer thread, `recorder` to its supervisor.
     ///
     /// # Errors
     /// The system gives no thread.
-    pub fn start(folder: &Path, config: &RecordConfig) -> std::io::Result<Recorder> {
+    pub fn start(folder: &Path, config: &RecordConfig, supervisor: &Supervisor) -> std::io::Result<Recorder> {
         let (orders, inbox) = std_mpsc::sync_channel(ORDERS);
         let (disk, space) = disk::Watch::new(folder, config);
         let sealer = seal::start()?;
         let part = config.part;
-        let spawned = std::thread::Builder::new().name("recorder".into());
-        spawned.spawn(move || writer::Writer::new(part, disk, sealer).run(&inbox))?;
+        supervisor.thread("recorder", move |post| writer::Writer::new(part, disk, sealer).run(&inbox, post))?;
         Ok(Recorder { orders, folder: folder.to_owned(), space })
     }
 

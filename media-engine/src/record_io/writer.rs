@@ -16,6 +16,7 @@ use super::seal::{Sealer, tell};
 use super::take::Take;
 use crate::audio::tap::TapReader;
 use crate::net::clock;
+use crate::net::supervisor::Post;
 
 /// How often the taps are emptied.
 const ROUND: Duration = Duration::from_millis(100);
@@ -57,9 +58,10 @@ impl Writer {
     }
 
     /// Serves orders until every [`super::Recorder`] and [`super::Recording`] is gone, then seals what is left.
-    pub(super) fn run(mut self, inbox: &Receiver<Order>) {
+    pub(super) fn run(mut self, inbox: &Receiver<Order>, post: &Post) {
         let mut next_round = clock::now() + ROUND;
         loop {
+            post.check();
             match inbox.recv_timeout(next_round.saturating_duration_since(clock::now())) {
                 Ok(order) => self.obey(order),
                 Err(RecvTimeoutError::Timeout) => {

@@ -39,6 +39,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::{SipConfig, TrunkConfig};
 use crate::error::StartError;
 use crate::net::clock;
+use crate::net::supervisor::Supervisor;
 use crate::sip::trace::TracedLeg;
 use crate::sip::{
     CallTrace, DialogId, EndpointConfig, SipCommand, SipEvent, Sizes, Trace, TraceBounds, TraceLabel, TraceLevel,
@@ -298,6 +299,20 @@ impl SipStack {
         trunks: &[TrunkConfig],
         limits: ConnectionLimits,
     ) -> Result<(SipHandle, mpsc::Receiver<SipEvent>), StartError> {
+        SipStack::start_supervised(sip, trunks, limits, Supervisor::log_only()).await
+    }
+
+    /// As [`start_with`](Self::start_with); the stack is `SIP` to its supervisor, and its listeners and the resolver have names of
+    /// their own.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_supervised(
+        sip: &SipConfig,
+        trunks: &[TrunkConfig],
+        limits: ConnectionLimits,
+        supervisor: Supervisor,
+    ) -> Result<(SipHandle, mpsc::Receiver<SipEvent>), StartError> {
         let sockets = listen::bind_all(&sip.listen)?;
         let secure = sockets.iter().any(|socket| socket.listener().transport == Transport::Tls);
         if secure && sip.tls.is_none() {
@@ -329,7 +344,7 @@ impl SipStack {
         }
         let security = stack::Security { server: sip.tls.clone(), roots };
         let trace = Trace::new(sip.trace, TraceBounds::default());
-        let ends = stack::Ends { control: control_out, events: events_in };
+        let ends = stack::Ends { control: control_out, events: events_in, supervisor };
         stack::spawn(config, sockets, security, book, limits, trace, ends);
         let traces = sip.trace != TraceLevel::Off;
         let handle = SipHandle { control, listeners, names, traces };

@@ -21,6 +21,7 @@ use super::resolve::Book;
 use super::shares::Shares;
 use super::{Census, ConnectionLimits, Control, WsConnection, meters};
 use crate::net::clock;
+use crate::net::supervisor::Supervisor;
 use crate::sip::numbered::Numbered;
 use crate::sip::{Endpoint, EndpointConfig, Flow, FlowId, SipCommand, SipEvent, SipOutput, Trace, Transport};
 
@@ -95,10 +96,11 @@ struct Stack {
     intake: CancellationToken,
 }
 
-/// The owner's ends of its channels with the engine.
+/// The owner's ends of its channels with the engine, and who is told when it or one of its listeners ends.
 pub(super) struct Ends {
     pub(super) control: mpsc::Receiver<Control>,
     pub(super) events: mpsc::Sender<SipEvent>,
+    pub(super) supervisor: Supervisor,
 }
 
 /// Starts the owner with its listeners' tasks.
@@ -109,7 +111,7 @@ pub(super) fn spawn(
     book: Book,
     limits: ConnectionLimits,
     trace: Trace,
-    Ends { control, events }: Ends,
+    Ends { control, events, supervisor }: Ends,
 ) {
     let (streams, streams_out) = mpsc::channel(STREAMS);
     let (datagrams, datagrams_out) = mpsc::channel(DATAGRAMS);
@@ -139,12 +141,15 @@ pub(super) fn spawn(
         root,
     };
     for socket in sockets {
-        stack.listen(socket, &datagrams);
+        stack.listen(socket, &datagrams, &supervisor);
     }
     let token = stack.intake.clone();
-    stack.tasks.spawn(async move { token.run_until_cancelled(book.run(resolved)).await });
+    let resolver = async move {
+        let _ended = token.run_until_cancelled(book.run(resolved)).await;
+    };
+    stack.tasks.spawn(supervisor.run("SIP resolver", resolver));
     let inputs = Inputs { control, datagrams: datagrams_out, streams: streams_out, resolved: resolved_out };
-    tokio::spawn(stack.run(inputs));
+    supervisor.spawn("SIP", stack.run(inputs));
 }
 
 /// All that comes to the owner.
@@ -156,9 +161,10 @@ struct Inputs {
 }
 
 impl Stack {
-    fn listen(&mut self, socket: Bound, datagrams: &mpsc::Sender<Datagram>) {
+    fn listen(&mut self, socket: Bound, datagrams: &mpsc::Sender<Datagram>, supervisor: &Supervisor) {
         let id = self.new_flow();
         let token = self.intake.clone();
+        let name = format!("SIP listener {}", socket.listener());
         let super::Listener { transport, address } = socket.listener();
         let local = SocketAddr::new(route_to_anywhere(address.ip()), address.port());
         self.endpoint.listener(Flow { id, transport, local, peer: local });
@@ -166,11 +172,17 @@ impl Stack {
             Bound::Udp(socket, bound) => {
                 self.listeners.insert(id, UdpListener { socket: Arc::clone(&socket), bound });
                 let reader = read_udp(id, socket, datagrams.clone());
-                self.tasks.spawn(async move { token.run_until_cancelled(reader).await });
+                let reader = async move {
+                    let _ended = token.run_until_cancelled(reader).await;
+                };
+                self.tasks.spawn(supervisor.run(&name, reader));
             }
             Bound::Tcp(listener, _) | Bound::Tls(listener, _) => {
                 let accepter = accept(listener, transport, self.streams.clone());
-                self.tasks.spawn(async move { token.run_until_cancelled(accepter).await });
+                let accepter = async move {
+                    let _ended = token.run_until_cancelled(accepter).await;
+                };
+                self.tasks.spawn(supervisor.run(&name, accepter));
             }
         }
     }

@@ -15,6 +15,7 @@ use crate::config::MediaConfig;
 use crate::error::StartError;
 use crate::leg::webrtc::DtlsCert;
 use crate::net::ports::bind_shared;
+use crate::net::supervisor::Supervisor;
 
 /// Load of a worker from which on it gets no new calls: a share of one CPU. Media is whole up to 90 %.
 const FULL: f32 = 0.85;
@@ -38,6 +39,13 @@ impl Pool {
     ///
     /// Errors: an address that cannot be bound, no free port, no more threads.
     pub fn start(media: &MediaConfig) -> Result<Pool, StartError> {
+        Pool::start_supervised(media, &Supervisor::log_only())
+    }
+
+    /// The same; the threads are `media-0` and so on to their supervisor.
+    ///
+    /// Errors: as [`Pool::start`].
+    pub fn start_supervised(media: &MediaConfig, supervisor: &Supervisor) -> Result<Pool, StartError> {
         let certificate = DtlsCert::generate()
             .map_err(|error| StartError::Config { key: "media".into(), problem: error.to_string() })?;
         let count = media.workers.max(1);
@@ -57,9 +65,8 @@ impl Pool {
                 media.capture.as_deref(),
             )?;
             thread.advertised.clone_from(&media.advertise);
-            let handle = std::thread::Builder::new()
-                .name(format!("media-{index}"))
-                .spawn(move || thread.run())
+            let handle = supervisor
+                .thread(&format!("media-{index}"), move |post| thread.run(post))
                 .map_err(|error| broken(&error))?;
             pool.workers.push(Worker { index, mailbox });
             let _ = pool.threads.push(handle);

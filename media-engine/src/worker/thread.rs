@@ -34,6 +34,7 @@ use crate::leg::webrtc::{Candidates, DtlsCert, LegError, WebRtcPeer};
 use crate::net::clock;
 use crate::net::epoll::{Alarm, Beat, Epoll, Ready, pin_to_cpu, run_before_others};
 use crate::net::ports::PortLease;
+use crate::net::supervisor::Post;
 use crate::net::udp::{self, ReceiveBatch, SendBatch};
 use crate::units::LegId;
 
@@ -169,13 +170,14 @@ impl Thread {
     }
 
     /// Runs until the mailbox is stopped; then closes every leg.
-    pub(crate) fn run(mut self) {
+    pub(crate) fn run(mut self, post: &Post) {
         self.take_place();
         let mut ready = Ready::with_capacity(READY);
         let mut now = clock::now();
         let mut pace = Pace::new(self.schedule.profile, self.schedule.opus.complexity, now, clock::thread_run_time());
         let mut meter_at = now + METER_PERIOD;
         while !self.mailbox.is_stopping() {
+            post.check();
             let deadline = self.switch.poll_timeout().map_or(meter_at, |at| at.min(meter_at));
             if let Err(error) = self.wait(pace.is_beating(), deadline, &mut ready) {
                 tracing::error!(worker = self.index, %error, "waiting for sockets failed; the media thread ends");

@@ -7,3 +7,4 @@ mod dialling;
 mod disk;
 mod events;
 mod media;
+mod supervision;
