@@ -51,6 +51,10 @@ const SHARED_ROUNDS: usize = 4;
 const READY: usize = 1024;
 /// Commands per look.
 const COMMANDS: usize = 64;
+/// A wake-up that comes so much after its deadline: the machine had held the thread up, and packets may have come meanwhile.
+const HELD_UP: Duration = Duration::from_millis(2);
+/// Looks at most before the ticks that are overdue then: a flood does not keep them waiting.
+const CATCH_UP_LOOKS: usize = 4;
 /// How often meters are told.
 const METER_PERIOD: Duration = Duration::from_secs(1);
 
@@ -185,6 +189,10 @@ impl Thread {
             }
             now = clock::now();
             self.look(&ready, now);
+            if let Err(error) = self.catch_up(deadline, now, &mut ready) {
+                tracing::error!(worker = self.index, %error, "sockets could not be looked at; the media thread ends");
+                break;
+            }
             while self.switch.poll_timeout().is_some_and(|at| at <= now) {
                 note(&mut self.capture, now, || Entry::Timeout);
                 self.switch.handle_timeout(now);
@@ -236,6 +244,22 @@ impl Thread {
         if realtime && let Err(error) = run_before_others() {
             tracing::warn!(worker = self.index, %error, "`media.realtime` was refused; run as root or with CAP_SYS_NICE");
         }
+    }
+
+    /// A thread that was held up has ticks to make up for: before they play, everything is read that came meanwhile, also behind a
+    /// leg's first packet and after the wait. Else a tick conceals what lies in the socket, copies of lost packets included.
+    fn catch_up(&mut self, deadline: Instant, now: Instant, ready: &mut Ready) -> io::Result<()> {
+        if now.saturating_duration_since(deadline) < HELD_UP {
+            return Ok(());
+        }
+        for _ in 0..CATCH_UP_LOOKS {
+            self.epoll.look(ready)?;
+            if ready.len() == 0 {
+                break;
+            }
+            self.look(ready, now);
+        }
+        Ok(())
     }
 
     fn look(&mut self, ready: &Ready, now: Instant) {
@@ -481,5 +505,53 @@ fn note(capture: &mut Option<Capture>, now: Instant, entry: impl FnOnce() -> Ent
 fn flush(batch: &mut SendBatch, shared: &[(UdpSocket, SocketAddr)], at: usize, meters: &mut Meters) {
     if let Some((socket, _)) = shared.get(at) {
         meters.send_refused += batch.flush(socket) as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::net::ports::PortRange;
+    use crate::sdp::{Audio, Codec};
+
+    const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const PORTS: (u16, u16) = (27_900, 27_998);
+
+    /// A thread that is not run, with one leg; and where the leg takes datagrams.
+    fn with_leg(now: Instant) -> (Thread, SocketAddr, mpsc::Receiver<WorkerEvent>) {
+        let schedule = Schedule { profile: Profile::Auto, opus: OpusSettings::default(), cpu: None, realtime: false };
+        let (mailbox, certificate) = (Mailbox::new().unwrap(), DtlsCert::generate().unwrap());
+        let mut thread = Thread::new(0, mailbox, Vec::new(), certificate, 1, schedule, None).unwrap();
+        let ports = PortRange::new(LOOPBACK, PORTS).lease().unwrap();
+        let to = SocketAddr::new(LOOPBACK, ports.rtp_port());
+        let (events, told) = mpsc::channel(16);
+        let audio = Some(Audio::plain(Codec::Pcmu, SocketAddr::new(LOOPBACK, 9)));
+        let media = LegMedia::Rtp { ports, audio, nat: false };
+        thread.handle_command(WorkerCommand::LegOpen { leg: LegId(1), media, events }, now);
+        (thread, to, told)
+    }
+
+    /// Four packets lie in the leg's socket when the thread wakes, `late` behind its deadline: how many it reads before it ticks.
+    fn read_before_the_tick(late: Duration) -> u64 {
+        let now = clock::now();
+        let (mut thread, to, _told) = with_leg(now);
+        let phone = UdpSocket::bind((LOOPBACK, 0)).unwrap();
+        let mut ready = Ready::with_capacity(READY);
+        phone.send_to(&[0x80; 172], to).unwrap();
+        thread.epoll.wait(&mut ready).unwrap();
+        for _ in 0..3 {
+            phone.send_to(&[0x80; 172], to).unwrap();
+        }
+        thread.look(&ready, now + late);
+        thread.catch_up(now, now + late, &mut ready).unwrap();
+        thread.packets
+    }
+
+    #[test]
+    fn a_thread_that_was_held_up_reads_everything_before_overdue_ticks() {
+        assert_eq!(read_before_the_tick(Duration::from_millis(30)), 4);
+        assert_eq!(read_before_the_tick(Duration::ZERO), 1, "in time, one packet is all that a stream has brought");
     }
 }
