@@ -18,6 +18,7 @@ pub mod config;
 pub mod error;
 pub mod units;
 
+pub mod admission;
 pub mod audio;
 pub mod call;
 pub mod jitter;

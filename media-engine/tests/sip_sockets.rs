@@ -69,11 +69,12 @@ impl Stack {
         TcpPeer { stream, framer: StreamFramer::new() }
     }
 
-    fn websocket(&self, outgoing: usize) -> WsPeer {
+    async fn websocket(&self, outgoing: usize) -> WsPeer {
         let (to_stack, incoming) = mpsc::channel(64);
         let (outgoing, from_stack) = mpsc::channel(outgoing);
         let peer = "127.0.0.1:55555".parse().unwrap();
-        self.handle.attach(WsConnection { secure: false, peer, incoming, outgoing }).unwrap();
+        // One too many is refused, and closed.
+        let _refused = self.handle.attach(WsConnection { secure: false, peer, incoming, outgoing }).await;
         WsPeer { to_stack, from_stack }
     }
 
@@ -233,7 +234,7 @@ async fn torture_messages_over_a_websocket_leave_it_usable() {
     let stack = Stack::start(ConnectionLimits::default()).await;
     let before = stack.census().await;
     for Torture { id, bytes, .. } in torture() {
-        let mut peer = stack.websocket(16);
+        let mut peer = stack.websocket(16).await;
         peer.to_stack.send(bytes.into()).await.unwrap();
         peer.to_stack.send(options("WS", "after", "").into()).await.unwrap();
         let answered = async {
@@ -257,7 +258,7 @@ async fn torture_messages_over_a_websocket_leave_it_usable() {
 #[tokio::test]
 async fn a_tcp_peer_that_stops_reading_is_closed_and_harms_nobody() {
     let stack = Stack::start(ConnectionLimits::default()).await;
-    let (mut udp, mut tcp, mut ws) = (stack.udp().await, stack.tcp().await, stack.websocket(16));
+    let (mut udp, mut tcp, mut ws) = (stack.udp().await, stack.tcp().await, stack.websocket(16).await);
     let mut deaf = TcpStream::connect(stack.address(Transport::Tcp)).await.unwrap();
     // Long branches come back in every answer and fill the deaf peer's buffers soon.
     let request = options("TCP", "deaf", &"x".repeat(8000));
@@ -278,8 +279,8 @@ async fn a_tcp_peer_that_stops_reading_is_closed_and_harms_nobody() {
 #[tokio::test]
 async fn a_websocket_that_stops_reading_is_closed_and_harms_nobody() {
     let stack = Stack::start(ConnectionLimits::default()).await;
-    let (mut udp, mut tcp, mut ws) = (stack.udp().await, stack.tcp().await, stack.websocket(16));
-    let deaf = stack.websocket(4);
+    let (mut udp, mut tcp, mut ws) = (stack.udp().await, stack.tcp().await, stack.websocket(16).await);
+    let deaf = stack.websocket(4).await;
     for count in 0..5 {
         deaf.to_stack.send(options("WS", &format!("deaf-{count}"), "").into()).await.unwrap();
     }
@@ -311,14 +312,14 @@ async fn pings_are_answered_and_sent() {
     let stack = Stack::start(limits).await;
     let mut tcp = stack.tcp().await;
     assert_eq!([tcp.next().await, tcp.next().await], [Some(Frame::Pong), Some(Frame::Ping)], "the stack pings");
-    let mut ws = stack.websocket(16);
+    let mut ws = stack.websocket(16).await;
     assert_eq!(timeout(PATIENCE, ws.from_stack.recv()).await.unwrap().as_deref(), Some(&b"\r\n\r\n"[..]));
 
     let stack = Stack::start(ConnectionLimits::default()).await;
     let mut tcp = stack.tcp().await;
     tcp.send("\r\n\r\n").await;
     assert_eq!(tcp.next().await, Some(Frame::Pong), "the stack answers a ping");
-    let mut ws = stack.websocket(16);
+    let mut ws = stack.websocket(16).await;
     ws.to_stack.send(Bytes::from_static(b"\r\n\r\n")).await.unwrap();
     assert_eq!(timeout(PATIENCE, ws.from_stack.recv()).await.unwrap().as_deref(), Some(&b"\r\n"[..]));
 }
@@ -374,10 +375,69 @@ async fn tcp_connections_are_capped_by_address_and_in_all_and_websockets_apart()
     let mut other = stack.tcp_from("127.0.0.2").await;
     other.options().await;
     stack.tcp_from("127.0.0.3").await.closed().await;
-    stack.websocket(16).options().await;
+    stack.websocket(16).await.options().await;
     first.stream.shutdown().await.unwrap();
     first.closed().await;
     stack.tcp().await.options().await;
+}
+
+#[tokio::test]
+async fn a_silent_stranger_makes_room_for_another_of_its_address() {
+    let limits = ConnectionLimits { tcp_per_address: 2, silent_grace: Duration::ZERO, ..ConnectionLimits::default() };
+    let stack = Stack::start(limits).await;
+    let mut spoken = stack.tcp().await;
+    spoken.options().await;
+    let mut silent = stack.tcp().await;
+    stack.tcp().await.options().await;
+    silent.closed().await;
+    spoken.options().await;
+}
+
+#[tokio::test]
+async fn trunks_keep_their_places_and_find_new_ones_when_strangers_fill_the_rest() {
+    let trunk = TrunkConfig { name: "here".into(), hosts: vec!["127.0.0.7".into()], ..TrunkConfig::default() };
+    let limits =
+        ConnectionLimits { tcp: 8, tcp_per_address: 4, silent_grace: Duration::ZERO, ..ConnectionLimits::default() };
+    let stack = Stack::start_with_trunks(&[trunk], limits).await;
+    let mut carrier = stack.tcp_from("127.0.0.7").await;
+    carrier.options().await;
+    let mut strangers = Vec::new();
+    for n in 0..40 {
+        strangers.push(stack.tcp_from(&format!("127.0.1.{}", n % 10)).await);
+    }
+    for _ in 0..7 {
+        let mut more = stack.tcp_from("127.0.0.7").await;
+        more.options().await;
+        strangers.push(more);
+    }
+    carrier.options().await;
+    assert_eq!(stack.census().await.connections, 8);
+    stack.tcp_from("127.0.1.1").await.closed().await;
+}
+
+#[tokio::test]
+async fn a_stranger_may_not_stay_however_much_it_says() {
+    const LIFE: Duration = Duration::from_secs(1);
+    let trunk = TrunkConfig { name: "here".into(), hosts: vec!["127.0.0.7".into()], ..TrunkConfig::default() };
+    let stack =
+        Stack::start_with_trunks(&[trunk], ConnectionLimits { stranger_life: LIFE, ..ConnectionLimits::default() })
+            .await;
+    let (mut known, mut stranger, ws) =
+        (stack.tcp_from("127.0.0.7").await, stack.tcp().await, stack.websocket(16).await);
+    known.options().await;
+    let mut pace = tokio::time::interval(LIFE / 10);
+    let talk = async {
+        loop {
+            pace.tick().await;
+            let ws_is_open = ws.to_stack.send(Bytes::from_static(b"\r\n\r\n")).await.is_ok();
+            let tcp_is_open = stranger.stream.write_all(b"\r\n\r\n").await.is_ok();
+            if !ws_is_open && !tcp_is_open {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, talk).await.expect("both are closed though they talk");
+    known.options().await;
 }
 
 #[tokio::test]
@@ -389,7 +449,7 @@ async fn strangers_are_silent_for_a_short_time_only() {
     let (mut known, mut alive) = (stack.tcp_from("127.0.0.7").await, stack.tcp().await);
     known.options().await;
     alive.options().await;
-    let (mut stranger, mut ws) = (stack.tcp().await, stack.websocket(16));
+    let (mut stranger, mut ws) = (stack.tcp().await, stack.websocket(16).await);
     stranger.options().await;
     ws.options().await;
     let mut silent = pin!(async {
@@ -414,14 +474,14 @@ async fn strangers_are_silent_for_a_short_time_only() {
 #[tokio::test]
 async fn one_websocket_too_many_is_closed_and_the_others_stay() {
     let stack = Stack::start(ConnectionLimits { websockets: 1, ..ConnectionLimits::default() }).await;
-    let mut ws = stack.websocket(16);
+    let mut ws = stack.websocket(16).await;
     ws.options().await;
-    let refused = stack.websocket(16);
+    let refused = stack.websocket(16).await;
     timeout(PATIENCE, refused.to_stack.closed()).await.expect("one too many is closed");
     ws.options().await;
     drop(ws.to_stack);
     while ws.from_stack.recv().await.is_some() {}
-    stack.websocket(16).options().await;
+    stack.websocket(16).await.options().await;
 }
 
 #[tokio::test]
@@ -452,7 +512,7 @@ async fn events_that_the_engine_does_not_take_wait_in_order() {
 #[tokio::test]
 async fn stopping_closes_connections_and_frees_ports() {
     let stack = Stack::start(ConnectionLimits::default()).await;
-    let (mut tcp, mut ws) = (stack.tcp().await, stack.websocket(16));
+    let (mut tcp, mut ws) = (stack.tcp().await, stack.websocket(16).await);
     tcp.options().await;
     ws.options().await;
     timeout(PATIENCE, stack.handle.stop()).await.expect("stops");

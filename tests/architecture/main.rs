@@ -13,6 +13,7 @@ use sources::{Source, crate_sources};
 const ROOMS: &[(&str, Kind, &[&str])] = &[
     ("units", Kind::Pure, &[]),
     ("error", Kind::Pure, &["units"]),
+    ("admission", Kind::Pure, &["units"]),
     ("rtp", Kind::Pure, &["units"]),
     ("rtcp", Kind::Pure, &["rtp", "units"]),
     ("srtp", Kind::Pure, &["rtp", "units"]),
@@ -28,7 +29,7 @@ const ROOMS: &[(&str, Kind, &[&str])] = &[
     ("call", Kind::Pure, &["config", "error", "units"]),
     ("net", Kind::Io, &["config", "error", "units"]),
     ("worker", Kind::Io, &["net", "leg", "jitter", "audio", "sdp", "srtp", "rtp", "rtcp", "config", "error", "units"]),
-    ("sip_io", Kind::Io, &["net", "sip", "config", "error", "units"]),
+    ("sip_io", Kind::Io, &["net", "sip", "admission", "config", "error", "units"]),
     ("speech", Kind::Io, &["net", "translate", "audio", "config", "error", "units"]),
     ("record_io", Kind::Io, &["net", "record", "audio", "config", "units"]),
     (

@@ -16,7 +16,7 @@ use crate::error::HangupCause;
 use crate::net::supervisor::Supervisor;
 use crate::record_io::Space;
 use crate::sip::{DialogId, SipCommand, SipEvent, Source};
-use crate::sip_io::SipHandle;
+use crate::sip_io::{NotAttached, SipHandle};
 use crate::speech::ProviderStatus;
 use crate::units::{CallId, mask};
 
@@ -149,7 +149,16 @@ impl Switchboard {
                 return;
             }
             Command::SipConnection(connection) => {
-                self.shared.sip.attach(connection).map_err(|_| CommandError::Busy("too many SIP connections"))
+                let sip = self.shared.sip.clone();
+                tokio::spawn(async move {
+                    let result = sip.attach(connection).await.map(|()| Reply::Done).map_err(|error| match error {
+                        NotAttached::Address => CommandError::Busy("too many SIP connections from this address"),
+                        NotAttached::Table | NotAttached::Busy(_) => CommandError::Busy("too many SIP connections"),
+                    });
+                    // The asker may have given up: then the connection's ends are dropped.
+                    let _ = reply.send(result);
+                });
+                return;
             }
             Command::Drain => {
                 self.draining = true;

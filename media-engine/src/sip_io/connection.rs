@@ -40,8 +40,16 @@ pub(super) enum Inbound {
     Message { flow: Flow, bytes: Bytes, _credit: OwnedSemaphorePermit },
     /// The reader has ended; nothing follows.
     Closed { flow: FlowId, why: &'static str },
+    /// The socket of an accepted connection is closed.
+    Gone { flow: FlowId },
     /// A listener took a connection; over TLS its handshake is still to come.
-    Accepted { stream: TcpStream, transport: Transport, local: SocketAddr, peer: SocketAddr },
+    Accepted {
+        stream: TcpStream,
+        transport: Transport,
+        local: SocketAddr,
+        peer: SocketAddr,
+        socket: OwnedSemaphorePermit,
+    },
 }
 
 /// The owner's end of a connection.
@@ -52,8 +60,12 @@ pub(super) struct Connection {
     pub(super) outgoing: mpsc::Sender<Bytes>,
     /// Ends reader and writer at once.
     pub(super) token: CancellationToken,
-    /// The peer is no stranger any more, and may be silent for long.
+    /// The peer is no stranger, and may be silent for long.
     pub(super) known: Arc<AtomicBool>,
+    /// Since when it has been a stranger; `None` for known peers and connections of ours.
+    pub(super) stranger_since: Option<Instant>,
+    /// It has sent a whole message.
+    pub(super) has_spoken: bool,
 }
 
 /// Where a reader delivers.

@@ -36,6 +36,11 @@ pub(super) fn refused(why: &'static str) {
     metrics::counter!("sip_refused_total", "why" => why).increment(1);
 }
 
+/// A listener could not take a connection, such as when descriptors have run out.
+pub(super) fn accept_failed(transport: Transport) {
+    metrics::counter!("sip_accept_failed_total", "transport" => transport.via_token()).increment(1);
+}
+
 /// A bounded queue was full: what it was for was refused, dropped or closed.
 pub(super) fn queue_full(queue: &'static str) {
     metrics::counter!("sip_queue_full_total", "queue" => queue).increment(1);

@@ -13,17 +13,19 @@
 //!   and is closed; a peer that floods waits on its own credit, or loses its own datagrams.
 //! - When the engine does not take events, the network is no longer read; nothing is thrown away.
 //! - Every queue is bounded and its overflow counted in `sip_queue_full_total`.
+//! - Trunks and registered users keep their connections: only strangers are displaced or refused when there are many
+//!   ([`admission`](crate::admission)), and none stays a stranger for long.
 //!
 //! Not here: what messages mean (`sip`), HTTP upgrades (control plane), media (`worker`).
 
 mod alarm;
 mod connection;
+mod intake;
 mod listen;
 mod meters;
 mod opening;
 mod places;
 mod resolve;
-mod shares;
 mod stack;
 
 use std::fmt;
@@ -36,9 +38,11 @@ use opening::Roots;
 use resolve::{Book, Names};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::admission::{ConnectionBounds, Full};
 use crate::config::{SipConfig, TrunkConfig};
 use crate::error::StartError;
 use crate::net::clock;
+use crate::net::descriptors::{self, Budget};
 use crate::net::supervisor::Supervisor;
 use crate::sip::trace::TracedLeg;
 use crate::sip::{
@@ -67,6 +71,29 @@ pub struct WsConnection {
 #[error("the SIP stack has too much waiting")]
 pub struct Busy;
 
+/// Why a WebSocket was not taken over; both its ends are dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAttached {
+    /// Its address has too many that nobody has registered on.
+    #[error("too many WebSockets from this address")]
+    Address,
+    /// There are too many.
+    #[error("too many WebSockets")]
+    Table,
+    /// The stack has too much waiting, or has stopped.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+}
+
+impl From<Full> for NotAttached {
+    fn from(full: Full) -> NotAttached {
+        match full {
+            Full::Address => NotAttached::Address,
+            Full::Table => NotAttached::Table,
+        }
+    }
+}
+
 /// A listener as it is written in `sip.listen`, with the port that it really has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listener {
@@ -88,10 +115,12 @@ pub struct ConnectionLimits {
     /// Most connections by TCP and TLS together, unfinished handshakes included. Those that we open are bounded by
     /// [`Limits::connections`](crate::sip::Limits::connections).
     pub tcp: usize,
-    /// As many of one address; of a /64 by IPv6.
+    /// Strangers of one address, or of one IPv6 /64; of a /48 four times as many. Trunks' addresses have no such bound.
     pub tcp_per_address: usize,
     /// Most WebSockets: counted apart, so that a flood of TCP connections keeps no browser out.
     pub websockets: usize,
+    /// As `tcp_per_address`, for WebSockets.
+    pub websockets_per_address: usize,
     /// Messages that may wait to be written to one connection.
     pub queue: usize,
     /// A peer's TLS handshake is complete this long after it connected.
@@ -109,6 +138,12 @@ pub struct ConnectionLimits {
     pub idle: Duration,
     /// As long for a peer, by WebSocket too, that has been no trunk's, no registered user's and no party of a call's yet.
     pub stranger_idle: Duration,
+    /// A peer that is still a stranger after this is closed, whatever it says.
+    pub stranger_life: Duration,
+    /// A TCP peer that has sent nothing makes room for another of its network after this, and of a fuller one than others'.
+    pub silent_grace: Duration,
+    /// As long for a stranger that has sent a message, and for every WebSocket.
+    pub stranger_grace: Duration,
     /// One message is written to a TCP peer within this.
     pub write: Duration,
     /// How often a stream is pinged with a double line end (RFC 5626 section 4.4.1).
@@ -123,6 +158,7 @@ impl Default for ConnectionLimits {
             tcp: 4096,
             tcp_per_address: 256,
             websockets: 16_384,
+            websockets_per_address: 128,
             queue: 128,
             handshake: Duration::from_secs(10),
             connect: Duration::from_secs(4),
@@ -131,11 +167,40 @@ impl Default for ConnectionLimits {
             message: Duration::from_secs(10),
             idle: Duration::from_secs(65 * 60),
             stranger_idle: Duration::from_secs(150),
+            stranger_life: Duration::from_secs(300),
+            silent_grace: Duration::from_secs(1),
+            stranger_grace: Duration::from_secs(5),
             write: Duration::from_secs(20),
             ping: Duration::from_secs(25),
             pong: Duration::from_secs(10),
         }
     }
+}
+
+impl ConnectionLimits {
+    /// The defaults, within a process's share of descriptors for SIP connections and WebSockets.
+    pub fn within(budget: &Budget) -> ConnectionLimits {
+        ConnectionLimits {
+            tcp: budget.sip,
+            tcp_per_address: (budget.sip / 8).clamp(8, 256),
+            websockets: budget.websockets,
+            websockets_per_address: (budget.websockets / 8).clamp(8, 128),
+            ..ConnectionLimits::default()
+        }
+    }
+
+    fn tcp_bounds(&self) -> ConnectionBounds {
+        bounds(self.tcp, self.tcp_per_address)
+    }
+
+    fn websocket_bounds(&self) -> ConnectionBounds {
+        bounds(self.websockets, self.websockets_per_address)
+    }
+}
+
+/// Three quarters for strangers, the rest for known peers.
+fn bounds(total: usize, per_address: usize) -> ConnectionBounds {
+    ConnectionBounds { total, strangers: total - total / 4, per_address, per_site: per_address.saturating_mul(4) }
 }
 
 /// How much the stack holds, for tests and metrics.
@@ -161,7 +226,7 @@ pub struct SipHandle {
 #[derive(Debug)]
 enum Control {
     Command(Box<SipCommand>),
-    Attach(Box<WsConnection>),
+    Attach(Box<WsConnection>, oneshot::Sender<Result<(), NotAttached>>),
     CredentialEnd(String, oneshot::Sender<()>),
     Census(oneshot::Sender<Census>),
     Trunks(oneshot::Sender<Vec<TrunkStatus>>),
@@ -179,12 +244,14 @@ impl SipHandle {
         self.control(Control::Command(Box::new(command)))
     }
 
-    /// Takes over a WebSocket. It is closed by itself when there are too many.
+    /// Takes over a WebSocket.
     ///
     /// # Errors
-    /// [`Busy`] when too many orders are waiting; the connection is closed.
-    pub fn attach(&self, connection: WsConnection) -> Result<(), Busy> {
-        self.control(Control::Attach(Box::new(connection)))
+    /// [`NotAttached`] when there are too many, or too many orders are waiting; the connection is closed.
+    pub async fn attach(&self, connection: WsConnection) -> Result<(), NotAttached> {
+        let (reply, answer) = oneshot::channel();
+        self.control(Control::Attach(Box::new(connection), reply))?;
+        answer.await.unwrap_or(Err(NotAttached::Busy(Busy)))
     }
 
     fn control(&self, control: Control) -> Result<(), Busy> {
@@ -279,7 +346,7 @@ impl SipStack {
     const EVENTS: usize = 1024;
 
     /// Binds the listeners, resolves trunks' hosts and starts the task that owns the endpoint. A name that is not resolved
-    /// within 2 s is looked up further in the background.
+    /// within 2 s is looked up further in the background. Connections are bounded by the process's table of descriptors.
     ///
     /// # Errors
     /// [`StartError::Listen`] for an address that cannot be bound, [`StartError::Config`] for what cannot be read.
@@ -287,7 +354,8 @@ impl SipStack {
         sip: &SipConfig,
         trunks: &[TrunkConfig],
     ) -> Result<(SipHandle, mpsc::Receiver<SipEvent>), StartError> {
-        SipStack::start_with(sip, trunks, ConnectionLimits::default()).await
+        let limits = ConnectionLimits::within(&Budget::of(descriptors::limit()));
+        SipStack::start_with(sip, trunks, limits).await
     }
 
     /// As [`start`](Self::start), with other bounds for connections.

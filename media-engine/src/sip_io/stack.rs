@@ -6,20 +6,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use rustls::ServerConfig;
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::alarm::{Alarm, until};
 use super::connection::{Connection, Inbound, Inbox, carry, read_ws};
+use super::intake::{Datagram, accept, read_udp};
 use super::listen::{Bound, address_towards, route_to_anywhere};
 use super::opening::{Connect, Opening, Roots};
 use super::resolve::Book;
-use super::shares::Shares;
-use super::{Census, ConnectionLimits, Control, WsConnection, meters};
+use super::{Census, ConnectionLimits, Control, NotAttached, WsConnection, meters};
+use crate::admission::{ConnectionTable, Full, Standing};
 use crate::net::clock;
 use crate::net::supervisor::Supervisor;
 use crate::sip::numbered::Numbered;
@@ -39,15 +39,12 @@ const LOOK_ROUND: Duration = Duration::from_secs(1);
 const RESOLVED: usize = 16;
 /// How many peers' views of a listener on all addresses are remembered.
 const VIEWS: usize = 1024;
-/// Pause after a failed accept or receive, such as when file descriptors have run out.
-const AFTER_FAILURE: Duration = Duration::from_millis(50);
-
-#[derive(Debug)]
-struct Datagram {
-    listener: FlowId,
-    peer: SocketAddr,
-    bytes: Bytes,
-}
+/// Accepted connections that may be waiting for the owner, or closing, beside those that have a place: each holds a descriptor.
+const PLACELESS: usize = 16;
+/// Known peers are looked at this often: one whose registration has ended is a stranger again.
+const LOOK_AT_KNOWN: Duration = Duration::from_secs(10);
+/// Refused and displaced connections are logged at most this often.
+const TELL_REFUSALS: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 struct UdpListener {
@@ -75,12 +72,20 @@ struct Stack {
     listeners: Numbered<FlowId, UdpListener>,
     connections: Numbered<FlowId, Connection>,
     /// Accepted TCP and TLS connections.
-    shares: Shares,
+    accepted: ConnectionTable<FlowId>,
+    /// Accepted connections that have ended, and may still write what waits for a slow peer: they keep their places until they
+    /// are gone, and make room first.
+    ending: Numbered<FlowId, CancellationToken>,
+    /// Sockets of accepted connections that may be open.
+    sockets: Arc<Semaphore>,
     /// Connections that we have opened, and when they were needed last.
     outgoing: Numbered<FlowId, Instant>,
     /// Connections that we may be opening at once.
     attempts: Arc<Semaphore>,
-    websockets: usize,
+    websockets: ConnectionTable<FlowId>,
+    /// When known peers were looked at last.
+    looked_at_known: Instant,
+    refusals: Refusals,
     /// Our address as seen by peers of listeners on all addresses.
     views: HashMap<(FlowId, IpAddr), SocketAddr>,
     /// Our address in messages over WebSockets, whose socket is the HTTP server's.
@@ -126,10 +131,14 @@ pub(super) fn spawn(
         security,
         listeners: Numbered::default(),
         connections: Numbered::default(),
-        shares: Shares::default(),
+        accepted: ConnectionTable::new(limits.tcp_bounds()),
+        ending: Numbered::default(),
+        sockets: Arc::new(Semaphore::new(limits.tcp + PLACELESS)),
         outgoing: Numbered::default(),
         attempts: Arc::new(Semaphore::new(limits.connecting)),
-        websockets: 0,
+        websockets: ConnectionTable::new(limits.websocket_bounds()),
+        looked_at_known: clock::now(),
+        refusals: Refusals::default(),
         views: HashMap::new(),
         ws_local: SocketAddr::new(route_to_anywhere(ws_local.ip()), ws_local.port()),
         events,
@@ -178,7 +187,7 @@ impl Stack {
                 self.tasks.spawn(supervisor.run(&name, reader));
             }
             Bound::Tcp(listener, _) | Bound::Tls(listener, _) => {
-                let accepter = accept(listener, transport, self.streams.clone());
+                let accepter = accept(listener, transport, Arc::clone(&self.sockets), self.streams.clone());
                 let accepter = async move {
                     let _ended = token.run_until_cancelled(accepter).await;
                 };
@@ -221,13 +230,14 @@ impl Stack {
                     meters::sizes(&self.endpoint.sizes());
                     meters::trunks(&self.endpoint.trunk_status(clock::now()));
                     meters::trace(&self.trace.census());
-                    self.close_idle(clock::now());
+                    self.look_round(clock::now());
                 }
                 Some(command) = resolved.recv() => self.endpoint.handle_command(command, clock::now()),
                 () = alarm.ring(self.endpoint.poll_timeout()) => self.endpoint.handle_timeout(clock::now()),
                 order = control.recv() => match order {
                     Some(Control::Command(command)) => self.endpoint.handle_command(*command, clock::now()),
-                    Some(Control::Attach(connection)) => self.attach(*connection),
+                    // Whoever asked may have given up: then its ends of the connection are gone.
+                    Some(Control::Attach(connection, reply)) => drop(reply.send(self.attach(*connection))),
                     Some(Control::CredentialEnd(user, reply)) => {
                         self.endpoint.handle_command(SipCommand::CredentialEnd { user }, clock::now());
                         // Whoever asked may have given up waiting.
@@ -290,37 +300,86 @@ impl Stack {
                     meters::message(&bytes);
                     self.handle_message(&flow, &bytes);
                     self.acquaint(&flow);
+                    self.note_spoken(flow.id);
                 }
             }
             Inbound::Closed { flow, why } => drop(self.forget(flow, why)),
-            Inbound::Accepted { stream, transport, local, peer } => self.accept(stream, transport, local, peer),
+            Inbound::Gone { flow } => {
+                self.ending.remove(&flow);
+                self.accepted.leave(flow);
+            }
+            Inbound::Accepted { stream, transport, local, peer, socket } => {
+                self.accept(stream, transport, local, peer, socket);
+            }
         }
     }
 
-    /// A peer that is no stranger any more may be silent for longer.
-    fn acquaint(&self, flow: &Flow) {
-        if let Some(connection) = self.connections.get(&flow.id)
-            && !connection.known.load(Ordering::Relaxed)
+    /// A peer that is no stranger any more may be silent for longer, and keeps its place.
+    fn acquaint(&mut self, flow: &Flow) {
+        if let Some(connection) = self.connections.get_mut(&flow.id)
+            && connection.stranger_since.is_some()
             && self.endpoint.is_flow_known(flow)
         {
+            connection.stranger_since = None;
             connection.known.store(true, Ordering::Relaxed);
+            let table = if flow.transport.is_websocket() { &mut self.websockets } else { &mut self.accepted };
+            table.set_standing(flow.id, Standing::Known);
+            table.set_idle_since(flow.id, None);
         }
     }
 
-    fn accept(&mut self, stream: TcpStream, transport: Transport, local: SocketAddr, peer: SocketAddr) {
+    /// A stranger that has sent a message is left in peace for longer.
+    fn note_spoken(&mut self, id: FlowId) {
+        if let Some(connection) = self.connections.get_mut(&id)
+            && connection.stranger_since.is_some()
+            && !std::mem::replace(&mut connection.has_spoken, true)
+        {
+            let idle_since = Some(clock::now() + self.limits.stranger_grace);
+            self.accepted.set_idle_since(id, idle_since);
+        }
+    }
+
+    fn accept(
+        &mut self,
+        stream: TcpStream,
+        transport: Transport,
+        local: SocketAddr,
+        peer: SocketAddr,
+        socket: OwnedSemaphorePermit,
+    ) {
         let opening = match (transport, &self.security.server) {
             (Transport::Tls, Some(server)) => Opening::Handshake(stream, Arc::clone(server), self.limits.handshake),
             (Transport::Tls, None) => return meters::refused("no_certificate"),
             _ => Opening::Accepted(stream),
         };
-        if self.connections.len() - self.websockets - self.outgoing.len() >= self.limits.tcp {
-            return meters::refused("connections");
-        }
-        if !self.shares.take(peer.ip(), self.limits.tcp_per_address) {
-            return meters::refused("connections_of_address");
-        }
         let flow = Flow { id: self.new_flow(), transport, local, peer };
-        self.open(flow, opening);
+        let now = clock::now();
+        let standing = self.standing(&flow);
+        let idle_since = (standing == Standing::Stranger).then(|| now + self.limits.silent_grace);
+        match self.accepted.admit(flow.id, peer.ip(), standing, idle_since, now) {
+            Ok(displaced) => self.displace(displaced),
+            Err(full) => return self.refuse(full.word()),
+        }
+        self.open(flow, opening, standing, Some(socket));
+    }
+
+    fn standing(&self, flow: &Flow) -> Standing {
+        if self.endpoint.is_flow_known(flow) { Standing::Known } else { Standing::Stranger }
+    }
+
+    fn refuse(&mut self, why: &'static str) {
+        self.refusals.refused += 1;
+        meters::refused(why);
+    }
+
+    /// Closes a connection that made room for another.
+    fn displace(&mut self, displaced: Option<FlowId>) {
+        let Some(id) = displaced else { return };
+        self.refusals.displaced += 1;
+        let ended = self.forget(id, "displaced").map(|connection| connection.token);
+        if let Some(token) = ended.or_else(|| self.ending.get(&id).cloned()) {
+            token.cancel();
+        }
     }
 
     /// The endpoint wants a connection. It is opened by a task of its own.
@@ -332,18 +391,68 @@ impl Stack {
         let tls = (flow.transport == Transport::Tls).then(|| (self.security.roots.clone(), server_name));
         let connect = Connect { peer: flow.peer, tls, within: self.limits.connect, _attempt: attempt };
         self.outgoing.insert(flow.id, clock::now());
-        self.open(flow, Opening::Connect(connect));
+        self.open(flow, Opening::Connect(connect), Standing::Known, None);
     }
 
-    fn open(&mut self, flow: Flow, opening: Opening) {
+    /// `socket`: held until it is closed.
+    fn open(&mut self, flow: Flow, opening: Opening, standing: Standing, socket: Option<OwnedSemaphorePermit>) {
         let token = self.root.child_token();
         // A trunk's connection carries all its calls, and theirs wait while it is opened.
         let room = if flow.id.is_outgoing() { TRUNK_QUEUE } else { self.limits.queue };
         let (outgoing, queue) = mpsc::channel(room);
         let inbox = Inbox::new(flow, self.streams.clone(), token.clone(), self.limits);
         let known = Arc::clone(&inbox.known);
-        self.tasks.spawn(carry(inbox, opening, outgoing.downgrade(), queue));
-        self.remember(Connection { flow, outgoing, token, known });
+        known.store(standing == Standing::Known, Ordering::Relaxed);
+        let (carried, owner) = (carry(inbox, opening, outgoing.downgrade(), queue), self.streams.clone());
+        self.tasks.spawn(async move {
+            carried.await;
+            if socket.is_some() {
+                drop(socket);
+                // The owner may have stopped: then nobody counts any more.
+                let _ = owner.send(Inbound::Gone { flow: flow.id }).await;
+            }
+        });
+        let stranger_since = (standing == Standing::Stranger).then(clock::now);
+        self.remember(Connection { flow, outgoing, token, known, stranger_since, has_spoken: false });
+    }
+
+    /// What is due once a second.
+    fn look_round(&mut self, now: Instant) {
+        self.close_idle(now);
+        self.close_strangers(now);
+        if now.saturating_duration_since(self.looked_at_known) >= LOOK_AT_KNOWN {
+            self.looked_at_known = now;
+            self.look_at_known(now);
+        }
+        self.refusals.tell(now);
+    }
+
+    /// Closes whoever has been a stranger for too long.
+    fn close_strangers(&mut self, now: Instant) {
+        let is_over = |since: Instant| now.saturating_duration_since(since) >= self.limits.stranger_life;
+        let strangers =
+            self.connections.iter().filter(|(_, connection)| connection.stranger_since.is_some_and(is_over));
+        let over: Vec<FlowId> = strangers.map(|(id, _)| *id).collect();
+        for id in over {
+            if let Some(connection) = self.forget(id, "stranger") {
+                connection.token.cancel();
+            }
+        }
+    }
+
+    /// A peer whose registration, call or trunk is gone is a stranger again.
+    fn look_at_known(&mut self, now: Instant) {
+        let incoming = self.connections.values_mut().filter(|connection| !connection.flow.id.is_outgoing());
+        for connection in incoming.filter(|connection| connection.stranger_since.is_none()) {
+            if !self.endpoint.is_flow_known(&connection.flow) {
+                connection.stranger_since = Some(now);
+                connection.known.store(false, Ordering::Relaxed);
+                let is_websocket = connection.flow.transport.is_websocket();
+                let table = if is_websocket { &mut self.websockets } else { &mut self.accepted };
+                table.set_standing(connection.flow.id, Standing::Stranger);
+                table.set_idle_since(connection.flow.id, Some(now + self.limits.stranger_grace));
+            }
+        }
     }
 
     /// Closes connections of ours that nothing has needed for long.
@@ -361,20 +470,33 @@ impl Stack {
         }
     }
 
-    fn attach(&mut self, connection: WsConnection) {
-        if self.websockets >= self.limits.websockets {
-            // Dropping both its ends closes it.
-            return meters::refused("websockets");
-        }
-        self.websockets += 1;
+    fn attach(&mut self, connection: WsConnection) -> Result<(), NotAttached> {
         let transport = if connection.secure { Transport::Wss } else { Transport::Ws };
         let flow = Flow { id: self.new_flow(), transport, local: self.ws_local, peer: connection.peer };
+        let now = clock::now();
+        let idle_since = Some(now + self.limits.stranger_grace);
+        match self.websockets.admit(flow.id, flow.peer.ip(), Standing::Stranger, idle_since, now) {
+            Ok(displaced) => self.displace(displaced),
+            Err(full) => {
+                self.refuse(if full == Full::Address { "websockets_of_address" } else { "websockets" });
+                return Err(full.into());
+            }
+        }
         let token = self.root.child_token();
         let weak = connection.outgoing.downgrade();
         let inbox = Inbox::new(flow, self.streams.clone(), token.clone(), self.limits);
         let known = Arc::clone(&inbox.known);
-        self.remember(Connection { flow, outgoing: connection.outgoing, token, known });
+        self.remember(Connection {
+            flow,
+            outgoing: connection.outgoing,
+            token,
+            known,
+            stranger_since: Some(now),
+            // A WebSocket has its grace from the start.
+            has_spoken: true,
+        });
         self.tasks.spawn(read_ws(inbox, connection.incoming, weak));
+        Ok(())
     }
 
     fn remember(&mut self, connection: Connection) {
@@ -390,11 +512,13 @@ impl Stack {
         meters::closed(why);
         tracing::debug!(flow = id.0, why, "SIP connection closed");
         if connection.flow.transport.is_websocket() {
-            self.websockets -= 1;
+            self.websockets.leave(id);
             // Its reader holds the other end; TCP's ends with the writer.
             connection.token.cancel();
         } else if self.outgoing.remove(&id).is_none() {
-            self.shares.give_back(connection.flow.peer.ip());
+            self.accepted.set_standing(id, Standing::Stranger);
+            self.accepted.set_idle_since(id, Some(clock::now()));
+            self.ending.insert(id, connection.token.clone());
         }
         self.endpoint.handle_flow_closed(id, clock::now());
         Some(connection)
@@ -494,43 +618,23 @@ impl Stack {
     }
 }
 
-async fn read_udp(listener: FlowId, socket: Arc<UdpSocket>, datagrams: mpsc::Sender<Datagram>) {
-    let mut buffer = vec![0; 65_536];
-    loop {
-        let (length, peer) = match socket.recv_from(&mut buffer).await {
-            Ok(received) => received,
-            Err(error) => {
-                tracing::warn!(%error, "SIP datagrams could not be read");
-                tokio::time::sleep(AFTER_FAILURE).await;
-                continue;
-            }
-        };
-        // Keep-alives of NAT bindings: line ends, or single bytes of nothing.
-        if buffer[..length].iter().all(|b| matches!(b, b'\r' | b'\n' | b'\0')) || peer.port() == 0 {
-            continue;
-        }
-        let bytes = Bytes::copy_from_slice(&buffer[..length]);
-        match datagrams.try_send(Datagram { listener, peer, bytes }) {
-            Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(_)) => meters::queue_full("datagrams"),
-            Err(mpsc::error::TrySendError::Closed(_)) => return,
-        }
-    }
+/// Connections that were refused or displaced since they were logged last.
+#[derive(Debug, Default)]
+struct Refusals {
+    refused: u64,
+    displaced: u64,
+    told: Option<Instant>,
 }
 
-async fn accept(listener: TcpListener, transport: Transport, streams: mpsc::Sender<Inbound>) {
-    loop {
-        let (stream, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "SIP connections could not be accepted");
-                tokio::time::sleep(AFTER_FAILURE).await;
-                continue;
-            }
-        };
-        let Ok(local) = stream.local_addr() else { continue };
-        if streams.send(Inbound::Accepted { stream, transport, local, peer }).await.is_err() {
+impl Refusals {
+    /// Logs them, unless that was done a moment ago.
+    fn tell(&mut self, now: Instant) {
+        let is_soon = self.told.is_some_and(|told| now.saturating_duration_since(told) < TELL_REFUSALS);
+        if is_soon || self.refused + self.displaced == 0 {
             return;
         }
+        let Refusals { refused, displaced, .. } = *self;
+        tracing::warn!(refused, displaced, "too many SIP connections from strangers");
+        *self = Refusals { told: Some(now), ..Refusals::default() };
     }
 }

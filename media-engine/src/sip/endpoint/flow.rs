@@ -107,7 +107,7 @@ impl Flow {
 }
 
 /// One customer's addresses: an IPv4 address, the /64 of an IPv6 one (RFC 6177).
-pub(crate) fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();

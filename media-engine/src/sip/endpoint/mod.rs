@@ -55,8 +55,6 @@ use std::time::{Duration, Instant};
 pub use command::{DialogId, ReferId, Replaces, SipCommand, Target};
 pub use config::{Advertise, EndpointConfig, Limits};
 pub use event::{SipEvent, SipOutput, Sizes, Source};
-#[cfg(feature = "io")]
-pub(crate) use flow::network;
 pub use flow::{Flow, FlowId, Transport};
 use legs::Leg;
 use tables::{ClientId, ServerId, Tables};
