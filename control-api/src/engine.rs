@@ -17,6 +17,7 @@ use rustls::ServerConfig;
 use uuid::Uuid;
 
 pub use codecs::SampleRate;
+pub use media_engine::admission::{ConnectionBounds, ConnectionTable, Standing};
 pub use media_engine::audio::tap::TapReader;
 pub use media_engine::call::knows_country;
 pub use media_engine::config::{
@@ -29,6 +30,8 @@ pub use media_engine::engine::{
 };
 pub use media_engine::error::{HangupCause, StartError};
 pub use media_engine::leg::flow::{Incoming, Outgoing};
+pub use media_engine::net::descriptors::{Budget, limit as descriptor_limit, raise_limit as descriptor_limit_raise};
+pub use media_engine::net::memory;
 pub use media_engine::net::supervisor::{Fault, Supervisor};
 pub use media_engine::party::{Noticed, Party};
 pub use media_engine::sdp::{Codec, Srtp};

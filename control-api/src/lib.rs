@@ -37,12 +37,14 @@ mod client;
 mod csv;
 mod cursor;
 mod headers;
+mod http;
 mod idempotency;
 mod mail;
 mod number;
 mod number_call;
 mod phones;
 mod plays;
+mod readiness;
 mod request_id;
 mod routes;
 mod setup;
@@ -71,7 +73,7 @@ pub fn app(state: AppState) -> Router {
             problem::Problem::internal().into_response()
         }))
         .layer(from_fn_with_state(state.clone(), setup::known_host))
-        .layer(from_fn(headers::secure))
+        .layer(from_fn_with_state(state.clone(), headers::secure))
         .layer(from_fn(headers::count))
         .layer(from_fn(request_id::attach))
         .with_state(state)

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -224,11 +225,13 @@ enum UserCommand {
 
 fn main() -> ExitCode {
     private::by_default();
+    engine::memory::keep_heap_small();
     let cli = Cli::parse();
     let quiet = !matches!(cli.command, Command::Serve(_));
     let filter =
         EnvFilter::try_from_env("TANDEM_LOG").unwrap_or_else(|_| EnvFilter::new(if quiet { "warn" } else { "info" }));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(wants_colour()).with_writer(std::io::stderr).init();
+    raise_descriptor_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -244,6 +247,18 @@ fn main() -> ExitCode {
             eprintln!("tandem: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Colour codes are for terminals; a `NO_COLOR` that is not empty turns them off (no-color.org).
+fn wants_colour() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Calls, recordings and connections all need descriptors: the process may have as many as the system lets it.
+fn raise_descriptor_limit() {
+    if let Err(error) = engine::descriptor_limit_raise() {
+        tracing::warn!(%error, "the limit of open files stays as it is");
     }
 }
 

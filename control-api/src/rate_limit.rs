@@ -312,6 +312,12 @@ impl<C: Clock + Clone> RateLimits<C> {
         Some(self.addresses.take(group, Holder::Address(network(address)), rate))
     }
 
+    /// Whether an address may send nothing more now without being known.
+    fn is_address_spent(&self, config: &LimitsConfig, address: IpAddr) -> bool {
+        let Some(rate) = Group::Default.rate(config, None) else { return false };
+        self.addresses.look(Group::Default, Holder::Address(network(address)), rate).remaining == 0
+    }
+
     /// How an actor stands in a group. Nothing: there is no limit.
     pub fn standing(&self, config: &LimitsConfig, actor: &Actor, group: Group) -> Option<Standing> {
         let rate = group.rate_of(config, actor)?;
@@ -383,6 +389,10 @@ async fn counted(state: &AppState, parts: &mut Parts, charge: Charge) -> Result<
         let standing = if checked.is_err() { by_address(Group::Default) } else { None };
         parts.extensions.insert(Checked(checked));
         return Ok(standing);
+    }
+    // Whoever has guessed too often is refused before the store is asked, unless it shows what was good a while ago.
+    if limits.is_address_spent(config, client.address.ip()) && Actor::may_be_guess(&parts.headers, state) {
+        return Ok(by_address(Group::Default));
     }
     let identified = Actor::identify(parts, state).await;
     let standing = match &identified {

@@ -16,11 +16,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use axum_server::Handle;
-use axum_server::accept::NoDelayAcceptor;
-use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
-use hyper_util::rt::TokioTimer;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -28,8 +25,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::admin;
 use crate::config::Config;
-use crate::engine::{self, Command, Engine, Event, Fault, Listener, StartError, Supervisor};
+use crate::engine::{self, Budget, Command, Engine, Event, Fault, Listener, StartError, Supervisor};
 use crate::events::{Bus, Writer, ingest};
+use crate::http::{self, Door, Places, connection_bounds};
 use crate::jobs;
 use crate::private;
 use crate::setup::{self, Setup};
@@ -41,12 +39,14 @@ use crate::tls::{self, TlsError, TlsListeners};
 const ENGINE_STOP: Duration = Duration::from_secs(10);
 /// The last events are written within this.
 const INGEST_STOP: Duration = Duration::from_secs(5);
-/// Requests are answered within this.
-const HTTP_STOP: Duration = Duration::from_secs(3);
-/// A request's headers arrive within this, counted also while a kept connection is idle; then it is closed.
-const HEADERS_MAX: Duration = Duration::from_secs(30);
+/// Each task ends within this.
+const TASK_STOP: Duration = Duration::from_secs(6);
+/// Connections that the system keeps until they are accepted; at most `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
 /// The metrics' histograms are drained this often.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+/// Free memory goes back to the system this often.
+const GIVE_BACK: Duration = Duration::from_secs(15);
 /// Buckets of durations, in seconds.
 const SECONDS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
 
@@ -101,8 +101,7 @@ pub struct Running {
     pub sip: Vec<Listener>,
     /// What requests use: store, engine, bus.
     pub state: AppState,
-    handle: Handle<SocketAddr>,
-    metrics_handle: Handle<SocketAddr>,
+    closing: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
     ingest: JoinHandle<()>,
     admin: admin::Listener,
@@ -209,24 +208,42 @@ async fn launch(prepared: Prepared, config: Config, data: &Path, launched: Launc
         supervisor: supervisor.clone(),
     };
     admin.serve(served, stopping.clone());
-    let (handle, metrics_handle) = (Handle::new(), Handle::new());
+    let budget = Budget::of(engine::descriptor_limit());
+    tracing::info!(
+        descriptors = budget.limit,
+        http = budget.http,
+        websockets = budget.websockets,
+        sip = budget.sip,
+        metrics = budget.metrics,
+        "connections that may be open at once"
+    );
+    let closing = CancellationToken::new();
+    let trusted = Arc::clone(&state.config);
+    let door = Door {
+        name: "http",
+        listener: http,
+        tls: tls.http,
+        places: Places::new("http", connection_bounds(budget.http)),
+        is_proxy: Box::new(move |address| trusted.http.trusted_proxies.iter().any(|proxy| proxy.contains(address))),
+    };
     let mut tasks = vec![
-        supervisor.spawn("HTTP", http_serve(http, tls.http, crate::app(state.clone()), handle.clone())),
+        supervisor.spawn("HTTP", http::serve(door, crate::app(state.clone()), closing.clone())),
         supervisor.spawn("spool", writer.replay(stopping.clone())),
         supervisor.spawn("jobs", jobs::run(store, providers, stopping.clone())),
         supervisor.spawn("metrics upkeep", upkeep(exporter.clone(), stopping)),
     ];
     if let Some(listener) = metrics {
         let page = Router::new().route("/metrics", get(move || async move { exporter.render() }));
-        tasks.push(supervisor.spawn("metrics", http_serve(listener, None, page, metrics_handle.clone())));
+        let places = Places::new("metrics", connection_bounds(budget.metrics));
+        let door = Door { name: "metrics", listener, tls: None, places, is_proxy: Box::new(|_| false) };
+        tasks.push(supervisor.spawn("metrics", http::serve(door, page, closing.clone())));
     }
     Ok(Running {
         http: http_address,
         metrics: metrics_address,
         sip,
         state,
-        handle,
-        metrics_handle,
+        closing,
         tasks,
         ingest,
         admin,
@@ -294,12 +311,11 @@ impl Running {
             tracing::error!("the last events could not be written in time");
         }
         self.state.stopping.cancel();
-        self.handle.graceful_shutdown(Some(HTTP_STOP));
-        self.metrics_handle.graceful_shutdown(Some(HTTP_STOP));
+        self.closing.cancel();
         self.admin.close().await;
         for task in self.tasks {
             // A task that panicked was logged by the panic hook.
-            let _ended = timeout(HTTP_STOP * 2, task).await;
+            let _ended = timeout(TASK_STOP, task).await;
         }
         self.state.store.close().await;
     }
@@ -329,35 +345,26 @@ fn lock(data: &Path) -> Result<File, ServeError> {
 
 fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, ServeError> {
     let refused = |source| ServeError::Listen { key, address, source };
-    let listener = TcpListener::bind(address).map_err(refused)?;
-    listener.set_nonblocking(true).map_err(refused)?;
-    Ok(listener)
-}
-
-async fn http_serve(listener: TcpListener, tls: Option<RustlsConfig>, app: Router, handle: Handle<SocketAddr>) {
-    let service = app.into_make_service_with_connect_info::<SocketAddr>();
-    let mut server = match axum_server::from_tcp(listener) {
-        Ok(server) => server.handle(handle),
-        Err(error) => return tracing::error!(%error, "the listener is lost"),
+    let bind = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        // Connections of a stopped server linger in TIME_WAIT and would keep the port taken.
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        Ok(socket.into())
     };
-    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_MAX);
-    let ended = match tls {
-        Some(config) => {
-            let acceptor = RustlsAcceptor::new(config).acceptor(NoDelayAcceptor::new());
-            server.acceptor(acceptor).serve(service).await
-        }
-        None => server.acceptor(NoDelayAcceptor::new()).serve(service).await,
-    };
-    if let Err(error) = ended {
-        tracing::error!(%error, "the HTTP server ended");
-    }
+    bind().map_err(refused)
 }
 
 async fn upkeep(exporter: PrometheusHandle, stopping: CancellationToken) {
     let mut tick = tokio::time::interval(METRICS_UPKEEP);
+    let mut give_back = tokio::time::interval(GIVE_BACK);
     loop {
         tokio::select! {
             _ = tick.tick() => exporter.run_upkeep(),
+            // Off the async threads: it takes the allocator's locks.
+            _ = give_back.tick() => drop(tokio::task::spawn_blocking(engine::memory::give_back)),
             () = stopping.cancelled() => return,
         }
     }

@@ -9,12 +9,13 @@ use crate::audit::{AuditLog, NotWritten};
 use crate::auth::{Actor, Credentials, Passwords, Throttle};
 use crate::call_limits::CallLimits;
 use crate::config::Config;
-use crate::engine::Engine;
-use crate::events::Bus;
+use crate::engine::{self, Budget, Engine};
+use crate::events::{Bus, Listeners};
 use crate::mail::Mail;
 use crate::phones::Phones;
 use crate::plays::Plays;
 use crate::rate_limit::RateLimits;
+use crate::readiness::Readiness;
 use crate::setup::Setup;
 use crate::store::{Deed, Store, StoreError};
 
@@ -29,6 +30,10 @@ pub struct AppState {
     pub engine: Engine,
     /// What happens.
     pub bus: Bus,
+    /// Who listens to it.
+    pub listeners: Listeners,
+    /// When it was last looked whether store and engine serve.
+    pub(crate) readiness: Arc<Readiness>,
     /// Password hashing, off the async threads.
     pub passwords: Passwords,
     /// Log-in attempts.
@@ -77,6 +82,8 @@ impl AppState {
             store,
             engine,
             bus,
+            listeners: Listeners::new(Budget::of(engine::descriptor_limit()).http),
+            readiness: Arc::default(),
             passwords: Passwords::new(),
             throttle: Arc::new(Throttle::new()),
             stopping: CancellationToken::new(),

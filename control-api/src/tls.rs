@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
-use axum_server::tls_rustls::RustlsConfig;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -46,7 +45,7 @@ pub(crate) fn install_provider() {
 /// How listeners shake hands.
 pub(crate) struct TlsListeners {
     /// Pages and API; none: plain HTTP.
-    pub(crate) http: Option<RustlsConfig>,
+    pub(crate) http: Option<Arc<ServerConfig>>,
     /// SIP; none without a TLS listener.
     pub(crate) sip: Option<Arc<ServerConfig>>,
 }
@@ -67,11 +66,11 @@ pub(crate) fn start(config: &Config, data: &Path, stopping: &CancellationToken) 
         }
         Ok(ServerConfig::builder().with_no_client_auth().with_cert_resolver(shown))
     };
-    let http = config.http.tls.is_on().then(|| -> Result<RustlsConfig, TlsError> {
+    let http = config.http.tls.is_on().then(|| -> Result<Arc<ServerConfig>, TlsError> {
         let mut server = show("http.tls", &config.http.tls)?;
         // HTTP/1.1 only: WebSockets and event streams need no more.
         server.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(RustlsConfig::from_config(Arc::new(server)))
+        Ok(Arc::new(server))
     });
     let sip = config.sip.has_tls().then(|| {
         let (key, tls) = config.sip.tls.as_ref().map_or(("http.tls", &config.http.tls), |tls| ("sip.tls", tls));

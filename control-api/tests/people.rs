@@ -666,3 +666,41 @@ async fn the_operator_s_commands_are_written_down_too() {
         Request::get("/api/audit-logs").header(header::AUTHORIZATION, "Bearer x").body(Body::empty()).unwrap();
     assert_eq!(world.answer(request).await.problem().0, 401);
 }
+
+#[tokio::test]
+async fn bad_tokens_are_refused_before_the_store_is_asked() {
+    let world = world("[limits]\ndefault = \"5/1min\"\n").await;
+    let with = async |token: &str| world.with_key(token, GET, "/api/calls", "").await.status.as_u16();
+    assert_eq!(with(&world.key).await, 200);
+    for n in 0..5 {
+        assert_eq!(with(&format!("tdm_{n:043}")).await, 401);
+    }
+    assert_eq!(with("tdm_9999999999999999999999999999999999999999999").await, 429);
+    // A look-up would now fail with 500.
+    world.state.store.close().await;
+    world.state.credentials.forget();
+    assert_eq!(with("tdm_8888888888888888888888888888888888888888888").await, 429, "an unknown one is not looked up");
+    assert_eq!(with(&world.key).await, 500, "what was good is looked up, also from there");
+}
+
+#[tokio::test]
+async fn what_has_not_the_shape_of_a_token_is_not_looked_up() {
+    let world = world("").await;
+    world.state.store.close().await;
+    for token in ["nonsense", "tdm_", "tdm_short", &"x".repeat(47)] {
+        assert_eq!(world.with_key(token, GET, "/api/calls", "").await.status.as_u16(), 401, "{token}");
+    }
+    assert_eq!(world.with_key(&world.key, GET, "/api/calls", "").await.status.as_u16(), 500);
+}
+
+#[tokio::test]
+async fn readiness_is_looked_at_rarely_however_often_it_is_asked() {
+    let world = world("").await;
+    for _ in 0..10 {
+        assert_eq!(world.stranger(GET, "/readyz", "").await.status, StatusCode::OK);
+    }
+    world.state.store.close().await;
+    assert_eq!(world.stranger(GET, "/readyz", "").await.status, StatusCode::OK, "as it was a moment ago");
+    tokio::time::sleep(std::time::Duration::from_millis(1_010)).await;
+    assert_eq!(world.stranger(GET, "/readyz", "").await.status, StatusCode::SERVICE_UNAVAILABLE);
+}

@@ -8,8 +8,9 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 
 use super::credential::{Credential, Holder, KeyInfo, Kind};
-use super::token_hash;
+use super::token::{KEY_PREFIX, is_random_secret, token_hash};
 use crate::client::Client;
+use crate::http::Place;
 use crate::problem::Problem;
 use crate::rbac::{self, Action, Rights};
 use crate::request_id::RequestId;
@@ -161,20 +162,21 @@ impl Actor {
     /// Finds out who sends a request, and that another origin's page did not make a browser send it.
     pub(crate) async fn identify(parts: &mut Parts, state: &AppState) -> Result<Actor, Problem> {
         let client = Client::from_request_parts(parts, state).await?;
-        if let Some(value) = parts.headers.get(header::AUTHORIZATION) {
-            let value = value.to_str().map_err(|_| Problem::unauthorized())?;
-            let (scheme, key) = value.split_once(' ').ok_or_else(Problem::unauthorized)?;
-            if !scheme.eq_ignore_ascii_case("bearer") || key.len() > SECRET_MAX {
-                return Err(Problem::unauthorized());
-            }
-            return Actor::of(state, parts, &client, Kind::Key, key.trim()).await;
+        let (kind, secret) = presented(&parts.headers).ok_or_else(Problem::unauthorized)?;
+        let actor = Actor::of(state, parts, &client, kind, secret).await?;
+        if kind == Kind::Session && !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS) {
+            own_page(state, &client, &parts.headers, secret)?;
         }
-        let token = session_cookie(&parts.headers).ok_or_else(Problem::unauthorized)?;
-        let actor = Actor::of(state, parts, &client, Kind::Session, token).await?;
-        if !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS) {
-            own_page(state, &client, &parts.headers, token)?;
+        if let Some(place) = parts.extensions.get::<Arc<Place>>() {
+            place.proven();
         }
         Ok(actor)
+    }
+
+    /// Whether to find out who sends a request would ask the store for what is probably a guess.
+    pub(crate) fn may_be_guess(headers: &HeaderMap, state: &AppState) -> bool {
+        let was_good = |(kind, secret)| state.credentials.was_good(kind, &token_hash(secret));
+        !presented(headers).is_some_and(was_good)
     }
 
     async fn of(state: &AppState, parts: &Parts, client: &Client, kind: Kind, secret: &str) -> Result<Actor, Problem> {
@@ -212,6 +214,18 @@ impl OptionalFromRequestParts<AppState> for Actor {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Option<Self>, Problem> {
         Ok(<Actor as FromRequestParts<AppState>>::from_request_parts(parts, state).await.ok())
     }
+}
+
+/// The key or session token of a request, when it has the shape of one: an `Authorization` header counts before the cookie.
+fn presented(headers: &HeaderMap) -> Option<(Kind, &str)> {
+    if let Some(value) = headers.get(header::AUTHORIZATION) {
+        let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
+        let key = key.trim();
+        let is_key = scheme.eq_ignore_ascii_case("bearer") && is_random_secret(key, KEY_PREFIX);
+        return is_key.then_some((Kind::Key, key));
+    }
+    let token = session_cookie(headers)?;
+    is_random_secret(token, "").then_some((Kind::Session, token))
 }
 
 /// Where a request came from, for the audit log, before anybody is known.

@@ -19,6 +19,8 @@ use crate::store::{OrganizationId, Store, StoreError, now};
 const FRESH: Duration = Duration::from_secs(2);
 /// Look-ups remembered.
 const ENTRIES_MAX: usize = 10_000;
+/// For how long it is remembered that a credential was good.
+const GOOD_FOR: Duration = Duration::from_secs(3600);
 
 /// What a key or session stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +65,8 @@ type Entries = HashMap<(Kind, String), (Arc<Credential>, Instant)>;
 #[derive(Debug, Default)]
 pub struct Credentials {
     entries: Mutex<Entries>,
+    /// What was good lately, and when: it is looked up also while its address is refused for guessing. Believed for nothing else.
+    good: Mutex<HashMap<(Kind, String), Instant>>,
     /// Counts how often everything was forgotten.
     generation: AtomicU64,
 }
@@ -94,11 +98,28 @@ impl Credentials {
                 let generation = self.generation.load(Ordering::Acquire);
                 let Some(found) = look_up(store, kind, hash).await? else { return Ok(None) };
                 let found = Arc::new(found);
+                self.note_good(&key);
                 self.remember(key, &found, generation);
                 found
             }
         };
         Ok(Some(found).filter(|found| found.expires_at.is_none_or(|end| end > now())))
+    }
+
+    /// Whether the credential with this hash was good within the last hour.
+    pub(crate) fn was_good(&self, kind: Kind, hash: &str) -> bool {
+        let good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
+        good.get(&(kind, hash.to_owned())).is_some_and(|at| at.elapsed() < GOOD_FOR)
+    }
+
+    fn note_good(&self, key: &(Kind, String)) {
+        let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
+        if good.len() >= ENTRIES_MAX && !good.contains_key(key) {
+            good.retain(|_, at| at.elapsed() < GOOD_FOR);
+        }
+        if good.len() < ENTRIES_MAX || good.contains_key(key) {
+            good.insert(key.clone(), Instant::now());
+        }
     }
 
     fn remembered(&self, key: &(Kind, String)) -> Option<Arc<Credential>> {

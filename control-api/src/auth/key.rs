@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::account::{AccountError, check_name, organization_named};
-use super::token::Secret;
+use super::token::{KEY_PREFIX, Secret};
 use crate::rbac::{self, Action};
 use crate::store::{By, NewKey, Organization, Role, Store, now};
 
@@ -71,7 +71,7 @@ pub async fn api_key_create(
     check_name("name", name)?;
     let (scopes, expires_at) = (terms.granted(|_| true)?, terms.expires_at()?);
     let (organization, made) = organization_named(store, organization).await?;
-    let key = Secret::random("tdm_");
+    let key = Secret::random(KEY_PREFIX);
     let new = NewKey { name, prefix: key.prefix(), key_hash: &key.hash(), scopes, expires_at, created_by: None };
     store.api_key_create(organization.id, new, &By::system("operator")).await?;
     Ok((organization, made, key))

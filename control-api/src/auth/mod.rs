@@ -33,4 +33,5 @@ pub(crate) use key::{KEY_DAYS_MAX, key_may};
 pub use key::{KeyTerms, api_key_create};
 pub use password::{HashError, Passwords};
 pub use throttle::Throttle;
+pub(crate) use token::KEY_PREFIX;
 pub use token::{Secret, token_hash};

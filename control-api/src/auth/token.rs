@@ -5,8 +5,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::TryRng;
 use sha2::{Digest, Sha256};
 
-/// Length of what is shown of a key: `tdm_` and six characters.
+/// What API keys begin with.
+pub(crate) const KEY_PREFIX: &str = "tdm_";
+/// Length of what is shown of a key: its prefix and six characters.
 const PREFIX: usize = 10;
+/// Length of 256 bits in base64, without padding.
+const RANDOM: usize = 43;
 
 /// A secret text; `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
@@ -64,6 +68,12 @@ impl std::fmt::Debug for Secret {
     }
 }
 
+/// Whether a text could be what [`Secret::random`] made with this prefix.
+pub(super) fn is_random_secret(text: &str, prefix: &str) -> bool {
+    let of_alphabet = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    text.strip_prefix(prefix).is_some_and(|rest| rest.len() == RANDOM && rest.bytes().all(of_alphabet))
+}
+
 /// SHA-256 in hex. Fit for secrets of 256 random bits only; passwords go through argon2.
 pub fn token_hash(token: &str) -> String {
     hex::encode(Sha256::digest(token.as_bytes()))
@@ -85,7 +95,11 @@ mod tests {
     fn secrets_differ_and_do_not_show_themselves() {
         let (a, b) = (Secret::random("tdm_"), Secret::random("tdm_"));
         assert_ne!(a.reveal(), b.reveal());
-        assert_eq!(a.reveal().len(), "tdm_".len() + 43);
+        assert_eq!(a.reveal().len(), "tdm_".len() + RANDOM);
+        assert!(is_random_secret(a.reveal(), "tdm_") && is_random_secret(Secret::random("").reveal(), ""));
+        for other in ["", "tdm_", "tdm_short", &a.reveal()[1..], &format!("{}=", &a.reveal()[..46])] {
+            assert!(!is_random_secret(other, "tdm_"), "{other}");
+        }
         assert_eq!(format!("{a:?}"), "Secret(..)");
         assert_eq!(a.hash().len(), 64);
     }

@@ -13,6 +13,7 @@
 
 mod bus;
 mod ingest;
+mod listeners;
 mod own;
 mod refused;
 mod spool;
@@ -22,6 +23,7 @@ mod writer;
 
 pub use bus::{Bus, Passing, Provider};
 pub use ingest::ingest;
+pub use listeners::{Listeners, Listening};
 pub use own::OwnCalls;
 pub use refused::{RefusedEvent, refused_clear, refused_list};
 pub use sse::{Reader, STREAM_END_QUIET, sse_response};

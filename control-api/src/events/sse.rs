@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::bus::{Bus, Passing};
+use super::listeners::Listening;
 use super::own::OwnCalls;
 use crate::store::{OrganizationId, StoreError, StoredEvent, StreamFilter};
 
@@ -47,6 +48,8 @@ pub struct Reader {
     allowed: Question,
     next_look: Instant,
     stopping: CancellationToken,
+    /// Counted among the open streams while this is held.
+    _listening: Listening,
 }
 
 /// A question that a reader asks from time to time.
@@ -59,6 +62,7 @@ impl Reader {
         filter: StreamFilter,
         after: i64,
         stopping: CancellationToken,
+        listening: Listening,
         allowed: impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static,
     ) -> Reader {
         let latest = bus.watch();
@@ -84,6 +88,7 @@ impl Reader {
             allowed: Box::new(allowed),
             next_look: Instant::now() + LOOK_EVERY,
             stopping,
+            _listening: listening,
         }
     }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::auth::{Actor, KeyTerms, Secret, check_name, key_may};
+use crate::auth::{Actor, KEY_PREFIX, KeyTerms, Secret, check_name, key_may};
 use crate::body::{JsonBody, PathId, QueryPairs};
 use crate::cursor::Page;
 use crate::phones;
@@ -109,7 +109,7 @@ pub(super) async fn key_create(
     let all = || actor.permissions().into_iter().filter(|word| Action::from_word(word).is_some_and(key_may)).collect();
     let scopes = terms.granted(|action| actor.allows(action))?.unwrap_or_else(all);
     let expires_at = terms.expires_at()?;
-    let key = Secret::random("tdm_");
+    let key = Secret::random(KEY_PREFIX);
     let new = NewKey {
         name: &request.name,
         prefix: key.prefix(),

@@ -38,7 +38,7 @@ pub(super) struct ProviderList {
            ("last_event_id" = Option<i64>, Query, description = "The same, for clients that cannot set headers"),
            ("translations" = Option<bool>, Query, description = "Whether words are told too")),
     responses((status = 200, content_type = "text/event-stream", body = String), (status = 401, body = Problem),
-              (status = 422, body = Problem)))]
+              (status = 422, body = Problem), (status = 429, body = Problem)))]
 pub(super) async fn event_stream(
     State(state): State<AppState>,
     actor: Actor,
@@ -58,8 +58,9 @@ pub(super) async fn event_stream(
         let agent = person.map(|person| person.sip_name.clone());
         OwnCalls::new(state.store.clone(), actor.organization, agent)
     });
+    let listening = state.listeners.listen(&actor)?;
     let allowed = still_allowed(&state, actor);
-    let reader = Reader::new(&state.bus, filter, after, state.stopping.clone(), allowed);
+    let reader = Reader::new(&state.bus, filter, after, state.stopping.clone(), listening, allowed);
     Ok(sse_response(reader.of_own(own).with_passing()))
 }
 

@@ -1,19 +1,13 @@
 //! Whether the process lives, and whether it can serve.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
-use tokio::time::timeout;
 use utoipa::ToSchema;
 
-use crate::engine::{Command, CommandError};
+use crate::readiness::Seen;
 use crate::state::AppState;
-
-/// Store and engine answer within this, or they do not serve.
-const ANSWER: Duration = Duration::from_secs(2);
 
 /// The process lives.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -52,12 +46,7 @@ pub(super) async fn health_alias() -> Json<Health> {
 #[utoipa::path(get, path = "/readyz", tag = "health", security(()),
     responses((status = 200, body = Readiness), (status = 503, body = Readiness)))]
 pub(super) async fn readiness_show(State(state): State<AppState>) -> (StatusCode, Json<Readiness>) {
-    let store = async { matches!(timeout(ANSWER, state.store.ping()).await, Ok(Ok(()))) };
-    let listeners = async {
-        let answer = timeout(ANSWER, state.engine.command(Command::Trunks)).await;
-        answer.is_ok_and(|answer| !matches!(answer, Err(CommandError::Stopped)))
-    };
-    let (store, listeners) = tokio::join!(store, listeners);
+    let Seen { store, listeners } = state.readiness.look(&state).await;
     let ready = store && listeners && !state.stopping.is_cancelled();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Readiness { ready, store, listeners }))

@@ -56,21 +56,18 @@ pub(super) async fn upgrade(
     if !offered.flat_map(|line| line.split(',')).any(|name| name.trim() == SUBPROTOCOL) {
         return Err(Problem::malformed("Sec-WebSocket-Protocol: expected `sip` (RFC 7118)"));
     }
-    let socket = socket.protocols([SUBPROTOCOL]).max_message_size(MESSAGE_MAX).max_frame_size(MESSAGE_MAX);
-    Ok(socket.on_upgrade(move |socket| attach(state, client, socket)))
-}
-
-/// Gives the connection to the engine and carries messages until either side ends it.
-async fn attach(state: AppState, client: Client, socket: WebSocket) {
+    // Before the upgrade: one too many gets an answer that says so. When the client does not go on, both ends are dropped.
     let (to_engine, incoming) = mpsc::channel(QUEUE);
     let (outgoing, from_engine) = mpsc::channel(QUEUE);
     let connection = WsConnection { secure: client.secure, peer: client.address, incoming, outgoing };
-    let (mut sink, stream) = socket.split();
-    if let Err(error) = state.engine.command(Command::SipConnection(connection)).await {
-        tracing::warn!(%error, "a SIP connection is refused");
-        close(&mut sink, close_code::AGAIN, "no new connections now").await;
-        return;
-    }
+    state.engine.command(Command::SipConnection(connection)).await?;
+    let socket = socket.protocols([SUBPROTOCOL]).max_message_size(MESSAGE_MAX).max_frame_size(MESSAGE_MAX);
+    Ok(socket.on_upgrade(move |socket| carry(state, socket, to_engine, from_engine)))
+}
+
+/// Carries messages between the client and the engine until either side ends it.
+async fn carry(state: AppState, socket: WebSocket, to_engine: mpsc::Sender<Bytes>, from_engine: mpsc::Receiver<Bytes>) {
+    let (sink, stream) = socket.split();
     metrics::gauge!("tandem_sip_websockets").increment(1.0);
     let reading_ended = CancellationToken::new();
     let reader = read(stream, to_engine, reading_ended.clone());

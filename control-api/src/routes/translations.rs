@@ -99,7 +99,8 @@ pub(super) async fn translation_list(
            ("last_event_id" = Option<i64>, Query, description = "The same, for clients that cannot set headers")),
     responses((status = 200, content_type = "text/event-stream", body = Translation),
               (status = 204, description = "The call is over and nothing is left to tell"),
-              (status = 401, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
+              (status = 401, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem),
+              (status = 429, body = Problem)))]
 pub(super) async fn translation_stream(
     State(state): State<AppState>,
     actor: Actor,
@@ -126,7 +127,8 @@ pub(super) async fn translation_stream(
         async move { matches!(store.call_show(organization, id).await, Ok(Some(call)) if call.ended_at.is_some()) }
             .boxed()
     };
+    let listening = state.listeners.listen(&actor)?;
     let allowed = still_allowed(&state, actor);
-    let reader = Reader::new(&state.bus, filter, after.unwrap_or(0), state.stopping.clone(), allowed);
+    let reader = Reader::new(&state.bus, filter, after.unwrap_or(0), state.stopping.clone(), listening, allowed);
     Ok(sse_response(reader.ending_when(told, over)))
 }

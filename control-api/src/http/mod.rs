@@ -1,0 +1,399 @@
+//! The front door: accepts HTTP connections, bounds them in number and time, and hands their requests to the routes.
+//!
+//! ```text
+//!  accept ─▶ places (who may stay) ─▶ TLS ─▶ io (stalled writes, framing) ─▶ hyper, HTTP/1.1 ─▶ Router
+//!                │ too many: closed at once, or the longest idle stranger is
+//!                └ a place is given back when its connection ends, an upgraded one included
+//! ```
+//!
+//! Deadlines: a first request is complete 10 s after the connection was accepted, TLS handshake included; a further one 30 s
+//! after the answer before it; a client takes something of its answer within 20 s. A connection that misses one is closed.
+//!
+//! Not here: what requests ask (`routes`), how often (`rate_limit`), how long bodies take (`body`).
+
+mod framing;
+mod io;
+mod places;
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, HttpBody};
+use axum::extract::{ConnectInfo, Request};
+use axum::http::StatusCode;
+use axum::response::Response;
+use bytes::Bytes;
+use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::Service;
+
+pub(crate) use places::{Place, Places, connection_bounds};
+
+use io::{Stalling, Watched};
+use places::Busy;
+
+/// A connection's first request is complete within this, TLS handshake included.
+const FIRST_REQUEST: Duration = Duration::from_secs(10);
+/// A further request's headers are complete this long after the answer before it.
+const NEXT_REQUEST: Duration = Duration::from_secs(30);
+/// Request line and headers, in bytes; 431 beyond.
+const HEAD_MAX: usize = 32 * 1024;
+/// What is still read of a refused request, so that its refusal arrives, and for how long.
+const LINGER_BYTES: usize = 1 << 20;
+const LINGER: Duration = Duration::from_secs(2);
+/// Pause after a failed accept, such as when descriptors have run out.
+const AFTER_FAILURE: Duration = Duration::from_millis(50);
+/// Refused and displaced connections are logged at most this often.
+const TELL_REFUSALS: Duration = Duration::from_secs(10);
+/// Requests are answered within this when the server stops.
+const STOP: Duration = Duration::from_secs(3);
+
+/// A listener of the front door.
+pub(crate) struct Door {
+    /// Its name in metrics and logs.
+    pub(crate) name: &'static str,
+    /// Where connections come in; does not block.
+    pub(crate) listener: std::net::TcpListener,
+    /// How TLS shakes hands; `None`: plain HTTP.
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    /// Which connections stay.
+    pub(crate) places: Places,
+    /// Whether an address is a reverse proxy of ours, which brings many clients.
+    pub(crate) is_proxy: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
+}
+
+/// What all connections of a door share.
+struct Shared {
+    name: &'static str,
+    tls: Option<TlsAcceptor>,
+    app: Router,
+    http: http1::Builder,
+    /// No new requests.
+    stopping: CancellationToken,
+    /// Whatever still runs is cut off.
+    cut: CancellationToken,
+}
+
+/// Serves `app` until `stopping`, then answers what is being asked, for 3 s at most.
+pub(crate) async fn serve(door: Door, app: Router, stopping: CancellationToken) {
+    let Door { name, listener, tls, places, is_proxy } = door;
+    let listener = match TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(name, %error, "the listener is lost"),
+    };
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(NEXT_REQUEST).max_buf_size(HEAD_MAX);
+    let cut = CancellationToken::new();
+    let tls = tls.map(TlsAcceptor::from);
+    let shared = Arc::new(Shared { name, tls, app, http, stopping: stopping.clone(), cut: cut.clone() });
+    let connections = TaskTracker::new();
+    let mut tell = tokio::time::interval(TELL_REFUSALS);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stopping.cancelled() => break,
+            _ = tell.tick() => {
+                places.tell(name);
+                continue;
+            }
+            accepted = async { (places.socket().await, listener.accept().await) } => accepted,
+        };
+        match accepted {
+            (socket, Ok((stream, peer))) => {
+                if let Some(place) = places.admit(socket, peer.ip(), is_proxy(peer.ip())) {
+                    connections.spawn(carry(Arc::clone(&shared), stream, peer, Arc::new(place)));
+                }
+            }
+            (_, Err(error)) => {
+                metrics::counter!("tandem_http_accept_failed_total", "listener" => name).increment(1);
+                tracing::debug!(name, %error, "connections could not be accepted");
+                tokio::time::sleep(AFTER_FAILURE).await;
+            }
+        }
+    }
+    drop(listener);
+    connections.close();
+    if timeout(STOP, connections.wait()).await.is_err() {
+        cut.cancel();
+        connections.wait().await;
+    }
+}
+
+/// Carries a connection from its acceptance to its end, or to its upgrade.
+async fn carry(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, place: Arc<Place>) {
+    let closed = tokio::select! {
+        () = converse(&shared, stream, peer, &place) => return,
+        () = place.displaced() => "displaced",
+        () = silence(&place) => "silent",
+        () = shared.cut.cancelled() => "stopped",
+    };
+    metrics::counter!("tandem_http_connections_closed_total", "listener" => shared.name, "why" => closed).increment(1);
+}
+
+/// Ends when no request has come in time.
+async fn silence(place: &Place) {
+    tokio::time::sleep(FIRST_REQUEST).await;
+    if place.has_asked() {
+        std::future::pending().await
+    }
+}
+
+async fn converse(shared: &Shared, stream: TcpStream, peer: SocketAddr, place: &Arc<Place>) {
+    tune(&stream);
+    let stream = Stalling::new(stream, shared.name, Arc::clone(place));
+    match &shared.tls {
+        None => requests(shared, stream, peer, place).await,
+        Some(tls) => match tls.accept(stream).await {
+            Ok(stream) => requests(shared, stream, peer, place).await,
+            Err(error) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+        },
+    }
+}
+
+fn tune(stream: &TcpStream) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP options stay as they are");
+    }
+}
+
+/// Answers requests until either side has had enough.
+async fn requests<I>(shared: &Shared, io: I, peer: SocketAddr, place: &Arc<Place>)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (app, of_request) = (shared.app.clone(), Arc::clone(place));
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        answer(app.clone(), request.map(Body::new), peer, Arc::clone(&of_request))
+    });
+    let io = TokioIo::new(Watched::new(io, Arc::clone(place)));
+    let mut connection = shared.http.serve_connection(io, service).with_upgrades();
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = shared.stopping.cancelled() => {
+            Pin::new(&mut connection).graceful_shutdown();
+            (&mut connection).await
+        }
+    };
+    let Err(error) = ended else { return };
+    tracing::debug!(%peer, %error, "an HTTP connection ended early");
+    if error.is_parse()
+        && let Some(parts) = connection.into_parts()
+    {
+        metrics::counter!("tandem_http_malformed_total", "listener" => shared.name).increment(1);
+        linger(parts.io.into_inner()).await;
+    }
+}
+
+/// Reads on for a moment: unread bytes would make the system reset the connection, and the client lose the refusal.
+async fn linger(mut io: impl AsyncRead + Unpin) {
+    let mut buffer = vec![0; 8 * 1024];
+    let mut left = LINGER_BYTES;
+    let drain = async {
+        while let Ok(count @ 1..) = io.read(&mut buffer).await {
+            left = left.saturating_sub(count);
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // Too slow, or gone: it is closed either way.
+    let _slow = timeout(LINGER, drain).await;
+}
+
+async fn answer(
+    mut app: Router,
+    mut request: Request,
+    peer: SocketAddr,
+    place: Arc<Place>,
+) -> Result<Response<InUse>, Infallible> {
+    let busy = Place::busy(&place);
+    request.extensions_mut().insert(ConnectInfo(peer));
+    request.extensions_mut().insert(Arc::clone(&place));
+    let response = app.call(request).await?;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        place.upgraded();
+    }
+    Ok(response.map(|body| InUse { body, _busy: busy }))
+}
+
+/// A body whose connection is in use until it has been handed out whole.
+struct InUse {
+    body: Body,
+    _busy: Busy,
+}
+
+impl HttpBody for InUse {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use axum::routing::get;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpSocket;
+
+    use super::*;
+    use crate::engine::ConnectionBounds;
+
+    /// A door that is open until it is dropped. Its big page is larger than what a socket buffers.
+    struct Open {
+        address: SocketAddr,
+        places: Places,
+        closing: CancellationToken,
+        serving: tokio::task::JoinHandle<()>,
+    }
+
+    impl Open {
+        fn new(tls: Option<Arc<ServerConfig>>) -> Open {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            listener.set_nonblocking(true).unwrap();
+            let address = listener.local_addr().unwrap();
+            let bounds = ConnectionBounds { total: 8, strangers: 8, per_address: 8, per_site: 8 };
+            let places = Places::new("test", bounds);
+            let door = Door { name: "test", listener, tls, places: places.clone(), is_proxy: Box::new(|_| false) };
+            let big = "x".repeat(32 << 20);
+            let app = Router::new().route("/", get(|| async { "here" })).route("/big", get(move || async { big }));
+            let closing = CancellationToken::new();
+            let serving = tokio::spawn(serve(door, app, closing.clone()));
+            Open { address, places, closing, serving }
+        }
+
+        async fn connect(&self) -> TcpStream {
+            TcpStream::connect(self.address).await.unwrap()
+        }
+    }
+
+    /// Reads to the end; for how long the connection was open.
+    async fn open_for(mut stream: TcpStream) -> Duration {
+        let since = tokio::time::Instant::now();
+        // A reset is an end, too.
+        let _reset = stream.read_to_end(&mut Vec::new()).await;
+        since.elapsed()
+    }
+
+    fn is_about(found: Duration, wanted: Duration) -> bool {
+        found + Duration::from_millis(10) >= wanted && found < wanted + Duration::from_secs(1)
+    }
+
+    fn tls() -> Arc<ServerConfig> {
+        crate::tls::install_provider();
+        let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(pair.signing_key.serialize_der()).unwrap();
+        let config = ServerConfig::builder().with_no_client_auth();
+        Arc::new(config.with_single_cert(vec![pair.cert.der().clone()], key).unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_without_a_whole_request_is_closed_in_time() {
+        let starts: [&[u8]; 5] =
+            [b"", b"PRI * HTTP/2.0\r\n\r\nSM", b"GET / HTTP/1.1\r\nHost: x\r\n", b"\r\n\r\n\r\n", b"\x16\x03\x01"];
+        for config in [None, Some(tls())] {
+            let open = Open::new(config);
+            for start in starts {
+                let mut stream = open.connect().await;
+                stream.write_all(start).await.unwrap();
+                let lasted = open_for(stream).await;
+                // Over TLS, plain HTTP is refused at once.
+                let is_refused = lasted < Duration::from_secs(1);
+                assert!(is_about(lasted, FIRST_REQUEST) || is_refused, "{start:?}: {lasted:?}");
+                assert!(!is_refused || start.len() > 3, "{start:?} {lasted:?}");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_that_drip_do_not_keep_a_connection_open() {
+        let open = Open::new(None);
+        let mut stream = open.connect().await;
+        let since = tokio::time::Instant::now();
+        let mut bytes = b"GET / HTTP/1.1\r\nX: ".iter().copied().chain(std::iter::repeat(b'x'));
+        while stream.write_all(&[bytes.next().unwrap()]).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            assert!(since.elapsed() < FIRST_REQUEST * 2);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_is_closed_after_the_time_for_a_next_request() {
+        let open = Open::new(None);
+        let mut stream = open.connect().await;
+        for _ in 0..2 {
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"here") {
+                stream.read_buf(&mut answer).await.unwrap();
+            }
+        }
+        stream.write_all(b"GET /").await.unwrap();
+        let lasted = open_for(stream).await;
+        assert!(is_about(lasted, NEXT_REQUEST), "{lasted:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_read_is_closed_and_gives_its_place_back() {
+        let open = Open::new(None);
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let mut stream = socket.connect(open.address).await.unwrap();
+        stream.write_all(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let since = tokio::time::Instant::now();
+        while open.places.count() == 0 {
+            tokio::task::yield_now().await;
+        }
+        while open.places.count() > 0 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert!(since.elapsed() < Duration::from_secs(60));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stopping_server_answers_what_is_asked_and_closes_the_rest() {
+        let open = Open::new(None);
+        let mut idle = open.connect().await;
+        idle.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let silent = open.connect().await;
+        while open.places.count() < 2 {
+            tokio::task::yield_now().await;
+        }
+        let begun = Instant::now();
+        open.closing.cancel();
+        open.serving.await.unwrap();
+        assert!(begun.elapsed() < STOP + Duration::from_secs(1));
+        let mut answer = String::new();
+        idle.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("here"), "{answer}");
+        open_for(silent).await;
+        assert_eq!(open.places.count(), 0);
+    }
+}

@@ -1,0 +1,201 @@
+//! Who may stay connected: the table of one listener, and each connection's place in it.
+//!
+//! A connection between requests may make room for another; one whose request is being answered does not, unless its client
+//! has stopped reading. Connections that have shown a good key or session, that were upgraded, or that come from our own
+//! reverse proxies, are known: see [`ConnectionTable`].
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::{ConnectionBounds, ConnectionTable, Standing};
+
+/// Displaced connections that may still be closing: each holds a descriptor until it is closed.
+const CLOSING: usize = 16;
+/// A client that takes nothing of its answer for this long makes room for others.
+const STALLED: Duration = Duration::from_secs(2);
+
+/// The bounds of a listener with `total` places.
+pub(crate) fn connection_bounds(total: usize) -> ConnectionBounds {
+    let strangers = total - total / 4;
+    let per_address = (strangers / 3).clamp(2, 128);
+    ConnectionBounds { total, strangers, per_address, per_site: per_address * 4 }
+}
+
+/// The connections of one listener.
+#[derive(Clone)]
+pub(crate) struct Places(Arc<Table>);
+
+struct Table {
+    name: &'static str,
+    seats: Mutex<Seats>,
+    /// Sockets that may be open, whether they still have a place or not.
+    sockets: Arc<Semaphore>,
+    next: AtomicU64,
+    /// Since they were logged last.
+    refused: AtomicU64,
+    displaced: AtomicU64,
+}
+
+struct Seats {
+    table: ConnectionTable<u64>,
+    /// Cancelled to displace a connection.
+    tokens: HashMap<u64, CancellationToken>,
+}
+
+impl Places {
+    /// No connections yet.
+    pub(crate) fn new(name: &'static str, bounds: ConnectionBounds) -> Places {
+        let sockets = Arc::new(Semaphore::new(bounds.total + CLOSING));
+        let seats = Mutex::new(Seats { table: ConnectionTable::new(bounds), tokens: HashMap::new() });
+        let (next, refused, displaced) = Default::default();
+        Places(Arc::new(Table { name, seats, sockets, next, refused, displaced }))
+    }
+
+    /// Waits until another socket may be open.
+    pub(crate) async fn socket(&self) -> Socket {
+        Socket(Arc::clone(&self.0.sockets).acquire_owned().await.ok())
+    }
+
+    /// A place for a connection from `address`, maybe instead of another; `None`: there is none.
+    pub(crate) fn admit(&self, socket: Socket, address: IpAddr, is_proxy: bool) -> Option<Place> {
+        let table = &self.0;
+        let (id, now) = (table.next.fetch_add(1, Ordering::Relaxed), Instant::now());
+        let standing = if is_proxy { Standing::Known } else { Standing::Stranger };
+        let token = CancellationToken::new();
+        let mut seats = table.lock();
+        match seats.table.admit(id, address, standing, Some(now), now) {
+            Ok(displaced) => {
+                if let Some(token) = displaced.and_then(|id| seats.tokens.remove(&id)) {
+                    table.displaced.fetch_add(1, Ordering::Relaxed);
+                    token.cancel();
+                }
+                seats.tokens.insert(id, token.clone());
+            }
+            Err(full) => {
+                table.refused.fetch_add(1, Ordering::Relaxed);
+                metrics::counter!("tandem_http_connections_refused_total", "listener" => table.name, "why" => full.word())
+                    .increment(1);
+                return None;
+            }
+        }
+        table.tell_count(&seats);
+        drop(seats);
+        let (asked, answering, upgraded) = Default::default();
+        Some(Place { table: Arc::clone(table), id, token, asked, answering, upgraded, _socket: socket })
+    }
+
+    /// Connections that have a place.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.0.lock().table.len()
+    }
+
+    /// Logs what was refused and displaced since it was last called.
+    pub(crate) fn tell(&self, listener: &'static str) {
+        let take = |count: &AtomicU64| count.swap(0, Ordering::Relaxed);
+        let (refused, displaced) = (take(&self.0.refused), take(&self.0.displaced));
+        if refused + displaced > 0 {
+            tracing::warn!(listener, refused, displaced, "too many HTTP connections from strangers");
+        }
+    }
+}
+
+impl Table {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Seats> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell_count(&self, seats: &Seats) {
+        metrics::gauge!("tandem_http_connections", "listener" => self.name).set(seats.table.len() as f64);
+    }
+}
+
+/// One connection's place. It is given back when the last holder drops it: an upgraded connection keeps it.
+pub(crate) struct Place {
+    table: Arc<Table>,
+    id: u64,
+    token: CancellationToken,
+    asked: AtomicBool,
+    answering: AtomicBool,
+    upgraded: AtomicBool,
+    _socket: Socket,
+}
+
+/// The right to have a socket open, until it is dropped.
+pub(crate) struct Socket(#[expect(dead_code, reason = "held")] Option<OwnedSemaphorePermit>);
+
+impl Place {
+    /// Returns when another connection has been given this place.
+    pub(crate) async fn displaced(&self) {
+        self.token.cancelled().await;
+    }
+
+    /// Whether a whole request has come.
+    pub(crate) fn has_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// A request is being answered until this is dropped.
+    pub(crate) fn busy(place: &Arc<Place>) -> Busy {
+        place.asked.store(true, Ordering::Relaxed);
+        place.answering.store(true, Ordering::Relaxed);
+        place.idle_since(None);
+        Busy(Arc::clone(place))
+    }
+
+    /// The client has shown a good key or session.
+    pub(crate) fn proven(&self) {
+        self.table.lock().table.set_standing(self.id, Standing::Known);
+    }
+
+    /// It is no longer HTTP: what it became has bounds of its own.
+    pub(crate) fn upgraded(&self) {
+        self.upgraded.store(true, Ordering::Relaxed);
+        let mut seats = self.table.lock();
+        seats.table.set_standing(self.id, Standing::Known);
+        seats.table.set_idle_since(self.id, None);
+    }
+
+    /// Whether it is no longer HTTP.
+    pub(crate) fn is_upgraded(&self) -> bool {
+        self.upgraded.load(Ordering::Relaxed)
+    }
+
+    /// The client takes nothing (`true`), or something again.
+    pub(super) fn stalls(&self, stalls: bool) {
+        let now = Instant::now();
+        let idle = if self.answering.load(Ordering::Relaxed) { None } else { Some(now) };
+        self.idle_since(if stalls { Some(now + STALLED) } else { idle });
+    }
+
+    fn idle_since(&self, idle_since: Option<Instant>) {
+        if !self.is_upgraded() {
+            self.table.lock().table.set_idle_since(self.id, idle_since);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut seats = self.table.lock();
+        seats.table.leave(self.id);
+        seats.tokens.remove(&self.id);
+        self.table.tell_count(&seats);
+    }
+}
+
+/// A request is being answered.
+pub(crate) struct Busy(Arc<Place>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.answering.store(false, Ordering::Relaxed);
+        self.0.idle_since(Some(Instant::now()));
+    }
+}
