@@ -4,7 +4,7 @@
 //! Tandem (child process) ◀─ SIP, RTP ─▶ Sipp, Baresip, Linphone, RtpEnd, media_engine::party::Party
 //!        ▲      ▲
 //!        │      └─ WebSocket, WebRTC ── Browser (node driver ─ Chromium, Firefox)
-//!        └─ HTTP, SSE ── Api
+//!        └─ HTTP, SSE ── Api, Crowd
 //! ```
 //!
 //! Invariants: a peer that is missing fails the test and says what to install; everything started is stopped by
@@ -15,6 +15,7 @@ pub mod api;
 pub mod baresip;
 pub mod browser;
 pub mod coturn;
+pub mod crowd;
 pub mod desk;
 pub mod ears;
 pub mod impair;

@@ -45,11 +45,15 @@ impl Wire {
 
     /// A TLS connection to `server`, whoever its certificate is for.
     pub async fn tls(server: SocketAddr) -> Wire {
+        Wire::tls_over(TcpStream::connect(server).await.expect("a connection to the SIP listener")).await
+    }
+
+    /// The same over a connection.
+    pub async fn tls_over(stream: TcpStream) -> Wire {
         // The process may have its provider already.
         let _ = aws_lc_rs::default_provider().install_default();
         let config = ClientConfig::builder().dangerous().with_custom_certificate_verifier(Arc::new(Anyone));
         let connector = TlsConnector::from(Arc::new(config.with_no_client_auth()));
-        let stream = TcpStream::connect(server).await.expect("a connection to the SIP listener");
         let name = ServerName::try_from("localhost").expect("a name");
         Wire::Tls(Box::new(connector.connect(name, stream).await.expect("a TLS handshake")))
     }

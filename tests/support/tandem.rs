@@ -54,6 +54,10 @@ pub struct Setup {
     pub further: &'static str,
     /// Seconds without media after which a leg is dead.
     pub media_timeout_s: u32,
+    /// Nothing says that the log is to be without colours.
+    pub colours: bool,
+    /// Most descriptors of the process (`ulimit -n`); none: the system's.
+    pub descriptors: Option<u32>,
     /// Speech providers run; else their address leads nowhere, so that no test waits for their start.
     pub speech: bool,
 }
@@ -74,6 +78,8 @@ impl Default for Setup {
             store: String::new(),
             further: "",
             media_timeout_s: 60,
+            colours: false,
+            descriptors: None,
             speech: false,
         }
     }
@@ -181,12 +187,22 @@ impl Tandem {
     pub async fn start_in(folder: TempDir, setup: &Setup) -> Tandem {
         let file = folder.path().join("tandem.toml");
         std::fs::write(&file, setup.toml()).expect("the configuration written");
-        let mut command = Command::new(binary("tandem"));
+        let mut command = match setup.descriptors {
+            None => Command::new(binary("tandem")),
+            Some(most) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("ulimit -n {most} && exec \"$0\" \"$@\"")]).arg(binary("tandem"));
+                shell
+            }
+        };
         command.args(["serve", "--config"]).arg(&file).arg("--data").arg(folder.path().join("data"));
         for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("TANDEM_")) {
             command.env_remove(key);
         }
-        command.env("TANDEM_LOG", "info").env("NO_COLOR", "1");
+        command.env("TANDEM_LOG", "info");
+        if !setup.colours {
+            command.env("NO_COLOR", "1");
+        }
         let process = Process::start("tandem", BUILD, &mut command);
         let ready =
             process.line("ready {..}", READY, |line| serde_json::from_str::<Value>(line.strip_prefix("ready ")?).ok());
@@ -210,6 +226,18 @@ impl Tandem {
     /// The first SIP listener.
     pub fn sip(&self) -> SocketAddr {
         self.sip[0]
+    }
+
+    /// Listener of the metrics.
+    pub fn metrics_listener(&self) -> SocketAddr {
+        let address = self.metrics.strip_prefix("http://").and_then(|address| address.parse().ok());
+        address.expect("an address in the ready line")
+    }
+
+    /// Listener of pages and API.
+    pub fn http_listener(&self) -> SocketAddr {
+        let (_, address) = self.http.split_once("://").expect("a URL");
+        address.parse().expect("an address in the ready line")
     }
 
     /// The data folder.
