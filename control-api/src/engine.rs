@@ -11,15 +11,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use media_engine::call::Guard;
 use media_engine::config::DialConfig;
+use media_engine::sip::dial::{Dialled, Guard, HostRules, Plan};
 use rustls::ServerConfig;
 use uuid::Uuid;
 
 pub use codecs::SampleRate;
 pub use media_engine::admission::{ConnectionBounds, ConnectionTable, Standing};
 pub use media_engine::audio::tap::TapReader;
-pub use media_engine::call::knows_country;
 pub use media_engine::config::{
     App, Config as EngineConfig, NameServer, Profile, RecordConfig, RouteTarget, SpeechProvider,
 };
@@ -35,11 +34,12 @@ pub use media_engine::net::memory;
 pub use media_engine::net::supervisor::{Fault, Supervisor};
 pub use media_engine::party::{Noticed, Party};
 pub use media_engine::sdp::{Codec, Srtp};
+pub use media_engine::sip::dial::{HostRule, knows_country};
 pub use media_engine::sip::trunk::{NumberFormat, TrunkCredentials, TrunkSettings};
 pub use media_engine::sip::{Advertise, PlaceStatus, TraceLevel, Transport, TrunkStatus};
 pub use media_engine::sip_io::{Listener, WsConnection};
 pub use media_engine::speech::{Providers, SpeechError};
-pub use media_engine::units::{CallId, LegId, mask};
+pub use media_engine::units::{CallId, Group, LegId, mask};
 pub use media_engine::worker::capture::{Difference, replay};
 
 use crate::capabilities::Capabilities;
@@ -91,6 +91,7 @@ pub fn settings(config: &Config, record_dir: &Path) -> EngineConfig {
             resolver: config.sip.resolver,
             advertise: config.sip.advertise.as_ref().map(ToString::to_string),
             trace: config.sip.trace,
+            dial: dial_config(config),
         },
         media: MediaConfig {
             addresses: config.media.address.clone(),
@@ -141,12 +142,57 @@ fn dial_config(config: &Config) -> DialConfig {
         premium: config.dial.premium,
         countries: config.dial.countries.clone(),
         emergency_trunk: config.dial.emergency_trunk.clone(),
+        // The configuration's own check has read them all.
+        uris: HostRules(config.dial.uris.iter().filter_map(|rule| rule.parse().ok()).collect()),
     }
 }
 
-/// Whether somebody in need calls this number.
+/// How numbers are dialled at a trunk.
+fn plan(trunk: &crate::config::TrunkConfig) -> Plan {
+    let mut plan = match (&trunk.country, &trunk.numbers) {
+        (Some(country), _) => Plan::of_country(country),
+        (None, NumberFormat::National { country, prefix }) => {
+            Plan { national: prefix.clone(), ..Plan::of_country(country) }
+        }
+        (None, _) => Plan::default(),
+    };
+    if let Some(national) = &trunk.national_prefix {
+        plan.national.clone_from(national);
+    }
+    if !trunk.international_prefixes.is_empty() {
+        plan.international.clone_from(&trunk.international_prefixes);
+    }
+    // Such a trunk is sent international numbers with `00`, and is believed to understand it.
+    if matches!(trunk.numbers, NumberFormat::National { .. }) && !plan.international.iter().any(|known| known == "00") {
+        plan.international.push("00".into());
+    }
+    plan
+}
+
+/// Whether somebody in need calls this number, in whatever way it is written.
 pub fn is_emergency(config: &Config, number: &str) -> bool {
     Guard::new(dial_config(config)).is_emergency(number)
+}
+
+/// The number that is dialled, as `+` and digits where the first trunk would read it so, else as it is dialled; `None`: it is no
+/// number.
+pub fn dialled_number(config: &Config, to: &str) -> Option<String> {
+    match Guard::new(dial_config(config)).read(to).ok()? {
+        Dialled::Emergency(digits) => Some(digits),
+        Dialled::Number { number, .. } => {
+            let readings = number.readings(&config.trunks.first().map(plan).unwrap_or_default());
+            Some(match &readings[..] {
+                [one] => format!("+{one}"),
+                _ => number.as_str().to_owned(),
+            })
+        }
+        Dialled::Uri { .. } => None,
+    }
+}
+
+/// The engine's form of an organization: whose calls and telephones belong together.
+pub fn group(organization: Uuid) -> Group {
+    Group(organization.as_u128())
 }
 
 /// Time that a registration at a trunk asks for: short enough to keep a NAT's mapping known.
@@ -161,6 +207,8 @@ fn trunk_settings(trunk: &crate::config::TrunkConfig) -> TrunkSettings {
         register: trunk.register.then_some(REGISTER),
         probe: limit(trunk.options_s).map(|seconds| Duration::from_secs(seconds.into())),
         numbers: trunk.numbers.clone(),
+        plan: plan(trunk),
+        from: trunk.from.clone(),
         from_host: trunk.from_host.clone(),
         assert_identity: trunk.assert_identity,
         pass_headers: trunk.pass_headers.clone(),
@@ -169,8 +217,9 @@ fn trunk_settings(trunk: &crate::config::TrunkConfig) -> TrunkSettings {
     }
 }
 
-/// What a call is to do: its audio by `config`, which `capabilities` have been applied to, its parties by these.
-pub fn call_settings(config: &VoiceConfig, capabilities: &Capabilities) -> CallSettings {
+/// What a call of an organization is to do: its audio by `config`, which `capabilities` have been applied to, its parties by
+/// these.
+pub fn call_settings(config: &VoiceConfig, capabilities: &Capabilities, organization: Option<Uuid>) -> CallSettings {
     CallSettings {
         live_translate: config.live_translate,
         transcribe: config.transcribe,
@@ -180,6 +229,8 @@ pub fn call_settings(config: &VoiceConfig, capabilities: &Capabilities) -> CallS
         record: config.record,
         record_app: capabilities.record,
         transfer: capabilities.transfer,
+        group: organization.map(group),
+        from: None,
     }
 }
 

@@ -39,6 +39,7 @@ mod cursor;
 mod headers;
 mod http;
 mod idempotency;
+mod identity;
 mod mail;
 mod number;
 mod number_call;

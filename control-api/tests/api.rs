@@ -228,10 +228,59 @@ async fn an_organization_starts_no_more_calls_than_it_may_by_api_or_phone() {
 }
 
 #[tokio::test]
+async fn an_agents_own_calls_and_transfers_show_what_the_rules_give_and_count() {
+    let mut world = world("[dial]\ncalls = 2\nemergency_calls = 1\n").await;
+    let acme = world.state.store.organization_by_name("acme").await.unwrap().unwrap().id;
+    let by = control_api::store::By::system("test");
+    world.state.store.caller_id_number_assign(acme, "+34600000002", &by).await.unwrap();
+    let numbers = world.get("/api/caller-id/numbers").await.json();
+    let rule = json!({"number_id": numbers["numbers"][0]["id"], "agent": "anna", "destination_prefix": "+34"});
+    assert_eq!(world.post("/api/caller-id/rules", &rule.to_string()).await.status, StatusCode::CREATED);
+    let incoming = |to: &str| EventKind::CallIncoming {
+        from: "anna".into(),
+        to: to.into(),
+        trunk: None,
+        agent: Some("anna".into()),
+    };
+    let mut call = Uuid::nil();
+    for (to, shown) in [("+15555550142", None), ("0034911222333", Some("+34600000002"))] {
+        world.tell(call, EventKind::CallStatus { status: CallStatus::Ended, cause: Some(HangupCause::Normal) }).await;
+        call = Uuid::now_v7();
+        world.tell(call, incoming(to)).await;
+        let Some(Command::CallProceed { settings, .. }) = world.commands.recv().await else { panic!("not let go on") };
+        assert_eq!(
+            (settings.from.as_deref(), settings.group.map(|group| group.0)),
+            (shown, Some(acme.0.as_u128())),
+            "{to}"
+        );
+    }
+    let wanted = |leg: u64, to: &str, emergency: bool| EventKind::LegWanted {
+        leg: LegId(leg),
+        to: to.into(),
+        agent: Some("anna".into()),
+        emergency,
+    };
+    world.tell(call, wanted(7, "+34911222444", false)).await;
+    let Some(Command::LegProceed { leg, from, .. }) = world.commands.recv().await else { panic!("not let go on") };
+    assert_eq!((leg, from.as_deref()), (LegId(7), Some("+34600000002")));
+    world.tell(call, wanted(8, "+34911222445", false)).await;
+    let Some(Command::LegReject { leg, cause, .. }) = world.commands.recv().await else { panic!("past the bound") };
+    assert_eq!((leg, cause.sip_status()), (LegId(8), 403));
+    for (leg, goes_on) in [(9, true), (10, false)] {
+        world.tell(call, wanted(leg, "112", true)).await;
+        let decision = world.commands.recv().await;
+        assert_eq!(matches!(decision, Some(Command::LegProceed { .. })), goes_on, "{decision:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_call_goes_to_the_engine_with_the_organizations_settings_and_its_own() {
     let mut world = world("").await;
     let put = world.with_json(Method::PUT, "/api/voice/config", r#"{"live_translate": true, "record": true}"#).await;
     assert_eq!(put.status, StatusCode::OK);
+    let acme = world.state.store.organization_by_name("acme").await.unwrap().unwrap().id;
+    let by = control_api::store::By::system("test");
+    world.state.store.caller_id_number_assign(acme, "+15555550100", &by).await.unwrap();
     let body = r#"{"mode": "bridge", "to": "sip:c@example.com", "from": "+15555550100", "agent": "anna",
         "config": {"record": false, "translate_to": "fr"}}"#;
     let created = world.post("/api/calls", body).await;
@@ -248,6 +297,11 @@ async fn a_call_goes_to_the_engine_with_the_organizations_settings_and_its_own()
         ("sip:c@example.com", Some("+15555550100"), Some("anna"))
     );
     assert!(settings.live_translate && !settings.record && settings.translate_to == "fr");
+    assert_eq!(
+        settings.group.map(|group| group.0),
+        Some(acme.0.as_u128()),
+        "it reaches agents of its own organization"
+    );
     let listed = world.get("/api/calls?status=queued&limit=1").await.json();
     let listed = &listed["calls"][0];
     assert_eq!(listed["id"], id.as_str());
@@ -642,7 +696,7 @@ async fn browser_telephones_get_short_lived_credentials() {
     let answer = world.post("/api/webrtc/token?agent=anna", "").await;
     assert_eq!(answer.headers[header::CACHE_CONTROL], "no-store");
     let token = answer.json();
-    let Some(Command::CredentialSet { user, password, valid_for }) = world.commands.recv().await else {
+    let Some(Command::CredentialSet { user, password, valid_for, .. }) = world.commands.recv().await else {
         panic!("the engine does not know the password")
     };
     assert_eq!((token["username"].as_str(), token["password"].as_str()), (Some(&*user), Some(&*password)));

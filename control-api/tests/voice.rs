@@ -262,21 +262,41 @@ async fn targets_numbers_and_rules_are_kept_changed_and_removed(kept: &Kept) {
 
 async fn calls_show_only_identities_that_rules_allow(kept: &Kept) {
     let mut world = unlimited(kept).await;
-    let first = id(&made(&world, "/api/caller-id/numbers", json!({"number": "+15555550101"})).await);
-    let second = id(&made(&world, "/api/caller-id/numbers", json!({"number": "+34600000002"})).await);
+    let listed = id(&made(&world, "/api/caller-id/numbers", json!({"number": "+15555550103"})).await);
+    let first = proven(&world, "+15555550101").await;
+    let second = proven(&world, "+34600000002").await;
     let call = |to: &str, from: Option<&str>, agent: Option<&str>| match agent {
         Some(agent) => json!({"mode": "bridge", "to": to, "from": from, "agent": agent}),
         None => json!({"mode": "direct", "to": to, "from": from}),
     };
-    let free = json(&world, Method::POST, "/api/calls", call("+34600000009", Some("+19998887777"), None)).await;
-    assert_eq!(free.status, StatusCode::CREATED, "without rules everything may be shown");
-    world.commands.recv().await.unwrap();
+    for (from, shown) in [
+        (Some("+19998887777"), Err(())),
+        (Some("+15555550103"), Err(())),
+        (Some("sip:boss@bank.example"), Err(())),
+        (Some("+15555550101"), Ok(Some("+15555550101"))),
+        (None, Ok(None)),
+    ] {
+        let free = json(&world, Method::POST, "/api/calls", call("+34600000009", from, None)).await;
+        match shown {
+            Ok(shown) => {
+                assert_eq!(free.status, StatusCode::CREATED, "{from:?}");
+                let Some(Command::CallCreate { from, .. }) = world.commands.recv().await else { panic!("no call") };
+                assert_eq!(from.as_deref(), shown);
+            }
+            Err(()) => {
+                assert_eq!(free.problem(), (403, Some("from".into())), "without rules own numbers only: {from:?}")
+            }
+        }
+    }
+    made(&world, "/api/caller-id/rules", json!({"number_id": listed, "position": 0})).await;
     made(&world, "/api/caller-id/rules", json!({"number_id": second, "destination_prefix": "+34"})).await;
     made(&world, "/api/caller-id/rules", json!({"number_id": first, "agent": "anna"})).await;
     made(&world, "/api/caller-id/rules", json!({"number_id": first, "campaign": "spring"})).await;
     for (to, asked, agent, shown) in [
         ("+34600000009", None, None, Ok(Some("+34600000002"))),
         ("+34600000009", Some("+34600000002"), None, Ok(Some("+34600000002"))),
+        ("+34600000009", Some("+15555550103"), None, Err(())),
+        ("sip:%2B34-600000009@carrier.example", None, None, Ok(Some("+34600000002"))),
         ("+34600000009", Some("+15555550101"), None, Err(())),
         ("+34600000009", Some("+15555550101"), Some("anna"), Ok(Some("+15555550101"))),
         ("+15555550142", None, Some("anna"), Ok(Some("+15555550101"))),
@@ -294,6 +314,16 @@ async fn calls_show_only_identities_that_rules_allow(kept: &Kept) {
             }
             Err(()) => assert_eq!(answer.problem(), (403, Some("from".into())), "{to} {asked:?} {agent:?}"),
         }
+    }
+}
+
+/// A number that the operator gave to acme: its identity.
+async fn proven(world: &World, number: &str) -> String {
+    let store = &world.state.store;
+    let acme = store.organization_by_name("acme").await.unwrap().unwrap().id;
+    match store.caller_id_number_assign(acme, number, &By::system("test")).await.unwrap() {
+        Assigned::Done(number) => number.id.to_string(),
+        Assigned::Elsewhere(_) => panic!("{number} is another organization's"),
     }
 }
 

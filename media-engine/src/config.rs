@@ -8,6 +8,7 @@ use codecs::opus::OpusSettings;
 
 use crate::sdp::{Codec, Srtp};
 use crate::sip::TraceLevel;
+pub use crate::sip::dial::DialConfig;
 use crate::sip::trunk::TrunkSettings;
 
 /// The engine's whole configuration, assembled from its rooms'.
@@ -73,6 +74,8 @@ pub struct SipConfig {
     pub advertise: Option<String>,
     /// How much of each call's messages is kept for `Command::Trace`.
     pub trace: TraceLevel,
+    /// Which numbers a carrier may redirect a call to. The engine's start sets it to [`Config::dial`].
+    pub dial: DialConfig,
 }
 
 /// Who is asked for names of hosts.
@@ -190,21 +193,6 @@ pub struct TrunkConfig {
     pub srtp: Srtp,
     /// How its signalling goes.
     pub sip: TrunkSettings,
-}
-
-/// Which numbers may be called through trunks.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DialConfig {
-    /// Prefixes of numbers that may be called, such as `+34`; empty: all but satellite and premium numbers.
-    pub allow: Vec<String>,
-    /// Satellite networks may be called, as far as `allow` goes.
-    pub satellite: bool,
-    /// Premium numbers may be called, as far as `allow` goes.
-    pub premium: bool,
-    /// Countries (ISO 3166-1, such as `ES`) whose emergency numbers are known, beside 112, 911 and 999.
-    pub countries: Vec<String>,
-    /// Trunk that carries emergency calls; `None`: they are refused at once, in words.
-    pub emergency_trunk: Option<String>,
 }
 
 /// One rule: which user parts go where.

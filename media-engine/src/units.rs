@@ -107,6 +107,10 @@ impl Ptime {
     }
 }
 
+/// Whose a user or a call is, told by the control plane: only those of one group reach one another. Opaque here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Group(pub u128);
+
 /// A phone number or SIP user fit for a log: of a long number its beginning and its end (`+1555•••0142`), so that calls can be
 /// told apart, of anything else the last two characters.
 pub fn mask(text: &str) -> String {

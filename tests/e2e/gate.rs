@@ -134,7 +134,8 @@ async fn a_flood_of_strangers_is_shed_while_calls_and_probes_go_on() {
     assert!(after.saturating_sub(before) <= 16 * MIB, "{before} B before, {after} B after");
     let refused = tandem.metric("sip_refused_total", "").await;
     assert!(refused >= FLOOD as f64 * 0.5, "{refused} requests were counted as refused");
-    assert_eq!(tandem.metric("tandem_sip_scanners_total", "").await, 1.0, "its wrong passwords have silenced it");
+    // Its wrong passwords come with nonces of its own: whoever sends them may have forged the address.
+    assert_eq!(tandem.metric("tandem_sip_scanners_total", "").await, 0.0);
     caller.succeeds(Duration::from_secs(15)).await;
     tandem.stop().await;
 }

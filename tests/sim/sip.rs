@@ -15,9 +15,10 @@ fn invite_of(target: Target) -> SipCommand {
     SipCommand::Invite {
         dialog: DialogId(1),
         target,
-        from_user: "+15550100".into(),
+        from_user: Some("+15550100".into()),
         from_display: None,
         anonymous: false,
+        cause: media_engine::sip::Cause::default(),
         headers: vec![],
         sdp: OFFER.into(),
         sdp_v6: None,
@@ -531,9 +532,10 @@ fn finished_calls(count: u64) -> Duration {
         let order = SipCommand::Invite {
             dialog,
             target,
-            from_user,
+            from_user: Some(from_user),
             from_display: None,
             anonymous: false,
+            cause: media_engine::sip::Cause::default(),
             headers: vec![],
             sdp,
             sdp_v6: None,

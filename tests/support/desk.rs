@@ -370,8 +370,14 @@ impl Desk {
             Some(other) => format!("<{to}?Replaces={}>", escaped(&other.replaces())),
             None => format!("<{to}>"),
         };
+        let (status, answer) = self.refers(line, &to, deadline).await;
+        assert_eq!(status, Some(202), "{answer}");
+    }
+
+    /// The same with any value of Refer-To, accepted or not: the answer's status, and all of it.
+    pub async fn refers(&mut self, line: &mut Line, to: &str, deadline: Duration) -> (Option<u16>, String) {
         let answer = self.within(line, "REFER", &format!("Refer-To: {to}\r\n"), "", deadline).await;
-        assert_eq!(status_of(&answer), Some(202), "{answer}");
+        (status_of(&answer), answer)
     }
 
     /// The statuses that are notified of a line's REFER, up to the final one.

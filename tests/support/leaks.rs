@@ -8,6 +8,7 @@ static LEAKS: LazyLock<Vec<(&str, Regex)>> = LazyLock::new(|| {
     let pattern = |what, text: &str| (what, Regex::new(text).expect("a pattern"));
     vec![
         pattern("a phone number", r"\+[1-9][0-9]{6,14}"),
+        pattern("a phone number in a URI", r"(?i)(sips?|tel):(\+|%2b|00)?[0-9]{7,15}@?"),
         pattern("an API key", r"tdm_[A-Za-z0-9_-]{20,}"),
         pattern("a session's cookie", r"tandem_(session|csrf)=[A-Za-z0-9_-]{8,}"),
         pattern("a credential", r"(?i)(bearer [A-Za-z0-9_-]{8,}|digest username=|response=.?[0-9a-f]{32})"),
@@ -34,6 +35,7 @@ mod tests {
         for bad in [
             "call in from=\"+15555550142\"",
             "INVITE sip:+34910000001@host",
+            "why=\"tel:34910000001 cannot be called\"",
             "key tdm_0123456789abcdefghijABCDEFGHIJ0123456789abc",
             "cookie tandem_session=abcdefghijkl",
             "Authorization: Bearer abcdefgh12",

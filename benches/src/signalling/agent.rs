@@ -76,9 +76,10 @@ impl Agent {
                 self.order(SipCommand::Invite {
                     dialog: second,
                     target: Target::Trunk { name: "callee".into(), user: to_user },
-                    from_user,
+                    from_user: Some(from_user),
                     from_display: None,
                     anonymous: false,
+                    cause: media_engine::sip::Cause::default(),
                     headers: Vec::new(),
                     sdp,
                     sdp_v6: None,

@@ -15,8 +15,8 @@ use figment::providers::{Env, Format, Toml};
 use serde::Deserialize;
 
 use crate::engine::{
-    Advertise, Codec, NameServer, NumberFormat, Profile, RecordConfig, RouteTarget, SpeechProvider, Srtp, TraceLevel,
-    knows_country,
+    Advertise, Codec, HostRule, NameServer, NumberFormat, Profile, RecordConfig, RouteTarget, SpeechProvider, Srtp,
+    TraceLevel, knows_country,
 };
 
 use crate::store::{SealKey, StorePlace};
@@ -360,10 +360,18 @@ pub struct DialConfig {
     pub countries: Vec<String>,
     /// Trunk that carries emergency calls.
     pub emergency_trunk: Option<String>,
-    /// Most calls at once that the people and programs of one organization have started; 0: no limit.
+    /// Hosts other than trunks that may be called by URI, such as `sip.example.com`, `*.example.com`, `192.0.2.0/24`.
+    #[serde(deserialize_with = "value::list")]
+    pub uris: Vec<String>,
+    /// Most calls at once that the people and programs of one organization have started, legs of transfers included; 0: no
+    /// limit.
     pub calls: u32,
     /// Most calls a second that they start; 0: no limit.
     pub calls_per_second: u32,
+    /// Most emergency calls at once of one organization; 0: no limit.
+    pub emergency_calls: u32,
+    /// Most emergency calls a minute that one organization starts; 0: no limit.
+    pub emergency_calls_per_minute: u32,
 }
 
 impl Default for DialConfig {
@@ -374,8 +382,11 @@ impl Default for DialConfig {
             premium: false,
             countries: Vec::new(),
             emergency_trunk: None,
+            uris: Vec::new(),
             calls: 500,
             calls_per_second: 20,
+            emergency_calls: 10,
+            emergency_calls_per_minute: 30,
         }
     }
 }
@@ -406,6 +417,15 @@ pub struct TrunkConfig {
     /// How it writes numbers.
     #[serde(default, deserialize_with = "value::numbers")]
     pub numbers: NumberFormat,
+    /// Country code of the network behind it, to which national numbers belong, such as `34`.
+    pub country: Option<String>,
+    /// Digits before national numbers; by default those of the country.
+    pub national_prefix: Option<String>,
+    /// Digits before international numbers; by default those of the country, without one `00` and `011`.
+    #[serde(default, deserialize_with = "value::list")]
+    pub international_prefixes: Vec<String>,
+    /// Number shown by calls that show none of their own.
+    pub from: Option<String>,
     /// Host of From.
     pub from_host: Option<String>,
     /// P-Asserted-Identity is written and believed.
@@ -491,6 +511,9 @@ impl DialConfig {
             let problem = "its emergency numbers are not known here; expected a code of ISO 3166-1 such as ES";
             return Err(("countries", format!("`{code}`: {problem}")));
         }
+        if let Some(problem) = self.uris.iter().find_map(|rule| rule.parse::<HostRule>().err()) {
+            return Err(("uris", problem));
+        }
         match &self.emergency_trunk {
             Some(name) if !trunks.iter().any(|trunk| trunk.name == *name) => {
                 Err(("emergency_trunk", format!("there is no trunk `{name}`")))
@@ -511,6 +534,21 @@ impl TrunkConfig {
         }
         if self.options_s != 0 && !(5..=3600).contains(&self.options_s) {
             return Err(("options_s", format!("`{}`: expected 5 to 3600 seconds, or 0 for none", self.options_s)));
+        }
+        let digits = |text: &String| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if let Some(code) =
+            self.country.as_ref().filter(|code| !digits(code) || code.starts_with('0') || code.len() > 3)
+        {
+            return Err(("country", format!("`{code}`: expected a country code such as 34")));
+        }
+        if let Some(prefix) = self.national_prefix.as_ref().filter(|prefix| !prefix.is_empty() && !digits(prefix)) {
+            return Err(("national_prefix", format!("`{prefix}`: expected digits such as 0, or nothing")));
+        }
+        if let Some(prefix) = self.international_prefixes.iter().find(|prefix| !digits(prefix)) {
+            return Err(("international_prefixes", format!("`{prefix}`: expected digits such as 00")));
+        }
+        if let Some(from) = self.from.as_ref().filter(|from| from.is_empty() || from.chars().any(char::is_control)) {
+            return Err(("from", format!("{from:?}: expected a number such as +34910000001")));
         }
         match self.pass_headers.iter().find(|name| !is_header_name(name)) {
             Some(name) => Err(("pass_headers", format!("`{name}`: expected the name of a header such as X-Account"))),

@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 
 use crate::auth::{NewAccount, account_create};
 use crate::config::Config;
-use crate::engine::Command;
+use crate::engine::{Command, group};
 use crate::serve::{self, Running};
 use crate::store::{OrganizationId, Role};
 use crate::voice_config::VoiceConfig;
@@ -185,17 +185,23 @@ async fn set_up(data: &Path, once: bool) -> Result<Stage> {
     println!("  log in as {EMAIL} with {}", password.reveal());
     println!("  SIP phones call sip:echo@{sip}, sip:tone@{sip}, sip:record@{sip}");
     println!("  data {}", data.display());
-    let agent = join_agent(&running, sip, once).await?;
+    let agent = join_agent(&running, organization, sip, once).await?;
     Ok(Stage { running, organization, sip, agent })
 }
 
 /// The scripted agent registers beside the browser's page.
-async fn join_agent(running: &Running, sip: SocketAddr, once: bool) -> Result<ScriptedAgent> {
+async fn join_agent(
+    running: &Running,
+    organization: OrganizationId,
+    sip: SocketAddr,
+    once: bool,
+) -> Result<ScriptedAgent> {
     let password = crate::auth::Secret::random("");
     let credential = Command::CredentialSet {
         user: AGENT.into(),
         password: password.reveal().to_owned(),
         valid_for: Duration::from_secs(24 * 3600),
+        group: Some(group(organization.0)),
     };
     running.state.engine.command(credential).await?;
     let patience = if once { Duration::ZERO } else { PATIENCE };

@@ -1,10 +1,10 @@
-//! Takes what the engine tells, writes it down in batches, and lets incoming calls go on.
+//! Takes what the engine tells, writes it down in batches, and lets incoming calls and legs of transfers go on.
 //!
 //! Invariants: order is kept. While the store is away, events wait in the spool (`writer`), incoming calls go on with what
 //! was last known of their organization, and media does not notice.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
@@ -16,14 +16,17 @@ use super::writer::Writer;
 use crate::call_limits::CallLimits;
 use crate::capabilities::Capabilities;
 use crate::engine::{
-    CallSettings, Command, CommandError, Engine, Event, EventKind, HangupCause, ProviderState, RecordingState, Room,
-    Space, call_id, call_settings, call_uuid, mask, word,
+    CallSettings, Command, CommandError, Engine, Event, EventKind, HangupCause, LegId, LegState, ProviderState,
+    RecordingState, Room, Space, TransferStage, call_id, call_settings, call_uuid, mask, word,
 };
-use crate::store::{Change, NewCall, Store, now};
+use crate::identity;
+use crate::store::{Change, NewCall, OrganizationId, Store, now};
 use crate::voice_config::VoiceConfig;
 
 /// Events written in one commit.
 const BATCH: usize = 64;
+/// How long a call waits for the identity that it shows.
+const IDENTITY: Duration = Duration::from_secs(1);
 
 /// Runs until the engine's channel closes: then everything told before is written down.
 pub async fn ingest(
@@ -40,11 +43,11 @@ pub async fn ingest(
         let mut changes = Vec::with_capacity(batch.len());
         let mut decided = Vec::new();
         for event in batch.drain(..) {
-            if event.call.is_some_and(|call| bus.number_calls().take(call_uuid(call), &event.kind)) {
-                continue;
-            }
-            if let (EventKind::CallStatus { cause: Some(_), .. }, Some(call)) = (&event.kind, event.call) {
-                limits.ended(call_uuid(call));
+            if let Some(call) = event.call {
+                if bus.number_calls().take(call_uuid(call), &event.kind) {
+                    continue;
+                }
+                give_back(&limits, call_uuid(call), &event.kind);
             }
             let away = writer.waiting() > 0;
             translate(&store, &bus, &limits, (&mut tenants, away), event, &mut changes, &mut decided).await;
@@ -52,19 +55,62 @@ pub async fn ingest(
         if store.keeps() && !changes.is_empty() {
             writer.write(changes).await;
         }
-        for command in decided {
+        for decision in decided {
             // Not awaited here: the engine may be waiting for us to take its events.
-            tokio::spawn(decide(engine.clone(), command));
+            tokio::spawn(decide(engine.clone(), store.clone(), Arc::clone(&limits), decision));
         }
     }
 }
 
-/// What becomes of an announced call.
-async fn decide(engine: Engine, decision: Command) {
-    match engine.command(decision).await {
+/// What has ended no longer counts.
+fn give_back(limits: &CallLimits, call: Uuid, kind: &EventKind) {
+    match kind {
+        EventKind::CallStatus { cause: Some(_), .. } => limits.ended(call),
+        EventKind::Leg { leg, state: LegState::Answered, .. } => limits.leg_answered(call, leg.0),
+        EventKind::Leg { leg, state: LegState::Ended, .. } => limits.leg_ended(call, leg.0),
+        EventKind::Transfer { stage: TransferStage::Failed, .. } => limits.transfer_failed(call),
+        _ => {}
+    }
+}
+
+/// What becomes of an announced call, or of a leg that a transfer wants.
+struct Decision {
+    command: Command,
+    /// Who calls out, for the identity that is shown.
+    shown: Option<Caller>,
+}
+
+/// An agent who calls somebody.
+struct Caller {
+    organization: OrganizationId,
+    agent: String,
+    to: String,
+}
+
+async fn decide(engine: Engine, store: Store, limits: Arc<CallLimits>, Decision { mut command, shown }: Decision) {
+    if let Some(Caller { organization, agent, to }) = shown {
+        let asked = identity::of_call(&store, limits.config(), organization, Some(&agent), &to);
+        let shown = match tokio::time::timeout(IDENTITY, asked).await {
+            Ok(Ok(shown)) => shown,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the store failed to say which identity a call shows: it shows none of its own");
+                None
+            }
+            Err(_) => {
+                tracing::warn!("the store is slow to say which identity a call shows: it shows none of its own");
+                None
+            }
+        };
+        match &mut command {
+            Command::CallProceed { settings, .. } => settings.from = shown,
+            Command::LegProceed { from, .. } => *from = shown,
+            _ => {}
+        }
+    }
+    match engine.command(command).await {
         // The caller may have hung up already.
         Ok(_) | Err(CommandError::NotFound) => {}
-        Err(error) => tracing::warn!(%error, "the engine did not hear what becomes of an incoming call"),
+        Err(error) => tracing::warn!(%error, "the engine did not hear what becomes of a call or leg"),
     }
 }
 
@@ -76,7 +122,7 @@ async fn translate(
     (tenants, away): (&mut Tenants, bool),
     event: Event,
     changes: &mut Vec<Change>,
-    decided: &mut Vec<Command>,
+    decided: &mut Vec<Decision>,
 ) {
     let proceed = |call, settings: CallSettings| Command::CallProceed { call: call_id(call), settings };
     let at = timestamp(event.at);
@@ -85,7 +131,7 @@ async fn translate(
             tracing::info!(%call, from = mask(&from), to = mask(&to), trunk, agent, "call in");
             match tenants.of(agent.as_deref(), &to, away).await {
                 Ok(Some(Tenant { organization, config, capabilities })) => {
-                    let settings = call_settings(&config, &capabilities);
+                    let settings = call_settings(&config, &capabilities, Some(organization.0));
                     let new = NewCall {
                         id: call,
                         organization,
@@ -98,12 +144,20 @@ async fn translate(
                     };
                     // What its own people start counts; who calls them does not.
                     let admitted = match trunk {
-                        None => limits.admit(new.organization, call, &new.to),
-                        Some(_) => Ok(()),
+                        None => limits.admit(organization, call, &new.to),
+                        Some(_) => {
+                            limits.belongs(organization, call);
+                            Ok(())
+                        }
                     };
+                    let own = new.agent.as_ref().filter(|_| trunk.is_none());
+                    let shown = own.map(|agent| Caller { organization, agent: agent.clone(), to: new.to.clone() });
                     decided.push(match admitted {
-                        Ok(()) => proceed(call, settings),
-                        Err(_) => Command::CallReject { call: call_id(call), cause: HangupCause::Rejected },
+                        Ok(()) => Decision { command: proceed(call, settings), shown },
+                        Err(_) => {
+                            let cause = HangupCause::Rejected;
+                            Decision { command: Command::CallReject { call: call_id(call), cause }, shown: None }
+                        }
                     });
                     changes.push(Change::CallCreated { call: new, at });
                 }
@@ -111,11 +165,15 @@ async fn translate(
                     if store.keeps() {
                         tracing::warn!(%call, "no organization exists yet, so the call leaves no trace; make one");
                     }
-                    decided.push(proceed(call, call_settings(&VoiceConfig::default(), &Capabilities::default())));
+                    let settings = call_settings(&VoiceConfig::default(), &Capabilities::default(), None);
+                    decided.push(Decision { command: proceed(call, settings), shown: None });
                 }
                 // The engine lets it go on by itself after its time-out.
                 Err(error) => tracing::error!(%call, %error, "the store failed an incoming call"),
             }
+        }
+        (EventKind::LegWanted { leg, to, agent, emergency }, Some(call)) => {
+            decided.push(decide_on_leg(limits, (call, leg), to, agent, emergency));
         }
         (EventKind::Provider { kind, name, state }, _) => {
             let (state, detail) = match state {
@@ -151,6 +209,27 @@ fn room_for_recordings(space: Space) -> Provider {
         Room::Exhausted => ("down", Some(format!("only {free_mb} MB are free: nothing is recorded; make room"))),
     };
     Provider { kind: "recording".into(), name: "disk".into(), state: state.into(), detail }
+}
+
+/// A leg that a transfer adds counts like a call.
+fn decide_on_leg(
+    limits: &CallLimits,
+    (call, leg): (Uuid, LegId),
+    to: String,
+    agent: Option<String>,
+    emergency: bool,
+) -> Decision {
+    tracing::info!(%call, leg = leg.0, to = mask(&to), emergency, "a transfer calls somebody");
+    match limits.admit_leg(call, leg.0, emergency) {
+        Ok(organization) => {
+            let shown = organization.zip(agent).map(|(organization, agent)| Caller { organization, agent, to });
+            Decision { command: Command::LegProceed { call: call_id(call), leg, from: None }, shown }
+        }
+        Err(_) => {
+            let cause = HangupCause::Rejected;
+            Decision { command: Command::LegReject { call: call_id(call), leg, cause }, shown: None }
+        }
+    }
 }
 
 /// The change that an event of a known call makes.
@@ -192,6 +271,7 @@ fn change(kind: EventKind, call: Uuid, at: Timestamp) -> Option<Change> {
             Change::MediaTimeout { call, leg: leg.0, role, after_s: after.as_secs(), at }
         }
         EventKind::CallIncoming { .. }
+        | EventKind::LegWanted { .. }
         | EventKind::Provider { .. }
         | EventKind::Disk(_)
         | EventKind::Registration { .. }

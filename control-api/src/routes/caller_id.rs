@@ -14,7 +14,7 @@ use crate::problem::Problem;
 use crate::rbac::Action;
 use crate::state::AppState;
 use crate::store::{CallerIdNumber, CallerIdRule, CallerIdRuleDraft, Deed, Place};
-use crate::{number, text};
+use crate::{identity, number, text};
 
 /// Longest label and longest campaign's name.
 pub(super) const NAME_MAX: usize = 100;
@@ -323,8 +323,8 @@ fn rule_of(id: Uuid) -> String {
     format!("caller_id_rule:{id}")
 }
 
-/// The identity that a call shows. Without rules: whatever was asked for. With rules: a number that one of them allows, or
-/// nothing when none was asked for and none fits.
+/// The identity that a call shows: a number of the organization that is proven, and that a rule allows where there are rules.
+/// When none was asked for, that of the first rule that fits; without one, none of its own.
 pub(super) async fn shown(
     state: &AppState,
     actor: &Actor,
@@ -332,22 +332,27 @@ pub(super) async fn shown(
     to: &str,
     from: Option<String>,
 ) -> Result<Option<String>, Problem> {
-    let rules = state.store.caller_id_rule_list(actor.organization).await?;
-    if rules.is_empty() {
-        return Ok(from);
+    let Some(from) = from else {
+        return Ok(identity::of_call(&state.store, &state.config, actor.organization, agent, to).await?);
+    };
+    let refused = |detail: &str| Problem {
+        field: Some("from".into()),
+        ..Problem::new(
+            StatusCode::FORBIDDEN,
+            "caller-id-refused",
+            "This caller identity may not be shown here",
+            detail.to_owned(),
+        )
+    };
+    if !state.store.caller_id_proven(actor.organization, &from).await? {
+        return Err(refused(
+            "from: expected a number that the operator gave to your organization, or that it has proven",
+        ));
     }
-    let mut fitting = rules.into_iter().filter(|rule| rule.fits(agent, to));
-    match from {
-        None => Ok(fitting.next().map(|rule| rule.number)),
-        Some(from) if fitting.any(|rule| rule.number == from) => Ok(Some(from)),
-        Some(_) => Err(Problem {
-            field: Some("from".into()),
-            ..Problem::new(
-                StatusCode::FORBIDDEN,
-                "caller-id-refused",
-                "This caller identity may not be shown here",
-                "from: no caller identity rule lets this agent show this number to this destination",
-            )
-        }),
+    let rules = state.store.caller_id_rule_list(actor.organization).await?;
+    let to = identity::destination(&state.config, to);
+    match rules.is_empty() || rules.iter().any(|rule| rule.number == from && rule.fits(agent, &to)) {
+        true => Ok(Some(from)),
+        false => Err(refused("from: no caller identity rule lets this agent show this number to this destination")),
     }
 }

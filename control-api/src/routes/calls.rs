@@ -63,7 +63,8 @@ pub(super) struct CallRequest {
     /// Whom to call: E.164 or a `sip:` URI.
     #[schema(example = "+15555550142")]
     to: String,
-    /// Caller identity shown to the called: E.164 or a `sip:` URI.
+    /// Caller identity shown to the called: one of the organization's own or proven numbers, as its rules allow. By default what the
+    /// first fitting rule gives; without one the trunk's own number, or none.
     from: Option<String>,
     /// Agent's SIP user name. Needed by `bridge`; with `webrtc`, a logged-in user's own by default.
     agent: Option<String>,
@@ -220,7 +221,7 @@ async fn call_out(state: AppState, actor: Actor, request: CallRequest, attempt: 
             AppName::Tone => App::Tone,
             AppName::Record => App::Record,
         }),
-        settings: call_settings(&config, &capabilities),
+        settings: call_settings(&config, &capabilities, Some(actor.organization.0)),
     };
     call_start(&state, call, command).await?;
     state.audit(&actor, deed).await?;

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::auth::{Actor, Secret};
 use crate::body::QueryPairs;
 use crate::client::Client;
-use crate::engine::Command;
+use crate::engine::{Command, group};
 use crate::phones;
 use crate::problem::Problem;
 use crate::rbac::Action;
@@ -93,8 +93,12 @@ pub(super) async fn token_create(
         }
     };
     let password = Secret::random("");
-    let command =
-        Command::CredentialSet { user: username.clone(), password: password.reveal().to_owned(), valid_for: VALID_FOR };
+    let command = Command::CredentialSet {
+        user: username.clone(),
+        password: password.reveal().to_owned(),
+        valid_for: VALID_FOR,
+        group: Some(group(actor.organization.0)),
+    };
     state.engine.command(command).await?;
     if let Some(key) = &actor.key {
         state.phones.given(key.id, &username, Instant::now() + VALID_FOR);

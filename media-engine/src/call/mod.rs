@@ -15,7 +15,6 @@
 //! an effect; after `Over` no input has an effect. Not here: SIP, RTP, sockets, tasks. Signalling and media
 //! reach this room as inputs, and leave it as effects that the engine carries out.
 
-mod guard;
 mod losing;
 mod route;
 mod succession;
@@ -28,7 +27,6 @@ mod tests_losing;
 #[cfg(test)]
 mod tests_succession;
 
-pub use guard::{Guard, NO_EMERGENCY_CALLS, Verdict, knows_country};
 pub use route::{pattern_matches, route};
 
 use crate::config::App;

@@ -68,7 +68,7 @@ impl Call {
     }
 
     /// Who waits for the outcome of a transfer.
-    pub(super) fn transferor(&self) -> Option<Side> {
+    pub fn transferor(&self) -> Option<Side> {
         match &self.third {
             Some(Third { part: Part::Successor { of, by: Means::Called { .. } | Means::Fetched }, .. }) => Some(*of),
             _ => None,

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::App;
 use crate::error::HangupCause;
 use crate::sip::{CallTrace, TrunkStatus};
-use crate::units::CallId;
+use crate::units::{CallId, Group, LegId};
 
 /// Handle to the running engine; clones share it.
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ pub enum CallMode {
 }
 
 /// What is done with a call's audio, and what its parties may do. Decided by the control plane, per call.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallSettings {
     /// Recognise and translate both sides, show text.
     pub live_translate: bool,
@@ -55,6 +55,10 @@ pub struct CallSettings {
     pub record_app: bool,
     /// Let parties transfer the call by REFER; else they are refused with 403. Emergency numbers stay open.
     pub transfer: bool,
+    /// Whose agents the call may reach; `None`: those of nobody.
+    pub group: Option<Group>,
+    /// Identity that an agent's own call shows outside; `None`: the trunk's own, or none (RFC 3323).
+    pub from: Option<String>,
 }
 
 impl Default for CallSettings {
@@ -69,6 +73,8 @@ impl Default for CallSettings {
             record: false,
             record_app: false,
             transfer: false,
+            group: None,
+            from: None,
         }
     }
 }
@@ -82,9 +88,9 @@ pub enum Command {
         call: CallId,
         /// Order of legs.
         mode: CallMode,
-        /// Customer: `+E.164` (goes to the first trunk) or a `sip:` URI.
+        /// Customer: a number (goes to the first trunk), or a `sip:`, `sips:` or `tel:` URI.
         to: String,
-        /// Caller identity shown to the customer.
+        /// Caller identity shown to the customer; `None`: the trunk's own, or none.
         from: Option<String>,
         /// Agent's SIP user name; needed by `Bridge` and `Webrtc`.
         agent: Option<String>,
@@ -99,6 +105,24 @@ pub enum Command {
         call: CallId,
         /// What is done with the audio.
         settings: CallSettings,
+    },
+    /// Let a leg be called that a transfer wants (`EventKind::LegWanted`).
+    LegProceed {
+        /// Its call.
+        call: CallId,
+        /// The leg.
+        leg: LegId,
+        /// Identity that it is shown outside; `None`: the trunk's own, or none.
+        from: Option<String>,
+    },
+    /// Refuse a leg that a transfer wants: the transfer fails, and the call goes on.
+    LegReject {
+        /// Its call.
+        call: CallId,
+        /// The leg.
+        leg: LegId,
+        /// Told to the transferor.
+        cause: HangupCause,
     },
     /// Refuse an announced incoming call.
     CallReject {
@@ -128,6 +152,8 @@ pub enum Command {
         password: String,
         /// Validity from now.
         valid_for: Duration,
+        /// Whose the user is. A user who becomes another group's loses all earlier passwords and registrations.
+        group: Option<Group>,
     },
     /// End all SIP passwords and registrations of a user; answered when no request of that user outside dialogs is let in any
     /// more. Calls that run go on.

@@ -1,17 +1,80 @@
-//! From commands and invitations to the start of a call.
+//! From commands and invitations to the start of a call: where what was dialled leads.
+//!
+//! ```text
+//!   Dialled ─┬─ emergency ─▶ the trunk named for it
+//!            ├─ number ─────▶ the trunk that its host is, else the first one: judged by that trunk's plan
+//!            └─ name ───────▶ an agent here, a trunk's, or a listed host
+//!   a listed host ─▶ looked up when the call is made ─▶ a trunk's address? that trunk : each address is judged ─▶ called there
+//! ```
+//!
+//! Invariant: every leg that is called goes through here, and nothing is sent to an address that was not judged.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::command::{CallMode, CallSettings, Command, CommandError};
 use super::{LegRole, Shared};
-use crate::call::{self, Call, Destination, Effect, Plan, Verdict};
-use crate::config::RouteTarget;
-use crate::sip::{DialogId, Source, Target, Uri};
-use crate::sip_io::SipHandle;
-use crate::units::CallId;
+use crate::call::{self, Call, Destination, Effect, Plan};
+use crate::config::{RouteTarget, TrunkConfig};
+use crate::sip::dial::place::ranked;
+use crate::sip::dial::{DialError, Dialled, Number, Place, Verdict, Written, uri_of};
+use crate::sip::trunk::NumberFormat;
+use crate::sip::{Cause, DialogId, Source, Target, Uri};
+use crate::units::{CallId, Group};
 
 /// How long a name may take to resolve.
 const RESOLVE: Duration = Duration::from_secs(2);
+
+/// Why a destination is not called: the SIP status that says so, and a sentence without anything of the destination in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) status: u16,
+    pub(super) why: &'static str,
+}
+
+const NOT_AN_AGENT: Refusal = Refusal { status: 403, why: "a trunk's party can transfer to agents only" };
+const NO_TRUNK: Refusal =
+    Refusal { status: 404, why: "no trunk is configured: add one under [[trunks]], or give a sip: URI" };
+const NOBODY: Refusal = Refusal { status: 404, why: "nobody has this name" };
+const NOT_LISTED: Refusal = Refusal { status: 403, why: "this host may not be called: [dial] uris does not list it" };
+const NOT_PUBLIC: Refusal =
+    Refusal { status: 403, why: "the host leads to an address that may not be called: [dial] uris does not list it" };
+const UNKNOWN_HOST: Refusal = Refusal { status: 404, why: "the host has no address that can be reached" };
+const SILENT_NAMES: Refusal = Refusal { status: 504, why: "the name server did not answer within 2 s" };
+
+impl Refusal {
+    fn forbidden(why: &'static str) -> Refusal {
+        Refusal { status: 403, why }
+    }
+
+    /// Counted by its reason.
+    pub(super) fn counted(self) -> Refusal {
+        metrics::counter!("tandem_dial_refused_total", "why" => self.why).increment(1);
+        self
+    }
+}
+
+impl From<Refusal> for CommandError {
+    fn from(Refusal { status, why }: Refusal) -> CommandError {
+        match status {
+            403 => CommandError::Forbidden(why.to_owned()),
+            _ => CommandError::Invalid { field: "to", problem: why.to_owned() },
+        }
+    }
+}
+
+impl From<DialError> for Refusal {
+    fn from(error: DialError) -> Refusal {
+        let why = match error {
+            DialError::Scheme => "expected a number, or a URI that begins with sip:, sips: or tel:",
+            DialError::Malformed => "malformed URI",
+            DialError::Character => "the user part has a character that no number or name has",
+            DialError::Letters => "a telephone number has digits only",
+            DialError::Host => "the host is neither a name nor an address in its usual form",
+        };
+        Refusal { status: 400, why }
+    }
+}
 
 /// An announced call.
 pub(super) struct Incoming {
@@ -27,6 +90,8 @@ pub(super) struct Incoming {
     pub(super) trunk: Option<String>,
     /// The caller wants not to be shown.
     pub(super) anonymous: bool,
+    /// What goes with every INVITE that this call causes.
+    pub(super) cause: Cause,
     /// What the trunk lets pass.
     pub(super) headers: Vec<(String, String)>,
     /// `None`: the caller wants ours.
@@ -60,7 +125,11 @@ pub(super) fn outgoing(shared: &Shared, command: Command) -> Result<Outgoing, Co
     let Command::CallCreate { call: id, mode, to, from, agent, app, settings } = command else {
         return Err(CommandError::Conflict("not a call".into()));
     };
-    let customer = destination(shared, &to)?;
+    let customer = shared.guard.read(&to).map_err(Refusal::from).and_then(|dialled| destination(shared, dialled));
+    let customer = customer.map_err(|refusal| {
+        tracing::info!(call = %id, status = refusal.status, why = refusal.why, "the destination is not called");
+        CommandError::from(refusal.counted())
+    })?;
     let (to_first, plan, first_role) = match mode {
         CallMode::Direct => (customer, app.map_or(Plan::Hold, Plan::Application), LegRole::Customer),
         CallMode::Bridge | CallMode::Webrtc => {
@@ -75,140 +144,198 @@ pub(super) fn outgoing(shared: &Shared, command: Command) -> Result<Outgoing, Co
     Ok(Outgoing { id, call, effects, settings, from, first_role })
 }
 
-/// Where `to` leads: numbers to the first trunk, URIs to the trunk or agent that serves their host, else to
-/// the host itself.
-fn destination(shared: &Shared, to: &str) -> Result<Destination, CommandError> {
-    if let Some(uri) = to.strip_prefix("sip:").or_else(|| to.strip_prefix("sips:")) {
-        let (user, host) = uri.split_once('@').unwrap_or(("", uri));
-        let host = without_port(host.split([';', '?']).next().unwrap_or(host));
-        let is_this = |known: &str| {
-            let transports = ["udp:", "tcp:", "tls:"];
-            let known = transports.iter().find_map(|transport| known.strip_prefix(transport)).unwrap_or(known);
-            without_port(known).eq_ignore_ascii_case(host)
-        };
-        let served = shared.config.trunks.iter().find(|trunk| trunk.hosts.iter().any(|known| is_this(known)));
-        return Ok(match served {
-            Some(trunk) => through(shared, &trunk.name, user).map_err(forbidden)?,
-            None if host.eq_ignore_ascii_case(without_port(&shared.config.sip.domain)) => {
-                Destination::Agent(user.to_owned())
-            }
-            // Some hosts are a carrier under another name: a number is judged wherever it goes.
-            None if user.bytes().all(|byte| byte.is_ascii_digit() || byte == b'+') => {
-                match shared.guard.verdict(user) {
-                    Verdict::Allowed => Destination::Uri(to.to_owned()),
-                    Verdict::Emergency { .. } => through(shared, "", user).map_err(forbidden)?,
-                    Verdict::Refused(why) => return Err(forbidden(why)),
+/// Where a destination of the API, or of an agent, leads.
+fn destination(shared: &Shared, dialled: Dialled) -> Result<Destination, Refusal> {
+    match dialled {
+        Dialled::Emergency(number) => emergency(shared, number),
+        Dialled::Number { number, at } => {
+            let first = || shared.config.trunks.first().ok_or(NO_TRUNK);
+            match at.as_ref().map(|place| (place, host_of(shared, place))) {
+                None => number_through(first()?, shared, &number),
+                Some((_, Host::Trunk(trunk))) => number_through(trunk, shared, &number),
+                Some((_, Host::Here)) => number_through(first()?, shared, &number),
+                Some((place, Host::Elsewhere)) => {
+                    let plan = shared.config.trunks.first().map(|trunk| trunk.sip.plan.clone()).unwrap_or_default();
+                    allowed(shared.guard.verdict(&number, &plan))?;
+                    elsewhere(shared, number.as_str(), place)
                 }
             }
-            None => Destination::Uri(to.to_owned()),
-        });
-    }
-    // An emergency call is refused for what it is, not for what is not configured.
-    if let Verdict::Refused(why) = shared.guard.verdict(to) {
-        return Err(forbidden(why));
-    }
-    let trunk = shared.config.trunks.first().ok_or(CommandError::Invalid {
-        field: "to",
-        problem: "no trunk is configured: add one under [[trunks]], or give a sip: URI".into(),
-    })?;
-    through(shared, &trunk.name, to).map_err(forbidden)
-}
-
-/// Whom a party may have called in its place by REFER: what it could call by itself. `Err`: the status that says why not.
-///
-/// A user may call what routes and the API let it call. A trunk's party reaches agents alone: what it may not dial it does not
-/// dial by a transfer.
-pub(super) fn referred(shared: &Shared, owner: &Source, to: &str) -> Result<Destination, (u16, &'static str)> {
-    let uri = Uri::parse(to).map_err(|_| (400, "not a URI"))?;
-    let user = uri.user_decoded().unwrap_or_default();
-    let user = user.split(';').next().unwrap_or_default();
-    let user = match owner {
-        Source::Trunk(name) => {
-            shared.trunk(Some(name)).map_or_else(|| user.to_owned(), |trunk| trunk.sip.numbers.from_trunk(user))
         }
-        Source::User(_) => user.to_owned(),
-    };
-    let may_dial = matches!(owner, Source::User(_));
-    if !is_here(shared, &uri) {
-        return match may_dial {
-            true => destination(shared, to).map_err(|error| refusal(&error)),
-            false => Err((403, "a trunk's party transfers to agents alone")),
-        };
-    }
-    if may_dial && shared.guard.is_emergency(&user) {
-        return through(shared, "", &user).map_err(|why| (403, why));
-    }
-    if shared.registered.contains_key(&user) {
-        return Ok(Destination::Agent(user));
-    }
-    match call::route(&shared.config.routes, &user) {
-        Some(RouteTarget::Agent(agent)) => Ok(Destination::Agent(agent.clone())),
-        Some(RouteTarget::App(_)) => Err((488, "an application takes no transferred call")),
-        Some(RouteTarget::Trunk(_)) | None if !may_dial => Err((403, "a trunk's party transfers to agents alone")),
-        Some(RouteTarget::Trunk(trunk)) => through(shared, trunk, &user).map_err(|why| (403, why)),
-        None if user.bytes().all(|byte| byte.is_ascii_digit() || byte == b'+') && !user.is_empty() => {
-            destination(shared, &user).map_err(|error| refusal(&error))
-        }
-        None => Err((404, "nobody has this name")),
+        Dialled::Uri { user, at } => match at.as_ref().map(|place| (place, host_of(shared, place))) {
+            Some((_, Host::Trunk(trunk))) => name_through(trunk, shared, user),
+            Some((_, Host::Here)) if !user.is_empty() => Ok(Destination::Agent(user)),
+            Some((place, Host::Elsewhere)) => elsewhere(shared, &user, place),
+            Some(_) | None => Err(NOBODY),
+        },
     }
 }
 
-fn refusal(error: &CommandError) -> (u16, &'static str) {
-    match error {
-        CommandError::Forbidden(_) => (403, "the number may not be called"),
-        _ => (404, "it leads nowhere"),
+/// What routes lead through a trunk.
+pub(super) fn through(shared: &Shared, trunk: &str, dialled: Dialled) -> Result<Destination, Refusal> {
+    let known = || shared.trunk(Some(trunk)).ok_or(NO_TRUNK);
+    match dialled {
+        Dialled::Emergency(number) => emergency(shared, number),
+        Dialled::Number { number, .. } => number_through(known()?, shared, &number),
+        Dialled::Uri { user, .. } => name_through(known()?, shared, user),
     }
 }
 
-/// Whether a URI names this system: its domain, or an address at which it listens or is known.
-fn is_here(shared: &Shared, uri: &Uri<'_>) -> bool {
-    let host = uri.host.to_string();
-    let known_port = |port: u16| shared.sip.local_addresses().iter().any(|listener| listener.address.port() == port);
-    let port_suits = uri.port.is_none_or(|port| known_port(port) || matches!(port, 5060 | 5061));
-    let advertised = shared.config.sip.advertise.as_deref().map(without_port);
-    let named = [Some(without_port(&shared.config.sip.domain)), advertised].into_iter().flatten();
-    let ip = uri.host.ip();
-    let listens = shared.sip.local_addresses().iter().any(|listener| ip == Some(listener.address.ip()));
-    port_suits && (listens || named.into_iter().any(|name| name.eq_ignore_ascii_case(&host)))
+/// Somebody in need is put through, or told at once that this is not the way.
+pub(super) fn emergency(shared: &Shared, number: String) -> Result<Destination, Refusal> {
+    let trunk = shared.guard.emergency_trunk().map_err(Refusal::forbidden)?;
+    Ok(Destination::Emergency { trunk: trunk.to_owned(), user: number })
 }
 
-/// A host as it is compared: a name or an IPv4 address without its port; an IPv6 address stays as it is.
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if !name.contains(':') && port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    }
-}
-
-fn forbidden(why: &str) -> CommandError {
-    CommandError::Forbidden(why.to_owned())
-}
-
-/// A number through a trunk, if it may be called; an emergency number through the trunk named for it.
-pub(super) fn through(shared: &Shared, trunk: &str, number: &str) -> Result<Destination, &'static str> {
+fn number_through(trunk: &TrunkConfig, shared: &Shared, number: &Number) -> Result<Destination, Refusal> {
+    let plan = &trunk.sip.plan;
+    allowed(shared.guard.verdict(number, plan))?;
     // Also as the trunk would understand it: national numbers may cost too.
-    let known = shared.trunk(Some(trunk));
-    let understood = known.map_or_else(|| number.to_owned(), |trunk| trunk.sip.numbers.from_trunk(number));
-    match (shared.guard.verdict(number), shared.guard.verdict(&understood)) {
-        (Verdict::Emergency { trunk, number }, _) => {
-            Ok(Destination::Emergency { trunk: trunk.to_owned(), user: number })
-        }
-        (Verdict::Refused(why), _) | (_, Verdict::Refused(why)) => Err(why),
-        _ => Ok(Destination::Trunk { trunk: trunk.to_owned(), user: number.to_owned() }),
+    if let Some(understood) = Number::parse(&trunk.sip.numbers.from_trunk(number.as_str())) {
+        allowed(shared.guard.verdict(&understood, plan))?;
+    }
+    let user = match (&trunk.sip.numbers, number.international(plan)) {
+        (NumberFormat::AsIs, _) | (_, None) => number.as_str().to_owned(),
+        (_, Some(digits)) => format!("+{digits}"),
+    };
+    Ok(Destination::Trunk { trunk: trunk.name.clone(), user })
+}
+
+fn name_through(trunk: &TrunkConfig, shared: &Shared, user: String) -> Result<Destination, Refusal> {
+    allowed(shared.guard.verdict_of_name(&user, &trunk.sip.plan))?;
+    Ok(Destination::Trunk { trunk: trunk.name.clone(), user })
+}
+
+fn elsewhere(shared: &Shared, user: &str, place: &Place) -> Result<Destination, Refusal> {
+    if !shared.guard.uris().may_call(place) {
+        return Err(NOT_LISTED);
+    }
+    Ok(Destination::Uri(uri_of(user, place)))
+}
+
+fn allowed(verdict: Verdict) -> Result<(), Refusal> {
+    match verdict {
+        Verdict::Allowed => Ok(()),
+        Verdict::Refused(why) => Err(Refusal::forbidden(why)),
     }
 }
 
-/// The SIP core's target for a destination; names are resolved here.
-pub(super) async fn target(destination: &Destination, sip: &SipHandle) -> Result<Target, String> {
-    Ok(match destination {
+/// Whom a party may have called in its place by REFER: what it could call by itself.
+///
+/// A user may call what routes and the API let it call. A trunk's party reaches agents only: what it may not dial it does not
+/// dial by a transfer. `group`: whose the call is; agents of others are nobody.
+pub(super) fn referred(
+    shared: &Shared,
+    (owner, group): (&Source, Option<Group>),
+    to: &str,
+) -> Result<Destination, Refusal> {
+    let uri = Uri::parse(to).map_err(|_| DialError::Malformed)?;
+    let written = Written::of_uri(&uri)?;
+    let name = uri.user_decoded().unwrap_or_default();
+    let name = name.split(';').next().unwrap_or_default().to_owned();
+    let may_dial = matches!(owner, Source::User(_));
+    let is_local = written.at.as_ref().is_none_or(|place| is_here(shared, place));
+    let dialled = match (shared.guard.dialled(written), owner) {
+        (Dialled::Number { number, at }, Source::Trunk(trunk)) => {
+            let read = |trunk: &TrunkConfig| Number::parse(&trunk.sip.numbers.from_trunk(number.as_str()));
+            let number = shared.trunk(Some(trunk)).and_then(read).unwrap_or(number);
+            Dialled::Number { number, at }
+        }
+        (dialled, _) => dialled,
+    };
+    if let Dialled::Emergency(number) = &dialled
+        && may_dial
+    {
+        return emergency(shared, number.clone());
+    }
+    if !is_local {
+        return if may_dial { destination(shared, dialled) } else { Err(NOT_AN_AGENT) };
+    }
+    if shared.registered.contains_key(&name) && shared.group_of(&name) == group {
+        return Ok(Destination::Agent(name));
+    }
+    let known_as = match &dialled {
+        Dialled::Emergency(number) => number.as_str(),
+        Dialled::Number { number, .. } => number.as_str(),
+        Dialled::Uri { user, .. } => user.as_str(),
+    };
+    match call::route(&shared.config.routes, known_as) {
+        Some(RouteTarget::Agent(agent)) => Ok(Destination::Agent(agent.clone())),
+        Some(RouteTarget::App(_)) => Err(Refusal { status: 488, why: "an application takes no transferred call" }),
+        Some(RouteTarget::Trunk(_)) | None if !may_dial => Err(NOT_AN_AGENT),
+        Some(RouteTarget::Trunk(trunk)) => through(shared, trunk, dialled),
+        None => match dialled {
+            Dialled::Number { number, .. } => destination(shared, Dialled::Number { number, at: None }),
+            _ => Err(NOBODY),
+        },
+    }
+}
+
+/// What a URI's host is.
+enum Host<'s> {
+    /// A trunk, under whatever name or address.
+    Trunk(&'s TrunkConfig),
+    /// This system.
+    Here,
+    Elsewhere,
+}
+
+fn host_of<'s>(shared: &'s Shared, place: &Place) -> Host<'s> {
+    match trunk_named(shared, place) {
+        Some(trunk) => Host::Trunk(trunk),
+        None if is_here(shared, place) => Host::Here,
+        None => Host::Elsewhere,
+    }
+}
+
+/// The trunk whose hosts name this one, at its port if any does; or whose address it is now.
+fn trunk_named<'s>(shared: &'s Shared, place: &Place) -> Option<&'s TrunkConfig> {
+    let named = |port: Option<u16>| {
+        let is_it = |host: &String| {
+            ranked(host).is_some_and(|known| {
+                known.place.host() == place.host() && port.is_none_or(|port| known.place.port().unwrap_or(5060) == port)
+            })
+        };
+        shared.config.trunks.iter().find(|trunk| trunk.hosts.iter().any(is_it))
+    };
+    let port = place.port().unwrap_or(5060);
+    named(Some(port)).or_else(|| named(None)).or_else(|| {
+        let trunk = shared.sip.trunk_at(SocketAddr::new(place.ip()?, port))?;
+        shared.trunk(Some(&trunk))
+    })
+}
+
+/// Whether a host is this system: its domain, or an address at which it listens or is known.
+fn is_here(shared: &Shared, place: &Place) -> bool {
+    let known_port = |port: u16| shared.sip.local_addresses().iter().any(|listener| listener.address.port() == port);
+    let port_suits = place.port().is_none_or(|port| known_port(port) || matches!(port, 5060 | 5061));
+    let own = [Some(shared.config.sip.domain.as_str()), shared.config.sip.advertise.as_deref()];
+    let named = own.into_iter().flatten().filter_map(ranked).any(|own| own.place.host() == place.host());
+    let listens = |ip| shared.sip.local_addresses().iter().any(|listener| listener.address.ip().to_canonical() == ip);
+    port_suits && (named || place.ip().is_some_and(listens))
+}
+
+/// What a destination is now, and the SIP core's target for it. Names are resolved here, and what they lead to is judged.
+pub(super) async fn target(shared: &Shared, destination: Destination) -> Result<(Destination, Target), Refusal> {
+    let target = match &destination {
         Destination::Agent(user) => Target::User(user.clone()),
         Destination::Trunk { trunk, user } => Target::Trunk { name: trunk.clone(), user: user.clone() },
         Destination::Emergency { trunk, user } => Target::Emergency { name: trunk.clone(), user: user.clone() },
         Destination::Uri(uri) => {
-            let found = tokio::time::timeout(RESOLVE, sip.locate(uri)).await;
-            let (transport, addr) =
-                found.map_err(|_| format!("{uri}: the name server did not answer within 2 s"))??;
+            let (Written { at: Some(place), .. }, dialled) = (Written::parse(uri)?, shared.guard.read(uri)?) else {
+                return Err(NOBODY);
+            };
+            let found = tokio::time::timeout(RESOLVE, shared.sip.addresses(&place)).await;
+            let found = found.map_err(|_| SILENT_NAMES)?.map_err(|_| UNKNOWN_HOST)?;
+            if let Some(trunk) = found.iter().find_map(|(_, address)| shared.sip.trunk_at(*address)) {
+                let destination = through(shared, &trunk, dialled)?;
+                return Box::pin(target(shared, destination)).await;
+            }
+            let near = || found.iter().filter(|(_, address)| shared.sip.reaches(*address));
+            near().next().ok_or(UNKNOWN_HOST)?;
+            let uris = shared.guard.uris();
+            let (transport, addr) = *near().find(|(_, address)| uris.may_send(&place, *address)).ok_or(NOT_PUBLIC)?;
             Target::Uri { uri: uri.clone(), addr, transport }
         }
-    })
+    };
+    Ok((destination, target))
 }

@@ -122,6 +122,18 @@ pub enum EventKind {
         /// The agent it is routed to or comes from, if any.
         agent: Option<String>,
     },
+    /// A transfer is about to call somebody, and waits for `LegProceed` or `LegReject` (2 s, then it fails; an emergency number is
+    /// called).
+    LegWanted {
+        /// The leg to be called.
+        leg: LegId,
+        /// Number, agent's name or URI.
+        to: String,
+        /// The agent who transfers; `None`: somebody on a trunk.
+        agent: Option<String>,
+        /// Somebody in need is called.
+        emergency: bool,
+    },
     /// The call's status changed.
     CallStatus {
         /// New status.

@@ -84,6 +84,8 @@ pub(super) struct Leg {
     pub(super) owner: Option<Claim>,
     /// Its REFER that has no final answer.
     pub(super) refer: Option<ReferId>,
+    /// Identity that a transfer's leg is shown outside.
+    pub(super) shown: Option<String>,
     /// How it failed.
     pub(super) failed_status: Option<u16>,
     /// It hears that it waits.
@@ -142,6 +144,7 @@ impl Leg {
             noise: false,
             owner: None,
             refer: None,
+            shown: None,
             failed_status: None,
             waits: false,
             unreachable: false,

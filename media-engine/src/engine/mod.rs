@@ -36,17 +36,17 @@ pub use event::{
     RecordingState, TransferStage,
 };
 
-use crate::call::Guard;
 use crate::config::{Config, TrunkConfig};
 use crate::error::StartError;
 use crate::net::clock;
 use crate::net::ports::PortRange;
 use crate::net::supervisor::Supervisor;
 use crate::record_io::Recorder;
+use crate::sip::dial::Guard;
 use crate::sip::{DialogId, Source};
 use crate::sip_io::{ConnectionLimits, Listener, SipHandle, SipStack};
 use crate::speech::Providers;
-use crate::units::{CallId, LegId};
+use crate::units::{CallId, Group, LegId};
 use crate::worker::{Pool, Worker};
 
 /// Commands that may wait.
@@ -71,6 +71,8 @@ struct Shared {
     homes: Arc<homes::Homes>,
     /// Users with a contact.
     registered: DashMap<String, ()>,
+    /// Whose users with a password are.
+    groups: DashMap<String, Group>,
     next_leg: AtomicU64,
 }
 
@@ -85,6 +87,11 @@ impl Shared {
             Some(home) => self.pool.place_at(home),
             None => self.pool.place(),
         }
+    }
+
+    /// Whose a user is.
+    fn group_of(&self, user: &str) -> Option<Group> {
+        self.groups.get(user).map(|group| *group)
     }
 
     fn claim(&self, owner: Source, worker: &Worker) -> homes::Claim {
@@ -138,8 +145,14 @@ pub async fn start(config: Config) -> Result<Started, StartError> {
 ///
 /// # Errors
 /// As [`start`].
-pub async fn start_supervised(config: Config, supervisor: Supervisor) -> Result<Started, StartError> {
+pub async fn start_supervised(mut config: Config, supervisor: Supervisor) -> Result<Started, StartError> {
     check_record_dir(&config)?;
+    if config.dial.allow.is_empty() && !config.trunks.is_empty() {
+        tracing::warn!(
+            "[dial] allow is empty: every number but satellite and premium ones may be called through trunks"
+        );
+    }
+    config.sip.dial = config.dial.clone();
     let (engine, envelopes) = Engine::pair(COMMANDS);
     let (events_in, events) = mpsc::channel(EVENTS);
     let pool = Pool::start_supervised(&config.media, &supervisor)?;
@@ -165,6 +178,7 @@ pub async fn start_supervised(config: Config, supervisor: Supervisor) -> Result<
         dialogs: DashMap::new(),
         homes: Arc::default(),
         registered: DashMap::new(),
+        groups: DashMap::new(),
         next_leg: AtomicU64::new(1),
     });
     let sip = shared.sip.local_addresses().to_vec();

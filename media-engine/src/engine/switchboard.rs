@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::command::{Command, CommandError, Envelope, Reply};
+use super::dial::Refusal;
 use super::event::EventKind;
 use super::task::{CallTask, Replacement, TaskInput};
 use super::{CALL_INPUTS, Shared, dial};
@@ -15,13 +16,16 @@ use crate::config::RouteTarget;
 use crate::error::HangupCause;
 use crate::net::supervisor::Supervisor;
 use crate::record_io::Space;
+use crate::sip::dial::Dialled;
 use crate::sip::{DialogId, SipCommand, SipEvent, Source};
 use crate::sip_io::{NotAttached, SipHandle};
 use crate::speech::ProviderStatus;
-use crate::units::{CallId, mask};
+use crate::units::{CallId, Group, mask};
 
 /// How long ended calls may take to seal their files at shutdown.
 const SHUTDOWN: Duration = Duration::from_secs(5);
+/// Users whose group is remembered; beyond that only those who are registered.
+const GROUPS: usize = 20_000;
 /// Why a call is refused when every media thread is full, in log, metric and SIP answer: `tandem_media_load` says how full.
 const NO_CAPACITY: &str = "No media capacity";
 
@@ -136,10 +140,13 @@ impl Switchboard {
                 }
                 Err(CommandError::NotFound)
             }
-            Command::CredentialSet { user, password, valid_for } => {
-                self.sip(SipCommand::CredentialSet { user, password, valid_for })
+            Command::LegProceed { call, leg, from } => self.hand_over(call, TaskInput::LegDecided(leg, Ok(from))),
+            Command::LegReject { call, leg, cause } => self.hand_over(call, TaskInput::LegDecided(leg, Err(cause))),
+            Command::CredentialSet { user, password, valid_for, group } => {
+                self.credential_set(user, password, valid_for, group)
             }
             Command::CredentialEnd { user } => {
+                self.shared.groups.remove(&user);
                 let sip = self.shared.sip.clone();
                 tokio::spawn(async move {
                     let result = sip.credential_end(user).await.map(|()| Reply::Done).ok_or(CommandError::Stopped);
@@ -187,6 +194,27 @@ impl Switchboard {
         };
         // The asker may have given up; the command was carried out all the same.
         let _ = reply.send(result.map(|()| Reply::Done));
+    }
+
+    /// A name that was another group's loses what was its own there before anybody else answers to it.
+    fn credential_set(
+        &self,
+        user: String,
+        password: String,
+        valid_for: Duration,
+        group: Option<Group>,
+    ) -> Result<(), CommandError> {
+        if self.shared.group_of(&user) != group {
+            self.sip(SipCommand::CredentialEnd { user: user.clone() })?;
+        }
+        match group {
+            Some(group) => drop(self.shared.groups.insert(user.clone(), group)),
+            None => drop(self.shared.groups.remove(&user)),
+        }
+        if self.shared.groups.len() > GROUPS {
+            self.shared.groups.retain(|known, _| *known == user || self.shared.registered.contains_key(known));
+        }
+        self.sip(SipCommand::CredentialSet { user, password, valid_for })
     }
 
     /// Tells those who wait for it that no call runs any more.
@@ -260,7 +288,7 @@ impl Switchboard {
                     (false, 200..300) => tracing::info!(trunk, user = %mask(&user), "registration taken back"),
                     (false, _) => tracing::warn!(trunk, user = %mask(&user), status, "registration refused"),
                 },
-                other => tracing::debug!(event = ?other, "SIP event without a dialog"),
+                _ => tracing::debug!("SIP event without a dialog"),
             }
             return;
         };
@@ -287,7 +315,8 @@ impl Switchboard {
     }
 
     fn on_incoming(&mut self, dialog: DialogId, event: SipEvent) {
-        let SipEvent::Incoming { from, from_user, to_user, sdp, anonymous, headers, replaces, .. } = event else {
+        let SipEvent::Incoming { from, from_user, to_user, sdp, anonymous, headers, replaces, cause, .. } = event
+        else {
             return;
         };
         let refuse = |status: u16, reason: &'static str| {
@@ -303,7 +332,7 @@ impl Switchboard {
             let there = self.shared.dialogs.get(&replaced).map(|entry| entry.value().clone());
             let Some((call, task)) = there else { return refuse(481, "The call to be replaced is over") };
             self.shared.dialogs.insert(dialog, (call, task.clone()));
-            let replacement = Replacement { dialog, replaced, from, from_user: from_user.clone(), offer: sdp };
+            let replacement = Replacement { dialog, replaced, from, from_user: from_user.clone(), cause, offer: sdp };
             if task.try_send(TaskInput::Replace(replacement)).is_err() {
                 self.shared.dialogs.remove(&dialog);
                 return refuse(481, "The call to be replaced is over");
@@ -311,7 +340,8 @@ impl Switchboard {
             return;
         }
         // Somebody in need comes before every limit and every route.
-        let urgent = matches!(from, Source::User(_)) && self.shared.guard.is_emergency(&to_user);
+        let Ok(dialled) = self.shared.guard.read(&to_user) else { return refuse(404, "No route for this number") };
+        let urgent = matches!((&from, &dialled), (Source::User(_), Dialled::Emergency(_)));
         if self.draining && !urgent {
             return refuse(503, "Draining");
         }
@@ -319,16 +349,16 @@ impl Switchboard {
             return refuse(503, NO_CAPACITY);
         }
         let plan = match call::route(&self.shared.config.routes, &to_user) {
-            _ if urgent => match dial::through(&self.shared, "", &to_user) {
+            _ if urgent => match dial::through(&self.shared, "", dialled) {
                 Ok(destination) => Plan::Join(destination),
-                Err(why) => return refuse(403, why),
+                Err(Refusal { status, why }) => return refuse(status, why),
             },
             None => return refuse(404, "No route for this number"),
             Some(RouteTarget::App(app)) => Plan::Application(*app),
             Some(RouteTarget::Agent(user)) => Plan::Join(Destination::Agent(user.clone())),
-            Some(RouteTarget::Trunk(trunk)) => match dial::through(&self.shared, trunk, &to_user) {
+            Some(RouteTarget::Trunk(trunk)) => match dial::through(&self.shared, trunk, dialled) {
                 Ok(destination) => Plan::Join(destination),
-                Err(why) => return refuse(403, why),
+                Err(Refusal { status, why }) => return refuse(status, why),
             },
         };
         let agent = match (&from, &plan) {
@@ -354,6 +384,7 @@ impl Switchboard {
             agent: agent.clone(),
             trunk: trunk.clone(),
             anonymous,
+            cause,
             headers,
             offer: sdp,
         };

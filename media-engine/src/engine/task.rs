@@ -29,9 +29,10 @@ use crate::call::{Call, Destination, Effect, Input, Side};
 use crate::config::App;
 use crate::error::HangupCause;
 use crate::net::clock;
-use crate::sip::{DialogId, SipCommand, SipEvent, TraceLabel};
-use crate::units::{CallId, LegId};
+use crate::sip::{Cause, DialogId, SipCommand, SipEvent, TraceLabel};
+use crate::units::{CallId, Group, LegId};
 use crate::worker::{Incoming as Heard, LegQuality, Worker, WorkerCommand, WorkerEvent, WorkerEventKind};
+use dialling::Wanted;
 use listening::{CallRecording, next_recorded};
 use transfer::{Fetch, Fetching, next_fetched};
 
@@ -61,6 +62,8 @@ pub(super) enum TaskInput {
     Fetch(Fetch),
     /// Somebody calls who wants the place of one of our legs.
     Replace(Replacement),
+    /// Whether a leg that a transfer wants may be called, and the identity that it is shown.
+    LegDecided(LegId, Result<Option<String>, HangupCause>),
 }
 
 pub(super) struct CallTask {
@@ -87,8 +90,18 @@ pub(super) struct CallTask {
     leave: Option<Instant>,
     /// Until when a lost leg may come back.
     away: Option<Instant>,
-    /// Caller identity for legs that we dial.
+    /// Whose the call is: it reaches no agents of others.
+    group: Option<Group>,
+    /// The call comes from a trunk and nobody has said yet whose it is: the agent that its route names says so.
+    is_unclaimed: bool,
+    /// Caller identity for agents that we call.
+    caller: Option<String>,
+    /// Caller identity for everybody else; `None`: the trunk's own, or none.
     from: Option<String>,
+    /// A leg that a transfer wants, until the control plane has decided.
+    wanted: Option<Wanted>,
+    /// What goes with every INVITE of ours.
+    cause: Cause,
     /// The caller wants not to be shown to legs that we dial.
     anonymous: bool,
     /// Headers of the caller's that may pass to legs that we dial.
@@ -119,7 +132,7 @@ impl CallTask {
         inbox_in: mpsc::Sender<TaskInput>,
         inbox: mpsc::Receiver<TaskInput>,
     ) -> CallTask {
-        let Incoming { id, call, dialog, from, from_user, agent, trunk, anonymous, headers, offer } = incoming;
+        let Incoming { id, call, dialog, from, from_user, agent, trunk, anonymous, cause, headers, offer } = incoming;
         let (role, other) = match trunk {
             None => (LegRole::Agent, LegRole::Customer),
             Some(_) => (LegRole::Customer, LegRole::Agent),
@@ -135,8 +148,12 @@ impl CallTask {
         let second = Leg::new(shared.new_leg(), other, String::new());
         let mut task = CallTask::new(shared, id, call, worker, (first, second), (inbox_in, inbox));
         task.name_dialog(Side::First);
-        task.from = Some(from_user);
-        (task.anonymous, task.passed) = (anonymous, headers);
+        match trunk {
+            Some(_) => (task.is_unclaimed, task.from) = (true, Some(from_user.clone())),
+            None => task.group = task.shared.group_of(&from_user),
+        }
+        task.caller = Some(from_user);
+        (task.anonymous, task.passed, task.cause) = (anonymous, headers, cause);
         task.announced = true;
         task.deadline = Some(clock::now() + DECISION);
         task
@@ -161,8 +178,9 @@ impl CallTask {
         let first = Leg::new(shared.new_leg(), first_role, String::new());
         let second = Leg::new(shared.new_leg(), other, String::new());
         let mut task = CallTask::new(shared, id, call, worker, (first, second), (inbox_in, inbox));
+        task.group = settings.group;
         task.settings = settings;
-        task.from = from;
+        (task.caller, task.from) = (from.clone(), from);
         task.first_effects = effects;
         task
     }
@@ -194,7 +212,12 @@ impl CallTask {
             given: Vec::new(),
             leave: None,
             away: None,
+            group: None,
+            is_unclaimed: false,
+            caller: None,
             from: None,
+            wanted: None,
+            cause: Cause::default(),
             anonymous: false,
             passed: Vec::new(),
             inbox_in,
@@ -224,6 +247,7 @@ impl CallTask {
             let leave = self.leave.map(tokio::time::Instant::from_std);
             let away = self.away.map(tokio::time::Instant::from_std);
             let longest = self.longest.map(tokio::time::Instant::from_std);
+            let wanted = self.wanted.as_ref().map(Wanted::until);
             tokio::select! {
                 Some(input) = self.inbox.recv() => self.on_input(input).await,
                 Some(event) = self.media.recv() => self.on_media(event).await,
@@ -246,6 +270,7 @@ impl CallTask {
                     self.longest = None;
                     self.on_longest().await;
                 }
+                () = sleep_until(wanted), if wanted.is_some() => self.on_undecided().await,
                 fetched = next_fetched(&mut self.fetching) => self.on_fetched(fetched).await,
             }
         }
@@ -256,9 +281,16 @@ impl CallTask {
         match input {
             TaskInput::Sip(event) => self.on_sip(event).await,
             TaskInput::Proceed(settings) => {
+                if self.is_unclaimed {
+                    self.group = settings.group;
+                    self.is_unclaimed = settings.group.is_none();
+                } else {
+                    self.from.clone_from(&settings.from);
+                }
                 self.settings = settings;
                 self.proceed().await;
             }
+            TaskInput::LegDecided(leg, decision) => self.on_leg_decided(leg, decision).await,
             TaskInput::Refuse(cause) => self.transition(Input::Refuse(cause)).await,
             TaskInput::Hangup(cause) => self.transition(Input::Hangup(cause)).await,
             TaskInput::Fetch(fetch) => self.on_fetch(fetch).await,
@@ -476,6 +508,7 @@ impl CallTask {
     async fn carry_out(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
+                Effect::Dial(Side::Third, destination) => self.want(destination),
                 Effect::Dial(side, destination) => self.dial(side, destination).await,
                 Effect::Alert(side) => {
                     if let Some(dialog) = self.leg(side).dialog {

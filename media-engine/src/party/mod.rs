@@ -18,7 +18,7 @@ use crate::audio::tap::{self, TapReader};
 use crate::config::{MediaConfig, SipConfig, TrunkConfig};
 use crate::net::ports::PortRange;
 use crate::sdp::{self, Codec, Direction, Local, LocalSrtp, Srtp};
-use crate::sip::{DialogId, SipCommand, SipEvent, Target};
+use crate::sip::{Cause, DialogId, SipCommand, SipEvent, Target};
 use crate::sip_io::{SipHandle, SipStack};
 use crate::units::LegId;
 use crate::worker::{LegMedia, Pool, Worker, WorkerCommand, WorkerEvent, WorkerEventKind};
@@ -143,9 +143,10 @@ impl Party {
         self.command(SipCommand::Invite {
             dialog,
             target: Target::Trunk { name: TRUNK.into(), user: to.into() },
-            from_user: from.into(),
+            from_user: Some(from.into()),
             from_display: None,
             anonymous: false,
+            cause: Cause::default(),
             headers: Vec::new(),
             sdp,
             sdp_v6: None,

@@ -14,6 +14,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
@@ -291,7 +292,7 @@ pub enum Verdict {
     Accepted,
     /// The password is right but the nonce is too old or its count was used: challenge again with `stale`.
     Stale,
-    /// Not us who made the nonce, unknown user, or wrong password: challenge again.
+    /// The nonce was not made by us for this peer, unknown user, or wrong password: challenge again.
     Rejected,
 }
 
@@ -349,33 +350,46 @@ impl NonceStore {
         NonceStore { key, epoch, valid_for, issued: 0, used: BTreeMap::new(), floor: None }
     }
 
-    /// A new nonce.
-    pub fn issue(&mut self, now: Instant) -> String {
+    /// A new nonce for whoever is reached at `peer`.
+    pub fn issue(&mut self, peer: IpAddr, now: Instant) -> String {
         self.issued = self.issued.wrapping_add(1);
         let mut bytes = Vec::with_capacity(16 + TAG_LEN);
         bytes.extend_from_slice(&self.age_of(now).to_be_bytes());
         bytes.extend_from_slice(&self.issued.to_be_bytes());
-        let tag = hmac::sign(&self.key, &bytes);
+        let tag = self.sign(&bytes, peer);
         bytes.extend_from_slice(&tag.as_ref()[..TAG_LEN]);
         hex::encode(bytes)
     }
 
-    /// A new challenge with `qop=auth`.
-    pub fn challenge(&mut self, realm: &str, algorithm: Algorithm, stale: bool, now: Instant) -> Challenge {
-        let (realm, nonce) = (realm.to_owned(), self.issue(now));
+    /// A new challenge with `qop=auth` for whoever is reached at `peer`.
+    pub fn challenge(
+        &mut self,
+        realm: &str,
+        algorithm: Algorithm,
+        stale: bool,
+        peer: IpAddr,
+        now: Instant,
+    ) -> Challenge {
+        let (realm, nonce) = (realm.to_owned(), self.issue(peer, now));
         Challenge { realm, nonce, opaque: None, algorithm, qop_auth: true, stale }
     }
 
-    /// Judges credentials for a request with `method`. `ha1` looks up `H(user:realm:password)` in hex for the
+    /// Whether this store made a nonce for `peer`: whoever has it was reached there, and did not only say so.
+    pub fn is_for(&self, nonce: &str, peer: IpAddr) -> bool {
+        self.verify(nonce, peer).is_some()
+    }
+
+    /// Judges credentials of `peer` for a request with `method`. `ha1` looks up `H(user:realm:password)` in hex for the
     /// algorithm; `None`: no such user.
     pub fn authenticate(
         &mut self,
         credentials: &Credentials,
         method: &str,
         ha1: impl FnOnce(&str, Algorithm) -> Option<String>,
+        peer: IpAddr,
         now: Instant,
     ) -> Verdict {
-        let Some(key) = self.verify(&credentials.nonce) else { return Verdict::Rejected };
+        let Some(key) = self.verify(&credentials.nonce, peer) else { return Verdict::Rejected };
         let Some(auth) = &credentials.auth else { return Verdict::Rejected };
         let ha1 = ha1(&credentials.username, credentials.algorithm);
         if !ha1.is_some_and(|ha1| credentials.matches(method, &ha1)) {
@@ -415,12 +429,22 @@ impl NonceStore {
         fresh
     }
 
-    /// The identity of a nonce that we made; `None` for any other.
-    fn verify(&self, nonce: &str) -> Option<NonceKey> {
+    fn sign(&self, head: &[u8], peer: IpAddr) -> hmac::Tag {
+        let mut context = hmac::Context::with_key(&self.key);
+        context.update(head);
+        match peer {
+            IpAddr::V4(peer) => context.update(&peer.octets()),
+            IpAddr::V6(peer) => context.update(&peer.octets()),
+        }
+        context.sign()
+    }
+
+    /// The identity of a nonce that we made for `peer`; `None` for any other.
+    fn verify(&self, nonce: &str, peer: IpAddr) -> Option<NonceKey> {
         let mut bytes = [0u8; 16 + TAG_LEN];
         hex::decode_to_slice(nonce, &mut bytes).ok()?;
         let (signed, tag) = bytes.split_at(16);
-        let expected = hmac::sign(&self.key, signed);
+        let expected = self.sign(signed, peer);
         aws_lc_rs::constant_time::verify_slices_are_equal(&expected.as_ref()[..TAG_LEN], tag).ok()?;
         let (time, number) = signed.split_at(8);
         Some((u64::from_be_bytes(time.try_into().ok()?), u64::from_be_bytes(number.try_into().ok()?)))
@@ -434,6 +458,8 @@ impl NonceStore {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
     use crate::units::test_epoch;
 
     /// RFC 7616 section 3.9.1, in both algorithms.
@@ -479,7 +505,7 @@ mod tests {
         let text = answer(&challenge, "ali\"ce", password, "REGISTER", "sip:example.com", "c", count);
         let credentials = Credentials::parse(&text).unwrap();
         let lookup = |user: &str, algorithm| (user == "ali\"ce").then(|| ha1(algorithm, user, "example.com", "secret"));
-        store.authenticate(&credentials, "REGISTER", lookup, now)
+        store.authenticate(&credentials, "REGISTER", lookup, PEER, now)
     }
 
     fn store(now: Instant) -> NonceStore {
@@ -490,7 +516,7 @@ mod tests {
     fn every_nonce_count_of_32_bits_is_accepted_once() {
         let now = test_epoch();
         let mut store = store(now);
-        let nonce = store.issue(now);
+        let nonce = store.issue(PEER, now);
         for count in [1, 2, 0xff, 0x100, 0x101, 0xffff, 0x0100_0000, u32::MAX] {
             assert_eq!(exchange(&mut store, &nonce, count, "secret", now), Verdict::Accepted, "{count:x}");
             assert_eq!(exchange(&mut store, &nonce, count, "secret", now), Verdict::Stale, "{count:x}");
@@ -501,7 +527,7 @@ mod tests {
     fn counts_may_arrive_out_of_order_within_the_window() {
         let now = test_epoch();
         let mut store = store(now);
-        let nonce = store.issue(now);
+        let nonce = store.issue(PEER, now);
         assert_eq!(exchange(&mut store, &nonce, 100, "secret", now), Verdict::Accepted);
         assert_eq!(exchange(&mut store, &nonce, 37, "secret", now), Verdict::Accepted);
         assert_eq!(exchange(&mut store, &nonce, 37, "secret", now), Verdict::Stale);
@@ -512,9 +538,9 @@ mod tests {
     fn wrong_password_and_foreign_nonce_are_rejected_and_leave_no_trace() {
         let now = test_epoch();
         let mut store = store(now);
-        let nonce = store.issue(now);
+        let nonce = store.issue(PEER, now);
         assert_eq!(exchange(&mut store, &nonce, 1, "guess", now), Verdict::Rejected);
-        let forged = NonceStore::new(&[8; 32], Duration::from_secs(60), now).issue(now);
+        let forged = NonceStore::new(&[8; 32], Duration::from_secs(60), now).issue(PEER, now);
         assert_eq!(exchange(&mut store, &forged, 1, "secret", now), Verdict::Rejected);
         assert_eq!(exchange(&mut store, "zz", 1, "secret", now), Verdict::Rejected);
         assert!(store.is_empty());
@@ -524,7 +550,7 @@ mod tests {
     fn old_nonce_is_stale_only_for_who_knows_the_password() {
         let now = test_epoch();
         let mut store = store(now);
-        let nonce = store.issue(now);
+        let nonce = store.issue(PEER, now);
         let later = now + Duration::from_secs(61);
         assert_eq!(exchange(&mut store, &nonce, 1, "secret", later), Verdict::Stale);
         assert_eq!(exchange(&mut store, &nonce, 1, "guess", later), Verdict::Rejected);
@@ -534,10 +560,10 @@ mod tests {
     fn memory_is_bounded_and_forgotten_nonces_cannot_be_replayed() {
         let now = test_epoch();
         let mut store = store(now);
-        let first = store.issue(now);
+        let first = store.issue(PEER, now);
         assert_eq!(exchange(&mut store, &first, 1, "secret", now), Verdict::Accepted);
         for _ in 0..NonceStore::CAPACITY {
-            let nonce = store.issue(now);
+            let nonce = store.issue(PEER, now);
             assert_eq!(exchange(&mut store, &nonce, 1, "secret", now), Verdict::Accepted);
         }
         assert_eq!(store.len(), NonceStore::CAPACITY);

@@ -11,6 +11,7 @@
 #[doc(hidden)]
 pub mod fuzz;
 
+pub mod dial;
 pub(crate) mod dialog;
 pub mod digest;
 pub mod endpoint;
@@ -28,8 +29,8 @@ pub(crate) mod wheel;
 pub mod write;
 
 pub use endpoint::{
-    Advertise, DialogId, Endpoint, EndpointConfig, Flow, FlowId, Limits, PlaceStatus, ReferId, Replaces, SipCommand,
-    SipEvent, SipOutput, Sizes, Source, Target, Transport, TrunkStatus,
+    Advertise, Cause, DialogId, Endpoint, EndpointConfig, Flow, FlowId, Limits, PlaceStatus, ReferId, Replaces,
+    SipCommand, SipEvent, SipOutput, Sizes, Source, Target, Transport, TrunkStatus,
 };
 pub use header::{CSeq, Contact, HeaderError, Name, NameAddr, Params, Via};
 pub use message::{Message, Method, ParseError, Start};

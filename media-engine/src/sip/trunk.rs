@@ -10,6 +10,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use crate::sip::dial::Plan;
 use crate::sip::endpoint::{Flow, Transport};
 
 /// A carrier's SIP connection.
@@ -79,6 +80,10 @@ pub struct TrunkSettings {
     pub probe: Option<Duration>,
     /// How it writes numbers.
     pub numbers: NumberFormat,
+    /// How numbers are dialled there, when they are not written with `+`.
+    pub plan: Plan,
+    /// Number shown by calls that show none of their own; `None`: the account's user, else none.
+    pub from: Option<String>,
     /// Host of From and P-Asserted-Identity; `None`: the destination's for trunks with credentials, else our domain.
     pub from_host: Option<String>,
     /// Write P-Asserted-Identity (RFC 3325) beside From, and believe that of its calls.
@@ -92,6 +97,12 @@ pub struct TrunkSettings {
 }
 
 impl TrunkSettings {
+    /// What a call shows that has no identity of its own.
+    pub(crate) fn own_number(&self) -> Option<&str> {
+        let account = || self.credentials.as_ref().map(|account| account.user.as_str());
+        self.from.as_deref().or_else(account)
+    }
+
     /// Whether a header of its calls passes to the leg that a call is joined with, and back.
     pub fn passes(&self, name: &str) -> bool {
         self.pass_headers.iter().any(|known| known.eq_ignore_ascii_case(name))

@@ -24,7 +24,6 @@ mod intake;
 mod listen;
 mod meters;
 mod opening;
-mod places;
 mod resolve;
 mod stack;
 
@@ -35,7 +34,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use opening::Roots;
-use resolve::{Book, Names};
+use resolve::{Book, Names, Owners};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::admission::{ConnectionBounds, Full};
@@ -44,10 +43,11 @@ use crate::error::StartError;
 use crate::net::clock;
 use crate::net::descriptors::{self, Budget};
 use crate::net::supervisor::Supervisor;
+use crate::sip::dial::{Guard, Place};
 use crate::sip::trace::TracedLeg;
 use crate::sip::{
     CallTrace, DialogId, EndpointConfig, SipCommand, SipEvent, Sizes, Trace, TraceBounds, TraceLabel, TraceLevel,
-    Transport, TrunkStatus,
+    Transport, TrunkStatus, Uri,
 };
 use crate::units::CallId;
 
@@ -220,6 +220,7 @@ pub struct SipHandle {
     control: mpsc::Sender<Control>,
     listeners: Arc<[Listener]>,
     names: Arc<Names>,
+    owners: Arc<Owners>,
     traces: bool,
 }
 
@@ -307,14 +308,31 @@ impl SipHandle {
     /// # Errors
     /// What is wrong with the URI or its host, in words.
     pub async fn locate(&self, uri: &str) -> Result<(Transport, SocketAddr), String> {
-        let place = places::of_uri(uri).ok_or_else(|| format!("`{uri}` is no SIP URI that can be called"))?;
-        let found = self.names.find(&place).await?.destinations;
-        let near = |address: &SocketAddr| self.listeners.iter().any(|own| own.address.is_ipv4() == address.is_ipv4());
-        let first = found.iter().find_map(|to| {
-            let address = to.addresses.iter().find(|address| near(address))?;
-            Some((to.transport, *address))
-        });
-        first.ok_or_else(|| format!("{}: no address", place.host))
+        let uri = Uri::parse(uri).ok().filter(|uri| uri.scheme.is_sip());
+        let place = uri.and_then(|uri| Place::of_uri(&uri).ok()).ok_or("no SIP URI that can be called")?;
+        let found = self.addresses(&place).await?;
+        let near = found.into_iter().find(|(_, address)| self.reaches(*address));
+        near.ok_or_else(|| format!("{}: no address", place.host()))
+    }
+
+    /// Every address to which a host leads, with its transport, the first to be tried first.
+    ///
+    /// # Errors
+    /// Why there is none, in words.
+    pub async fn addresses(&self, place: &Place) -> Result<Vec<(Transport, SocketAddr)>, String> {
+        let found = self.names.find(place).await?.destinations;
+        let all = found.iter().flat_map(|to| to.addresses.iter().map(|address| (to.transport, *address)));
+        Ok(all.collect())
+    }
+
+    /// Whether a listener of ours is of this address's family.
+    pub fn reaches(&self, address: SocketAddr) -> bool {
+        self.listeners.iter().any(|own| own.address.is_ipv4() == address.is_ipv4())
+    }
+
+    /// The trunk that has this address now: at this port if any, else at another.
+    pub fn trunk_at(&self, address: SocketAddr) -> Option<String> {
+        self.owners.of(address)
     }
 
     /// How much the stack holds; `None` when it has stopped.
@@ -400,6 +418,8 @@ impl SipStack {
         config.advertise = sip.advertise.as_deref().map(|text| text.parse().map_err(wrong)).transpose()?;
         let names = Arc::new(Names::new(sip.resolver));
         let book = Book::open(trunks, &names).await?;
+        let owners = book.owners();
+        config.guard = Guard::new(sip.dial.clone());
         config.trunks = book.trunks();
         for trunk in &mut config.trunks {
             let of_name = trunks.iter().find(|known| known.name == trunk.name);
@@ -415,7 +435,7 @@ impl SipStack {
         let ends = stack::Ends { control: control_out, events: events_in, supervisor };
         stack::spawn(config, sockets, security, book, limits, trace, ends);
         let traces = sip.trace != TraceLevel::Off;
-        let handle = SipHandle { control, listeners, names, traces };
+        let handle = SipHandle { control, listeners, names, owners, traces };
         // The queue is empty yet.
         let _ = handle.send(SipCommand::TrunksStart);
         Ok((handle, events))

@@ -16,7 +16,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -32,10 +32,11 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::alarm::until;
-use super::places::{self, Place};
 use crate::config::{NameServer, TrunkConfig};
 use crate::error::StartError;
 use crate::net::clock;
+use crate::sip::dial::Place;
+use crate::sip::dial::place::{self, Ranked};
 use crate::sip::{Destination, SipCommand, Transport, Trunk};
 
 /// How long the start waits for trunks' names.
@@ -211,10 +212,26 @@ struct Entry {
     failures: u32,
 }
 
+/// Which addresses are a trunk's now, in the order of the configuration.
+#[derive(Debug, Default)]
+pub(super) struct Owners(RwLock<Vec<(String, SocketAddr)>>);
+
+impl Owners {
+    /// The trunk at this address and port, else one at this address: a carrier has many ports.
+    pub(super) fn of(&self, address: SocketAddr) -> Option<String> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let ip = address.ip().to_canonical();
+        let at_ip = || known.iter().filter(|(_, known)| known.ip().to_canonical() == ip);
+        let exact = at_ip().find(|(_, known)| known.port() == address.port());
+        exact.or_else(|| at_ip().next()).map(|(trunk, _)| trunk.clone())
+    }
+}
+
 /// All hosts of all trunks, and what they lead to.
 #[derive(Debug)]
 pub(super) struct Book {
     names: Arc<Names>,
+    owners: Arc<Owners>,
     entries: Vec<Entry>,
     look_ups: JoinSet<(usize, Result<Found, String>)>,
 }
@@ -225,7 +242,8 @@ impl Book {
     /// # Errors
     /// A host that cannot be read, or a trunk without any.
     pub(super) async fn open(trunks: &[TrunkConfig], names: &Arc<Names>) -> Result<Book, StartError> {
-        let mut book = Book { names: Arc::clone(names), entries: Vec::new(), look_ups: JoinSet::new() };
+        let mut book =
+            Book { names: Arc::clone(names), owners: Arc::default(), entries: Vec::new(), look_ups: JoinSet::new() };
         for trunk in trunks {
             book.write_down(trunk)?;
         }
@@ -256,7 +274,7 @@ impl Book {
         }
         let read = |host: &String| {
             let expected = "expected HOST, HOST:PORT, or one of these after udp:, tcp: or tls:, with ;priority=N and ;weight=N behind it";
-            places::ranked(host).ok_or_else(|| fail(format!("`{host}`: {expected}")))
+            place::ranked(host).ok_or_else(|| fail(format!("`{host}`: {expected}")))
         };
         let hosts = trunk.hosts.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         if hosts.iter().any(|host| host.priority.is_some() != hosts[0].priority.is_some()) {
@@ -264,12 +282,17 @@ impl Book {
                 "expected ;priority=N with all hosts, or with none, which are then tried in order".into(),
             ));
         }
-        for (n, places::Ranked { place, priority, weight }) in hosts.into_iter().enumerate() {
+        for (n, Ranked { place, priority, weight }) in hosts.into_iter().enumerate() {
             let rank = priority.unwrap_or(u16::try_from(n).unwrap_or(u16::MAX));
             let trunk = trunk.name.clone();
             self.entries.push(Entry { trunk, place, rank, weight, found: vec![], due: None, failures: 0 });
         }
         Ok(())
+    }
+
+    /// Which addresses are a trunk's, kept up to date by this book.
+    pub(super) fn owners(&self) -> Arc<Owners> {
+        Arc::clone(&self.owners)
     }
 
     /// The trunks with what is known of them.
@@ -339,7 +362,11 @@ impl Book {
                 }
                 let changed = entry.found != destinations;
                 entry.found = destinations;
-                changed.then(|| entry.trunk.clone())
+                let trunk = entry.trunk.clone();
+                if changed {
+                    self.tell_owners();
+                }
+                changed.then_some(trunk)
             }
             Err(error) => {
                 let pause = AFTER_FAILURE.saturating_mul(1 << entry.failures.min(8)).min(TTL.1);
@@ -349,6 +376,15 @@ impl Book {
                 None
             }
         }
+    }
+
+    fn tell_owners(&self) {
+        let of_entry = |entry: &Entry| -> Vec<(String, SocketAddr)> {
+            let addresses = entry.found.iter().flat_map(|destination| &destination.addresses);
+            addresses.map(|address| (entry.trunk.clone(), *address)).collect()
+        };
+        let owners = self.entries.iter().flat_map(of_entry).collect();
+        *self.owners.0.write().unwrap_or_else(PoisonError::into_inner) = owners;
     }
 
     /// Keeps all names up to date, until it is dropped.
@@ -384,8 +420,12 @@ mod tests {
     use super::*;
 
     fn book(hosts: &[&str]) -> Book {
-        let mut book =
-            Book { names: Arc::new(Names::new(NameServer::System)), entries: Vec::new(), look_ups: JoinSet::new() };
+        let mut book = Book {
+            names: Arc::new(Names::new(NameServer::System)),
+            owners: Arc::default(),
+            entries: Vec::new(),
+            look_ups: JoinSet::new(),
+        };
         let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
         book.write_down(&TrunkConfig { name: "carrier".into(), hosts, ..TrunkConfig::default() }).unwrap();
         book

@@ -71,9 +71,10 @@ impl Stack {
         let invite = SipCommand::Invite {
             dialog,
             target,
-            from_user: "200".into(),
+            from_user: Some("200".into()),
             from_display: None,
             anonymous: false,
+            cause: media_engine::sip::Cause::default(),
             headers: vec![],
             sdp: SDP.into(),
             sdp_v6: None,

@@ -216,9 +216,10 @@ async fn a_large_request_goes_over_udp_whole() {
     let order = SipCommand::Invite {
         dialog: DialogId::outgoing(),
         target,
-        from_user: "200".into(),
+        from_user: Some("200".into()),
         from_display: None,
         anonymous: false,
+        cause: media_engine::sip::Cause::default(),
         headers: vec![],
         sdp: long.clone(),
         sdp_v6: None,

@@ -9,7 +9,8 @@
 //! - A fetched leg never belongs to nobody: on its way it is a [`Given`], which hangs up when nobody takes it.
 //! - All legs of a call are on one worker. Calls of one user are placed on one worker (`homes`), so that they can be
 //!   merged; where that did not help, the transfer fails and both calls go on.
-//! - Whoever asks for another call's leg, or for a leg's place, must be the party that has it.
+//! - Whoever asks for another call's leg, or for a leg's place, must be the party that has it, and both calls one group's.
+//! - A leg that is to be called waits for the control plane: it counts, and is shown an identity (`dialling`).
 //! - A call whose settings forbid transfers keeps its parties: REFER is told 403, no other call gets its legs. Another device
 //!   of the same party may still take over, and somebody in need is still reached.
 //!
@@ -21,13 +22,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{CallTask, TaskInput};
 use crate::call::{Destination, Effect, Input, Side, TransferState};
-use crate::engine::dial;
+use crate::engine::dial::{self, Refusal};
 use crate::engine::event::{EventKind, LegState, TransferStage};
 use crate::engine::leg::Leg;
 use crate::engine::{LegRole, Shared};
 use crate::error::HangupCause;
-use crate::sip::{DialogId, ReferId, Replaces, SipCommand, SipEvent, Source};
-use crate::units::{CallId, mask};
+use crate::sip::{Cause, DialogId, ReferId, Replaces, SipCommand, SipEvent, Source};
+use crate::units::{CallId, Group, mask};
 use crate::worker::{Worker, WorkerCommand, WorkerEvent};
 
 /// What a party that may not transfer its call is told, with 403.
@@ -41,6 +42,8 @@ pub(in crate::engine) struct Fetch {
     dialog: DialogId,
     /// Who wants it.
     owner: Source,
+    /// Whose its call is.
+    group: Option<Group>,
     call: CallId,
     inbox: mpsc::Sender<TaskInput>,
     media: mpsc::Sender<WorkerEvent>,
@@ -62,6 +65,7 @@ pub(in crate::engine) struct Replacement {
     pub(in crate::engine) replaced: DialogId,
     pub(in crate::engine) from: Source,
     pub(in crate::engine) from_user: String,
+    pub(in crate::engine) cause: Cause,
     pub(in crate::engine) offer: Option<String>,
 }
 
@@ -106,21 +110,22 @@ impl CallTask {
         let (Some(owner), true) = (owner, self.call.may_be_succeeded(side)) else {
             return self.tell_transfer(side, &TransferState::Refused);
         };
+        let refused = |status, why| Err(Refusal { status, why });
         let destination = match (replaces, replaced) {
-            (Some(_), _) if !self.settings.transfer => Err((403, SWITCHED_OFF)),
+            (Some(_), _) if !self.settings.transfer => refused(403, SWITCHED_OFF),
             (_, Some(dialog)) => return self.fetch(side, dialog, owner).await,
-            (Some(_), None) => Err((481, "the call that it names is not one of this system")),
-            (None, None) => dial::referred(&self.shared, &owner, to),
+            (Some(_), None) => refused(481, "the call that it names is not one of this system"),
+            (None, None) => dial::referred(&self.shared, (&owner, self.group), to).map_err(Refusal::counted),
         };
         let destination = match destination {
             Ok(Destination::Emergency { .. }) => destination,
-            _ if !self.settings.transfer => Err((403, SWITCHED_OFF)),
-            Ok(_) if !self.shared.pool.has_room() => Err((503, "no media thread has room")),
+            _ if !self.settings.transfer => refused(403, SWITCHED_OFF),
+            Ok(_) if !self.shared.pool.has_room() => refused(503, "no media thread has room"),
             Ok(_) | Err(_) => destination,
         };
         match destination {
             Ok(destination) => self.transition(Input::Transfer { by: side, to: Some(destination) }).await,
-            Err((status, why)) => {
+            Err(Refusal { status, why }) => {
                 tracing::info!(call = %self.id, leg = %self.leg(side).id, to = %mask(to), status, why, "transfer refused");
                 let cause = HangupCause::from_sip_status(status);
                 self.tell_transfer_event(side, to.to_owned(), TransferStage::Failed, Some(cause), None);
@@ -139,6 +144,7 @@ impl CallTask {
         let fetch = Fetch {
             dialog,
             owner,
+            group: self.group,
             call: self.id,
             inbox: self.inbox_in.clone(),
             media: self.media_in.clone(),
@@ -179,7 +185,9 @@ impl CallTask {
     pub(super) fn on_stray(&mut self, event: SipEvent) {
         match &mut self.fetching {
             Some(fetching) if fetching.ahead.len() < AHEAD => fetching.ahead.push(event),
-            _ => tracing::debug!(call = %self.id, ?event, "event of a dialog that this call has not"),
+            _ => {
+                tracing::debug!(call = %self.id, dialog = ?event.dialog(), "event of a dialog that this call does not have")
+            }
         }
     }
 
@@ -190,6 +198,7 @@ impl CallTask {
             Some(side) if self.leg(side).owner() != Some(&fetch.owner) || !self.settings.transfer => {
                 Some(HangupCause::Rejected)
             }
+            Some(_) if self.group != fetch.group => Some(HangupCause::Rejected),
             Some(side) if !self.call.may_be_succeeded(side) => Some(HangupCause::NoAnswer),
             Some(_) if self.worker.index() != fetch.worker => Some(HangupCause::Unreachable),
             Some(_) => None,
@@ -242,11 +251,15 @@ impl CallTask {
 
     /// INVITE with Replaces.
     pub(super) async fn on_replacement(&mut self, replacement: Replacement) {
-        let Replacement { dialog, replaced, from, from_user, offer } = replacement;
+        let Replacement { dialog, replaced, from, from_user, cause, offer } = replacement;
         let side = self.side_of_dialog(replaced);
+        let is_ours = match &from {
+            Source::User(user) => self.shared.group_of(user) == self.group,
+            Source::Trunk(_) => true,
+        };
         let refusal = match side {
             None => Some((481, "the dialog is over")),
-            Some(side) if self.leg(side).owner() != Some(&from) => Some((403, "it is somebody else's")),
+            Some(side) if self.leg(side).owner() != Some(&from) || !is_ours => Some((403, "it is somebody else's")),
             Some(side) if !self.call.may_be_succeeded(side) => Some((480, "the call does not stand so")),
             Some(_) => None,
         };
@@ -268,6 +281,7 @@ impl CallTask {
             leg.goes_through(trunk);
         }
         leg.owner = Some(self.shared.claim(from, &self.worker));
+        self.cause.max_forwards = self.cause.max_forwards.min(cause.max_forwards);
         self.arrived = Some(leg);
         self.transition(Input::Replace(side)).await;
     }
@@ -281,7 +295,7 @@ impl CallTask {
             Effect::Forget(side) => self.forget(side),
             Effect::Give(side) => self.give(side),
             Effect::TellTransfer(side, state) => self.tell_transfer(side, &state),
-            other => tracing::error!(call = %self.id, effect = ?other, "not an effect of a succession"),
+            _ => tracing::error!(call = %self.id, "not an effect of a succession"),
         }
     }
 
@@ -295,6 +309,9 @@ impl CallTask {
 
     /// Gives back what a leg has whose dialog is over, or as good as.
     fn forget(&mut self, side: Side) {
+        if side == Side::Third {
+            self.wanted = None;
+        }
         let mut leg = self.take_leg(side);
         self.closing.extend(leg.part_with_media(&self.worker));
         if let Some(dialog) = leg.dialog {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Endpoint;
 use super::event::Source;
-use super::flow::Flow;
+use super::flow::{Flow, network};
 use crate::sip::digest::{Algorithm, Credentials, NonceStore, Verdict, ha1};
 use crate::sip::header::Name;
 use crate::sip::message::Message;
@@ -48,6 +48,13 @@ impl Endpoint {
             .filter_map(|line| Credentials::parse(line).ok())
             .find(|credentials| credentials.realm == *realm);
         let Some(credentials) = credentials else { return Admission::Challenge { stale: false } };
+        let peer = network(flow.peer.ip());
+        let nonces = nonce_store(&mut self.nonces, &self.tokens, now);
+        nonces.expire(now);
+        // Whoever has not been given this nonce at this address may not be there at all: that counts against nobody.
+        if !nonces.is_for(&credentials.nonce, peer) {
+            return Admission::Challenge { stale: true };
+        }
         let method = request.method().map_or("", |method| method.as_str());
         let user = &credentials.username;
         let secret = self
@@ -60,13 +67,12 @@ impl Endpoint {
             return Admission::Refused { status: 403, why: "wrong_password" };
         };
         let nonces = nonce_store(&mut self.nonces, &self.tokens, now);
-        nonces.expire(now);
-        match nonces.authenticate(&credentials, method, |_, _| Some(secret), now) {
+        match nonces.authenticate(&credentials, method, |_, _| Some(secret), peer, now) {
             Verdict::Accepted => {
                 self.proven(flow, now);
                 Admission::Admitted(credentials.username)
             }
-            // The password is right: the nonce is old, used, or from before our last start.
+            // The password is right: the nonce is old or used.
             Verdict::Stale | Verdict::Rejected => Admission::Challenge { stale: true },
         }
     }
@@ -83,7 +89,7 @@ impl Endpoint {
             false => &[Algorithm::Md5, Algorithm::Sha256],
         };
         for algorithm in algorithms {
-            let challenge = nonces.challenge(&self.config.domain, *algorithm, stale, now);
+            let challenge = nonces.challenge(&self.config.domain, *algorithm, stale, network(flow.peer.ip()), now);
             response = response.header(name.as_str(), challenge.write());
         }
         self.reply(flow, request, response);

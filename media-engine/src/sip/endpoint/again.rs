@@ -18,6 +18,7 @@ use super::session::{INTERVAL, min_se};
 use super::tables::{Client, ClientUser};
 use super::trunking::TrunkIndex;
 use super::{SDP, TagOwner};
+use crate::sip::dial::{Dialled, Plan, Verdict, Written};
 use crate::sip::header::Name;
 use crate::sip::message::{Message, Method};
 use crate::sip::uri::Uri;
@@ -66,12 +67,14 @@ impl Endpoint {
         self.send_again(client, &request, Change { flow, uri: Some(&uri), headers: &[] }, now)
     }
 
-    /// The contacts of a redirection that may be called, the last one first: at addresses of the trunk that redirects.
+    /// The contacts of a redirection that may be called, the last one first: at addresses of the trunk that redirects, with numbers
+    /// that may be called there.
     fn usable_contacts(&self, trunk: Option<TrunkIndex>, flow: &Flow, response: &Message<'_>) -> Vec<(String, Flow)> {
         let trunk = trunk.map(|trunk| self.trunk(trunk));
         let (Some(trunk), Transport::Udp) = (trunk, flow.transport) else { return Vec::new() };
         let usable = |uri: &Uri<'_>| {
             let ip = uri.host.ip().filter(|ip| trunk.addresses.contains(ip) && ip.is_ipv4() == flow.local.is_ipv4())?;
+            self.may_lead_to(uri, &trunk.settings.plan).then_some(())?;
             let udp = uri.transport().is_none_or(|transport| transport.eq_ignore_ascii_case("udp"));
             let plain = uri.as_str().starts_with("sip:") && uri.headers.is_none() && udp;
             plain.then(|| flow.towards((ip, uri.port.unwrap_or(5060)).into()))
@@ -86,13 +89,29 @@ impl Endpoint {
         contacts
     }
 
+    /// Whether a redirection's number or name, and the number that it is to be routed by (RFC 4694), may be called.
+    fn may_lead_to(&self, uri: &Uri<'_>, plan: &Plan) -> bool {
+        let guard = &self.config.guard;
+        let judged = |dialled: Dialled| match dialled {
+            // Somebody who called another number is not put through to them.
+            Dialled::Emergency(_) => false,
+            Dialled::Number { number, .. } => guard.verdict(&number, plan) == Verdict::Allowed,
+            Dialled::Uri { user, .. } => guard.verdict_of_name(&user, plan) == Verdict::Allowed,
+        };
+        let user = uri.user_decoded().unwrap_or_default();
+        let mut routed_by = user.split(';').skip(1).filter_map(|param| param.trim_start().strip_prefix("rn="));
+        uri.password.is_none()
+            && Written::of_uri(uri).is_ok_and(|written| judged(guard.dialled(written)))
+            && routed_by.all(|number| guard.read(number).is_ok_and(judged))
+    }
+
     /// Sends the INVITE again; the new transaction takes the place of the old one.
     fn send_again(&mut self, client: &mut Client, request: &[u8], change: Change<'_>, now: Instant) -> bool {
         let Ok(invite) = Message::parse(request) else { return false };
         let ClientUser::Fork(fork) = &mut client.user else { return false };
         let old_uri = invite.request_uri().map_or("", |uri| uri.as_str());
         let cseq = invite.cseq().map_or(0, |cseq| cseq.number).saturating_add(1);
-        let branch = self.tokens.branch();
+        let branch = self.tokens.branch_again(invite.top_via().ok().and_then(|via| via.branch()));
         let uri = change.uri.unwrap_or(old_uri);
         let mut again = RequestBuilder::new("INVITE", uri).header("Via", self.via(&change.flow, &branch));
         let written = [Name::Via, Name::CSeq, Name::ContentType, Name::ContentLength];

@@ -88,7 +88,7 @@ impl Endpoint {
             self.trunk_failed(original.trunk, &format!("{status}: the trunk refuses our password"));
             return false;
         };
-        let branch = self.tokens.branch();
+        let branch = self.tokens.branch_again(request.top_via().ok().and_then(|via| via.branch()));
         let cseq = self.number_after(&request, cseq);
         let bytes = again(&request, &self.via(&client.flow, &branch), cseq, proof.header, &proof.value);
         let user = std::mem::replace(&mut client.user, ClientUser::Nobody);

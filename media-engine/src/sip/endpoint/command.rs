@@ -72,6 +72,22 @@ pub enum Target {
     },
 }
 
+/// What led to an INVITE of ours: how far it may still go, and by what it is known again should it come back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// Max-Forwards of the INVITEs that it causes.
+    pub max_forwards: u8,
+    /// The user part that was called; `None`: nobody called us.
+    pub called: Option<String>,
+}
+
+impl Default for Cause {
+    /// Nobody called us: 70 hops (RFC 3261 section 8.1.1.6).
+    fn default() -> Cause {
+        Cause { max_forwards: 70, called: None }
+    }
+}
+
 /// An order to the endpoint. Orders for a dialog that has ended are ignored: its last event has told so.
 #[derive(Clone, PartialEq, Eq)]
 pub enum SipCommand {
@@ -81,12 +97,15 @@ pub enum SipCommand {
         dialog: DialogId,
         /// Where to.
         target: Target,
-        /// User part of From.
-        from_user: String,
+        /// User part of From: a number, or an agent's name towards agents. `None`: the trunk's own number or account, else the
+        /// caller is not shown (RFC 3323).
+        from_user: Option<String>,
         /// Display name of From.
         from_display: Option<String>,
         /// The caller is not to be shown to the callee (RFC 3323).
         anonymous: bool,
+        /// The INVITE that led to this one.
+        cause: Cause,
         /// Extra headers. Names that the endpoint writes itself and values with control characters are left out.
         headers: Vec<(String, String)>,
         /// The offer.

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::flow::Flow;
+use crate::sip::dial::Guard;
 use crate::sip::transaction::Timers;
 use crate::sip::trunk::Trunk;
 use crate::sip::uri::parse_host_port;
@@ -20,6 +21,8 @@ pub struct EndpointConfig {
     pub advertise: Option<Advertise>,
     /// Carriers: calls from these addresses need no password, and calls can be sent to them.
     pub trunks: Vec<Trunk>,
+    /// Judges the numbers to which a trunk redirects a call.
+    pub guard: Guard,
     /// Source of every tag, branch, Call-ID and nonce key; must be secret and fresh for each start.
     pub seed: [u8; 32],
     /// Longest registration granted; also what a REGISTER without an expiry gets.
@@ -43,6 +46,7 @@ impl EndpointConfig {
             user_agent: concat!("Tandem/", env!("CARGO_PKG_VERSION")).into(),
             advertise: None,
             trunks: Vec::new(),
+            guard: Guard::default(),
             seed,
             registration_expires: Duration::from_secs(3600),
             registration_min: Duration::from_secs(30),

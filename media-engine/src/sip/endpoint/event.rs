@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::command::{DialogId, ReferId, Replaces};
+use super::command::{Cause, DialogId, ReferId, Replaces};
 use super::flow::{Flow, FlowId};
 
 /// Who calls, as proven by address or password.
@@ -37,6 +37,8 @@ pub enum SipEvent {
         headers: Vec<(String, String)>,
         /// User part of the Request-URI: the number that was called.
         to_user: String,
+        /// What goes with INVITEs of ours that this one causes.
+        cause: Cause,
         /// Call-ID.
         call_id: String,
         /// The offer; `None` when the caller wants ours.

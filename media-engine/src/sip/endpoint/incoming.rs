@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::command::DialogId;
+use super::command::{Cause, DialogId};
 use super::event::{SipEvent, Source};
 use super::flow::Flow;
 use super::legs::{Leg, LegState, PeerAbilities, Ringing, SessionTimer, Talking, Unacknowledged};
@@ -11,8 +11,9 @@ use super::requests::{BadBody, session_description};
 use super::session::{Proposal, Refresh, add_session};
 use super::tables::ServerId;
 use super::{ALLOW, Endpoint, SDP, SUPPORTED, TagOwner, Timeout};
+use crate::sip::dial::{Dialled, Written};
 use crate::sip::dialog::Dialog;
-use crate::sip::header::{Name, NameAddr, SplitOutside};
+use crate::sip::header::{Name, NameAddr, SplitOutside, Via};
 use crate::sip::message::Message;
 use crate::sip::transaction::{Pace, Resend};
 use crate::sip::trunk::TrunkSettings;
@@ -59,6 +60,17 @@ impl Endpoint {
             Ok(replaces) => replaces,
             Err((status, why)) => return self.refuse(flow, invite, status, why),
         };
+        let Some(dialled) = invite.request_uri().ok().and_then(|uri| Written::of_uri(&uri).ok()) else {
+            return self.refuse(flow, invite, 400, "dialled");
+        };
+        let to_user = match self.config.guard.dialled(dialled) {
+            Dialled::Emergency(digits) => digits,
+            Dialled::Number { number, .. } => number.as_str().to_owned(),
+            Dialled::Uri { user, .. } => user,
+        };
+        if self.has_come_back(invite, &to_user) {
+            return self.refuse(flow, invite, 482, "loop");
+        }
         let session = match self.session_proposal(invite) {
             Proposal::None => None,
             Proposal::Agreed(session) => Some(session),
@@ -103,6 +115,8 @@ impl Endpoint {
         let passes = |name: &str| settings.is_some_and(|trunk| trunk.passes(name));
         let headers = invite.all_headers().filter(|(name, _)| passes(name));
         let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let max_forwards = invite.max_forwards().ok().flatten().unwrap_or(70).min(70).saturating_sub(1) as u8;
+        let cause = Cause { max_forwards, called: Some(to_user.clone()) };
         let to_user = settings.map_or(to_user.clone(), |trunk| trunk.numbers.from_trunk(&to_user));
         self.event(SipEvent::Incoming {
             dialog: id,
@@ -112,10 +126,18 @@ impl Endpoint {
             anonymous,
             headers,
             to_user,
+            cause,
             call_id,
             sdp,
             replaces,
         });
+    }
+
+    /// Whether an INVITE of ours that a call to the same user part caused has led to this one (RFC 3261 section 16.3). One that
+    /// comes back for another number goes on until its hops are used up.
+    fn has_come_back(&self, invite: &Message<'_>, called: &str) -> bool {
+        let branches = invite.headers(Name::Via).filter_map(|via| Via::parse(via).ok()?.branch());
+        branches.into_iter().any(|branch| self.tokens.is_branch_of(branch, called))
     }
 
     /// The engine answers.

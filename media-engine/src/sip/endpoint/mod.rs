@@ -52,7 +52,7 @@ mod trunking;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-pub use command::{DialogId, ReferId, Replaces, SipCommand, Target};
+pub use command::{Cause, DialogId, ReferId, Replaces, SipCommand, Target};
 pub use config::{Advertise, EndpointConfig, Limits};
 pub use event::{SipEvent, SipOutput, Sizes, Source};
 pub use flow::{Flow, FlowId, Transport};
@@ -192,13 +192,23 @@ impl Endpoint {
                 from_user,
                 from_display,
                 anonymous,
+                cause,
                 headers,
                 sdp,
                 sdp_v6,
                 webrtc_sdp,
             } => {
-                let call =
-                    outgoing::Call { dialog, from_user, from_display, anonymous, headers, sdp, sdp_v6, webrtc_sdp };
+                let call = outgoing::Call {
+                    dialog,
+                    from_user,
+                    from_display,
+                    anonymous,
+                    cause,
+                    headers,
+                    sdp,
+                    sdp_v6,
+                    webrtc_sdp,
+                };
                 self.invite(call, &target, now);
             }
             SipCommand::Progress { dialog, status, sdp } => self.progress(dialog, status, sdp, now),

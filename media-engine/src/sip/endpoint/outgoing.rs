@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::challenging::Proof;
-use super::command::{DialogId, Target};
+use super::command::{Cause, DialogId, Target};
 use super::early::EarlyDialogs;
 use super::event::SipEvent;
 use super::flow::{Flow, Transport};
@@ -22,6 +22,7 @@ use super::status::phrase;
 use super::tables::{Client, ClientId, ClientState, ClientUser, Fork};
 use super::trunking::Place;
 use super::{ALLOW, Endpoint, SDP, TagOwner, Timeout};
+use crate::sip::dial::Written;
 use crate::sip::dialog::Dialog;
 use crate::sip::header::{Name, quote};
 use crate::sip::message::{Message, Method, Start, body_of};
@@ -33,10 +34,11 @@ use crate::sip::write::RequestBuilder;
 /// What the engine wants to call with.
 pub(super) struct Call {
     pub(super) dialog: DialogId,
-    pub(super) from_user: String,
+    pub(super) from_user: Option<String>,
     pub(super) from_display: Option<String>,
     /// The caller is not to be shown (RFC 3323): only asserted to the trunk.
     pub(super) anonymous: bool,
+    pub(super) cause: Cause,
     pub(super) headers: Vec<(String, String)>,
     pub(super) sdp: String,
     /// For peers that are reached over IPv6.
@@ -168,19 +170,21 @@ impl Endpoint {
     }
 
     pub(super) fn start_fork(&mut self, call: &Call, goal: Goal, now: Instant) -> ClientId {
-        let (branch, call_id) = (self.tokens.branch(), self.tokens.fresh());
+        let branch = self.tokens.invite_branch(call.cause.called.as_deref().unwrap_or(&uri_user(&goal.uri)));
+        let call_id = self.tokens.fresh();
         let local_tag = self.tokens.invite_tag(&call_id);
         let Goal { uri, to, flow, routes, place } = goal;
         let Identity { local, asserted } = self.identity(call, place.as_ref(), &local_tag);
         let trunk = place.as_ref().map(|place| place.trunk);
         let account = trunk.and_then(|trunk| self.trunk(trunk).settings.credentials.as_ref());
-        let contact = self.contact(&flow, account.map_or(&call.from_user, |account| &account.user));
+        let shown = if call.anonymous { "" } else { call.from_user.as_deref().unwrap_or_default() };
+        let contact = self.contact(&flow, account.map_or(shown, |account| &account.user));
         let mut request = RequestBuilder::new("INVITE", &uri).header("Via", self.via(&flow, &branch));
         for route in &routes {
             request = request.header("Route", route);
         }
         request = request
-            .header("Max-Forwards", 70)
+            .header("Max-Forwards", call.cause.max_forwards)
             .header("From", &local)
             .header("To", &to)
             .header("Call-ID", &call_id)
@@ -221,7 +225,12 @@ impl Endpoint {
     /// Who calls, as a destination is to see it (RFC 3261 section 8.1.1.3, RFC 3323, RFC 3325).
     fn identity(&self, call: &Call, place: Option<&Place>, local_tag: &str) -> Identity {
         let trunk = place.map(|place| (place, &self.trunk(place.trunk).settings));
-        let number = trunk.map_or_else(|| call.from_user.clone(), |(_, trunk)| trunk.numbers.to_trunk(&call.from_user));
+        let own = || trunk.and_then(|(_, trunk)| trunk.own_number());
+        let anonymous = format!("\"Anonymous\" <sip:anonymous@anonymous.invalid>;tag={local_tag}");
+        let Some(shown) = call.from_user.as_deref().or_else(own) else {
+            return Identity { local: anonymous, asserted: None };
+        };
+        let number = trunk.map_or_else(|| shown.to_owned(), |(_, trunk)| trunk.numbers.to_trunk(shown));
         let host = match trunk {
             Some((_, TrunkSettings { from_host: Some(host), .. })) => host,
             Some((place, TrunkSettings { credentials: Some(_), .. })) => &place.authority,
@@ -230,7 +239,7 @@ impl Endpoint {
         let display = call.from_display.as_ref().map(|display| format!("{} ", quote(display))).unwrap_or_default();
         let address = format!("{display}<sip:{}@{host}>", escape_user(&number));
         let local = match call.anonymous {
-            true => format!("\"Anonymous\" <sip:anonymous@anonymous.invalid>;tag={local_tag}"),
+            true => anonymous,
             false => format!("{address};tag={local_tag}"),
         };
         let asserted = trunk.is_some_and(|(_, trunk)| trunk.assert_identity).then_some(address);
@@ -448,6 +457,12 @@ impl Endpoint {
         let bytes = ack.header("User-Agent", &self.config.user_agent).build();
         self.transmit(flow, bytes);
     }
+}
+
+/// The user part of a Request-URI of ours as a call to it comes in.
+fn uri_user(uri: &str) -> String {
+    let written = Uri::parse(uri).ok().and_then(|uri| Written::of_uri(&uri).ok());
+    written.map(|written| written.user.as_str().to_owned()).unwrap_or_default()
 }
 
 /// Whether another place of the trunk may do what this one did not: it was not there, or had no room. What it said of

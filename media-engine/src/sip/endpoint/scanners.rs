@@ -8,7 +8,8 @@
 //! - Silence means requests alone, and not OPTIONS: whoever watches us from behind the same NAT goes on, and it tells nothing.
 //! - Not behind WebSockets: a page whose password has expired asks the API for another and goes on.
 //! - Trunks are never silenced. Over UDP an address can be forged: whoever has just proven itself cannot be silenced by others.
-//! - Being asked for a password is no failure; it costs nothing either.
+//! - Being asked for a password is no failure; it costs nothing either. A wrong password counts only with a nonce that was
+//!   sent to the address it comes from: a forged sender never gets one.
 //! - At most [`MOST`] addresses are remembered, IPv6 ones by their /64; of further ones nothing is.
 
 use std::collections::HashMap;

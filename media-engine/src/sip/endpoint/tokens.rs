@@ -21,6 +21,15 @@ pub(super) struct Tokens {
 /// Bytes of a signature.
 const BLOCK: usize = 64;
 
+/// Hexadecimal digits of the mark at the end of an INVITE's branch, and of the random part before it.
+const MARK: usize = 20;
+
+/// The mark of a branch that has the form of an INVITE's of ours.
+fn mark_of(branch: &str) -> Option<&str> {
+    let own = branch.strip_prefix(MAGIC_COOKIE).filter(|own| own.len() == 2 * MARK && own.is_ascii())?;
+    Some(&own[MARK..])
+}
+
 impl Tokens {
     pub(super) fn new(seed: &[u8; 32]) -> Tokens {
         let key = hmac::Key::new(hmac::HMAC_SHA256, seed);
@@ -66,6 +75,40 @@ impl Tokens {
         branch.push_str(MAGIC_COOKIE);
         push_hex(&mut branch, &self.random::<10>());
         branch
+    }
+
+    /// A branch for an INVITE that a call to `called` has caused: it tells so should it come back.
+    pub(super) fn invite_branch(&mut self, called: &str) -> String {
+        let mark = self.loop_mark(called);
+        self.marked_branch(&mark)
+    }
+
+    /// A branch for a request that is sent again in another transaction, caused by the same call.
+    pub(super) fn branch_again(&mut self, before: Option<&str>) -> String {
+        match before.and_then(mark_of) {
+            Some(mark) => self.marked_branch(mark),
+            None => self.branch(),
+        }
+    }
+
+    /// Whether [`Tokens::invite_branch`] made this branch for a call to `called` (RFC 3261 section 16.3, step 4).
+    pub(super) fn is_branch_of(&self, branch: &str, called: &str) -> bool {
+        mark_of(branch).is_some_and(|mark| {
+            let expected = self.loop_mark(called);
+            aws_lc_rs::constant_time::verify_slices_are_equal(expected.as_bytes(), mark.as_bytes()).is_ok()
+        })
+    }
+
+    fn marked_branch(&mut self, mark: &str) -> String {
+        let mut branch = String::with_capacity(MAGIC_COOKIE.len() + 2 * MARK);
+        branch.push_str(MAGIC_COOKIE);
+        push_hex(&mut branch, &self.random::<{ MARK / 2 }>());
+        branch.push_str(mark);
+        branch
+    }
+
+    fn loop_mark(&self, called: &str) -> String {
+        hex::encode(&self.sign("loop", &[called.as_bytes()]).as_ref()[..MARK / 2])
     }
 
     /// Our tag for an INVITE that we send.
@@ -131,6 +174,22 @@ mod tests {
             assert!(!tokens.is_invite_tag("call", forged), "{forged}");
         }
         assert_ne!(tag, tokens.invite_tag("call"));
+    }
+
+    #[test]
+    fn a_branch_tells_which_call_caused_it_also_when_the_request_is_sent_again() {
+        let mut tokens = Tokens::new(&[7; 32]);
+        let branch = tokens.invite_branch("+15550100");
+        let again = tokens.branch_again(Some(&branch));
+        assert!(
+            branch != again && tokens.is_branch_of(&branch, "+15550100") && tokens.is_branch_of(&again, "+15550100")
+        );
+        assert!(!tokens.is_branch_of(&branch, "+15550101"));
+        let (other, foreign) = (tokens.branch(), Tokens::new(&[8; 32]).invite_branch("+15550100"));
+        for branch in [other.as_str(), &foreign, "", "z9hG4bK", &branch[..40]] {
+            assert!(!tokens.is_branch_of(branch, "+15550100"), "{branch}");
+        }
+        assert!(mark_of(&tokens.branch_again(Some(&other))).is_none());
     }
 
     #[test]

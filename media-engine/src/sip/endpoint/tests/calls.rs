@@ -16,9 +16,10 @@ fn call(target: Target) -> (DialogId, SipCommand) {
         SipCommand::Invite {
             dialog,
             target,
-            from_user,
+            from_user: Some(from_user),
             from_display,
             anonymous: false,
+            cause: crate::sip::Cause::default(),
             headers,
             sdp: OFFER.into(),
             sdp_v6: None,

@@ -31,9 +31,10 @@ fn out(target: Target) -> (DialogId, SipCommand) {
     let order = SipCommand::Invite {
         dialog,
         target,
-        from_user,
+        from_user: Some(from_user),
         from_display: None,
         anonymous: false,
+        cause: crate::sip::Cause::default(),
         headers: vec![],
         sdp,
         sdp_v6: None,

@@ -165,9 +165,10 @@ fn order(seeded: &mut Seeded, dialogs: &[DialogId]) -> SipCommand {
             SipCommand::Invite {
                 dialog,
                 target,
-                from_user,
+                from_user: Some(from_user),
                 from_display: None,
                 anonymous: false,
+                cause: crate::sip::Cause::default(),
                 headers: vec![],
                 sdp: sdp(),
                 sdp_v6: None,

@@ -7,6 +7,7 @@ mod connecting;
 mod early;
 mod glare;
 mod hostile;
+mod looping;
 mod malformed;
 mod pairs;
 mod referring;
@@ -259,9 +260,10 @@ pub(super) fn call_trunk() -> (DialogId, SipCommand) {
     let order = SipCommand::Invite {
         dialog,
         target,
-        from_user,
+        from_user: Some(from_user),
         from_display: None,
         anonymous: false,
+        cause: crate::sip::Cause::default(),
         headers: vec![],
         sdp,
         sdp_v6: None,

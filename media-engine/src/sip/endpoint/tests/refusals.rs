@@ -175,9 +175,10 @@ fn what_is_full_says_503_and_counts() {
     bench.command(SipCommand::Invite {
         dialog,
         target,
-        from_user,
+        from_user: Some(from_user),
         from_display: None,
         anonymous: false,
+        cause: crate::sip::Cause::default(),
         headers: vec![],
         sdp,
         sdp_v6: None,

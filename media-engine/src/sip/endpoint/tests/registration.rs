@@ -274,9 +274,10 @@ fn paths_are_echoed_and_followed() {
     bench.command(SipCommand::Invite {
         dialog,
         target,
-        from_user,
+        from_user: Some(from_user),
         from_display: None,
         anonymous: false,
+        cause: crate::sip::Cause::default(),
         headers: vec![],
         sdp,
         sdp_v6: None,

@@ -28,9 +28,10 @@ fn call() -> (DialogId, SipCommand) {
     let command = SipCommand::Invite {
         dialog,
         target,
-        from_user: "+15550100".into(),
+        from_user: Some("+15550100".into()),
         from_display: None,
         anonymous: false,
+        cause: crate::sip::Cause::default(),
         headers: Vec::new(),
         sdp: OFFER.into(),
         sdp_v6: None,
@@ -408,6 +409,7 @@ fn numbers_and_callers_are_written_as_the_trunk_wants_them() {
         from_user,
         from_display: Some("Anna".into()),
         anonymous: true,
+        cause: crate::sip::Cause::default(),
         headers: Vec::new(),
         sdp,
         sdp_v6: None,
@@ -417,6 +419,29 @@ fn numbers_and_callers_are_written_as_the_trunk_wants_them() {
     assert!(header(&invite, Name::From).unwrap().starts_with("\"Anonymous\" <sip:anonymous@anonymous.invalid>;tag="));
     assert!(invite.contains("Privacy: id\r\n"));
     assert!(invite.contains("P-Asserted-Identity: \"Anna\" <sip:0015550100@carrier.example>\r\n"));
+}
+
+#[test]
+fn a_call_without_an_identity_shows_the_trunk_s_own_or_none() {
+    let numbers = NumberFormat::E164;
+    let from = Some("+34910000001".to_owned());
+    for (settings, shown) in [
+        (TrunkSettings::default(), "\"Anonymous\" <sip:anonymous@anonymous.invalid>;tag="),
+        (account(), "<sip:acct@198.51.100.7>;tag="),
+        (TrunkSettings { from: from.clone(), ..TrunkSettings::default() }, "<sip:+34910000001@example.com>;tag="),
+        (TrunkSettings { from, numbers, ..account() }, "<sip:34910000001@198.51.100.7>;tag="),
+    ] {
+        let settings = TrunkSettings { assert_identity: true, ..settings };
+        let mut bench = with_settings(vec![destination(7, 1)], settings);
+        let (_, mut command) = call();
+        if let SipCommand::Invite { from_user, .. } = &mut command {
+            *from_user = None;
+        }
+        let invite = bench.command(command).only().to_owned();
+        assert!(header(&invite, Name::From).unwrap().starts_with(shown), "{invite}");
+        assert_eq!(invite.contains("P-Asserted-Identity"), !shown.contains("Anonymous"), "{invite}");
+        assert!(!invite.contains("+15550100"), "{invite}");
+    }
 }
 
 #[test]

@@ -1,52 +1,112 @@
 //! Hosts as they are written: in `trunks.hosts`, and in URIs to be called.
+//!
+//! Invariant: one host is written in one way here. Names are in lower case without a dot at their end, IPv4 addresses that are
+//! written as IPv6 ones are IPv4 addresses, and numbers that only some systems read as addresses are refused.
 
 use std::net::IpAddr;
 
-use crate::sip::uri::parse_host_port;
-use crate::sip::{Scheme, Transport, Uri};
+use super::DialError;
+use crate::sip::Transport;
+use crate::sip::uri::{Host, Scheme, Uri, parse_host_port};
 
 /// A host, and how it is to be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub struct Place {
     /// Address without brackets, or name.
-    pub(super) host: String,
-    pub(super) port: Option<u16>,
+    pub(crate) host: String,
+    pub(crate) port: Option<u16>,
     /// `None`: what the name server says, else UDP.
-    pub(super) transport: Option<Transport>,
+    pub(crate) transport: Option<Transport>,
 }
 
 impl Place {
+    /// Where a `sip:` or `sips:` URI leads (RFC 3263 section 4.1): `sips:` means TLS, else its `transport` decides.
+    ///
+    /// # Errors
+    /// [`DialError::Host`] for a host that can be read in two ways, [`DialError::Malformed`] for a transport that leads nowhere.
+    pub fn of_uri(uri: &Uri<'_>) -> Result<Place, DialError> {
+        let transport = match (uri.scheme, uri.transport().map(str::to_ascii_lowercase).as_deref()) {
+            (Scheme::Sips, None | Some("tcp" | "tls")) | (_, Some("tls")) => Some(Transport::Tls),
+            (Scheme::Sips, Some(_)) => return Err(DialError::Malformed),
+            (_, Some("tcp")) => Some(Transport::Tcp),
+            (_, Some("udp")) => Some(Transport::Udp),
+            // Ours by any other way in; the name of a WebSocket leads nowhere else.
+            (_, Some("ws" | "wss") | None) => None,
+            (_, Some(_)) => return Err(DialError::Malformed),
+        };
+        Ok(Place { host: canonical(&uri.host).ok_or(DialError::Host)?, port: uri.port, transport })
+    }
+
     /// The address, when the host is one.
-    pub(super) fn ip(&self) -> Option<IpAddr> {
+    pub fn ip(&self) -> Option<IpAddr> {
         self.host.parse().ok()
+    }
+
+    /// Address without brackets, or name.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// As it was written.
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// Host and port as they stand in a URI.
+    pub(super) fn authority(&self) -> String {
+        let host = match self.ip() {
+            Some(IpAddr::V6(address)) => format!("[{address}]"),
+            _ => self.host.clone(),
+        };
+        self.port.map_or(host.clone(), |port| format!("{host}:{port}"))
+    }
+
+    pub(super) fn transport_parameter(&self) -> &'static str {
+        match self.transport {
+            Some(Transport::Tcp) => ";transport=tcp",
+            Some(Transport::Tls) => ";transport=tls",
+            Some(Transport::Udp) => ";transport=udp",
+            _ => "",
+        }
     }
 }
 
+/// A host in its one form; `None` for an empty label, and for what `inet_aton` would read as an address and others look up.
+fn canonical(host: &Host<'_>) -> Option<String> {
+    if let Some(ip) = host.ip() {
+        return Some(ip.to_canonical().to_string());
+    }
+    let Host::Name(name) = host else { return None };
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let is_number = last.bytes().all(|byte| byte.is_ascii_digit()) || last.starts_with("0x");
+    (!is_number && name.split('.').all(|label| (1..=63).contains(&label.len()))).then_some(name)
+}
+
 /// Reads `[udp:|tcp:|tls:]HOST[:PORT]`, such as `192.0.2.1`, `tls:sip.example.com`, `[2001:db8::1]:5070`.
-pub(super) fn of_host(text: &str) -> Option<Place> {
+pub(crate) fn of_host(text: &str) -> Option<Place> {
     let known = [("udp:", Transport::Udp), ("tcp:", Transport::Tcp), ("tls:", Transport::Tls)];
     let named = known.into_iter().find_map(|(prefix, transport)| Some((text.strip_prefix(prefix)?, transport)));
     let (text, transport) = named.map_or((text, None), |(rest, transport)| (rest, Some(transport)));
     if let Ok(ip) = text.parse::<IpAddr>() {
-        return Some(Place { host: ip.to_string(), port: None, transport });
+        return Some(Place { host: ip.to_canonical().to_string(), port: None, transport });
     }
     let (host, port) = parse_host_port(text, false)?;
-    let host = host.ip().map_or_else(|| host.to_string(), |ip| ip.to_string());
-    Some(Place { host, port, transport })
+    Some(Place { host: canonical(&host)?, port, transport })
 }
 
 /// A trunk's host, and its turn among the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Ranked {
-    pub(super) place: Place,
+pub(crate) struct Ranked {
+    pub(crate) place: Place,
     /// Lower is tried first; `None`: in the order in which the hosts are written.
-    pub(super) priority: Option<u16>,
+    pub(crate) priority: Option<u16>,
     /// Share of calls among hosts of the same priority.
-    pub(super) weight: Option<u16>,
+    pub(crate) weight: Option<u16>,
 }
 
 /// Reads a host with `;priority=N` and `;weight=N` behind it.
-pub(super) fn ranked(text: &str) -> Option<Ranked> {
+pub(crate) fn ranked(text: &str) -> Option<Ranked> {
     let mut parts = text.split(';').map(str::trim);
     let mut ranked = Ranked { place: of_host(parts.next()?)?, priority: None, weight: None };
     for part in parts {
@@ -61,21 +121,6 @@ pub(super) fn ranked(text: &str) -> Option<Ranked> {
         }
     }
     Some(ranked)
-}
-
-/// Where a URI leads (RFC 3263 section 4.1): `sips:` means TLS, else its `transport` decides.
-pub(super) fn of_uri(text: &str) -> Option<Place> {
-    let uri = Uri::parse(text).ok().filter(|uri| uri.scheme.is_sip())?;
-    let transport = match (uri.scheme, uri.transport().map(str::to_ascii_lowercase).as_deref()) {
-        (Scheme::Sips, None | Some("tcp" | "tls")) | (_, Some("tls")) => Some(Transport::Tls),
-        (Scheme::Sips, Some(_)) => return None,
-        (_, Some("tcp")) => Some(Transport::Tcp),
-        (_, Some("udp")) => Some(Transport::Udp),
-        (_, Some(_)) => return None,
-        (_, None) => None,
-    };
-    let host = uri.host.ip().map_or_else(|| uri.host.to_string(), |ip| ip.to_string());
-    Some(Place { host, port: uri.port, transport })
 }
 
 #[cfg(test)]
@@ -125,6 +170,27 @@ mod tests {
         }
     }
 
+    fn of_uri(text: &str) -> Option<Place> {
+        Place::of_uri(&Uri::parse(text).ok().filter(|uri| uri.scheme.is_sip())?).ok()
+    }
+
+    #[test]
+    fn a_host_has_one_form_and_numbers_that_only_some_read_as_addresses_are_none() {
+        for (text, host) in [
+            ("sip:a@Carrier.EXAMPLE.", "carrier.example"),
+            ("sip:a@[::ffff:192.0.2.7]", "192.0.2.7"),
+            ("sip:a@[2001:DB8:0::1]", "2001:db8::1"),
+        ] {
+            assert_eq!(of_uri(text).map(|place| place.host).as_deref(), Some(host), "{text}");
+        }
+        for text in
+            ["127.1", "2130706433", "0x7f000001", "0x7f.0.0.0x1", "0177.0.0.1", "127.0.0.01", "a..b", ".", "a.."]
+        {
+            assert_eq!(of_uri(&format!("sip:a@{text}")), None, "{text}");
+            assert_eq!(of_host(text), None, "{text}");
+        }
+    }
+
     #[test]
     fn a_uri_says_how_it_is_reached() {
         for (text, port, transport) in [
@@ -138,7 +204,7 @@ mod tests {
             assert_eq!(of_uri(text), Some(Place { host: "host".into(), port, transport }), "{text}");
         }
         assert_eq!(of_uri("sip:[2001:db8::1]").map(|place| place.host).as_deref(), Some("2001:db8::1"));
-        for text in ["tel:+1", "sip:host;transport=ws", "sips:host;transport=udp", "host", ""] {
+        for text in ["tel:+1", "sip:host;transport=sctp", "sips:host;transport=udp", "host", ""] {
             assert_eq!(of_uri(text), None, "{text}");
         }
     }
