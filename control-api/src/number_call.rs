@@ -115,12 +115,9 @@ impl NumberCall {
             // Typed text is spoken by the direction of a translation; between the same languages it stays as it is.
             live_translate: true,
             voice_to_voice: true,
-            transcribe: false,
             translate_from: LANGUAGE.into(),
             translate_to: LANGUAGE.into(),
-            record: false,
-            record_app: false,
-            transfer: false,
+            ..CallSettings::default()
         };
         let app = Some(App::Hold);
         let create =

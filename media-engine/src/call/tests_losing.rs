@@ -83,10 +83,10 @@ fn only_legs_of_a_call_that_talks_can_be_lost() {
 #[test]
 fn a_goodbye_ends_the_call_at_once_whichever_of_media_and_goodbye_went_first() {
     let cause = HangupCause::Normal;
-    let ends = [Effect::DisarmRingTimer, Effect::Release(First, cause), over(cause, true)];
+    let ends = [Effect::DisarmRingTimer, Effect::Release(First, cause.clone()), over(cause.clone(), true)];
     let mut media_first = talking();
     media_first.transition(Input::Lost(Second));
-    assert_eq!(media_first.transition(Input::Gone(Second, cause)), ends);
+    assert_eq!(media_first.transition(Input::Gone(Second, cause.clone())), ends);
     assert_eq!(media_first.transition(Input::LostTimeout), [], "nobody waits any more");
     let mut goodbye_first = talking();
     assert_eq!(goodbye_first.transition(Input::Gone(Second, cause)), ends);

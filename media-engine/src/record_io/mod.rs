@@ -30,8 +30,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::audio::tap::TapReader;
 use crate::config::RecordConfig;
-pub use disk::{Room, Space};
 use crate::net::supervisor::Supervisor;
+pub use disk::{Room, Space};
 
 /// Recording channel of the customer.
 pub const CUSTOMER_CHANNEL: usize = 0;
