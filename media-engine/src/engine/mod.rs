@@ -158,7 +158,7 @@ pub async fn start_supervised(mut config: Config, supervisor: Supervisor) -> Res
     let pool = Pool::start_supervised(&config.media, &supervisor)?;
     let ports = config.media.addresses.iter().map(|&address| PortRange::new(address, config.media.ports)).collect();
     let (sip, sip_events) =
-        SipStack::start_supervised(&config.sip, &config.trunks, ConnectionLimits::default(), supervisor.clone())
+        SipStack::start_supervised(&config.sip, &config.trunks, ConnectionLimits::of_process(), supervisor.clone())
             .await?;
     let (status_in, status) = mpsc::channel(64);
     let providers = Providers::start(&config.speech, status_in);

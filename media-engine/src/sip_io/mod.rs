@@ -189,6 +189,11 @@ impl ConnectionLimits {
         }
     }
 
+    /// The same for this process's own table of descriptors.
+    pub fn of_process() -> ConnectionLimits {
+        ConnectionLimits::within(&Budget::of(descriptors::limit()))
+    }
+
     fn tcp_bounds(&self) -> ConnectionBounds {
         bounds(self.tcp, self.tcp_per_address)
     }
@@ -372,8 +377,7 @@ impl SipStack {
         sip: &SipConfig,
         trunks: &[TrunkConfig],
     ) -> Result<(SipHandle, mpsc::Receiver<SipEvent>), StartError> {
-        let limits = ConnectionLimits::within(&Budget::of(descriptors::limit()));
-        SipStack::start_with(sip, trunks, limits).await
+        SipStack::start_with(sip, trunks, ConnectionLimits::of_process()).await
     }
 
     /// As [`start`](Self::start), with other bounds for connections.
