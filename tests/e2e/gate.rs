@@ -24,7 +24,7 @@ const ANSWER: Duration = Duration::from_millis(500);
 const MIB: u64 = 1 << 20;
 
 /// A request of somebody who is nobody here: any method, some with a password that is not one, some broken.
-fn strange(n: u64, noise: &mut StdRng) -> Vec<u8> {
+pub(crate) fn strange(n: u64, noise: &mut StdRng) -> Vec<u8> {
     const METHODS: [&str; 10] =
         ["INVITE", "REGISTER", "MESSAGE", "SUBSCRIBE", "PUBLISH", "REFER", "BYE", "CANCEL", "OPTIONS", "CONJURE"];
     let method = METHODS[noise.random_range(0..METHODS.len())];

@@ -11,6 +11,9 @@ const COUNT: u16 = 4_000;
 /// Port range of `[media] ports` in tests.
 pub const MEDIA: &str = "20000-23999";
 
+/// The same range, as numbers.
+pub const MEDIA_RANGE: std::ops::RangeInclusive<u16> = 20_000..=23_999;
+
 /// An even port on 127.0.0.1 that is free, with its odd neighbour, for UDP and TCP.
 pub fn free() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);

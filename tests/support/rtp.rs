@@ -104,6 +104,17 @@ impl RtpEnd {
         self.socket.send_to(&bytes, to).await.expect("a datagram sent on loopback");
     }
 
+    /// Waits for one RTP packet.
+    pub async fn heard(&self) {
+        let mut buffer = [0; 2048];
+        loop {
+            let (length, source) = self.socket.recv_from(&mut buffer).await.expect("a datagram on loopback");
+            if Packet::parse(&buffer[..length], source).is_some() {
+                return;
+            }
+        }
+    }
+
     /// Where packets for this end come from: `other` speaks into its leg at `through` until they arrive. Also returns
     /// the number of packets that took.
     pub async fn peer(&self, deadline: Duration, other: &RtpEnd, through: SocketAddr) -> (SocketAddr, usize) {

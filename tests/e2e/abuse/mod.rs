@@ -7,4 +7,5 @@ mod dialling;
 mod disk;
 mod events;
 mod media;
+mod siege;
 mod supervision;

@@ -1,0 +1,284 @@
+//! Every attack at once while fifty calls run: what the calls lose, and what the server holds afterwards.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use reqwest::Method;
+use serde_json::json;
+use tests::ports;
+use tests::rtp::RtpEnd;
+use tests::sipp::Sipp;
+use tests::tandem::{Setup, Tandem};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval, timeout};
+
+use crate::gate::strange;
+
+const CALLS: usize = 50;
+const PTIME: Duration = Duration::from_millis(20);
+const MIB: u64 = 1 << 20;
+/// Attacking addresses: 127.0.1.1 to 127.0.1.50.
+const ADDRESSES: u8 = 50;
+/// Connections that each attacking address tries to keep open.
+const CONNECTIONS: usize = 40;
+/// A refused connection is tried again after this.
+const RETRY: Duration = Duration::from_millis(500);
+/// Every idle connection has been closed, and every transaction has expired, within this after the last attack.
+const SETTLED: Duration = Duration::from_secs(150);
+/// Memory that caches and the allocator may keep.
+const GROWTH: u64 = 50 * MIB;
+/// Spellings of a premium number, which no account here may call.
+const FORBIDDEN: [&str; 6] = [
+    "+19005551234",
+    "sip:%2B19005551234@127.0.0.1",
+    "sip:+1-900-555-1234@localhost.",
+    "tel:+1(900)555-1234",
+    "sip:0019005551234;phone-context=+1@127.0.0.1;user=phone",
+    "sip:%09+19005551234@127.0.0.1",
+];
+
+/// Packets of one call: sent, and heard back.
+#[derive(Default)]
+struct Count {
+    sent: AtomicU64,
+    heard: AtomicU64,
+}
+
+/// Speaks into a leg without end; every third packet is sent three times. Counts each packet once.
+async fn talk(end: RtpEnd, to: SocketAddr, count: Arc<Count>) {
+    let mut pace = interval(PTIME);
+    let mut sent = 0_usize;
+    let mut payload = [0xff_u8; 160];
+    loop {
+        tokio::select! {
+            _ = pace.tick() => {
+                payload[..8].copy_from_slice(&(sent as u64).to_be_bytes());
+                for _ in 0..if sent.is_multiple_of(3) { 3 } else { 1 } {
+                    end.send(to, sent, &payload).await;
+                }
+                sent += 1;
+                count.sent.fetch_add(1, Ordering::Relaxed);
+            }
+            () = end.heard() => {
+                count.heard.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+fn attacker(n: usize) -> Ipv4Addr {
+    Ipv4Addr::new(127, 0, 1, 1 + (n % usize::from(ADDRESSES)) as u8)
+}
+
+async fn connect(from: Ipv4Addr, to: SocketAddr) -> Option<TcpStream> {
+    let socket = TcpSocket::new_v4().ok()?;
+    socket.bind((from, 0).into()).ok()?;
+    timeout(Duration::from_secs(5), socket.connect(to)).await.ok()?.ok()
+}
+
+/// What a hostile connection does once it is open.
+#[derive(Clone, Copy)]
+enum Connection {
+    Silent,
+    /// One byte of a request's header a second.
+    Slow,
+    /// The beginning of HTTP/2's preface.
+    Preface,
+    /// Asks for pages without end and reads none.
+    Deaf,
+}
+
+/// Keeps one hostile connection open for as long as the server bears it, again and again.
+async fn besiege(n: usize, server: SocketAddr, kind: Connection) {
+    loop {
+        if let Some(stream) = connect(attacker(n), server).await {
+            hold(stream, kind).await;
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// Returns when the server has closed the connection.
+async fn hold(mut stream: TcpStream, kind: Connection) {
+    let mut buffer = [0; 256];
+    match kind {
+        Connection::Silent => drop(stream.read(&mut buffer).await),
+        Connection::Preface => {
+            if stream.write_all(b"PRI * HTTP/2.0\r\n").await.is_ok() {
+                drop(stream.read(&mut buffer).await);
+            }
+        }
+        Connection::Slow => {
+            let mut pace = interval(Duration::from_secs(1));
+            for byte in b"GET /health HTTP/1.1\r\nhost: localhost\r\nx-slow: ".iter().chain(std::iter::repeat(&b'a')) {
+                pace.tick().await;
+                if stream.write_all(&[*byte]).await.is_err() {
+                    return;
+                }
+            }
+        }
+        Connection::Deaf => while stream.write_all(b"GET /agent HTTP/1.1\r\nhost: localhost\r\n\r\n").await.is_ok() {},
+    }
+}
+
+/// Unauthenticated requests over UDP, 200 a second.
+async fn sip_flood(server: SocketAddr, seed: u64) {
+    let mut noise = StdRng::seed_from_u64(seed);
+    let socket = UdpSocket::bind((attacker(seed as usize), 0)).await.expect("an address on loopback");
+    let mut pace = interval(Duration::from_millis(5));
+    for n in 0.. {
+        pace.tick().await;
+        // A full buffer of the system loses a datagram, as a network does.
+        let _ = socket.try_send_to(&strange(n, &mut noise), server);
+    }
+}
+
+/// Wrong passwords, invented keys and broken bodies, some 20 a second.
+async fn http_flood(base: String, seed: u64) {
+    let client = reqwest::Client::builder().local_address(std::net::IpAddr::from(attacker(seed as usize))).build();
+    let client = client.expect("an HTTP client");
+    let mut pace = interval(Duration::from_millis(50));
+    for n in 0_u64.. {
+        pace.tick().await;
+        let request = match n % 4 {
+            0 => client
+                .post(format!("{base}/api/auth/login"))
+                .json(&json!({"email": "anna@test.example", "password": n.to_string()})),
+            1 => client.get(format!("{base}/api/calls")).bearer_auth(format!("tdm_{n:043}")),
+            2 => client
+                .post(format!("{base}/api/calls"))
+                .header("content-type", "application/json")
+                .body("{\"to\": \"\u{0}"),
+            _ => client.get(format!("{base}/readyz")),
+        };
+        // Refused connections are part of the attack.
+        let _ = timeout(Duration::from_secs(10), request.send()).await;
+    }
+}
+
+/// Datagrams from strangers to the whole range of media ports, a thousand a second.
+async fn media_flood(seed: u64) {
+    let mut noise = StdRng::seed_from_u64(seed);
+    let socket = UdpSocket::bind((attacker(seed as usize), 0)).await.expect("an address on loopback");
+    let mut pace = interval(Duration::from_millis(10));
+    let mut packet = [0_u8; 172];
+    loop {
+        pace.tick().await;
+        for _ in 0..10 {
+            noise.fill(&mut packet[..]);
+            (packet[0], packet[1]) = (0x80, 0);
+            let port = noise.random_range(ports::MEDIA_RANGE);
+            // Closed ports refuse; that is what most of them do.
+            let _ = socket.try_send_to(&packet, (Ipv4Addr::LOCALHOST, port).into());
+        }
+    }
+}
+
+/// A key of an organization of the attacker's own tries to call what it must not.
+async fn dial_flood(api: tests::api::Api) {
+    let mut pace = interval(Duration::from_millis(250));
+    for to in FORBIDDEN.iter().cycle() {
+        pace.tick().await;
+        let body = json!({ "mode": "direct", "to": to });
+        let (status, answer) = api.ask(Method::POST, "/api/calls", Some(body)).await;
+        assert!(status.is_client_error(), "{to} was called: {status} {answer}");
+    }
+}
+
+fn descriptors(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).expect("the server's open files").count()
+}
+
+/// Fifty calls, half relayed to a callee and half to the echo application, run for `span` under every attack.
+async fn siege(span: Duration) {
+    let callee_port = ports::free();
+    let setup = Setup {
+        sip: vec!["udp:127.0.0.1:0", "tcp:127.0.0.1:0"],
+        routes: vec![("+1555*", "trunk:callees"), ("echo", "app:echo")],
+        // Limits as an operator has them.
+        further: "[limits]\n",
+        ..Setup::to_callees(callee_port)
+    };
+    let tandem = Tandem::start(&setup).await;
+    let rival = tandem.api("rival").await;
+    let callee = Sipp::echo_callee(callee_port, CALLS / 2).await;
+    let pid = tandem.process().pid();
+    let before = (tandem.holdings().await, descriptors(pid), tandem.process().memory());
+
+    let mut calls = Vec::new();
+    let mut talking = JoinSet::new();
+    let mut counts = Vec::new();
+    for n in 0..CALLS {
+        let end = RtpEnd::bind().await;
+        let to = if n % 2 == 0 { format!("+1555{n:07}") } else { "echo".into() };
+        let caller = Sipp::caller(tandem.sip(), &[(to, end.port())], 1, span + Duration::from_secs(20));
+        let (_, through) = caller.next_answered(0, Duration::from_secs(10)).await;
+        counts.push(Arc::new(Count::default()));
+        talking.spawn(talk(end, through, Arc::clone(&counts[n])));
+        calls.push(caller);
+    }
+
+    let mut attacks = JoinSet::new();
+    let http: SocketAddr = tandem.http.strip_prefix("http://").and_then(|at| at.parse().ok()).expect("an address");
+    let kinds = [Connection::Silent, Connection::Slow, Connection::Preface, Connection::Deaf];
+    for n in 0..CONNECTIONS * usize::from(ADDRESSES) {
+        let server = if n % 3 == 0 { tandem.sip[1] } else { http };
+        attacks.spawn(besiege(n, server, kinds[n % kinds.len()]));
+    }
+    for seed in 0..2 {
+        attacks.spawn(sip_flood(tandem.sip(), seed));
+        attacks.spawn(http_flood(tandem.http.clone(), seed));
+        attacks.spawn(media_flood(seed));
+    }
+    attacks.spawn(dial_flood(rival));
+    let end = Instant::now() + span;
+    if let Ok(ended) = tokio::time::timeout_at(end, attacks.join_next()).await {
+        panic!("an attack ended early: {ended:?}");
+    }
+    attacks.shutdown().await;
+    talking.shutdown().await;
+
+    for (n, count) in counts.iter().enumerate() {
+        let (sent, heard) = (count.sent.load(Ordering::Relaxed), count.heard.load(Ordering::Relaxed));
+        assert!(heard * 50 >= sent * 49, "call {n}: {heard} of {sent} packets came back");
+        assert!(heard <= sent, "call {n}: {heard} packets came back of {sent}: copies passed");
+    }
+    Sipp::all_succeed(calls, Duration::from_secs(60)).await;
+    callee.succeeds(Duration::from_secs(10)).await;
+    tandem.gives_back(&before.0, SETTLED).await;
+    settles(&tandem, before.1, before.2).await;
+    tandem.stop().await;
+}
+
+/// Waits until descriptors and memory are back where they began.
+async fn settles(tandem: &Tandem, descriptors_before: usize, memory_before: u64) {
+    let pid = tandem.process().pid();
+    let (mut held, mut grown) = (0, 0);
+    let wait = async {
+        let mut look = interval(Duration::from_secs(1));
+        loop {
+            look.tick().await;
+            (held, grown) = (descriptors(pid), tandem.process().memory().saturating_sub(memory_before));
+            // The database's pool and the metrics' reader come and go.
+            if held <= descriptors_before + 8 && grown <= GROWTH {
+                return;
+            }
+        }
+    };
+    let settled = timeout(SETTLED, wait).await.is_ok();
+    println!("siege: {held} descriptors ({descriptors_before} before), {grown} B of memory more than before");
+    assert!(settled, "{held} descriptors, {descriptors_before} before; {grown} B of memory more than before");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "soak: attacks for an hour, or for TANDEM_SIEGE_S seconds; make soak runs it"]
+async fn an_hour_of_every_attack_harms_none_of_fifty_calls() {
+    let span = std::env::var("TANDEM_SIEGE_S").map_or(Ok(3_600), |text| text.parse());
+    siege(Duration::from_secs(span.expect("TANDEM_SIEGE_S is a number of seconds"))).await;
+}
