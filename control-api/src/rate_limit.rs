@@ -407,6 +407,8 @@ async fn counted(state: &AppState, parts: &mut Parts, charge: Charge) -> Result<
                 general.filter(|general| general.wait_s.is_some()).or(standing).or(general)
             }
         }
+        // The store did not answer for somebody who was known a while ago.
+        Err(problem) if problem.status.is_server_error() && !Actor::may_be_guess(&parts.headers, state) => None,
         // Who is not known, or only claims to be somebody.
         Err(_) => by_address(Group::Default),
     };

@@ -174,10 +174,10 @@ async fn reliable_early_media_is_heard_before_the_answer_and_both_ways_after_it(
     let (to_caller_leg, _) = near.peer(PATIENCE, &far, to_callee_leg).await;
     let (_, told) = caller.next_answered(0, PATIENCE).await;
     assert_eq!(to_caller_leg, told, "from where the 183 said");
-    both_hear("early", (&near, to_caller_leg), (&far, to_callee_leg)).await;
+    both_hear("early", 1, (&near, to_caller_leg), (&far, to_callee_leg)).await;
     assert!(!caller.logged("final"), "all that was before the answer");
     caller.logs("settled", PATIENCE).await;
-    both_hear("after the answer", (&near, to_caller_leg), (&far, to_callee_leg)).await;
+    both_hear("after the answer", 3, (&near, to_caller_leg), (&far, to_callee_leg)).await;
     caller.succeeds(PATIENCE).await;
     callee.succeeds(PATIENCE).await;
     tandem.gives_back(&before, PATIENCE).await;
@@ -204,12 +204,13 @@ async fn a_caller_s_transfers_are_told_by_notify_until_the_agents_talk() {
     tandem.stop().await;
 }
 
-/// Half a second of noise in both directions: what arrives is what was sent, but for the seam where the relay sets in.
-async fn both_hear(step: &str, (a, to_a): (&RtpEnd, SocketAddr), (b, to_b): (&RtpEnd, SocketAddr)) {
+/// Half a second of noise in both directions, of `seed` and the seed after it: what arrives is what was sent, but for the seam where
+/// the relay sets in. The same seed again would be copies of the same packets.
+async fn both_hear(step: &str, seed: u64, (a, to_a): (&RtpEnd, SocketAddr), (b, to_b): (&RtpEnd, SocketAddr)) {
     const SENT: usize = 25;
     let linger = Duration::from_millis(500);
     let ((a_sent, a_came), (b_sent, b_came)) =
-        tokio::join!(a.exchange(to_a, 1, SENT, linger), b.exchange(to_b, 2, SENT, linger));
+        tokio::join!(a.exchange(to_a, seed, SENT, linger), b.exchange(to_b, seed + 1, SENT, linger));
     for (direction, sent, came) in [("caller to callee", a_sent, b_came), ("callee to caller", b_sent, a_came)] {
         let is_sent = |packet: &&Packet| sent.iter().any(|one| one.payload == packet.payload);
         let unaltered = came.iter().filter(is_sent).count();

@@ -1,14 +1,14 @@
 //! Who may stay connected: the table of one listener, and each connection's place in it.
 //!
-//! A connection between requests may make room for another; one whose request is being answered does not, unless its client
-//! has stopped reading. Connections that have shown a good key or session, that were upgraded, or that come from our own
+//! A connection between requests may make room for another; one whose request is being answered does not, unless its client is
+//! waited for: to send the rest of the request, or to take the answer. Connections that have shown a good key or session, that were upgraded, or that come from our own
 //! reverse proxies, are known: see [`ConnectionTable`].
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -17,8 +17,6 @@ use crate::engine::{ConnectionBounds, ConnectionTable, Standing};
 
 /// Displaced connections that may still be closing: each holds a descriptor until it is closed.
 const CLOSING: usize = 16;
-/// A client that takes nothing of its answer for this long makes room for others.
-const STALLED: Duration = Duration::from_secs(2);
 
 /// The bounds of a listener with `total` places.
 pub(crate) fn connection_bounds(total: usize) -> ConnectionBounds {
@@ -169,9 +167,13 @@ impl Place {
 
     /// The client takes nothing (`true`), or something again.
     pub(super) fn stalls(&self, stalls: bool) {
-        let now = Instant::now();
-        let idle = if self.answering.load(Ordering::Relaxed) { None } else { Some(now) };
-        self.idle_since(if stalls { Some(now + STALLED) } else { idle });
+        let idle = stalls || !self.answering.load(Ordering::Relaxed);
+        self.idle_since(idle.then(Instant::now));
+    }
+
+    /// The rest of a request's body is waited for (`true`), or some of it has come.
+    pub(super) fn awaits_body(&self, awaits: bool) {
+        self.idle_since(awaits.then(Instant::now));
     }
 
     fn idle_since(&self, idle_since: Option<Instant>) {

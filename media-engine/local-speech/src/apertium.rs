@@ -261,6 +261,8 @@ mod tests {
         assert!(second.to_lowercase().contains("house"), "{second}");
         for program in &mut apertium.pipe.as_mut().unwrap()._programs.0 {
             program.kill().unwrap();
+            // The pipe is broken for certain once the program is gone.
+            program.wait().unwrap();
         }
         assert!(apertium.translate("La casa").is_err());
         assert!(apertium.translate("La casa").unwrap().to_lowercase().contains("house"));

@@ -241,6 +241,7 @@ impl CallTask {
     pub(super) async fn run(mut self) {
         let effects = std::mem::take(&mut self.first_effects);
         self.carry_out(effects).await;
+        self.settle().await;
         while self.over.is_none() {
             let deadline = self.deadline.map(tokio::time::Instant::from_std);
             let lost = self.lost.map(tokio::time::Instant::from_std);
@@ -498,7 +499,11 @@ impl CallTask {
     async fn transition(&mut self, input: Input) {
         let effects = self.call.transition(input);
         self.carry_out(effects).await;
-        // Effects that failed became inputs of their own.
+        self.settle().await;
+    }
+
+    /// Takes what became of effects that failed at once: inputs of their own.
+    async fn settle(&mut self) {
         while let Some(input) = self.pending.pop_front() {
             let effects = self.call.transition(input);
             self.carry_out(effects).await;

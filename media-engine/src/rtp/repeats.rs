@@ -1,7 +1,7 @@
 //! Packets that came before: a window over each source's newest sequence numbers, as SRTP has one for authentic packets.
 //!
 //! ```text
-//! packet ─▶ same source, number and timestamp as one of its newest 128? ─▶ repeat: drop and count
+//! packet ─▶ same source, number and timestamp as one of its newest 64?  ─▶ repeat: drop and count
 //!                                                                      └▶ new: late, lost before, or ahead
 //! ```
 //!
@@ -17,8 +17,9 @@
 
 use super::packet::RtpPacket;
 
-/// Newest numbers of a source that are remembered: 2.5 s at 20 ms a packet, more than any reordering that playout can use.
-const WIDTH: u16 = 128;
+/// Newest numbers of a source that are remembered: 1.28 s at 20 ms a packet, more than any reordering that playout can use, and as
+/// many as SRTP remembers at least (RFC 3711 section 3.3.2).
+const WIDTH: u16 = 64;
 /// Sources remembered at once: audio, keys, and those before a change.
 const SOURCES: usize = 4;
 
@@ -28,7 +29,7 @@ struct Window {
     ssrc: u32,
     highest: u16,
     /// Bit n: highest − n came.
-    taken: u128,
+    taken: u64,
     /// By sequence number modulo [`WIDTH`]: the timestamp that it came with, folded to 16 bits.
     stamps: [u16; WIDTH as usize],
     /// Number and timestamp of a packet out of line; its successor would prove that the source restarted.
@@ -164,17 +165,17 @@ mod tests {
     fn each_packet_five_times_passes_once_in_any_order_and_over_the_wrap() {
         let mut repeats = Repeats::new();
         let numbers = (0..2_000u16).map(|n| n.wrapping_add(65_000));
-        // Five copies at once, and one of the packet 100 before.
-        let packets = numbers.clone().flat_map(|n| [n, n, n.wrapping_sub(100), n, n, n]).map(stream);
+        // Five copies at once, and one of the packet 60 before.
+        let packets = numbers.clone().flat_map(|n| [n, n, n.wrapping_sub(60), n, n, n]).map(stream);
         let passed = fresh(&mut repeats, packets).into_iter().filter(|fresh| *fresh).count();
-        // Before the first packet come 100 that are late, and new.
-        assert_eq!(passed, 2_000 + 100);
+        // Before the first packet come 60 that are late, and new.
+        assert_eq!(passed, 2_000 + 60);
     }
 
     #[test]
     fn reordered_and_late_packets_pass_once() {
         let mut repeats = Repeats::new();
-        let numbers = [10, 12, 11, 15, 13, 14, 13, 200, 73, 72, 73];
+        let numbers = [10, 12, 11, 15, 13, 14, 13, 200, 137, 136, 137];
         let expected = [true, true, true, true, true, true, false, true, true, true, false];
         assert_eq!(fresh(&mut repeats, numbers.map(stream)), expected);
     }
@@ -212,7 +213,7 @@ mod tests {
     fn copies_of_a_whole_stretch_do_not_look_like_a_restart() {
         let mut repeats = Repeats::new();
         fresh(&mut repeats, (1..=100).map(stream));
-        assert!(fresh(&mut repeats, (20..=100).map(stream)).iter().all(|fresh| !*fresh));
+        assert!(fresh(&mut repeats, (40..=100).map(stream)).iter().all(|fresh| !*fresh));
         assert_eq!(fresh(&mut repeats, [stream(101)]), [true]);
     }
 

@@ -140,9 +140,9 @@ pub struct ConnectionLimits {
     pub stranger_idle: Duration,
     /// A peer that is still a stranger after this is closed, whatever it says.
     pub stranger_life: Duration,
-    /// A TCP peer that has sent nothing makes room for another of its network after this, and of a fuller one than others'.
+    /// A peer that has sent nothing makes room for another after this: see [`ConnectionTable`](crate::admission::ConnectionTable).
     pub silent_grace: Duration,
-    /// As long for a stranger that has sent a message, and for every WebSocket.
+    /// As long for a stranger that has sent a message.
     pub stranger_grace: Duration,
     /// One message is written to a TCP peer within this.
     pub write: Duration,

@@ -335,7 +335,9 @@ impl Stack {
             && !std::mem::replace(&mut connection.has_spoken, true)
         {
             let idle_since = Some(clock::now() + self.limits.stranger_grace);
-            self.accepted.set_idle_since(id, idle_since);
+            let is_websocket = connection.flow.transport.is_websocket();
+            let table = if is_websocket { &mut self.websockets } else { &mut self.accepted };
+            table.set_idle_since(id, idle_since);
         }
     }
 
@@ -474,7 +476,7 @@ impl Stack {
         let transport = if connection.secure { Transport::Wss } else { Transport::Ws };
         let flow = Flow { id: self.new_flow(), transport, local: self.ws_local, peer: connection.peer };
         let now = clock::now();
-        let idle_since = Some(now + self.limits.stranger_grace);
+        let idle_since = Some(now + self.limits.silent_grace);
         match self.websockets.admit(flow.id, flow.peer.ip(), Standing::Stranger, idle_since, now) {
             Ok(displaced) => self.displace(displaced),
             Err(full) => {
@@ -492,8 +494,7 @@ impl Stack {
             token,
             known,
             stranger_since: Some(now),
-            // A WebSocket has its grace from the start.
-            has_spoken: true,
+            has_spoken: false,
         });
         self.tasks.spawn(read_ws(inbox, connection.incoming, weak));
         Ok(())

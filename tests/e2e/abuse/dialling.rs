@@ -100,6 +100,11 @@ async fn dial(api: &Api, to: &str) -> (StatusCode, Value) {
     api.ask(Method::POST, "/api/calls", Some(json!({ "mode": "direct", "to": to }))).await
 }
 
+/// Whether the destination itself was refused, not how often it was asked for.
+fn is_refused(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 400 | 403 | 404 | 422)
+}
+
 /// How a call ended that the API has made.
 async fn ended(api: &Api, made: &Value) -> String {
     let path = format!("/api/calls/{}", made["id"].as_str().expect("an id"));
@@ -221,7 +226,7 @@ impl Desks {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_spelling_of_a_number_that_is_switched_off_reaches_the_carrier_by_the_api() {
-    let desks = Desks::open("").await;
+    let desks = Desks::open("[dial]\ncalls_per_second = 10000\n").await;
     let at = desks.carrier.address;
     let hosts = [
         at.to_string(),
@@ -238,11 +243,11 @@ async fn no_spelling_of_a_number_that_is_switched_off_reaches_the_carrier_by_the
     for user in spellings() {
         for host in &hosts {
             let (status, answer) = dial(&desks.api, &format!("sip:{user}@{host}")).await;
-            assert!(status.is_client_error(), "{user}@{host}: {status} {answer}");
+            assert!(is_refused(status), "{user}@{host}: {status} {answer}");
             tried += 1;
         }
         let (status, answer) = dial(&desks.api, &user).await;
-        assert!(status.is_client_error(), "{user}: {status} {answer}");
+        assert!(is_refused(status), "{user}: {status} {answer}");
     }
     // What may be called is; nothing else has come before it.
     for to in ["+34911222333".to_owned(), format!("sip:%2B34-911.222333@{at}")] {
@@ -396,7 +401,7 @@ async fn another_organization_s_agent_does_not_ring() {
     let theirs = tandem.api("globex").await;
     let account = tandem.agent("globex", "eve").await;
     let session = Api::sign_in(&tandem.http, &account.email, &account.password).await;
-    let token = session.get("/api/webrtc/token").await;
+    let token = session.post("/api/webrtc/token").await;
     let mut eve = Desk::start("127.0.0.1", tandem.sip(), "eve").await;
     eve.register(token["password"].as_str().expect("a password"), PATIENCE).await;
 
@@ -509,7 +514,7 @@ async fn forged_senders_silence_no_telephone() {
     let tandem = Tandem::start(&Setup::default()).await;
     let account = tandem.agent("acme", "anna").await;
     let session = Api::sign_in(&tandem.http, &account.email, &account.password).await;
-    let token = session.get("/api/webrtc/token").await;
+    let token = session.post("/api/webrtc/token").await;
     let password = token["password"].as_str().expect("a password").to_owned();
     // What somebody sends under the telephone's address, who hears no answer to it: nonces of his own, and one that was given to
     // another address.

@@ -82,10 +82,7 @@ impl CallTask {
     async fn dial_third(&mut self, destination: Destination, from: Option<String>) {
         self.third.shown = from;
         self.dial(Side::Third, destination).await;
-        // What failed at once became an input.
-        while let Some(input) = self.pending.pop_front() {
-            self.transition(input).await;
-        }
+        self.settle().await;
     }
 
     pub(super) async fn dial(&mut self, side: Side, destination: Destination) {

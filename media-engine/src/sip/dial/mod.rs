@@ -162,9 +162,14 @@ impl User {
     }
 }
 
-/// Undoes escapes. What is left holds no escape, no control character, nothing beyond ASCII, and no delimiter of a URI.
+/// Undoes escapes. What is left holds no escape, no control character, nothing beyond ASCII, and no delimiter of a URI; parameters
+/// begin at a plain semicolon only, since others might take an escaped one for a part of the number.
 fn decoded(raw: &str) -> Result<Cow<'_, str>, DialError> {
     let text = decode_escapes(raw);
+    let semicolons = |text: &str| text.bytes().filter(|byte| *byte == b';').count();
+    if semicolons(&text) != semicolons(raw) {
+        return Err(DialError::Character);
+    }
     let fits = |byte: u8| matches!(byte, b' '..=b'~') && !b"@:<>\"\\%`{}|^[]".contains(&byte);
     if text.bytes().all(fits) { Ok(text) } else { Err(DialError::Character) }
 }
