@@ -423,10 +423,12 @@ mod tests {
                 _ => format!("192.0.2.{}", random % 20),
             };
             match random % 7 {
-                0..=2 => drop(bench.comes(&address, random % 2 == 0)),
-                3 => drop(bench.comes_as(&address, Standing::Known, random % 2 == 0)),
-                4 => bench.table.set_idle_since(id, (random % 2 == 0).then_some(bench.now)),
-                5 => bench.table.set_standing(id, if random % 2 == 0 { Standing::Known } else { Standing::Stranger }),
+                0..=2 => drop(bench.comes(&address, random.is_multiple_of(2))),
+                3 => drop(bench.comes_as(&address, Standing::Known, random.is_multiple_of(2))),
+                4 => bench.table.set_idle_since(id, (random.is_multiple_of(2)).then_some(bench.now)),
+                5 => bench
+                    .table
+                    .set_standing(id, if random.is_multiple_of(2) { Standing::Known } else { Standing::Stranger }),
                 _ => bench.table.leave(id),
             }
             assert!(bench.table.len() <= 500);

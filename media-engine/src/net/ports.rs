@@ -7,16 +7,16 @@
 //! Invariants: pairs that are leased are not tried, so a lease costs the same however many there are; of the others the
 //! operating system's bind is the judge, so other programs on the same range do no harm, and at most [`TRIES`] of theirs are passed
 //! over per lease. Pairs wait in a queue, shuffled at the start: a pair just freed is the last to be given again, so late packets of
-//! an old call do not reach a new one, and the next call's ports follow from no call before. Not here: which leg owns a lease, and the shared ports of browser legs
-//! beyond their binding.
+//! an old call do not reach a new one, and the next call's ports follow from no call before. Not here: which leg owns a lease, and
+//! the shared ports of browser legs beyond their binding.
 //!
 //! Sources: RFC 3550 section 11 (even port for RTP, the next for RTCP), RFC 4594 section 4.1 (EF for telephony).
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use crossbeam_queue::ArrayQueue;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// DSCP "expedited forwarding" in the place of the TOS byte.
@@ -51,16 +51,9 @@ pub struct PortRange {
 /// Pairs that are not leased, by their even port, the longest free first.
 #[derive(Debug)]
 struct Free {
-    waiting: Mutex<VecDeque<u16>>,
+    waiting: ArrayQueue<u16>,
     /// Pairs of the whole range.
     pairs: usize,
-}
-
-impl Free {
-    fn waiting(&self) -> MutexGuard<'_, VecDeque<u16>> {
-        // A queue of numbers is whole after any fault.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl PortRange {
@@ -68,10 +61,15 @@ impl PortRange {
     /// served by sockets on every local address.
     pub fn new(address: IpAddr, (low, high): (u16, u16)) -> PortRange {
         let even = (low..high).filter(|port| port % 2 == 0);
-        let mut waiting: Vec<u16> = even.collect();
-        shuffle(&mut waiting);
-        let pairs = waiting.len();
-        PortRange { address, low, high, free: Arc::new(Free { waiting: Mutex::new(waiting.into()), pairs }) }
+        let mut shuffled: Vec<u16> = even.collect();
+        shuffle(&mut shuffled);
+        let pairs = shuffled.len();
+        let waiting = ArrayQueue::new(pairs.max(1));
+        for port in shuffled {
+            // It has room for all.
+            let _ = waiting.push(port);
+        }
+        PortRange { address, low, high, free: Arc::new(Free { waiting, pairs }) }
     }
 
     /// Binds a free pair. Errors: every pair is leased, other programs hold the ones that were tried, or the address cannot be bound at
@@ -79,7 +77,7 @@ impl PortRange {
     pub fn lease(&self) -> Result<PortLease, NoPorts> {
         let mut last = io::Error::new(io::ErrorKind::AddrInUse, "every pair is in use");
         for _ in 0..TRIES.min(self.free.pairs) {
-            let Some(rtp_port) = self.free.waiting().pop_front() else { break };
+            let Some(rtp_port) = self.free.waiting.pop() else { break };
             // Whatever becomes of it, it goes to the end of the queue.
             let place = Place { rtp_port, free: Arc::clone(&self.free) };
             match self.bind_pair(rtp_port) {
@@ -101,7 +99,7 @@ impl PortRange {
 
     /// Pairs that are leased now.
     pub fn leased(&self) -> usize {
-        self.free.pairs - self.free.waiting().len()
+        self.free.pairs - self.free.waiting.len()
     }
 
     fn bind_pair(&self, rtp_port: u16) -> io::Result<(UdpSocket, UdpSocket)> {
@@ -149,7 +147,8 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.free.waiting().push_back(self.rtp_port);
+        // It came out of this queue, which has room for it.
+        let _ = self.free.waiting.push(self.rtp_port);
     }
 }
 
@@ -272,9 +271,15 @@ mod tests {
         let taken: Vec<UdpSocket> =
             (17_200..17_400).step_by(2).map(|port| UdpSocket::bind((LOOPBACK, port)).unwrap()).collect();
         let range = PortRange::new(LOOPBACK, (17_200, 17_399));
-        let before: Vec<u16> = range.free.waiting().iter().copied().collect();
+        let order = || -> Vec<u16> {
+            let waiting = &range.free.waiting;
+            let all = std::iter::from_fn(|| waiting.pop()).collect::<Vec<u16>>();
+            all.iter().for_each(|port| waiting.push(*port).unwrap());
+            all
+        };
+        let before = order();
         assert!(range.lease().is_err());
-        let after: Vec<u16> = range.free.waiting().iter().copied().collect();
+        let after = order();
         assert_eq!(after[..after.len() - TRIES], before[TRIES..], "the others were not tried");
         drop(taken);
         assert!(range.lease().is_ok());

@@ -115,7 +115,7 @@ impl Endpoint {
         let passes = |name: &str| settings.is_some_and(|trunk| trunk.passes(name));
         let headers = invite.all_headers().filter(|(name, _)| passes(name));
         let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let max_forwards = invite.max_forwards().ok().flatten().unwrap_or(70).min(70).saturating_sub(1) as u8;
+        let max_forwards = invite.max_forwards().ok().flatten().unwrap_or(70).min(70).saturating_sub(1);
         let cause = Cause { max_forwards, called: Some(to_user.clone()) };
         let to_user = settings.map_or(to_user.clone(), |trunk| trunk.numbers.from_trunk(&to_user));
         self.event(SipEvent::Incoming {
