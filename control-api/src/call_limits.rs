@@ -194,6 +194,11 @@ impl CallLimits {
         self.used().give_back(call, |place| place.leg.is_some() && !place.answered);
     }
 
+    /// Every call that counts, or whose organization is known for legs that are added to it.
+    pub(crate) fn calls(&self) -> Vec<Uuid> {
+        self.used().calls.keys().copied().collect()
+    }
+
     /// A call has ended; one that never counted changes nothing.
     pub fn ended(&self, call: Uuid) {
         let mut used = self.used();

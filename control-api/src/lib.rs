@@ -43,6 +43,7 @@ mod identity;
 mod mail;
 mod number;
 mod number_call;
+mod opening;
 mod phones;
 mod plays;
 mod readiness;

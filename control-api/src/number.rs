@@ -49,6 +49,12 @@ pub(crate) fn is_e164(text: &str) -> bool {
     (2..=15).contains(&digits.len()) && digits[0] != b'0' && digits.iter().all(u8::is_ascii_digit)
 }
 
+/// A called number in E.164 form; trunks may leave the plus out.
+pub(crate) fn as_e164(to: &str) -> Option<String> {
+    let number = if to.starts_with('+') { to.to_owned() } else { format!("+{to}") };
+    is_e164(&number).then_some(number)
+}
+
 /// Whether `text` is `sip:[user@]host[:port]`, printable ASCII without what could end a header or a URI.
 ///
 /// Parameters and headers (`;`, `?`) are refused: they would let a caller of the API steer transport and headers.

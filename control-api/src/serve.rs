@@ -1,7 +1,7 @@
 //! Start and stop of the whole server: store, engine, listeners. `tandem serve` and `tandem demo` both use it.
 //!
 //! ```text
-//! folder, lock ─▶ store ─▶ TLS, listeners ─▶ engine ─▶ ingest, admin socket, HTTP ─▶ Running
+//! folder, lock ─▶ store (`opening`) ─▶ TLS, listeners ─▶ engine ─▶ ingest, admin socket, HTTP ─▶ Running
 //! stop: engine ends its calls ─▶ ingest writes the last events ─▶ streams and HTTP end ─▶ store closes
 //! ```
 //!
@@ -26,9 +26,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::admin;
 use crate::config::Config;
 use crate::engine::{self, Budget, Command, Engine, Event, Fault, Listener, StartError, Supervisor};
-use crate::events::{Bus, Writer, ingest};
+use crate::events::{Bus, KnownFile, Tenants, Writer, ingest};
 use crate::http::{self, Door, Places, connection_bounds};
 use crate::jobs;
+use crate::opening::{self, Later, Opened};
 use crate::private;
 use crate::setup::{self, Setup};
 use crate::state::AppState;
@@ -113,6 +114,9 @@ pub struct Running {
 /// All that can fail before the engine starts.
 struct Prepared {
     store: Store,
+    /// What connects the store when it is away.
+    later: Option<Later>,
+    tenants: Tenants,
     bus: Bus,
     writer: Writer,
     http: TcpListener,
@@ -159,29 +163,56 @@ async fn prepare(config: &Config, data: &Path) -> Result<Prepared, ServeError> {
     private_folder(data)?;
     private_folder(&config.record_dir(data))?;
     let lock = lock(data)?;
-    let store = Store::open_sealed(&config.store.place(data), &config.store.seal_key(data)).await?;
+    let known = KnownFile::new(data, config.store.url.reveal());
+    let opened = opening::open(config, data, known.is_there()).await?;
+    let (Opened::Now(store) | Opened::Later(store)) = &opened;
+    let store = store.clone();
+    let tenants = Tenants::open(store.clone(), known);
     let bus = Bus::start(store.clone()).await?;
     let spool = data.join(SPOOL);
     let writer = Writer::open_sized(bus.clone(), &spool, config.store.spool_bytes());
     let writer = writer.map_err(|source| ServeError::Folder { path: spool, source })?;
-    writer.recover().await?;
-    let closed = store.calls_close_left_open().await?;
-    if closed > 0 {
-        tracing::warn!(closed, "calls were left open by a run that ended without a word; they are closed");
-    }
-    bus.catch_up().await?;
+    let later = match opened {
+        Opened::Now(_) => {
+            opening::recover(&store, &bus, &writer).await?;
+            tenants.first_reading().await;
+            None
+        }
+        Opened::Later(_) => Some(Later {
+            config: config.clone(),
+            data: data.to_owned(),
+            store: store.clone(),
+            bus: bus.clone(),
+            writer: writer.clone(),
+            tenants: tenants.clone(),
+        }),
+    };
     let stopping = CancellationToken::new().drop_guard();
     let tls = tls::start(config, data, stopping.token())?;
     let http = listen("http.listen", config.http.listen)?;
     let metrics = config.metrics.listen.map(|address| listen("metrics.listen", address)).transpose()?;
     let admin = admin::Listener::bind(data)?;
     let (supervisor, faults) = Supervisor::new();
-    Ok(Prepared { store, bus, writer, http, metrics, tls, admin, supervisor, faults, stopping, lock })
+    Ok(Prepared { store, later, tenants, bus, writer, http, metrics, tls, admin, supervisor, faults, stopping, lock })
 }
 
 async fn launch(prepared: Prepared, config: Config, data: &Path, launched: Launched) -> Result<Running, ServeError> {
     let Launched { engine, events, sip, providers } = launched;
-    let Prepared { store, bus, writer, http, metrics, tls, mut admin, supervisor, faults, stopping, lock } = prepared;
+    let Prepared {
+        store,
+        later,
+        tenants,
+        bus,
+        writer,
+        http,
+        metrics,
+        tls,
+        mut admin,
+        supervisor,
+        faults,
+        stopping,
+        lock,
+    } = prepared;
     let exporter = exporter();
     let stopping = stopping.disarm();
     let address_of = |key, listener: &TcpListener, asked| {
@@ -192,14 +223,18 @@ async fn launch(prepared: Prepared, config: Config, data: &Path, launched: Launc
         metrics.as_ref().map(|listener| address_of("metrics.listen", listener, http_address)).transpose()?;
     let mut state = AppState::new(config, store.clone(), engine.clone(), bus.clone());
     state.stopping = stopping.clone();
-    if state.is_fresh().await? {
+    let fresh = match later {
+        Some(_) => tenants.is_empty(),
+        None => state.is_fresh().await?,
+    };
+    if fresh {
         let path = data.to_owned();
         let begun = Setup::begin(&state.config, http_address, data);
         state.setup = Some(Arc::new(begun.map_err(|source| ServeError::Folder { path, source })?));
     } else {
         setup::forget(data);
     }
-    let ingest = ingest(store.clone(), engine, bus, Arc::clone(&state.limits), writer.clone(), events);
+    let ingest = ingest(tenants.clone(), engine, bus, Arc::clone(&state.limits), writer.clone(), events);
     let ingest = supervisor.spawn("ingest", ingest);
     let served = admin::Served {
         store: store.clone(),
@@ -226,12 +261,17 @@ async fn launch(prepared: Prepared, config: Config, data: &Path, launched: Launc
         places: Places::new("http", connection_bounds(budget.http)),
         is_proxy: Box::new(move |address| trusted.http.trusted_proxies.iter().any(|proxy| proxy.contains(address))),
     };
+    let stopping_later = stopping.clone();
     let mut tasks = vec![
         supervisor.spawn("HTTP", http::serve(door, crate::app(state.clone()), closing.clone())),
-        supervisor.spawn("spool", writer.replay(stopping.clone())),
-        supervisor.spawn("jobs", jobs::run(store, providers, stopping.clone())),
+        supervisor.spawn("spool", writer.clone().replay(stopping.clone())),
+        supervisor.spawn("tenants", tenants.keep_up(stopping.clone())),
+        supervisor.spawn("jobs", jobs::run(store, providers, writer, stopping.clone())),
         supervisor.spawn("metrics upkeep", upkeep(exporter.clone(), stopping)),
     ];
+    if let Some(later) = later {
+        tasks.push(tokio::spawn(later.run(stopping_later)));
+    }
     if let Some(listener) = metrics {
         let page = Router::new().route("/metrics", get(move || async move { exporter.render() }));
         let places = Places::new("metrics", connection_bounds(budget.metrics));

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::{broadcast, watch};
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use crate::number_call::NumberCalls;
@@ -12,6 +14,8 @@ use crate::store::{Change, LegReport, Mark, OrganizationId, Store, StoreError, S
 
 /// Events kept in memory for readers that are not far behind; older ones come from the store.
 const RING: usize = 4_096;
+/// A commit takes far less, also on a busy store: then it is given up, and the order is free for the next.
+const COMMIT: Duration = Duration::from_secs(10);
 /// Passing events that wait for a slow reader before it gets a gap marker.
 const PASSING: usize = 1_024;
 
@@ -75,7 +79,11 @@ pub enum Passing {
 impl Bus {
     /// A bus over a store; what is in the store already is read from there.
     pub async fn start(store: Store) -> Result<Bus, StoreError> {
-        let floor = store.stream_latest().await?;
+        let floor = match store.stream_latest().await {
+            // Nobody reads before it is connected, and then it catches up.
+            Err(StoreError::Away) => 0,
+            latest => latest?,
+        };
         let shared = Shared {
             order: tokio::sync::Mutex::new(()),
             ring: Mutex::new(Ring { floor, events: VecDeque::with_capacity(RING) }),
@@ -85,6 +93,11 @@ impl Bus {
             devices: Mutex::new(BTreeMap::new()),
         };
         Ok(Bus { number_calls: NumberCalls::default(), store, shared: Arc::new(shared) })
+    }
+
+    /// The same bus over another handle to its store.
+    pub(crate) fn through(&self, store: Store) -> Bus {
+        Bus { store, ..self.clone() }
     }
 
     /// Calls that speak a code: nothing of them is written down.
@@ -112,13 +125,18 @@ impl Bus {
         let bus = self.clone();
         let work = tokio::spawn(async move {
             let _order = bus.shared.order.lock().await;
-            let written = match mark {
-                None => bus.store.changes_record(&changes).await?,
-                Some(mark) => match bus.store.changes_record_once(mark, &changes).await? {
-                    Some(written) => written,
-                    None => return bus.catch_up().await,
-                },
+            let write = async {
+                match mark {
+                    None => bus.store.changes_record(&changes).await.map(Some),
+                    Some(mark) => bus.store.changes_record_once(mark, &changes).await,
+                }
             };
+            let written = timeout(COMMIT, write).await.unwrap_or_else(|_| {
+                metrics::counter!("tandem_store_timeouts_total").increment(1);
+                tracing::warn!(after = ?COMMIT, "the store does not answer; whoever writes is told so");
+                Err(StoreError::Away)
+            });
+            let Some(written) = written? else { return bus.catch_up().await };
             if written.unknown > 0 {
                 metrics::counter!("tandem_events_of_unknown_calls_total").increment(written.unknown as u64);
             }

@@ -1,200 +1,151 @@
-//! Takes what the engine tells, writes it down in batches, and lets incoming calls and legs of transfers go on.
+//! Takes what the engine tells, and writes it down in batches.
 //!
-//! Invariants: order is kept. While the store is away, events wait in the spool (`writer`), incoming calls go on with what
-//! was last known of their organization, and media does not notice.
+//! ```text
+//! engine ─▶ take ─┬─ call announced ─▶ Decisions ─ beginning ─┐ its place is kept
+//!                 ├─ registration ─▶ Presence                 ▼
+//!                 └─ everything else of a call ──────────▶ backlog ─▶ write_down ─▶ Writer
+//! ```
+//!
+//! Invariants: taking never waits for the store, nor a decision for writing. Order is kept. The backlog is bounded; when it is
+//! full, the engine's queue fills, which drops and counts everything but ends of calls. While the store is away, events wait in
+//! the spool (`writer`), and media does not notice.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use jiff::Timestamp;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::bus::{Bus, Passing, Provider};
-use super::tenants::{Tenant, Tenants};
+use super::decide::{Announced, Decisions};
+use super::presence::Presence;
+use super::reconcile::reconcile;
+use super::tenants::Tenants;
 use super::writer::Writer;
 use crate::call_limits::CallLimits;
-use crate::capabilities::Capabilities;
-use crate::engine::{
-    CallSettings, Command, CommandError, Engine, Event, EventKind, HangupCause, LegId, LegState, ProviderState,
-    RecordingState, Room, Space, TransferStage, call_id, call_settings, call_uuid, mask, word,
-};
-use crate::identity;
-use crate::store::{Change, NewCall, OrganizationId, Store, now};
-use crate::voice_config::VoiceConfig;
+use crate::engine::{Engine, Event, EventKind, ProviderState, RecordingState, Room, Space, call_uuid, word};
+use crate::store::{Change, now};
 
 /// Events written in one commit.
 const BATCH: usize = 64;
-/// How long a call waits for the identity that it shows.
-const IDENTITY: Duration = Duration::from_secs(1);
+/// Events that may wait to be written: what a busy server tells while the store is silent and no batch is in the spool yet.
+const BACKLOG: usize = 32_768;
 
 /// Runs until the engine's channel closes: then everything told before is written down.
 pub async fn ingest(
-    store: Store,
+    tenants: Tenants,
     engine: Engine,
     bus: Bus,
     limits: Arc<CallLimits>,
     writer: Writer,
-    mut events: mpsc::Receiver<Event>,
+    events: mpsc::Receiver<Event>,
 ) {
-    let mut tenants = Tenants::new(store.clone());
+    let decisions = Decisions::new(engine.clone(), tenants.clone(), Arc::clone(&limits), writer.clone());
+    let presence = Presence::new(bus.clone(), tenants.clone());
+    let (backlog, entries) = mpsc::channel(BACKLOG);
+    let taker = Taker { keeps: tenants.store().keeps(), bus, decisions, presence: presence.clone(), backlog };
+    // In one task: whoever supervises it learns of the end of any part.
+    tokio::select! {
+        ((), ()) = async { tokio::join!(taker.take(events), write_down(writer, entries)) } => {}
+        () = presence.run() => {}
+        () = reconcile(engine, limits) => {}
+    }
+}
+
+/// What waits to be written.
+enum Entry {
+    Change(Change),
+    /// The beginning of a call that is being decided about.
+    Beginning(oneshot::Receiver<Change>),
+}
+
+/// Writes the backlog down, in order, until nobody can add to it.
+async fn write_down(writer: Writer, mut entries: mpsc::Receiver<Entry>) {
     let mut batch = Vec::with_capacity(BATCH);
-    while events.recv_many(&mut batch, BATCH).await > 0 {
+    while entries.recv_many(&mut batch, BATCH).await > 0 {
         let mut changes = Vec::with_capacity(batch.len());
-        let mut decided = Vec::new();
-        for event in batch.drain(..) {
-            if let Some(call) = event.call {
-                if bus.number_calls().take(call_uuid(call), &event.kind) {
-                    continue;
-                }
-                give_back(&limits, call_uuid(call), &event.kind);
+        for entry in batch.drain(..) {
+            match entry {
+                Entry::Change(change) => changes.push(change),
+                // An error: the call leaves no trace. A decision takes a second at most.
+                Entry::Beginning(beginning) => changes.extend(beginning.await.ok()),
             }
-            let away = writer.waiting() > 0;
-            translate(&store, &bus, &limits, (&mut tenants, away), event, &mut changes, &mut decided).await;
         }
-        if store.keeps() && !changes.is_empty() {
+        if !changes.is_empty() {
             writer.write(changes).await;
         }
-        for decision in decided {
-            // Not awaited here: the engine may be waiting for us to take its events.
-            tokio::spawn(decide(engine.clone(), store.clone(), Arc::clone(&limits), decision));
-        }
     }
 }
 
-/// What has ended no longer counts.
-fn give_back(limits: &CallLimits, call: Uuid, kind: &EventKind) {
-    match kind {
-        EventKind::CallStatus { cause: Some(_), .. } => limits.ended(call),
-        EventKind::Leg { leg, state: LegState::Answered, .. } => limits.leg_answered(call, leg.0),
-        EventKind::Leg { leg, state: LegState::Ended, .. } => limits.leg_ended(call, leg.0),
-        EventKind::Transfer { stage: TransferStage::Failed, .. } => limits.transfer_failed(call),
-        _ => {}
-    }
+/// Takes events, and gives each to whom it concerns.
+struct Taker {
+    keeps: bool,
+    bus: Bus,
+    decisions: Decisions,
+    presence: Presence,
+    backlog: mpsc::Sender<Entry>,
 }
 
-/// What becomes of an announced call, or of a leg that a transfer wants.
-struct Decision {
-    command: Command,
-    /// Who calls out, for the identity that is shown.
-    shown: Option<Caller>,
-}
-
-/// An agent who calls somebody.
-struct Caller {
-    organization: OrganizationId,
-    agent: String,
-    to: String,
-}
-
-async fn decide(engine: Engine, store: Store, limits: Arc<CallLimits>, Decision { mut command, shown }: Decision) {
-    if let Some(Caller { organization, agent, to }) = shown {
-        let asked = identity::of_call(&store, limits.config(), organization, Some(&agent), &to);
-        let shown = match tokio::time::timeout(IDENTITY, asked).await {
-            Ok(Ok(shown)) => shown,
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "the store failed to say which identity a call shows: it shows none of its own");
-                None
-            }
-            Err(_) => {
-                tracing::warn!("the store is slow to say which identity a call shows: it shows none of its own");
-                None
-            }
-        };
-        match &mut command {
-            Command::CallProceed { settings, .. } => settings.from = shown,
-            Command::LegProceed { from, .. } => *from = shown,
-            _ => {}
-        }
-    }
-    match engine.command(command).await {
-        // The caller may have hung up already.
-        Ok(_) | Err(CommandError::NotFound) => {}
-        Err(error) => tracing::warn!(%error, "the engine did not hear what becomes of a call or leg"),
-    }
-}
-
-/// What one event means for store, listeners and engine.
-async fn translate(
-    store: &Store,
-    bus: &Bus,
-    limits: &CallLimits,
-    (tenants, away): (&mut Tenants, bool),
-    event: Event,
-    changes: &mut Vec<Change>,
-    decided: &mut Vec<Decision>,
-) {
-    let proceed = |call, settings: CallSettings| Command::CallProceed { call: call_id(call), settings };
-    let at = timestamp(event.at);
-    match (event.kind, event.call.map(call_uuid)) {
-        (EventKind::CallIncoming { from, to, trunk, agent }, Some(call)) => {
-            tracing::info!(%call, from = mask(&from), to = mask(&to), trunk, agent, "call in");
-            match tenants.of(agent.as_deref(), &to, away).await {
-                Ok(Some(Tenant { organization, config, capabilities })) => {
-                    let settings = call_settings(&config, &capabilities, Some(organization.0));
-                    let new = NewCall {
-                        id: call,
-                        organization,
-                        direction: "inbound",
-                        mode: None,
-                        from: Some(from),
-                        to,
-                        agent,
-                        config,
-                    };
-                    // What its own people start counts; who calls them does not.
-                    let admitted = match trunk {
-                        None => limits.admit(organization, call, &new.to),
-                        Some(_) => {
-                            limits.belongs(organization, call);
-                            Ok(())
-                        }
-                    };
-                    let own = new.agent.as_ref().filter(|_| trunk.is_none());
-                    let shown = own.map(|agent| Caller { organization, agent: agent.clone(), to: new.to.clone() });
-                    decided.push(match admitted {
-                        Ok(()) => Decision { command: proceed(call, settings), shown },
-                        Err(_) => {
-                            let cause = HangupCause::Rejected;
-                            Decision { command: Command::CallReject { call: call_id(call), cause }, shown: None }
-                        }
-                    });
-                    changes.push(Change::CallCreated { call: new, at });
+impl Taker {
+    async fn take(self, mut events: mpsc::Receiver<Event>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while events.recv_many(&mut batch, BATCH).await > 0 {
+            for event in batch.drain(..) {
+                if let Some(entry) = self.translate(event) {
+                    self.add(entry).await;
                 }
-                Ok(None) => {
-                    if store.keeps() {
-                        tracing::warn!(%call, "no organization exists yet, so the call leaves no trace; make one");
-                    }
-                    let settings = call_settings(&VoiceConfig::default(), &Capabilities::default(), None);
-                    decided.push(Decision { command: proceed(call, settings), shown: None });
-                }
-                // The engine lets it go on by itself after its time-out.
-                Err(error) => tracing::error!(%call, %error, "the store failed an incoming call"),
             }
         }
-        (EventKind::LegWanted { leg, to, agent, emergency }, Some(call)) => {
-            decided.push(decide_on_leg(limits, (call, leg), to, agent, emergency));
+    }
+
+    async fn add(&self, entry: Entry) {
+        if !self.keeps {
+            return;
         }
-        (EventKind::Provider { kind, name, state }, _) => {
-            let (state, detail) = match state {
-                ProviderState::Up => ("up", None),
-                ProviderState::Restarting(why) => ("restarting", Some(why)),
-                ProviderState::Down(why) => ("down", Some(why)),
-                ProviderState::Unsupported(why) => ("unsupported", Some(why)),
-            };
-            tracing::info!(kind = word(&kind), name, state, detail, "speech provider");
-            bus.pass(Passing::Provider(Provider { kind: word(&kind), name, state: state.into(), detail }));
+        if let Err(TrySendError::Full(entry)) = self.backlog.try_send(entry) {
+            metrics::counter!("tandem_ingest_backlog_full_total").increment(1);
+            // An error: nobody writes any more.
+            let _ = self.backlog.send(entry).await;
         }
-        (EventKind::Disk(space), _) => bus.pass(Passing::Provider(room_for_recordings(space))),
-        (EventKind::Registration { user, contacts }, _) => match store.membership_organization(&user).await {
-            Ok(Some(organization)) => bus.pass(Passing::Registration { organization, agent: user, contacts }),
-            Ok(None) => {}
-            Err(error) => tracing::warn!(%error, "the store failed to say whose agent registered"),
-        },
-        // The engine's log has said it.
-        (EventKind::Scanner { .. }, _) => {}
-        (kind, Some(call)) => changes.extend(change(kind, call, at)),
-        (kind, None) => tracing::warn!(?kind, "an event of a call came without its call"),
+    }
+
+    /// What one event means for store, listeners and engine.
+    fn translate(&self, event: Event) -> Option<Entry> {
+        let at = timestamp(event.at);
+        let call = event.call.map(call_uuid);
+        if call.is_some_and(|call| self.bus.number_calls().take(call, &event.kind)) {
+            return None;
+        }
+        if let Some(call) = call {
+            self.decisions.heard(call, &event.kind);
+        }
+        match (event.kind, call) {
+            (EventKind::CallIncoming { from, to, trunk, agent }, Some(call)) => {
+                return Some(Entry::Beginning(self.decisions.begin(Announced { call, from, to, trunk, agent, at })));
+            }
+            (EventKind::LegWanted { leg, to, agent, emergency }, Some(call)) => {
+                self.decisions.leg(WantedLeg { call, leg, to, agent, emergency });
+            }
+            (EventKind::Provider { kind, name, state }, _) => {
+                let (state, detail) = match state {
+                    ProviderState::Up => ("up", None),
+                    ProviderState::Restarting(why) => ("restarting", Some(why)),
+                    ProviderState::Down(why) => ("down", Some(why)),
+                    ProviderState::Unsupported(why) => ("unsupported", Some(why)),
+                };
+                tracing::info!(kind = word(&kind), name, state, detail, "speech provider");
+                self.bus.pass(Passing::Provider(Provider { kind: word(&kind), name, state: state.into(), detail }));
+            }
+            (EventKind::Disk(space), _) => self.bus.pass(Passing::Provider(room_for_recordings(space))),
+            (EventKind::Registration { user, contacts }, _) => self.presence.registered(user, contacts),
+            // The engine's log has said it.
+            (EventKind::Scanner { .. }, _) => {}
+            (kind, Some(call)) => return change(kind, call, at).map(Entry::Change),
+            (kind, None) => tracing::warn!(?kind, "an event of a call came without its call"),
+        }
+        None
     }
 }
 
@@ -209,27 +160,6 @@ fn room_for_recordings(space: Space) -> Provider {
         Room::Exhausted => ("down", Some(format!("only {free_mb} MB are free: nothing is recorded; make room"))),
     };
     Provider { kind: "recording".into(), name: "disk".into(), state: state.into(), detail }
-}
-
-/// A leg that a transfer adds counts like a call.
-fn decide_on_leg(
-    limits: &CallLimits,
-    (call, leg): (Uuid, LegId),
-    to: String,
-    agent: Option<String>,
-    emergency: bool,
-) -> Decision {
-    tracing::info!(%call, leg = leg.0, to = mask(&to), emergency, "a transfer calls somebody");
-    match limits.admit_leg(call, leg.0, emergency) {
-        Ok(organization) => {
-            let shown = organization.zip(agent).map(|(organization, agent)| Caller { organization, agent, to });
-            Decision { command: Command::LegProceed { call: call_id(call), leg, from: None }, shown }
-        }
-        Err(_) => {
-            let cause = HangupCause::Rejected;
-            Decision { command: Command::LegReject { call: call_id(call), leg, cause }, shown: None }
-        }
-    }
 }
 
 /// The change that an event of a known call makes.

@@ -12,9 +12,13 @@
 //! (states of providers and devices) reaches it as a gap marker when it was too slow.
 
 mod bus;
+mod decide;
 mod ingest;
+mod known;
 mod listeners;
 mod own;
+mod presence;
+mod reconcile;
 mod refused;
 mod spool;
 mod sse;
@@ -23,8 +27,10 @@ mod writer;
 
 pub use bus::{Bus, Passing, Provider};
 pub use ingest::ingest;
+pub(crate) use known::KnownFile;
 pub use listeners::{Listeners, Listening};
 pub use own::OwnCalls;
 pub use refused::{RefusedEvent, refused_clear, refused_list};
 pub use sse::{Reader, STREAM_END_QUIET, sse_response};
+pub use tenants::Tenants;
 pub use writer::Writer;

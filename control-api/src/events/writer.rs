@@ -11,19 +11,22 @@
 //! the store refuses for good is put aside (`refused`), logged and counted, and holds up no other.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::bus::Bus;
 use super::refused::{RefusedEvent, RefusedFile};
 use super::spool::{self, Batch, Kept, Spool, Waiting};
-use crate::store::{Change, Mark, StoreError};
+use crate::store::{Change, Mark, Store, StoreError};
 
+/// A batch waits this long for a store that does not answer, then in the spool; the attempt goes on under the same mark.
+const DIRECT: Duration = Duration::from_secs(2);
 /// Between tries while the store is away: from the first to the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
@@ -37,6 +40,10 @@ pub struct Writer {
 #[derive(Debug)]
 struct Shared {
     spool: Mutex<Spool>,
+    /// Bytes in it that wait, so that whoever asks does not wait for the disk.
+    waiting: AtomicU64,
+    /// Held while the oldest batch of the spool is taken out.
+    draining: tokio::sync::Mutex<()>,
     /// Held while a batch finds its way, so that none overtakes another.
     order: tokio::sync::Mutex<()>,
     run: Uuid,
@@ -54,20 +61,29 @@ impl Writer {
 
     /// A writer over a bus, with its spool in a file that is given `spool_bytes` of the disk at once.
     pub fn open_sized(bus: Bus, spool: &Path, spool_bytes: u64) -> std::io::Result<Writer> {
+        let refused = RefusedFile::in_folder(spool.parent().unwrap_or(Path::new(".")));
+        let spool = Spool::open(spool, spool_bytes)?;
         let shared = Shared {
-            spool: Mutex::new(Spool::open(spool, spool_bytes)?),
+            waiting: AtomicU64::new(spool.waiting()),
+            spool: Mutex::new(spool),
+            draining: tokio::sync::Mutex::default(),
             order: tokio::sync::Mutex::new(()),
             run: Uuid::now_v7(),
             seq: AtomicI64::new(0),
             waits: Notify::new(),
-            refused: RefusedFile::in_folder(spool.parent().unwrap_or(Path::new("."))),
+            refused,
         };
         Ok(Writer { bus, shared: Arc::new(shared) })
     }
 
     /// Bytes of events that wait for the database.
     pub fn waiting(&self) -> u64 {
-        self.with_spool(|spool| spool.waiting())
+        self.shared.waiting.load(Ordering::Acquire)
+    }
+
+    /// The same writer over another handle to its store.
+    pub(crate) fn through(&self, store: Store) -> Writer {
+        Writer { bus: self.bus.through(store), shared: Arc::clone(&self.shared) }
     }
 
     /// Writes changes down, or keeps them until that can be done.
@@ -75,21 +91,23 @@ impl Writer {
         let _order = self.shared.order.lock().await;
         let batch = self.batch(changes);
         if self.waiting() == 0 {
-            match self.record(&batch).await {
-                Ok(()) => return,
-                Err(error) => tracing::warn!(%error, "the store does not take events; they wait in the spool"),
+            match timeout(DIRECT, self.record(&batch)).await {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => tracing::warn!(%error, "the store does not take events; they wait in the spool"),
+                Err(_) => tracing::warn!(after = ?DIRECT, "the store does not answer; events wait in the spool"),
             }
         }
         self.keep(batch).await;
     }
 
-    /// Writes down what an earlier run left in the spool. What cannot be written stays there.
+    /// Writes down what earlier runs left in the spool. What cannot be written stays there, and so does what is of this run.
     pub(crate) async fn recover(&self) -> Result<(), StoreError> {
         let waiting = self.waiting();
         if waiting > 0 {
             tracing::warn!(bytes = waiting, "events of an earlier run wait in the spool; they are written now");
         }
-        self.drain().await
+        let own = self.shared.run;
+        self.drain(|batch| batch.mark.run != own).await
     }
 
     /// Runs until it is cancelled: writes what waits, as soon as the store takes it again.
@@ -98,7 +116,7 @@ impl Writer {
             loop {
                 self.shared.waits.notified().await;
                 let mut pause = PAUSE.0;
-                while let Err(error) = self.drain().await {
+                while let Err(error) = self.drain(|_| true).await {
                     metrics::counter!("tandem_store_retries_total").increment(1);
                     tracing::debug!(%error, "the store is still away");
                     tokio::time::sleep(pause).await;
@@ -113,12 +131,14 @@ impl Writer {
         }
     }
 
-    /// Writes what waits, oldest first, until nothing does or the store is away.
-    async fn drain(&self) -> Result<(), StoreError> {
+    /// Writes what waits, oldest first, until nothing does, the next is not `wanted`, or the store is away.
+    async fn drain(&self, wanted: impl Fn(&Batch) -> bool) -> Result<(), StoreError> {
         loop {
+            let _turn = self.shared.draining.lock().await;
             let oldest = self.blocking(Spool::oldest).await.map_err(lost)?;
             let Some((waiting, next)) = oldest else { return Ok(()) };
             match waiting {
+                Waiting::Batch(batch) if !wanted(&batch) => return Ok(()),
                 Waiting::Batch(batch) => self.record(&batch).await?,
                 Waiting::Unreadable(line) => self.keep_refused(vec![RefusedEvent::unreadable(&line)]).await?,
             }
@@ -215,7 +235,14 @@ impl Writer {
         work: impl FnOnce(&mut Spool) -> std::io::Result<T> + Send + 'static,
     ) -> std::io::Result<T> {
         let writer = self.clone();
-        let done = tokio::task::spawn_blocking(move || writer.with_spool(work)).await;
+        let work = move || {
+            writer.with_spool(|spool| {
+                let done = work(spool);
+                writer.shared.waiting.store(spool.waiting(), Ordering::Release);
+                done
+            })
+        };
+        let done = tokio::task::spawn_blocking(work).await;
         done.unwrap_or_else(|error| Err(std::io::Error::other(error)))
     }
 }

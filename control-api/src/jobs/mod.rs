@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::engine::Providers;
+use crate::events::Writer;
 use crate::store::{By, Deed, Job, OrganizationId, Store, StoreError, now};
 
 /// How often what is due is looked for.
@@ -82,13 +83,18 @@ fn start(day: Date, hour: i8, minute: i8) -> Timestamp {
     begin.map_or(Timestamp::UNIX_EPOCH, |begin| begin.timestamp())
 }
 
-/// Runs until it is cancelled. Without `providers` nothing is recognised again.
-pub(crate) async fn run(store: Store, providers: Option<Providers>, stopping: CancellationToken) {
+/// Runs until it is cancelled. Without `providers` nothing is recognised again. While events wait in the spool nothing is done: a
+/// day must not be counted before its calls are written.
+pub(crate) async fn run(store: Store, providers: Option<Providers>, writer: Writer, stopping: CancellationToken) {
     let worker = Uuid::now_v7();
     let mut tick = tokio::time::interval(LOOK);
     let work = async {
         loop {
             tick.tick().await;
+            if writer.waiting() > 0 {
+                tracing::debug!("jobs wait: events are in the spool");
+                continue;
+            }
             if let Err(error) = round(&store, providers.as_ref(), worker, now()).await {
                 tracing::warn!(%error, "jobs wait: the store does not answer");
             }

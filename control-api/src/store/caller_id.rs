@@ -209,7 +209,7 @@ impl Store {
         let sql = "UPDATE caller_id_numbers SET proven_at = $3, proven_by = $4 WHERE organization_id = $1 AND id = $2";
         let values = [organization.into(), id.into(), now().into(), proof.as_str().into()];
         let proven = self.db.run(organization, sql, &values).await.map_err(taken(ELSEWHERE))? > 0;
-        self.settings_changed();
+        self.settings_changed(organization);
         Ok(proven)
     }
 
@@ -240,7 +240,7 @@ impl Store {
         let deed = Deed::new("caller_id.number.assign", format!("caller_id_number:{}", assigned.id)).after(&assigned);
         audit_log::append(&mut tx, organization, by, &deed).await?;
         tx.commit().await?;
-        self.settings_changed();
+        self.settings_changed(organization);
         Ok(Assigned::Done(assigned))
     }
 
@@ -289,7 +289,7 @@ impl Store {
                 Deed::new("caller_id.number.remove", "caller_id_number").before(serde_json::json!({"number": number}));
             audit_log::append(&mut tx, organization, by, &deed).await?;
             tx.commit().await?;
-            self.settings_changed();
+            self.settings_changed(organization);
         }
         Ok(removed)
     }
@@ -316,7 +316,7 @@ impl Store {
     pub async fn caller_id_number_delete(&self, organization: OrganizationId, id: Uuid) -> Result<bool, StoreError> {
         let sql = "DELETE FROM caller_id_numbers WHERE organization_id = $1 AND id = $2";
         let gone = self.db.run(organization, sql, &[organization.into(), id.into()]).await? > 0;
-        self.settings_changed();
+        self.settings_changed(organization);
         Ok(gone)
     }
 

@@ -45,6 +45,29 @@ pub struct NewCall {
     pub config: VoiceConfig,
 }
 
+/// A call that came in while it could not be found out whose it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnassignedCall {
+    /// Identity.
+    pub id: Uuid,
+    /// Caller identity.
+    pub from: Option<String>,
+    /// Called number or URI.
+    pub to: String,
+    /// Agent's SIP user name.
+    pub agent: Option<String>,
+    /// What was done with the audio.
+    pub config: VoiceConfig,
+}
+
+impl UnassignedCall {
+    /// The same call, of this organization.
+    pub(super) fn assigned(self, organization: OrganizationId) -> NewCall {
+        let UnassignedCall { id, from, to, agent, config } = self;
+        NewCall { id, organization, direction: "inbound", mode: None, from, to, agent, config }
+    }
+}
+
 /// One thing to be written down.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Change {
@@ -52,6 +75,13 @@ pub enum Change {
     CallCreated {
         /// The call.
         call: NewCall,
+        /// When.
+        at: Timestamp,
+    },
+    /// A call begins, `queued`, whose organization is found out when this is written.
+    CallUnassigned {
+        /// The call.
+        call: UnassignedCall,
         /// When.
         at: Timestamp,
     },
@@ -218,6 +248,7 @@ impl Change {
     pub fn kind(&self) -> &'static str {
         match self {
             Change::CallCreated { .. } => "call_created",
+            Change::CallUnassigned { .. } => "call_unassigned",
             Change::CallStatus { .. } => "call_status",
             Change::Leg { .. } => "leg",
             Change::Transfer { .. } => "transfer",
@@ -232,7 +263,15 @@ impl Change {
 
     /// The same beginning of a call without its texts, for a store that refused them: a call always gets its row.
     pub fn without_texts(&self) -> Option<Change> {
-        let Change::CallCreated { call, at } = self else { return None };
+        let (call, at) = match self {
+            Change::CallCreated { call, at } => (call, at),
+            Change::CallUnassigned { call, at } => {
+                let config = VoiceConfig::default();
+                let bare = UnassignedCall { id: call.id, from: None, to: String::new(), agent: None, config };
+                return (bare != *call).then_some(Change::CallUnassigned { call: bare, at: *at });
+            }
+            _ => return None,
+        };
         let bare = NewCall {
             mode: None,
             from: None,
@@ -248,6 +287,7 @@ impl Change {
     pub fn call(&self) -> Uuid {
         match self {
             Change::CallCreated { call, .. } => call.id,
+            Change::CallUnassigned { call, .. } => call.id,
             Change::CallStatus { call, .. }
             | Change::Leg { call, .. }
             | Change::Transfer { call, .. }
@@ -274,6 +314,8 @@ pub(super) async fn apply(
             let shown = call_insert(tx, new, *at).await?;
             Ok(draft("call.created", json!({"type": "call.created", "call_id": call, "at": at, "call": shown}), *at))
         }
+        // `record` has made the other of it.
+        Change::CallUnassigned { .. } => Ok(None),
         Change::CallStatus { status, cause, at, .. } => {
             let updated = call_status_update(tx, organization, call, *status, cause.as_deref(), *at).await?;
             let Some(shown) = updated else { return Ok(None) };

@@ -26,6 +26,12 @@ pub(super) fn cleaned(change: &Change) -> Change {
             name(&mut call.config.translate_from);
             name(&mut call.config.translate_to);
         }
+        Change::CallUnassigned { call, .. } => {
+            name(&mut call.to);
+            [&mut call.from, &mut call.agent].into_iter().flatten().for_each(name);
+            name(&mut call.config.translate_from);
+            name(&mut call.config.translate_to);
+        }
         Change::CallStatus { cause, .. } => cause.iter_mut().for_each(name),
         Change::Leg { peer, codec, .. } => {
             name(peer);

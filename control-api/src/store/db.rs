@@ -13,6 +13,8 @@
 //! Kept as: ids UUID (SQLite: text), times whole milliseconds since 1970 UTC, booleans BOOLEAN (SQLite: 0 and 1), JSON
 //! as text that was checked.
 
+use std::sync::{Arc, OnceLock};
+
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use sqlx::postgres::{PgArguments, PgRow};
@@ -30,7 +32,30 @@ pub(super) enum Db {
     /// One connection writes, others read beside it.
     Sqlite { writer: SqlitePool, readers: SqlitePool },
     /// One pool.
-    Postgres(PgPool),
+    Postgres(Pool),
+}
+
+/// The pool of PostgreSQL, once it is connected; clones share it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pool(Arc<OnceLock<PgPool>>);
+
+impl Pool {
+    pub(super) fn connected(pool: PgPool) -> Pool {
+        Pool(Arc::new(OnceLock::from(pool)))
+    }
+
+    /// The connections. [`StoreError::Away`]: there are none yet.
+    pub(super) fn get(&self) -> Result<&PgPool, StoreError> {
+        self.0.get().ok_or(StoreError::Away)
+    }
+
+    /// Takes another's connections, unless it has some.
+    pub(super) fn adopt(&self, other: &Pool) {
+        if let Some(pool) = other.0.get() {
+            // Set before: it stays as it is.
+            let _ = self.0.set(pool.clone());
+        }
+    }
 }
 
 /// A unit of work: committed as a whole, or rolled back when dropped.
@@ -67,7 +92,7 @@ impl Db {
     pub(super) async fn read(&self, tenant: OrganizationId) -> Result<Tx, StoreError> {
         Ok(match self {
             Db::Sqlite { readers, .. } => Tx::Sqlite(Unit::sqlite(readers, "BEGIN").await?),
-            Db::Postgres(pool) => Tx::Postgres(Unit::postgres(pool, entered(tenant)).await?),
+            Db::Postgres(pool) => Tx::Postgres(Unit::postgres(pool.get()?, entered(tenant)).await?),
         })
     }
 
@@ -75,7 +100,7 @@ impl Db {
     pub(super) async fn write(&self, tenant: OrganizationId) -> Result<Tx, StoreError> {
         Ok(match self {
             Db::Sqlite { writer, .. } => Tx::Sqlite(Unit::sqlite(writer, "BEGIN IMMEDIATE").await?),
-            Db::Postgres(pool) => Tx::Postgres(Unit::postgres(pool, entered(tenant)).await?),
+            Db::Postgres(pool) => Tx::Postgres(Unit::postgres(pool.get()?, entered(tenant)).await?),
         })
     }
 
@@ -83,7 +108,7 @@ impl Db {
     pub(super) async fn write_outside(&self) -> Result<Tx, StoreError> {
         Ok(match self {
             Db::Sqlite { writer, .. } => Tx::Sqlite(Unit::sqlite(writer, "BEGIN IMMEDIATE").await?),
-            Db::Postgres(pool) => Tx::Postgres(Unit::postgres(pool, SqlStr::from_static("BEGIN")).await?),
+            Db::Postgres(pool) => Tx::Postgres(Unit::postgres(pool.get()?, SqlStr::from_static("BEGIN")).await?),
         })
     }
 
@@ -134,7 +159,7 @@ impl Db {
                 bound_sqlite(sql, values).fetch_all(readers).await?.into_iter().map(Row::Sqlite).collect()
             }
             Db::Postgres(pool) => {
-                bound_postgres(sql, values).fetch_all(pool).await?.into_iter().map(Row::Postgres).collect()
+                bound_postgres(sql, values).fetch_all(pool.get()?).await?.into_iter().map(Row::Postgres).collect()
             }
         })
     }
@@ -146,7 +171,11 @@ impl Db {
                 readers.close().await;
                 writer.close().await;
             }
-            Db::Postgres(pool) => pool.close().await,
+            Db::Postgres(pool) => {
+                if let Ok(pool) = pool.get() {
+                    pool.close().await;
+                }
+            }
         }
     }
 }

@@ -102,7 +102,7 @@ impl Store {
             return Ok(Claimed::OtherBody);
         }
         if row.text("state")? == "done" {
-            return Ok(Claimed::Done(kept_answer(&self.sealer, key, &row)?));
+            return Ok(Claimed::Done(kept_answer(self.sealer()?, key, &row)?));
         }
         if row.time("claimed_until")? > at {
             return Ok(Claimed::Running);
@@ -132,7 +132,7 @@ impl Store {
             claim.into(),
             u32::from(answer.status).into(),
             (&answer.location).into(),
-            self.sealer.seal(slot(key.organization, &row_of(&key.actor, &key.key)), &answer.body)?.into(),
+            self.sealer()?.seal(slot(key.organization, &row_of(&key.actor, &key.key)), &answer.body)?.into(),
         ];
         self.db.run(key.organization, sql, &values).await?;
         Ok(())

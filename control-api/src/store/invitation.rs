@@ -280,6 +280,7 @@ impl Store {
             .after(serde_json::json!({"user_id": user.0, "role": joined.role, "sip_name": joined.sip_name}));
         audit_log::append(&mut tx, organization, &by, &deed).await?;
         tx.commit().await?;
+        self.settings_changed(organization);
         Ok(Some((by, joined)))
     }
 }

@@ -3,7 +3,7 @@
 //! PostgreSQL: functions that run with the migrating role's rights (SECURITY DEFINER), because the serving role sees no
 //! row outside a tenant. SQLite: the same as queries.
 
-use super::db::{Db, Row, Value};
+use super::db::{Db, Row, Tx, Value};
 use super::{OrganizationId, StoreError, UserId};
 
 fn organization(row: &Row) -> Result<OrganizationId, StoreError> {
@@ -71,6 +71,33 @@ pub(super) async fn password_reset(db: &Db, token_hash: &str) -> Result<Option<O
 pub(super) const CALL_SQLITE: &str = "SELECT organization_id FROM calls WHERE id = $1";
 /// The same for PostgreSQL.
 pub(super) const CALL_POSTGRES: &str = "SELECT organization_id FROM look_up_call($1)";
+
+/// The tenant of an incoming call: its agent's, or the called number's, or the oldest. Asked inside the unit of work that writes.
+pub(super) async fn of_incoming(
+    tx: &mut Tx,
+    agent: Option<&str>,
+    number: Option<&str>,
+) -> Result<Option<OrganizationId>, StoreError> {
+    let of_agent = tx.pick(
+        "SELECT organization_id FROM memberships WHERE sip_name = $1",
+        "SELECT organization_id FROM look_up_sip_name($1)",
+    );
+    let of_number = tx.pick(
+        "SELECT organization_id FROM caller_id_numbers WHERE number = $1 AND proven_at IS NOT NULL",
+        "SELECT organization_id FROM look_up_number($1)",
+    );
+    for (sql, wanted) in [(of_agent, agent), (of_number, number)] {
+        let Some(wanted) = wanted else { continue };
+        if let Some(row) = tx.row(sql, &[wanted.into()]).await? {
+            return organization(&row).map(Some);
+        }
+    }
+    let oldest = tx.pick(
+        "SELECT id AS organization_id FROM organizations ORDER BY created_at, id LIMIT 1",
+        "SELECT organization_id FROM look_up_organizations() LIMIT 1",
+    );
+    tx.row(oldest, &[]).await?.as_ref().map(organization).transpose()
+}
 
 /// The tenant of this name.
 pub(super) async fn organization_named(db: &Db, name: &str) -> Result<Option<OrganizationId>, StoreError> {

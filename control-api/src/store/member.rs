@@ -159,6 +159,7 @@ impl Store {
         );
         audit_log::append(&mut tx, organization, by, &deed).await?;
         tx.commit().await?;
+        self.settings_changed(organization);
         Ok(MemberChange::Done(member))
     }
 }

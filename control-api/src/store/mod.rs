@@ -22,6 +22,7 @@ mod capability;
 mod change;
 mod clean;
 mod db;
+mod facts;
 mod idempotency;
 mod invitation;
 mod job;
@@ -43,6 +44,7 @@ mod schema;
 mod seal;
 mod search;
 mod session;
+mod settings;
 mod signing_key;
 mod signup;
 mod sqlite;
@@ -59,8 +61,7 @@ mod user;
 mod voice_config;
 mod voice_target;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -72,7 +73,8 @@ pub use audit_log::{ActorKind, AuditFilter, AuditProof, AuditRow, By, Deed};
 pub use backup::{SPOOL, backup, restore};
 pub use call::{Call, Leg};
 pub use caller_id::{Assigned, CallerIdNumber, CallerIdRule, CallerIdRuleDraft, Proof};
-pub use change::{Change, NewCall};
+pub use change::{Change, NewCall, UnassignedCall};
+pub use facts::OrganizationFacts;
 pub use idempotency::{Claimed, IdempotencyKey, KEPT, KeptAnswer, LEASE};
 pub use invitation::{Invitation, InvitationChange, Inviter, Joining, NewInvitation};
 pub use job::{ATTEMPTS_MAX, Job};
@@ -103,11 +105,11 @@ pub use voice_target::VoiceTarget;
 pub struct Store {
     db: db::Db,
     keeps: bool,
-    sealer: Arc<seal::Sealer>,
+    /// Nothing until the store is connected.
+    sealer: Arc<OnceLock<Arc<seal::Sealer>>>,
     /// Whose calls are.
     owners: record::Owners,
-    /// Grows with every change of what decides about incoming calls.
-    settings: Arc<AtomicU64>,
+    settings: Arc<settings::Settings>,
 }
 
 impl Store {
@@ -116,17 +118,30 @@ impl Store {
         self.keeps
     }
 
-    /// Another number after every change, by this server, of what decides about incoming calls: settings, switches, numbers.
-    pub fn settings_version(&self) -> u64 {
-        self.settings.load(Ordering::Acquire)
-    }
-
     fn over(db: db::Db, keeps: bool, sealer: seal::Sealer) -> Store {
-        Store { db, keeps, sealer: Arc::new(sealer), owners: record::Owners::default(), settings: Arc::default() }
+        let sealer = Arc::new(OnceLock::from(Arc::new(sealer)));
+        Store { db, keeps, sealer, owners: record::Owners::default(), settings: Arc::default() }
     }
 
-    fn settings_changed(&self) {
-        self.settings.fetch_add(1, Ordering::AcqRel);
+    /// A store on PostgreSQL that is not connected yet: until [`Store::adopt`], everything fails with [`StoreError::Away`].
+    pub fn not_connected() -> Store {
+        let db = db::Db::Postgres(db::Pool::default());
+        Store { db, keeps: true, sealer: Arc::default(), owners: record::Owners::default(), settings: Arc::default() }
+    }
+
+    /// Goes on with the connections of a store that was opened later.
+    pub fn adopt(&self, opened: &Store) {
+        if let (db::Db::Postgres(own), db::Db::Postgres(other)) = (&self.db, &opened.db) {
+            if let Some(sealer) = opened.sealer.get() {
+                // Set before: it stays as it is.
+                let _ = self.sealer.set(Arc::clone(sealer));
+            }
+            own.adopt(other);
+        }
+    }
+
+    fn sealer(&self) -> Result<&seal::Sealer, StoreError> {
+        self.sealer.get().map(|sealer| &**sealer).ok_or(StoreError::Away)
     }
 }
 
@@ -156,6 +171,9 @@ pub enum StoreError {
     /// The file cannot be opened, or is no database. The text says what to do.
     #[error("store.url: {0}")]
     Open(String),
+    /// PostgreSQL cannot be reached now. The text says what to do.
+    #[error("store.url: {0}")]
+    Unreachable(String),
     /// The schema cannot be brought to what this binary expects. The text says what to do.
     #[error("store: {0}")]
     Migrate(String),
@@ -209,7 +227,7 @@ impl StoreError {
                     None => code.parse::<u32>().is_ok_and(|code| SQLITE_TRANSIENT.contains(&(code & 0xff))),
                 }
             }
-            StoreError::Spool(_) | StoreError::Away => true,
+            StoreError::Spool(_) | StoreError::Away | StoreError::Unreachable(_) => true,
             StoreError::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed) => true,
             // The fault of a connection, not of the statement.
             StoreError::Database(sqlx::Error::BeginFailed | sqlx::Error::InvalidSavePointStatement) => true,

@@ -86,6 +86,7 @@ impl Store {
         let sql = "INSERT INTO organizations (id, name, created_at) VALUES ($1, $2, $3)";
         let values = [created.id.into(), name.into(), created.created_at.into()];
         self.db.run(created.id, sql, &values).await.map_err(taken("an organization of this name"))?;
+        self.settings_changed(created.id);
         Ok(created)
     }
 

@@ -11,9 +11,10 @@ use std::time::Duration;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, Row as _};
+use tokio::time::timeout;
 
 use super::StoreError;
-use super::db::Db;
+use super::db::{Db, Pool};
 
 /// The numbered migrations, embedded: the same names as SQLite's.
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres");
@@ -23,6 +24,8 @@ pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres"
 const CONNECTIONS: u32 = 10;
 /// A request waits this long for a connection, then fails: nobody waits for a database that is away.
 const ACQUIRE: Duration = Duration::from_secs(3);
+/// The migrating role's connection stands within this.
+const CONNECT: Duration = Duration::from_secs(5);
 /// A connection that was good so lately is not asked again: that costs a round trip. No PostgreSQL ends and starts again in
 /// that time.
 const TRUSTED: Duration = Duration::from_millis(50);
@@ -57,21 +60,24 @@ pub(super) async fn open(url: &str, migrate_url: Option<&str>) -> Result<Db, Sto
         })
     });
     let pool = pool.connect_with(options).await;
-    let pool = pool.map_err(|error| unreachable("store.url", &error))?;
+    let pool = pool.map_err(|error| unreachable("store.url", error))?;
     check_version(&pool).await?;
     check_role(&pool).await?;
     check_search_path(&pool).await?;
     check_schema(&pool).await?;
-    Ok(Db::Postgres(pool))
+    Ok(Db::Postgres(Pool::connected(pool)))
 }
 
 /// A connection of the role that owns the schema.
 pub(super) async fn connect_migrating(url: &str) -> Result<PgConnection, StoreError> {
     let options = parse("store.migrate_url", url)?;
-    let failed = |error| unreachable("store.migrate_url", &error);
-    let mut connection = PgConnection::connect_with(&options).await.map_err(failed)?;
-    pin_search_path(&mut connection).await.map_err(failed)?;
-    Ok(connection)
+    let connect = async {
+        let mut connection = PgConnection::connect_with(&options).await?;
+        pin_search_path(&mut connection).await?;
+        Ok(connection)
+    };
+    let connected = timeout(CONNECT, connect).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+    connected.map_err(|error| unreachable("store.migrate_url", error))
 }
 
 /// Whatever the role's own setting is: names are ours, and temporary tables never come first.
@@ -135,12 +141,16 @@ fn parse(key: &'static str, url: &str) -> Result<PgConnectOptions, StoreError> {
     Ok(options.application_name("tandem"))
 }
 
-fn unreachable(key: &'static str, error: &sqlx::Error) -> StoreError {
-    let why = match error {
+fn unreachable(key: &'static str, error: sqlx::Error) -> StoreError {
+    let why = match &error {
         sqlx::Error::PoolTimedOut => "it does not answer".to_owned(),
         other => other.to_string(),
     };
-    StoreError::Open(format!("cannot connect to PostgreSQL by {key}: {why}; check host, database, role and password"))
+    let text = format!("cannot connect to PostgreSQL by {key}: {why}; check host, database, role and password");
+    match StoreError::Database(error).is_transient() {
+        true => StoreError::Unreachable(text),
+        false => StoreError::Open(text),
+    }
 }
 
 /// The serving role may use the tables, nothing more; the look-up functions are its alone.

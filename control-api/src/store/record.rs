@@ -19,6 +19,7 @@ use super::change::{Change, Draft, apply, leg_report};
 use super::db::Tx;
 use super::{OrganizationId, Store, StoreError, StoredEvent, clean, lookup, now};
 use crate::engine::CallStatus;
+use crate::number;
 
 /// Calls whose owner is remembered at most.
 const OWNERS_MAX: usize = 50_000;
@@ -210,7 +211,16 @@ impl Pass<'_> {
 
     async fn change(&mut self, tx: &mut Tx, change: &Change) -> Result<(), StoreError> {
         let call = change.call();
-        let organization = match change {
+        let mut change = clean::cleaned(change);
+        if let Change::CallUnassigned { call: new, at } = change {
+            let number = number::as_e164(&new.to);
+            let Some(organization) = lookup::of_incoming(tx, new.agent.as_deref(), number.as_deref()).await? else {
+                self.written.unknown += 1;
+                return Ok(());
+            };
+            change = Change::CallCreated { call: new.assigned(organization), at };
+        }
+        let organization = match &change {
             Change::CallCreated { call, .. } => Some(call.organization),
             _ => match self.owners.get(&call).copied().or_else(|| self.known.of(call)) {
                 None => organization_of(tx, call).await?,
@@ -227,7 +237,6 @@ impl Pass<'_> {
             tx.enter(organization).await?;
             self.entered = Some(organization);
         }
-        let change = clean::cleaned(change);
         if let Some(report) = leg_report(organization, &change) {
             self.written.reports.push(report);
         }

@@ -34,7 +34,7 @@ impl Store {
         }
         let sql = "INSERT INTO signing_keys (organization_id, key, created_at) VALUES ($1, $2, $3) \
                    ON CONFLICT (organization_id) DO NOTHING";
-        let sealed = self.sealer.seal(slot(organization), fresh)?;
+        let sealed = self.sealer()?.seal(slot(organization), fresh)?;
         self.db.run(organization, sql, &[organization.into(), sealed.into(), now().into()]).await?;
         // Somebody else may have made one in the meantime.
         self.signing_key_show(organization).await?.ok_or(StoreError::Corrupt { column: "key" })
@@ -44,7 +44,7 @@ impl Store {
     pub async fn signing_key_show(&self, organization: OrganizationId) -> Result<Option<String>, StoreError> {
         let sql = "SELECT key FROM signing_keys WHERE organization_id = $1";
         let row = self.db.row(organization, sql, &[organization.into()]).await?;
-        row.map(|row| self.sealer.open(slot(organization), &row.text("key")?)).transpose()
+        row.map(|row| self.sealer()?.open(slot(organization), &row.text("key")?)).transpose()
     }
 
     /// The tenant of a call. Look-up before a tenant is known: for URLs that are signed and not logged in.

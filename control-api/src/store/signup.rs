@@ -58,6 +58,7 @@ impl Store {
         let deed = Deed::new("organization.create", "organization").after(serde_json::json!({"name": name}));
         audit_log::append(&mut tx, created.id, &by, &deed).await?;
         tx.commit().await?;
+        self.settings_changed(created.id);
         Ok(Some((created, owner)))
     }
 }

@@ -464,6 +464,7 @@ async fn a_unit_of_work_that_is_cancelled_leaves_no_tenant_on_its_connection() {
     let database = postgres.database().await;
     let store = Store::open(&place(&database)).await.unwrap();
     let db::Db::Postgres(pool) = &store.db else { panic!("not PostgreSQL") };
+    let pool = pool.get().unwrap();
     for polls in (0..60).map(|n| n % 4) {
         let mut begin = Box::pin(store.db.write(OrganizationId(Uuid::now_v7())));
         for _ in 0..polls {

@@ -80,6 +80,7 @@ impl Store {
         let created = insert(&mut tx, new.email, new.name, new.password_hash).await?;
         let joined = membership::insert(&mut tx, organization, created.id, new.role, new.sip_name).await?;
         tx.commit().await?;
+        self.settings_changed(organization);
         Ok((created, joined))
     }
 

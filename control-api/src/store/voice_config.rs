@@ -44,7 +44,7 @@ impl Store {
             now().into(),
         ];
         self.db.run(organization, sql, &values).await?;
-        self.settings_changed();
+        self.settings_changed(organization);
         Ok(())
     }
 }

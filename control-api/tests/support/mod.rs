@@ -15,7 +15,7 @@ use control_api::engine::{
     CallTrace, Command, CommandError, Engine, Envelope, Event, EventKind, LagMs, LegId, Reply, TraceParty, TraceStep,
     TranslationEvent, Transport, call_id,
 };
-use control_api::events::{Bus, Writer, ingest};
+use control_api::events::{Bus, Tenants, Writer, ingest};
 use control_api::store::{Role, Store, StorePlace};
 use control_api::{AppState, app};
 use futures_util::StreamExt;
@@ -135,7 +135,7 @@ async fn running(config: &str, folder: tempfile::TempDir, store: Store, [key, ot
     let (events, received) = mpsc::channel(1024);
     let state = AppState::new(Config::from_toml(config).unwrap(), store.clone(), engine.clone(), bus.clone());
     let writer = Writer::open(bus.clone(), &folder.path().join("events.spool")).unwrap();
-    tokio::spawn(ingest(store, engine, bus, state.limits.clone(), writer, received));
+    tokio::spawn(ingest(Tenants::new(store), engine, bus, state.limits.clone(), writer, received));
     World { folder, app: app(state.clone()), state, key, other_key, commands, events, refuse, trace }
 }
 

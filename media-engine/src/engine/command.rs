@@ -167,6 +167,8 @@ pub enum Command {
     Drain,
     /// How trunks fare; answered by [`Reply::Trunks`].
     Trunks,
+    /// Which calls run; answered by [`Reply::Calls`].
+    Calls,
     /// The SIP messages of a call that runs or ran; answered by [`Reply::Trace`].
     Trace {
         /// The call.
@@ -183,6 +185,8 @@ pub enum Reply {
     Done,
     /// How every trunk fares, in the order of the configuration.
     Trunks(Vec<TrunkStatus>),
+    /// Every call whose end has not been told yet, in no order.
+    Calls(Vec<CallId>),
     /// A call's SIP messages, without secrets.
     Trace(Box<CallTrace>),
 }

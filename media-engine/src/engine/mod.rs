@@ -17,6 +17,7 @@ mod dial;
 mod event;
 mod homes;
 mod leg;
+mod outlet;
 mod switchboard;
 mod task;
 
@@ -48,10 +49,11 @@ use crate::sip_io::{ConnectionLimits, Listener, SipHandle, SipStack};
 use crate::speech::Providers;
 use crate::units::{CallId, Group, LegId};
 use crate::worker::{Pool, Worker};
+use outlet::Outlet;
 
 /// Commands that may wait.
 const COMMANDS: usize = 1024;
-/// Events that may wait for the control plane; more are dropped and counted.
+/// Events that may wait for the control plane; more are dropped and counted, but for ends of calls, which wait.
 const EVENTS: usize = 16_384;
 /// Inputs that may wait for one call's task.
 const CALL_INPUTS: usize = 256;
@@ -65,7 +67,7 @@ struct Shared {
     providers: Providers,
     recorder: Recorder,
     guard: Guard,
-    events: mpsc::Sender<Event>,
+    events: Outlet,
     calls: DashMap<CallId, mpsc::Sender<task::TaskInput>>,
     dialogs: DashMap<DialogId, (CallId, mpsc::Sender<task::TaskInput>)>,
     homes: Arc<homes::Homes>,
@@ -108,12 +110,13 @@ impl Shared {
         self.tell_at(clock::system_now(), call, kind);
     }
 
+    /// Tells the end of a call, which must not be lost: waits while the queue is full.
+    async fn tell_end(&self, at: SystemTime, call: CallId, kind: EventKind) {
+        self.events.tell_end(Event { at, call: Some(call), kind }).await;
+    }
+
     fn tell_at(&self, at: SystemTime, call: Option<CallId>, kind: EventKind) {
-        let event = Event { at, call, kind };
-        if self.events.try_send(event).is_err() {
-            metrics::counter!("engine_events_dropped_total").increment(1);
-            tracing::error!(?call, "event dropped: the control plane does not keep up");
-        }
+        self.events.tell(Event { at, call, kind });
     }
 }
 
@@ -173,7 +176,7 @@ pub async fn start_supervised(mut config: Config, supervisor: Supervisor) -> Res
         ports,
         providers,
         recorder,
-        events: events_in,
+        events: Outlet::new(events_in),
         calls: DashMap::new(),
         dialogs: DashMap::new(),
         homes: Arc::default(),

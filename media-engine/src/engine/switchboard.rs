@@ -28,6 +28,8 @@ const SHUTDOWN: Duration = Duration::from_secs(5);
 const GROUPS: usize = 20_000;
 /// Why a call is refused when every media thread is full, in log, metric and SIP answer: `tandem_media_load` says how full.
 const NO_CAPACITY: &str = "No media capacity";
+/// Why a call is refused that could not be announced: it would run without a decision and without a trace.
+const NO_CONTROL: &str = "Control plane overloaded";
 
 /// All that comes to the switchboard.
 pub(super) struct Inputs {
@@ -182,6 +184,12 @@ impl Switchboard {
                     // The asker may have given up.
                     let _ = reply.send(result);
                 });
+                return;
+            }
+            Command::Calls => {
+                let running = self.shared.calls.iter().map(|entry| *entry.key()).collect();
+                // The asker may have given up.
+                let _ = reply.send(Ok(Reply::Calls(running)));
                 return;
             }
             Command::Trace { call } => {
@@ -348,6 +356,9 @@ impl Switchboard {
         if !self.shared.pool.has_room() && !urgent {
             return refuse(503, NO_CAPACITY);
         }
+        if self.shared.events.is_full() && !urgent {
+            return refuse(503, NO_CONTROL);
+        }
         let plan = match call::route(&self.shared.config.routes, &to_user) {
             _ if urgent => match dial::through(&self.shared, "", dialled) {
                 Ok(destination) => Plan::Join(destination),
@@ -401,7 +412,7 @@ impl Switchboard {
             if tokio::spawn(task.run()).await.is_err() {
                 tracing::error!(call = %id, "the call's task panicked: the call is ended");
                 metrics::counter!("call_panics_total").increment(1);
-                super::task::clear_after_panic(&shared, id);
+                super::task::clear_after_panic(&shared, id).await;
             }
             shared.calls.remove(&id);
             metrics::gauge!("calls_running").decrement(1.0);

@@ -43,7 +43,7 @@ impl CallTask {
         let (cause, answered) = self.over.take().unwrap_or((HangupCause::Internal, false));
         tracing::info!(call = %self.id, cause = cause.as_str(), answered, "call over");
         let status = if answered { CallStatus::Ended } else { CallStatus::Failed };
-        self.shared.tell_at(ended_at, Some(self.id), EventKind::CallStatus { status, cause: Some(cause) });
+        self.shared.tell_end(ended_at, self.id, EventKind::CallStatus { status, cause: Some(cause) }).await;
     }
 
     /// Refuses who still wanted something of this call; whoever asked for a leg hears by the loss of its question.
@@ -88,7 +88,7 @@ impl CallTask {
 }
 
 /// Ends the dialogs of a call whose task panicked; its media, ports and files went with the task.
-pub(in crate::engine) fn clear_after_panic(shared: &Shared, id: CallId) {
+pub(in crate::engine) async fn clear_after_panic(shared: &Shared, id: CallId) {
     let dialogs: Vec<DialogId> =
         shared.dialogs.iter().filter(|entry| entry.value().0 == id).map(|entry| *entry.key()).collect();
     for dialog in dialogs {
@@ -104,5 +104,5 @@ pub(in crate::engine) fn clear_after_panic(shared: &Shared, id: CallId) {
         }
     }
     let cause = Some(HangupCause::Internal);
-    shared.tell(Some(id), EventKind::CallStatus { status: CallStatus::Failed, cause });
+    shared.tell_end(clock::system_now(), id, EventKind::CallStatus { status: CallStatus::Failed, cause }).await;
 }

@@ -1,0 +1,274 @@
+//! Whose calls are and what is done with them, as last heard of: a table in memory, and its copy in a file, so that a server
+//! that starts without its database knows both.
+//!
+//! The file is one JSON object, written beside the old one, synced and renamed. It names the store by a digest of its URL
+//! without the password: another store's table is not used. It holds names and numbers, no secrets; mode 0600.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::tenants::Tenant;
+use crate::capabilities::Capabilities;
+use crate::store::{OrganizationFacts, OrganizationId};
+use crate::text::without_password;
+use crate::voice_config::VoiceConfig;
+
+/// Name of the file in the data folder.
+const NAME: &str = "tandem.known";
+/// Form of the file.
+const VERSION: u32 = 1;
+/// Largest file that is read: more organizations and agents than one machine carries.
+const SIZE_MAX: u64 = 256 * 1024 * 1024;
+
+/// Whose a call is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// An organization's.
+    Tenant(Tenant),
+    /// There is no organization.
+    Nobody,
+    /// It could not be found out.
+    Unknown,
+}
+
+/// The table.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    /// By age: the oldest is the default.
+    order: Vec<OrganizationId>,
+    organizations: HashMap<OrganizationId, OrganizationFacts>,
+    agents: HashMap<String, OrganizationId>,
+    numbers: HashMap<String, OrganizationId>,
+    /// Every organization is in it: who is not in it has none of their own.
+    complete: bool,
+}
+
+impl Known {
+    /// The table of all organizations, the oldest first.
+    fn of_all(organizations: Vec<OrganizationFacts>) -> Known {
+        let mut known = Known { complete: true, ..Known::default() };
+        organizations.into_iter().for_each(|facts| known.put(facts));
+        known
+    }
+
+    /// From now on, who is not in it has no organization of their own.
+    pub(super) fn be_complete(&mut self) {
+        self.complete = true;
+    }
+
+    /// Whether this organization is known.
+    pub(super) fn has(&self, organization: OrganizationId) -> bool {
+        self.organizations.contains_key(&organization)
+    }
+
+    /// Replaces what is known of an organization.
+    pub(super) fn put(&mut self, facts: OrganizationFacts) {
+        let id = facts.id;
+        match self.organizations.remove(&id) {
+            Some(before) => {
+                let own = |owner: Option<&OrganizationId>| owner == Some(&id);
+                for agent in before.agents.iter().filter(|agent| own(self.agents.get(*agent))).collect::<Vec<_>>() {
+                    self.agents.remove(agent);
+                }
+                for number in before.numbers.iter().filter(|number| own(self.numbers.get(*number))).collect::<Vec<_>>()
+                {
+                    self.numbers.remove(number);
+                }
+            }
+            None => self.order.push(id),
+        }
+        self.agents.extend(facts.agents.iter().map(|agent| (agent.clone(), id)));
+        self.numbers.extend(facts.numbers.iter().map(|number| (number.clone(), id)));
+        self.organizations.insert(id, facts);
+    }
+
+    /// Takes in what the store has just said of an organization's settings.
+    pub(super) fn learn(&mut self, organization: OrganizationId, config: &VoiceConfig, capabilities: Capabilities) {
+        if let Some(facts) = self.organizations.get_mut(&organization) {
+            facts.config.clone_from(config);
+            facts.capabilities = capabilities;
+        }
+    }
+
+    /// Whose a call of this agent to this number is.
+    pub(super) fn owner(&self, agent: Option<&str>, number: Option<&str>) -> Owner {
+        let by_agent = agent.and_then(|agent| self.agents.get(agent));
+        let by_number = || number.and_then(|number| self.numbers.get(number));
+        let found = match by_agent.or_else(by_number) {
+            Some(found) => Some(found),
+            None if !self.complete => return Owner::Unknown,
+            None => self.order.first(),
+        };
+        match found.map(|id| self.organizations.get(id)) {
+            None => Owner::Nobody,
+            Some(None) => Owner::Unknown,
+            Some(Some(facts)) => Owner::Tenant(Tenant {
+                organization: facts.id,
+                config: facts.capabilities.applied(facts.config.clone()),
+                capabilities: facts.capabilities,
+            }),
+        }
+    }
+
+    /// Whose an agent is.
+    pub(super) fn agent(&self, agent: &str) -> Option<OrganizationId> {
+        self.agents.get(agent).copied()
+    }
+
+    /// Whether any organization is known.
+    pub(super) fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    fn in_order(&self) -> Vec<&OrganizationFacts> {
+        self.order.iter().filter_map(|id| self.organizations.get(id)).collect()
+    }
+}
+
+/// The file's content.
+#[derive(Serialize)]
+struct Written<'a> {
+    version: u32,
+    store: &'a str,
+    organizations: Vec<&'a OrganizationFacts>,
+}
+
+#[derive(Deserialize)]
+struct ReadBack {
+    version: u32,
+    store: String,
+    organizations: Vec<OrganizationFacts>,
+}
+
+/// The copy of the table in the data folder.
+#[derive(Clone, Debug)]
+pub(crate) struct KnownFile {
+    path: PathBuf,
+    store: String,
+}
+
+impl KnownFile {
+    /// Of a data folder, for the store at this URL.
+    pub(crate) fn new(data: &Path, store_url: &str) -> KnownFile {
+        let digest = Sha256::digest(without_password(store_url).as_bytes());
+        KnownFile { path: data.join(NAME), store: hex::encode(&digest[..16]) }
+    }
+
+    /// Whether an earlier run has left a table of this store. Blocks.
+    pub(crate) fn is_there(&self) -> bool {
+        self.read().is_some()
+    }
+
+    /// The table that was written last; nothing: there is none of this store, or it cannot be read, which is logged. Blocks.
+    pub(super) fn read(&self) -> Option<Known> {
+        let file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return None,
+            Err(error) => {
+                tracing::warn!(path = %self.path.display(), %error, "what was known of organizations cannot be read");
+                return None;
+            }
+        };
+        let mut text = Vec::new();
+        let read = file.take(SIZE_MAX).read_to_end(&mut text).map_err(|error| error.to_string());
+        let parsed = read.and_then(|_| serde_json::from_slice::<ReadBack>(&text).map_err(|error| error.to_string()));
+        match parsed {
+            Ok(back) if back.version == VERSION && back.store == self.store => Some(Known::of_all(back.organizations)),
+            Ok(_) => {
+                tracing::warn!(path = %self.path.display(), "what was known of organizations is another store's or version's; it is not used");
+                None
+            }
+            Err(error) => {
+                tracing::warn!(path = %self.path.display(), error, "what was known of organizations is damaged; it is not used");
+                None
+            }
+        }
+    }
+
+    /// What [`KnownFile::write`] writes.
+    pub(super) fn content(&self, known: &Known) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec(&Written { version: VERSION, store: &self.store, organizations: known.in_order() })
+    }
+
+    /// Replaces the file; the new content is on the disk when this returns. Blocks.
+    pub(super) fn write(&self, content: &[u8]) -> std::io::Result<()> {
+        let fresh = self.path.with_extension("known-new");
+        let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        std::fs::rename(&fresh, &self.path)?;
+        File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn facts(agents: &[&str], numbers: &[&str], record: bool) -> OrganizationFacts {
+        let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        OrganizationFacts {
+            id: OrganizationId(Uuid::now_v7()),
+            config: VoiceConfig { record, ..VoiceConfig::default() },
+            capabilities: Capabilities::default(),
+            agents: owned(agents),
+            numbers: owned(numbers),
+        }
+    }
+
+    fn whose(known: &Known, agent: Option<&str>, number: Option<&str>) -> Option<OrganizationId> {
+        match known.owner(agent, number) {
+            Owner::Tenant(tenant) => Some(tenant.organization),
+            Owner::Nobody | Owner::Unknown => None,
+        }
+    }
+
+    #[test]
+    fn a_call_is_its_agent_s_then_the_number_s_then_the_oldest_organization_s() {
+        let (first, second) = (facts(&["ana"], &["+15550100"], true), facts(&["ben"], &["+15550101"], false));
+        let mut known = Known::of_all(vec![first.clone(), second.clone()]);
+        let of = |known: &Known, agent, number| whose(known, agent, number).unwrap();
+        assert_eq!(of(&known, Some("ben"), Some("+15550100")), second.id);
+        assert_eq!(of(&known, None, Some("+15550101")), second.id);
+        assert_eq!(of(&known, Some("eve"), None), first.id);
+        // A number that went to the other, told in either order.
+        known.put(OrganizationFacts { numbers: vec![], ..second.clone() });
+        known.put(OrganizationFacts { numbers: vec!["+15550101".into()], ..first.clone() });
+        known.put(OrganizationFacts { numbers: vec![], ..second });
+        assert_eq!(of(&known, None, Some("+15550101")), first.id);
+        assert_eq!(Known::of_all(vec![]).owner(None, None), Owner::Nobody);
+        assert_eq!(Known::default().owner(None, None), Owner::Unknown);
+        assert_eq!(whose(&known, None, None), Some(first.id));
+    }
+
+    #[test]
+    fn what_is_known_survives_a_restart_and_is_no_other_store_s() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = KnownFile::new(folder.path(), "postgres://tandem:one@localhost/calls");
+        assert!(file.read().is_none());
+        let (first, second) = (facts(&["ana"], &[], true), facts(&[], &["+15550101"], false));
+        let known = Known::of_all(vec![first.clone(), second.clone()]);
+        file.write(&file.content(&known).unwrap()).unwrap();
+        assert_eq!(std::fs::metadata(folder.path().join(NAME)).unwrap().mode() & 0o777, 0o600);
+        // A new password is the same store.
+        let again = KnownFile::new(folder.path(), "postgres://tandem:two@localhost/calls").read().unwrap();
+        assert_eq!(again.in_order(), [&first, &second]);
+        assert_eq!(again.owner(Some("ana"), None), known.owner(Some("ana"), None));
+        assert!(KnownFile::new(folder.path(), "postgres://tandem:one@localhost/other").read().is_none());
+        let whole = std::fs::read(folder.path().join(NAME)).unwrap();
+        for cut in 0..whole.len() {
+            std::fs::write(folder.path().join(NAME), &whole[..cut]).unwrap();
+            assert!(file.read().is_none(), "cut at {cut}");
+        }
+    }
+}
