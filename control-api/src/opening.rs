@@ -70,7 +70,7 @@ pub(crate) struct Later {
 }
 
 impl Later {
-    /// Runs until the store is connected, or it is cancelled.
+    /// Runs until it is cancelled: connects the store.
     pub(crate) async fn run(self, stopping: CancellationToken) {
         metrics::gauge!("tandem_store_connected").set(0.0);
         let work = async {
@@ -83,6 +83,8 @@ impl Later {
             }
             metrics::gauge!("tandem_store_connected").set(1.0);
             tracing::info!("the database is connected");
+            // Whoever supervises it takes an end for a fault.
+            std::future::pending::<()>().await;
         };
         tokio::select! {
             () = work => {}

@@ -163,8 +163,9 @@ async fn prepare(config: &Config, data: &Path) -> Result<Prepared, ServeError> {
     private_folder(data)?;
     private_folder(&config.record_dir(data))?;
     let lock = lock(data)?;
-    let known = KnownFile::new(data, config.store.url.reveal());
-    let opened = opening::open(config, data, known.is_there()).await?;
+    // SQLite lies in a file of this machine: without it there is nothing to start with.
+    let known = config.store.place(data).is_postgres().then(|| KnownFile::new(data, config.store.url.reveal()));
+    let opened = opening::open(config, data, known.as_ref().is_some_and(KnownFile::is_there)).await?;
     let (Opened::Now(store) | Opened::Later(store)) = &opened;
     let store = store.clone();
     let tenants = Tenants::open(store.clone(), known);

@@ -119,6 +119,49 @@ impl Kept<'_> {
     }
 }
 
+/// Has the store refuse, for good, the answer of one leg in two calls of three: with a commit for one to three events, and some
+/// ten events of a call, that is an event in every tenth batch or more.
+async fn poison(data: &Path) {
+    let sql = "CREATE TRIGGER poison BEFORE INSERT ON call_events WHEN NEW.kind = 'call.leg' \
+               AND NEW.body LIKE '%\"state\":\"answered\"%' AND substr(NEW.call_id, -1) < 'a' \
+               BEGIN SELECT RAISE(ABORT, 'poisoned'); END";
+    sqlx::raw_sql(sql).execute(&mut sqlite_of(data).await).await.expect("a trigger made");
+}
+
+/// Whether the store refuses the answer of this call's leg.
+fn is_poisoned(call: &str) -> bool {
+    call.ends_with(|last: char| last.is_ascii_digit())
+}
+
+/// What the store refused is kept apart, each event once, and nothing else is: how many there are.
+async fn check_refused(tandem: &Tandem, events: &[EventRow]) -> usize {
+    let told = tandem.told(&["refused"]).await;
+    let mut seen = BTreeSet::new();
+    for line in told.lines() {
+        let event: Value = serde_json::from_str(line).expect("a refused event is JSON");
+        let call = event["call"].as_str().expect("its call").to_owned();
+        assert_eq!((&event["kind"], is_poisoned(&call)), (&json!("leg"), true), "nothing else is refused: {event}");
+        assert!(seen.insert((call, event["change"]["Leg"]["leg"].to_string())), "refused twice: {event}");
+    }
+    let mut answered = BTreeSet::new();
+    let mut bridged = BTreeSet::new();
+    for (_, call, kind, body) in events {
+        let body: Value = serde_json::from_str(body).expect("an event's body is JSON");
+        if kind == "call.leg" && body["state"] == "answered" {
+            answered.insert(call.as_str());
+        }
+        if kind == "call.status" && body["status"] == "bridged" {
+            bridged.insert(call.as_str());
+        }
+    }
+    // Before a call is bridged its leg's answer was told: it is in the store or among the refused ones, and not in both.
+    for call in bridged {
+        let refused = seen.iter().any(|(refused, _)| refused == call);
+        assert_eq!((answered.contains(call), refused), (!is_poisoned(call), is_poisoned(call)), "{call}");
+    }
+    seen.len()
+}
+
 /// Callers that each call the echo once.
 fn busy(tandem: &Tandem, calls: usize) -> Sipp {
     let callers: Vec<(String, u16)> = (0..calls).map(|_| ("echo".to_owned(), ports::free())).collect();
@@ -166,7 +209,10 @@ async fn killed_often(kept: Kept<'_>, times: u32, seed: u64) {
     let setup = kept.setup();
     let mut tandem = Tandem::start(&setup).await;
     let api = tandem.api("Acme").await;
-    let (mut longest, mut crashed) = (Duration::ZERO, 0);
+    if let Kept::Sqlite = kept {
+        poison(&tandem.data()).await;
+    }
+    let (mut longest, mut crashed, mut refused) = (Duration::ZERO, 0, 0);
     for _ in 0..times {
         let mut stream = api.with_base(&tandem.http).events("/api/events", None).await;
         let callers = busy(&tandem, 120);
@@ -193,12 +239,16 @@ async fn killed_often(kept: Kept<'_>, times: u32, seed: u64) {
         longest = longest.max(begun.elapsed());
         let (calls, events) = kept.rows(&tandem.data()).await;
         check(&calls, &events, &told);
+        if let Kept::Sqlite = kept {
+            refused = check_refused(&tandem, &events).await;
+        }
         crashed = calls.values().filter(|(_, _, reason)| reason.as_deref() == Some("crash")).count();
     }
     assert!(crashed > 0, "no call was running at any of {times} moments");
     assert!(longest < RESTART, "a start took {longest:?}");
-    println!("{times} times: {crashed} calls closed as crashed, longest start {longest:?}");
+    println!("{times} times: {crashed} calls closed as crashed, {refused} events refused, longest start {longest:?}");
     if let Kept::Sqlite = kept {
+        assert!(refused > 0, "no event was refused");
         let path = format!("sqlite:{}", tandem.data().join("tandem.db").display());
         let mut connection = SqliteConnection::connect(&path).await.expect("the database opens");
         let row = sqlx::query("PRAGMA integrity_check").fetch_one(&mut connection).await.expect("an answer");

@@ -223,6 +223,18 @@ impl Tandem {
         }
     }
 
+    /// Starts the binary, which must refuse to serve: what it says.
+    pub async fn fails_in(folder: &TempDir, setup: &Setup) -> String {
+        let file = folder.path().join("tandem.toml");
+        std::fs::write(&file, setup.toml()).expect("the configuration written");
+        let mut command = tokio::process::Command::new(binary("tandem"));
+        command.args(["serve", "--config"]).arg(&file).arg("--data").arg(folder.path().join("data"));
+        command.env("NO_COLOR", "1").kill_on_drop(true);
+        let output = tokio::time::timeout(READY, command.output()).await.expect("it ends").expect("tandem runs");
+        assert!(!output.status.success(), "it started");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
     /// The first SIP listener.
     pub fn sip(&self) -> SocketAddr {
         self.sip[0]

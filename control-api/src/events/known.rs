@@ -105,10 +105,10 @@ impl Known {
             None if !self.complete => return Owner::Unknown,
             None => self.order.first(),
         };
-        match found.map(|id| self.organizations.get(id)) {
-            None => Owner::Nobody,
-            Some(None) => Owner::Unknown,
-            Some(Some(facts)) => Owner::Tenant(Tenant {
+        // No organization was known: there may be one by now.
+        match found.and_then(|id| self.organizations.get(id)) {
+            None => Owner::Unknown,
+            Some(facts) => Owner::Tenant(Tenant {
                 organization: facts.id,
                 config: facts.capabilities.applied(facts.config.clone()),
                 capabilities: facts.capabilities,
@@ -246,7 +246,7 @@ mod tests {
         known.put(OrganizationFacts { numbers: vec!["+15550101".into()], ..first.clone() });
         known.put(OrganizationFacts { numbers: vec![], ..second });
         assert_eq!(of(&known, None, Some("+15550101")), first.id);
-        assert_eq!(Known::of_all(vec![]).owner(None, None), Owner::Nobody);
+        assert_eq!(Known::of_all(vec![]).owner(None, None), Owner::Unknown);
         assert_eq!(Known::default().owner(None, None), Owner::Unknown);
         assert_eq!(whose(&known, None, None), Some(first.id));
     }

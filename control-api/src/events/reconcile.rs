@@ -22,7 +22,7 @@ const UNSEEN: Duration = Duration::from_secs(60);
 
 /// Runs for ever.
 pub(super) async fn reconcile(engine: Engine, limits: Arc<CallLimits>) {
-    let mut look = tokio::time::interval(LOOK);
+    let mut look = tokio::time::interval_at(Instant::now() + LOOK, LOOK);
     let mut counted = Counted::default();
     loop {
         look.tick().await;

@@ -81,15 +81,11 @@ type Key = (Option<String>, Option<String>);
 impl Tenants {
     /// What is known without a file: nothing until the store is asked.
     pub fn new(store: Store) -> Tenants {
-        Tenants::over(store, None)
+        Tenants::open(store, None)
     }
 
-    /// What the file knows. Blocks.
-    pub(crate) fn open(store: Store, file: KnownFile) -> Tenants {
-        Tenants::over(store, Some(file))
-    }
-
-    fn over(store: Store, file: Option<KnownFile>) -> Tenants {
+    /// What the file knows, if there is one. Blocks.
+    pub(crate) fn open(store: Store, file: Option<KnownFile>) -> Tenants {
         let known = file.as_ref().and_then(KnownFile::read).unwrap_or_default();
         let shared = Shared {
             known: Mutex::new(known),
@@ -341,7 +337,7 @@ mod tests {
         let acme = store.organization_create("acme").await.unwrap().id;
         let other = store.organization_create("other").await.unwrap().id;
         let file = KnownFile::new(folder.path(), "sqlite:t.db");
-        let tenants = Tenants::open(store.clone(), file.clone());
+        let tenants = Tenants::open(store.clone(), Some(file.clone()));
         tenants.first_reading().await;
         let stopping = CancellationToken::new();
         let running = tokio::spawn(tenants.clone().keep_up(stopping.clone()));
@@ -357,7 +353,7 @@ mod tests {
         stopping.cancel();
         running.await.unwrap();
 
-        let restarted = Tenants::open(Store::not_connected(), file.clone());
+        let restarted = Tenants::open(Store::not_connected(), Some(file));
         let begun = Instant::now();
         for tenants in [&tenants, &restarted] {
             let Owner::Tenant(found) = tenants.of(None, "echo", true).await else { panic!("it is known") };

@@ -47,7 +47,8 @@ impl<'a> StorePlace<'a> {
         StorePlace { url, migrate_url: None, folder }
     }
 
-    pub(super) fn is_postgres(&self) -> bool {
+    /// Whether it is on a PostgreSQL server.
+    pub fn is_postgres(&self) -> bool {
         self.url.starts_with("postgres://") || self.url.starts_with("postgresql://")
     }
 }

@@ -19,6 +19,7 @@ const CASES: &[Case] = &[
     ("a transcript keeps its versions", |store| Box::pin(transcripts_keep_versions(store))),
     ("what was missed waits for the recording", |store| Box::pin(missed_segments_wait(store))),
     ("a number is one tenant's, its rules too", |store| Box::pin(numbers_have_one_owner(store))),
+    ("a call of which little was known finds its tenant", |store| Box::pin(unassigned_calls_find_their_tenant(store))),
     ("usage is counted once, however often", |store| Box::pin(usage_is_counted_once(store))),
     ("a key is one claim at a time", |store| Box::pin(keys_are_claimed_once(store))),
     ("nothing of this is seen from another tenant", |store| Box::pin(tenants_are_apart(store))),
@@ -258,6 +259,45 @@ async fn missed_segments_wait(store: Store) {
         (transcript.len(), transcript[0].started_at, transcript[0].source.as_str()),
         (1, at(8_000), "recording")
     );
+}
+
+async fn unassigned_calls_find_their_tenant(store: Store) {
+    let begins = |agent: Option<&str>, to: &str| {
+        let (id, config) = (Uuid::now_v7(), VoiceConfig::default());
+        let call = UnassignedCall { id, from: Some("+1".into()), to: to.into(), agent: agent.map(Into::into), config };
+        (id, Change::CallUnassigned { call, at: at(0) })
+    };
+    let written = store.changes_record(&[begins(None, "echo").1]).await.unwrap();
+    assert_eq!((written.unknown, written.events.len()), (1, 0), "there is nobody whose it could be");
+    let mine = store.organization_create("mine").await.unwrap().id;
+    let theirs = store.organization_create("theirs").await.unwrap().id;
+    let ben =
+        NewMember { email: "ben@t.example", name: "Ben", password_hash: "x", role: Role::Agent, sip_name: "ben-u" };
+    store.user_create(theirs, ben).await.unwrap();
+    let by = By::system("test");
+    store.caller_id_number_assign(theirs, "+15555550190", &by).await.unwrap();
+    let [oldest, agent, number, stranger] = [
+        begins(None, "echo"),
+        begins(Some("ben-u"), "100"),
+        begins(None, "15555550190"),
+        begins(Some("eve"), "\0 and \u{1b}"),
+    ];
+    let ids = [oldest.0, agent.0, number.0, stranger.0];
+    let mut changes = vec![oldest.1, agent.1, number.1, stranger.1];
+    let ended = |call| Change::CallStatus { call, status: CallStatus::Ended, cause: Some("normal".into()), at: at(9) };
+    changes.extend(ids.map(ended));
+    let mark = Mark { run: Uuid::now_v7(), seq: 1 };
+    assert_eq!(store.changes_record_once(mark, &changes).await.unwrap().unwrap().unknown, 0);
+    assert!(store.changes_record_once(mark, &changes).await.unwrap().is_none());
+    for (call, organization) in ids.into_iter().zip([mine, theirs, theirs, mine]) {
+        let shown = store.call_show(organization, call).await.unwrap().expect("its row");
+        assert_eq!((&*shown.status, &*shown.direction, shown.created_at), ("ended", "inbound", at(0)));
+    }
+    let used = store.usage_list(theirs, day_of(at(0)), day_of(at(0))).await.unwrap();
+    assert_eq!(used[0].1.calls_inbound, 2);
+    // Told apart from calls that the store refuses, and refused texts cost no row.
+    let (id, change) = begins(Some("ben-u"), "100");
+    assert_eq!(change.without_texts().map(|bare| bare.call()), Some(id));
 }
 
 async fn numbers_have_one_owner(store: Store) {

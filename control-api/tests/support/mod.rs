@@ -57,6 +57,11 @@ pub fn fake_engine(
     let refusal = refuse.clone();
     tokio::spawn(async move {
         while let Some(Envelope { command, reply }) = envelopes.recv().await {
+            if matches!(command, Command::Calls) {
+                // Asked every few seconds by the server itself: no test waits for it. An error: the server stops.
+                let _ = reply.send(Ok(Reply::Calls(Vec::new())));
+                continue;
+            }
             let trace = matches!(command, Command::Trace { .. }).then(|| trace.lock().unwrap().take()).flatten();
             let answer = match refusal.lock().unwrap().take() {
                 Some(error) => Err(error),
