@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::bus::{Bus, Passing, Provider};
-use super::decide::{Announced, Decisions};
+use super::decide::{Announced, Decisions, WantedLeg};
 use super::presence::Presence;
 use super::reconcile::reconcile;
 use super::tenants::Tenants;
