@@ -14,8 +14,11 @@ use crate::store::{Change, LegReport, Mark, OrganizationId, Store, StoreError, S
 
 /// Events kept in memory for readers that are not far behind; older ones come from the store.
 const RING: usize = 4_096;
-/// A commit takes far less, also on a busy store: then it is given up, and the order is free for the next.
-const COMMIT: Duration = Duration::from_secs(10);
+/// Who waits for a request gives up after this, whatever the store does.
+const REQUEST: Duration = Duration::from_secs(10);
+/// A batch of events is given up after this and tried again under the same mark: so long that a slow store gets on, so short that
+/// one that hangs does not keep the order for ever.
+const BATCH: Duration = Duration::from_secs(120);
 /// Passing events that wait for a slow reader before it gets a gap marker.
 const PASSING: usize = 1_024;
 
@@ -124,19 +127,22 @@ impl Bus {
     async fn record_marked(&self, mark: Option<Mark>, changes: Vec<Change>) -> Result<(), StoreError> {
         let bus = self.clone();
         let work = tokio::spawn(async move {
-            let _order = bus.shared.order.lock().await;
+            let most = if mark.is_some() { BATCH } else { REQUEST };
             let write = async {
-                match mark {
+                let order = bus.shared.order.lock().await;
+                let written = match mark {
                     None => bus.store.changes_record(&changes).await.map(Some),
                     Some(mark) => bus.store.changes_record_once(mark, &changes).await,
-                }
+                };
+                written.map(|written| (order, written))
             };
-            let written = timeout(COMMIT, write).await.unwrap_or_else(|_| {
+            let written = timeout(most, write).await.unwrap_or_else(|_| {
                 metrics::counter!("tandem_store_timeouts_total").increment(1);
-                tracing::warn!(after = ?COMMIT, "the store does not answer; whoever writes is told so");
+                tracing::warn!(after = ?most, "the store does not answer; whoever writes is told so");
                 Err(StoreError::Away)
             });
-            let Some(written) = written? else { return bus.catch_up().await };
+            let (_order, written) = written?;
+            let Some(written) = written else { return bus.catch_up().await };
             if written.unknown > 0 {
                 metrics::counter!("tandem_events_of_unknown_calls_total").increment(written.unknown as u64);
             }

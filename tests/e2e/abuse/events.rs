@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(50);
 /// The engine lets a call go on by itself after 2 s: whoever is answered before that was decided about.
 const DECIDED: Duration = Duration::from_millis(1_900);
+/// Where telephones are: 127.0.0.1 is the trunk.
+const TELEPHONES: &str = "127.0.0.2";
 /// Who calls from outside.
 const CALLER: &str = "+34910000001";
 /// A called number of the second organization.
@@ -99,7 +101,7 @@ async fn a_database_that_goes_away_changes_no_decision_and_loses_no_call() {
     let mut postgres = Postgres::start().await;
     let database = postgres.database().await;
     let (tandem, acme, other) = restarted(&setup(&database)).await;
-    let (mut desk, session) = Desk::of_agent(&tandem, "ana").await;
+    let (mut desk, session) = Desk::of_agent_at(&tandem, TELEPHONES, tandem.sip(), "ana").await;
     let password = desk.password().expect("a password").to_owned();
     let mut stream = session.events("/api/events", None).await;
     postgres.halt().await;
@@ -108,7 +110,7 @@ async fn a_database_that_goes_away_changes_no_decision_and_loses_no_call() {
     calls(&tandem, "echo").await;
     calls(&tandem, NUMBER).await;
     // A telephone registers at once, and pages hear of it.
-    let mut second = Desk::start("127.0.0.1", tandem.sip(), "ana").await;
+    let mut second = Desk::start(TELEPHONES, tandem.sip(), "ana").await;
     let begun = Instant::now();
     second.register(&password, PATIENCE).await;
     let of_ana = |event: &SentEvent| (event.data["agent"] == "ana").then_some(());
