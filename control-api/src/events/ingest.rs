@@ -56,7 +56,7 @@ pub async fn ingest(
 
 /// What waits to be written.
 enum Entry {
-    Change(Change),
+    Change(Box<Change>),
     /// The beginning of a call that is being decided about.
     Beginning(oneshot::Receiver<Change>),
 }
@@ -68,7 +68,7 @@ async fn write_down(writer: Writer, mut entries: mpsc::Receiver<Entry>) {
         let mut changes = Vec::with_capacity(batch.len());
         for entry in batch.drain(..) {
             match entry {
-                Entry::Change(change) => changes.push(change),
+                Entry::Change(change) => changes.push(*change),
                 // An error: the call leaves no trace. A decision takes a second at most.
                 Entry::Beginning(beginning) => changes.extend(beginning.await.ok()),
             }
@@ -142,7 +142,7 @@ impl Taker {
             (EventKind::Registration { user, contacts }, _) => self.presence.registered(user, contacts),
             // The engine's log has said it.
             (EventKind::Scanner { .. }, _) => {}
-            (kind, Some(call)) => return change(kind, call, at).map(Entry::Change),
+            (kind, Some(call)) => return change(kind, call, at).map(Box::new).map(Entry::Change),
             (kind, None) => tracing::warn!(?kind, "an event of a call came without its call"),
         }
         None
