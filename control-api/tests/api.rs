@@ -482,14 +482,18 @@ async fn an_incoming_call_goes_on_with_the_settings_of_its_organization() {
     world.tell(call, incoming(Some("anna"))).await;
     let Some(Command::CallProceed { call: id, settings }) = world.commands.recv().await else { panic!("it hangs") };
     assert_eq!((id, settings.transcribe, settings.record), (call_id(call), true, false));
-    let shown = world.get(&format!("/api/calls/{call}")).await.json();
+    // The decision does not wait until the call is written down.
+    let path = format!("/api/calls/{call}");
+    world.until(async || world.get(&path).await.status == StatusCode::OK).await;
+    let shown = world.get(&path).await.json();
     assert_eq!((&shown["direction"], &shown["agent"]), (&json!("inbound"), &json!("anna")));
     assert_eq!((&shown["from"], &shown["mode"]), (&json!("+15555550142"), &Value::Null));
     // Nobody's agent: the first organization's.
     let call = Uuid::now_v7();
     world.tell(call, incoming(None)).await;
     assert!(matches!(world.commands.recv().await, Some(Command::CallProceed { .. })));
-    assert_eq!(world.get(&format!("/api/calls/{call}")).await.status, StatusCode::OK);
+    let path = format!("/api/calls/{call}");
+    world.until(async || world.get(&path).await.status == StatusCode::OK).await;
 }
 
 #[tokio::test]

@@ -98,7 +98,12 @@ mod tests {
     async fn the_line_is_bounded() {
         let passwords = Passwords::new();
         let all = (0..IN_LINE + 10).map(|_| passwords.verify("x", Some("not a hash".into())));
-        let busy = futures_util::future::join_all(all).await.into_iter().filter(Result::is_err).count();
+        let mut all = futures_util::future::join_all(all);
+        // Everybody comes while nobody gets a turn.
+        let turns = passwords.turns.acquire_many(AT_ONCE as u32).await.unwrap();
+        assert!(futures_util::poll!(&mut all).is_pending());
+        drop(turns);
+        let busy = all.await.into_iter().filter(Result::is_err).count();
         assert_eq!(busy, 10);
         assert!(passwords.verify("x", Some("not a hash".into())).await.is_ok(), "who waited has left the line");
     }
