@@ -29,6 +29,8 @@ const ADDRESSES: u8 = 50;
 const CONNECTIONS: usize = 40;
 /// A refused connection is tried again after this.
 const RETRY: Duration = Duration::from_millis(500);
+/// All calls are answered within this; they last for so much longer than the attacks.
+const SETUP: Duration = Duration::from_secs(30);
 /// Every idle connection has been closed, and every transaction has expired, within this after the last attack.
 const SETTLED: Duration = Duration::from_secs(150);
 /// Memory that caches and the allocator may keep.
@@ -212,16 +214,20 @@ async fn siege(span: Duration) {
     let before = (tandem.holdings().await, descriptors(pid), tandem.process().memory());
 
     let mut calls = Vec::new();
-    let mut talking = JoinSet::new();
-    let mut counts = Vec::new();
+    let mut ends = Vec::new();
     for n in 0..CALLS {
         let end = RtpEnd::bind().await;
         let to = if n % 2 == 0 { format!("+1555{n:07}") } else { "echo".into() };
-        let caller = Sipp::caller(tandem.sip(), &[(to, end.port())], 1, span + Duration::from_secs(20));
-        let (_, through) = caller.next_answered(0, Duration::from_secs(10)).await;
-        counts.push(Arc::new(Count::default()));
-        talking.spawn(talk(end, through, Arc::clone(&counts[n])));
-        calls.push(caller);
+        calls.push(Sipp::caller(tandem.sip(), &[(to, end.port())], 1, span + SETUP));
+        ends.push(end);
+    }
+    let mut talking = JoinSet::new();
+    let mut counts = Vec::new();
+    for (caller, end) in calls.iter().zip(ends) {
+        let (_, through) = caller.next_answered(0, SETUP).await;
+        let count = Arc::new(Count::default());
+        talking.spawn(talk(end, through, Arc::clone(&count)));
+        counts.push(count);
     }
 
     let mut attacks = JoinSet::new();
@@ -244,8 +250,10 @@ async fn siege(span: Duration) {
     attacks.shutdown().await;
     talking.shutdown().await;
 
-    for (n, count) in counts.iter().enumerate() {
-        let (sent, heard) = (count.sent.load(Ordering::Relaxed), count.heard.load(Ordering::Relaxed));
+    let counted = |count: &Arc<Count>| (count.sent.load(Ordering::Relaxed), count.heard.load(Ordering::Relaxed));
+    let counts: Vec<(u64, u64)> = counts.iter().map(counted).collect();
+    println!("siege: packets sent and heard, relayed and echoed calls in turn: {counts:?}");
+    for (n, (sent, heard)) in counts.into_iter().enumerate() {
         assert!(heard * 50 >= sent * 49, "call {n}: {heard} of {sent} packets came back");
         assert!(heard <= sent, "call {n}: {heard} packets came back of {sent}: copies passed");
     }
