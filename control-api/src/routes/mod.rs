@@ -37,6 +37,7 @@ mod webrtc;
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
 use axum::routing::get;
+use bytes::Bytes;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
@@ -236,7 +237,8 @@ fn refusal() -> RefOr<utoipa::openapi::Response> {
 pub(crate) fn router() -> Router<AppState> {
     let (api, document) = api().split_for_parts();
     let document = completed(document);
-    let document = serde_json::to_string(&document).unwrap_or_default();
+    // Shared by all answers: a client that takes none of them costs no copy.
+    let document = Bytes::from(serde_json::to_string(&document).unwrap_or_default());
     let openapi = move || async move { ([(axum::http::header::CONTENT_TYPE, "application/json")], document) };
     api.route("/openapi.json", get(openapi))
         .route("/sip", get(sip::upgrade))
