@@ -33,12 +33,13 @@ pub(crate) enum Opened {
     Later(Store),
 }
 
-/// Opens the store that the configuration names. `known`: a start without it makes sense, because organizations are known.
+/// Opens the store that the configuration names. `known`: organizations are known from an earlier run, so that the server may start
+/// while the store is away.
 pub(crate) async fn open(config: &Config, data: &Path, known: bool) -> Result<Opened, StoreError> {
     match connect(config, data).await {
         Ok(store) => Ok(Opened::Now(store)),
         Err(error) if known && error.is_transient() => {
-            tracing::error!(%error, "starting without the database: calls run by what is known from earlier, the API answers 503");
+            tracing::error!(%error, "the database is away: calls run with the settings of organizations as last read (tandem.known), the API answers 503 until it is back");
             Ok(Opened::Later(Store::not_connected()))
         }
         Err(error) => Err(error),

@@ -271,7 +271,7 @@ async fn launch(prepared: Prepared, config: Config, data: &Path, launched: Launc
         supervisor.spawn("metrics upkeep", upkeep(exporter.clone(), stopping)),
     ];
     if let Some(later) = later {
-        tasks.push(tokio::spawn(later.run(stopping_later)));
+        tasks.push(supervisor.spawn("store connection", later.run(stopping_later)));
     }
     if let Some(listener) = metrics {
         let page = Router::new().route("/metrics", get(move || async move { exporter.render() }));

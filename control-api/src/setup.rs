@@ -152,7 +152,7 @@ pub(crate) async fn known_host(State(state): State<AppState>, request: Request, 
         return next.run(request).await;
     }
     metrics::counter!("tandem_hosts_refused_total").increment(1);
-    tracing::warn!(peer = %client.address, "a request for an unknown host is refused until somebody has signed up");
+    tracing::warn!(peer = %client.address, "a request for an unknown host is refused until the first user has signed up");
     Problem::new(
         StatusCode::MISDIRECTED_REQUEST,
         "unknown-host",

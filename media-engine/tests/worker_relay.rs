@@ -286,7 +286,7 @@ fn leg_behind_nat_is_learnt_once_the_described_address_has_been_silent_for_a_sec
     while !matches!(a.events.try_recv(), Ok(WorkerEvent { kind: WorkerEventKind::SourceMoved { .. }, .. })) {
         assert!(Instant::now() < deadline, "its source is not learnt");
         a.send(&payload(0), 160);
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(20)); // A telephone's pace: one packet each 20 ms.
     }
     relayed_exactly(&mut a, &b, 5, 99);
     relayed_exactly(&mut b, &a, 5, 99);

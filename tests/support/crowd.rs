@@ -117,7 +117,7 @@ pub async fn run(arguments: impl Iterator<Item = String>) {
         };
         ways.extend(of_kind.iter().map(|way| (address, *way)));
     }
-    let (tried, mut trying) = tokio::sync::mpsc::unbounded_channel();
+    let (tried, mut trying) = tokio::sync::mpsc::channel(1_024);
     for n in 0..connections {
         let (to, way) = ways[n as usize % ways.len()];
         let from = Ipv4Addr::from_bits(Ipv4Addr::new(127, 0, 66, 1).to_bits() + n / ways.len() as u32 % ADDRESSES);
@@ -126,7 +126,7 @@ pub async fn run(arguments: impl Iterator<Item = String>) {
             loop {
                 let stream = connect(from, to).await;
                 // Only the first try is waited for.
-                let _told = tried.send(n);
+                let _told = tried.send(n).await;
                 if let Some(stream) = stream {
                     way(stream, from).await;
                 }

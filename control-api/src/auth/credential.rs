@@ -65,7 +65,8 @@ type Entries = HashMap<(Kind, String), (Arc<Credential>, Instant)>;
 #[derive(Debug, Default)]
 pub struct Credentials {
     entries: Mutex<Entries>,
-    /// What was good lately, and when: it is looked up also while its address is refused for guessing. Believed for nothing else.
+    /// Credentials that were valid within the last hour, and when: they are looked up even while their address is refused for
+    /// guessing. They prove nothing by themselves.
     good: Mutex<HashMap<(Kind, String), Instant>>,
     /// Counts how often everything was forgotten.
     generation: AtomicU64,

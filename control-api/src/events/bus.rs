@@ -14,7 +14,7 @@ use crate::store::{Change, LegReport, Mark, OrganizationId, Store, StoreError, S
 
 /// Events kept in memory for readers that are not far behind; older ones come from the store.
 const RING: usize = 4_096;
-/// Who waits for a request gives up after this, whatever the store does.
+/// A request's write is given up after this.
 const REQUEST: Duration = Duration::from_secs(10);
 /// A batch of events is given up after this and tried again under the same mark: so long that a slow store gets on, so short that
 /// one that hangs does not keep the order for ever.
@@ -138,7 +138,7 @@ impl Bus {
             };
             let written = timeout(most, write).await.unwrap_or_else(|_| {
                 metrics::counter!("tandem_store_timeouts_total").increment(1);
-                tracing::warn!(after = ?most, "the store does not answer; whoever writes is told so");
+                tracing::warn!(after = ?most, "the store did not answer in time: this write is given up, and tried again if it is a batch of events");
                 Err(StoreError::Away)
             });
             let (_order, written) = written?;

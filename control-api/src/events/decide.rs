@@ -130,7 +130,7 @@ impl Decisions {
         let decisions = self.clone();
         tokio::spawn(async move {
             let WantedLeg { call, leg, to, agent, emergency } = wanted;
-            tracing::info!(%call, leg = leg.0, to = mask(&to), emergency, "a transfer calls somebody");
+            tracing::info!(%call, leg = leg.0, to = mask(&to), emergency, "a transfer calls a further leg");
             let admitted = decisions.limits.admit_leg(call, leg.0, emergency);
             let from = match (admitted, agent) {
                 (Ok(Some(organization)), Some(agent)) => decisions.shown(Caller { organization, agent, to }).await,
@@ -204,7 +204,7 @@ impl Decisions {
             Owner::Unknown => {
                 metrics::counter!("tandem_calls_unassigned_total").increment(1);
                 tracing::warn!(call = %id,
-                    "whose the call is cannot be found out: it goes on with everything off, and is assigned when it is written");
+                    "the organization of a call is unknown while the database is away: the call goes on unrecorded, and gets its organization when it is written");
                 let verdict = self.admit(UNASSIGNED, id, &to, trunk.is_none(), CallSettings::default());
                 let call = UnassignedCall { id, from: Some(from), to, agent, config: VoiceConfig::default() };
                 (Some(Change::CallUnassigned { call, at }), verdict, None)
@@ -212,7 +212,7 @@ impl Decisions {
         }
     }
 
-    /// What an organization's own people start counts; who calls them does not.
+    /// Calls that an organization's own people start count; calls that come in do not.
     fn admit(&self, of: OrganizationId, call: Uuid, to: &str, is_own: bool, settings: CallSettings) -> Verdict {
         if !is_own {
             self.limits.belongs(of, call);

@@ -1,5 +1,5 @@
-//! Whose calls are and what is done with them, as last heard of: a table in memory, and its copy in a file, so that a server
-//! that starts without its database knows both.
+//! Organizations, their settings, agents and numbers, as last read from the store: a table in memory, and its copy in a file, so
+//! that a server can decide about calls after a start without its database.
 //!
 //! The file is one JSON object, written beside the old one, synced and renamed. It names the store by a digest of its URL
 //! without the password: another store's table is not used. It holds names and numbers, no secrets; mode 0600.
@@ -26,7 +26,7 @@ const VERSION: u32 = 1;
 /// Largest file that is read: more organizations and agents than one machine carries.
 const SIZE_MAX: u64 = 256 * 1024 * 1024;
 
-/// Whose a call is.
+/// The organization of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
     /// An organization's.
@@ -96,7 +96,7 @@ impl Known {
         }
     }
 
-    /// Whose a call of this agent to this number is.
+    /// The organization of a call of this agent to this number.
     pub(super) fn owner(&self, agent: Option<&str>, number: Option<&str>) -> Owner {
         let by_agent = agent.and_then(|agent| self.agents.get(agent));
         let by_number = || number.and_then(|number| self.numbers.get(number));
@@ -116,7 +116,7 @@ impl Known {
         }
     }
 
-    /// Whose an agent is.
+    /// The organization of an agent.
     pub(super) fn agent(&self, agent: &str) -> Option<OrganizationId> {
         self.agents.get(agent).copied()
     }
@@ -171,7 +171,7 @@ impl KnownFile {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return None,
             Err(error) => {
-                tracing::warn!(path = %self.path.display(), %error, "what was known of organizations cannot be read");
+                tracing::warn!(path = %self.path.display(), %error, "the saved settings of organizations cannot be read");
                 return None;
             }
         };
@@ -181,11 +181,11 @@ impl KnownFile {
         match parsed {
             Ok(back) if back.version == VERSION && back.store == self.store => Some(Known::of_all(back.organizations)),
             Ok(_) => {
-                tracing::warn!(path = %self.path.display(), "what was known of organizations is another store's or version's; it is not used");
+                tracing::warn!(path = %self.path.display(), "the saved settings of organizations belong to another store or version and are not used");
                 None
             }
             Err(error) => {
-                tracing::warn!(path = %self.path.display(), error, "what was known of organizations is damaged; it is not used");
+                tracing::warn!(path = %self.path.display(), error, "the saved settings of organizations are damaged and are not used");
                 None
             }
         }

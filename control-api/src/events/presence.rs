@@ -1,4 +1,5 @@
-//! Whose agent's telephone has registered, for pages: known agents at once, others as soon as the store has said whose they are.
+//! Registrations of agents' telephones, as pages show them: known agents at once, others as soon as the store has named their
+//! organization.
 //!
 //! Invariants: the newest state of an agent is the last that is told; nothing waits behind the store but what only the store
 //! can answer, and of that at most [`WAITING_MAX`] agents.
@@ -66,7 +67,7 @@ impl Presence {
             let owner = match owner {
                 Ok(Ok(owner)) => owner,
                 Ok(Err(error)) => {
-                    tracing::warn!(%error, "the store failed to say whose agent registered; it is asked again");
+                    tracing::warn!(%error, "the store failed to name the organization of an agent that registered; it is asked again");
                     sleep(PAUSE).await;
                     continue;
                 }

@@ -37,7 +37,7 @@ pub(super) async fn reconcile(engine: Engine, limits: Arc<CallLimits>) {
     }
 }
 
-/// What is known of the calls that count.
+/// How each call that counts was seen at the last look.
 #[derive(Debug, Default)]
 struct Counted(HashMap<Uuid, Seen>);
 

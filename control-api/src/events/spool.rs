@@ -176,7 +176,7 @@ impl Spool {
         Ok(Kept::Yes)
     }
 
-    /// What has waited longest, and where the next begins.
+    /// The oldest batch, and the offset in the file (bytes) where the next one begins.
     pub(crate) fn oldest(&mut self) -> std::io::Result<Option<(Waiting, u64)>> {
         if self.is_empty() {
             return Ok(None);

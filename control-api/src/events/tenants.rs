@@ -1,4 +1,4 @@
-//! Whose an incoming call is, and what is done with its audio: asked of the store, and known for when it does not answer.
+//! The organization of an incoming call and its settings: asked of the store, and taken from memory when it does not answer.
 //!
 //! ```text
 //! store ─ all organizations every 30 s, a changed one at once ─▶ Known ─▶ tandem.known
@@ -41,7 +41,7 @@ const STEP: (usize, Duration) = (16, Duration::from_millis(100));
 /// The first reading delays the start by this at most.
 const FIRST: Duration = Duration::from_secs(2);
 
-/// What is known of organizations; clones share it.
+/// Organizations as last read from the store, and the way to ask it; clones share both.
 #[derive(Clone, Debug)]
 pub struct Tenants {
     store: Store,
@@ -79,7 +79,7 @@ pub(super) struct Tenant {
 type Key = (Option<String>, Option<String>);
 
 impl Tenants {
-    /// What is known without a file: nothing until the store is asked.
+    /// Without a file: no organization is known until the store is asked.
     pub fn new(store: Store) -> Tenants {
         Tenants::open(store, None)
     }
@@ -115,8 +115,12 @@ impl Tenants {
         if !away && !self.is_silent() {
             match timeout(ANSWER, self.asked(agent, number.as_deref())).await {
                 Ok(Ok(owner)) => return owner,
-                Ok(Err(error)) => tracing::warn!(%error, "the store failed a decision: what was last known decides"),
-                Err(_) => tracing::warn!(after = ?ANSWER, "the store is silent: what was last known decides"),
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "the store failed while a call waited for its settings: those last read are used")
+                }
+                Err(_) => {
+                    tracing::warn!(after = ?ANSWER, "the store did not answer while a call waited for its settings: those last read are used")
+                }
             }
             *lock(&self.shared.silent_until) = Some(Instant::now() + SILENCE);
         }
@@ -223,7 +227,7 @@ impl Tenants {
         let done = tokio::task::spawn_blocking(work).await;
         if let Err(error) = done.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
             metrics::counter!("tandem_known_write_failures_total").increment(1);
-            tracing::warn!(%error, "what is known of organizations cannot be kept: a restart without the database would not know it");
+            tracing::warn!(%error, "the settings of organizations cannot be saved (tandem.known): a start without the database would use older ones");
         }
     }
 

@@ -102,7 +102,7 @@ pub(super) struct Watched<I> {
     io: I,
     framing: RequestFraming,
     place: Arc<Place>,
-    /// What is still to be read instead of what came.
+    /// Bytes that the parser still has to read in place of those that came.
     instead: &'static [u8],
 }
 

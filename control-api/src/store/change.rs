@@ -28,7 +28,7 @@ type Word = &'static str;
 pub struct NewCall {
     /// Identity.
     pub id: Uuid,
-    /// Whose.
+    /// Organization that the call belongs to.
     pub organization: OrganizationId,
     /// `inbound` or `outbound`.
     #[serde(deserialize_with = "direction")]
@@ -75,14 +75,14 @@ pub enum Change {
     CallCreated {
         /// The call.
         call: NewCall,
-        /// When.
+        /// Time of the event, by the server's clock.
         at: Timestamp,
     },
     /// A call begins, `queued`, whose organization is found out when this is written.
     CallUnassigned {
         /// The call.
         call: UnassignedCall,
-        /// When.
+        /// Time of the event, by the server's clock.
         at: Timestamp,
     },
     /// A call's status changed.
@@ -93,7 +93,7 @@ pub enum Change {
         status: CallStatus,
         /// Why, when it is over.
         cause: Option<String>,
-        /// When.
+        /// Time of the event, by the server's clock.
         at: Timestamp,
     },
     /// A leg's state changed.
@@ -110,7 +110,7 @@ pub enum Change {
         peer: String,
         /// Codec, once answered.
         codec: Option<String>,
-        /// When.
+        /// Time of the event, by the server's clock.
         at: Timestamp,
     },
     /// A party has its call transferred.
@@ -129,7 +129,7 @@ pub enum Change {
         cause: Option<String>,
         /// The call that the other leg goes on in, when this one ends by it.
         other: Option<Uuid>,
-        /// When.
+        /// Time of the event, by the server's clock.
         at: Timestamp,
     },
     /// A leg's media report: replaces the one before; told, but not kept as an event.
@@ -142,7 +142,7 @@ pub enum Change {
         role: LegRole,
         /// The report.
         quality: Quality,
-        /// When.
+        /// Time of the event, by the server's clock.
         at: Timestamp,
     },
     /// Whether a leg's sound flows has changed.
@@ -155,7 +155,7 @@ pub enum Change {
         role: LegRole,
         /// Both directions.
         flow: LegFlow,
-        /// When.
+        /// Time of the event, by the server's clock.
         at: Timestamp,
     },
     /// A leg was found dead.
@@ -168,7 +168,7 @@ pub enum Change {
         role: LegRole,
         /// For how long nothing came.
         after_s: u64,
-        /// When.
+        /// Time of the event, by the server's clock.
         at: Timestamp,
     },
     /// The state of a part of a recording changed.
@@ -187,7 +187,7 @@ pub enum Change {
         note: Option<String>,
         /// Audio in it.
         duration_ms: u64,
-        /// When.
+        /// Time of the event, by the server's clock.
         at: Timestamp,
     },
     /// A key was pressed.
@@ -200,7 +200,7 @@ pub enum Change {
         digit: char,
         /// How long it was held.
         duration_ms: u32,
-        /// When.
+        /// Time of the event, by the server's clock.
         at: Timestamp,
     },
     /// Words: partial, final, translated.
@@ -209,7 +209,7 @@ pub enum Change {
         call: Uuid,
         /// What was said and what it means.
         event: TranslationEvent,
-        /// When.
+        /// Time of the event, by the server's clock.
         at: Timestamp,
     },
 }

@@ -40,7 +40,7 @@ pub struct Mark {
 /// A leg's media report, to be told to those who listen now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LegReport {
-    /// Whose.
+    /// Organization that the call belongs to.
     pub organization: OrganizationId,
     /// The call.
     pub call: Uuid,
@@ -154,7 +154,7 @@ impl Store {
     }
 }
 
-/// Whose a call is, for as long as it can be remembered: it never changes.
+/// The organizations of calls, for as long as they can be remembered: they never change.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Owners(Arc<Mutex<HashMap<Uuid, OrganizationId>>>);
 

@@ -65,14 +65,7 @@ impl From<Refusal> for CommandError {
 
 impl From<DialError> for Refusal {
     fn from(error: DialError) -> Refusal {
-        let why = match error {
-            DialError::Scheme => "expected a number, or a URI that begins with sip:, sips: or tel:",
-            DialError::Malformed => "malformed URI",
-            DialError::Character => "the user part has a character that no number or name has",
-            DialError::Letters => "a telephone number has digits only",
-            DialError::Host => "the host is neither a name nor an address in its usual form",
-        };
-        Refusal { status: 400, why }
+        Refusal { status: 400, why: error.why() }
     }
 }
 

@@ -49,6 +49,19 @@ pub(super) enum Verdict {
     Foreign,
 }
 
+/// A valid packet as it comes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival<'a> {
+    /// Where it comes from.
+    pub(super) from: SocketAddr,
+    pub(super) packet: &'a RtpPacket<'a>,
+    /// Clock of its timestamps.
+    pub(super) clock: ClockRate,
+    /// The leg's key has opened it.
+    pub(super) authentic: bool,
+    pub(super) now: Instant,
+}
+
 /// Packets in a row from one source.
 #[derive(Clone, Copy, Debug)]
 struct Trail {
@@ -61,13 +74,13 @@ struct Trail {
 }
 
 impl Trail {
-    fn begin(from: SocketAddr, packet: &RtpPacket<'_>, now: Instant) -> Trail {
+    fn begin(&Arrival { from, packet, now, .. }: &Arrival<'_>) -> Trail {
         let (ssrc, sequence, timestamp) = (packet.ssrc(), packet.sequence(), packet.timestamp());
         Trail { from, ssrc, sequence, timestamp, at: now, run: 1 }
     }
 
     /// Whether the packet comes next in the stream, by its number and by the clock.
-    fn continues(&self, packet: &RtpPacket<'_>, clock: ClockRate, now: Instant) -> bool {
+    fn continues(&self, &Arrival { packet, clock, now, .. }: &Arrival<'_>) -> bool {
         let ahead = packet.sequence().wrapping_sub(self.sequence);
         let ticks = u64::from(packet.timestamp().wrapping_sub(self.timestamp));
         let most = clock.ticks(now.saturating_duration_since(self.at) + SLACK);
@@ -79,9 +92,9 @@ impl Trail {
         packet.ssrc() == self.ssrc && self.sequence.wrapping_sub(packet.sequence()) < MAX_DROPOUT
     }
 
-    fn go_on(&mut self, packet: &RtpPacket<'_>, now: Instant) {
+    fn go_on(&mut self, arrival: &Arrival<'_>) {
         let run = self.run.saturating_add(1);
-        *self = Trail { run, ..Trail::begin(self.from, packet, now) };
+        *self = Trail { run, ..Trail::begin(arrival) };
     }
 }
 
@@ -120,33 +133,27 @@ impl Latch {
         self.is_described(from) || self.source.is_none_or(|source| source.from == from || source.ssrc == ssrc)
     }
 
-    /// Judges a valid packet. `authentic`: the leg's key has opened it.
-    pub(super) fn on_packet(
-        &mut self,
-        from: SocketAddr,
-        packet: &RtpPacket<'_>,
-        clock: ClockRate,
-        authentic: bool,
-        now: Instant,
-    ) -> Verdict {
+    /// Judges a valid packet.
+    pub(super) fn on_packet(&mut self, arrival: &Arrival<'_>) -> Verdict {
+        let from = arrival.from;
         let Some(mut source) = self.source else {
-            return self.on_candidate(from, packet, clock, authentic, now);
+            return self.on_candidate(arrival);
         };
-        let is_behind = source.is_behind(packet);
+        let is_behind = source.is_behind(arrival.packet);
         if source.from == from {
             if !is_behind {
-                source.go_on(packet, now);
+                source.go_on(arrival);
             }
             (self.source, self.heir) = (Some(source), None);
             return Verdict::Heard;
         }
         if self.is_described(from) {
             // Of a stream that has moved on from there, stragglers come.
-            return if is_behind { Verdict::Heard } else { self.learn(Trail::begin(from, packet, now)) };
+            return if is_behind { Verdict::Heard } else { self.learn(Trail::begin(arrival)) };
         }
         match &mut self.heir {
-            Some(heir) if heir.from == from && heir.continues(packet, clock, now) => heir.go_on(packet, now),
-            _ if source.continues(packet, clock, now) => self.heir = Some(Trail::begin(from, packet, now)),
+            Some(heir) if heir.from == from && heir.continues(arrival) => heir.go_on(arrival),
+            _ if source.continues(arrival) => self.heir = Some(Trail::begin(arrival)),
             _ => return Verdict::Foreign,
         }
         match self.heir.filter(|heir| heir.run >= PROOF_AGAIN) {
@@ -155,33 +162,27 @@ impl Latch {
         }
     }
 
-    fn on_candidate(
-        &mut self,
-        from: SocketAddr,
-        packet: &RtpPacket<'_>,
-        clock: ClockRate,
-        authentic: bool,
-        now: Instant,
-    ) -> Verdict {
+    fn on_candidate(&mut self, arrival: &Arrival<'_>) -> Verdict {
+        let &Arrival { from, authentic, now, .. } = arrival;
         if self.is_described(from) {
-            self.learn(Trail::begin(from, packet, now));
+            self.learn(Trail::begin(arrival));
             return Verdict::Heard;
         }
         if authentic {
-            return self.learn(Trail::begin(from, packet, now));
+            return self.learn(Trail::begin(arrival));
         }
         let known = self.candidates.iter().position(|trail| trail.is_some_and(|trail| trail.from == from));
         let at = known.unwrap_or_else(|| self.weakest());
         let trail = match &mut self.candidates[at] {
             Some(trail) if trail.from == from => {
-                if trail.continues(packet, clock, now) {
-                    trail.go_on(packet, now);
-                } else if !trail.is_behind(packet) {
-                    *trail = Trail::begin(from, packet, now);
+                if trail.continues(arrival) {
+                    trail.go_on(arrival);
+                } else if !trail.is_behind(arrival.packet) {
+                    *trail = Trail::begin(arrival);
                 }
                 *trail
             }
-            place => *place.insert(Trail::begin(from, packet, now)),
+            place => *place.insert(Trail::begin(arrival)),
         };
         let waits = self.described.is_none_or(|(_, since)| now.saturating_duration_since(since) < PREFERENCE);
         if waits || trail.run < PROOF || self.is_outdone(&trail, now) { Verdict::Unproven } else { self.learn(trail) }

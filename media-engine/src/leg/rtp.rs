@@ -18,7 +18,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::latch::{Latch, Verdict};
+use super::latch::{Arrival, Latch, Verdict};
 use crate::rtcp;
 use crate::rtp::{ReceiveStats, Repeats, RtpHeader, RtpPacket, SendStats, is_rtcp};
 use crate::sdp::{Audio, SrtpKeys};
@@ -208,7 +208,10 @@ impl RtpLeg {
             return Received::Malformed;
         }
         let verdict = match &mut self.latch {
-            Some(latch) => latch.on_packet(from, &packet, audio.codec.clock(), self.secure.is_some(), now),
+            Some(latch) => {
+                let (clock, authentic) = (audio.codec.clock(), self.secure.is_some());
+                latch.on_packet(&Arrival { from, packet: &packet, clock, authentic, now })
+            }
             None => Verdict::Heard,
         };
         match verdict {

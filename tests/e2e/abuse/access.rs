@@ -7,7 +7,7 @@ use std::time::Duration;
 use media_engine::sdp::Codec;
 use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
-use tests::api::Api;
+use tests::api::{Api, SentEvent};
 use tests::ears::FarEnd;
 use tests::ports;
 use tests::postgres::Postgres;
@@ -28,18 +28,18 @@ async fn call_is_of(tandem: &Tandem, organizations: [&Api; 2]) -> [bool; 2] {
     let mut caller = FarEnd::start(tandem.sip(), vec![Codec::Pcmu]).await;
     let calls = async |api: &Api| api.get("/api/calls").await["calls"].as_array().expect("a list").len();
     let before = [calls(organizations[0]).await, calls(organizations[1]).await];
+    let [mut first, mut second] =
+        [organizations[0].events("/api/events", None).await, organizations[1].events("/api/events", None).await];
     caller.call("+34910000001", NUMBER, PATIENCE).await;
     caller.party.hang_up();
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        let now = [calls(organizations[0]).await, calls(organizations[1]).await];
-        if now != before {
-            caller.party.stop().await;
-            return [now[0] > before[0], now[1] > before[1]];
-        }
-        assert!(tokio::time::Instant::now() < deadline, "the call is in nobody's list");
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    let is_new = |event: &SentEvent| (event.name == "call.created").then_some(());
+    tokio::select! {
+        () = first.until("a call", PATIENCE, is_new) => {}
+        () = second.until("a call", PATIENCE, is_new) => {}
     }
+    let now = [calls(organizations[0]).await, calls(organizations[1]).await];
+    caller.party.stop().await;
+    [now[0] > before[0], now[1] > before[1]]
 }
 
 /// Shown on a running server: who posted a number got its calls and their recordings.
@@ -279,16 +279,12 @@ async fn a_code_is_spoken_at_the_number_alone_and_few_tries_are_taken() {
     let api = tandem.api("acme").await;
     let (_, number) = api.ask(Method::POST, "/api/caller-id/numbers", Some(json!({ "number": NUMBER }))).await;
     let path = format!("/api/caller-id/numbers/{}", number["id"].as_str().expect("an id"));
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     // The provider's program takes a moment to start.
-    loop {
-        let (status, answer) = api.ask(Method::POST, &format!("{path}/call"), None).await;
-        if status == StatusCode::ACCEPTED {
-            break;
-        }
-        assert!(tokio::time::Instant::now() < deadline, "no speech provider came up: {answer}");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    let speaks =
+        |line: &str| (line.contains("speech provider kind=\"tts\"") && line.contains("state=\"up\"")).then_some(());
+    tandem.process().line("a provider that speaks", Duration::from_secs(60), speaks).await;
+    let (status, answer) = api.ask(Method::POST, &format!("{path}/call"), None).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
     let loudest = loudest(&media, Duration::from_secs(8)).await;
     assert!(loudest > SPEECH_DBFS, "somebody speaks: {loudest} dBFS");
     for _ in 0..5 {

@@ -47,7 +47,8 @@ impl Lab {
         RtpHeader { payload_type: 0, marker: false, sequence, timestamp, ssrc }.write_to(&mut bytes).unwrap();
         sender.sequence = sequence.wrapping_add(1);
         sender.timestamp = timestamp.wrapping_add(160);
-        self.latch.on_packet(from, &RtpPacket::parse(&bytes).unwrap(), CLOCK, authentic, self.now)
+        let packet = &RtpPacket::parse(&bytes).unwrap();
+        self.latch.on_packet(&Arrival { from, packet, clock: CLOCK, authentic, now: self.now })
     }
 
     /// For `ms`, each sender a packet each 20 ms, in turn; how many of each were heard.

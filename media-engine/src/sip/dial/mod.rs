@@ -31,24 +31,33 @@ pub use place::Place;
 
 use super::uri::{Scheme, Uri, decode_escapes, escape_user};
 
-/// Why a destination is not understood. The texts say what was expected.
+/// Why a destination is not understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.why())]
 pub enum DialError {
     /// Neither a number nor a URI of a scheme that can be called.
-    #[error("expected a number, or a URI that begins with sip:, sips: or tel:")]
     Scheme,
     /// It does not parse.
-    #[error("malformed URI")]
     Malformed,
     /// A control character, a character beyond ASCII, or one that separates parts of a URI, perhaps escaped.
-    #[error("the user part has a character that no number or name has")]
     Character,
     /// Letters in something that says it is a telephone number.
-    #[error("a telephone number has digits only")]
     Letters,
     /// Such as `127.1` or `0x7f000001`: addresses that some systems read and others look up.
-    #[error("the host is neither a name nor an address in its usual form")]
     Host,
+}
+
+impl DialError {
+    /// What was expected, in words that hold nothing of the destination.
+    pub fn why(self) -> &'static str {
+        match self {
+            DialError::Scheme => "expected a number, or a URI that begins with sip:, sips: or tel:",
+            DialError::Malformed => "malformed URI",
+            DialError::Character => "the user part has a character that no number or name has",
+            DialError::Letters => "a telephone number has digits only",
+            DialError::Host => "the host is neither a name nor an address in its usual form",
+        }
+    }
 }
 
 /// A destination as it was read.
