@@ -36,13 +36,12 @@ const KEY_MAX: usize = 256;
 #[serde(deny_unknown_fields)]
 pub(super) struct LoginRequest {
     /// E-mail address.
-    #[schema(example = "anna@example.com", pattern = "^[^\\u0000]*$")]
+    #[schema(example = "anna@example.com")]
     email: String,
     /// Password.
-    #[schema(format = Password, pattern = "^[^\\u0000]*$")]
+    #[schema(format = Password)]
     password: String,
     /// Name of the organization, for those who belong to several; the one joined first when left out.
-    #[schema(pattern = "^[^\\u0000]*$")]
     organization: Option<String>,
 }
 

@@ -3,8 +3,10 @@
 //! `#[schema(…)]` takes literals only, which would say the same thing a second time. What stands in another place than in a
 //! value itself no description can tell: see `tests/openapi/schemathesis.toml`, which lists those operations.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
-use utoipa::openapi::schema::{AdditionalProperties, ArrayItems, SchemaFormat, Type};
+use utoipa::openapi::schema::{AdditionalProperties, ArrayItems, SchemaFormat, SchemaType, Type};
 use utoipa::openapi::{KnownFormat, Object, OpenApi, PathItem, RefOr, Schema};
 
 use super::{annotations, call_search, caller_id, calls, number_proof, organizations, recording_list, voice_targets};
@@ -33,6 +35,9 @@ enum Values {
 
 /// Lengths that a pattern tells, or nothing bounds but the request's size.
 const ANY: (usize, usize) = (0, usize::MAX);
+
+/// All texts without the character NUL.
+const NOT_NUL: &str = r"^[^\u0000]*$";
 
 fn text(pattern: impl Into<String>, length: (usize, usize)) -> Values {
     Values::Text { pattern: pattern.into(), length }
@@ -195,7 +200,54 @@ pub(super) fn describe(document: &mut OpenApi) -> Vec<String> {
             }
         }
     }
+    describe_bodies(document);
     unsaid
+}
+
+/// Says of every text in a request's body that no other pattern describes what holds for all of them: the character NUL is refused.
+fn describe_bodies(document: &mut OpenApi) {
+    let mut bodies = BTreeSet::new();
+    for operation in document.paths.paths.values_mut().flat_map(operations) {
+        let Some(RefOr::T(body)) = &operation.request_body else { continue };
+        for content in body.content.values() {
+            let RefOr::T(content) = content else { continue };
+            bodies.extend(content.schema.as_ref().and_then(referred));
+        }
+    }
+    let schemas = &mut document.components.get_or_insert_default().schemas;
+    let mut described = BTreeSet::new();
+    while let Some(name) = bodies.pop_first() {
+        let Some(RefOr::T(Schema::Object(body))) = schemas.get_mut(&name).filter(|_| described.insert(name)) else {
+            continue;
+        };
+        for field in body.properties.values_mut() {
+            bodies.extend(referred(field));
+            match field {
+                RefOr::T(Schema::Object(text)) if takes_any_text(text) => text.pattern = Some(NOT_NUL.to_owned()),
+                RefOr::T(Schema::OneOf(one)) => bodies.extend(one.items.iter().filter_map(referred)),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The schema that a reference names.
+fn referred(schema: &RefOr<Schema>) -> Option<String> {
+    match schema {
+        RefOr::Ref(name) => name.ref_location.rsplit('/').next().map(str::to_owned),
+        RefOr::T(_) => None,
+    }
+}
+
+/// Whether nothing is said yet of which texts it takes.
+fn takes_any_text(schema: &Object) -> bool {
+    let is_text = match &schema.schema_type {
+        SchemaType::Type(kind) => *kind == Type::String,
+        SchemaType::Array(kinds) => kinds.contains(&Type::String),
+        SchemaType::AnyValue => false,
+    };
+    let is_plain = matches!(&schema.format, None | Some(SchemaFormat::KnownFormat(KnownFormat::Password)));
+    is_text && is_plain && schema.pattern.is_none() && schema.enum_values.is_none()
 }
 
 /// The operations of a path.
@@ -216,6 +268,21 @@ mod tests {
     fn every_value_has_its_place_in_the_description() {
         let mut document = super::super::api().into_openapi();
         assert_eq!(describe(&mut document), Vec::<String>::new());
+    }
+
+    /// The descriptions of all requests' texts that say nothing of NUL.
+    #[test]
+    fn no_text_of_a_request_is_said_to_take_nul() {
+        let mut document = super::super::api().into_openapi();
+        describe(&mut document);
+        let schemas = &document.components.as_ref().unwrap().schemas;
+        for (schema, field) in
+            [("InvitationQuestion", "token"), ("PasswordChange", "current"), ("LoginRequest", "email")]
+        {
+            let Some(RefOr::T(Schema::Object(body))) = schemas.get(schema) else { panic!("{schema} is not described") };
+            let Some(RefOr::T(Schema::Object(text))) = body.properties.get(field) else { panic!("{schema}.{field}") };
+            assert_eq!(text.pattern.as_deref(), Some(NOT_NUL), "{schema}.{field}");
+        }
     }
 
     /// What the description allows is what is taken.

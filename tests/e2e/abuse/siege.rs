@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tests::ports;
 use tests::rtp::RtpEnd;
@@ -189,7 +189,9 @@ async fn dial_flood(api: tests::api::Api) {
         pace.tick().await;
         let body = json!({ "mode": "direct", "to": to });
         let (status, answer) = api.ask(Method::POST, "/api/calls", Some(body)).await;
-        assert!(status.is_client_error(), "{to} was called: {status} {answer}");
+        // A store that is busy with the other attacks may have no answer in time; then nobody is called either.
+        let is_refused = status.is_client_error() || status == StatusCode::SERVICE_UNAVAILABLE;
+        assert!(is_refused, "{to} was called: {status} {answer}");
     }
 }
 
