@@ -19,9 +19,11 @@ use uuid::Uuid;
 pub use codecs::SampleRate;
 pub use media_engine::admission::{ConnectionBounds, ConnectionTable, Standing};
 pub use media_engine::audio::tap::TapReader;
+pub use media_engine::call::Replay;
 pub use media_engine::config::{
     App, Config as EngineConfig, NameServer, Profile, RecordConfig, RouteTarget, SpeechProvider,
 };
+pub use media_engine::engine::replay_calls;
 pub use media_engine::engine::{
     CallMode, CallSettings, CallStatus, CallTrace, Command, CommandError, Engine, Envelope, Event, EventKind, Flow,
     LagMs, LegQuality, LegRole, LegState, ProviderKind, ProviderState, Rating, RecordingState, Reply, Room, Space,

@@ -36,7 +36,7 @@ enum Command {
     /// API keys of organizations.
     #[command(subcommand)]
     Apikey(ApikeyCommand),
-    /// Run a capture through a fresh switch and compare what leaves it, byte for byte.
+    /// Run a capture again, of media (media-*.jsonl) or of calls (calls-*.jsonl), and compare what comes of it.
     Replay {
         /// Written by `[debug] capture = "DIR"`.
         file: PathBuf,
@@ -457,8 +457,14 @@ async fn greet(running: &Running, data: &Path) {
 
 /// Tells what a replay showed; a difference is a failure.
 fn replay(file: &Path) -> anyhow::Result<()> {
-    let open = std::fs::File::open(file).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?;
-    let report = engine::replay(std::io::BufReader::new(open))
+    let open = || std::fs::File::open(file).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()));
+    // Those of calls are called so, and each of their lines names one.
+    if file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("calls-")) {
+        let replay = engine::replay_calls(std::io::BufReader::new(open()?))
+            .map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?;
+        return tell_calls(&replay);
+    }
+    let report = engine::replay(std::io::BufReader::new(open()?))
         .map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?;
     println!("span        {:.3} s", report.span.as_secs_f64());
     println!("inputs      {}", report.inputs);
@@ -481,6 +487,22 @@ fn replay(file: &Path) -> anyhow::Result<()> {
         Some(Difference { line, written, replayed }) => {
             let place = if line == 0 { "what follows the last line".into() } else { format!("line {line}") };
             anyhow::bail!("{place} differs\n  written:  {written}\n  replayed: {replayed}")
+        }
+    }
+}
+
+/// Tells what a replay of calls showed.
+fn tell_calls(replay: &engine::Replay) -> anyhow::Result<()> {
+    println!("calls       {}", replay.calls);
+    println!("inputs      {}", replay.inputs);
+    println!("effects     {} the same", replay.effects);
+    if replay.broken > 0 {
+        println!("gaps        {} calls lack inputs: they were compared up to there", replay.broken);
+    }
+    match &replay.difference {
+        None => Ok(()),
+        Some((line, written, came)) => {
+            anyhow::bail!("line {line} differs\n  written:  {written}\n  replayed: {came}")
         }
     }
 }

@@ -216,7 +216,8 @@ pub enum RouteTarget {
 }
 
 /// Built-in applications.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum App {
     /// Sends your audio back.
     Echo,

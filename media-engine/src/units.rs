@@ -45,7 +45,8 @@ impl FromStr for CallId {
 }
 
 /// Identity of a leg: unique in the process, never reused.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
 pub struct LegId(pub u64);
 
 impl fmt::Display for LegId {

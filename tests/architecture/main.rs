@@ -181,6 +181,16 @@ fn only_the_net_room_reads_the_engine_s_clock() {
 }
 
 #[test]
+fn the_engine_signals_through_one_seam() {
+    let in_engine = |source: &&Source| source.room == "engine" && !source.path.contains("/signalling/");
+    let mut findings = Vec::new();
+    for source in crate_sources("media-engine").iter().filter(in_engine) {
+        findings.extend(source.uses("SipCommand").map(|line| format!("{}:{line}: `SipCommand`", source.path)));
+    }
+    assert_none("commands of SIP belong in engine/signalling", &findings);
+}
+
+#[test]
 fn sql_stands_only_in_the_store() {
     let mut findings = Vec::new();
     for source in crate_sources("control-api").iter().filter(|source| source.room != "store" && !source.is_test) {

@@ -1,11 +1,13 @@
 //! Recordings: both channels on one clock, and readable whatever happens to the process.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use media_engine::sdp::Codec;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tests::desk::{Desk, LEVEL_DBFS};
 use tests::ears::FarEnd;
 use tests::ports;
 use tests::rtp::RtpEnd;
@@ -137,6 +139,34 @@ async fn where_recording_is_switched_off_its_application_records_nothing() {
     let detail = api.get(&format!("/api/calls/{}", call["id"].as_str().expect("an id"))).await;
     assert_eq!(detail["recording"], Value::Null, "{detail}");
     assert_eq!(find(&tandem.data()), None, "a file was written");
+    tandem.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_carrier_announces_before_it_refuses_a_direct_call_is_recorded() {
+    let carrier = SocketAddr::from(([127, 0, 0, 2], ports::free()));
+    let tandem = Tandem::start(&Setup {
+        trunks: vec![("carrier", vec![carrier.to_string()])],
+        further: "[dial]\nallow = [\"+1555\"]\n",
+        ..Setup::default()
+    })
+    .await;
+    let api = tandem.api("Home").await;
+    api.voice_config(json!({ "record": true })).await;
+    let mut carrier = Desk::start_at(carrier, tandem.sip(), "+15550142").await;
+    let (status, made) =
+        api.ask(Method::POST, "/api/calls", Some(json!({ "mode": "direct", "to": "+15550142" }))).await;
+    assert_eq!(status, 201, "{made}");
+    let invite = carrier.rings(PATIENCE).await;
+    let _sound = carrier.announce(&invite, 440.0).await;
+    // Two seconds of two channels of 16 bits are in the file, as its size says.
+    let file = grows(&tandem.data(), 44 + 2 * 8_000 * 4).await;
+    carrier.refuse(&invite, 486).await;
+    let call = api.call_becomes("failed", PATIENCE).await;
+    assert_eq!(call["ended_reason"], "busy", "{call}");
+    let (rate, channels) = sound::read_wav(&file).expect("a recording");
+    let middle = &channels[0][channels[0].len() / 2..][..4_000];
+    sound::assert_tone("the announcement", middle, rate, 440.0, LEVEL_DBFS, 1.0);
     tandem.stop().await;
 }
 

@@ -5,6 +5,7 @@
 //! ```
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
@@ -14,7 +15,8 @@ use tests::baresip::Baresip;
 use tests::desk::{Desk, LEVEL_DBFS, Line, hear_each_other};
 use tests::ports;
 use tests::sound;
-use tests::tandem::{Holdings, Setup, Tandem};
+use tests::tandem::{Holdings, Setup, Tandem, binary};
+use tokio::process::Command;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const CUSTOMER_HZ: f32 = 440.0;
@@ -28,6 +30,7 @@ struct Office {
     tandem: Tandem,
     api: Api,
     before: Holdings,
+    captures: tempfile::TempDir,
     anna: Desk,
     ben: Desk,
     customer: Desk,
@@ -36,10 +39,12 @@ struct Office {
 impl Office {
     async fn open() -> Office {
         let carrier = SocketAddr::from(([127, 0, 0, 2], ports::free()));
+        let captures = tempfile::tempdir().expect("an empty folder");
+        let further = format!("[dial]\nallow = [\"+1555\"]\n[debug]\ncapture = {:?}\n", captures.path());
         let tandem = Tandem::start(&Setup {
             trunks: vec![("carrier", vec![carrier.to_string()])],
             routes: vec![("+*", "trunk:carrier"), ("ben", "agent:ben"), ("100", "agent:anna")],
-            further: "[dial]\nallow = [\"+1555\"]\n",
+            further: further.leak(),
             ..Setup::default()
         })
         .await;
@@ -48,7 +53,7 @@ impl Office {
         let (ben, _) = Desk::of_agent(&tandem, "ben").await;
         let customer = Desk::start_at(carrier, tandem.sip(), "+15550142").await;
         let before = tandem.holdings().await;
-        Office { tandem, api, before, anna, ben, customer }
+        Office { tandem, api, before, captures, anna, ben, customer }
     }
 
     /// The customer calls, anna answers, and both hear each other.
@@ -66,7 +71,7 @@ impl Office {
         format!("sip:{user}@{}", self.tandem.sip())
     }
 
-    /// Everything is given back, and every call has ended once.
+    /// Everything is given back, every call has ended once, and every call can be run again from its capture.
     async fn close(self, causes: &[&str]) {
         self.tandem.gives_back(&self.before, Duration::from_secs(10)).await;
         let calls = self.api.get("/api/calls").await;
@@ -81,6 +86,15 @@ impl Office {
         ended.sort();
         assert_eq!(ended, causes);
         self.tandem.stop().await;
+        let files =
+            std::fs::read_dir(self.captures.path()).expect("the captures").map(|file| file.expect("a file").path());
+        let is_of_calls =
+            |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("calls-"));
+        let of_calls = files.into_iter().find(is_of_calls).expect("a capture of calls");
+        let replayed = Command::new(binary("tandem")).arg("replay").arg(of_calls).output().await.expect("tandem runs");
+        let told = String::from_utf8_lossy(&replayed.stdout);
+        assert!(replayed.status.success(), "{told}{}", String::from_utf8_lossy(&replayed.stderr));
+        assert!(told.contains(&format!("calls       {}\n", causes.len())), "{told}");
     }
 }
 
@@ -322,6 +336,41 @@ async fn an_attended_transfer_merges_two_calls_and_the_recording_goes_on_with_th
         assert!(loud(channel, hertz) >= 8, "{hertz} Hz in channel {channel} for {} × 100 ms", loud(channel, hertz));
     }
     office.close(&["normal", "transferred"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_that_parties_say_who_are_parted_by_a_blind_transfer_is_recorded() {
+    let mut office = Office::open().await;
+    office.api.voice_config(json!({ "record": true })).await;
+    let (mut customer, mut anna) = office.talk().await;
+    let call = office.api.call_becomes("bridged", PATIENCE).await["id"].as_str().expect("an id").to_owned();
+    office.anna.refer(&mut anna, &office.sip_uri("ben"), None, PATIENCE).await;
+    let invite = office.ben.rings(PATIENCE).await;
+    // Both go on making their tones. The second ring-back begins five seconds after the first one.
+    customer.sound.until_tone(RINGBACK_HZ, PATIENCE).await;
+    customer.sound.hears(1.5, PATIENCE).await;
+    customer.sound.until_tone(RINGBACK_HZ, PATIENCE).await;
+    let mut ben = office.ben.answer(&invite, BEN_HZ, PATIENCE).await;
+    hear_each_other((&mut customer, CUSTOMER_HZ), (&mut ben, BEN_HZ)).await;
+    office.ben.hang_up(&mut ben, PATIENCE).await;
+    office.customer.is_hung_up(&customer, PATIENCE).await;
+
+    let path = office.tandem.data().join("recordings").join(format!("{call}.wav"));
+    let (rate, channels) = sound::read_wav(&path).expect("a recording");
+    let is_loud = |channel: usize, hertz: f32| -> Vec<bool> {
+        let stretches = channels[channel].chunks_exact(rate.samples_in_ms(100));
+        stretches.map(|stretch| sound::find(stretch, rate, hertz).tone_dbfs > LEVEL_DBFS - 12.0).collect()
+    };
+    let (customer, anna, ben) = (is_loud(0, CUSTOMER_HZ), is_loud(1, ANNA_HZ), is_loud(1, BEN_HZ));
+    let parted = anna.iter().rposition(|&loud| loud).expect("anna is recorded") + 1;
+    let joined = ben.iter().position(|&loud| loud).expect("ben is recorded");
+    assert!(
+        joined >= parted + 40,
+        "anna is heard for {parted} × 100 ms, ben from {joined} on: ring-back lasts five seconds"
+    );
+    let heard = customer[parted + 2..joined - 2].iter().filter(|&&loud| loud).count();
+    assert_eq!(heard, 0, "the customer is recorded while nobody hears it");
+    office.close(&["normal"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

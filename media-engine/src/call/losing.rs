@@ -1,54 +1,55 @@
-//! Legs that nothing is heard of for a while: a page that is loaded anew, a network that is changed.
+//! Legs that nothing is heard of for a while (a page that is loaded anew, a network that is changed), and legs whose media dies.
 //!
 //! ```text
 //!   Lost ─▶ the other leg hears that it waits ─┬─ Back ─────────────▶ joined again
 //!                                               ├─ Replace, answered ─▶ joined with what took its place
-//!                                               └─ LostTimeout ───────▶ the call ends
+//!                                               └─ time is over ──────▶ it is hung up, and the call ends when nobody else talks
 //! ```
 //!
 //! Not here: how it is known that a leg is lost (the engine: no connection and no sound, or broken media).
 
-use super::{Call, Effect, LegPhase, Side, WaitingSound};
+use std::time::Instant;
+
+use super::leg::Leg;
+use super::{Call, Effect, Notice};
 use crate::error::HangupCause;
+use crate::units::LegId;
 
 impl Call {
-    pub(super) fn on_lost(&mut self, side: Side) -> Vec<Effect> {
-        let up = side != Side::Third && self.leg(side) == Some(LegPhase::Up);
-        if !self.is_talking() || !up || self.lost.is_some() {
-            return Vec::new();
-        }
-        self.lost = Some(side);
-        let mut effects = self.wait_for_lost();
-        effects.push(Effect::ArmLostTimer);
-        effects
-    }
-
-    pub(super) fn on_back(&mut self, side: Side) -> Vec<Effect> {
-        if self.lost != Some(side) {
-            return Vec::new();
-        }
-        let waits = !self.wait_for_lost().is_empty();
-        self.lost = None;
-        match waits {
-            true => vec![Effect::DisarmLostTimer, Effect::Join],
-            false => vec![Effect::DisarmLostTimer],
+    pub(super) fn on_lost(&mut self, id: LegId, now: Instant) -> Vec<Effect> {
+        let until = now + self.timing.lost;
+        let nobody_is = self.legs.iter().all(|leg| leg.lost.is_none());
+        let is_talking = self.is_talking();
+        match self.leg_mut(id) {
+            Some(leg) if is_talking && nobody_is && leg.is_party() && leg.is_up() => {
+                leg.lost = Some(until);
+                vec![Effect::Tell(Notice::Lost(id))]
+            }
+            _ => Vec::new(),
         }
     }
 
-    pub(super) fn on_lost_timeout(&mut self) -> Vec<Effect> {
-        if self.lost.is_some() { self.end(HangupCause::MediaTimeout) } else { Vec::new() }
+    pub(super) fn on_back(&mut self, id: LegId) -> Vec<Effect> {
+        if let Some(leg) = self.leg_mut(id) {
+            leg.lost = None;
+        }
+        Vec::new()
     }
 
-    /// Somebody has taken the place of `side`, which may have been lost.
-    pub(super) fn found(&mut self, side: Side) -> Option<Effect> {
-        self.lost.take_if(|lost| *lost == side).map(|_| Effect::DisarmLostTimer)
+    /// A browser that hangs up closes its media first.
+    pub(super) fn on_media_gone(&mut self, id: LegId, now: Instant) -> Vec<Effect> {
+        let until = now + self.timing.goodbye;
+        if let Some(leg) = self.leg_mut(id).filter(|leg| leg.is_party()) {
+            leg.goodbye.get_or_insert(until);
+        }
+        Vec::new()
     }
 
-    /// What the other leg hears while one is lost; while it waits for a transfer it hears that already.
-    pub(super) fn wait_for_lost(&self) -> Vec<Effect> {
-        let Some(lost) = self.lost else { return Vec::new() };
-        let hears = lost.other();
-        let up = self.leg(hears) == Some(LegPhase::Up);
-        if up && self.transferor().is_none() { vec![Effect::Wait(hears, WaitingSound::Hold)] } else { Vec::new() }
+    /// A leg that has not answered, or was replaced, is dead by its own clocks alone.
+    pub(super) fn on_media_dead(&mut self, id: LegId) -> Vec<Effect> {
+        match self.leg(id).is_some_and(Leg::is_party) {
+            true => self.put_out(id, HangupCause::MediaTimeout),
+            false => Vec::new(),
+        }
     }
 }

@@ -1,63 +1,57 @@
-//! Call state: one pure function from state and input to effects.
+//! A call: one pure machine with any number of legs.
 //!
 //! ```text
-//! inbound   Announced ─Proceed─▶ Connecting ─callee answers─▶ Talking ─▶ Over
-//!               └──────────────── application ───────────────────▲
-//! outbound  Connecting(first leg) ─▶ Connecting(second leg) ─▶ Talking ─▶ Over
+//! Call::handle(Input, now) -> effects           Call::poll_timeout() -> when Input::Timeout is due
 //!
-//! while Talking   Transfer: third leg called, or fetched from another call ─answers─▶ it changes places with the leg that asked,
-//!                           which hangs up, or is hung up
-//!                 Lost:     the other leg hears a sign of life ─Back, or replaced─▶ joined again
-//!                 Replace:  third leg calls us ─accepted─▶ it changes places with the leg that it replaces
+//! status   Announced ─Proceed─▶ Connecting ─▶ Talking ─▶ Over
+//!
+//! leg      Offered ─────────────┐
+//!          Wanted ─▶ Dialling ──┼─▶ Up ─▶ Leaving ─▶ gone
+//!          Coming ──────────────┘
 //! ```
 //!
-//! Invariants: a call ends exactly once, with one cause; every leg that was opened is ended or hung up by
-//! an effect; after `Over` no input has an effect. Not here: SIP, RTP, sockets, tasks. Signalling and media
-//! reach this room as inputs, and leave it as effects that the engine carries out.
+//! - A leg has a *phase* (where its signalling stands), a *seat* (what it does once it is up) and a *part* (what its answer means:
+//!   it opened the call, it is the plan's callee, or it is the heir of another leg's place).
+//! - Who hears whom is never stored: [`Call::hearing`] derives it from the legs, and every input that changes it ends in
+//!   [`Effect::Hearing`]. Media, recording and translation follow that and keep no idea of their own.
+//! - The machine numbers its legs itself, from a block that it is given, so that the same inputs make the same call again.
+//!
+//! Invariants: a call ends exactly once, with one cause; every leg that was opened is hung up, given away or forgotten by an
+//! effect; after `Over` no input has an effect. Not here: SIP, RTP, sockets, tasks. Signalling and media reach this room as inputs,
+//! and leave it as effects that the engine carries out.
 
+mod capture;
+mod connecting;
+mod hearing;
+mod leg;
 mod losing;
 mod route;
 mod succession;
-mod transition;
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tests_losing;
-#[cfg(test)]
-mod tests_succession;
 
+use std::time::{Duration, Instant};
+
+pub use capture::{Captured, Happened, Replay, ReplayError};
+pub use hearing::{Place, Sound, Topology};
+pub use leg::LegRole;
 pub use route::{pattern_matches, route};
+
+use serde::{Deserialize, Serialize};
 
 use crate::config::App;
 use crate::error::HangupCause;
+use crate::units::LegId;
+use leg::{Leg, LegPhase, Part, Seat};
+use succession::told;
 
-/// Which of a call's legs: the two that are joined, or the one beside them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Side {
-    /// The leg that called us, or that we called first, or what took its place.
-    First,
-    /// The leg that is joined to it.
-    Second,
-    /// A leg that is to take the place of one of the two, or that has just lost it.
-    Third,
-}
-
-impl Side {
-    /// All of them.
-    pub const ALL: [Side; 3] = [Side::First, Side::Second, Side::Third];
-
-    /// The other one of the two that are joined; for the third see [`Call::partner`].
-    fn other(self) -> Side {
-        match self {
-            Side::First => Side::Second,
-            Side::Second | Side::Third => Side::First,
-        }
-    }
-}
+/// How many legs a call may have in its life: the size of the block of names that [`Start`] begins.
+pub const LEGS: u64 = 4_096;
 
 /// Whom a leg reaches.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Destination {
     /// A registered agent by SIP user name.
     Agent(String),
@@ -80,7 +74,8 @@ pub enum Destination {
 }
 
 /// What the call does once the first leg is up.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Plan {
     /// Join the first leg with this destination.
     Join(Destination),
@@ -90,22 +85,9 @@ pub enum Plan {
     Hold,
 }
 
-/// Where a leg stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LegPhase {
-    /// It called us and has not been answered.
-    Offered,
-    /// We call it.
-    Dialling,
-    /// Answered.
-    Up,
-    /// Gone.
-    Over,
-}
-
 /// Where the call stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum Status {
     /// An incoming call waits for the control plane's decision.
     Announced,
     /// Legs are being called.
@@ -116,31 +98,44 @@ pub enum Phase {
     Over(HangupCause),
 }
 
-/// A call's state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
-    phase: Phase,
-    plan: Plan,
-    first: LegPhase,
-    second: Option<LegPhase>,
-    third: Option<succession::Third>,
-    /// A leg that nothing is heard of, and that may come back.
-    lost: Option<Side>,
-    /// Both legs' audio was joined before the answer.
-    early: bool,
+/// How long a call waits for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timing {
+    /// For the control plane: to decide on an announced call, or on a leg that a transfer wants.
+    pub decision: Duration,
+    /// For the answer of a leg that is called.
+    pub ring: Duration,
+    /// For a lost leg to come back.
+    pub lost: Duration,
+    /// For a leg that was replaced to hang up by itself.
+    pub leave: Duration,
+    /// For the goodbye of a leg whose media has gone first.
+    pub goodbye: Duration,
+    /// For the end of the whole call; `None`: as long as it likes.
+    pub longest: Option<Duration>,
 }
 
-/// What a leg hears that waits for another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WaitingSound {
-    /// That the other one is being called.
-    Ringback,
-    /// That the other one will be back.
-    Hold,
+impl Timing {
+    fn longest_wait(&self) -> Duration {
+        let Timing { decision, ring, lost, leave, goodbye, longest } = *self;
+        [decision, ring, lost, leave, goodbye].into_iter().chain(longest).max().unwrap_or_default()
+    }
+}
+
+/// What a call begins with.
+#[derive(Clone, Copy, Debug)]
+pub struct Start {
+    /// The first of [`LEGS`] names that are this call's alone.
+    pub legs: LegId,
+    /// Its patience.
+    pub timing: Timing,
+    /// When it begins.
+    pub now: Instant,
 }
 
 /// How a transfer goes, as its transferor is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum TransferState {
     /// The new leg is being called or fetched.
     Started,
@@ -149,106 +144,165 @@ pub enum TransferState {
     /// It is joined with the party that stays.
     Done,
     /// It is not, and the call goes on as before if the transferor is still there.
-    Failed(HangupCause),
+    Failed(Ending),
     /// The call's state allows no transfer.
     Refused,
 }
 
+/// How a leg ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    /// In the field's words.
+    pub cause: HangupCause,
+    /// The status that its signalling gave, as a number of SIP; `None`: it gave none.
+    pub status: Option<u16>,
+}
+
+impl From<HangupCause> for Ending {
+    fn from(cause: HangupCause) -> Ending {
+        Ending { cause, status: None }
+    }
+}
+
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Input {
     /// The control plane lets an announced call go on.
     Proceed,
     /// The control plane refuses an announced call.
     Refuse(HangupCause),
     /// The API or an operator ends the call.
-    Hangup(HangupCause),
+    HangUp(HangupCause),
     /// A dialled leg rings.
-    Ringing(Side),
+    Rang(LegId),
     /// A dialled leg sends sound before its answer, and its media is known: ring-back or announcements.
-    EarlyMedia(Side),
-    /// A dialled leg answered and its media is known.
-    Answered(Side),
-    /// A leg could not be reached, refused, or broke before its answer.
-    Failed(Side, HangupCause),
-    /// A leg hung up, gave up, or its media died.
-    Gone(Side, HangupCause),
-    /// A leg rang too long.
-    RingTimeout,
-    /// A leg wants the other one to be joined with somebody else in its place.
+    EarlyMedia(LegId),
+    /// A dialled leg answered, or an offered one was answered, and its media is known.
+    Answered(LegId),
+    /// A leg could not be reached, refused, broke before its answer, or hung up.
+    Gone(LegId, Ending),
+    /// The control plane lets a leg be called that was asked for.
+    Allowed(LegId),
+    /// The control plane refuses a leg that was asked for.
+    Denied(LegId, Ending),
+    /// A leg wants the party that it is joined with to be joined with somebody else in its place.
     Transfer {
         /// Who wants it.
-        by: Side,
+        by: LegId,
         /// Who is called; `None`: a leg of another call, which the engine fetches.
         to: Option<Destination>,
     },
-    /// Somebody who may do so has called to take a leg's place.
-    Replace(Side),
+    /// The leg that was awaited from another call is here.
+    Fetched {
+        /// As whom it was awaited.
+        heir: LegId,
+        /// Its own name, which it keeps.
+        leg: LegId,
+    },
+    /// Somebody who may do so has called to take this leg's place.
+    Replace(LegId),
     /// Another call takes the leg that is joined with this one.
-    Take(Side),
-    /// A leg that was replaced has had its time to hang up.
-    LeaveTimeout,
+    Take(LegId),
     /// Nothing is heard of an answered leg any more, but its party may come back: a page that is loaded anew.
-    Lost(Side),
+    Lost(LegId),
     /// A lost leg is heard again.
-    Back(Side),
-    /// A lost leg has had its time to come back.
-    LostTimeout,
+    Back(LegId),
+    /// A leg's media has closed by itself; its goodbye is on its way.
+    MediaGone(LegId),
+    /// A leg is dead: nothing has come from it for too long.
+    MediaDead(LegId),
+    /// [`Call::poll_timeout`] has come.
+    Timeout,
 }
 
 /// What is to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Effect {
+    /// Ask the control plane whether this leg may be called; [`Input::Allowed`] or [`Input::Denied`] answers.
+    Ask {
+        /// The leg.
+        leg: LegId,
+        /// Who wants it.
+        by: LegId,
+        /// Who is to be called.
+        to: Destination,
+    },
     /// Call this destination.
-    Dial(Side, Destination),
-    /// Tell the caller that it rings.
-    Alert(Side),
-    /// Open an offered leg's media before its answer, so that it hears the other leg ring.
-    AnswerEarly(Side),
+    Ring(LegId, Destination),
+    /// A leg of another call is to come under this name: [`Input::Fetched`].
+    Await(LegId),
+    /// Tell an offered leg that it rings.
+    Alert(LegId),
+    /// Open an offered leg's media before its answer, so that it hears another leg ring.
+    AnswerEarly(LegId),
     /// Answer an offered leg.
-    Accept(Side),
-    /// Refuse an offered leg.
-    Reject(Side, HangupCause),
-    /// Stop calling a leg that has not answered.
-    Cancel(Side),
-    /// Hang up an answered leg.
-    Release(Side, HangupCause),
-    /// Join the audio of the first and the second leg.
-    Join,
-    /// Join the audio of this leg and the third one, which has not answered.
-    JoinThird(Side),
-    /// Part a leg from the other one; it hears this instead.
-    Wait(Side, WaitingSound),
-    /// The third leg and this one change places.
-    Exchange(Side),
-    /// Whoever stands here now is to be recorded and translated like the one before.
-    Listen(Side),
+    Answer(LegId),
+    /// Refuse, cancel or hang up a leg.
+    HangUp {
+        /// The leg.
+        leg: LegId,
+        /// How far it had come.
+        stage: Stage,
+        /// What it is told.
+        cause: HangupCause,
+    },
+    /// Close the leg's media; its dialog may live on for a while.
+    Retire(LegId),
     /// A leg's part in the call is over, and so is its dialog, or as good as: give back what it has.
-    Forget(Side),
+    Forget(LegId),
     /// Hand this leg over to the call that takes it.
-    Give(Side),
-    /// Start the clock of a leg that was replaced and is to hang up by itself.
-    ArmLeaveTimer,
-    /// Start the clock of a leg that is lost.
-    ArmLostTimer,
-    /// Stop it.
-    DisarmLostTimer,
-    /// Hand a leg to an application.
-    Run(Side, App),
-    /// Start the ring clock anew.
-    ArmRingTimer,
-    /// Stop the ring clock.
-    DisarmRingTimer,
-    /// Tell: a leg rings.
-    TellRinging,
-    /// Tell: the first leg answered, the second is not there yet.
-    TellAnswered,
-    /// Tell: both legs are joined, or the application has the call.
-    TellBridged,
-    /// Tell the transferor and the control plane how a transfer goes.
-    TellTransfer(Side, TransferState),
-    /// Tell the end, once; `answered` tells `ended` from `failed`.
-    TellOver {
+    Give(LegId),
+    /// Who hears whom from now on.
+    Hearing(Topology),
+    /// Tell the control plane, the transferor or the log.
+    Tell(Notice),
+}
+
+/// How far a leg had come that is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// It called us and has no answer.
+    Offered,
+    /// We call it.
+    Dialling,
+    /// Answered.
+    Up,
+}
+
+/// What is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Notice {
+    /// A leg rings.
+    Ringing,
+    /// The first leg answered, the other is not there yet.
+    Answered,
+    /// Two are joined, or the application has the call.
+    Bridged,
+    /// How a transfer goes.
+    Transfer {
+        /// Who wanted it; perhaps it has gone meanwhile.
+        by: LegId,
+        /// Its role, which its heir takes over.
+        role: LegRole,
+        /// Who is to take its place, once there is somebody.
+        heir: Option<LegId>,
+        /// How far it has come.
+        state: TransferState,
+    },
+    /// The control plane has not decided on the announced call (`None`), or on this leg.
+    Undecided(Option<LegId>),
+    /// The first leg's announcements can be heard before its answer, and nobody else is to be called.
+    EarlyMedia,
+    /// Nothing is heard of a leg any more: the others wait for it.
+    Lost(LegId),
+    /// The call has lasted as long as it may.
+    TooLong,
+    /// The end, once; `answered` tells `ended` from `failed`.
+    Over {
         /// Why.
         cause: HangupCause,
         /// Whether the party that was wanted had answered.
@@ -256,55 +310,218 @@ pub enum Effect {
     },
 }
 
+/// A call's state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    status: Status,
+    /// What follows once the first leg is up; taken when it does.
+    plan: Option<Plan>,
+    /// Those that are not over, in the order in which they came.
+    legs: Vec<Leg>,
+    next_leg: LegId,
+    /// One past the last name of the block.
+    end_of_legs: LegId,
+    timing: Timing,
+    /// When the control plane's time to decide on an announced call is over.
+    decision: Option<Instant>,
+    /// When the call has lasted as long as it may; none for calls of somebody in need.
+    longest: Option<Instant>,
+    /// As it was told last.
+    told: Topology,
+}
+
 impl Call {
-    /// An incoming call, announced and waiting for `Proceed` or `Refuse`.
-    pub fn incoming(plan: Plan) -> Call {
-        Call {
-            phase: Phase::Announced,
-            plan,
-            first: LegPhase::Offered,
-            second: None,
-            third: None,
-            lost: None,
-            early: false,
-        }
+    /// An incoming call, announced and waiting for `Proceed` or `Refuse`; and its first leg.
+    pub fn incoming(plan: Plan, role: LegRole, start: Start) -> (Call, LegId) {
+        let mut call = Call::new(Status::Announced, plan, start);
+        call.decision = Some(start.now + start.timing.decision);
+        let first = call.enter(role, LegPhase::Offered { early: false }, Part::Opener).unwrap_or(start.legs);
+        (call, first)
     }
 
     /// A call of our own: the first leg is dialled at once, `plan` follows its answer.
-    pub fn outgoing(to: Destination, plan: Plan) -> (Call, Vec<Effect>) {
-        let first = LegPhase::Dialling;
-        let call = Call { phase: Phase::Connecting, plan, first, second: None, third: None, lost: None, early: false };
-        (call, vec![Effect::Dial(Side::First, to), Effect::ArmRingTimer])
+    pub fn outgoing(to: Destination, plan: Plan, role: LegRole, start: Start) -> (Call, Vec<Effect>) {
+        let mut call = Call::new(Status::Connecting, plan, start);
+        let effects = call.dial(role, Part::Opener, to, start.now);
+        (call, effects)
+    }
+
+    fn new(status: Status, plan: Plan, start: Start) -> Call {
+        let Start { legs, timing, now } = start;
+        Call {
+            status,
+            plan: Some(plan),
+            legs: Vec::new(),
+            next_leg: legs,
+            end_of_legs: LegId(legs.0.saturating_add(LEGS)),
+            timing,
+            decision: None,
+            longest: timing.longest.map(|most| now + most),
+            told: Topology::default(),
+        }
+    }
+
+    /// Takes one input; the effects are to be carried out in order.
+    pub fn handle(&mut self, input: Input, now: Instant) -> Vec<Effect> {
+        if self.is_over() {
+            return Vec::new();
+        }
+        let mut effects = match input {
+            Input::Proceed => self.on_proceed(now),
+            Input::Refuse(cause) | Input::HangUp(cause) => self.end(cause),
+            Input::Rang(leg) => self.on_rang(leg),
+            Input::EarlyMedia(leg) => self.on_early_media(leg),
+            Input::Answered(leg) => self.on_answered(leg, now),
+            Input::Gone(leg, ending) => self.on_gone(leg, ending),
+            Input::Allowed(leg) => self.on_allowed(leg, now),
+            Input::Denied(leg, ending) => self.on_denied(leg, ending),
+            Input::Transfer { by, to } => self.on_transfer(by, to, now),
+            Input::Fetched { heir, leg } => self.on_fetched(heir, leg, now),
+            Input::Replace(leg) => self.on_replace(leg),
+            Input::Take(leg) => self.on_take(leg),
+            Input::Lost(leg) => self.on_lost(leg, now),
+            Input::Back(leg) => self.on_back(leg),
+            Input::MediaGone(leg) => self.on_media_gone(leg, now),
+            Input::MediaDead(leg) => self.on_media_dead(leg),
+            Input::Timeout => self.on_timeout(now),
+        };
+        self.tell_hearing(&mut effects);
+        effects
+    }
+
+    /// When [`Input::Timeout`] is due; `None`: the call waits for nothing.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let legs = self.legs.iter().filter_map(Leg::deadline);
+        legs.chain(self.decision).chain(self.longest).min()
+    }
+
+    fn on_timeout(&mut self, now: Instant) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        while !self.is_over() {
+            if self.longest.is_some_and(|at| at <= now) {
+                effects.push(Effect::Tell(Notice::TooLong));
+                effects.extend(self.end(HangupCause::MaxDuration));
+            } else if self.decision.is_some_and(|at| at <= now) {
+                effects.push(Effect::Tell(Notice::Undecided(None)));
+                effects.extend(self.on_proceed(now));
+            } else {
+                let due = |leg: &&Leg| leg.deadline().is_some_and(|at| at <= now);
+                let Some(leg) = self.legs.iter().find(due).map(|leg| leg.id) else { break };
+                effects.extend(self.on_leg_timeout(leg, now));
+            }
+        }
+        effects
+    }
+
+    fn on_leg_timeout(&mut self, id: LegId, now: Instant) -> Vec<Effect> {
+        let Some(leg) = self.leg(id) else { return Vec::new() };
+        match &leg.phase {
+            LegPhase::Wanted { .. } => self.on_undecided(id, now),
+            LegPhase::Dialling { .. } => self.put_out(id, HangupCause::NoAnswer),
+            LegPhase::Leaving { .. } => self.let_go(id),
+            LegPhase::Offered { .. } | LegPhase::Coming | LegPhase::Up => self.put_out(id, HangupCause::MediaTimeout),
+        }
     }
 
     /// Where the call stands.
-    pub fn phase(&self) -> &Phase {
-        &self.phase
+    pub fn status(&self) -> &Status {
+        &self.status
     }
 
-    /// Whether both legs are joined or the application has the call.
+    /// Whether the call is joined or with its application.
     pub fn is_talking(&self) -> bool {
-        self.phase == Phase::Talking
+        self.status == Status::Talking
     }
 
     /// Whether the call has ended.
     pub fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Over(_))
+        matches!(self.status, Status::Over(_))
     }
 
-    fn leg(&self, side: Side) -> Option<LegPhase> {
-        match side {
-            Side::First => Some(self.first),
-            Side::Second => self.second,
-            Side::Third => self.third.as_ref().map(|third| third.phase),
+    /// What a leg is in the call; `None`: it is none of its legs.
+    pub fn role(&self, leg: LegId) -> Option<LegRole> {
+        self.leg(leg).map(|leg| leg.role)
+    }
+
+    /// The name that the next leg gets.
+    pub fn next_leg(&self) -> LegId {
+        self.next_leg
+    }
+
+    /// Whether a leg is one of those that talk, or are to talk, with each other: not on its way in or out by a transfer.
+    pub fn is_party(&self, leg: LegId) -> bool {
+        self.leg(leg).is_some_and(Leg::is_party)
+    }
+
+    fn leg(&self, id: LegId) -> Option<&Leg> {
+        self.legs.iter().find(|leg| leg.id == id)
+    }
+
+    fn leg_mut(&mut self, id: LegId) -> Option<&mut Leg> {
+        self.legs.iter_mut().find(|leg| leg.id == id)
+    }
+
+    /// Takes a new leg in; `None`: the call has had as many as a call may.
+    fn enter(&mut self, role: LegRole, phase: LegPhase, part: Part) -> Option<LegId> {
+        let id = self.next_leg;
+        if id >= self.end_of_legs {
+            return None;
+        }
+        self.next_leg = LegId(id.0 + 1);
+        self.legs.push(Leg { id, role, phase, seat: Seat::Floor, part, lost: None, goodbye: None });
+        Some(id)
+    }
+
+    /// Takes a leg out, whose signalling is over or is ended by whoever calls this.
+    fn remove(&mut self, id: LegId) -> Option<Leg> {
+        let at = self.legs.iter().position(|leg| leg.id == id)?;
+        Some(self.legs.remove(at))
+    }
+
+    fn on_gone(&mut self, id: LegId, ending: Ending) -> Vec<Effect> {
+        match self.remove(id) {
+            Some(leg) => self.after(leg, ending),
+            None => Vec::new(),
         }
     }
 
-    fn leg_mut(&mut self, side: Side) -> Option<&mut LegPhase> {
-        match side {
-            Side::First => Some(&mut self.first),
-            Side::Second => self.second.as_mut(),
-            Side::Third => self.third.as_mut().map(|third| &mut third.phase),
+    /// Ends a leg that has not ended by itself, and what ends with it.
+    fn put_out(&mut self, id: LegId, cause: HangupCause) -> Vec<Effect> {
+        if self.leg(id).is_some_and(Leg::is_party) && self.is_needed(id) {
+            return self.end(cause);
         }
+        let Some(leg) = self.remove(id) else { return Vec::new() };
+        let hang_up = leg.stage().map(|stage| Effect::HangUp { leg: id, stage, cause: cause.clone() });
+        hang_up.into_iter().chain(self.after(leg, cause.into())).collect()
+    }
+
+    /// What follows when a leg has gone, which was taken out.
+    fn after(&mut self, leg: Leg, ending: Ending) -> Vec<Effect> {
+        match leg.part {
+            _ if matches!(leg.phase, LegPhase::Leaving { .. }) => vec![Effect::Forget(leg.id)],
+            Part::Heir { of, .. } => self.on_heir_gone(&leg, of, ending),
+            // It leaves its place to its heir, or the others to themselves.
+            Part::Opener | Part::Callee | Part::Party if !self.is_needed(leg.id) => vec![Effect::Forget(leg.id)],
+            Part::Opener | Part::Callee | Part::Party => self.end(ending.cause),
+        }
+    }
+
+    /// Whether the call ends without this leg: nobody is to take its place, and no two others talk.
+    fn is_needed(&self, id: LegId) -> bool {
+        let others = self.legs.iter().filter(|leg| leg.id != id && leg.part == Part::Party && leg.is_party());
+        self.heir_of(id).is_none() && others.count() < 2
+    }
+
+    /// Ends the call: every leg that still stands is refused, cancelled or hung up.
+    fn end(&mut self, cause: HangupCause) -> Vec<Effect> {
+        let answered = self.is_talking();
+        self.status = Status::Over(cause.clone());
+        (self.decision, self.longest) = (None, None);
+        let legs = std::mem::take(&mut self.legs);
+        let transfers = legs.iter().filter_map(|leg| told(leg, TransferState::Failed(cause.clone().into())));
+        let hang_up = |leg: &Leg| Some(Effect::HangUp { leg: leg.id, stage: leg.stage()?, cause: cause.clone() });
+        let mut effects: Vec<Effect> = transfers.chain(legs.iter().filter_map(hang_up)).collect();
+        effects.push(Effect::Tell(Notice::Over { cause, answered }));
+        effects
     }
 }

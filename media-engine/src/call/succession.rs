@@ -1,207 +1,189 @@
 //! How one leg takes another's place in a call that is talking: transfers, and INVITE with Replaces.
 //!
 //! ```text
-//!   Transfer ─▶ third leg Dialling ─answers─▶ Exchange ─▶ the transferor stands third and has its time to hang up
-//!                     └ fails ─▶ transferor still there? joined again : the call ends
-//!   Replace  ─▶ third leg Offered ─accepted─▶ Exchange ─▶ what was replaced is hung up at once (RFC 3891 section 3)
+//!   Transfer ─▶ heir Wanted ─Allowed─▶ Dialling ─answers─▶ Up; the transferor is Leaving and has its time to hang up
+//!                     └ fails ─▶ transferor still there? joined again : the call ends when nobody else talks
+//!   Transfer ─▶ heir Coming ─Fetched─▶ the same; until then both talk on
+//!   Replace  ─▶ heir Offered ─answered─▶ Up; what it replaces is hung up at once (RFC 3891 section 3)
 //! ```
 //!
 //! - One succession at a time; a leg that still leaves makes room for the next.
 //! - A transferor that hangs up leaves the transfer running (RFC 5589 section 6.1); when the party that stays hangs up, all
 //!   is over.
 
-use super::{Call, Destination, Effect, LegPhase, Side, TransferState, WaitingSound};
+use std::time::Instant;
+
+use super::leg::{Leg, LegPhase, Means, Part};
+use super::{Call, Destination, Effect, Ending, Notice, Stage, TransferState};
 use crate::error::HangupCause;
-
-/// The leg beside the two that are joined.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Third {
-    pub(super) phase: LegPhase,
-    part: Part,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    /// It is to take the place of `of`.
-    Successor { of: Side, by: Means },
-    /// It was replaced and may hang up by itself.
-    Leaving,
-}
-
-/// How a successor comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Means {
-    /// We call it; the party that stays waits, or hears it already (`heard`).
-    Called { heard: bool },
-    /// It is fetched from another call, in which it is up.
-    Fetched,
-    /// It called us.
-    Came,
-}
+use crate::units::LegId;
 
 impl Call {
-    /// Whether this leg's place may be taken now: both are up, and nobody else is about to take one's place.
-    pub fn may_be_succeeded(&self, side: Side) -> bool {
-        let both_up = [Side::First, Side::Second].into_iter().all(|side| self.leg(side) == Some(LegPhase::Up));
-        let free = !matches!(&self.third, Some(Third { part: Part::Successor { .. }, .. }));
+    /// Whether this leg's place may be taken now: it talks with somebody, and nobody else is about to take a place.
+    pub fn may_be_succeeded(&self, id: LegId) -> bool {
+        let party = |leg: &&Leg| leg.is_party() && leg.is_up();
+        let is_free =
+            self.next_leg < self.end_of_legs && !self.legs.iter().any(|leg| matches!(leg.part, Part::Heir { .. }));
         // Somebody may come for a lost leg; its party's doings can wait.
-        let present = self.lost.is_none_or(|lost| lost == side);
-        self.is_talking() && side != Side::Third && both_up && free && present
+        let all_present = self.legs.iter().all(|leg| leg.lost.is_none() || leg.id == id);
+        let parties = self.legs.iter().filter(party).count();
+        self.is_talking() && self.leg(id).as_ref().is_some_and(party) && parties >= 2 && is_free && all_present
     }
 
-    /// Whom this leg is joined with, or will be.
-    pub fn partner(&self, side: Side) -> Side {
-        match (&self.third, side) {
-            (Some(Third { part: Part::Successor { of, .. }, .. }), Side::Third) => of.other(),
-            _ => side.other(),
+    /// Whom this leg talks with, or will: the first of them.
+    pub fn partner(&self, id: LegId) -> Option<LegId> {
+        let place = match self.leg(id)?.part {
+            Part::Heir { of, .. } => of,
+            Part::Opener | Part::Callee | Part::Party => id,
+        };
+        self.legs.iter().find(|leg| leg.id != id && leg.id != place && leg.is_party()).map(|leg| leg.id)
+    }
+
+    /// The leg whose place this one is to take.
+    pub fn place_of_heir(&self, heir: LegId) -> Option<LegId> {
+        match self.leg(heir)?.part {
+            Part::Heir { of, .. } => Some(of),
+            Part::Opener | Part::Callee | Part::Party => None,
         }
     }
 
-    /// Whether this leg is heard, or will be: not once it was replaced.
-    pub fn takes_part(&self, side: Side) -> bool {
-        side != Side::Third || matches!(&self.third, Some(Third { part: Part::Successor { .. }, .. }))
+    /// Who is about to take this leg's place.
+    pub(super) fn heir_of(&self, id: LegId) -> Option<LegId> {
+        let is_heir = |leg: &&Leg| matches!(leg.part, Part::Heir { of, .. } if of == id);
+        self.legs.iter().find(is_heir).map(|leg| leg.id)
     }
 
-    /// Whether somebody is about to take this leg's place.
-    pub(super) fn successor_of(&self, side: Side) -> bool {
-        matches!(&self.third, Some(Third { part: Part::Successor { of, .. }, .. }) if *of == side)
-    }
-
-    /// Who waits for the outcome of a transfer.
-    pub fn transferor(&self) -> Option<Side> {
-        match &self.third {
-            Some(Third { part: Part::Successor { of, by: Means::Called { .. } | Means::Fetched }, .. }) => Some(*of),
-            _ => None,
-        }
-    }
-
-    pub(super) fn on_transfer(&mut self, by: Side, to: Option<Destination>) -> Vec<Effect> {
+    pub(super) fn on_transfer(&mut self, by: LegId, to: Option<Destination>, now: Instant) -> Vec<Effect> {
+        let Some(role) = self.role(by) else { return Vec::new() };
+        let told = |heir, state| Effect::Tell(Notice::Transfer { by, role, heir, state });
         if !self.may_be_succeeded(by) {
-            return vec![Effect::TellTransfer(by, TransferState::Refused)];
+            return vec![told(None, TransferState::Refused)];
         }
-        let means = if to.is_some() { Means::Called { heard: false } } else { Means::Fetched };
-        let mut effects = self.let_go();
-        self.third = Some(Third { phase: LegPhase::Dialling, part: Part::Successor { of: by, by: means } });
-        effects.push(Effect::TellTransfer(by, TransferState::Started));
-        if let Some(to) = to {
-            effects.push(Effect::Wait(by.other(), WaitingSound::Ringback));
-            effects.extend([Effect::Dial(Side::Third, to), Effect::ArmRingTimer]);
-        }
+        let (phase, means) = match &to {
+            Some(to) => (LegPhase::Wanted { to: to.clone(), until: now + self.timing.decision }, Means::Called),
+            None => (LegPhase::Coming, Means::Fetched),
+        };
+        let Some(heir) = self.enter(role, phase, Part::Heir { of: by, by: means }) else {
+            return vec![told(None, TransferState::Refused)];
+        };
+        let mut effects = self.let_all_go();
+        effects.push(match to {
+            Some(to) => Effect::Ask { leg: heir, by, to },
+            None => Effect::Await(heir),
+        });
+        effects.push(told(Some(heir), TransferState::Started));
         effects
     }
 
-    pub(super) fn on_replace(&mut self, side: Side) -> Vec<Effect> {
-        if !self.may_be_succeeded(side) {
-            return Vec::new();
+    pub(super) fn on_allowed(&mut self, id: LegId, now: Instant) -> Vec<Effect> {
+        let Some(Leg { phase: LegPhase::Wanted { to, .. }, .. }) = self.leg(id) else { return Vec::new() };
+        let to = to.clone();
+        let phase = self.dialling(&to, now);
+        if let Some(leg) = self.leg_mut(id) {
+            leg.phase = phase;
         }
-        let mut effects = self.let_go();
-        self.third = Some(Third { phase: LegPhase::Offered, part: Part::Successor { of: side, by: Means::Came } });
-        effects.push(Effect::Accept(Side::Third));
+        vec![Effect::Ring(id, to)]
+    }
+
+    pub(super) fn on_denied(&mut self, id: LegId, ending: Ending) -> Vec<Effect> {
+        match self.leg(id) {
+            Some(Leg { phase: LegPhase::Wanted { .. }, .. }) => self.on_gone(id, ending),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The control plane has said nothing: nobody is called past the limits but somebody in need.
+    pub(super) fn on_undecided(&mut self, id: LegId, now: Instant) -> Vec<Effect> {
+        let wanted = self.leg(id).map(|leg| &leg.phase);
+        let urgent = matches!(wanted, Some(LegPhase::Wanted { to: Destination::Emergency { .. }, .. }));
+        let mut effects = vec![Effect::Tell(Notice::Undecided(Some(id)))];
+        effects.extend(match urgent {
+            true => self.on_allowed(id, now),
+            false => self.on_gone(id, Ending { cause: HangupCause::Unreachable, status: Some(503) }),
+        });
         effects
     }
 
-    /// The leg that is joined with `side` goes on in another call; this one is over.
-    pub(super) fn on_take(&mut self, side: Side) -> Vec<Effect> {
-        if !self.may_be_succeeded(side) {
-            return Vec::new();
-        }
-        let taken = side.other();
-        if let Some(leg) = self.leg_mut(taken) {
-            *leg = LegPhase::Over;
-        }
+    pub(super) fn on_replace(&mut self, id: LegId) -> Vec<Effect> {
+        let Some(role) = self.role(id).filter(|_| self.may_be_succeeded(id)) else { return Vec::new() };
+        let mut effects = self.let_all_go();
+        let heir = self.enter(role, LegPhase::Offered { early: false }, Part::Heir { of: id, by: Means::Came });
+        effects.extend(heir.map(Effect::Answer));
+        effects
+    }
+
+    /// The leg that is joined with this one goes on in another call; this one is over.
+    pub(super) fn on_take(&mut self, id: LegId) -> Vec<Effect> {
+        let Some(taken) = self.partner(id).filter(|_| self.may_be_succeeded(id)) else { return Vec::new() };
+        self.remove(taken);
         let mut effects = vec![Effect::Give(taken)];
         effects.extend(self.end(HangupCause::Transferred));
         effects
     }
 
-    pub(super) fn on_third_ringing(&self) -> Vec<Effect> {
-        match (self.leg(Side::Third), self.transferor()) {
-            (Some(LegPhase::Dialling), Some(by)) => vec![Effect::TellTransfer(by, TransferState::Ringing)],
-            _ => Vec::new(),
-        }
-    }
-
-    pub(super) fn on_third_early_media(&mut self) -> Vec<Effect> {
-        let Some(Third { phase: LegPhase::Dialling, part: Part::Successor { of, by: Means::Called { heard } } }) =
-            &mut self.third
-        else {
+    pub(super) fn on_fetched(&mut self, heir: LegId, leg: LegId, now: Instant) -> Vec<Effect> {
+        let Some(Leg { phase: LegPhase::Coming, part: Part::Heir { of, by }, .. }) = self.leg(heir) else {
             return Vec::new();
         };
-        if std::mem::replace(heard, true) {
-            return Vec::new();
+        let place = (*of, *by);
+        if let Some(known) = self.leg_mut(heir) {
+            known.id = leg;
         }
-        vec![Effect::JoinThird(of.other()), Effect::TellTransfer(*of, TransferState::Ringing)]
+        self.on_heir_up(leg, place, now)
     }
 
-    /// The successor is there.
-    pub(super) fn on_third_answered(&mut self) -> Vec<Effect> {
-        let Some(Third { phase: LegPhase::Offered | LegPhase::Dialling, part: Part::Successor { of, by } }) =
-            self.third
-        else {
-            return Vec::new();
-        };
-        let mut effects = vec![Effect::DisarmRingTimer];
-        if by != Means::Came {
-            effects.push(Effect::TellTransfer(of, TransferState::Done));
-        }
-        effects.push(Effect::Exchange(of));
-        effects.extend(self.found(of));
-        let replaced = self.leg_mut(of).map(|leg| std::mem::replace(leg, LegPhase::Up));
-        self.third = None;
-        if by != (Means::Called { heard: true }) {
-            effects.push(Effect::Join);
-        }
-        effects.push(Effect::Listen(of));
-        match (replaced, by) {
-            (Some(LegPhase::Up), Means::Came) => {
-                effects.push(Effect::Release(Side::Third, HangupCause::Transferred));
-                effects.push(Effect::Forget(Side::Third));
-            }
-            (Some(LegPhase::Up), _) => {
-                self.third = Some(Third { phase: LegPhase::Up, part: Part::Leaving });
-                effects.push(Effect::ArmLeaveTimer);
-            }
-            // It went before, and nothing of it is left.
-            _ => {}
+    pub(super) fn on_heir_rang(&self, heir: LegId) -> Vec<Effect> {
+        self.leg(heir).and_then(|heir| told(heir, TransferState::Ringing)).into_iter().collect()
+    }
+
+    /// The heir is there.
+    pub(super) fn on_heir_up(&mut self, heir: LegId, (of, by): (LegId, Means), now: Instant) -> Vec<Effect> {
+        let until = now + self.timing.leave;
+        let mut effects: Vec<Effect> =
+            self.leg(heir).and_then(|heir| told(heir, TransferState::Done)).into_iter().collect();
+        self.seat(heir);
+        // One that went before has left nothing.
+        let Some(replaced) = self.leg_mut(of) else { return effects };
+        (replaced.lost, replaced.goodbye) = (None, None);
+        replaced.phase = LegPhase::Leaving { until };
+        match by {
+            Means::Came => effects.extend(self.let_go(of)),
+            Means::Called | Means::Fetched => effects.push(Effect::Retire(of)),
         }
         effects
     }
 
-    /// The third leg failed, went or rang too long (`ringing`: it is still to be cancelled).
-    pub(super) fn on_third_over(&mut self, cause: HangupCause, ringing: bool) -> Vec<Effect> {
-        let Some(Third { part, .. }) = self.third else { return Vec::new() };
-        let Part::Successor { of, by } = part else {
-            self.third = None;
-            return vec![Effect::Forget(Side::Third)];
-        };
-        let mut effects = vec![Effect::DisarmRingTimer];
-        if by != Means::Came {
-            effects.push(Effect::TellTransfer(of, TransferState::Failed(cause.clone())));
-        }
-        if ringing {
-            effects.push(Effect::Cancel(Side::Third));
-        }
-        effects.push(Effect::Forget(Side::Third));
-        self.third = None;
-        if self.leg(of) == Some(LegPhase::Over) {
-            effects.extend(self.end(cause));
-        } else if matches!(by, Means::Called { .. }) {
-            let waits = self.wait_for_lost();
-            effects.extend(if waits.is_empty() { vec![Effect::Join] } else { waits });
+    /// The heir failed, hung up or rang too long, and is out.
+    pub(super) fn on_heir_gone(&mut self, heir: &Leg, of: LegId, ending: Ending) -> Vec<Effect> {
+        let mut effects: Vec<Effect> = told(heir, TransferState::Failed(ending.clone())).into_iter().collect();
+        effects.push(Effect::Forget(heir.id));
+        let parties = self.legs.iter().filter(|leg| leg.is_party()).count();
+        if self.leg(of).is_none() && parties < 2 {
+            effects.extend(self.end(ending.cause));
         }
         effects
-    }
-
-    pub(super) fn on_leave_timeout(&mut self) -> Vec<Effect> {
-        self.let_go()
     }
 
     /// Hangs up a leg that was replaced and has not gone by itself.
-    fn let_go(&mut self) -> Vec<Effect> {
-        if !matches!(&self.third, Some(Third { part: Part::Leaving, .. })) {
-            return Vec::new();
+    pub(super) fn let_go(&mut self, id: LegId) -> Vec<Effect> {
+        self.remove(id);
+        let cause = HangupCause::Transferred;
+        vec![Effect::HangUp { leg: id, stage: Stage::Up, cause }, Effect::Forget(id)]
+    }
+
+    fn let_all_go(&mut self) -> Vec<Effect> {
+        let leaves = |leg: &&Leg| matches!(leg.phase, LegPhase::Leaving { .. });
+        let leaving: Vec<LegId> = self.legs.iter().filter(leaves).map(|leg| leg.id).collect();
+        leaving.into_iter().flat_map(|id| self.let_go(id)).collect()
+    }
+}
+
+/// How the transfer goes that this heir is for; a leg that came by itself is no transfer's.
+pub(super) fn told(heir: &Leg, state: TransferState) -> Option<Effect> {
+    match heir.part {
+        Part::Heir { of, by: Means::Called | Means::Fetched } => {
+            Some(Effect::Tell(Notice::Transfer { by: of, role: heir.role, heir: Some(heir.id), state }))
         }
-        self.third = None;
-        vec![Effect::Release(Side::Third, HangupCause::Transferred), Effect::Forget(Side::Third)]
+        _ => None,
     }
 }

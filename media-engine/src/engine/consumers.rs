@@ -44,6 +44,8 @@ pub(super) struct Translation {
     to_customer: mpsc::Receiver<PlayChunk>,
     events: mpsc::Receiver<TranslationEvent>,
     ends: Ends,
+    /// Whose media the customer's and the agent's words come from.
+    speakers: [Option<LegId>; 2],
 }
 
 /// What the pipelines of a call share, whoever speaks.
@@ -90,14 +92,14 @@ impl Ends {
 }
 
 impl Translation {
-    /// Starts both directions.
+    /// Starts both directions: the media that the customer's and the agent's words come from, as far as they are there.
     pub(super) fn start(
         shared: &Shared,
         worker: &Worker,
         settings: &CallSettings,
-        customer: Option<LegId>,
-        agent: Option<LegId>,
+        speakers: [Option<LegId>; 2],
     ) -> Translation {
+        let [customer, agent] = speakers;
         let (events_in, events) = mpsc::channel(TRANSLATIONS);
         let (to_agent_in, to_agent) = mpsc::channel(PLAY_CHUNKS);
         let (to_customer_in, to_customer) = mpsc::channel(PLAY_CHUNKS);
@@ -110,19 +112,27 @@ impl Translation {
             to_customer,
             events,
             ends,
+            speakers,
         }
     }
 
-    /// Somebody else speaks in this part from now on; what the one before said is finished meanwhile.
+    /// This media is the speaker's from now on; what another one said is finished meanwhile.
     pub(super) fn follow(
         &mut self,
         shared: &Shared,
         worker: &Worker,
         settings: &CallSettings,
         speaker: LegRole,
-        leg: Option<LegId>,
+        media: LegId,
     ) {
-        let next = self.ends.start(shared, worker, settings, speaker, leg);
+        let known = match speaker {
+            LegRole::Customer => &mut self.speakers[0],
+            LegRole::Agent => &mut self.speakers[1],
+        };
+        if known.replace(media) == Some(media) {
+            return;
+        }
+        let next = self.ends.start(shared, worker, settings, speaker, Some(media));
         let pipeline = match speaker {
             LegRole::Customer => &mut self.customer,
             LegRole::Agent => &mut self.agent,

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::command::{CallMode, CallSettings, Command, CommandError};
 use super::{LegRole, Shared};
-use crate::call::{self, Call, Destination, Effect, Plan};
+use crate::call::{self, Destination, Plan};
 use crate::config::{RouteTarget, TrunkConfig};
 use crate::sip::dial::place::ranked;
 use crate::sip::dial::{DialError, Dialled, Number, Place, Verdict, Written, uri_of};
@@ -72,7 +72,8 @@ impl From<DialError> for Refusal {
 /// An announced call.
 pub(super) struct Incoming {
     pub(super) id: CallId,
-    pub(super) call: Call,
+    /// What follows once it may go on.
+    pub(super) plan: Plan,
     pub(super) dialog: DialogId,
     /// Who calls.
     pub(super) from: Source,
@@ -94,8 +95,10 @@ pub(super) struct Incoming {
 /// A call of our own.
 pub(super) struct Outgoing {
     pub(super) id: CallId,
-    pub(super) call: Call,
-    pub(super) effects: Vec<Effect>,
+    /// Who is called first.
+    pub(super) to: Destination,
+    /// What follows its answer.
+    pub(super) plan: Plan,
     pub(super) settings: CallSettings,
     /// Caller identity shown to the customer.
     pub(super) from: Option<String>,
@@ -123,7 +126,7 @@ pub(super) fn outgoing(shared: &Shared, command: Command) -> Result<Outgoing, Co
         tracing::info!(call = %id, status = refusal.status, why = refusal.why, "the destination is not called");
         CommandError::from(refusal.counted())
     })?;
-    let (to_first, plan, first_role) = match mode {
+    let (to, plan, first_role) = match mode {
         CallMode::Direct => (customer, app.map_or(Plan::Hold, Plan::Application), LegRole::Customer),
         CallMode::Bridge | CallMode::Webrtc => {
             let agent = agent.ok_or(CommandError::Invalid {
@@ -133,8 +136,7 @@ pub(super) fn outgoing(shared: &Shared, command: Command) -> Result<Outgoing, Co
             (Destination::Agent(agent), Plan::Join(customer), LegRole::Agent)
         }
     };
-    let (call, effects) = Call::outgoing(to_first, plan);
-    Ok(Outgoing { id, call, effects, settings, from, first_role })
+    Ok(Outgoing { id, to, plan, settings, from, first_role })
 }
 
 /// Where a destination of the API, or of an agent, leads.

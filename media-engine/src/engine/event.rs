@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::call::LegRole;
 use crate::error::HangupCause;
 use crate::record_io::Space;
 pub use crate::speech::{ProviderKind, ProviderState};
@@ -50,26 +51,6 @@ pub enum Direction {
     Inbound,
     /// By the API.
     Outbound,
-}
-
-/// A leg's part in the call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LegRole {
-    /// The outside party: recording channel 1.
-    Customer,
-    /// The person at work: recording channel 2.
-    Agent,
-}
-
-impl LegRole {
-    /// The word that stands for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            LegRole::Customer => "customer",
-            LegRole::Agent => "agent",
-        }
-    }
 }
 
 /// A leg's state.

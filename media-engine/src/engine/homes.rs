@@ -29,7 +29,7 @@ impl Homes {
     }
 }
 
-/// Whose a leg is.
+/// A leg's owner.
 #[derive(Debug)]
 pub(super) struct Claim {
     owner: Source,

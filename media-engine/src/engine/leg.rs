@@ -26,6 +26,13 @@ const PLAIN_CODECS: [Codec; 4] = [Codec::Opus, Codec::G722, Codec::Pcmu, Codec::
 #[error("{0}")]
 pub(super) struct NoMedia(String);
 
+impl NoMedia {
+    /// The leg has gone meanwhile.
+    pub(super) fn no_leg() -> NoMedia {
+        NoMedia("the leg has gone".into())
+    }
+}
+
 /// What a leg that we call is offered: whoever answers takes one.
 pub(super) struct Offers {
     /// Plain RTP: in the peer's family of addresses where that is known, else on IPv4 where that is configured.
@@ -86,10 +93,6 @@ pub(super) struct Leg {
     pub(super) refer: Option<ReferId>,
     /// Identity that a transfer's leg is shown outside.
     pub(super) shown: Option<String>,
-    /// How it failed.
-    pub(super) failed_status: Option<u16>,
-    /// It hears that it waits.
-    pub(super) waits: bool,
     /// Its signalling has no connection.
     pub(super) unreachable: bool,
     /// No sound comes from it, as far as its media was judged, nor a sign that it could.
@@ -145,8 +148,6 @@ impl Leg {
             owner: None,
             refer: None,
             shown: None,
-            failed_status: None,
-            waits: false,
             unreachable: false,
             silent: false,
             out_of_reach: false,

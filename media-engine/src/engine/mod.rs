@@ -1,7 +1,7 @@
 //! Joins the rooms: takes commands, runs calls, tells events.
 //!
 //! ```text
-//! control plane ─ Command ─▶ switchboard ─▶ one task per call ─▶ call::transition ─▶ effects
+//! control plane ─ Command ─▶ switchboard ─▶ one task per call ─▶ call::Call::handle ─▶ effects
 //!                               ▲                ▲    ▲             │ sip_io, worker, speech, record_io
 //!                          sip_io events         │    └─ media ◀────┘
 //!                               └── by dialog ───┘
@@ -11,6 +11,7 @@
 //! with its call and gives back its dialogs, legs, ports and files; a panic in one call's task ends that call.
 //! Not here: tenants, users, databases.
 
+mod capture;
 mod command;
 mod consumers;
 mod dial;
@@ -18,6 +19,7 @@ mod event;
 mod homes;
 mod leg;
 mod outlet;
+mod signalling;
 mod switchboard;
 mod task;
 
@@ -31,6 +33,7 @@ use tokio::sync::mpsc;
 pub use crate::record_io::{Room, Space};
 pub use crate::sip::{CallTrace, PlaceStatus, TraceParty, TraceStep, TrunkStatus};
 pub use crate::translate::{LagMs, TranslationEvent};
+pub use capture::replay_calls;
 pub use command::{CallMode, CallSettings, Command, CommandError, Engine, Envelope, Reply};
 pub use event::{
     CallStatus, Direction, Event, EventKind, Flow, LegQuality, LegRole, LegState, ProviderKind, ProviderState, Rating,
@@ -66,6 +69,8 @@ struct Shared {
     ports: Vec<PortRange>,
     providers: Providers,
     recorder: Recorder,
+    /// Where the inputs of calls are captured, if they are.
+    captures: Option<capture::Captures>,
     guard: Guard,
     events: Outlet,
     calls: DashMap<CallId, mpsc::Sender<task::TaskInput>>,
@@ -73,7 +78,7 @@ struct Shared {
     homes: Arc<homes::Homes>,
     /// Users with a contact.
     registered: DashMap<String, ()>,
-    /// Whose users with a password are.
+    /// The groups of users with a password.
     groups: DashMap<String, Group>,
     next_leg: AtomicU64,
 }
@@ -81,6 +86,11 @@ struct Shared {
 impl Shared {
     fn new_leg(&self) -> LegId {
         LegId(self.next_leg.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The first of that many names for a call's legs.
+    fn new_legs(&self, count: u64) -> LegId {
+        LegId(self.next_leg.fetch_add(count, Ordering::Relaxed))
     }
 
     /// A worker for a new call: the one that this user's calls are on, else the least loaded.
@@ -91,7 +101,7 @@ impl Shared {
         }
     }
 
-    /// Whose a user is.
+    /// The group of a user.
     fn group_of(&self, user: &str) -> Option<Group> {
         self.groups.get(user).map(|group| *group)
     }
@@ -167,6 +177,13 @@ pub async fn start_supervised(mut config: Config, supervisor: Supervisor) -> Res
     let providers = Providers::start(&config.speech, status_in);
     let recorder = Recorder::start(&config.record_dir, &config.record, &supervisor)
         .map_err(|source| StartError::Folder { path: "recorder thread".into(), source })?;
+    let captures = match &config.media.capture {
+        Some(folder) => Some(
+            capture::Captures::start(folder)
+                .map_err(|source| StartError::Folder { path: folder.display().to_string(), source })?,
+        ),
+        None => None,
+    };
     let guard = Guard::new(config.dial.clone());
     let shared = Arc::new(Shared {
         config,
@@ -176,6 +193,7 @@ pub async fn start_supervised(mut config: Config, supervisor: Supervisor) -> Res
         ports,
         providers,
         recorder,
+        captures,
         events: Outlet::new(events_in),
         calls: DashMap::new(),
         dialogs: DashMap::new(),

@@ -10,14 +10,14 @@ use super::command::{Command, CommandError, Envelope, Reply};
 use super::dial::Refusal;
 use super::event::EventKind;
 use super::task::{CallTask, Replacement, TaskInput};
-use super::{CALL_INPUTS, Shared, dial};
-use crate::call::{self, Call, Destination, Plan};
+use super::{CALL_INPUTS, Shared, dial, signalling};
+use crate::call::{self, Destination, Plan};
 use crate::config::RouteTarget;
 use crate::error::HangupCause;
 use crate::net::supervisor::Supervisor;
 use crate::record_io::Space;
 use crate::sip::dial::Dialled;
-use crate::sip::{DialogId, SipCommand, SipEvent, Source};
+use crate::sip::{DialogId, SipEvent, Source};
 use crate::sip_io::{NotAttached, SipHandle};
 use crate::speech::ProviderStatus;
 use crate::units::{CallId, Group, mask};
@@ -171,7 +171,7 @@ impl Switchboard {
             }
             Command::Drain => {
                 self.draining = true;
-                if let Err(error) = self.sip(SipCommand::Drain) {
+                if let Err(error) = signalling::drain(&self.shared) {
                     tracing::error!(%error, "trunks could not be left");
                 }
                 self.drained.push(reply);
@@ -213,7 +213,7 @@ impl Switchboard {
         group: Option<Group>,
     ) -> Result<(), CommandError> {
         if self.shared.group_of(&user) != group {
-            self.sip(SipCommand::CredentialEnd { user: user.clone() })?;
+            signalling::end_credential(&self.shared, user.clone())?;
         }
         match group {
             Some(group) => drop(self.shared.groups.insert(user.clone(), group)),
@@ -222,7 +222,7 @@ impl Switchboard {
         if self.shared.groups.len() > GROUPS {
             self.shared.groups.retain(|known, _| *known == user || self.shared.registered.contains_key(known));
         }
-        self.sip(SipCommand::CredentialSet { user, password, valid_for })
+        signalling::set_credential(&self.shared, user, password, valid_for)
     }
 
     /// Tells those who wait for it that no call runs any more.
@@ -233,10 +233,6 @@ impl Switchboard {
                 let _ = reply.send(Ok(Reply::Done));
             }
         }
-    }
-
-    fn sip(&self, command: SipCommand) -> Result<(), CommandError> {
-        self.shared.sip.send(command).map_err(|_| CommandError::Busy("the SIP stack has too much waiting"))
     }
 
     fn hand_over(&self, call: CallId, input: TaskInput) -> Result<(), CommandError> {
@@ -330,10 +326,7 @@ impl Switchboard {
         let refuse = |status: u16, reason: &'static str| {
             tracing::info!(from = %mask(&from_user), to = %mask(&to_user), status, reason, "call refused");
             metrics::counter!("calls_refused_total", "why" => reason).increment(1);
-            let reason = Some(reason.to_owned());
-            if self.shared.sip.send(SipCommand::Reject { dialog, status, reason }).is_err() {
-                tracing::error!("the SIP stack is overloaded: a refusal was lost");
-            }
+            signalling::refuse(&self.shared, dialog, status, reason);
         };
         if let Some(replaced) = replaces {
             // No new call: somebody goes on in one that runs.
@@ -385,10 +378,9 @@ impl Switchboard {
         let (inbox_in, inbox) = mpsc::channel(CALL_INPUTS);
         self.shared.calls.insert(id, inbox_in.clone());
         self.shared.dialogs.insert(dialog, (id, inbox_in.clone()));
-        let call = Call::incoming(plan);
         let incoming = dial::Incoming {
             id,
-            call,
+            plan,
             dialog,
             from,
             from_user: from_user.clone(),

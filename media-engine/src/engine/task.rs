@@ -1,12 +1,14 @@
-//! One call's task: carries out the effects of `call::transition`.
+//! One call's task: drives its machine (`call::Call`). Signalling, media and the control plane become inputs, effects are carried
+//! out.
 //!
-//! Not here: session descriptions of its legs (`answers`), legs that take another's place (`transfer`).
+//! Invariant: it decides nothing about who talks with whom; `hearing` applies what the machine says. Not here: session descriptions
+//! of legs (`answers`), legs of other calls (`transfer`).
 
 mod answers;
 mod dialling;
 mod ending;
+mod hearing;
 mod info;
-mod joining;
 mod listening;
 mod transfer;
 
@@ -15,28 +17,29 @@ pub(super) use transfer::Replacement;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::Shared;
+use super::capture::CallCapture;
 use super::command::{CallSettings, CommandError, Reply};
 use super::consumers::{FromTranslation, Translation};
 use super::dial::{Incoming, Outgoing};
 use super::event::{CallStatus, EventKind, LegRole, LegState};
 use super::leg::{ClosingLeg, Leg};
-use crate::call::{Call, Destination, Effect, Input, Side};
-use crate::config::App;
+use super::signalling::Signals;
+use crate::call::{Call, Destination, Effect, Ending, Happened, Input, LEGS, Notice, Start, Timing, Topology};
 use crate::error::HangupCause;
 use crate::net::clock;
-use crate::sip::{Cause, DialogId, SipCommand, SipEvent, TraceLabel};
+use crate::sip::{Cause, DialogId, SipEvent, TraceLabel};
 use crate::units::{CallId, Group, LegId};
 use crate::worker::{Incoming as Heard, LegQuality, Worker, WorkerCommand, WorkerEvent, WorkerEventKind};
-use dialling::Wanted;
+use hearing::Heard as Applied;
 use listening::{CallRecording, next_recorded};
 use transfer::{Fetch, Fetching, next_fetched};
 
-/// How long the control plane may take to decide on an announced call.
+/// How long the control plane may take to decide on an announced call, or on a transfer's leg.
 const DECISION: Duration = Duration::from_secs(2);
 /// A browser that hangs up closes its media first: its BYE is given this long.
 const BYE_AFTER_MEDIA: Duration = Duration::from_secs(1);
@@ -72,12 +75,12 @@ pub(super) struct CallTask {
     call: Call,
     settings: CallSettings,
     worker: Worker,
-    first: Leg,
-    second: Leg,
-    /// The leg beside these, empty while there is none.
-    third: Leg,
-    /// A caller that is to be accepted as the third leg.
-    arrived: Option<Leg>,
+    /// Those that have signalling or media, in the order in which they came.
+    legs: Vec<Leg>,
+    /// Who hears whom, as the machine said last.
+    topology: Topology,
+    /// What of it the worker was told, by the name of the leg's media.
+    applied: Vec<(LegId, Applied)>,
     /// Legs that are over and whose media is being closed.
     closing: Vec<ClosingLeg>,
     /// A leg of another call that this one waits for.
@@ -86,20 +89,14 @@ pub(super) struct CallTask {
     asked: Option<Fetch>,
     /// Media that was given away, and whom its events concern.
     given: Vec<(LegId, mpsc::Sender<WorkerEvent>)>,
-    /// Until when a leg that was replaced may hang up by itself.
-    leave: Option<Instant>,
-    /// Until when a lost leg may come back.
-    away: Option<Instant>,
-    /// Whose the call is: it reaches no agents of others.
+    /// The group that the call belongs to: it reaches no agents of others.
     group: Option<Group>,
-    /// The call comes from a trunk and nobody has said yet whose it is: the agent that its route names says so.
+    /// The call comes from a trunk and its group is not known yet: it becomes that of the agent that its route names.
     is_unclaimed: bool,
     /// Caller identity for agents that we call.
     caller: Option<String>,
     /// Caller identity for everybody else; `None`: the trunk's own, or none.
     from: Option<String>,
-    /// A leg that a transfer wants, until the control plane has decided.
-    wanted: Option<Wanted>,
     /// What goes with every INVITE of ours.
     cause: Cause,
     /// The caller wants not to be shown to legs that we dial.
@@ -112,13 +109,7 @@ pub(super) struct CallTask {
     media: mpsc::Receiver<WorkerEvent>,
     pending: VecDeque<Input>,
     first_effects: Vec<Effect>,
-    /// When the ring clock, or the control plane's time to decide, runs out.
-    deadline: Option<Instant>,
-    announced: bool,
-    /// A leg's media is gone: when the call is given up unless the leg's BYE comes.
-    lost: Option<Instant>,
-    /// When the call has lasted as long as it may; none for emergency calls.
-    longest: Option<Instant>,
+    capture: Option<CallCapture>,
     recording: Option<CallRecording>,
     record_app: bool,
     translation: Option<Translation>,
@@ -132,30 +123,29 @@ impl CallTask {
         inbox_in: mpsc::Sender<TaskInput>,
         inbox: mpsc::Receiver<TaskInput>,
     ) -> CallTask {
-        let Incoming { id, call, dialog, from, from_user, agent, trunk, anonymous, cause, headers, offer } = incoming;
-        let (role, other) = match trunk {
-            None => (LegRole::Agent, LegRole::Customer),
-            Some(_) => (LegRole::Customer, LegRole::Agent),
-        };
+        let Incoming { id, plan, dialog, from, from_user, agent, trunk, anonymous, cause, headers, offer } = incoming;
+        let role = if trunk.is_some() { LegRole::Customer } else { LegRole::Agent };
         let worker = shared.place(agent.as_deref());
-        let mut first = Leg::new(shared.new_leg(), role, from_user.clone());
-        first.owner = Some(shared.claim(from, &worker));
-        first.dialog = Some(dialog);
-        first.offer = offer;
+        let begins = start(&shared);
+        let capture = begin_capture(&shared, id, &begins, || Happened::began(None, plan.clone(), role, &begins));
+        let (call, first) = Call::incoming(plan, role, begins);
+        let mut leg = Leg::new(first, role, from_user.clone());
+        leg.owner = Some(shared.claim(from, &worker));
+        leg.dialog = Some(dialog);
+        leg.offer = offer;
         if let Some(trunk) = shared.trunk(trunk.as_deref()) {
-            first.goes_through(trunk);
+            leg.goes_through(trunk);
         }
-        let second = Leg::new(shared.new_leg(), other, String::new());
-        let mut task = CallTask::new(shared, id, call, worker, (first, second), (inbox_in, inbox));
-        task.name_dialog(Side::First);
+        let mut task = CallTask::new(shared, id, call, worker, (inbox_in, inbox));
+        task.capture = capture;
+        task.name_dialog(&leg);
+        task.legs.push(leg);
         match trunk {
             Some(_) => (task.is_unclaimed, task.from) = (true, Some(from_user.clone())),
             None => task.group = task.shared.group_of(&from_user),
         }
         task.caller = Some(from_user);
         (task.anonymous, task.passed, task.cause) = (anonymous, headers, cause);
-        task.announced = true;
-        task.deadline = Some(clock::now() + DECISION);
         task
     }
 
@@ -165,23 +155,20 @@ impl CallTask {
         inbox_in: mpsc::Sender<TaskInput>,
         inbox: mpsc::Receiver<TaskInput>,
     ) -> CallTask {
-        let Outgoing { id, call, effects, settings, from, first_role } = outgoing;
-        let other = match first_role {
-            LegRole::Customer => LegRole::Agent,
-            LegRole::Agent => LegRole::Customer,
+        let Outgoing { id, to, plan, settings, from, first_role } = outgoing;
+        let worker = match &to {
+            Destination::Agent(user) => shared.place(Some(user)),
+            _ => shared.place(None),
         };
-        let agent = effects.iter().find_map(|effect| match effect {
-            Effect::Dial(_, Destination::Agent(user)) => Some(user.as_str()),
-            _ => None,
-        });
-        let worker = shared.place(agent);
-        let first = Leg::new(shared.new_leg(), first_role, String::new());
-        let second = Leg::new(shared.new_leg(), other, String::new());
-        let mut task = CallTask::new(shared, id, call, worker, (first, second), (inbox_in, inbox));
+        let begins = start(&shared);
+        let how = || Happened::began(Some(to.clone()), plan.clone(), first_role, &begins);
+        let capture = begin_capture(&shared, id, &begins, how);
+        let (call, effects) = Call::outgoing(to, plan, first_role, begins);
+        let mut task = CallTask::new(shared, id, call, worker, (inbox_in, inbox));
         task.group = settings.group;
         task.settings = settings;
         (task.caller, task.from) = (from.clone(), from);
-        task.first_effects = effects;
+        (task.first_effects, task.capture) = (effects, capture);
         task
     }
 
@@ -190,33 +177,26 @@ impl CallTask {
         id: CallId,
         call: Call,
         worker: Worker,
-        (first, second): (Leg, Leg),
         (inbox_in, inbox): (mpsc::Sender<TaskInput>, mpsc::Receiver<TaskInput>),
     ) -> CallTask {
         let (media_in, media) = mpsc::channel(MEDIA_EVENTS);
-        let third = Leg::new(shared.new_leg(), second.role, String::new());
-        let longest = shared.config.max_call.map(|most| clock::now() + most);
         CallTask {
             shared,
             id,
             call,
             settings: CallSettings::default(),
             worker,
-            first,
-            second,
-            third,
-            arrived: None,
+            legs: Vec::new(),
+            topology: Topology::default(),
+            applied: Vec::new(),
             closing: Vec::new(),
             fetching: None,
             asked: None,
             given: Vec::new(),
-            leave: None,
-            away: None,
             group: None,
             is_unclaimed: false,
             caller: None,
             from: None,
-            wanted: None,
             cause: Cause::default(),
             anonymous: false,
             passed: Vec::new(),
@@ -226,10 +206,7 @@ impl CallTask {
             media,
             pending: VecDeque::new(),
             first_effects: Vec::new(),
-            deadline: None,
-            announced: false,
-            lost: None,
-            longest,
+            capture: None,
             recording: None,
             record_app: false,
             translation: None,
@@ -243,35 +220,13 @@ impl CallTask {
         self.carry_out(effects).await;
         self.settle().await;
         while self.over.is_none() {
-            let deadline = self.deadline.map(tokio::time::Instant::from_std);
-            let lost = self.lost.map(tokio::time::Instant::from_std);
-            let leave = self.leave.map(tokio::time::Instant::from_std);
-            let away = self.away.map(tokio::time::Instant::from_std);
-            let longest = self.longest.map(tokio::time::Instant::from_std);
-            let wanted = self.wanted.as_ref().map(Wanted::until);
+            let timeout = self.call.poll_timeout().map(tokio::time::Instant::from_std);
             tokio::select! {
                 Some(input) = self.inbox.recv() => self.on_input(input).await,
                 Some(event) = self.media.recv() => self.on_media(event).await,
                 Some(next) = next_translation(&mut self.translation) => self.on_translation(next),
-                () = sleep_until(deadline), if deadline.is_some() => self.on_deadline().await,
-                () = sleep_until(lost), if lost.is_some() => {
-                    self.lost = None;
-                    self.transition(Input::Hangup(HangupCause::MediaTimeout)).await;
-                }
-                () = sleep_until(leave), if leave.is_some() => {
-                    self.leave = None;
-                    self.transition(Input::LeaveTimeout).await;
-                }
-                () = sleep_until(away), if away.is_some() => {
-                    self.away = None;
-                    self.transition(Input::LostTimeout).await;
-                }
+                () = sleep_until(timeout), if timeout.is_some() => self.handle(Input::Timeout).await,
                 report = next_recorded(&mut self.recording) => self.on_recorded(report),
-                () = sleep_until(longest), if longest.is_some() => {
-                    self.longest = None;
-                    self.on_longest().await;
-                }
-                () = sleep_until(wanted), if wanted.is_some() => self.on_undecided().await,
                 fetched = next_fetched(&mut self.fetching) => self.on_fetched(fetched).await,
             }
         }
@@ -289,11 +244,11 @@ impl CallTask {
                     self.from.clone_from(&settings.from);
                 }
                 self.settings = settings;
-                self.proceed().await;
+                self.handle(Input::Proceed).await;
             }
             TaskInput::LegDecided(leg, decision) => self.on_leg_decided(leg, decision).await,
-            TaskInput::Refuse(cause) => self.transition(Input::Refuse(cause)).await,
-            TaskInput::Hangup(cause) => self.transition(Input::Hangup(cause)).await,
+            TaskInput::Refuse(cause) => self.handle(Input::Refuse(cause)).await,
+            TaskInput::Hangup(cause) => self.handle(Input::HangUp(cause)).await,
             TaskInput::Fetch(fetch) => self.on_fetch(fetch).await,
             TaskInput::Replace(replacement) => self.on_replacement(replacement).await,
             TaskInput::Say { text, reply } => {
@@ -309,88 +264,60 @@ impl CallTask {
         }
     }
 
-    async fn proceed(&mut self) {
-        if std::mem::take(&mut self.announced) {
-            self.deadline = None;
-            self.transition(Input::Proceed).await;
-        }
-    }
-
-    async fn on_deadline(&mut self) {
-        self.deadline = None;
-        if self.announced {
-            tracing::warn!(call = %self.id, "no decision within 2 s: the call goes on, nothing recorded or translated");
-            self.proceed().await;
-        } else {
-            self.transition(Input::RingTimeout).await;
-        }
-    }
-
-    async fn on_longest(&mut self) {
-        let most = self.shared.config.max_call.unwrap_or_default();
-        tracing::warn!(call = %self.id, max_call_s = most.as_secs(), "the call has lasted as long as a call may: it ends");
-        metrics::counter!("calls_ended_by_length_total").increment(1);
-        self.transition(Input::Hangup(HangupCause::MaxDuration)).await;
-    }
-
     async fn on_sip(&mut self, event: SipEvent) {
-        let Some(side) = event.dialog().and_then(|dialog| self.side_of_dialog(dialog)) else {
+        let Some(leg) = event.dialog().and_then(|dialog| self.leg_of_dialog(dialog)) else {
             return self.on_stray(event);
         };
         match event {
-            SipEvent::Progress { sdp: Some(sdp), .. } if self.can_hear_early(side) => {
-                self.on_early_media(side, &sdp).await;
+            SipEvent::Progress { sdp: Some(sdp), .. } if self.can_hear_early(leg) => {
+                self.on_early_media(leg, &sdp).await;
             }
-            SipEvent::Progress { status, .. } if status > 100 => self.transition(Input::Ringing(side)).await,
-            SipEvent::Answered { sdp, remote, .. } => self.on_answer(side, &sdp, remote).await,
+            SipEvent::Progress { status, .. } if status > 100 => self.handle(Input::Rang(leg)).await,
+            SipEvent::Answered { sdp, remote, .. } => self.on_answer(leg, &sdp, remote).await,
             SipEvent::Failed { status, reason, .. } => {
-                let trunk = self.leg(side).trunk.clone().unwrap_or_default();
+                let trunk = self.leg(leg).and_then(|leg| leg.trunk.clone()).unwrap_or_default();
                 if !trunk.is_empty() {
                     let labels = [("trunk", trunk.clone()), ("status", status.to_string())];
                     metrics::counter!("tandem_trunk_calls_failed_total", &labels).increment(1);
                 }
-                tracing::info!(call = %self.id, leg = %self.leg(side).id, trunk, status, reason, "leg failed");
-                self.leg_mut(side).failed_status = Some(status);
-                self.transition(Input::Failed(side, HangupCause::from_sip_status(status))).await;
+                tracing::info!(call = %self.id, %leg, trunk, status, reason, "leg failed");
+                let ending = Ending { cause: HangupCause::from_sip_status(status), status: Some(status) };
+                self.handle(Input::Gone(leg, ending)).await;
             }
             SipEvent::Reoffer { dialog, sdp } => {
-                let worker = self.worker.clone();
-                let command = match self.leg_mut(side).answer_reoffer(&worker, &sdp).await {
-                    Ok(sdp) => SipCommand::AcceptReinvite { dialog, sdp },
-                    Err(error) => {
-                        tracing::info!(call = %self.id, leg = %self.leg(side).id, %error, "re-INVITE refused");
-                        SipCommand::RejectReinvite { dialog, status: 488 }
-                    }
-                };
-                self.sip(command);
+                let answer = self.answer_reoffer(leg, &sdp).await;
+                if let Err(error) = &answer {
+                    tracing::info!(call = %self.id, %leg, %error, "re-INVITE refused");
+                }
+                self.signals().answer_offer(dialog, answer.ok());
             }
-            SipEvent::ReinviteAnswered { sdp, .. } => self.on_later_answer(side, &sdp).await,
+            SipEvent::ReinviteAnswered { sdp, .. } => self.on_later_answer(leg, &sdp).await,
             SipEvent::Referred { refer, to, replaces, replaced, .. } => {
-                self.on_referred(side, refer, &to, (replaces, replaced)).await;
+                self.on_referred(leg, refer, &to, (replaces, replaced)).await;
             }
-            SipEvent::Info { content_type, body, .. } => self.on_info(side, &content_type, &body),
+            SipEvent::Info { content_type, body, .. } => self.on_info(leg, &content_type, &body),
             SipEvent::Unreachable { .. } => {
-                tracing::info!(call = %self.id, leg = %self.leg(side).id, "a device lost its connection in mid-call");
-                self.leg_mut(side).unreachable = true;
-                self.judge_loss(side).await;
+                tracing::info!(call = %self.id, %leg, "a device lost its connection in mid-call");
+                self.judge_loss(leg, |leg| leg.unreachable = true).await;
             }
             SipEvent::Reachable { .. } => {
-                tracing::info!(call = %self.id, leg = %self.leg(side).id, "the device is back");
-                self.leg_mut(side).unreachable = false;
-                self.judge_loss(side).await;
+                tracing::info!(call = %self.id, %leg, "the device is back");
+                self.judge_loss(leg, |leg| leg.unreachable = false).await;
             }
             SipEvent::Ended { reason, .. } => {
                 let told = reason.as_deref().and_then(HangupCause::from_reason).unwrap_or(HangupCause::Normal);
                 let cause = if self.call.is_talking() { told } else { HangupCause::Cancelled };
-                self.transition(Input::Gone(side, cause)).await;
+                self.handle(Input::Gone(leg, cause.into())).await;
             }
             _ => {}
         }
     }
 
     async fn on_media(&mut self, event: WorkerEvent) {
-        let Some(side) = self.side_of_media(event.leg) else { return self.on_media_of_the_gone(event) };
-        let (leg, role) = (self.leg(side).id, self.leg(side).role);
+        let Some(of) = self.legs.iter().find(|leg| leg.owns(event.leg)) else {
+            return self.on_media_of_the_gone(event);
+        };
+        let (leg, role) = (of.id, of.role);
         match event.kind {
             WorkerEventKind::Dtmf { digit, duration_ms } => {
                 self.shared.tell(Some(self.id), EventKind::Dtmf { leg, digit, duration_ms });
@@ -406,43 +333,47 @@ impl CallTask {
                         metrics::histogram!("tandem_media_mos", "direction" => direction).record(f64::from(mos));
                     }
                 }
-                self.tell_quality(side, quality);
+                self.shared.tell(Some(self.id), EventKind::LegQuality { leg, role, quality });
             }
             // Its last stretch has been counted, or was too short to count.
             WorkerEventKind::Closed(quality) => {
-                self.tell_last_quality(side, quality);
-                self.leg_mut(side).media_closed(event.leg);
+                self.tell_last_quality(leg, role, quality);
+                if let Some(leg) = self.leg_mut(leg) {
+                    leg.media_closed(event.leg);
+                }
             }
             WorkerEventKind::SourceMoved { to } => {
-                let described = self.leg(side).audio.map(|audio| audio.remote_rtp);
+                let described = of.audio.map(|audio| audio.remote_rtp);
                 tracing::info!(call = %self.id, %leg, %to, ?described, "media behind NAT: it comes from, and goes to, an address learnt from its packets");
             }
             WorkerEventKind::Flow(flow) => {
                 self.shared.tell(Some(self.id), EventKind::LegFlow { leg, role, flow });
-                let leg = self.leg_mut(side);
-                // A browser whose packets stop, and whose checks of the path go on, is there.
-                let stopped = flow.incoming == Heard::Stopped && !leg.is_browser();
-                leg.out_of_reach = flow.incoming == Heard::Unreachable;
-                leg.silent = stopped || leg.out_of_reach || flow.incoming == Heard::NoPacketsYet;
-                leg.on_hold = flow.incoming == Heard::OnHold;
-                self.judge_loss(side).await;
+                let judge = |leg: &mut Leg| {
+                    // A browser whose packets stop, and whose checks of the path go on, is there.
+                    let stopped = flow.incoming == Heard::Stopped && !leg.is_browser();
+                    leg.out_of_reach = flow.incoming == Heard::Unreachable;
+                    leg.silent = stopped || leg.out_of_reach || flow.incoming == Heard::NoPacketsYet;
+                    leg.on_hold = flow.incoming == Heard::OnHold;
+                };
+                self.judge_loss(leg, judge).await;
             }
-            // A leg that has not answered, or was replaced, is dead by its own clocks alone.
-            WorkerEventKind::MediaTimeout if side == Side::Third => {}
             WorkerEventKind::MediaTimeout => {
-                let after = self.shared.config.media_timeout.unwrap_or_default();
-                tracing::warn!(call = %self.id, %leg, ?role, ?after, "no media from a leg: it is dead, and its call ends");
-                self.shared.tell(Some(self.id), EventKind::MediaTimeout { leg, role, after });
-                // Not `Gone`: the leg's signalling may be alive, and is ended with the others.
-                self.transition(Input::Hangup(HangupCause::MediaTimeout)).await;
+                if self.call.is_party(leg) {
+                    let after = self.shared.config.media_timeout.unwrap_or_default();
+                    tracing::warn!(call = %self.id, %leg, ?role, ?after, "no media from a leg: it is dead");
+                    self.shared.tell(Some(self.id), EventKind::MediaTimeout { leg, role, after });
+                }
+                // Not `Gone`: the leg's signalling may be alive, and is ended.
+                self.handle(Input::MediaDead(leg)).await;
             }
             WorkerEventKind::Failed(why) => {
                 // Until the answer says which media it takes, a browser's half that fails is not the leg's end.
                 tracing::warn!(call = %self.id, %leg, why, "media failed");
-                if self.leg(side).codec.is_some() && self.call.is_talking() && self.leg(side).may_come_back() {
-                    self.transition(Input::Lost(side)).await;
-                } else if self.leg(side).codec.is_some() && side != Side::Third {
-                    self.lost.get_or_insert(clock::now() + BYE_AFTER_MEDIA);
+                let (is_agreed, may_come_back) = (of.codec.is_some(), of.may_come_back());
+                if is_agreed && self.call.is_talking() && may_come_back {
+                    self.handle(Input::Lost(leg)).await;
+                } else if is_agreed {
+                    self.handle(Input::MediaGone(leg)).await;
                 }
             }
             WorkerEventKind::Connected
@@ -464,26 +395,21 @@ impl CallTask {
         }
     }
 
-    fn tell_last_quality(&self, side: Side, quality: LegQuality) {
+    fn tell_last_quality(&self, leg: LegId, role: LegRole, quality: LegQuality) {
         let repeated = quality.packets_repeated;
         if repeated > 0 {
-            let leg = self.leg(side).id;
             tracing::info!(call = %self.id, %leg, repeated, "packets came more than once: the copies were dropped");
         }
-        self.tell_quality(side, quality);
-    }
-
-    fn tell_quality(&self, side: Side, quality: LegQuality) {
-        let Leg { id, role, .. } = *self.leg(side);
-        self.shared.tell(Some(self.id), EventKind::LegQuality { leg: id, role, quality });
+        self.shared.tell(Some(self.id), EventKind::LegQuality { leg, role, quality });
     }
 
     fn on_translation(&mut self, next: FromTranslation) {
         match next {
             FromTranslation::Words(words) => self.shared.tell(Some(self.id), EventKind::Translation(words)),
             FromTranslation::Speech(spoken) => {
-                if let Some(leg) = self.leg_of(spoken.listener).media() {
-                    let chunk = spoken.chunk;
+                let chunk = spoken.chunk;
+                // A listener that was set aside meanwhile is not spoken to.
+                if let Some(leg) = self.listener(spoken.listener) {
                     self.media_command(WorkerCommand::Play {
                         leg,
                         segment: chunk.segment,
@@ -496,16 +422,20 @@ impl CallTask {
         }
     }
 
-    async fn transition(&mut self, input: Input) {
-        let effects = self.call.transition(input);
-        self.carry_out(effects).await;
+    async fn handle(&mut self, input: Input) {
+        self.pending.push_back(input);
         self.settle().await;
     }
 
-    /// Takes what became of effects that failed at once: inputs of their own.
+    /// Gives the machine what waits, and what becomes of effects that fail at once: inputs of their own.
     async fn settle(&mut self) {
         while let Some(input) = self.pending.pop_front() {
-            let effects = self.call.transition(input);
+            let now = clock::now();
+            let captured = self.capture.is_some().then(|| input.clone());
+            let effects = self.call.handle(input, now);
+            if let (Some(capture), Some(input)) = (&mut self.capture, captured) {
+                capture.note(now, Happened::Took { input, effects: effects.clone() });
+            }
             self.carry_out(effects).await;
         }
     }
@@ -513,77 +443,63 @@ impl CallTask {
     async fn carry_out(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Dial(Side::Third, destination) => self.want(destination),
-                Effect::Dial(side, destination) => self.dial(side, destination).await,
-                Effect::Alert(side) => {
-                    if let Some(dialog) = self.leg(side).dialog {
-                        self.sip(SipCommand::Progress { dialog, status: 180, sdp: None });
+                Effect::Ask { leg, by, to } => self.ask(leg, by, &to),
+                Effect::Ring(leg, to) => self.ring(leg, to).await,
+                Effect::Await(leg) => {
+                    if let Some(fetching) = &mut self.fetching {
+                        fetching.heir = Some(leg);
                     }
                 }
-                Effect::AnswerEarly(side) => self.answer_early(side).await,
-                Effect::Accept(side) => {
-                    if let (Side::Third, Some(leg)) = (side, self.arrived.take()) {
-                        self.third = leg;
-                        self.name_dialog(Side::Third);
-                    }
-                    self.accept(side).await;
-                }
-                Effect::Reject(side, cause) => {
-                    if let Some(dialog) = self.leg(side).dialog {
-                        self.sip(SipCommand::Reject { dialog, status: cause.sip_status(), reason: None });
+                Effect::Alert(leg) => {
+                    if let Some(dialog) = self.dialog(leg) {
+                        self.signals().alert(dialog);
                     }
                 }
-                Effect::Cancel(side) => {
-                    if let Some(dialog) = self.leg(side).dialog {
-                        self.sip(SipCommand::Cancel { dialog });
+                Effect::AnswerEarly(leg) => self.answer_early(leg).await,
+                Effect::Answer(leg) => self.answer(leg).await,
+                Effect::HangUp { leg, stage, cause } => {
+                    if let Some(dialog) = self.dialog(leg) {
+                        self.signals().hang_up(dialog, stage, &cause);
                     }
                 }
-                Effect::Release(side, cause) => {
-                    if let Some(dialog) = self.leg(side).dialog {
-                        self.sip(SipCommand::Bye { dialog, reason: Some(cause.reason().into()) });
-                    }
-                }
-                Effect::Join => self.join(),
-                Effect::Run(side, app) => self.run_app(side, app),
-                Effect::ArmRingTimer => self.deadline = Some(clock::now() + self.shared.config.ring_timeout),
-                Effect::DisarmRingTimer => self.deadline = None,
-                Effect::ArmLostTimer => {
-                    tracing::info!(call = %self.id, "a leg is lost: the other one waits for it");
-                    self.away = Some(clock::now() + LOST);
-                }
-                Effect::DisarmLostTimer => self.away = None,
-                Effect::ArmLeaveTimer => self.leave = Some(clock::now() + LEAVE),
-                Effect::Listen(side) => {
-                    self.listen();
-                    self.listen_to_successor(side);
-                }
-                effect @ (Effect::JoinThird(_)
-                | Effect::Wait(..)
-                | Effect::Exchange(_)
-                | Effect::Forget(_)
-                | Effect::Give(_)
-                | Effect::TellTransfer(..)) => self.carry_out_succession(effect),
-                Effect::TellRinging => self.tell_status(CallStatus::Ringing, None),
-                Effect::TellAnswered => {
-                    self.tell_status(CallStatus::Answered, None);
-                    self.listen();
-                }
-                Effect::TellBridged => {
-                    self.tell_status(CallStatus::Bridged, None);
-                    self.listen();
-                }
-                Effect::TellOver { cause, answered } => self.over = Some((cause, answered)),
+                Effect::Retire(leg) => self.retire(leg),
+                Effect::Forget(leg) => self.forget(leg),
+                Effect::Give(leg) => self.give(leg),
+                Effect::Hearing(topology) => self.hear(topology),
+                Effect::Tell(notice) => self.tell_notice(notice),
             }
         }
     }
 
-    fn run_app(&mut self, side: Side, app: App) {
-        self.record_app = app == App::Record;
-        if self.record_app && !self.settings.record_app {
-            tracing::warn!(call = %self.id, "the application `record` was reached, and recording is switched off: nothing is recorded");
-        }
-        if let Some(leg) = self.leg(side).media() {
-            self.media_command(WorkerCommand::App { leg, app: Some(app) });
+    fn tell_notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Ringing => self.tell_status(CallStatus::Ringing, None),
+            Notice::EarlyMedia => self.listen(),
+            Notice::Answered => {
+                self.tell_status(CallStatus::Answered, None);
+                self.listen();
+            }
+            Notice::Bridged => {
+                self.tell_status(CallStatus::Bridged, None);
+                self.listen();
+            }
+            Notice::Transfer { by, role, heir, state } => self.tell_transfer((by, role), heir, &state),
+            Notice::Undecided(None) => {
+                tracing::warn!(call = %self.id, "no decision within 2 s: the call goes on, nothing recorded or translated");
+            }
+            Notice::Undecided(Some(leg)) => {
+                metrics::counter!("tandem_legs_undecided_total").increment(1);
+                tracing::warn!(call = %self.id, %leg, "no decision on a transfer's leg within 2 s");
+            }
+            Notice::Lost(leg) => {
+                tracing::info!(call = %self.id, %leg, "a leg is lost: the other one waits for it");
+            }
+            Notice::TooLong => {
+                let most = self.shared.config.max_call.unwrap_or_default();
+                tracing::warn!(call = %self.id, max_call_s = most.as_secs(), "the call has lasted as long as a call may: it ends");
+                metrics::counter!("calls_ended_by_length_total").increment(1);
+            }
+            Notice::Over { cause, answered } => self.over = Some((cause, answered)),
         }
     }
 
@@ -591,8 +507,10 @@ impl CallTask {
         self.shared.tell(Some(self.id), EventKind::CallStatus { status, cause });
     }
 
-    fn tell_leg(&self, side: Side, state: LegState) {
-        self.tell_leg_of(self.leg(side), state);
+    fn tell_leg(&self, leg: LegId, state: LegState) {
+        if let Some(leg) = self.leg(leg) {
+            self.tell_leg_of(leg, state);
+        }
     }
 
     fn tell_leg_of(&self, leg: &Leg, state: LegState) {
@@ -601,11 +519,8 @@ impl CallTask {
         self.shared.tell(Some(self.id), EventKind::Leg { leg, role, state, peer, codec });
     }
 
-    fn sip(&self, command: SipCommand) {
-        if self.shared.sip.send(command).is_err() {
-            metrics::counter!("sip_commands_dropped_total").increment(1);
-            tracing::error!(call = %self.id, "the SIP stack is overloaded: a command was lost");
-        }
+    fn signals(&self) -> Signals<'_> {
+        Signals::of(&self.shared, self.id)
     }
 
     fn media_command(&self, command: WorkerCommand) {
@@ -615,49 +530,73 @@ impl CallTask {
         }
     }
 
-    fn leg(&self, side: Side) -> &Leg {
-        match side {
-            Side::First => &self.first,
-            Side::Second => &self.second,
-            Side::Third => &self.third,
-        }
+    fn leg(&self, id: LegId) -> Option<&Leg> {
+        self.legs.iter().find(|leg| leg.id == id)
     }
 
-    fn leg_mut(&mut self, side: Side) -> &mut Leg {
-        match side {
-            Side::First => &mut self.first,
-            Side::Second => &mut self.second,
-            Side::Third => &mut self.third,
-        }
+    fn leg_mut(&mut self, id: LegId) -> Option<&mut Leg> {
+        self.legs.iter_mut().find(|leg| leg.id == id)
     }
 
-    fn leg_of(&self, role: LegRole) -> &Leg {
-        if self.first.role == role { &self.first } else { &self.second }
+    /// A leg, and what its media is made with.
+    fn with_leg(&mut self, id: LegId) -> Option<(&mut Leg, Rooms)> {
+        let rooms = Rooms { shared: self.shared.clone(), worker: self.worker.clone(), events: self.media_in.clone() };
+        Some((self.leg_mut(id)?, rooms))
     }
 
-    /// Says whose the dialog of a leg is, so that its messages can be shown with the call.
-    pub(super) fn name_dialog(&self, side: Side) {
-        let Leg { id, role, peer, dialog, .. } = self.leg(side);
+    fn dialog(&self, leg: LegId) -> Option<DialogId> {
+        self.leg(leg)?.dialog
+    }
+
+    fn leg_of_dialog(&self, dialog: DialogId) -> Option<LegId> {
+        self.legs.iter().find(|leg| leg.dialog == Some(dialog)).map(|leg| leg.id)
+    }
+
+    /// The leg that this one talks with, or will.
+    fn partner(&self, leg: LegId) -> Option<&Leg> {
+        self.call.partner(leg).and_then(|partner| self.leg(partner))
+    }
+
+    /// Names the leg that a dialog belongs to, so that its messages can be shown with the call.
+    fn name_dialog(&self, leg: &Leg) {
+        let Leg { id, role, peer, dialog, .. } = leg;
         if let Some(dialog) = *dialog {
             let label = TraceLabel { call: self.id, leg: *id, role: role.as_str(), peer: peer.clone() };
             self.shared.sip.label(dialog, label);
         }
     }
+}
 
-    fn side_of_dialog(&self, dialog: DialogId) -> Option<Side> {
-        Side::ALL.into_iter().find(|&side| self.leg(side).dialog == Some(dialog))
-    }
+/// What a leg's media is made with.
+struct Rooms {
+    shared: Arc<Shared>,
+    worker: Worker,
+    events: mpsc::Sender<WorkerEvent>,
+}
 
-    fn side_of_media(&self, media: LegId) -> Option<Side> {
-        Side::ALL.into_iter().find(|&side| self.leg(side).owns(media))
-    }
+/// Begins the capture of a call, where calls are captured.
+fn begin_capture(shared: &Shared, call: CallId, begins: &Start, how: impl FnOnce() -> Happened) -> Option<CallCapture> {
+    shared.captures.as_ref().map(|captures| captures.begin(call, begins.now, how()))
+}
+
+/// What the machine of a new call begins with.
+fn start(shared: &Shared) -> Start {
+    let timing = Timing {
+        decision: DECISION,
+        ring: shared.config.ring_timeout,
+        lost: LOST,
+        leave: LEAVE,
+        goodbye: BYE_AFTER_MEDIA,
+        longest: shared.config.max_call,
+    };
+    Start { legs: shared.new_legs(LEGS), timing, now: clock::now() }
 }
 
 impl Drop for CallTask {
     /// A task that ends early, by a panic or with the runtime, still gives back its media.
     fn drop(&mut self) {
-        for leg in [Some(&mut self.first), Some(&mut self.second), Some(&mut self.third), self.arrived.as_mut()] {
-            leg.map(|leg| leg.close_media(&self.worker));
+        for leg in &mut self.legs {
+            leg.close_media(&self.worker);
         }
     }
 }

@@ -7,102 +7,73 @@
 //!
 //! Invariant: an agent's name is shown to agents only.
 
-use super::{CallTask, DECISION};
-use crate::call::{Destination, Input, Side};
+use super::{CallTask, Rooms};
+use crate::call::{Destination, Ending, Input};
 use crate::engine::dial::{self, Refusal};
-use crate::engine::event::{EventKind, LegState};
-use crate::engine::leg::{Leg, Offers};
+use crate::engine::event::{EventKind, LegRole, LegState};
+use crate::engine::leg::Leg;
+use crate::engine::signalling::Ring;
 use crate::error::HangupCause;
-use crate::net::clock;
 use crate::sdp::Codec;
-use crate::sip::{DialogId, SipCommand, Source, Target};
+use crate::sip::{DialogId, Source, Target};
 use crate::units::{LegId, mask};
 
 /// What an agent of another group is answered, as if nobody were registered.
 const NOT_REACHED: Refusal = Refusal { status: 480, why: "no agent of this call's organization has this name" };
 
-/// A leg that waits for the control plane.
-pub(super) struct Wanted {
-    destination: Destination,
-    until: tokio::time::Instant,
-}
-
-impl Wanted {
-    pub(super) fn until(&self) -> tokio::time::Instant {
-        self.until
-    }
-}
-
 impl CallTask {
-    /// Asks whether the third leg may be called.
-    pub(super) fn want(&mut self, destination: Destination) {
-        self.third = Leg::new(self.shared.new_leg(), self.role_of_third(), String::new());
-        let transferor = self.call.transferor().and_then(|side| self.leg(side).owner());
+    /// Asks whether a transfer's leg may be called.
+    pub(super) fn ask(&mut self, id: LegId, by: LegId, destination: &Destination) {
+        let transferor = self.leg(by).and_then(Leg::owner);
         let agent = transferor.and_then(|owner| match owner {
             Source::User(user) => Some(user.clone()),
             Source::Trunk(_) => None,
         });
         let emergency = matches!(destination, Destination::Emergency { .. });
-        let to = name_of(&destination).to_owned();
-        self.third.peer.clone_from(&to);
-        self.shared.tell(Some(self.id), EventKind::LegWanted { leg: self.third.id, to, agent, emergency });
-        let until = tokio::time::Instant::from_std(clock::now() + DECISION);
-        self.wanted = Some(Wanted { destination, until });
+        let to = name_of(destination).to_owned();
+        self.enter(id, to.clone());
+        self.shared.tell(Some(self.id), EventKind::LegWanted { leg: id, to, agent, emergency });
     }
 
-    /// The control plane has decided on the third leg.
-    pub(super) async fn on_leg_decided(&mut self, leg: LegId, decision: Result<Option<String>, HangupCause>) {
-        if self.third.id != leg {
-            return;
-        }
-        let Some(Wanted { destination, .. }) = self.wanted.take() else { return };
+    /// The control plane has decided on a leg that a transfer wants.
+    pub(super) async fn on_leg_decided(&mut self, id: LegId, decision: Result<Option<String>, HangupCause>) {
         match decision {
-            Ok(from) => self.dial_third(destination, from).await,
+            Ok(from) => {
+                if let Some(leg) = self.leg_mut(id) {
+                    leg.shown = from;
+                }
+                self.handle(Input::Allowed(id)).await;
+            }
             Err(cause) => {
-                tracing::info!(call = %self.id, %leg, cause = cause.as_str(), "a transfer's leg was refused");
-                self.transition(Input::Failed(Side::Third, cause)).await;
+                tracing::info!(call = %self.id, leg = %id, cause = cause.as_str(), "a transfer's leg was refused");
+                self.handle(Input::Denied(id, cause.into())).await;
             }
         }
     }
 
-    /// The control plane has said nothing: nobody is called past the limits but somebody in need.
-    pub(super) async fn on_undecided(&mut self) {
-        let Some(Wanted { destination, .. }) = self.wanted.take() else { return };
-        metrics::counter!("tandem_legs_undecided_total").increment(1);
-        tracing::warn!(call = %self.id, leg = %self.third.id, "no decision on a transfer's leg within 2 s");
-        match destination {
-            Destination::Emergency { .. } => self.dial_third(destination, None).await,
-            _ => {
-                self.third.failed_status = Some(503);
-                self.transition(Input::Failed(Side::Third, HangupCause::Unreachable)).await;
-            }
+    /// Takes a leg in that is to be called.
+    fn enter(&mut self, id: LegId, peer: String) {
+        if self.leg(id).is_none() {
+            let role = self.call.role(id).unwrap_or(LegRole::Customer);
+            self.legs.push(Leg::new(id, role, peer));
         }
     }
 
-    async fn dial_third(&mut self, destination: Destination, from: Option<String>) {
-        self.third.shown = from;
-        self.dial(Side::Third, destination).await;
-        self.settle().await;
+    /// Calls a leg; when that cannot be, it is gone at once.
+    pub(super) async fn ring(&mut self, id: LegId, destination: Destination) {
+        self.enter(id, name_of(&destination).to_owned());
+        if let Err(Unreached { ending, why }) = self.try_ring(id, destination).await {
+            tracing::warn!(call = %self.id, leg = %id, why, "a leg could not be called");
+            self.pending.push_back(Input::Gone(id, ending));
+        }
     }
 
-    pub(super) async fn dial(&mut self, side: Side, destination: Destination) {
-        let failed = |cause: HangupCause, why: &str, task: &mut CallTask| {
-            tracing::warn!(call = %task.id, leg = %task.leg(side).id, why, "a leg could not be called");
-            task.pending.push_back(Input::Failed(side, cause));
-        };
+    async fn try_ring(&mut self, id: LegId, destination: Destination) -> Result<(), Unreached> {
         let shared = self.shared.clone();
-        let reached = match &destination {
+        let (destination, target) = match &destination {
             Destination::Agent(user) if !self.reaches(user) => Err(NOT_REACHED),
             _ => dial::target(&shared, destination).await,
-        };
-        let (destination, target) = match reached {
-            Ok(found) => found,
-            Err(refusal) => {
-                let Refusal { status, why } = refusal.counted();
-                self.leg_mut(side).failed_status = Some(status);
-                return failed(HangupCause::from_sip_status(status), why, self);
-            }
-        };
+        }?;
         let owner = match &destination {
             Destination::Agent(user) => Some(Source::User(user.clone())),
             Destination::Trunk { trunk, .. } | Destination::Emergency { trunk, .. } => {
@@ -110,54 +81,42 @@ impl CallTask {
             }
             Destination::Uri(_) => None,
         };
-        self.leg_mut(side).owner = owner.map(|owner| self.shared.claim(owner, &self.worker));
-        self.leg_mut(side).peer = name_of(&destination).to_owned();
-        if matches!(destination, Destination::Emergency { .. }) {
-            self.longest = None;
-        }
         let trunk = match &destination {
             Destination::Trunk { trunk, .. } | Destination::Emergency { trunk, .. } => shared.trunk(Some(trunk)),
             _ => None,
         };
-        if let Some(trunk) = trunk {
-            self.leg_mut(side).goes_through(trunk);
-        }
         let mut headers = self.passed.clone();
         headers.retain(|(name, _)| trunk.is_none_or(|trunk| trunk.sip.passes(name)));
-        let prefer = self.first_offered_codec(side);
+        let prefer = self.first_offered_codec(id);
         let may_be_browser = matches!(destination, Destination::Agent(_));
-        let (worker, media_in) = (self.worker.clone(), self.media_in.clone());
-        self.leg_mut(side).noise = self.leg(self.call.partner(side)).has_noise();
-        let leg = self.leg_mut(side);
+        let noise = self.partner(id).is_some_and(Leg::has_noise);
+        let dialog = DialogId::outgoing();
+        let Some((leg, Rooms { shared, worker, events })) = self.with_leg(id) else { return Ok(()) };
+        leg.owner = owner.map(|owner| shared.claim(owner, &worker));
+        leg.peer = name_of(&destination).to_owned();
+        if let Some(trunk) = trunk {
+            leg.goes_through(trunk);
+        }
+        leg.noise = noise;
         leg.peer_address = match &target {
             Target::Uri { addr, .. } => Some(addr.ip()),
             _ => None,
         };
-        let offers = leg.make_offers(&shared, &worker, &media_in, prefer.as_ref(), may_be_browser).await;
-        let Offers { sdp, sdp_v6, webrtc_sdp } = match offers {
-            Ok(offers) => offers,
-            Err(error) => return failed(HangupCause::Unreachable, &error.to_string(), self),
-        };
-        let dialog = DialogId::outgoing();
-        self.leg_mut(side).dialog = Some(dialog);
-        self.shared.dialogs.insert(dialog, (self.id, self.inbox_in.clone()));
-        self.name_dialog(side);
-        let from_user = self.shown_to(side, may_be_browser);
-        tracing::info!(call = %self.id, leg = %self.leg(side).id, to = %mask(&self.leg(side).peer), "calling");
-        self.tell_leg(side, LegState::Ringing);
-        self.sip(SipCommand::Invite {
-            dialog,
-            target,
-            from_user,
-            from_display: None,
-            // A transfer's leg is called by whoever transfers, not by the caller.
-            anonymous: self.anonymous && (side != Side::Third || may_be_browser),
-            cause: self.cause.clone(),
-            headers,
-            sdp,
-            sdp_v6,
-            webrtc_sdp,
-        });
+        let offers = leg.make_offers(&shared, &worker, &events, prefer.as_ref(), may_be_browser).await;
+        let offers =
+            offers.map_err(|error| Unreached { ending: HangupCause::Unreachable.into(), why: error.to_string() })?;
+        leg.dialog = Some(dialog);
+        shared.dialogs.insert(dialog, (self.id, self.inbox_in.clone()));
+        let from = self.shown_to(id, may_be_browser);
+        if let Some(leg) = self.leg(id) {
+            self.name_dialog(leg);
+            tracing::info!(call = %self.id, leg = %id, to = %mask(&leg.peer), "calling");
+        }
+        self.tell_leg(id, LegState::Ringing);
+        // A transfer's leg is called by whoever transfers, not by the caller.
+        let anonymous = self.anonymous && (self.call.place_of_heir(id).is_none() || may_be_browser);
+        self.signals().ring(dialog, Ring { target, from, anonymous, cause: self.cause.clone(), headers, offers });
+        Ok(())
     }
 
     /// Whether an agent is of this call's group. A call from a trunk that nobody has claimed becomes the agent's.
@@ -171,25 +130,38 @@ impl CallTask {
 
     /// Who calls, as a dialled leg is shown it. To an agent who gets a transferred call: the party that stays in it. Outside:
     /// the identity that was decided.
-    fn shown_to(&self, side: Side, is_agent: bool) -> Option<String> {
+    fn shown_to(&self, id: LegId, is_agent: bool) -> Option<String> {
+        let is_heir = self.call.place_of_heir(id).is_some();
         if !is_agent {
-            return if side == Side::Third { self.third.shown.clone() } else { self.from.clone() };
+            return if is_heir { self.leg(id)?.shown.clone() } else { self.from.clone() };
         }
-        let stays = &self.leg(self.call.partner(side)).peer;
-        let shows_other = side == Side::Third && !stays.is_empty();
-        let shown = if shows_other { Some(stays.clone()) } else { self.caller.clone() };
-        shown.or_else(|| Some("tandem".into()))
+        let stays = self.partner(id).map(|leg| leg.peer.clone()).filter(|peer| is_heir && !peer.is_empty());
+        stays.or_else(|| self.caller.clone()).or_else(|| Some("tandem".into()))
     }
 
     /// The caller's first codec: offered first to the other leg, so that both can be relayed.
-    fn first_offered_codec(&self, dialled: Side) -> Option<Codec> {
-        let other = self.leg(self.call.partner(dialled));
+    fn first_offered_codec(&self, dialled: LegId) -> Option<Codec> {
+        let other = self.partner(dialled)?;
         if let Some(audio) = &other.audio {
             return Some(audio.codec);
         }
         let offer = other.offer.as_ref()?;
         let session = crate::sdp::Session::parse(offer.as_bytes()).ok()?;
         session.first_audio_codec()
+    }
+}
+
+/// A leg that could not be called.
+struct Unreached {
+    ending: Ending,
+    why: String,
+}
+
+impl From<Refusal> for Unreached {
+    fn from(refusal: Refusal) -> Unreached {
+        let Refusal { status, why } = refusal.counted();
+        let ending = Ending { cause: HangupCause::from_sip_status(status), status: Some(status) };
+        Unreached { ending, why: why.to_owned() }
     }
 }
 

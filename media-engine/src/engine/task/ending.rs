@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::{CallTask, TaskInput};
-use crate::call::Side;
 use crate::engine::Shared;
 use crate::engine::event::{CallStatus, EventKind, LegState};
+use crate::engine::signalling::Signals;
 use crate::error::HangupCause;
 use crate::net::clock;
-use crate::sip::{DialogId, SipCommand};
+use crate::sip::DialogId;
 use crate::units::CallId;
 use crate::worker::{WorkerCommand, WorkerEvent, WorkerEventKind};
 
@@ -30,7 +30,7 @@ impl CallTask {
         }
         self.close_media().await;
         self.finish_recording().await;
-        for leg in [&self.first, &self.second, &self.third] {
+        for leg in &self.legs {
             if let Some(dialog) = leg.dialog {
                 self.shared.dialogs.remove(&dialog);
                 self.tell_leg_of(leg, LegState::Ended);
@@ -51,15 +51,14 @@ impl CallTask {
         if let TaskInput::Replace(replacement) = input {
             let dialog = replacement.dialog;
             self.shared.dialogs.remove(&dialog);
-            self.sip(SipCommand::Reject { dialog, status: 481, reason: None });
+            self.signals().refuse(dialog, 481, None);
         }
     }
 
     async fn close_media(&mut self) {
         let closing: usize = self.closing.iter().map(|leg| leg.open).sum();
-        let legs = [Side::First, Side::Second, Side::Third];
-        let worker = self.worker.clone();
-        let mut open = closing + legs.map(|side| self.leg_mut(side).close_media(&worker)).iter().sum::<usize>();
+        let worker = &self.worker;
+        let mut open = closing + self.legs.iter_mut().map(|leg| leg.close_media(worker)).sum::<usize>();
         let deadline = tokio::time::Instant::now() + CLOSING;
         while open > 0 {
             match tokio::time::timeout_at(deadline, self.media.recv()).await {
@@ -73,8 +72,8 @@ impl CallTask {
                     }
                     let WorkerEvent { leg, kind: WorkerEventKind::Closed(quality) } = event else { continue };
                     open -= 1;
-                    match self.side_of_media(leg) {
-                        Some(side) => self.tell_last_quality(side, quality),
+                    match self.legs.iter().find(|known| known.owns(leg)).map(|leg| (leg.id, leg.role)) {
+                        Some((leg, role)) => self.tell_last_quality(leg, role, quality),
                         None => self.on_media_of_the_gone(WorkerEvent { leg, kind: WorkerEventKind::Closed(quality) }),
                     }
                 }
@@ -93,15 +92,7 @@ pub(in crate::engine) async fn clear_after_panic(shared: &Shared, id: CallId) {
         shared.dialogs.iter().filter(|entry| entry.value().0 == id).map(|entry| *entry.key()).collect();
     for dialog in dialogs {
         shared.dialogs.remove(&dialog);
-        for command in [
-            SipCommand::Reject { dialog, status: 500, reason: None },
-            SipCommand::Cancel { dialog },
-            SipCommand::Bye { dialog, reason: None },
-        ] {
-            if shared.sip.send(command).is_err() {
-                tracing::error!(call = %id, "the SIP stack is overloaded: a dialog was left to its timers");
-            }
-        }
+        Signals::of(shared, id).abandon(dialog);
     }
     let cause = Some(HangupCause::Internal);
     shared.tell_end(clock::system_now(), id, EventKind::CallStatus { status: CallStatus::Failed, cause }).await;

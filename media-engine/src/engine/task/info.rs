@@ -1,18 +1,17 @@
 //! Keys that come as SIP INFO (`application/dtmf-relay`, `application/dtmf`).
 
 use super::CallTask;
-use crate::call::Side;
 use crate::engine::event::EventKind;
+use crate::engine::leg::Leg;
+use crate::units::LegId;
 use crate::worker::WorkerCommand;
 
 impl CallTask {
-    pub(super) fn on_info(&mut self, side: Side, content_type: &str, body: &str) {
+    pub(super) fn on_info(&mut self, leg: LegId, content_type: &str, body: &str) {
         let Some((digit, duration_ms)) = dtmf_of_info(content_type, body) else { return };
-        let leg = self.leg(side).id;
         self.shared.tell(Some(self.id), EventKind::Dtmf { leg, digit, duration_ms });
-        if let Some(leg) =
-            self.leg(self.call.partner(side)).media().filter(|_| self.call.is_talking() && self.call.takes_part(side))
-        {
+        let hears = |other: &&Leg| self.call.is_talking() && self.topology.joins(leg, other.id);
+        for leg in self.legs.iter().filter(hears).filter_map(Leg::media) {
             self.media_command(WorkerCommand::SendDtmf { leg, digit, duration_ms });
         }
     }

@@ -5,7 +5,6 @@ use std::time::{Duration, SystemTime};
 use codecs::SampleRate;
 
 use super::CallTask;
-use crate::call::Side;
 use crate::engine::consumers::{self, Translation};
 use crate::engine::event::{EventKind, LegRole, RecordingState};
 use crate::net::clock;
@@ -15,31 +14,36 @@ use crate::record_io::{PartReport, PartState, Recording};
 const SEALING: Duration = Duration::from_secs(2);
 
 impl CallTask {
-    /// Starts what the settings ask for, on the legs that are up; called again when the second leg joins.
+    /// Starts what the settings ask for, on the legs that are heard.
     pub(super) fn listen(&mut self) {
         if self.settings.record || (self.record_app && self.settings.record_app) {
             self.record();
         }
         let wanted = self.settings.live_translate || self.settings.transcribe;
-        if wanted && self.call.is_talking() && self.translation.is_none() && !self.record_app {
-            let customer = self.leg_of(LegRole::Customer).media();
-            let agent = self.leg_of(LegRole::Agent).media();
-            let translation = Translation::start(&self.shared, &self.worker, &self.settings, customer, agent);
-            self.translation = Some(translation);
+        // The announcements before a direct call's answer are words too.
+        let is_on = self.call.is_talking() || self.topology.floor().count() == 1;
+        if wanted && is_on && self.translation.is_none() && !self.record_app {
+            let speakers = [LegRole::Customer, LegRole::Agent].map(|role| self.speaker(role));
+            self.translation = Some(Translation::start(&self.shared, &self.worker, &self.settings, speakers));
         }
     }
 
-    /// Whoever stands on this side now is translated as the one before was.
-    pub(super) fn listen_to_successor(&mut self, side: Side) {
-        let (role, media) = (self.leg(side).role, self.leg(side).media());
-        if let Some(translation) = &mut self.translation {
-            translation.follow(&self.shared, &self.worker, &self.settings, role, media);
+    /// Whoever speaks now is recorded and translated as the one before was.
+    pub(super) fn follow_speakers(&mut self) {
+        if self.recording.is_some() {
+            self.record();
+        }
+        for role in [LegRole::Customer, LegRole::Agent] {
+            let speaker = self.speaker(role);
+            if let (Some(translation), Some(media)) = (&mut self.translation, speaker) {
+                translation.follow(&self.shared, &self.worker, &self.settings, role, media);
+            }
         }
     }
 
     fn record(&mut self) {
         if self.recording.is_none() {
-            let wide = [&self.first, &self.second].iter().any(|leg| leg.codec == Some("opus"));
+            let wide = self.legs.iter().any(|leg| leg.codec == Some("opus"));
             let rate = if wide { SampleRate::HZ_16000 } else { SampleRate::HZ_8000 };
             let began = clock::system_now();
             match consumers::record(&self.shared, self.id, rate) {
@@ -48,8 +52,8 @@ impl CallTask {
             }
         }
         let Some(CallRecording { recording, .. }) = &self.recording else { return };
-        for leg in [&mut self.first, &mut self.second] {
-            let Some(media) = leg.media().filter(|_| !leg.recorded) else { continue };
+        for leg in self.legs.iter_mut().filter(|leg| !leg.recorded && self.topology.is_heard(leg.id)) {
+            let Some(media) = leg.media() else { continue };
             match consumers::record_leg(recording, &self.worker, media, leg.role) {
                 Ok(()) => leg.recorded = true,
                 Err(note) => tracing::error!(call = %self.id, leg = %leg.id, note, "leg is not recorded"),

@@ -1,9 +1,9 @@
 //! Legs that take another's place: transfers by REFER (RFC 3515, RFC 5589), and INVITE with Replaces (RFC 3891).
 //!
 //! ```text
-//!   blind      Referred ─▶ dial::referred ─▶ third leg dialled ─▶ Exchange
-//!   attended   Referred ─▶ Fetch ─▶ the other call: Take, Give ─▶ Given ─▶ third leg ─▶ Exchange        (that call ends)
-//!   replaced   Replacement ─▶ third leg accepted ─▶ Exchange
+//!   blind      Referred ─▶ dial::referred ─▶ heir dialled ─▶ it takes the place
+//!   attended   Referred ─▶ Fetch ─▶ the other call: Take, Give ─▶ Given ─▶ heir ─▶ it takes the place        (that call ends)
+//!   replaced   Replacement ─▶ heir answered ─▶ it takes the place
 //! ```
 //!
 //! - A fetched leg never belongs to nobody: on its way it is a [`Given`], which hangs up when nobody takes it.
@@ -21,14 +21,15 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{CallTask, TaskInput};
-use crate::call::{Destination, Effect, Input, Side, TransferState};
+use crate::call::{Destination, Ending, Input, Stage, TransferState};
+use crate::engine::Shared;
 use crate::engine::dial::{self, Refusal};
-use crate::engine::event::{EventKind, LegState, TransferStage};
+use crate::engine::event::{EventKind, LegRole, LegState, TransferStage};
 use crate::engine::leg::Leg;
-use crate::engine::{LegRole, Shared};
+use crate::engine::signalling::Signals;
 use crate::error::HangupCause;
-use crate::sip::{Cause, DialogId, ReferId, Replaces, SipCommand, SipEvent, Source};
-use crate::units::{CallId, Group, mask};
+use crate::sip::{Cause, DialogId, ReferId, Replaces, SipEvent, Source};
+use crate::units::{CallId, Group, LegId, mask};
 use crate::worker::{Worker, WorkerCommand, WorkerEvent};
 
 /// What a party that may not transfer its call is told, with 403.
@@ -54,6 +55,8 @@ pub(in crate::engine) struct Fetch {
 /// A leg between two calls.
 pub(in crate::engine) struct Given {
     leg: Option<Leg>,
+    /// The call that asked for it.
+    call: CallId,
     shared: Arc<Shared>,
     worker: Worker,
 }
@@ -71,6 +74,8 @@ pub(in crate::engine) struct Replacement {
 
 /// A leg's state between the request for it and its arrival.
 pub(super) struct Fetching {
+    /// As whom the machine awaits it.
+    pub(super) heir: Option<LegId>,
     reply: oneshot::Receiver<Result<Given, HangupCause>>,
     /// What happened to its dialog meanwhile.
     ahead: Vec<SipEvent>,
@@ -89,9 +94,7 @@ impl Drop for Given {
         leg.close_media(&self.worker);
         if let Some(dialog) = leg.dialog {
             self.shared.dialogs.remove(&dialog);
-            if self.shared.sip.send(SipCommand::Bye { dialog, reason: None }).is_err() {
-                tracing::error!(leg = %leg.id, "the SIP stack is overloaded: a dialog was left to its timers");
-            }
+            Signals::of(&self.shared, self.call).hang_up(dialog, Stage::Up, &HangupCause::Transferred);
         }
     }
 }
@@ -100,20 +103,21 @@ impl CallTask {
     /// REFER of a party.
     pub(super) async fn on_referred(
         &mut self,
-        side: Side,
+        id: LegId,
         refer: ReferId,
         to: &str,
         (replaces, replaced): (Option<Replaces>, Option<DialogId>),
     ) {
-        self.leg_mut(side).refer = Some(refer);
-        let owner = self.leg(side).owner().cloned();
-        let (Some(owner), true) = (owner, self.call.may_be_succeeded(side)) else {
-            return self.tell_transfer(side, &TransferState::Refused);
+        let Some(leg) = self.leg_mut(id) else { return };
+        leg.refer = Some(refer);
+        let (owner, role) = (leg.owner().cloned(), leg.role);
+        let (Some(owner), true) = (owner, self.call.may_be_succeeded(id)) else {
+            return self.refer_progress(id, 603, None);
         };
         let refused = |status, why| Err(Refusal { status, why });
         let destination = match (replaces, replaced) {
             (Some(_), _) if !self.settings.transfer => refused(403, SWITCHED_OFF),
-            (_, Some(dialog)) => return self.fetch(side, dialog, owner).await,
+            (_, Some(dialog)) => return self.fetch(id, dialog, owner).await,
             (Some(_), None) => refused(481, "the call that it names is not one of this system"),
             (None, None) => dial::referred(&self.shared, (&owner, self.group), to).map_err(Refusal::counted),
         };
@@ -124,21 +128,21 @@ impl CallTask {
             Ok(_) | Err(_) => destination,
         };
         match destination {
-            Ok(destination) => self.transition(Input::Transfer { by: side, to: Some(destination) }).await,
+            Ok(destination) => self.handle(Input::Transfer { by: id, to: Some(destination) }).await,
             Err(Refusal { status, why }) => {
-                tracing::info!(call = %self.id, leg = %self.leg(side).id, to = %mask(to), status, why, "transfer refused");
+                tracing::info!(call = %self.id, leg = %id, to = %mask(to), status, why, "transfer refused");
                 let cause = HangupCause::from_sip_status(status);
-                self.tell_transfer_event(side, to.to_owned(), TransferStage::Failed, Some(cause), None);
-                self.refer_progress(side, status, Some(why));
+                self.tell_transfer_event((id, role), to.to_owned(), TransferStage::Failed, Some(cause), None);
+                self.refer_progress(id, status, Some(why));
             }
         }
     }
 
     /// Asks the other call for its far party.
-    async fn fetch(&mut self, side: Side, dialog: DialogId, owner: Source) {
+    async fn fetch(&mut self, leg: LegId, dialog: DialogId, owner: Source) {
         let there = self.shared.dialogs.get(&dialog).map(|entry| entry.value().clone());
         let Some((_, task)) = there.filter(|(call, _)| *call != self.id) else {
-            return self.refer_progress(side, 481, None);
+            return self.refer_progress(leg, 481, None);
         };
         let (reply, answer) = oneshot::channel();
         let fetch = Fetch {
@@ -152,28 +156,32 @@ impl CallTask {
             reply,
         };
         if task.try_send(TaskInput::Fetch(fetch)).is_err() {
-            return self.refer_progress(side, 480, None);
+            return self.refer_progress(leg, 480, None);
         }
-        self.fetching = Some(Fetching { reply: answer, ahead: Vec::new() });
-        self.transition(Input::Transfer { by: side, to: None }).await;
+        self.fetching = Some(Fetching { heir: None, reply: answer, ahead: Vec::new() });
+        self.handle(Input::Transfer { by: leg, to: None }).await;
+        // Nobody is awaited when the call does not stand so: then the other call keeps its leg.
+        self.fetching.take_if(|fetching| fetching.heir.is_none());
     }
 
     /// The other call has answered.
     pub(super) async fn on_fetched(&mut self, fetched: Result<Given, HangupCause>) {
-        let ahead = self.fetching.take().map(|fetching| fetching.ahead).unwrap_or_default();
-        let role = self.role_of_third();
+        let Some(Fetching { heir: Some(heir), ahead, .. }) = self.fetching.take() else { return };
+        // One that nobody awaits any more is hung up by falling.
+        let Some(role) = self.call.role(heir) else { return };
         match fetched.map(|mut given| given.leg.take()) {
             Ok(Some(mut leg)) => {
-                (leg.role, leg.recorded, leg.waits) = (role, false, false);
-                self.third = leg;
-                self.name_dialog(Side::Third);
-                self.tell_leg(Side::Third, LegState::Answered);
-                self.transition(Input::Answered(Side::Third)).await;
+                (leg.role, leg.recorded) = (role, false);
+                let id = leg.id;
+                self.name_dialog(&leg);
+                self.legs.push(leg);
+                self.tell_leg(id, LegState::Answered);
+                self.handle(Input::Fetched { heir, leg: id }).await;
             }
-            Ok(None) => self.transition(Input::Failed(Side::Third, HangupCause::NotFound)).await,
+            Ok(None) => self.handle(Input::Gone(heir, HangupCause::NotFound.into())).await,
             Err(cause) => {
                 tracing::info!(call = %self.id, cause = cause.as_str(), "the other call cannot be joined with this one");
-                self.transition(Input::Failed(Side::Third, cause)).await;
+                self.handle(Input::Gone(heir, cause.into())).await;
             }
         }
         for event in ahead {
@@ -193,13 +201,14 @@ impl CallTask {
 
     /// Another call asks for the leg that is joined with one of ours.
     pub(super) async fn on_fetch(&mut self, fetch: Fetch) {
-        let refusal = match self.side_of_dialog(fetch.dialog) {
+        let leg = self.leg_of_dialog(fetch.dialog);
+        let refusal = match leg {
             None => Some(HangupCause::NotFound),
-            Some(side) if self.leg(side).owner() != Some(&fetch.owner) || !self.settings.transfer => {
+            Some(leg) if self.owner(leg) != Some(&fetch.owner) || !self.settings.transfer => {
                 Some(HangupCause::Rejected)
             }
             Some(_) if self.group != fetch.group => Some(HangupCause::Rejected),
-            Some(side) if !self.call.may_be_succeeded(side) => Some(HangupCause::NoAnswer),
+            Some(leg) if !self.call.may_be_succeeded(leg) => Some(HangupCause::NoAnswer),
             Some(_) if self.worker.index() != fetch.worker => Some(HangupCause::Unreachable),
             Some(_) => None,
         };
@@ -211,16 +220,21 @@ impl CallTask {
         if fetch.reply.is_closed() {
             return;
         }
-        let side = self.side_of_dialog(fetch.dialog).unwrap_or(Side::First);
         self.asked = Some(fetch);
-        self.transition(Input::Take(side)).await;
+        if let Some(leg) = leg {
+            self.handle(Input::Take(leg)).await;
+        }
+    }
+
+    fn owner(&self, leg: LegId) -> Option<&Source> {
+        self.leg(leg).and_then(Leg::owner)
     }
 
     /// Hands a leg to the call that asked for it.
-    pub(super) fn give(&mut self, side: Side) {
-        let Some(Fetch { call, inbox, media, reply, .. }) = self.asked.take() else { return };
-        let transferor = self.call.partner(side);
-        let leg = self.take_leg(side);
+    pub(super) fn give(&mut self, id: LegId) {
+        let Some(Fetch { dialog, call, inbox, media, reply, .. }) = self.asked.take() else { return };
+        let transferor = self.legs.iter().find(|leg| leg.dialog == Some(dialog)).map(|leg| (leg.id, leg.role));
+        let Some(leg) = self.take_leg(id) else { return };
         if let Some(dialog) = leg.dialog {
             // From here on nothing more of it comes to this call: the switchboard holds the entry while it sends.
             self.shared.dialogs.insert(dialog, (call, inbox.clone()));
@@ -242,9 +256,11 @@ impl CallTask {
             self.given.push((leg, media.clone()));
         }
         self.tell_leg_of(&leg, LegState::Ended);
-        self.tell_transfer_event(transferor, leg.peer.clone(), TransferStage::Done, None, Some(call));
+        if let Some(by) = transferor {
+            self.tell_transfer_event(by, leg.peer.clone(), TransferStage::Done, None, Some(call));
+        }
         tracing::info!(call = %self.id, to = %call, leg = %leg.id, "its leg goes on in another call");
-        let given = Given { leg: Some(leg), shared: self.shared.clone(), worker: self.worker.clone() };
+        let given = Given { leg: Some(leg), call, shared: self.shared.clone(), worker: self.worker.clone() };
         // An asker that has gone lets it fall, and falling it hangs up.
         let _ = reply.send(Ok(given));
     }
@@ -252,27 +268,27 @@ impl CallTask {
     /// INVITE with Replaces.
     pub(super) async fn on_replacement(&mut self, replacement: Replacement) {
         let Replacement { dialog, replaced, from, from_user, cause, offer } = replacement;
-        let side = self.side_of_dialog(replaced);
+        let place = self.leg_of_dialog(replaced);
         let is_ours = match &from {
             Source::User(user) => self.shared.group_of(user) == self.group,
             Source::Trunk(_) => true,
         };
-        let refusal = match side {
+        let refusal = match place {
             None => Some((481, "the dialog is over")),
-            Some(side) if self.leg(side).owner() != Some(&from) || !is_ours => Some((403, "it is somebody else's")),
-            Some(side) if !self.call.may_be_succeeded(side) => Some((480, "the call does not stand so")),
+            Some(leg) if self.owner(leg) != Some(&from) || !is_ours => Some((403, "it is somebody else's")),
+            Some(leg) if !self.call.may_be_succeeded(leg) => Some((480, "the call does not stand so")),
             Some(_) => None,
         };
-        let side = match (side, refusal) {
-            (Some(side), None) => side,
+        let (place, role) = match (place.zip(place.and_then(|leg| self.call.role(leg))), refusal) {
+            (Some(found), None) => found,
             (_, refusal) => {
                 let (status, why) = refusal.unwrap_or((481, "the dialog is over"));
                 tracing::info!(call = %self.id, status, why, "a leg's place was refused to a caller");
                 self.shared.dialogs.remove(&dialog);
-                return self.sip(SipCommand::Reject { dialog, status, reason: None });
+                return self.signals().refuse(dialog, status, None);
             }
         };
-        let mut leg = Leg::new(self.shared.new_leg(), self.leg(side).role, from_user);
+        let mut leg = Leg::new(self.call.next_leg(), role, from_user);
         leg.dialog = Some(dialog);
         leg.offer = offer;
         if let Source::Trunk(name) = &from
@@ -282,37 +298,21 @@ impl CallTask {
         }
         leg.owner = Some(self.shared.claim(from, &self.worker));
         self.cause.max_forwards = self.cause.max_forwards.min(cause.max_forwards);
-        self.arrived = Some(leg);
-        self.transition(Input::Replace(side)).await;
+        self.name_dialog(&leg);
+        self.legs.push(leg);
+        self.handle(Input::Replace(place)).await;
     }
 
-    /// What of the third leg is to be done; the rest of the effects is the call's.
-    pub(super) fn carry_out_succession(&mut self, effect: Effect) {
-        match effect {
-            Effect::JoinThird(side) => self.join_with_third(side),
-            Effect::Wait(side, sound) => self.wait(side, sound),
-            Effect::Exchange(side) => self.exchange(side),
-            Effect::Forget(side) => self.forget(side),
-            Effect::Give(side) => self.give(side),
-            Effect::TellTransfer(side, state) => self.tell_transfer(side, &state),
-            _ => tracing::error!(call = %self.id, "not an effect of a succession"),
-        }
-    }
-
-    /// The third leg and this one change places. Who was replaced is heard no more.
-    fn exchange(&mut self, side: Side) {
-        let third = self.take_leg(Side::Third);
-        self.third = std::mem::replace(self.leg_mut(side), third);
+    /// Who was replaced is heard no more.
+    pub(super) fn retire(&mut self, id: LegId) {
         let worker = self.worker.clone();
-        self.closing.extend(self.third.part_with_media(&worker));
+        let closing = self.leg_mut(id).and_then(|leg| leg.part_with_media(&worker));
+        self.closing.extend(closing);
     }
 
     /// Gives back what a leg has whose dialog is over, or as good as.
-    fn forget(&mut self, side: Side) {
-        if side == Side::Third {
-            self.wanted = None;
-        }
-        let mut leg = self.take_leg(side);
+    pub(super) fn forget(&mut self, id: LegId) {
+        let Some(mut leg) = self.take_leg(id) else { return };
         self.closing.extend(leg.part_with_media(&self.worker));
         if let Some(dialog) = leg.dialog {
             self.shared.dialogs.remove(&dialog);
@@ -320,65 +320,50 @@ impl CallTask {
         }
     }
 
-    /// Takes a leg out; nobody is in its place then.
-    fn take_leg(&mut self, side: Side) -> Leg {
-        let empty = self.empty_leg(self.leg(side).role);
-        std::mem::replace(self.leg_mut(side), empty)
+    fn take_leg(&mut self, id: LegId) -> Option<Leg> {
+        let at = self.legs.iter().position(|leg| leg.id == id)?;
+        Some(self.legs.remove(at))
     }
 
-    fn empty_leg(&self, role: LegRole) -> Leg {
-        Leg::new(self.shared.new_leg(), role, String::new())
-    }
-
-    /// The part of whoever is to take a place: that of the leg that has it now.
-    pub(super) fn role_of_third(&self) -> LegRole {
-        match self.leg(self.call.partner(Side::Third)).role {
-            LegRole::Customer => LegRole::Agent,
-            LegRole::Agent => LegRole::Customer,
-        }
-    }
-
-    fn tell_transfer(&mut self, side: Side, state: &TransferState) {
+    pub(super) fn tell_transfer(&mut self, (by, role): (LegId, LegRole), heir: Option<LegId>, state: &TransferState) {
         let (status, stage, cause) = match state {
             TransferState::Started => (None, Some(TransferStage::Started), None),
             TransferState::Ringing => (Some(180), None, None),
             TransferState::Done => (Some(200), Some(TransferStage::Done), None),
-            TransferState::Failed(cause) => {
-                let status = self.third.failed_status.unwrap_or(cause.sip_status());
-                (Some(status), Some(TransferStage::Failed), Some(cause.clone()))
+            TransferState::Failed(Ending { cause, status }) => {
+                (Some(status.unwrap_or(cause.sip_status())), Some(TransferStage::Failed), Some(cause.clone()))
             }
             TransferState::Refused => (Some(603), None, None),
         };
         if let Some(stage) = stage {
-            let leg = self.leg(side);
-            tracing::info!(call = %self.id, leg = %leg.id, ?stage, cause = cause.as_ref().map(HangupCause::as_str), "transfer");
-            self.tell_transfer_event(side, self.third.peer.clone(), stage, cause, None);
+            tracing::info!(call = %self.id, leg = %by, ?stage, cause = cause.as_ref().map(HangupCause::as_str), "transfer");
+            let to = heir.and_then(|heir| self.leg(heir)).map(|leg| leg.peer.clone()).unwrap_or_default();
+            self.tell_transfer_event((by, role), to, stage, cause, None);
         }
         if let Some(status) = status {
-            self.refer_progress(side, status, None);
+            self.refer_progress(by, status, None);
         }
     }
 
     fn tell_transfer_event(
         &self,
-        by: Side,
+        (leg, role): (LegId, LegRole),
         to: String,
         stage: TransferStage,
         cause: Option<HangupCause>,
         other: Option<CallId>,
     ) {
-        let Leg { id, role, .. } = *self.leg(by);
-        self.shared.tell(Some(self.id), EventKind::Transfer { leg: id, role, to, stage, cause, other });
+        self.shared.tell(Some(self.id), EventKind::Transfer { leg, role, to, stage, cause, other });
     }
 
     /// Tells the transferor by NOTIFY; after a final status its REFER is over.
-    fn refer_progress(&mut self, side: Side, status: u16, why: Option<&str>) {
-        let leg = self.leg_mut(side);
+    fn refer_progress(&mut self, leg: LegId, status: u16, why: Option<&str>) {
+        let Some(leg) = self.leg_mut(leg) else { return };
         let (Some(dialog), Some(refer)) = (leg.dialog, leg.refer) else { return };
         if status >= 200 {
             leg.refer = None;
         }
-        self.sip(SipCommand::ReferProgress { dialog, refer, status, reason: why.map(str::to_owned) });
+        self.signals().transfer_progress(dialog, refer, status, why);
     }
 }
 

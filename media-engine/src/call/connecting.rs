@@ -1,0 +1,146 @@
+//! How a call comes about: the plan, and legs that ring, are heard early, answer.
+
+use std::time::Instant;
+
+use super::leg::{LegPhase, LegRole, Part, Seat};
+use super::{Call, Destination, Effect, Notice, Plan, Status};
+use crate::error::HangupCause;
+use crate::units::LegId;
+
+impl Call {
+    pub(super) fn on_proceed(&mut self, now: Instant) -> Vec<Effect> {
+        if self.status != Status::Announced {
+            return Vec::new();
+        }
+        self.decision = None;
+        let Some((first, role)) = self.legs.first().map(|leg| (leg.id, leg.role)) else { return Vec::new() };
+        match self.plan.take() {
+            Some(Plan::Join(to)) => {
+                self.status = Status::Connecting;
+                self.dial(role.other(), Part::Callee, to, now)
+            }
+            plan => {
+                self.seat(first);
+                let mut effects = vec![Effect::Answer(first)];
+                effects.extend(self.go_on_alone(first, plan));
+                effects
+            }
+        }
+    }
+
+    /// Calls somebody at once.
+    pub(super) fn dial(&mut self, role: LegRole, part: Part, to: Destination, now: Instant) -> Vec<Effect> {
+        let phase = self.dialling(&to, now);
+        match self.enter(role, phase, part) {
+            Some(leg) => vec![Effect::Ring(leg, to)],
+            None => self.end(HangupCause::Internal),
+        }
+    }
+
+    /// The phase of a leg that is called from now on. Whoever calls for help talks as long as need be.
+    pub(super) fn dialling(&mut self, to: &Destination, now: Instant) -> LegPhase {
+        if matches!(to, Destination::Emergency { .. }) {
+            self.longest = None;
+        }
+        LegPhase::Dialling { until: now + self.timing.ring, early: false }
+    }
+
+    pub(super) fn on_rang(&mut self, id: LegId) -> Vec<Effect> {
+        let Some(leg) = self.leg(id) else { return Vec::new() };
+        let LegPhase::Dialling { early, .. } = leg.phase else { return Vec::new() };
+        match leg.part {
+            Part::Heir { .. } => self.on_heir_rang(id),
+            // A caller who hears the callee's own ring-back needs none of its telephone's.
+            Part::Callee => match self.opener() {
+                Some((first, LegPhase::Offered { .. })) if !early => {
+                    vec![Effect::Alert(first), Effect::Tell(Notice::Ringing)]
+                }
+                Some((_, LegPhase::Offered { .. })) => vec![Effect::Tell(Notice::Ringing)],
+                _ => Vec::new(),
+            },
+            Part::Opener | Part::Party => vec![Effect::Tell(Notice::Ringing)],
+        }
+    }
+
+    pub(super) fn on_early_media(&mut self, id: LegId) -> Vec<Effect> {
+        let joins = matches!(self.plan, Some(Plan::Join(_)));
+        let Some(leg) = self.leg_mut(id) else { return Vec::new() };
+        let LegPhase::Dialling { early, .. } = &mut leg.phase else { return Vec::new() };
+        if leg.part == Part::Opener && joins {
+            // Nobody is there yet who could hear it.
+            return self.on_rang(id);
+        }
+        if std::mem::replace(early, true) {
+            return Vec::new();
+        }
+        match leg.part {
+            Part::Heir { .. } => self.on_heir_rang(id),
+            Part::Opener | Part::Party => vec![Effect::Tell(Notice::Ringing), Effect::Tell(Notice::EarlyMedia)],
+            Part::Callee => {
+                let opener = self.legs.iter_mut().find(|leg| leg.part == Part::Opener);
+                let Some(leg) = opener else { return Vec::new() };
+                let LegPhase::Offered { early } = &mut leg.phase else { return Vec::new() };
+                *early = true;
+                vec![Effect::AnswerEarly(leg.id), Effect::Tell(Notice::Ringing)]
+            }
+        }
+    }
+
+    pub(super) fn on_answered(&mut self, id: LegId, now: Instant) -> Vec<Effect> {
+        let Some(leg) = self.leg_mut(id) else { return Vec::new() };
+        match (&leg.phase, leg.part) {
+            (LegPhase::Offered { .. } | LegPhase::Dialling { .. }, Part::Heir { of, by }) => {
+                self.on_heir_up(id, (of, by), now)
+            }
+            (LegPhase::Dialling { .. }, Part::Opener) => {
+                let role = leg.role;
+                self.seat(id);
+                match self.plan.take() {
+                    Some(Plan::Join(to)) => {
+                        let mut effects = vec![Effect::Tell(Notice::Answered)];
+                        effects.extend(self.dial(role.other(), Part::Callee, to, now));
+                        effects
+                    }
+                    plan => self.go_on_alone(id, plan),
+                }
+            }
+            (LegPhase::Dialling { .. }, Part::Callee) => {
+                let mut effects = Vec::new();
+                if let Some((first, LegPhase::Offered { .. })) = self.opener() {
+                    self.seat(first);
+                    effects.push(Effect::Answer(first));
+                }
+                self.seat(id);
+                self.status = Status::Talking;
+                effects.push(Effect::Tell(Notice::Bridged));
+                effects
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The first leg is up, and nobody else is called.
+    fn go_on_alone(&mut self, id: LegId, plan: Option<Plan>) -> Vec<Effect> {
+        self.status = Status::Talking;
+        let notice = match (plan, self.leg_mut(id)) {
+            (Some(Plan::Application(app)), Some(leg)) => {
+                leg.seat = Seat::Scripted(app);
+                Notice::Bridged
+            }
+            _ => Notice::Answered,
+        };
+        vec![Effect::Tell(notice)]
+    }
+
+    /// The leg that the plan began with, while it is not in yet.
+    fn opener(&self) -> Option<(LegId, &LegPhase)> {
+        self.legs.iter().find(|leg| leg.part == Part::Opener).map(|leg| (leg.id, &leg.phase))
+    }
+
+    /// From now on the leg is in.
+    pub(super) fn seat(&mut self, id: LegId) {
+        if let Some(leg) = self.leg_mut(id) {
+            (leg.phase, leg.part) = (LegPhase::Up, Part::Party);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Who hears whom: derived from the legs, never stored.
+//!
+//! ```text
+//! Floor      hears all others on the floor
+//! Aside      hears a sound or silence; nobody hears it, and nothing of it is recognised, translated or recorded
+//! Scripted   hears its application, which hears it
+//! ```
+//!
+//! Who waits is nobody's decision: a leg that is alone on the floor waits for whoever is called in another's place, for a lost leg,
+//! or for the callee, and hears it.
+
+use serde::{Deserialize, Serialize};
+
+use super::leg::{Leg, LegPhase, Means, Part, Seat};
+use super::{Call, Effect, Notice, Status};
+use crate::config::App;
+use crate::units::LegId;
+
+/// Where a leg with media stands in the topology.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// In the conversation.
+    Floor,
+    /// Out of it for a while.
+    Aside(Sound),
+    /// With an application.
+    Scripted(App),
+}
+
+/// What a leg hears that is set aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sound {
+    /// Nothing.
+    Silence,
+    /// That somebody is being called.
+    Ringback,
+    /// That somebody will be back.
+    Hold,
+}
+
+/// Every leg that has media, and its place. Legs that are not named have none yet, or none any more.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Topology(Vec<(LegId, Place)>);
+
+impl Topology {
+    /// All legs, in the order in which they came.
+    pub fn places(&self) -> impl Iterator<Item = (LegId, Place)> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// The place of one.
+    pub fn place(&self, leg: LegId) -> Option<Place> {
+        self.places().find(|(known, _)| *known == leg).map(|(_, place)| place)
+    }
+
+    /// Those who talk with each other.
+    pub fn floor(&self) -> impl Iterator<Item = LegId> + '_ {
+        self.places().filter(|(_, place)| *place == Place::Floor).map(|(leg, _)| leg)
+    }
+
+    /// Whether what a leg says is for somebody: it may be recognised, translated and recorded.
+    pub fn is_heard(&self, leg: LegId) -> bool {
+        matches!(self.place(leg), Some(Place::Floor | Place::Scripted(_)))
+    }
+
+    /// Whether the two hear each other.
+    pub fn joins(&self, a: LegId, b: LegId) -> bool {
+        a != b && [a, b].into_iter().all(|leg| self.place(leg) == Some(Place::Floor))
+    }
+
+    /// Whether the leg hears somebody: it is not alone on the floor.
+    pub fn is_joined(&self, leg: LegId) -> bool {
+        self.floor().any(|other| self.joins(leg, other))
+    }
+}
+
+impl Call {
+    /// Who hears whom now.
+    pub fn hearing(&self) -> Topology {
+        let mut topology = Topology(self.legs.iter().filter_map(|leg| Some((leg.id, self.place_of(leg)?))).collect());
+        let mut on_floor = topology.0.iter_mut().filter(|(_, place)| *place == Place::Floor);
+        if let (Some((_, alone)), None, Some(sound)) = (on_floor.next(), on_floor.next(), self.awaited()) {
+            *alone = Place::Aside(sound);
+        }
+        topology
+    }
+
+    /// A leg's place, as far as it can be told from the leg and its heir.
+    fn place_of(&self, leg: &Leg) -> Option<Place> {
+        match (&leg.phase, leg.seat) {
+            (LegPhase::Up, Seat::Scripted(app)) => Some(Place::Scripted(app)),
+            (LegPhase::Up, Seat::Floor) if leg.lost.is_some() || self.is_parted(leg.id) => {
+                Some(Place::Aside(Sound::Silence))
+            }
+            (LegPhase::Up | LegPhase::Offered { early: true } | LegPhase::Dialling { early: true, .. }, _) => {
+                Some(Place::Floor)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether somebody is being called to take this leg's place: it is out of the conversation meanwhile.
+    fn is_parted(&self, id: LegId) -> bool {
+        self.legs.iter().any(|leg| leg.part == Part::Heir { of: id, by: Means::Called })
+    }
+
+    /// What a leg hears that is alone on the floor.
+    fn awaited(&self) -> Option<Sound> {
+        let any = |is: fn(&Leg) -> bool| self.legs.iter().any(is);
+        if any(|leg| matches!(leg.part, Part::Heir { by: Means::Called, .. })) {
+            Some(Sound::Ringback)
+        } else if any(|leg| leg.lost.is_some()) {
+            Some(Sound::Hold)
+        } else if any(|leg| leg.part == Part::Callee && leg.stage().is_some() && !leg.is_up()) {
+            Some(Sound::Ringback)
+        } else {
+            None
+        }
+    }
+
+    /// Adds what has changed to an input's effects: before the news of who is joined, else at the end.
+    pub(super) fn tell_hearing(&mut self, effects: &mut Vec<Effect>) {
+        if matches!(self.status, Status::Over(_)) {
+            return;
+        }
+        let topology = self.hearing();
+        if topology != self.told {
+            self.told.clone_from(&topology);
+            let joined = |effect: &Effect| {
+                matches!(effect, Effect::Tell(Notice::Answered | Notice::Bridged | Notice::EarlyMedia))
+            };
+            let at = effects.iter().position(joined).unwrap_or(effects.len());
+            effects.insert(at, Effect::Hearing(topology));
+        }
+    }
+}

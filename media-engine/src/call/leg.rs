@@ -1,0 +1,132 @@
+//! One leg as the machine sees it.
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Destination, Stage};
+use crate::config::App;
+use crate::units::LegId;
+
+/// A leg's part in the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LegRole {
+    /// The outside party: recording channel 1.
+    Customer,
+    /// The person at work: recording channel 2.
+    Agent,
+}
+
+impl LegRole {
+    /// The word that stands for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LegRole::Customer => "customer",
+            LegRole::Agent => "agent",
+        }
+    }
+
+    /// The other one.
+    pub fn other(self) -> LegRole {
+        match self {
+            LegRole::Customer => LegRole::Agent,
+            LegRole::Agent => LegRole::Customer,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Leg {
+    pub(super) id: LegId,
+    pub(super) role: LegRole,
+    pub(super) phase: LegPhase,
+    pub(super) seat: Seat,
+    pub(super) part: Part,
+    /// Nothing is heard of it; when its time to come back is over.
+    pub(super) lost: Option<Instant>,
+    /// Its media has gone; when the time for its goodbye is over.
+    pub(super) goodbye: Option<Instant>,
+}
+
+/// Where its signalling stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum LegPhase {
+    /// It called us and has not been answered; `early`: it hears the call already.
+    Offered { early: bool },
+    /// It is to be called when the control plane allows it.
+    Wanted { to: Destination, until: Instant },
+    /// We call it; `early`: it is heard already.
+    Dialling { until: Instant, early: bool },
+    /// It is on its way from another call, in which it is up.
+    Coming,
+    /// Answered.
+    Up,
+    /// It was replaced, and may hang up by itself.
+    Leaving { until: Instant },
+}
+
+/// What it does once it is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seat {
+    /// It takes part in the conversation.
+    Floor,
+    /// An application has it.
+    Scripted(App),
+}
+
+/// What its answer means to the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// It called us, or was called first: the plan follows.
+    Opener,
+    /// The plan calls it.
+    Callee,
+    /// It is to take the place of another leg.
+    Heir { of: LegId, by: Means },
+    /// It is in.
+    Party,
+}
+
+/// How an heir comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Means {
+    /// We call it; whoever stays waits for it.
+    Called,
+    /// It is fetched from another call.
+    Fetched,
+    /// It called us.
+    Came,
+}
+
+impl Leg {
+    /// It talks, or is to talk, and is not on its way in or out by a transfer.
+    pub(super) fn is_party(&self) -> bool {
+        !matches!(self.part, Part::Heir { .. }) && !matches!(self.phase, LegPhase::Leaving { .. })
+    }
+
+    /// How far its signalling has come; `None`: there is none of ours yet.
+    pub(super) fn stage(&self) -> Option<Stage> {
+        match self.phase {
+            LegPhase::Offered { .. } => Some(Stage::Offered),
+            LegPhase::Dialling { .. } => Some(Stage::Dialling),
+            LegPhase::Up | LegPhase::Leaving { .. } => Some(Stage::Up),
+            LegPhase::Wanted { .. } | LegPhase::Coming => None,
+        }
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.phase == LegPhase::Up
+    }
+
+    /// When something has to happen to it.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let phase = match self.phase {
+            LegPhase::Wanted { until, .. } | LegPhase::Dialling { until, .. } | LegPhase::Leaving { until } => {
+                Some(until)
+            }
+            LegPhase::Offered { .. } | LegPhase::Coming | LegPhase::Up => None,
+        };
+        [phase, self.lost, self.goodbye].into_iter().flatten().min()
+    }
+}

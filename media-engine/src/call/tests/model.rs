@@ -1,0 +1,244 @@
+//! Random inputs under virtual time, held against what a call promises whatever happens.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+use super::*;
+use crate::units::test_epoch;
+
+/// Inputs that one call gets at most.
+const STEPS: usize = 60;
+
+/// What the world outside has of a call, by its effects and by what it did itself: none of it is asked of the machine.
+#[derive(Debug, Default)]
+struct World {
+    /// Legs that were opened, and are not given back.
+    open: BTreeSet<LegId>,
+    /// Those of them whose far end is there.
+    lines: BTreeSet<LegId>,
+    /// Those whose media is there.
+    media: BTreeSet<LegId>,
+    /// Legs in whose place somebody is called: by heir.
+    parted: BTreeMap<LegId, LegId>,
+    lost: BTreeSet<LegId>,
+    hearing: Topology,
+    ends: usize,
+}
+
+impl World {
+    fn see(&mut self, input: &Input, effects: &[Effect], call: &Call) {
+        match *input {
+            Input::Gone(leg, _) => drop(self.lines.remove(&leg)),
+            Input::Answered(leg) | Input::EarlyMedia(leg) if self.lines.contains(&leg) => {
+                self.media.insert(leg);
+            }
+            Input::Fetched { heir, leg } if call.role(leg).is_some() && self.open.remove(&heir) => {
+                for set in [&mut self.open, &mut self.lines, &mut self.media] {
+                    set.insert(leg);
+                }
+            }
+            Input::Back(leg) => drop(self.lost.remove(&leg)),
+            _ => {}
+        }
+        effects.iter().for_each(|effect| self.carry_out(effect));
+    }
+
+    fn carry_out(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Ask { leg, by, .. } => {
+                assert!(self.open.insert(*leg));
+                self.parted.insert(*leg, *by);
+            }
+            Effect::Await(leg) => assert!(self.open.insert(*leg)),
+            Effect::Ring(leg, _) => {
+                self.open.insert(*leg);
+                assert!(self.lines.insert(*leg), "{leg} is called twice");
+            }
+            Effect::Answer(leg) | Effect::AnswerEarly(leg) => {
+                for set in [&mut self.open, &mut self.lines, &mut self.media] {
+                    set.insert(*leg);
+                }
+            }
+            Effect::Alert(leg) => assert!(self.lines.contains(leg)),
+            Effect::HangUp { leg, .. } => assert!(self.lines.remove(leg), "{leg} is hung up, and is not there"),
+            Effect::Retire(leg) => assert!(self.media.remove(leg), "{leg} is heard no more, and never was"),
+            Effect::Forget(leg) => {
+                assert!(self.open.remove(leg), "{leg} is given back twice");
+                assert!(!self.lines.contains(leg), "{leg} is given back with its far end there");
+                self.media.remove(leg);
+                self.parted.remove(leg);
+                self.lost.remove(leg);
+            }
+            Effect::Give(leg) => {
+                assert!(self.open.remove(leg) && self.lines.remove(leg) && self.media.remove(leg));
+            }
+            Effect::Hearing(topology) => self.hearing.clone_from(topology),
+            Effect::Tell(Notice::Lost(leg)) => drop(self.lost.insert(*leg)),
+            Effect::Tell(Notice::Transfer { heir: Some(heir), state: TransferState::Done, by, .. }) => {
+                self.parted.remove(heir);
+                self.lost.remove(by);
+            }
+            Effect::Tell(Notice::Over { .. }) => self.ends += 1,
+            Effect::Tell(_) => {}
+        }
+    }
+
+    fn check(&self, call: &Call) {
+        if call.is_over() {
+            assert_eq!(self.ends, 1);
+            assert!(self.lines.is_empty(), "left over: {:?}", self.lines);
+            assert_eq!(call.poll_timeout(), None);
+            return;
+        }
+        assert_eq!(self.ends, 0);
+        assert_eq!(self.hearing, call.hearing(), "what has changed is told");
+        for (leg, place) in self.hearing.places() {
+            assert!(self.media.contains(&leg), "{leg} has a place and no media");
+            let is_apart = self.lost.contains(&leg) || self.parted.values().any(|by| *by == leg);
+            assert!(place != Place::Floor || !is_apart, "{leg} is out of the conversation, and is heard");
+            assert_eq!(self.hearing.is_heard(leg), !matches!(place, Place::Aside(_)));
+        }
+        let waits_for_nobody = self.lost.is_empty() && self.parted.is_empty();
+        assert!(self.hearing.floor().count() != 1 || waits_for_nobody, "somebody waits in silence");
+    }
+}
+
+/// One call with random inputs; how many legs it had.
+fn live(seed: u64) -> u64 {
+    let mut random = SmallRng::seed_from_u64(seed);
+    let (mut lab, effects) = match random.random_range(0..5) {
+        0 => (Lab::incoming(Plan::Application(App::Tone)), Vec::new()),
+        1 => Lab::outgoing(agent(), Plan::Join(customer())),
+        2 => Lab::outgoing(customer(), Plan::Hold),
+        _ => (Lab::incoming(Plan::Join(agent())), Vec::new()),
+    };
+    let mut world = World::default();
+    if effects.is_empty() {
+        world.open.insert(FIRST);
+        world.lines.insert(FIRST);
+    }
+    effects.iter().for_each(|effect| world.carry_out(effect));
+    let mut foreign = 1_000_000;
+    for _ in 0..STEPS {
+        let input = any_input(&mut random, &lab, &mut foreign);
+        lab.now += Duration::from_millis(random.random_range(0..1_500));
+        let effects = lab.call.handle(input.clone(), lab.now);
+        world.see(&input, &effects, &lab.call);
+        world.check(&lab.call);
+    }
+    let end = Input::HangUp(HangupCause::Requested);
+    let effects = lab.call.handle(end.clone(), lab.now);
+    world.see(&end, &effects, &lab.call);
+    world.check(&lab.call);
+    lab.call.next_leg().0 - FIRST.0
+}
+
+fn any_input(random: &mut SmallRng, lab: &Lab, foreign: &mut u64) -> Input {
+    let leg = {
+        let known: Vec<LegId> = lab.call.legs.iter().map(|leg| leg.id).collect();
+        match known.len() {
+            0 => FIRST,
+            // Once in a while one that was, or will be.
+            _ if random.random_ratio(1, 16) => LegId(random.random_range(1..8)),
+            count => known[random.random_range(0..count)],
+        }
+    };
+    match random.random_range(0..40) {
+        0..6 => Input::Proceed,
+        6..14 => Input::Answered(leg),
+        14..17 => Input::Rang(leg),
+        17..19 => Input::EarlyMedia(leg),
+        19 => Input::Gone(leg, HangupCause::Normal.into()),
+        20..24 => Input::Transfer { by: leg, to: Some(agent()) },
+        24..28 => Input::Allowed(leg),
+        28 => Input::Denied(leg, HangupCause::Rejected.into()),
+        29..31 => Input::Transfer { by: leg, to: None },
+        31 => {
+            *foreign += 1;
+            Input::Fetched { heir: leg, leg: LegId(*foreign) }
+        }
+        32..34 => Input::Replace(leg),
+        34 => Input::Lost(leg),
+        35 => Input::Back(leg),
+        36 if random.random_ratio(1, 4) => Input::Take(leg),
+        37 if random.random_ratio(1, 4) => Input::MediaGone(leg),
+        38 if random.random_ratio(1, 8) => Input::MediaDead(leg),
+        _ => Input::Timeout,
+    }
+}
+
+fn live_all(count: u64) {
+    let mut busiest = 0;
+    for seed in 0..count {
+        match std::panic::catch_unwind(|| live(seed)) {
+            Ok(legs) => busiest = busiest.max(legs),
+            Err(panic) => {
+                eprintln!("the sequence with seed {seed} breaks a promise");
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+    assert!(busiest >= 6, "the inputs are too tame: {busiest} legs at most");
+}
+
+#[test]
+fn whatever_happens_in_whatever_order_a_call_keeps_its_promises() {
+    live_all(2_000);
+}
+
+#[test]
+#[ignore = "soak: a hundred thousand calls"]
+fn whatever_happens_in_a_hundred_thousand_calls_they_keep_their_promises() {
+    live_all(100_000);
+}
+
+#[test]
+fn a_captured_call_is_replayed_to_the_same_effects_and_a_changed_line_is_found() {
+    let start = Start { legs: FIRST, timing: TIMING, now: test_epoch() };
+    let (mut call, _) = Call::incoming(Plan::Join(agent()), LegRole::Customer, start);
+    let mut lines = Vec::new();
+    let mut write = |at: Duration, happened| {
+        let captured = Captured { call: "0190f3c4".into(), at: at.as_nanos() as u64, happened };
+        serde_json::to_writer(&mut lines, &captured).unwrap();
+        lines.push(b'\n');
+    };
+    write(Duration::ZERO, Happened::began(None, Plan::Join(agent()), LegRole::Customer, &start));
+    let inputs = [
+        Input::Proceed,
+        Input::Answered(SECOND),
+        Input::Transfer { by: SECOND, to: Some(customer()) },
+        Input::Timeout,
+        Input::Lost(FIRST),
+        Input::Timeout,
+    ];
+    for (n, input) in (1..).zip(inputs) {
+        let at = 5 * n * Duration::from_secs(1);
+        let effects = call.handle(input.clone(), start.now + at);
+        write(at, Happened::Took { input, effects });
+    }
+    let replay = Replay::of(&lines[..], test_epoch()).unwrap();
+    assert_eq!((replay.calls, replay.inputs, &replay.difference), (1, 6, &None), "{replay:?}");
+    assert!(replay.effects > 6, "{replay:?}");
+    let text = String::from_utf8(lines).unwrap();
+    let changed = text.replacen("\"lost\":1}", "\"lost\":2}", 1);
+    assert_ne!(changed, text);
+    let replay = Replay::of(changed.as_bytes(), test_epoch()).unwrap();
+    assert_eq!(replay.difference.map(|(line, ..)| line), Some(6));
+    let mut random = SmallRng::seed_from_u64(1);
+    for _ in 0..2_000 {
+        let mut bytes = text.clone().into_bytes();
+        for _ in 0..random.random_range(1..4) {
+            let at = random.random_range(0..bytes.len());
+            bytes[at] = random.random();
+        }
+        // Whatever it says: it is refused or replayed.
+        let _ = Replay::of(&bytes[..], test_epoch());
+    }
+    for (broken, why) in [("{}\n", "line 1: expected"), (&text.replace("\"version\":1", "\"version\":9"), "version 9")]
+    {
+        let error = Replay::of(broken.as_bytes(), test_epoch()).unwrap_err().to_string();
+        assert!(error.contains(why), "{error}");
+    }
+}

@@ -1,0 +1,273 @@
+//! One leg takes another's place: every branch, and every order of inputs.
+
+use super::*;
+
+const BUSY: HangupCause = HangupCause::Busy;
+const NORMAL: HangupCause = HangupCause::Normal;
+const MOVED: HangupCause = HangupCause::Transferred;
+
+fn other_agent() -> Destination {
+    Destination::Agent("ben".into())
+}
+
+/// A customer (first) talks with an agent (second).
+pub(in crate::call) fn talking() -> Lab {
+    let mut lab = Lab::incoming(Plan::Join(agent()));
+    lab.give(Input::Proceed);
+    lab.give(Input::Answered(SECOND));
+    assert!(lab.call.is_talking());
+    lab
+}
+
+fn told(by: LegId, heir: LegId, state: TransferState) -> Effect {
+    Effect::Tell(Notice::Transfer { by, role: LegRole::Agent, heir: Some(heir), state })
+}
+
+fn failed(cause: HangupCause) -> TransferState {
+    TransferState::Failed(cause.into())
+}
+
+pub(in crate::call) fn transfer(by: LegId) -> Input {
+    Input::Transfer { by, to: Some(other_agent()) }
+}
+
+/// The agent has asked for a transfer, and the new leg is being called.
+fn transferring() -> Lab {
+    let mut lab = talking();
+    let asks = Effect::Ask { leg: THIRD, by: SECOND, to: other_agent() };
+    assert_eq!(lab.give(transfer(SECOND)), [asks, told(SECOND, THIRD, TransferState::Started)]);
+    assert_eq!(lab.give(Input::Allowed(THIRD)), [Effect::Ring(THIRD, other_agent())]);
+    lab
+}
+
+/// While somebody is called in its place, the transferor is heard by nobody, and the party that stays hears ring-back.
+fn parted() -> [(LegId, Place); 2] {
+    [(FIRST, Place::Aside(Sound::Ringback)), (SECOND, Place::Aside(Sound::Silence))]
+}
+
+/// What becomes of an answer that puts the third leg into the second one's place.
+fn handed_over() -> [Effect; 2] {
+    [told(SECOND, THIRD, TransferState::Done), Effect::Retire(SECOND)]
+}
+
+#[test]
+fn a_blind_transfer_puts_the_new_leg_into_the_transferor_s_place_and_lets_the_transferor_hang_up() {
+    let mut lab = transferring();
+    assert_eq!(lab.places(), parted());
+    assert_eq!((lab.call.partner(THIRD), lab.call.role(THIRD)), (Some(FIRST), Some(LegRole::Agent)));
+    assert_eq!(lab.give(Input::Rang(THIRD)), [told(SECOND, THIRD, TransferState::Ringing)]);
+    assert_eq!(lab.give(Input::Answered(THIRD)), handed_over());
+    assert_eq!(lab.places(), [(FIRST, Place::Floor), (THIRD, Place::Floor)], "nobody hears who was replaced");
+    assert_eq!(lab.give(gone(SECOND, NORMAL)), [Effect::Forget(SECOND)]);
+    assert_eq!(lab.after(TIMING.leave), [], "it has gone");
+    assert_eq!(lab.give(gone(THIRD, NORMAL)), [hangs_up(FIRST, Stage::Up, NORMAL), over(NORMAL, true)]);
+}
+
+#[test]
+fn the_first_leg_transfers_as_well_as_the_second() {
+    let mut lab = talking();
+    lab.give(transfer(FIRST));
+    assert_eq!(lab.call.hearing().place(SECOND), Some(Place::Aside(Sound::Ringback)));
+    assert_eq!(lab.call.partner(THIRD), Some(SECOND));
+    lab.give(Input::Allowed(THIRD));
+    lab.give(Input::Answered(THIRD));
+    assert_eq!(lab.floor(), [SECOND, THIRD]);
+}
+
+#[test]
+fn a_transferor_that_does_not_hang_up_is_hung_up() {
+    let mut lab = transferring();
+    lab.give(Input::Answered(THIRD));
+    assert_eq!(lab.after(TIMING.leave), [hangs_up(SECOND, Stage::Up, MOVED), Effect::Forget(SECOND)]);
+    assert_eq!(lab.give(gone(SECOND, NORMAL)), []);
+    assert!(lab.call.is_talking());
+}
+
+#[test]
+fn a_failed_transfer_joins_both_again_and_tells_the_status_as_it_came() {
+    let mut lab = transferring();
+    let ending = Ending { cause: BUSY, status: Some(600) };
+    let effects = lab.give(Input::Gone(THIRD, ending.clone()));
+    assert_eq!(effects, [told(SECOND, THIRD, TransferState::Failed(ending)), Effect::Forget(THIRD)]);
+    assert_eq!(lab.floor(), [FIRST, SECOND]);
+    assert!(lab.call.may_be_succeeded(SECOND), "another try may follow");
+}
+
+#[test]
+fn a_transfer_that_rings_too_long_is_cancelled_and_joins_both_again() {
+    let mut lab = transferring();
+    let cause = HangupCause::NoAnswer;
+    let ends =
+        [hangs_up(THIRD, Stage::Dialling, cause.clone()), told(SECOND, THIRD, failed(cause)), Effect::Forget(THIRD)];
+    assert_eq!(lab.after(TIMING.ring), ends);
+    assert_eq!(lab.floor(), [FIRST, SECOND]);
+    assert_eq!(lab.after(TIMING.ring), []);
+}
+
+#[test]
+fn a_leg_that_the_control_plane_refuses_or_forgets_is_not_called() {
+    let mut lab = talking();
+    lab.give(transfer(SECOND));
+    let mut silent = lab.clone();
+    let rejected = HangupCause::Rejected;
+    let ends = [told(SECOND, THIRD, failed(rejected.clone())), Effect::Forget(THIRD)];
+    assert_eq!(lab.give(Input::Denied(THIRD, rejected.clone().into())), ends);
+    assert_eq!(lab.give(Input::Allowed(THIRD)), [], "it was refused");
+    let ending = Ending { cause: HangupCause::Unreachable, status: Some(503) };
+    let ends = [
+        Effect::Tell(Notice::Undecided(Some(THIRD))),
+        told(SECOND, THIRD, TransferState::Failed(ending)),
+        Effect::Forget(THIRD),
+    ];
+    assert_eq!(silent.after(TIMING.decision), ends);
+    let mut urgent = talking();
+    let emergency = Destination::Emergency { trunk: "carrier".into(), user: "112".into() };
+    urgent.give(Input::Transfer { by: SECOND, to: Some(emergency.clone()) });
+    let rings = [Effect::Tell(Notice::Undecided(Some(THIRD))), Effect::Ring(THIRD, emergency)];
+    assert_eq!(urgent.after(TIMING.decision), rings, "somebody in need is called all the same");
+    assert_eq!(urgent.give(Input::Denied(THIRD, rejected.into())), [], "the refusal comes too late");
+}
+
+#[test]
+fn a_transferor_that_hangs_up_leaves_the_transfer_running() {
+    let mut lab = transferring();
+    assert_eq!(lab.give(gone(SECOND, NORMAL)), [Effect::Forget(SECOND)]);
+    assert_eq!(lab.places(), [(FIRST, Place::Aside(Sound::Ringback))]);
+    assert_eq!(lab.give(Input::Answered(THIRD)), [told(SECOND, THIRD, TransferState::Done)]);
+    assert_eq!(lab.floor(), [FIRST, THIRD]);
+    assert!(lab.call.may_be_succeeded(THIRD));
+    assert_eq!(lab.after(TIMING.leave), []);
+}
+
+#[test]
+fn when_the_transferor_has_gone_a_failed_transfer_is_the_call_s_end() {
+    for is_cancelled in [false, true] {
+        let mut lab = transferring();
+        lab.give(gone(SECOND, NORMAL));
+        let cause = if is_cancelled { HangupCause::NoAnswer } else { BUSY };
+        let effects = if is_cancelled { lab.after(TIMING.ring) } else { lab.give(gone(THIRD, BUSY)) };
+        let cancels = hangs_up(THIRD, Stage::Dialling, cause.clone());
+        assert_eq!(effects.contains(&cancels), is_cancelled);
+        let ends = [Effect::Forget(THIRD), hangs_up(FIRST, Stage::Up, cause.clone()), over(cause, true)];
+        assert_eq!(effects[effects.len() - 3..], ends);
+    }
+}
+
+#[test]
+fn when_the_party_that_stays_hangs_up_the_transfer_is_over_with_the_call() {
+    let mut lab = transferring();
+    let ends = [
+        told(SECOND, THIRD, failed(NORMAL)),
+        hangs_up(SECOND, Stage::Up, NORMAL),
+        hangs_up(THIRD, Stage::Dialling, NORMAL),
+        over(NORMAL, true),
+    ];
+    assert_eq!(lab.give(gone(FIRST, NORMAL)), ends);
+}
+
+#[test]
+fn everybody_is_hung_up_when_a_call_ends_whatever_stage_a_transfer_is_in() {
+    let mut leaving = transferring();
+    leaving.give(Input::Answered(THIRD));
+    let requested = HangupCause::Requested;
+    let released = |leg| hangs_up(leg, Stage::Up, HangupCause::Requested);
+    let end = || over(HangupCause::Requested, true);
+    let ends = [released(FIRST), released(SECOND), released(THIRD), end()];
+    assert_eq!(leaving.give(Input::HangUp(requested.clone())), ends);
+    let mut abandoned = transferring();
+    abandoned.give(gone(SECOND, NORMAL));
+    let ends = [
+        told(SECOND, THIRD, failed(requested.clone())),
+        released(FIRST),
+        hangs_up(THIRD, Stage::Dialling, requested.clone()),
+        end(),
+    ];
+    assert_eq!(abandoned.give(Input::HangUp(requested)), ends);
+}
+
+#[test]
+fn early_media_of_the_new_leg_is_heard_by_the_party_that_stays() {
+    let mut lab = transferring();
+    assert_eq!(lab.give(Input::EarlyMedia(THIRD)), [told(SECOND, THIRD, TransferState::Ringing)]);
+    assert_eq!(lab.floor(), [FIRST, THIRD]);
+    assert_eq!(lab.call.hearing().place(SECOND), Some(Place::Aside(Sound::Silence)));
+    assert_eq!(lab.give(Input::EarlyMedia(THIRD)), []);
+    lab.give(gone(THIRD, BUSY));
+    assert_eq!(lab.floor(), [FIRST, SECOND]);
+}
+
+#[test]
+fn one_transfer_at_a_time_and_only_while_two_parties_talk() {
+    let refused = |by| {
+        let role = if by == FIRST { LegRole::Customer } else { LegRole::Agent };
+        [Effect::Tell(Notice::Transfer { by, role, heir: None, state: TransferState::Refused })]
+    };
+    let mut lab = transferring();
+    assert_eq!(lab.give(transfer(FIRST)), refused(FIRST));
+    assert_eq!(lab.give(transfer(SECOND)), refused(SECOND));
+    assert_eq!(lab.give(transfer(THIRD)), refused(THIRD));
+    assert_eq!(lab.give(Input::Replace(FIRST)), []);
+    assert_eq!(lab.give(Input::Take(FIRST)), []);
+
+    let (mut waits, _) = Lab::outgoing(agent(), Plan::Join(customer()));
+    waits.give(Input::Answered(FIRST));
+    assert_eq!(waits.give(transfer(FIRST)).len(), 1);
+    let mut echo = Lab::incoming(Plan::Application(App::Echo));
+    echo.give(Input::Proceed);
+    assert_eq!(echo.give(transfer(FIRST)), refused(FIRST), "an application cannot be called away");
+}
+
+#[test]
+fn a_second_transfer_hangs_up_whoever_still_leaves() {
+    let mut lab = transferring();
+    lab.give(Input::Answered(THIRD));
+    let effects = lab.give(transfer(FIRST));
+    assert_eq!(effects[..2], [hangs_up(SECOND, Stage::Up, MOVED), Effect::Forget(SECOND)]);
+    lab.give(Input::Allowed(FOURTH));
+    lab.give(Input::Answered(FOURTH));
+    assert_eq!(lab.floor(), [THIRD, FOURTH]);
+}
+
+#[test]
+fn a_fetched_leg_takes_the_transferor_s_place_without_anybody_waiting() {
+    let other = LegId(9_001);
+    let fetch = Input::Transfer { by: SECOND, to: None };
+    let arrives = Input::Fetched { heir: THIRD, leg: other };
+    let mut lab = talking();
+    assert_eq!(lab.give(fetch.clone()), [Effect::Await(THIRD), told(SECOND, THIRD, TransferState::Started)]);
+    assert_eq!(lab.floor(), [FIRST, SECOND]);
+    let (mut gone_before, mut lost) = (lab.clone(), lab.clone());
+    assert_eq!(lab.give(arrives.clone()), [told(SECOND, other, TransferState::Done), Effect::Retire(SECOND)]);
+    assert_eq!(lab.floor(), [FIRST, other]);
+    // A transferor may hang up as soon as its REFER was accepted.
+    assert_eq!(gone_before.give(gone(SECOND, NORMAL)), [Effect::Forget(SECOND)]);
+    gone_before.give(arrives);
+    assert_eq!(gone_before.floor(), [FIRST, other]);
+
+    let cause = HangupCause::NotFound;
+    let ends = [told(SECOND, THIRD, failed(cause.clone())), Effect::Forget(THIRD)];
+    assert_eq!(lost.give(gone(THIRD, cause)), ends);
+    assert_eq!(lost.floor(), [FIRST, SECOND], "nobody was parted");
+}
+
+#[test]
+fn the_call_that_a_leg_is_fetched_from_ends_once_as_transferred() {
+    let mut lab = talking();
+    let ends = [Effect::Give(SECOND), hangs_up(FIRST, Stage::Up, MOVED), over(MOVED, true)];
+    assert_eq!(lab.give(Input::Take(FIRST)), ends);
+    assert_eq!(lab.give(gone(FIRST, NORMAL)), []);
+}
+
+#[test]
+fn a_caller_that_replaces_a_leg_is_accepted_before_that_leg_is_hung_up() {
+    let mut lab = talking();
+    assert_eq!(lab.call.next_leg(), THIRD);
+    assert_eq!(lab.give(Input::Replace(SECOND)), [Effect::Answer(THIRD)]);
+    assert_eq!(lab.floor(), [FIRST, SECOND]);
+    let mut refused = lab.clone();
+    assert_eq!(lab.give(Input::Answered(THIRD)), [hangs_up(SECOND, Stage::Up, MOVED), Effect::Forget(SECOND)]);
+    assert_eq!(lab.floor(), [FIRST, THIRD]);
+    let incompatible = HangupCause::Incompatible;
+    assert_eq!(refused.give(gone(THIRD, incompatible)), [Effect::Forget(THIRD)], "the call goes on as it was");
+    assert_eq!(refused.give(gone(FIRST, NORMAL)), [hangs_up(SECOND, Stage::Up, NORMAL), over(NORMAL, true)]);
+}

@@ -1,0 +1,153 @@
+//! Legs that are SIP dialogs.
+
+use std::time::Duration;
+
+use crate::call::Stage;
+use crate::engine::Shared;
+use crate::engine::command::CommandError;
+use crate::engine::leg::Offers;
+use crate::error::HangupCause;
+use crate::sip::{Cause, DialogId, ReferId, SipCommand, Target};
+use crate::sip_io::SipHandle;
+use crate::units::CallId;
+
+/// A leg that is to be called.
+pub(in crate::engine) struct Ring {
+    pub(in crate::engine) target: Target,
+    /// Whom it is shown; `None`: the trunk's own number, or nobody.
+    pub(in crate::engine) from: Option<String>,
+    /// The caller is not to be shown (RFC 3323).
+    pub(in crate::engine) anonymous: bool,
+    /// What led to this leg.
+    pub(in crate::engine) cause: Cause,
+    pub(in crate::engine) headers: Vec<(String, String)>,
+    pub(in crate::engine) offers: Offers,
+}
+
+/// The signalling of one call's legs.
+pub(in crate::engine) struct Signals<'a> {
+    sip: &'a SipHandle,
+    call: CallId,
+}
+
+impl Signals<'_> {
+    /// That of this call.
+    pub(in crate::engine) fn of(shared: &Shared, call: CallId) -> Signals<'_> {
+        Signals { sip: &shared.sip, call }
+    }
+
+    pub(in crate::engine) fn ring(&self, dialog: DialogId, ring: Ring) {
+        let Ring { target, from, anonymous, cause, headers, offers } = ring;
+        let Offers { sdp, sdp_v6, webrtc_sdp } = offers;
+        self.send(SipCommand::Invite {
+            dialog,
+            target,
+            from_user: from,
+            from_display: None,
+            anonymous,
+            cause,
+            headers,
+            sdp,
+            sdp_v6,
+            webrtc_sdp,
+        });
+    }
+
+    /// Tells a caller that it rings.
+    pub(in crate::engine) fn alert(&self, dialog: DialogId) {
+        self.send(SipCommand::Progress { dialog, status: 180, sdp: None });
+    }
+
+    /// Opens a caller's media before the answer.
+    pub(in crate::engine) fn answer_early(&self, dialog: DialogId, sdp: String) {
+        self.send(SipCommand::Progress { dialog, status: 183, sdp: Some(sdp) });
+    }
+
+    pub(in crate::engine) fn answer(&self, dialog: DialogId, sdp: String) {
+        self.send(SipCommand::Accept { dialog, sdp });
+    }
+
+    /// Refuses a caller.
+    pub(in crate::engine) fn refuse(&self, dialog: DialogId, status: u16, reason: Option<&str>) {
+        self.send(SipCommand::Reject { dialog, status, reason: reason.map(str::to_owned) });
+    }
+
+    /// Answers a peer's offer in mid-call; `None`: refuses it.
+    pub(in crate::engine) fn answer_offer(&self, dialog: DialogId, sdp: Option<String>) {
+        self.send(match sdp {
+            Some(sdp) => SipCommand::AcceptReinvite { dialog, sdp },
+            None => SipCommand::RejectReinvite { dialog, status: 488 },
+        });
+    }
+
+    /// Hangs up a peer whose answer cannot be used.
+    pub(in crate::engine) fn hang_up_incompatible(&self, dialog: DialogId) {
+        self.send(SipCommand::Bye { dialog, reason: Some("SIP;cause=488".into()) });
+    }
+
+    /// Refuses, cancels or hangs up.
+    pub(in crate::engine) fn hang_up(&self, dialog: DialogId, stage: Stage, cause: &HangupCause) {
+        self.send(match stage {
+            Stage::Offered => SipCommand::Reject { dialog, status: cause.sip_status(), reason: None },
+            Stage::Dialling => SipCommand::Cancel { dialog },
+            Stage::Up => SipCommand::Bye { dialog, reason: Some(cause.reason().into()) },
+        });
+    }
+
+    /// Ends a leg of which nobody knows any more how far it had come; what does not fit its state is ignored.
+    pub(in crate::engine) fn abandon(&self, dialog: DialogId) {
+        self.refuse(dialog, 500, None);
+        self.send(SipCommand::Cancel { dialog });
+        self.send(SipCommand::Bye { dialog, reason: None });
+    }
+
+    /// Tells whoever asked for a transfer how it goes.
+    pub(in crate::engine) fn transfer_progress(
+        &self,
+        dialog: DialogId,
+        refer: ReferId,
+        status: u16,
+        why: Option<&str>,
+    ) {
+        self.send(SipCommand::ReferProgress { dialog, refer, status, reason: why.map(str::to_owned) });
+    }
+
+    fn send(&self, command: SipCommand) {
+        if self.sip.send(command).is_err() {
+            metrics::counter!("sip_commands_dropped_total").increment(1);
+            tracing::error!(call = %self.call, "the SIP stack is overloaded: a command was lost");
+        }
+    }
+}
+
+/// Leaves the trunks at which it registers.
+pub(in crate::engine) fn drain(shared: &Shared) -> Result<(), CommandError> {
+    order(shared, SipCommand::Drain)
+}
+
+/// Lets a user register and call with this password.
+pub(in crate::engine) fn set_credential(
+    shared: &Shared,
+    user: String,
+    password: String,
+    valid_for: Duration,
+) -> Result<(), CommandError> {
+    order(shared, SipCommand::CredentialSet { user, password, valid_for })
+}
+
+/// Ends all passwords and registrations of a user.
+pub(in crate::engine) fn end_credential(shared: &Shared, user: String) -> Result<(), CommandError> {
+    order(shared, SipCommand::CredentialEnd { user })
+}
+
+/// Refuses a caller that no call belongs to.
+pub(in crate::engine) fn refuse(shared: &Shared, dialog: DialogId, status: u16, reason: &str) {
+    let reason = Some(reason.to_owned());
+    if shared.sip.send(SipCommand::Reject { dialog, status, reason }).is_err() {
+        tracing::error!("the SIP stack is overloaded: a refusal was lost");
+    }
+}
+
+fn order(shared: &Shared, command: SipCommand) -> Result<(), CommandError> {
+    shared.sip.send(command).map_err(|_| CommandError::Busy("the SIP stack has too much waiting"))
+}
