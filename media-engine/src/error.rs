@@ -31,6 +31,22 @@ pub enum StartError {
     },
 }
 
+/// Why a capture, of media or of calls, cannot be replayed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// It cannot be read.
+    #[error("the capture cannot be read: {0}")]
+    Io(#[from] std::io::Error),
+    /// A line does not belong to a capture.
+    #[error("line {line}: {problem}")]
+    Line {
+        /// Counted from 1.
+        line: u64,
+        /// The fault, and the form that was expected.
+        problem: String,
+    },
+}
+
 /// Why a leg or call ended, in the field's words.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]

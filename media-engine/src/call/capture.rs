@@ -1,7 +1,7 @@
 //! Captures of calls: what went into each machine and what it said, as JSON lines; and their replay to the same effects.
 //!
 //! Lines of many calls stand in one file, each with its call's id. The machine is pure, so the same inputs at the same times have
-//! the same effects: where they have not, the program that replays is not the one that captured, or is not pure.
+//! the same effects. A difference means that another version of the program wrote the capture, or that the machine is not pure.
 
 use std::collections::HashMap;
 use std::io::BufRead;
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::{Call, Destination, Effect, Input, LegRole, Plan, Start, Timing};
+use crate::error::ReplayError;
 use crate::units::LegId;
 
 /// Format of captures; another one is refused.
@@ -41,13 +42,13 @@ pub enum Happened {
         version: u32,
         /// Whom it called first; `None`: it came in.
         to: Option<Destination>,
-        /// What was to follow.
+        /// The plan for the time after the first leg's answer.
         plan: Plan,
         /// Role of its first leg.
         role: LegRole,
         /// First of its legs' names.
         legs: LegId,
-        /// Its patience.
+        /// How long it waited for what.
         timing: Timing,
     },
     /// An input, and what it led to.
@@ -66,22 +67,6 @@ impl Happened {
     pub fn began(to: Option<Destination>, plan: Plan, role: LegRole, start: &Start) -> Happened {
         Happened::Began { version: VERSION, to, plan, role, legs: start.legs, timing: start.timing }
     }
-}
-
-/// Why a file cannot be replayed.
-#[derive(Debug, thiserror::Error)]
-pub enum ReplayError {
-    /// It cannot be read.
-    #[error("the capture cannot be read: {0}")]
-    Io(#[from] std::io::Error),
-    /// A line is no capture's.
-    #[error("line {line}: {problem}")]
-    Line {
-        /// Counted from 1.
-        line: u64,
-        /// What is wrong and what was expected.
-        problem: String,
-    },
 }
 
 /// What a replay showed.
@@ -128,7 +113,7 @@ impl Replay {
         line: u64,
     ) -> Result<(), String> {
         let Captured { call: id, at, happened } = captured;
-        let now = base.checked_add(Duration::from_nanos(at)).ok_or("at: so long lasts no call")?;
+        let now = base.checked_add(Duration::from_nanos(at)).ok_or("at: expected nanoseconds since the call began")?;
         match happened {
             Happened::Began { timing, .. } if timing.longest_wait() > MAX_WAIT => {
                 return Err("timing: expected times of at most a year".into());

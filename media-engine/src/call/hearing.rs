@@ -12,7 +12,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::leg::{Leg, LegPhase, Means, Part, Seat};
-use super::{Call, Effect, Notice, Status};
+use super::{Call, Effect, Notice};
 use crate::config::App;
 use crate::units::LegId;
 
@@ -123,7 +123,7 @@ impl Call {
 
     /// Adds what has changed to an input's effects: before the news of who is joined, else at the end.
     pub(super) fn tell_hearing(&mut self, effects: &mut Vec<Effect>) {
-        if matches!(self.status, Status::Over(_)) {
+        if self.is_over() {
             return;
         }
         let topology = self.hearing();

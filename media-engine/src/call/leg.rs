@@ -119,6 +119,11 @@ impl Leg {
         self.phase == LegPhase::Up
     }
 
+    /// Whether it is lost, or its media has gone, and its time to come back or to say goodbye is over.
+    pub(super) fn is_given_up(&self, now: Instant) -> bool {
+        [self.lost, self.goodbye].into_iter().flatten().any(|until| until <= now)
+    }
+
     /// When something has to happen to it.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let phase = match self.phase {

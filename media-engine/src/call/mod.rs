@@ -33,7 +33,7 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
-pub use capture::{Captured, Happened, Replay, ReplayError};
+pub use capture::{Captured, Happened, Replay};
 pub use hearing::{Place, Sound, Topology};
 pub use leg::LegRole;
 pub use route::{pattern_matches, route};
@@ -86,8 +86,8 @@ pub enum Plan {
 }
 
 /// Where the call stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Status {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Status {
     /// An incoming call waits for the control plane's decision.
     Announced,
     /// Legs are being called.
@@ -95,7 +95,7 @@ pub enum Status {
     /// Joined, or with its application.
     Talking,
     /// Ended once, for ever.
-    Over(HangupCause),
+    Over,
 }
 
 /// How long a call waits for what.
@@ -226,7 +226,7 @@ pub enum Effect {
         leg: LegId,
         /// Who wants it.
         by: LegId,
-        /// Who is to be called.
+        /// The destination to call.
         to: Destination,
     },
     /// Call this destination.
@@ -272,7 +272,7 @@ pub enum Stage {
     Up,
 }
 
-/// What is told.
+/// News for the control plane, the transferor or the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Notice {
@@ -288,7 +288,7 @@ pub enum Notice {
         by: LegId,
         /// Its role, which its heir takes over.
         role: LegRole,
-        /// Who is to take its place, once there is somebody.
+        /// The leg that is to take its place; `None`: the transfer was refused.
         heir: Option<LegId>,
         /// How far it has come.
         state: TransferState,
@@ -416,16 +416,12 @@ impl Call {
     fn on_leg_timeout(&mut self, id: LegId, now: Instant) -> Vec<Effect> {
         let Some(leg) = self.leg(id) else { return Vec::new() };
         match &leg.phase {
+            _ if leg.is_given_up(now) => self.put_out(id, HangupCause::MediaTimeout),
             LegPhase::Wanted { .. } => self.on_undecided(id, now),
             LegPhase::Dialling { .. } => self.put_out(id, HangupCause::NoAnswer),
             LegPhase::Leaving { .. } => self.let_go(id),
-            LegPhase::Offered { .. } | LegPhase::Coming | LegPhase::Up => self.put_out(id, HangupCause::MediaTimeout),
+            LegPhase::Offered { .. } | LegPhase::Coming | LegPhase::Up => Vec::new(),
         }
-    }
-
-    /// Where the call stands.
-    pub fn status(&self) -> &Status {
-        &self.status
     }
 
     /// Whether the call is joined or with its application.
@@ -435,7 +431,7 @@ impl Call {
 
     /// Whether the call has ended.
     pub fn is_over(&self) -> bool {
-        matches!(self.status, Status::Over(_))
+        self.status == Status::Over
     }
 
     /// What a leg is in the call; `None`: it is none of its legs.
@@ -515,7 +511,7 @@ impl Call {
     /// Ends the call: every leg that still stands is refused, cancelled or hung up.
     fn end(&mut self, cause: HangupCause) -> Vec<Effect> {
         let answered = self.is_talking();
-        self.status = Status::Over(cause.clone());
+        self.status = Status::Over;
         (self.decision, self.longest) = (None, None);
         let legs = std::mem::take(&mut self.legs);
         let transfers = legs.iter().filter_map(|leg| told(leg, TransferState::Failed(cause.clone().into())));

@@ -47,7 +47,7 @@ impl Call {
         }
     }
 
-    /// Who is about to take this leg's place.
+    /// The leg that is about to take this leg's place.
     pub(super) fn heir_of(&self, id: LegId) -> Option<LegId> {
         let is_heir = |leg: &&Leg| matches!(leg.part, Part::Heir { of, .. } if of == id);
         self.legs.iter().find(is_heir).map(|leg| leg.id)

@@ -10,7 +10,8 @@ use std::path::Path;
 use std::sync::mpsc::{self, SyncSender, TrySendError};
 use std::time::{Instant, UNIX_EPOCH};
 
-use crate::call::{Captured, Happened, Replay, ReplayError};
+use crate::call::{Captured, Happened, Replay};
+use crate::error::ReplayError;
 use crate::net::clock;
 use crate::units::CallId;
 

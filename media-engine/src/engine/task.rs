@@ -112,6 +112,8 @@ pub(super) struct CallTask {
     capture: Option<CallCapture>,
     recording: Option<CallRecording>,
     record_app: bool,
+    /// The call has come so far that it may be recorded and translated.
+    listens: bool,
     translation: Option<Translation>,
     over: Option<(HangupCause, bool)>,
 }
@@ -209,6 +211,7 @@ impl CallTask {
             capture: None,
             recording: None,
             record_app: false,
+            listens: false,
             translation: None,
             over: None,
         }

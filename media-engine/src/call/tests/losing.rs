@@ -103,6 +103,15 @@ fn a_leg_whose_media_has_gone_has_a_second_for_its_goodbye() {
 }
 
 #[test]
+fn a_callee_whose_early_media_breaks_has_not_failed_to_answer() {
+    let mut lab = Lab::incoming(Plan::Join(customer()));
+    lab.give(Input::Proceed);
+    lab.give(Input::EarlyMedia(SECOND));
+    lab.give(Input::MediaGone(SECOND));
+    assert_eq!(lab.after(TIMING.goodbye).last(), Some(&over(DEAD, false)));
+}
+
+#[test]
 fn a_dead_party_is_the_call_s_end_and_a_dead_leg_beside_it_is_not() {
     let mut lab = talking();
     lab.give(transfer(SECOND));

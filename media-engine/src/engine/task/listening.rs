@@ -14,8 +14,9 @@ use crate::record_io::{PartReport, PartState, Recording};
 const SEALING: Duration = Duration::from_secs(2);
 
 impl CallTask {
-    /// Starts what the settings ask for, on the legs that are heard.
+    /// Starts what the settings ask for, on the legs that are heard; a recording begins with the first of them.
     pub(super) fn listen(&mut self) {
+        self.listens = true;
         if self.settings.record || (self.record_app && self.settings.record_app) {
             self.record();
         }
@@ -30,8 +31,8 @@ impl CallTask {
 
     /// Whoever speaks now is recorded and translated as the one before was.
     pub(super) fn follow_speakers(&mut self) {
-        if self.recording.is_some() {
-            self.record();
+        if self.listens {
+            self.listen();
         }
         for role in [LegRole::Customer, LegRole::Agent] {
             let speaker = self.speaker(role);
@@ -42,6 +43,9 @@ impl CallTask {
     }
 
     fn record(&mut self) {
+        if !self.legs.iter().any(|leg| self.topology.is_heard(leg.id)) {
+            return;
+        }
         if self.recording.is_none() {
             let wide = self.legs.iter().any(|leg| leg.codec == Some("opus"));
             let rate = if wide { SampleRate::HZ_16000 } else { SampleRate::HZ_8000 };

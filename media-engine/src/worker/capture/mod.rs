@@ -20,7 +20,7 @@ mod entry;
 mod replay;
 mod writer;
 
-pub use replay::{Difference, ReplayError, Report, replay};
+pub use replay::{Difference, Report, replay};
 
 pub(crate) use entry::Entry;
 pub(crate) use writer::{Capture, Start};

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use super::entry::{Entry, Hex, Line, VERSION};
 use crate::audio::tap::{TapReader, tap};
 use crate::config::App;
+use crate::error::ReplayError;
 use crate::net::clock;
 use crate::units::{ConferenceId, LegId, SampleRate};
 use crate::worker::outbox::Output;
@@ -14,22 +15,6 @@ use crate::worker::switch::{Slot, Socket, Switch};
 
 /// Longest line that is read: a Play command of 120 s at 48 kHz.
 const MAX_LINE: usize = 64 << 20;
-
-/// Why a file cannot be replayed.
-#[derive(Debug, thiserror::Error)]
-pub enum ReplayError {
-    /// It cannot be read.
-    #[error("the capture cannot be read: {0}")]
-    Io(#[from] std::io::Error),
-    /// A line is no capture's.
-    #[error("line {line}: {problem}")]
-    Line {
-        /// Counted from 1.
-        line: u64,
-        /// What is wrong and what was expected.
-        problem: String,
-    },
-}
 
 /// The first thing that left otherwise than it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
