@@ -170,6 +170,35 @@ async fn what_a_carrier_announces_before_it_refuses_a_direct_call_is_recorded() 
     tandem.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_who_waits_for_a_customer_in_vain_hears_ring_back_and_is_not_recorded() {
+    let carrier = SocketAddr::from(([127, 0, 0, 2], ports::free()));
+    let tandem = Tandem::start(&Setup {
+        trunks: vec![("carrier", vec![carrier.to_string()])],
+        further: "[dial]\nallow = [\"+1555\"]\n",
+        ..Setup::default()
+    })
+    .await;
+    let api = tandem.api("acme").await;
+    api.voice_config(json!({ "record": true })).await;
+    let (mut anna, _) = Desk::of_agent(&tandem, "anna").await;
+    let mut carrier = Desk::start_at(carrier, tandem.sip(), "+15550142").await;
+    let bridge = json!({ "mode": "bridge", "agent": "anna", "to": "+15550142" });
+    let (status, made) = api.ask(Method::POST, "/api/calls", Some(bridge)).await;
+    assert_eq!(status, 201, "{made}");
+    let invite = anna.rings(PATIENCE).await;
+    let mut line = anna.answer(&invite, 600.0, PATIENCE).await;
+    let invite = carrier.rings(PATIENCE).await;
+    line.sound.until_tone(425.0, PATIENCE).await;
+    carrier.refuse(&invite, 486).await;
+    anna.is_hung_up(&line, PATIENCE).await;
+    let call = api.call_becomes("failed", PATIENCE).await;
+    let detail = api.get(&format!("/api/calls/{}", call["id"].as_str().expect("an id"))).await;
+    assert_eq!(detail["recording"], Value::Null, "{detail}");
+    assert_eq!(find(&tandem.data()), None, "a file was written");
+    tandem.stop().await;
+}
+
 /// The only recording in a data folder.
 fn recording(data: &std::path::Path) -> PathBuf {
     find(data).unwrap_or_else(|| panic!("no recording in {}", data.display()))
