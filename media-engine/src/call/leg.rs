@@ -16,6 +16,8 @@ pub enum LegRole {
     Customer,
     /// The person at work: recording channel 2.
     Agent,
+    /// Somebody in the gallery, who listens, whispers or barges in; in no recording.
+    Supervisor,
 }
 
 impl LegRole {
@@ -24,14 +26,15 @@ impl LegRole {
         match self {
             LegRole::Customer => "customer",
             LegRole::Agent => "agent",
+            LegRole::Supervisor => "supervisor",
         }
     }
 
-    /// The other one.
+    /// The other side of the conversation.
     pub fn other(self) -> LegRole {
         match self {
             LegRole::Customer => LegRole::Agent,
-            LegRole::Agent => LegRole::Customer,
+            LegRole::Agent | LegRole::Supervisor => LegRole::Customer,
         }
     }
 }

@@ -149,19 +149,59 @@ pub enum TransferState {
     Refused,
 }
 
-/// How a leg ended.
+/// How a leg ended: in the field's words, and raw as its signalling had it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ending {
     /// In the field's words.
     pub cause: HangupCause,
-    /// The status that its signalling gave, as a number of SIP; `None`: it gave none.
-    pub status: Option<u16>,
+    /// Who ended it.
+    pub by: EndedBy,
+    /// The final SIP status of its INVITE, when that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sip_status: Option<u16>,
+    /// The cause value of ITU-T Q.850 that its Reason header gave (RFC 3326), 1 to 127.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub q850: Option<u8>,
+    /// What it said in words: the text of its Warning header, of its Reason header, or its reason phrase; at most
+    /// [`ENDING_TEXT_MAX`] characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+/// Longest [`Ending::text`], in characters.
+pub const ENDING_TEXT_MAX: usize = 200;
+
+/// Who ended a leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndedBy {
+    /// Its far end: it refused, failed or hung up.
+    FarEnd,
+    /// Tandem, because of what another leg did, a time-out, a rule or a fault.
+    Tandem,
+    /// Somebody who asked for it by the API.
+    Request,
 }
 
 impl From<HangupCause> for Ending {
+    /// An end of ours.
     fn from(cause: HangupCause) -> Ending {
-        Ending { cause, status: None }
+        let by = if cause == HangupCause::Requested { EndedBy::Request } else { EndedBy::Tandem };
+        Ending { cause, by, sip_status: None, q850: None, text: None }
     }
+}
+
+/// What a supervisor does in a call. A supervisor hears what the conversation's parties say, but for [`SuperviseMode::Barge`] is not
+/// heard by all of them, and neither keeps a call alive nor ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SuperviseMode {
+    /// Nobody hears it.
+    Listen,
+    /// One party alone hears it; `None`: the first agent on the floor.
+    Whisper(Option<LegId>),
+    /// All hear it.
+    Barge,
 }
 
 /// What happened.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+pub use crate::call::SuperviseMode;
 use crate::config::App;
 use crate::error::HangupCause;
 use crate::sip::{CallTrace, TrunkStatus};
@@ -143,6 +144,13 @@ pub enum Command {
         /// What the agent typed, at most 1,000 characters.
         text: String,
     },
+    /// Do something with a call that runs, or with one of its legs; its task answers once the state has changed.
+    CallVerb {
+        /// The call.
+        call: CallId,
+        /// What is done.
+        verb: Verb,
+    },
     /// Let a user register and call by SIP with this password until it expires. Several passwords of one
     /// user may be valid at once.
     CredentialSet {
@@ -178,6 +186,73 @@ pub enum Command {
     Shutdown,
 }
 
+/// What people and programs may do with a call that runs. What its state does not allow is a [`CommandError::Conflict`], a leg that it
+/// does not have [`CommandError::NoLeg`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Dial somebody into the call; answered by [`Reply::Leg`] when the leg is being called. Its fate is told by
+    /// `EventKind::Leg`.
+    LegAdd(NewLeg),
+    /// Hang up a leg, or stop calling it. The call goes on while two others talk, and ends otherwise.
+    LegDrop {
+        /// The leg.
+        leg: LegId,
+    },
+    /// Set a leg aside with music, or take it back. Setting it twice is no error.
+    Hold {
+        /// The leg.
+        leg: LegId,
+        /// On or off.
+        on: bool,
+    },
+    /// Let others hear silence instead of a leg, or hear it again. Setting it twice is no error.
+    Mute {
+        /// The leg.
+        leg: LegId,
+        /// On or off.
+        on: bool,
+    },
+    /// Press keys towards a leg, one after the other.
+    SendDtmf {
+        /// The leg that hears them.
+        leg: LegId,
+        /// 1 to [`DTMF_MAX`] of 0-9, *, #, A-D; `,` is a pause of half a second.
+        digits: String,
+    },
+    /// Change what a supervisor does in the call.
+    Supervise {
+        /// The supervisor's leg.
+        leg: LegId,
+        /// What it does from now on.
+        mode: SuperviseMode,
+    },
+}
+
+/// Most keys and pauses of one [`Verb::SendDtmf`].
+pub const DTMF_MAX: usize = 64;
+
+/// A leg that is to be dialled into a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewLeg {
+    /// Who is called.
+    pub to: Callee,
+    /// `None`: it takes part in the conversation; else it supervises it.
+    pub supervises: Option<SuperviseMode>,
+    /// Caller identity that it is shown outside; `None`: the trunk's own, or none.
+    pub from: Option<String>,
+    /// How long it may ring; `None`: as long as any leg.
+    pub ring: Option<Duration>,
+}
+
+/// Who is called by a verb.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Callee {
+    /// An agent, by SIP user name.
+    Agent(String),
+    /// A number, or a `sip:`, `sips:` or `tel:` URI.
+    Number(String),
+}
+
 /// A command's success.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
@@ -189,6 +264,8 @@ pub enum Reply {
     Calls(Vec<CallId>),
     /// A call's SIP messages, without secrets.
     Trace(Box<CallTrace>),
+    /// The leg that a verb has made.
+    Leg(LegId),
 }
 
 /// Why a command was refused.
@@ -197,6 +274,9 @@ pub enum CommandError {
     /// No such call is running.
     #[error("no such call is running")]
     NotFound,
+    /// The call has no such leg.
+    #[error("the call has no such leg")]
+    NoLeg,
     /// The command does not fit the call's state or settings; the text says why.
     #[error("{0}")]
     Conflict(String),

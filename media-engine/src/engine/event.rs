@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::call::LegRole;
+pub use crate::call::{EndedBy, Ending, LegRole, SuperviseMode};
 use crate::error::HangupCause;
 use crate::record_io::Space;
 pub use crate::speech::{ProviderKind, ProviderState};
@@ -134,6 +134,30 @@ pub enum EventKind {
         peer: String,
         /// Codec once answered, such as `PCMU` or `opus`.
         codec: Option<&'static str>,
+        /// How it ended, with [`LegState::Ended`].
+        ending: Option<Ending>,
+    },
+    /// What a leg does in the call has changed: it is held or muted, or what it supervises.
+    LegSeat {
+        /// The leg.
+        leg: LegId,
+        /// Its part.
+        role: LegRole,
+        /// It is set aside, with music.
+        held: bool,
+        /// Nobody hears it.
+        muted: bool,
+        /// What it does in the gallery; `None`: it takes part in the conversation.
+        supervises: Option<SuperviseMode>,
+    },
+    /// A leg of a conversation of three or more has become the one who speaks, or is it no more.
+    ActiveSpeaker {
+        /// The leg.
+        leg: LegId,
+        /// Its part.
+        role: LegRole,
+        /// Became, or is no more.
+        active: bool,
     },
     /// A party has its call transferred: the other party is joined with somebody else in its place.
     Transfer {

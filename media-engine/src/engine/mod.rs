@@ -34,10 +34,12 @@ pub use crate::record_io::{Room, Space};
 pub use crate::sip::{CallTrace, PlaceStatus, TraceParty, TraceStep, TrunkStatus};
 pub use crate::translate::{LagMs, TranslationEvent};
 pub use capture::replay_calls;
-pub use command::{CallMode, CallSettings, Command, CommandError, Engine, Envelope, Reply};
+pub use command::{
+    CallMode, CallSettings, Callee, Command, CommandError, DTMF_MAX, Engine, Envelope, NewLeg, Reply, Verb,
+};
 pub use event::{
-    CallStatus, Direction, Event, EventKind, Flow, LegQuality, LegRole, LegState, ProviderKind, ProviderState, Rating,
-    RecordingState, TransferStage,
+    CallStatus, Direction, EndedBy, Ending, Event, EventKind, Flow, LegQuality, LegRole, LegState, ProviderKind,
+    ProviderState, Rating, RecordingState, SuperviseMode, TransferStage,
 };
 
 use crate::config::{Config, TrunkConfig};
