@@ -124,6 +124,8 @@ fn relay_and_transcoding_allocate_nothing_per_packet() {
         Call::with_ptime(&mut switch, [Codec::Pcmu, Codec::G722], [30, 50], 4600, start),
         Call::with_ptime(&mut switch, [Codec::Opus, Codec::Pcma], [60, 10], 4700, start),
     ];
+    switch.leg_open_rtp(LegId(4900), Some(audio(Codec::G722, 4900, 20)), false, start);
+    switch.overhear(LegId(4900), &[LegId(4800), LegId(4202)], start);
     let (writer, mut reader) = tap(16);
     switch.tap(LegId(4400), writer, start);
     let voice = vec![1_000; 24_000 * 20].into_boxed_slice();

@@ -14,8 +14,10 @@
 mod level;
 mod limit;
 pub mod mix;
+mod overhear;
 pub mod tap;
 
 pub use level::{DUCK_ATTACK, DUCK_DB, DUCK_RELEASE, Ducker, Gain, mix_into};
 pub use mix::{HeardBy, Mix, Party, SpeakerChange};
+pub use overhear::Ears;
 pub use tap::{FrameKind, TapFrame, TapItem, TapReader, TapWriter, tap};

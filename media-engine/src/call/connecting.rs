@@ -59,6 +59,7 @@ impl Call {
                 _ => Vec::new(),
             },
             Part::Opener | Part::Party => vec![Effect::Tell(Notice::Ringing)],
+            Part::Added => Vec::new(),
         }
     }
 
@@ -75,6 +76,7 @@ impl Call {
         }
         match leg.part {
             Part::Heir { .. } => self.on_heir_rang(id),
+            Part::Added => Vec::new(),
             Part::Opener | Part::Party => vec![Effect::Tell(Notice::Ringing), Effect::Tell(Notice::EarlyMedia)],
             Part::Callee => {
                 let opener = self.legs.iter_mut().find(|leg| leg.part == Part::Opener);
@@ -92,6 +94,7 @@ impl Call {
             (LegPhase::Offered { .. } | LegPhase::Dialling { .. }, Part::Heir { of, by }) => {
                 self.on_heir_up(id, (of, by), now)
             }
+            (LegPhase::Dialling { .. }, Part::Added) => self.on_added_up(id),
             (LegPhase::Dialling { .. }, Part::Opener) => {
                 let role = leg.role;
                 self.seat(id);

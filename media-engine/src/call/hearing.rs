@@ -1,18 +1,21 @@
 //! Who hears whom: derived from the legs, never stored.
 //!
 //! ```text
-//! Floor      hears all others on the floor
+//! Floor      hears all others on the floor, and they hear it
+//! Muted      on the floor too, and nobody hears it
+//! Listening  a supervisor: hears the floor, and nobody hears it
+//! Whispering a supervisor: hears the floor, and one leg of it hears it
 //! Aside      hears a sound or silence; nobody hears it, and nothing of it is recognised, translated or recorded
 //! Scripted   hears its application, which hears it
 //! ```
 //!
-//! Who waits is nobody's decision: a leg that is alone on the floor waits for whoever is called in another's place, for a lost leg,
-//! or for the callee, and hears it.
+//! A supervisor who barges in is on the floor. Who waits is nobody's decision: a leg that is alone on the floor waits for whoever is
+//! called in another's place, for a lost leg, for a leg that is called, or for one that is held, and hears that.
 
 use serde::{Deserialize, Serialize};
 
 use super::leg::{Leg, LegPhase, Means, Part, Seat};
-use super::{Call, Effect, Notice};
+use super::{Call, Effect, LegRole, Notice, SuperviseMode};
 use crate::config::App;
 use crate::units::LegId;
 
@@ -22,6 +25,12 @@ use crate::units::LegId;
 pub enum Place {
     /// In the conversation.
     Floor,
+    /// In the conversation, without a voice.
+    Muted,
+    /// Hears the conversation, and has no part in it.
+    Listening,
+    /// Hears the conversation, and is heard by this leg of it alone.
+    Whispering(LegId),
     /// Out of it for a while.
     Aside(Sound),
     /// With an application.
@@ -56,9 +65,9 @@ impl Topology {
         self.places().find(|(known, _)| *known == leg).map(|(_, place)| place)
     }
 
-    /// Those who talk with each other.
+    /// Those who are in the conversation.
     pub fn floor(&self) -> impl Iterator<Item = LegId> + '_ {
-        self.places().filter(|(_, place)| *place == Place::Floor).map(|(leg, _)| leg)
+        self.places().filter(|(_, place)| place.is_on_floor()).map(|(leg, _)| leg)
     }
 
     /// Whether what a leg says is for somebody: it may be recognised, translated and recorded.
@@ -66,9 +75,9 @@ impl Topology {
         matches!(self.place(leg), Some(Place::Floor | Place::Scripted(_)))
     }
 
-    /// Whether the two hear each other.
+    /// Whether both are in the conversation.
     pub fn joins(&self, a: LegId, b: LegId) -> bool {
-        a != b && [a, b].into_iter().all(|leg| self.place(leg) == Some(Place::Floor))
+        a != b && [a, b].into_iter().all(|leg| self.place(leg).is_some_and(Place::is_on_floor))
     }
 
     /// Whether the leg hears somebody: it is not alone on the floor.
@@ -77,24 +86,51 @@ impl Topology {
     }
 }
 
+impl Place {
+    /// Whether a leg there hears all who speak on the floor.
+    pub fn is_on_floor(self) -> bool {
+        matches!(self, Place::Floor | Place::Muted)
+    }
+}
+
 impl Call {
     /// Who hears whom now.
     pub fn hearing(&self) -> Topology {
         let mut topology = Topology(self.legs.iter().filter_map(|leg| Some((leg.id, self.place_of(leg)?))).collect());
-        let mut on_floor = topology.0.iter_mut().filter(|(_, place)| *place == Place::Floor);
+        let mut on_floor = topology.0.iter_mut().filter(|(_, place)| place.is_on_floor());
         if let (Some((_, alone)), None, Some(sound)) = (on_floor.next(), on_floor.next(), self.awaited()) {
             *alone = Place::Aside(sound);
         }
+        self.seat_whisperers(&mut topology);
         topology
+    }
+
+    /// Whoever whispers to a leg that is not in the conversation only listens.
+    fn seat_whisperers(&self, topology: &mut Topology) {
+        let agent = topology.floor().find(|leg| self.role(*leg) == Some(LegRole::Agent));
+        for at in 0..topology.0.len() {
+            let (id, _) = topology.0[at];
+            let Some(Leg { seat: Seat::Gallery(SuperviseMode::Whisper(to)), phase: LegPhase::Up, .. }) = self.leg(id)
+            else {
+                continue;
+            };
+            let listener = to.or(agent).filter(|to| topology.place(*to).is_some_and(Place::is_on_floor));
+            topology.0[at].1 = listener.map_or(Place::Listening, Place::Whispering);
+        }
     }
 
     /// A leg's place, as far as it can be told from the leg and its heir.
     fn place_of(&self, leg: &Leg) -> Option<Place> {
         match (&leg.phase, leg.seat) {
             (LegPhase::Up, Seat::Scripted(app)) => Some(Place::Scripted(app)),
+            (LegPhase::Up, Seat::Gallery(SuperviseMode::Listen | SuperviseMode::Whisper(_))) => Some(Place::Listening),
             (LegPhase::Up, Seat::Floor) if leg.lost.is_some() || self.is_parted(leg.id) => {
                 Some(Place::Aside(Sound::Silence))
             }
+            (LegPhase::Up, Seat::Floor) if leg.held => Some(Place::Aside(Sound::Hold)),
+            (LegPhase::Up, _) if leg.muted => Some(Place::Muted),
+            // What a leg sends before its answer is for whoever waits for it, and nobody waits for one that is added.
+            (LegPhase::Dialling { .. }, _) if leg.part == Part::Added => None,
             (LegPhase::Up | LegPhase::Offered { early: true } | LegPhase::Dialling { early: true, .. }, _) => {
                 Some(Place::Floor)
             }
@@ -110,12 +146,19 @@ impl Call {
     /// What a leg hears that is alone on the floor.
     fn awaited(&self) -> Option<Sound> {
         let any = |is: fn(&Leg) -> bool| self.legs.iter().any(is);
-        if any(|leg| matches!(leg.part, Part::Heir { by: Means::Called, .. })) {
+        let is_called = |leg: &Leg| match leg.part {
+            Part::Heir { by, .. } => by == Means::Called,
+            Part::Added => leg.seat == Seat::Floor,
+            Part::Opener | Part::Callee | Part::Party => false,
+        };
+        if any(is_called) {
             Some(Sound::Ringback)
         } else if any(|leg| leg.lost.is_some()) {
             Some(Sound::Hold)
         } else if any(|leg| leg.part == Part::Callee && leg.stage().is_some() && !leg.is_up()) {
             Some(Sound::Ringback)
+        } else if any(|leg| leg.held && leg.is_party()) {
+            Some(Sound::Silence)
         } else {
             None
         }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Destination, Stage};
+use super::{Destination, Stage, SuperviseMode};
 use crate::config::App;
 use crate::units::LegId;
 
@@ -46,6 +46,10 @@ pub(super) struct Leg {
     pub(super) phase: LegPhase,
     pub(super) seat: Seat,
     pub(super) part: Part,
+    /// Somebody has set it aside, with music.
+    pub(super) held: bool,
+    /// Somebody has taken its voice.
+    pub(super) muted: bool,
     /// Nothing is heard of it; when its time to come back is over.
     pub(super) lost: Option<Instant>,
     /// Its media has gone; when the time for its goodbye is over.
@@ -76,6 +80,8 @@ pub(super) enum Seat {
     Floor,
     /// An application has it.
     Scripted(App),
+    /// It supervises the conversation: it neither keeps the call alive nor ends it.
+    Gallery(SuperviseMode),
 }
 
 /// What its answer means to the call.
@@ -87,6 +93,8 @@ pub(super) enum Part {
     Callee,
     /// It is to take the place of another leg.
     Heir { of: LegId, by: Means },
+    /// It was asked for while the call runs, and is to be in beside the others.
+    Added,
     /// It is in.
     Party,
 }
@@ -103,9 +111,20 @@ pub(super) enum Means {
 }
 
 impl Leg {
-    /// It talks, or is to talk, and is not on its way in or out by a transfer.
+    /// It talks, or is to talk by the call's plan: it is not on its way in or out, and no supervisor.
     pub(super) fn is_party(&self) -> bool {
-        !matches!(self.part, Part::Heir { .. }) && !matches!(self.phase, LegPhase::Leaving { .. })
+        !matches!(self.part, Part::Heir { .. } | Part::Added)
+            && !matches!(self.phase, LegPhase::Leaving { .. })
+            && !self.is_supervisor()
+    }
+
+    pub(super) fn is_supervisor(&self) -> bool {
+        matches!(self.seat, Seat::Gallery(_))
+    }
+
+    /// A party, or a supervisor who is there.
+    pub(super) fn is_present(&self) -> bool {
+        self.is_party() || self.is_supervisor() && self.is_up()
     }
 
     /// How far its signalling has come; `None`: there is none of ours yet.

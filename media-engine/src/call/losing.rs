@@ -39,7 +39,7 @@ impl Call {
     /// A browser that hangs up closes its media first.
     pub(super) fn on_media_gone(&mut self, id: LegId, now: Instant) -> Vec<Effect> {
         let until = now + self.timing.goodbye;
-        if let Some(leg) = self.leg_mut(id).filter(|leg| leg.is_party()) {
+        if let Some(leg) = self.leg_mut(id).filter(|leg| leg.is_present()) {
             leg.goodbye.get_or_insert(until);
         }
         Vec::new()
@@ -47,7 +47,7 @@ impl Call {
 
     /// A leg that has not answered, or was replaced, is dead by its own clocks alone.
     pub(super) fn on_media_dead(&mut self, id: LegId) -> Vec<Effect> {
-        match self.leg(id).is_some_and(Leg::is_party) {
+        match self.leg(id).is_some_and(Leg::is_present) {
             true => self.put_out(id, HangupCause::MediaTimeout),
             false => Vec::new(),
         }

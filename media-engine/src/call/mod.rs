@@ -27,6 +27,7 @@ mod leg;
 mod losing;
 mod route;
 mod succession;
+mod verbs;
 
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ pub use capture::{Captured, Happened, Replay};
 pub use hearing::{Place, Sound, Topology};
 pub use leg::LegRole;
 pub use route::{pattern_matches, route};
+pub use verbs::{LEGS_AT_ONCE, Refused};
 
 use serde::{Deserialize, Serialize};
 
@@ -244,6 +246,40 @@ pub enum Input {
     Replace(LegId),
     /// Another call takes the leg that is joined with this one.
     Take(LegId),
+    /// Somebody is to be called into the call.
+    Add {
+        /// Who.
+        to: Destination,
+        /// As what.
+        role: LegRole,
+        /// `None`: to take part in the conversation; else to supervise it.
+        supervises: Option<SuperviseMode>,
+        /// How long it may ring; `None`: [`Timing::ring`].
+        ring: Option<Duration>,
+    },
+    /// A leg is to leave the call.
+    Drop(LegId),
+    /// A leg is to be set aside with music, or to be taken back.
+    Hold {
+        /// The leg.
+        leg: LegId,
+        /// On or off.
+        on: bool,
+    },
+    /// A leg is to lose its voice, or to get it back.
+    Mute {
+        /// The leg.
+        leg: LegId,
+        /// On or off.
+        on: bool,
+    },
+    /// What a supervisor is to do from now on.
+    Supervise {
+        /// The supervisor's leg.
+        leg: LegId,
+        /// What it does.
+        mode: SuperviseMode,
+    },
     /// Nothing is heard of an answered leg any more, but its party may come back: a page that is loaded anew.
     Lost(LegId),
     /// A lost leg is heard again.
@@ -339,6 +375,19 @@ pub enum Notice {
     EarlyMedia,
     /// Nothing is heard of a leg any more: the others wait for it.
     Lost(LegId),
+    /// What a leg does in the call has changed.
+    Seat {
+        /// The leg.
+        leg: LegId,
+        /// Its role.
+        role: LegRole,
+        /// It is set aside, with music.
+        held: bool,
+        /// It has no voice.
+        muted: bool,
+        /// What it supervises; `None`: it takes part in the conversation.
+        supervises: Option<SuperviseMode>,
+    },
     /// The call has lasted as long as it may.
     TooLong,
     /// The end, once; `answered` tells `ended` from `failed`.
@@ -403,7 +452,7 @@ impl Call {
 
     /// Takes one input; the effects are to be carried out in order.
     pub fn handle(&mut self, input: Input, now: Instant) -> Vec<Effect> {
-        if self.is_over() {
+        if self.is_over() || self.check(&input).is_err() {
             return Vec::new();
         }
         let mut effects = match input {
@@ -419,6 +468,11 @@ impl Call {
             Input::Fetched { heir, leg } => self.on_fetched(heir, leg, now),
             Input::Replace(leg) => self.on_replace(leg),
             Input::Take(leg) => self.on_take(leg),
+            Input::Add { to, role, supervises, ring } => self.on_add((to, role), supervises, ring, now),
+            Input::Drop(leg) => self.on_drop(leg),
+            Input::Hold { leg, on } => self.on_hold(leg, on),
+            Input::Mute { leg, on } => self.on_mute(leg, on),
+            Input::Supervise { leg, mode } => self.on_supervise(leg, mode),
             Input::Lost(leg) => self.on_lost(leg, now),
             Input::Back(leg) => self.on_back(leg),
             Input::MediaGone(leg) => self.on_media_gone(leg, now),
@@ -504,7 +558,8 @@ impl Call {
             return None;
         }
         self.next_leg = LegId(id.0 + 1);
-        self.legs.push(Leg { id, role, phase, seat: Seat::Floor, part, lost: None, goodbye: None });
+        let (held, muted) = (false, false);
+        self.legs.push(Leg { id, role, phase, seat: Seat::Floor, part, held, muted, lost: None, goodbye: None });
         Some(id)
     }
 
@@ -536,13 +591,19 @@ impl Call {
         match leg.part {
             _ if matches!(leg.phase, LegPhase::Leaving { .. }) => vec![Effect::Forget(leg.id)],
             Part::Heir { of, .. } => self.on_heir_gone(&leg, of, ending),
+            Part::Added => vec![Effect::Forget(leg.id)],
+            _ if leg.is_supervisor() => vec![Effect::Forget(leg.id)],
             // It leaves its place to its heir, or the others to themselves.
-            Part::Opener | Part::Callee | Part::Party if !self.is_needed(leg.id) => vec![Effect::Forget(leg.id)],
+            Part::Opener | Part::Callee | Part::Party if !self.is_needed(leg.id) => {
+                let mut effects = vec![Effect::Forget(leg.id)];
+                effects.extend(self.end_holds_beside(leg.id));
+                effects
+            }
             Part::Opener | Part::Callee | Part::Party => self.end(ending.cause),
         }
     }
 
-    /// Whether the call ends without this leg: nobody is to take its place, and no two others talk.
+    /// Whether the call ends without this party: no other leg is to take its place, and no two others talk.
     fn is_needed(&self, id: LegId) -> bool {
         let others = self.legs.iter().filter(|leg| leg.id != id && leg.part == Part::Party && leg.is_party());
         self.heir_of(id).is_none() && others.count() < 2

@@ -30,11 +30,17 @@ impl Call {
         self.is_talking() && self.leg(id).as_ref().is_some_and(party) && parties >= 2 && is_free && all_present
     }
 
+    /// Whether another call may take the leg that this one talks with: it talks with one alone.
+    pub fn may_give_partner(&self, id: LegId) -> bool {
+        let others = self.legs.iter().filter(|leg| leg.id != id && (leg.is_party() || leg.part == Part::Added));
+        self.may_be_succeeded(id) && others.filter(|leg| !leg.is_supervisor()).count() == 1
+    }
+
     /// Whom this leg talks with, or will: the first of them.
     pub fn partner(&self, id: LegId) -> Option<LegId> {
         let place = match self.leg(id)?.part {
             Part::Heir { of, .. } => of,
-            Part::Opener | Part::Callee | Part::Party => id,
+            Part::Opener | Part::Callee | Part::Party | Part::Added => id,
         };
         self.legs.iter().find(|leg| leg.id != id && leg.id != place && leg.is_party()).map(|leg| leg.id)
     }
@@ -43,7 +49,7 @@ impl Call {
     pub fn place_of_heir(&self, heir: LegId) -> Option<LegId> {
         match self.leg(heir)?.part {
             Part::Heir { of, .. } => Some(of),
-            Part::Opener | Part::Callee | Part::Party => None,
+            Part::Opener | Part::Callee | Part::Party | Part::Added => None,
         }
     }
 
@@ -99,7 +105,10 @@ impl Call {
         let mut effects = vec![Effect::Tell(Notice::Undecided(Some(id)))];
         effects.extend(match urgent {
             true => self.on_allowed(id, now),
-            false => self.on_gone(id, Ending { cause: HangupCause::Unreachable, status: Some(503) }),
+            false => {
+                let ending = Ending { sip_status: Some(503), ..HangupCause::Unreachable.into() };
+                self.on_gone(id, ending)
+            }
         });
         effects
     }
@@ -114,7 +123,7 @@ impl Call {
 
     /// The leg that is joined with this one goes on in another call; this one is over.
     pub(super) fn on_take(&mut self, id: LegId) -> Vec<Effect> {
-        let Some(taken) = self.partner(id).filter(|_| self.may_be_succeeded(id)) else { return Vec::new() };
+        let Some(taken) = self.partner(id).filter(|_| self.may_give_partner(id)) else { return Vec::new() };
         self.remove(taken);
         let mut effects = vec![Effect::Give(taken)];
         effects.extend(self.end(HangupCause::Transferred));
@@ -142,6 +151,8 @@ impl Call {
         let mut effects: Vec<Effect> =
             self.leg(heir).and_then(|heir| told(heir, TransferState::Done)).into_iter().collect();
         self.seat(heir);
+        // What the one that is replaced held is for the heir to talk with.
+        effects.extend(self.end_holds_beside(of));
         // One that went before has left nothing.
         let Some(replaced) = self.leg_mut(of) else { return effects };
         (replaced.lost, replaced.goodbye) = (None, None);

@@ -94,6 +94,14 @@ pub enum WorkerCommand {
         /// The leg.
         leg: LegId,
     },
+    /// Let the leg overhear what these others say, each of which goes on as it was; an empty list: nobody any more. It hears them
+    /// while it has no application, no bridge and no conference.
+    Overhear {
+        /// The listener.
+        leg: LegId,
+        /// Whom it overhears from now on.
+        of: Vec<LegId>,
+    },
     /// Give the leg an application, or take it away. While it has one, it hears nothing else (but `Play`).
     App {
         /// The leg.
@@ -305,6 +313,10 @@ pub struct Census {
     pub ports: usize,
     /// Taps.
     pub taps: usize,
+    /// Legs that overhear others.
+    pub overhearing: usize,
+    /// Legs that are overheard.
+    pub overheard: usize,
     /// Legs by the state of what comes, in the order of [`Incoming::WORDS`].
     pub incoming: [usize; Incoming::WORDS.len()],
     /// Legs by the state of what goes out, in the order of [`Outgoing::WORDS`].

@@ -400,6 +400,7 @@ impl Thread {
             }
             WorkerCommand::ConferenceGain { from, to, gain } => self.switch.conference_gain(from, to, gain),
             WorkerCommand::ConferenceLeave { leg } => self.switch.conference_leave(leg, now),
+            WorkerCommand::Overhear { leg, of } => self.switch.overhear(leg, &of, now),
             WorkerCommand::App { leg, app } => self.switch.app(leg, app, now),
             WorkerCommand::Tap { leg, tap } => self.switch.tap(leg, tap, now),
             WorkerCommand::Untap { leg } => {

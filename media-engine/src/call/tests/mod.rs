@@ -3,6 +3,7 @@
 mod losing;
 mod model;
 mod succession;
+mod verbs;
 
 use super::*;
 use crate::config::{RouteConfig, RouteTarget};

@@ -23,6 +23,12 @@ struct World {
     /// Legs in whose place somebody is called: by heir.
     parted: BTreeMap<LegId, LegId>,
     lost: BTreeSet<LegId>,
+    /// Legs that were added, and have not answered.
+    added: BTreeSet<LegId>,
+    held: BTreeSet<LegId>,
+    muted: BTreeSet<LegId>,
+    /// Legs that were added to supervise: whether they are to be heard by all.
+    supervisors: BTreeMap<LegId, bool>,
     hearing: Topology,
     ends: usize,
 }
@@ -30,9 +36,21 @@ struct World {
 impl World {
     fn see(&mut self, input: &Input, effects: &[Effect], call: &Call) {
         match *input {
-            Input::Gone(leg, _) => drop(self.lines.remove(&leg)),
+            Input::Gone(leg, _) => {
+                self.lines.remove(&leg);
+                let is_over = effects.iter().any(|effect| matches!(effect, Effect::Tell(Notice::Over { .. })));
+                assert!(!is_over || !self.supervisors.contains_key(&leg), "a supervisor ends the call");
+            }
+            Input::EarlyMedia(leg) if self.added.contains(&leg) => {}
             Input::Answered(leg) | Input::EarlyMedia(leg) if self.lines.contains(&leg) => {
                 self.media.insert(leg);
+                self.added.remove(&leg);
+            }
+            Input::Add { supervises, .. } => {
+                if let [Effect::Ring(leg, _), ..] = effects {
+                    self.added.insert(*leg);
+                    self.supervisors.extend(supervises.map(|mode| (*leg, mode == SuperviseMode::Barge)));
+                }
             }
             Input::Fetched { heir, leg } if call.role(leg).is_some() && self.open.remove(&heir) => {
                 for set in [&mut self.open, &mut self.lines, &mut self.media] {
@@ -69,13 +87,23 @@ impl World {
                 assert!(!self.lines.contains(leg), "{leg} is given back with its far end there");
                 self.media.remove(leg);
                 self.parted.remove(leg);
-                self.lost.remove(leg);
+                self.supervisors.remove(leg);
+                for set in [&mut self.lost, &mut self.added, &mut self.held, &mut self.muted] {
+                    set.remove(leg);
+                }
             }
             Effect::Give(leg) => {
                 assert!(self.open.remove(leg) && self.lines.remove(leg) && self.media.remove(leg));
             }
             Effect::Hearing(topology) => self.hearing.clone_from(topology),
             Effect::Tell(Notice::Lost(leg)) => drop(self.lost.insert(*leg)),
+            Effect::Tell(Notice::Seat { leg, held, muted, supervises, .. }) => {
+                for (set, is_in) in [(&mut self.held, held), (&mut self.muted, muted)] {
+                    if *is_in { set.insert(*leg) } else { set.remove(leg) };
+                }
+                assert_eq!(supervises.is_some(), self.supervisors.contains_key(leg), "a seat is for life");
+                self.supervisors.extend(supervises.map(|mode| (*leg, mode == SuperviseMode::Barge)));
+            }
             Effect::Tell(Notice::Transfer { heir: Some(heir), state: TransferState::Done, by, .. }) => {
                 self.parted.remove(heir);
                 self.lost.remove(by);
@@ -96,11 +124,22 @@ impl World {
         assert_eq!(self.hearing, call.hearing(), "what has changed is told");
         for (leg, place) in self.hearing.places() {
             assert!(self.media.contains(&leg), "{leg} has a place and no media");
-            let is_apart = self.lost.contains(&leg) || self.parted.values().any(|by| *by == leg);
-            assert!(place != Place::Floor || !is_apart, "{leg} is out of the conversation, and is heard");
-            assert_eq!(self.hearing.is_heard(leg), !matches!(place, Place::Aside(_)));
+            let is_apart = self.lost.contains(&leg)
+                || self.held.contains(&leg)
+                || self.parted.values().any(|by| *by == leg)
+                || self.supervisors.get(&leg) == Some(&false);
+            assert!(!place.is_on_floor() || !is_apart, "{leg} is out of the conversation, and is in it");
+            let is_silent = is_apart || self.muted.contains(&leg);
+            assert!(!self.hearing.is_heard(leg) || !is_silent, "{leg} is heard");
+            if let Place::Whispering(to) = place {
+                assert!(self.hearing.floor().any(|leg| leg == to), "{leg} whispers to nobody");
+            }
         }
-        let waits_for_nobody = self.lost.is_empty() && self.parted.is_empty();
+        let is_party = |leg: &LegId| !self.supervisors.contains_key(leg);
+        let waits_for_nobody = self.lost.is_empty()
+            && self.parted.is_empty()
+            && self.held.is_empty()
+            && !self.added.iter().any(is_party);
         assert!(self.hearing.floor().count() != 1 || waits_for_nobody, "somebody waits in silence");
     }
 }
@@ -145,7 +184,8 @@ fn any_input(random: &mut SmallRng, lab: &Lab, foreign: &mut u64) -> Input {
             count => known[random.random_range(0..count)],
         }
     };
-    match random.random_range(0..40) {
+    let on = random.random_ratio(1, 2);
+    match random.random_range(0..52) {
         0..6 => Input::Proceed,
         6..14 => Input::Answered(leg),
         14..17 => Input::Rang(leg),
@@ -165,7 +205,26 @@ fn any_input(random: &mut SmallRng, lab: &Lab, foreign: &mut u64) -> Input {
         36 if random.random_ratio(1, 4) => Input::Take(leg),
         37 if random.random_ratio(1, 4) => Input::MediaGone(leg),
         38 if random.random_ratio(1, 8) => Input::MediaDead(leg),
+        40..44 => {
+            let mode = any_mode(random, leg);
+            let supervises = random.random_ratio(1, 3).then_some(mode);
+            let role = if supervises.is_some() { LegRole::Supervisor } else { LegRole::Agent };
+            Input::Add { to: agent(), role, supervises, ring: None }
+        }
+        44 if random.random_ratio(1, 4) => Input::Drop(leg),
+        45..47 => Input::Hold { leg, on },
+        47..49 => Input::Mute { leg, on },
+        49..51 => Input::Supervise { leg, mode: any_mode(random, leg) },
         _ => Input::Timeout,
+    }
+}
+
+fn any_mode(random: &mut SmallRng, leg: LegId) -> SuperviseMode {
+    match random.random_range(0..4) {
+        0 => SuperviseMode::Listen,
+        1 => SuperviseMode::Whisper(None),
+        2 => SuperviseMode::Whisper(Some(leg)),
+        _ => SuperviseMode::Barge,
     }
 }
 

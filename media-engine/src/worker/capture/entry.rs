@@ -113,6 +113,10 @@ pub(crate) enum Entry {
     Leave {
         leg: u64,
     },
+    Overhear {
+        leg: u64,
+        of: Vec<u64>,
+    },
     DeadAfter {
         leg: u64,
         ms: Option<u64>,
@@ -412,6 +416,9 @@ impl Entry {
             WorkerCommand::ConferenceGain { gain: Some(gain), .. } if !gain.is_finite() => return None,
             WorkerCommand::ConferenceGain { from, to, gain } => Entry::Gain { from: from.0, to: to.0, gain: *gain },
             WorkerCommand::ConferenceLeave { leg } => Entry::Leave { leg: leg.0 },
+            WorkerCommand::Overhear { leg, of } => {
+                Entry::Overhear { leg: leg.0, of: of.iter().map(|other| other.0).collect() }
+            }
             WorkerCommand::MediaTimeout { leg, after } => {
                 Entry::DeadAfter { leg: leg.0, ms: after.map(|span| span.as_millis() as u64) }
             }

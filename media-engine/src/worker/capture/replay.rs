@@ -241,6 +241,14 @@ impl Replay {
                 }
                 switch.conference_leave(LegId(leg), now);
             }
+            Entry::Overhear { leg, of } => {
+                // Whom it overhears does not hear it.
+                if of.iter().any(|other| self.tainted.contains(other)) {
+                    self.tainted.insert(leg);
+                }
+                let of: Vec<LegId> = of.into_iter().map(LegId).collect();
+                self.switch.overhear(LegId(leg), &of, now);
+            }
             Entry::DeadAfter { leg, ms } => switch.media_timeout(LegId(leg), ms.map(Duration::from_millis), now),
             Entry::Effort { complexity } => switch.set_effort(complexity),
             Entry::Close { leg } => switch.leg_close(LegId(leg), now),

@@ -156,6 +156,10 @@ impl Switch {
             Source::Ringback | Source::Hold => send.waiting(source, pcm),
             Source::Silence => pcm.fill(0),
             Source::Mix => self.conferences.hear(leg.seat, pcm),
+            Source::Overheard => match &mut leg.ears {
+                Some(ears) => ears.hear(pcm, rate),
+                None => pcm.fill(0),
+            },
             Source::Leg(from) if from == leg.slot => send.fit(&leg.frame, pcm),
             Source::Leg(from) => match self.legs.get(from.index()) {
                 Some(Some(other)) => send.fit(&other.frame, pcm),

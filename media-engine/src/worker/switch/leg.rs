@@ -15,7 +15,7 @@ use super::keys::Keys;
 use super::mix::{Seam, Seat};
 use super::report::Reporting;
 use super::{Slot, TICK};
-use crate::audio::Ducker;
+use crate::audio::{Ducker, Ears};
 use crate::audio::tap::{FrameKind, TapWriter};
 use crate::config::App;
 use crate::jitter::{Next, Playout, PlayoutConfig, PlayoutCounters, PulledKind};
@@ -128,6 +128,8 @@ pub(super) enum Source {
     Leg(Slot),
     /// The others of its conference.
     Mix,
+    /// Those whom it overhears.
+    Overheard,
     Tone,
     /// Somebody else is being called.
     Ringback,
@@ -218,6 +220,8 @@ pub(super) struct Leg {
     pub(super) events_in: EventReceiver,
     pub(super) muted: bool,
     pub(super) taps: Vec<TapWriter>,
+    /// Legs that overhear it.
+    pub(super) overheard: Vec<TapWriter>,
     /// Reception of a browser leg; a plain leg keeps its own.
     pub(super) received: ReceiveStats,
     pub(super) heard: bool,
@@ -226,6 +230,8 @@ pub(super) struct Leg {
     // what it hears
     pub(super) peer: Option<Slot>,
     pub(super) seat: Option<Seat>,
+    /// Whom it overhears.
+    pub(super) ears: Option<Ears>,
     pub(super) app: Option<App>,
     pub(super) path: Path,
     pub(super) entry: Option<Entry>,
@@ -275,12 +281,14 @@ impl Leg {
             events_in: EventReceiver::new(ClockRate::HZ_8000),
             muted: false,
             taps: Vec::new(),
+            overheard: Vec::new(),
             received: ReceiveStats::new(ClockRate::HZ_48000),
             heard: false,
             heard_at: now,
             reporting: Reporting::new(now),
             peer: None,
             seat: None,
+            ears: None,
             app: None,
             path: Path::Generate(Source::Silence),
             entry: None,
@@ -428,7 +436,7 @@ impl Leg {
             samples.fill(0);
             *kind = FrameKind::Silence;
         }
-        for tap in &mut self.taps {
+        for tap in self.taps.iter_mut().chain(&mut self.overheard) {
             tap.push(now, pulled.captured_at, *kind, *rate, samples);
         }
     }

@@ -30,6 +30,7 @@ mod frame;
 mod keys;
 mod leg;
 mod mix;
+mod overhear;
 mod packet;
 mod paths;
 mod report;
@@ -437,6 +438,8 @@ impl Switch {
             census.bridged += usize::from(leg.peer.is_some());
             census.mixed += usize::from(leg.seat.is_some());
             census.taps += leg.taps.len();
+            census.overhearing += usize::from(leg.ears.is_some());
+            census.overheard += usize::from(!leg.overheard.is_empty());
             if let Some(flow) = leg.reporting.flow.flow() {
                 census.incoming[flow.incoming.index()] += 1;
                 census.outgoing[flow.outgoing.index()] += 1;
@@ -549,7 +552,7 @@ impl Switch {
         self.unseat(slot, now);
         self.part(slot, now);
         let Some(mut leg) = self.legs.get_mut(slot.index()).and_then(Option::take) else { return };
-        let (id, phase) = (leg.id, leg.phase);
+        let (id, phase, ears) = (leg.id, leg.phase, leg.ears.take());
         let Switch { outbox, shared, .. } = self;
         let goodbye = catch_unwind(AssertUnwindSafe(|| {
             let quality = leg.goodbye(outbox, now);
@@ -562,6 +565,7 @@ impl Switch {
             self.outbox.event(slot, id, WorkerEventKind::Failed(why));
         }
         self.outbox.event(slot, id, WorkerEventKind::Closed(goodbye.unwrap_or_default()));
+        self.forget_ears(ears, now);
     }
 
     fn forget(&mut self, slot: Slot, id: LegId, phase: usize) {

@@ -8,7 +8,7 @@
 //!               silence
 //! ```
 //!
-//! A tap changes nothing: it listens to a playout beside the relay, and the listener hears no more delay for it.
+//! A tap, or a leg that overhears, changes nothing: it listens to a playout beside the relay, and the listener hears no more delay for it.
 //!
 //! ptime: `a=ptime` is what the far end would like to receive (RFC 3264 section 5.1, RFC 8866 section 6.4), and it has to take
 //! any length. Samples are cut anew for little, so a G.711, G.722 or L16 listener gets what it asked for; Opus packets say
@@ -66,6 +66,7 @@ impl Switch {
             (Some(App::Ringback), _) => Source::Ringback,
             (Some(App::Hold), _) => Source::Hold,
             (None, _) if leg.seat.is_some() => Source::Mix,
+            (None, None) if leg.ears.is_some() => Source::Overheard,
             (None, peer) => peer.filter(|peer| !seated(peer)).map_or(Source::Silence, Source::Leg),
         };
         let path = match source {
@@ -115,7 +116,8 @@ impl Switch {
         let goes_on = peer.is_some_and(|peer| peer.entry.is_some());
         self.guarded(slot, now, |switch, leg| {
             let Some(format) = leg.format else { return };
-            let taps = !leg.taps.is_empty();
+            leg.overheard.retain(|tap| !tap.is_reader_gone());
+            let taps = !leg.taps.is_empty() || !leg.overheard.is_empty();
             let mut made = Ok(());
             if heard || taps {
                 let rate = mixed.unwrap_or_else(|| decoded_rate(&format, other.as_ref(), taps));

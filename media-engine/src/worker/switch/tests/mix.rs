@@ -143,6 +143,56 @@ fn supervisor_monitors_whispers_barges_in_and_leaves_the_call_as_it_was() {
 }
 
 #[test]
+fn a_listener_overhears_both_parties_and_a_relayed_call_stays_relayed() {
+    let mut lab = Lab::new();
+    let (mut agent, mut customer) = (lab.singer(Codec::Pcmu, 4000, 500.0), lab.singer(Codec::Pcmu, 4002, 700.0));
+    let mut listener = lab.singer(WIDE, 4004, 900.0);
+    lab.switch.bridge(agent.id, customer.id, lab.now);
+    let both = [agent.id, customer.id];
+    lab.switch.overhear(listener.id, &both, lab.now);
+    let mut phones = [&mut agent, &mut customer, &mut listener];
+    assert_levels(&lab.levels(&mut phones, 2, &[500.0, 700.0, 900.0]), &[true, true, false]);
+    assert_levels(&lab.levels(&mut phones, 0, &[500.0, 700.0, 900.0]), &[false, true, false]);
+    let before = lab.switch.counters().packets_relayed;
+    lab.sing(&mut phones, 20);
+    assert_eq!(lab.switch.counters().packets_relayed, before + 40, "each packet of the parties is relayed");
+    let census = lab.switch.census();
+    assert_eq!((census.overhearing, census.overheard, census.bridged), (1, 2, 2));
+    lab.switch.mute(phones[1].id, true, lab.now);
+    assert_levels(&lab.levels(&mut phones, 2, &[500.0, 700.0]), &[true, false]);
+    lab.switch.mute(phones[1].id, false, lab.now);
+    lab.switch.overhear(phones[2].id, &both[1..], lab.now);
+    assert_levels(&lab.levels(&mut phones, 2, &[500.0, 700.0]), &[false, true]);
+    lab.switch.leg_close(phones[1].id, lab.now);
+    lab.sing(&mut phones[..1], 20);
+    lab.switch.leg_close(phones[2].id, lab.now);
+    let census = lab.switch.census();
+    assert_eq!((census.overhearing, census.overheard, census.legs), (0, 0, 1));
+}
+
+#[test]
+fn who_overhears_hears_a_conference_or_an_application_instead_when_it_gets_one() {
+    let mut lab = Lab::new();
+    let (mut a, mut b) = (lab.singer(Codec::Pcmu, 4000, 500.0), lab.singer(Codec::Pcmu, 4002, 700.0));
+    let mut listener = lab.singer(Codec::Pcmu, 4004, 900.0);
+    lab.switch.bridge(a.id, b.id, lab.now);
+    lab.switch.overhear(listener.id, &[a.id], lab.now);
+    lab.join(&[&a, &b]);
+    lab.switch.conference_join(ROOM, listener.id, Monitor, lab.now);
+    let mut phones = [&mut a, &mut b, &mut listener];
+    assert_levels(&lab.levels(&mut phones, 2, &[500.0, 700.0]), &[true, true]);
+    for phone in &phones {
+        lab.switch.conference_leave(phone.id, lab.now);
+    }
+    assert_levels(&lab.levels(&mut phones, 2, &[500.0, 700.0]), &[true, false]);
+    let void = lab.switch.counters().commands_void;
+    lab.switch.overhear(LegId(77), &[LegId(1)], lab.now);
+    lab.switch.overhear(phones[2].id, &[phones[2].id, LegId(77)], lab.now);
+    assert_eq!(lab.switch.counters().commands_void, void + 1, "others that are not there are left out");
+    assert_eq!(lab.switch.census().overhearing, 0);
+}
+
+#[test]
 fn gain_lowers_one_leg_for_one_listener_and_survives_a_change_of_rate() {
     let mut lab = Lab::new();
     let (mut a, mut b) = (lab.singer(Codec::Pcmu, 4000, 500.0), lab.singer(WIDE, 4002, 700.0));

@@ -1,0 +1,245 @@
+//! Verbs on a call that runs.
+
+use super::succession::{talking, transfer};
+use super::*;
+
+fn add(supervises: Option<SuperviseMode>) -> Input {
+    let role = if supervises.is_some() { LegRole::Supervisor } else { LegRole::Agent };
+    Input::Add { to: agent(), role, supervises, ring: None }
+}
+
+fn hold(leg: LegId, on: bool) -> Input {
+    Input::Hold { leg, on }
+}
+
+fn mute(leg: LegId, on: bool) -> Input {
+    Input::Mute { leg, on }
+}
+
+fn drops(leg: LegId, stage: Stage, cause: HangupCause) -> [Effect; 2] {
+    [hangs_up(leg, stage, cause), Effect::Forget(leg)]
+}
+
+/// What a party's flags are told to be.
+fn seat(leg: LegId, role: LegRole, (held, muted): (bool, bool)) -> Effect {
+    Effect::Tell(Notice::Seat { leg, role, held, muted, supervises: None })
+}
+
+/// A customer (first), an agent (second) and another agent (third) talk.
+fn conference() -> Lab {
+    let mut lab = talking();
+    assert_eq!(lab.give(add(None)), [Effect::Ring(THIRD, agent())]);
+    assert_eq!(lab.give(Input::Answered(THIRD)), []);
+    assert_eq!(lab.floor(), [FIRST, SECOND, THIRD]);
+    lab
+}
+
+/// A customer (first) and an agent (second) talk, and a supervisor (third) is there.
+fn supervised(mode: SuperviseMode) -> Lab {
+    let mut lab = talking();
+    lab.give(add(Some(mode)));
+    let told = Notice::Seat {
+        leg: THIRD,
+        role: LegRole::Supervisor,
+        held: false,
+        muted: false,
+        supervises: Some(mode),
+    };
+    assert_eq!(lab.give(Input::Answered(THIRD)), [Effect::Tell(told)]);
+    lab
+}
+
+#[test]
+fn an_added_leg_rings_while_the_others_talk_on_and_is_heard_from_its_answer_on() {
+    let mut lab = talking();
+    lab.give(add(None));
+    assert_eq!(lab.give(Input::Rang(THIRD)), []);
+    assert_eq!(lab.give(Input::EarlyMedia(THIRD)), [], "announcements are not for those who talk");
+    assert_eq!(lab.floor(), [FIRST, SECOND]);
+    lab.give(Input::Answered(THIRD));
+    assert_eq!(lab.floor(), [FIRST, SECOND, THIRD]);
+    let normal = HangupCause::Normal;
+    assert_eq!(lab.give(gone(SECOND, normal.clone())), [Effect::Forget(SECOND)], "two others talk on");
+    assert_eq!(lab.floor(), [FIRST, THIRD]);
+    assert_eq!(lab.give(gone(THIRD, normal.clone())), [hangs_up(FIRST, Stage::Up, normal.clone()), over(normal, true)]);
+}
+
+#[test]
+fn an_added_leg_that_refuses_or_rings_too_long_leaves_the_others_alone() {
+    let mut lab = talking();
+    lab.give(add(None));
+    assert_eq!(lab.give(gone(THIRD, HangupCause::Busy)), [Effect::Forget(THIRD)]);
+    let ring = Some(Duration::from_secs(5));
+    lab.give(Input::Add { to: customer(), role: LegRole::Customer, supervises: None, ring });
+    assert_eq!(lab.after(Duration::from_secs(4)), []);
+    assert_eq!(lab.after(Duration::from_secs(1)), drops(FOURTH, Stage::Dialling, HangupCause::NoAnswer));
+    assert_eq!(lab.floor(), [FIRST, SECOND]);
+}
+
+#[test]
+fn somebody_who_is_alone_hears_the_added_leg_ring() {
+    let (mut lab, _) = Lab::outgoing(customer(), Plan::Hold);
+    assert_eq!(lab.call.check(&add(None)), Err(Refused::NotTalking));
+    lab.give(Input::Answered(FIRST));
+    lab.give(add(None));
+    assert_eq!(lab.places(), [(FIRST, Place::Aside(Sound::Ringback))]);
+    lab.give(Input::Answered(SECOND));
+    assert_eq!(lab.floor(), [FIRST, SECOND]);
+}
+
+#[test]
+fn a_held_leg_hears_music_and_nobody_hears_it_or_whoever_is_left_alone() {
+    let mut lab = talking();
+    assert_eq!(lab.give(hold(FIRST, true)), [seat(FIRST, LegRole::Customer, (true, false))]);
+    assert_eq!(lab.give(hold(FIRST, true)), [], "it is held already");
+    assert_eq!(lab.places(), [(FIRST, Place::Aside(Sound::Hold)), (SECOND, Place::Aside(Sound::Silence))]);
+    assert_eq!(lab.give(hold(FIRST, false)), [seat(FIRST, LegRole::Customer, (false, false))]);
+    assert_eq!(lab.floor(), [FIRST, SECOND]);
+}
+
+#[test]
+fn a_colleague_is_consulted_while_the_customer_is_held_and_gets_the_customer_when_the_agent_leaves() {
+    let mut lab = talking();
+    lab.give(hold(FIRST, true));
+    lab.give(add(None));
+    assert_eq!(lab.call.hearing().place(SECOND), Some(Place::Aside(Sound::Ringback)));
+    lab.give(Input::Answered(THIRD));
+    assert_eq!(lab.floor(), [SECOND, THIRD]);
+    let released = seat(FIRST, LegRole::Customer, (false, false));
+    let mut expected = drops(SECOND, Stage::Up, HangupCause::Requested).to_vec();
+    expected.push(released);
+    assert_eq!(lab.give(Input::Drop(SECOND)), expected);
+    assert_eq!(lab.floor(), [FIRST, THIRD]);
+}
+
+#[test]
+fn a_held_customer_whose_call_is_transferred_talks_with_the_heir() {
+    let mut lab = talking();
+    lab.give(hold(FIRST, true));
+    lab.give(transfer(SECOND));
+    lab.give(Input::Allowed(THIRD));
+    assert_eq!(lab.call.hearing().place(FIRST), Some(Place::Aside(Sound::Hold)));
+    lab.give(Input::Answered(THIRD));
+    assert_eq!(lab.floor(), [FIRST, THIRD]);
+}
+
+#[test]
+fn a_muted_leg_hears_the_others_and_is_not_heard() {
+    let mut lab = talking();
+    assert_eq!(lab.give(mute(SECOND, true)), [seat(SECOND, LegRole::Agent, (false, true))]);
+    let hearing = lab.call.hearing();
+    assert_eq!(hearing.place(SECOND), Some(Place::Muted));
+    assert!(!hearing.is_heard(SECOND) && hearing.is_heard(FIRST) && hearing.is_joined(SECOND));
+    lab.give(hold(SECOND, true));
+    assert_eq!(lab.call.hearing().place(SECOND), Some(Place::Aside(Sound::Hold)));
+    lab.give(hold(SECOND, false));
+    lab.give(mute(SECOND, false));
+    assert!(lab.call.hearing().is_heard(SECOND));
+}
+
+#[test]
+fn a_supervisor_listens_whispers_and_barges_in_without_being_a_party() {
+    let mut lab = supervised(SuperviseMode::Listen);
+    assert_eq!(lab.call.hearing().place(THIRD), Some(Place::Listening));
+    assert_eq!(lab.floor(), [FIRST, SECOND], "the parties are still two");
+    let whisper = |to| Input::Supervise { leg: THIRD, mode: SuperviseMode::Whisper(to) };
+    lab.give(whisper(None));
+    assert_eq!(lab.call.hearing().place(THIRD), Some(Place::Whispering(SECOND)), "to the agent");
+    lab.give(whisper(Some(FIRST)));
+    assert_eq!(lab.call.hearing().place(THIRD), Some(Place::Whispering(FIRST)));
+    assert!(!lab.call.hearing().is_heard(THIRD));
+    lab.give(hold(FIRST, true));
+    assert_eq!(lab.call.hearing().place(THIRD), Some(Place::Listening), "who is held hears no whisper");
+    lab.give(hold(FIRST, false));
+    lab.give(Input::Supervise { leg: THIRD, mode: SuperviseMode::Barge });
+    assert_eq!(lab.floor(), [FIRST, SECOND, THIRD]);
+}
+
+#[test]
+fn a_supervisor_neither_ends_a_call_nor_keeps_it_alive() {
+    for mode in [SuperviseMode::Listen, SuperviseMode::Whisper(None), SuperviseMode::Barge] {
+        let mut lab = supervised(mode);
+        assert_eq!(lab.give(gone(THIRD, HangupCause::Normal)), [Effect::Forget(THIRD)]);
+        assert_eq!(lab.floor(), [FIRST, SECOND]);
+        let mut lab = supervised(mode);
+        assert_eq!(lab.give(Input::MediaDead(THIRD)), drops(THIRD, Stage::Up, HangupCause::MediaTimeout));
+        let mut lab = supervised(mode);
+        let normal = HangupCause::Normal;
+        let ends = [FIRST, THIRD].map(|leg| hangs_up(leg, Stage::Up, normal.clone()));
+        let effects = lab.give(gone(SECOND, normal.clone()));
+        assert_eq!(effects, [&ends[..], &[over(normal, true)]].concat());
+    }
+}
+
+#[test]
+fn a_supervisor_stays_through_a_transfer() {
+    let mut lab = supervised(SuperviseMode::Listen);
+    lab.give(transfer(SECOND));
+    lab.give(Input::Allowed(FOURTH));
+    assert_eq!(lab.call.hearing().place(THIRD), Some(Place::Listening));
+    lab.give(Input::Answered(FOURTH));
+    assert_eq!(lab.floor(), [FIRST, FOURTH]);
+    assert_eq!(lab.call.hearing().place(THIRD), Some(Place::Listening));
+}
+
+#[test]
+fn a_transferor_of_a_conference_leaves_its_place_and_the_others_talk_on_meanwhile() {
+    let mut lab = conference();
+    lab.give(transfer(THIRD));
+    lab.give(Input::Allowed(FOURTH));
+    assert_eq!(lab.floor(), [FIRST, SECOND]);
+    lab.give(Input::Answered(FOURTH));
+    assert_eq!(lab.floor(), [FIRST, SECOND, FOURTH]);
+}
+
+#[test]
+fn another_call_takes_no_party_out_of_a_conference() {
+    let mut lab = conference();
+    assert!(!lab.call.may_give_partner(SECOND));
+    assert_eq!(lab.give(Input::Take(SECOND)), []);
+    lab.give(Input::Drop(THIRD));
+    assert!(lab.call.may_give_partner(SECOND));
+}
+
+#[test]
+fn dropping_one_of_two_parties_ends_the_call_by_request() {
+    let mut lab = talking();
+    let cause = HangupCause::Requested;
+    let ends = [FIRST, SECOND].map(|leg| hangs_up(leg, Stage::Up, cause.clone()));
+    assert_eq!(lab.give(Input::Drop(SECOND)), [&ends[..], &[over(cause, true)]].concat());
+}
+
+#[test]
+fn what_does_not_fit_the_call_is_refused_in_a_sentence_and_changes_nothing() {
+    let (mut lab, before) = (supervised(SuperviseMode::Listen), supervised(SuperviseMode::Listen));
+    let nobody = LegId(9);
+    let barge = SuperviseMode::Barge;
+    for (input, refused) in [
+        (hold(nobody, true), Refused::NoLeg),
+        (mute(nobody, true), Refused::NoLeg),
+        (Input::Drop(nobody), Refused::NoLeg),
+        (hold(THIRD, true), Refused::Supervises),
+        (Input::Supervise { leg: SECOND, mode: barge }, Refused::NoSupervisor),
+        (Input::Supervise { leg: nobody, mode: barge }, Refused::NoLeg),
+        (Input::Supervise { leg: THIRD, mode: SuperviseMode::Whisper(Some(THIRD)) }, Refused::NoListener),
+        (add(Some(SuperviseMode::Whisper(Some(nobody)))), Refused::NoLeg),
+    ] {
+        assert_eq!(lab.call.check(&input), Err(refused), "{input:?}");
+        assert_eq!(lab.give(input), []);
+    }
+    assert_eq!(lab.call, before.call);
+    let mut lab = Lab::incoming(Plan::Application(App::Echo));
+    lab.give(Input::Proceed);
+    assert_eq!(lab.call.check(&hold(FIRST, true)), Err(Refused::Scripted));
+    assert_eq!(lab.call.check(&add(None)), Err(Refused::NotTalking));
+}
+
+#[test]
+fn a_call_has_a_bounded_number_of_legs_at_once() {
+    let mut lab = talking();
+    for _ in 2..LEGS_AT_ONCE {
+        assert_eq!(lab.give(add(None)).len(), 1);
+    }
+    assert_eq!(lab.call.check(&add(None)), Err(Refused::Full));
+    assert_eq!(lab.give(add(None)), []);
+}

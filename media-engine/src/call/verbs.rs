@@ -1,0 +1,187 @@
+//! What people and programs do with a call that runs: add and drop legs, hold, mute, supervise.
+//!
+//! ```text
+//!   Add ─▶ leg Dialling (part Added) ─ answers ─▶ Up: on the floor beside the others, or in the gallery
+//!               └ fails ─▶ it is forgotten, and the others talk on
+//! ```
+//!
+//! - [`Call::check`] says why an input is refused; what it refuses has no effect when it comes all the same.
+//! - Hold and mute are flags of a leg. A hold ends with the last party that could end it: when two are left.
+//! - A supervisor neither keeps a call alive nor ends it, and survives holds and transfers: its place follows from its seat.
+
+use std::time::{Duration, Instant};
+
+use super::leg::{LegPhase, LegRole, Part, Seat};
+use super::{Call, Destination, Effect, Input, Notice, SuperviseMode};
+use crate::error::HangupCause;
+use crate::units::LegId;
+
+/// Most legs that a call has at once when another one is added.
+pub const LEGS_AT_ONCE: usize = 128;
+
+/// Why a verb is refused, in a sentence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The call has no leg of that name.
+    #[error("the call has no such leg")]
+    NoLeg,
+    /// Nobody has answered yet, or an application has the call.
+    #[error("the call has no conversation yet: its parties have not been joined")]
+    NotTalking,
+    /// The leg has not answered, or is on its way out.
+    #[error("the leg is not connected")]
+    NotConnected,
+    /// The leg is with an application.
+    #[error("an application has this leg")]
+    Scripted,
+    /// The leg supervises.
+    #[error("this leg supervises the call: it takes no part in the conversation")]
+    Supervises,
+    /// The leg does not supervise.
+    #[error("this leg does not supervise the call")]
+    NoSupervisor,
+    /// The leg that is whispered to is not in the conversation.
+    #[error("the leg that is to hear the whisper takes no part in the conversation")]
+    NoListener,
+    /// There are as many as there may be.
+    #[error("the call has as many legs as a call may have")]
+    Full,
+}
+
+impl Call {
+    /// Whether a verb's input fits the call as it stands. Inputs that are no verbs always do.
+    ///
+    /// # Errors
+    /// [`Refused`] says why it does not.
+    pub fn check(&self, input: &Input) -> Result<(), Refused> {
+        match input {
+            Input::Add { supervises, .. } => {
+                let is_open = self.is_talking() && self.legs.iter().any(|leg| leg.is_party() && leg.seat == Seat::Floor);
+                if !is_open {
+                    return Err(Refused::NotTalking);
+                }
+                if self.legs.len() >= LEGS_AT_ONCE || self.next_leg >= self.end_of_legs {
+                    return Err(Refused::Full);
+                }
+                self.check_listener(*supervises)
+            }
+            Input::Drop(id) => self.leg(*id).map(drop).ok_or(Refused::NoLeg),
+            Input::Hold { leg, .. } => self.check_party(*leg),
+            Input::Mute { leg, .. } => match self.leg(*leg) {
+                None => Err(Refused::NoLeg),
+                Some(leg) if !leg.is_up() => Err(Refused::NotConnected),
+                Some(_) => Ok(()),
+            },
+            Input::Supervise { leg, mode } => match self.leg(*leg).map(|leg| leg.seat) {
+                None => Err(Refused::NoLeg),
+                Some(Seat::Gallery(_)) => self.check_listener(Some(*mode)),
+                Some(Seat::Floor | Seat::Scripted(_)) => Err(Refused::NoSupervisor),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn check_party(&self, id: LegId) -> Result<(), Refused> {
+        let leg = self.leg(id).ok_or(Refused::NoLeg)?;
+        match leg.seat {
+            Seat::Gallery(_) => Err(Refused::Supervises),
+            Seat::Scripted(_) => Err(Refused::Scripted),
+            Seat::Floor if !leg.is_up() || !self.is_talking() => Err(Refused::NotConnected),
+            Seat::Floor => Ok(()),
+        }
+    }
+
+    fn check_listener(&self, mode: Option<SuperviseMode>) -> Result<(), Refused> {
+        let Some(SuperviseMode::Whisper(Some(to))) = mode else { return Ok(()) };
+        match self.leg(to) {
+            Some(leg) if leg.is_party() && leg.seat == Seat::Floor => Ok(()),
+            Some(_) => Err(Refused::NoListener),
+            None => Err(Refused::NoLeg),
+        }
+    }
+
+    pub(super) fn on_add(
+        &mut self,
+        (to, role): (Destination, LegRole),
+        supervises: Option<SuperviseMode>,
+        ring: Option<Duration>,
+        now: Instant,
+    ) -> Vec<Effect> {
+        let LegPhase::Dialling { until, early } = self.dialling(&to, now) else { return Vec::new() };
+        let until = ring.and_then(|ring| now.checked_add(ring)).unwrap_or(until);
+        let Some(id) = self.enter(role, LegPhase::Dialling { until, early }, Part::Added) else { return Vec::new() };
+        if let (Some(mode), Some(leg)) = (supervises, self.leg_mut(id)) {
+            leg.seat = Seat::Gallery(mode);
+        }
+        vec![Effect::Ring(id, to)]
+    }
+
+    /// An added leg has answered.
+    pub(super) fn on_added_up(&mut self, id: LegId) -> Vec<Effect> {
+        self.seat(id);
+        match self.leg(id).is_some_and(|leg| leg.is_supervisor()) {
+            true => self.seat_told(id),
+            false => Vec::new(),
+        }
+    }
+
+    pub(super) fn on_drop(&mut self, id: LegId) -> Vec<Effect> {
+        match self.leg(id) {
+            // Its heir has its place, and it is on its way out.
+            Some(leg) if matches!(leg.phase, LegPhase::Leaving { .. }) => self.let_go(id),
+            Some(_) => self.put_out(id, HangupCause::Requested),
+            None => Vec::new(),
+        }
+    }
+
+    pub(super) fn on_hold(&mut self, id: LegId, on: bool) -> Vec<Effect> {
+        match self.leg_mut(id) {
+            Some(leg) if leg.held != on => {
+                leg.held = on;
+                self.seat_told(id)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    pub(super) fn on_mute(&mut self, id: LegId, on: bool) -> Vec<Effect> {
+        match self.leg_mut(id) {
+            Some(leg) if leg.muted != on => {
+                leg.muted = on;
+                self.seat_told(id)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    pub(super) fn on_supervise(&mut self, id: LegId, mode: SuperviseMode) -> Vec<Effect> {
+        match self.leg_mut(id) {
+            Some(leg) if leg.is_supervisor() && leg.seat != Seat::Gallery(mode) => {
+                leg.seat = Seat::Gallery(mode);
+                self.seat_told(id)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// A party goes, or has gone. Of two who are left neither waits for the other: whoever held one of them may have been the third.
+    pub(super) fn end_holds_beside(&mut self, gone: LegId) -> Vec<Effect> {
+        if self.legs.iter().filter(|leg| leg.id != gone && leg.is_party()).count() > 2 {
+            return Vec::new();
+        }
+        let held: Vec<LegId> = self.legs.iter().filter(|leg| leg.held).map(|leg| leg.id).collect();
+        held.into_iter().flat_map(|id| self.on_hold(id, false)).collect()
+    }
+
+    /// What a leg does in the call, to be told.
+    fn seat_told(&self, id: LegId) -> Vec<Effect> {
+        let told = |leg: &super::leg::Leg| {
+            let supervises = match leg.seat {
+                Seat::Gallery(mode) => Some(mode),
+                Seat::Floor | Seat::Scripted(_) => None,
+            };
+            Effect::Tell(Notice::Seat { leg: id, role: leg.role, held: leg.held, muted: leg.muted, supervises })
+        };
+        self.leg(id).map(told).into_iter().collect()
+    }
+}

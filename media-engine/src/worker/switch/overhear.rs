@@ -1,0 +1,50 @@
+//! Listeners who overhear other legs: a supervisor of a call that stays as it is.
+//!
+//! What is overheard goes by a tap beside its way to its peer, so that a relay stays a relay.
+
+use std::time::Instant;
+
+use super::{Slot, Switch};
+use crate::audio::Ears;
+use crate::units::LegId;
+
+impl Switch {
+    /// Lets a leg overhear these others from now on, and no more whom it overheard before. Others that are not there, and the leg
+    /// itself, are left out. While it has an application, a bridge or a place in a conference, it hears that instead.
+    pub fn overhear(&mut self, id: LegId, of: &[LegId], now: Instant) {
+        let Some(&slot) = self.by_id.get(&id) else {
+            self.counters.commands_void += 1;
+            return;
+        };
+        let mut ears = self.leg_mut(slot).ears.take().unwrap_or_default();
+        let mut changed: Vec<LegId> = ears.of().filter(|leg| !of.contains(leg)).collect();
+        ears.retain(of);
+        for &other in of {
+            let Some(&speaker) = self.by_id.get(&other).filter(|_| other != id) else { continue };
+            if !ears.of().any(|known| known == other) {
+                let tap = ears.overhear(other);
+                self.leg_mut(speaker).overheard.push(tap);
+                changed.push(other);
+            }
+        }
+        self.leg_mut(slot).ears = (ears.of().count() > 0).then_some(ears);
+        self.refresh(slot, now);
+        self.refresh_all(changed, now);
+    }
+
+    /// A listener that has ended: whom it overheard need not be decoded for it any more.
+    pub(super) fn forget_ears(&mut self, ears: Option<Ears>, now: Instant) {
+        let Some(ears) = ears else { return };
+        let speakers = ears.of().collect();
+        // The taps end with their readers.
+        drop(ears);
+        self.refresh_all(speakers, now);
+    }
+
+    fn refresh_all(&mut self, legs: Vec<LegId>, now: Instant) {
+        let slots: Vec<Slot> = legs.iter().filter_map(|leg| self.by_id.get(leg)).copied().collect();
+        for slot in slots {
+            self.refresh(slot, now);
+        }
+    }
+}
