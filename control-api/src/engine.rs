@@ -26,9 +26,9 @@ pub use media_engine::config::{
 pub use media_engine::engine::replay_calls;
 pub use media_engine::engine::{
     CallMode, CallSettings, CallStatus, CallTrace, Callee, Command, CommandError, DTMF_MAX, EndedBy, Ending, Engine,
-    Envelope, Event, EventKind, Flow, LagMs, LegQuality, LegRole, LegState, NewLeg, ProviderKind, ProviderState, Rating,
-    RecordingState, Reply, Room, Space, Started, SuperviseMode, TraceParty, TraceStep, TransferStage, TranslationEvent,
-    Verb,
+    Envelope, Event, EventKind, Flow, LagMs, LegQuality, LegRole, LegState, NewLeg, ProviderKind, ProviderState,
+    Rating, RecordingState, Reply, Room, Space, Started, SuperviseMode, TraceParty, TraceStep, TransferStage,
+    TranslationEvent, Verb,
 };
 pub use media_engine::error::{HangupCause, StartError};
 pub use media_engine::leg::flow::{Incoming, Outgoing};

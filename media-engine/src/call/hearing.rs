@@ -105,12 +105,14 @@ impl Call {
         topology
     }
 
-    /// Whoever whispers to a leg that is not in the conversation only listens.
+    /// Whoever whispers to a leg that is not in the conversation, or has no voice, only listens.
     fn seat_whisperers(&self, topology: &mut Topology) {
         let agent = topology.floor().find(|leg| self.role(*leg) == Some(LegRole::Agent));
         for at in 0..topology.0.len() {
             let (id, _) = topology.0[at];
-            let Some(Leg { seat: Seat::Gallery(SuperviseMode::Whisper(to)), phase: LegPhase::Up, .. }) = self.leg(id)
+            let Some(Leg {
+                seat: Seat::Gallery(SuperviseMode::Whisper(to)), phase: LegPhase::Up, muted: false, ..
+            }) = self.leg(id)
             else {
                 continue;
             };

@@ -185,6 +185,14 @@ pub enum EndedBy {
     Request,
 }
 
+impl Ending {
+    /// The far end refused with this final SIP status.
+    pub fn refused(status: u16) -> Ending {
+        let cause = HangupCause::from_sip_status(status);
+        Ending { cause, by: EndedBy::FarEnd, sip_status: Some(status), q850: None, text: None }
+    }
+}
+
 impl From<HangupCause> for Ending {
     /// An end of ours.
     fn from(cause: HangupCause) -> Ending {

@@ -56,7 +56,8 @@ impl Call {
     pub fn check(&self, input: &Input) -> Result<(), Refused> {
         match input {
             Input::Add { supervises, .. } => {
-                let is_open = self.is_talking() && self.legs.iter().any(|leg| leg.is_party() && leg.seat == Seat::Floor);
+                let is_open =
+                    self.is_talking() && self.legs.iter().any(|leg| leg.is_party() && leg.seat == Seat::Floor);
                 if !is_open {
                     return Err(Refused::NotTalking);
                 }
@@ -67,17 +68,25 @@ impl Call {
             }
             Input::Drop(id) => self.leg(*id).map(drop).ok_or(Refused::NoLeg),
             Input::Hold { leg, .. } => self.check_party(*leg),
-            Input::Mute { leg, .. } => match self.leg(*leg) {
-                None => Err(Refused::NoLeg),
-                Some(leg) if !leg.is_up() => Err(Refused::NotConnected),
-                Some(_) => Ok(()),
-            },
+            Input::Mute { leg, .. } => self.check_connected(*leg),
             Input::Supervise { leg, mode } => match self.leg(*leg).map(|leg| leg.seat) {
                 None => Err(Refused::NoLeg),
                 Some(Seat::Gallery(_)) => self.check_listener(Some(*mode)),
                 Some(Seat::Floor | Seat::Scripted(_)) => Err(Refused::NoSupervisor),
             },
             _ => Ok(()),
+        }
+    }
+
+    /// Whether a leg has answered, and is not on its way out.
+    ///
+    /// # Errors
+    /// [`Refused::NoLeg`] or [`Refused::NotConnected`].
+    pub fn check_connected(&self, id: LegId) -> Result<(), Refused> {
+        match self.leg(id) {
+            None => Err(Refused::NoLeg),
+            Some(leg) if !leg.is_up() => Err(Refused::NotConnected),
+            Some(_) => Ok(()),
         }
     }
 

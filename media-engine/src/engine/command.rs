@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-pub use crate::call::SuperviseMode;
+use crate::call::SuperviseMode;
 use crate::config::App;
 use crate::error::HangupCause;
 use crate::sip::{CallTrace, TrunkStatus};

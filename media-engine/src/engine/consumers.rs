@@ -76,7 +76,7 @@ impl Ends {
         let (from, to) = (settings.translate_from.clone(), settings.translate_to.clone());
         let (leg_name, source_language, target_language, playout) = match speaker {
             LegRole::Customer => ("customer", from, to, &self.to_agent),
-            LegRole::Agent => ("agent", to, from, &self.to_customer),
+            LegRole::Agent | LegRole::Supervisor => ("agent", to, from, &self.to_customer),
         };
         let params = PipelineParams {
             leg_name,
@@ -127,7 +127,7 @@ impl Translation {
     ) {
         let known = match speaker {
             LegRole::Customer => &mut self.speakers[0],
-            LegRole::Agent => &mut self.speakers[1],
+            LegRole::Agent | LegRole::Supervisor => &mut self.speakers[1],
         };
         if known.replace(media) == Some(media) {
             return;
@@ -135,7 +135,7 @@ impl Translation {
         let next = self.ends.start(shared, worker, settings, speaker, Some(media));
         let pipeline = match speaker {
             LegRole::Customer => &mut self.customer,
-            LegRole::Agent => &mut self.agent,
+            LegRole::Agent | LegRole::Supervisor => &mut self.agent,
         };
         let before = std::mem::replace(pipeline, next);
         tokio::spawn(async move { before.stop().await });
@@ -163,7 +163,7 @@ impl Translation {
     /// A listener's leg began to play a segment.
     pub(super) fn play_started(&self, listener: LegRole, segment: u64, at: std::time::Instant) {
         match listener {
-            LegRole::Agent => self.customer.play_started(segment, at),
+            LegRole::Agent | LegRole::Supervisor => self.customer.play_started(segment, at),
             LegRole::Customer => self.agent.play_started(segment, at),
         }
     }
@@ -189,7 +189,7 @@ pub(super) fn record(shared: &Shared, call: CallId, rate: SampleRate) -> Result<
 pub(super) fn record_leg(recording: &Recording, worker: &Worker, leg: LegId, role: LegRole) -> Result<(), String> {
     let channel = match role {
         LegRole::Customer => CUSTOMER_CHANNEL,
-        LegRole::Agent => AGENT_CHANNEL,
+        LegRole::Agent | LegRole::Supervisor => AGENT_CHANNEL,
     };
     let reader = listen(worker, leg, RECORD_TAP).ok_or("the media worker is overloaded")?;
     recording.attach(channel, reader).map_err(|error| error.to_string())

@@ -12,7 +12,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::command::{CallMode, CallSettings, Command, CommandError};
+use super::command::{CallMode, CallSettings, Callee, Command, CommandError};
 use super::{LegRole, Shared};
 use crate::call::{self, Destination, Plan};
 use crate::config::{RouteTarget, TrunkConfig};
@@ -137,6 +137,24 @@ pub(super) fn outgoing(shared: &Shared, command: Command) -> Result<Outgoing, Co
         }
     };
     Ok(Outgoing { id, to, plan, settings, from, first_role })
+}
+
+/// Where a callee of a verb leads.
+pub(super) fn callee(shared: &Shared, callee: &Callee) -> Result<Destination, CommandError> {
+    let number = match callee {
+        Callee::Agent(user) => return Ok(Destination::Agent(user.clone())),
+        Callee::Number(number) => number,
+    };
+    let leads = shared.guard.read(number).map_err(Refusal::from).and_then(|dialled| destination(shared, dialled));
+    leads.map_err(|refusal| CommandError::from(refusal.counted()))
+}
+
+/// Number, agent's name or URI.
+pub(super) fn name_of(destination: &Destination) -> &str {
+    match destination {
+        Destination::Agent(user) | Destination::Trunk { user, .. } | Destination::Emergency { user, .. } => user,
+        Destination::Uri(uri) => uri,
+    }
 }
 
 /// Where a destination of the API, or of an agent, leads.

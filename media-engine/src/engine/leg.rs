@@ -91,7 +91,9 @@ pub(super) struct Leg {
     pub(super) owner: Option<Claim>,
     /// Its REFER that has no final answer.
     pub(super) refer: Option<ReferId>,
-    /// Identity that a transfer's leg is shown outside.
+    /// It was called into a call that talked already, beside the others.
+    pub(super) added: bool,
+    /// Identity that a leg is shown outside which joins a running call.
     pub(super) shown: Option<String>,
     /// Its signalling has no connection.
     pub(super) unreachable: bool,
@@ -147,6 +149,7 @@ impl Leg {
             noise: false,
             owner: None,
             refer: None,
+            added: false,
             shown: None,
             unreachable: false,
             silent: false,

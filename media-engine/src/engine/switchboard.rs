@@ -130,17 +130,12 @@ impl Switchboard {
             Command::CallProceed { call, settings } => self.hand_over(call, TaskInput::Proceed(settings)),
             Command::CallReject { call, cause } => self.hand_over(call, TaskInput::Refuse(cause)),
             Command::CallHangup { call } => self.hand_over(call, TaskInput::Hangup(HangupCause::Requested)),
+            // The call's own task answers these: it knows how the call stands.
             Command::CallSay { call, text } => {
-                // The call's own task answers: it knows whether anybody listens.
-                if let Some(task) = self.shared.calls.get(&call).map(|task| task.value().clone()) {
-                    if let Err(mpsc::error::TrySendError::Full(TaskInput::Say { reply, .. })) =
-                        task.try_send(TaskInput::Say { text, reply })
-                    {
-                        let _ = reply.send(Err(CommandError::Busy("the call has too much waiting")));
-                    }
-                    return;
-                }
-                Err(CommandError::NotFound)
+                return self.ask(call, reply, |reply| TaskInput::Say { text, reply });
+            }
+            Command::CallVerb { call, verb } => {
+                return self.ask(call, reply, |reply| TaskInput::Verb { verb, reply });
             }
             Command::LegProceed { call, leg, from } => self.hand_over(call, TaskInput::LegDecided(leg, Ok(from))),
             Command::LegReject { call, leg, cause } => self.hand_over(call, TaskInput::LegDecided(leg, Err(cause))),
@@ -232,6 +227,24 @@ impl Switchboard {
                 // The asker may have given up.
                 let _ = reply.send(Ok(Reply::Done));
             }
+        }
+    }
+
+    /// Hands a question to a call's task, which answers it.
+    fn ask(&self, call: CallId, reply: Asker, question: impl FnOnce(Asker) -> TaskInput) {
+        let task = self.shared.calls.get(&call).map(|task| task.value().clone());
+        let Some(task) = task else {
+            // The asker may have given up, here and below.
+            let _ = reply.send(Err(CommandError::NotFound));
+            return;
+        };
+        let (input, error) = match task.try_send(question(reply)) {
+            Ok(()) => return,
+            Err(mpsc::error::TrySendError::Full(input)) => (input, CommandError::Busy("the call has too much waiting")),
+            Err(mpsc::error::TrySendError::Closed(input)) => (input, CommandError::NotFound),
+        };
+        if let TaskInput::Say { reply, .. } | TaskInput::Verb { reply, .. } = input {
+            let _ = reply.send(Err(error));
         }
     }
 

@@ -11,6 +11,7 @@ mod hearing;
 mod info;
 mod listening;
 mod transfer;
+mod verbs;
 
 pub(super) use ending::clear_after_panic;
 pub(super) use transfer::Replacement;
@@ -23,7 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Shared;
 use super::capture::CallCapture;
-use super::command::{CallSettings, CommandError, Reply};
+use super::command::{CallSettings, CommandError, Reply, Verb};
 use super::consumers::{FromTranslation, Translation};
 use super::dial::{Incoming, Outgoing};
 use super::event::{CallStatus, EventKind, LegRole, LegState};
@@ -33,11 +34,12 @@ use crate::call::{Call, Destination, Effect, Ending, Happened, Input, LEGS, Noti
 use crate::error::HangupCause;
 use crate::net::clock;
 use crate::sip::{Cause, DialogId, SipEvent, TraceLabel};
-use crate::units::{CallId, Group, LegId};
+use crate::units::{CallId, ConferenceId, Group, LegId};
 use crate::worker::{Incoming as Heard, LegQuality, Worker, WorkerCommand, WorkerEvent, WorkerEventKind};
 use hearing::Heard as Applied;
 use listening::{CallRecording, next_recorded};
 use transfer::{Fetch, Fetching, next_fetched};
+use verbs::Keys;
 
 /// How long the control plane may take to decide on an announced call, or on a transfer's leg.
 const DECISION: Duration = Duration::from_secs(2);
@@ -61,6 +63,10 @@ pub(super) enum TaskInput {
         text: String,
         reply: oneshot::Sender<Result<Reply, CommandError>>,
     },
+    Verb {
+        verb: Verb,
+        reply: oneshot::Sender<Result<Reply, CommandError>>,
+    },
     /// Another call asks for one of our legs.
     Fetch(Fetch),
     /// Somebody calls who wants the place of one of our legs.
@@ -81,6 +87,10 @@ pub(super) struct CallTask {
     topology: Topology,
     /// What of it the worker was told, by the name of the leg's media.
     applied: Vec<(LegId, Applied)>,
+    /// What mixes the call's parties while they are more than two.
+    conference: ConferenceId,
+    /// Keys that wait to be pressed.
+    keys: Vec<Keys>,
     /// Legs that are over and whose media is being closed.
     closing: Vec<ClosingLeg>,
     /// A leg of another call that this one waits for.
@@ -182,6 +192,7 @@ impl CallTask {
         (inbox_in, inbox): (mpsc::Sender<TaskInput>, mpsc::Receiver<TaskInput>),
     ) -> CallTask {
         let (media_in, media) = mpsc::channel(MEDIA_EVENTS);
+        let conference = ConferenceId(call.next_leg().0);
         CallTask {
             shared,
             id,
@@ -191,6 +202,8 @@ impl CallTask {
             legs: Vec::new(),
             topology: Topology::default(),
             applied: Vec::new(),
+            conference,
+            keys: Vec::new(),
             closing: Vec::new(),
             fetching: None,
             asked: None,
@@ -224,10 +237,12 @@ impl CallTask {
         self.settle().await;
         while self.over.is_none() {
             let timeout = self.call.poll_timeout().map(tokio::time::Instant::from_std);
+            let next_key = self.next_key().map(tokio::time::Instant::from_std);
             tokio::select! {
                 Some(input) = self.inbox.recv() => self.on_input(input).await,
                 Some(event) = self.media.recv() => self.on_media(event).await,
                 Some(next) = next_translation(&mut self.translation) => self.on_translation(next),
+                () = sleep_until(next_key), if next_key.is_some() => self.press_due(),
                 () = sleep_until(timeout), if timeout.is_some() => self.handle(Input::Timeout).await,
                 report = next_recorded(&mut self.recording) => self.on_recorded(report),
                 fetched = next_fetched(&mut self.fetching) => self.on_fetched(fetched).await,
@@ -264,6 +279,7 @@ impl CallTask {
                 // The asker may have given up; the sentence is spoken all the same.
                 let _ = reply.send(result);
             }
+            TaskInput::Verb { verb, reply } => self.on_verb(verb, reply).await,
         }
     }
 
@@ -284,7 +300,7 @@ impl CallTask {
                     metrics::counter!("tandem_trunk_calls_failed_total", &labels).increment(1);
                 }
                 tracing::info!(call = %self.id, %leg, trunk, status, reason, "leg failed");
-                let ending = Ending { cause: HangupCause::from_sip_status(status), status: Some(status) };
+                let ending = Ending::refused(status);
                 self.handle(Input::Gone(leg, ending)).await;
             }
             SipEvent::Reoffer { dialog, sdp } => {
@@ -379,10 +395,10 @@ impl CallTask {
                     self.handle(Input::MediaGone(leg)).await;
                 }
             }
-            WorkerEventKind::Connected
-            | WorkerEventKind::FirstPacket
-            | WorkerEventKind::ActiveSpeaker { .. }
-            | WorkerEventKind::PlayDone { .. } => {}
+            WorkerEventKind::ActiveSpeaker { active, .. } => {
+                self.shared.tell(Some(self.id), EventKind::ActiveSpeaker { leg, role, active });
+            }
+            WorkerEventKind::Connected | WorkerEventKind::FirstPacket | WorkerEventKind::PlayDone { .. } => {}
         }
     }
 
@@ -497,6 +513,9 @@ impl CallTask {
             Notice::Lost(leg) => {
                 tracing::info!(call = %self.id, %leg, "a leg is lost: the other one waits for it");
             }
+            Notice::Seat { leg, role, held, muted, supervises } => {
+                self.shared.tell(Some(self.id), EventKind::LegSeat { leg, role, held, muted, supervises });
+            }
             Notice::TooLong => {
                 let most = self.shared.config.max_call.unwrap_or_default();
                 tracing::warn!(call = %self.id, max_call_s = most.as_secs(), "the call has lasted as long as a call may: it ends");
@@ -519,7 +538,8 @@ impl CallTask {
     fn tell_leg_of(&self, leg: &Leg, state: LegState) {
         let Leg { id, role, peer, codec, .. } = leg;
         let (leg, role, peer, codec) = (*id, *role, peer.clone(), *codec);
-        self.shared.tell(Some(self.id), EventKind::Leg { leg, role, state, peer, codec });
+        let ending = None;
+        self.shared.tell(Some(self.id), EventKind::Leg { leg, role, state, peer, codec, ending });
     }
 
     fn signals(&self) -> Signals<'_> {

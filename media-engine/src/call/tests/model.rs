@@ -99,7 +99,11 @@ impl World {
             Effect::Tell(Notice::Lost(leg)) => drop(self.lost.insert(*leg)),
             Effect::Tell(Notice::Seat { leg, held, muted, supervises, .. }) => {
                 for (set, is_in) in [(&mut self.held, held), (&mut self.muted, muted)] {
-                    if *is_in { set.insert(*leg) } else { set.remove(leg) };
+                    if *is_in {
+                        set.insert(*leg)
+                    } else {
+                        set.remove(leg)
+                    };
                 }
                 assert_eq!(supervises.is_some(), self.supervisors.contains_key(leg), "a seat is for life");
                 self.supervisors.extend(supervises.map(|mode| (*leg, mode == SuperviseMode::Barge)));
@@ -136,10 +140,8 @@ impl World {
             }
         }
         let is_party = |leg: &LegId| !self.supervisors.contains_key(leg);
-        let waits_for_nobody = self.lost.is_empty()
-            && self.parted.is_empty()
-            && self.held.is_empty()
-            && !self.added.iter().any(is_party);
+        let waits_for_nobody =
+            self.lost.is_empty() && self.parted.is_empty() && self.held.is_empty() && !self.added.iter().any(is_party);
         assert!(self.hearing.floor().count() != 1 || waits_for_nobody, "somebody waits in silence");
     }
 }

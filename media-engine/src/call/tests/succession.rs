@@ -86,7 +86,7 @@ fn a_transferor_that_does_not_hang_up_is_hung_up() {
 #[test]
 fn a_failed_transfer_joins_both_again_and_tells_the_status_as_it_came() {
     let mut lab = transferring();
-    let ending = Ending { cause: BUSY, status: Some(600) };
+    let ending = Ending { cause: BUSY, ..Ending::refused(600) };
     let effects = lab.give(Input::Gone(THIRD, ending.clone()));
     assert_eq!(effects, [told(SECOND, THIRD, TransferState::Failed(ending)), Effect::Forget(THIRD)]);
     assert_eq!(lab.floor(), [FIRST, SECOND]);
@@ -113,7 +113,7 @@ fn a_leg_that_the_control_plane_refuses_or_forgets_is_not_called() {
     let ends = [told(SECOND, THIRD, failed(rejected.clone())), Effect::Forget(THIRD)];
     assert_eq!(lab.give(Input::Denied(THIRD, rejected.clone().into())), ends);
     assert_eq!(lab.give(Input::Allowed(THIRD)), [], "it was refused");
-    let ending = Ending { cause: HangupCause::Unreachable, status: Some(503) };
+    let ending = Ending { sip_status: Some(503), ..HangupCause::Unreachable.into() };
     let ends = [
         Effect::Tell(Notice::Undecided(Some(THIRD))),
         told(SECOND, THIRD, TransferState::Failed(ending)),

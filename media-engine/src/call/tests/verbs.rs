@@ -38,13 +38,8 @@ fn conference() -> Lab {
 fn supervised(mode: SuperviseMode) -> Lab {
     let mut lab = talking();
     lab.give(add(Some(mode)));
-    let told = Notice::Seat {
-        leg: THIRD,
-        role: LegRole::Supervisor,
-        held: false,
-        muted: false,
-        supervises: Some(mode),
-    };
+    let told =
+        Notice::Seat { leg: THIRD, role: LegRole::Supervisor, held: false, muted: false, supervises: Some(mode) };
     assert_eq!(lab.give(Input::Answered(THIRD)), [Effect::Tell(told)]);
     lab
 }

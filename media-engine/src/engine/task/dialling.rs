@@ -9,7 +9,7 @@
 
 use super::{CallTask, Rooms};
 use crate::call::{Destination, Ending, Input};
-use crate::engine::dial::{self, Refusal};
+use crate::engine::dial::{self, Refusal, name_of};
 use crate::engine::event::{EventKind, LegRole, LegState};
 use crate::engine::leg::Leg;
 use crate::engine::signalling::Ring;
@@ -113,14 +113,14 @@ impl CallTask {
             tracing::info!(call = %self.id, leg = %id, to = %mask(&leg.peer), "calling");
         }
         self.tell_leg(id, LegState::Ringing);
-        // A transfer's leg is called by whoever transfers, not by the caller.
-        let anonymous = self.anonymous && (self.call.place_of_heir(id).is_none() || may_be_browser);
+        // A leg that joins a running call is called by whoever wants it there, not by the caller.
+        let anonymous = self.anonymous && (!self.joins_later(id) || may_be_browser);
         self.signals().ring(dialog, Ring { target, from, anonymous, cause: self.cause.clone(), headers, offers });
         Ok(())
     }
 
     /// Whether an agent is of this call's group. A call from a trunk that nobody has claimed becomes the agent's.
-    fn reaches(&mut self, user: &str) -> bool {
+    pub(super) fn reaches(&mut self, user: &str) -> bool {
         let theirs = self.shared.group_of(user);
         if std::mem::take(&mut self.is_unclaimed) {
             self.group = theirs;
@@ -128,14 +128,22 @@ impl CallTask {
         self.group == theirs
     }
 
-    /// Who calls, as a dialled leg is shown it. To an agent who gets a transferred call: the party that stays in it. Outside:
-    /// the identity that was decided.
+    /// Whether a leg is called into a call that talks already: by a transfer, or beside the others.
+    fn joins_later(&self, id: LegId) -> bool {
+        self.call.place_of_heir(id).is_some() || self.leg(id).is_some_and(|leg| leg.added)
+    }
+
+    /// Who calls, as a dialled leg is shown it. To an agent who joins a call that talks: the party that is in it. Outside: the
+    /// identity that was decided.
     fn shown_to(&self, id: LegId, is_agent: bool) -> Option<String> {
-        let is_heir = self.call.place_of_heir(id).is_some();
+        let joins_later = self.joins_later(id);
         if !is_agent {
-            return if is_heir { self.leg(id)?.shown.clone() } else { self.from.clone() };
+            return if joins_later { self.leg(id)?.shown.clone() } else { self.from.clone() };
         }
-        let stays = self.partner(id).map(|leg| leg.peer.clone()).filter(|peer| is_heir && !peer.is_empty());
+        let is_added = self.leg(id).is_some_and(|leg| leg.added);
+        let customer = || self.legs.iter().find(|leg| leg.id != id && leg.role == LegRole::Customer);
+        let stays = if is_added { customer() } else { self.partner(id) };
+        let stays = stays.map(|leg| leg.peer.clone()).filter(|peer| joins_later && !peer.is_empty());
         stays.or_else(|| self.caller.clone()).or_else(|| Some("tandem".into()))
     }
 
@@ -160,15 +168,6 @@ struct Unreached {
 impl From<Refusal> for Unreached {
     fn from(refusal: Refusal) -> Unreached {
         let Refusal { status, why } = refusal.counted();
-        let ending = Ending { cause: HangupCause::from_sip_status(status), status: Some(status) };
-        Unreached { ending, why: why.to_owned() }
-    }
-}
-
-/// Number, agent's name or URI.
-fn name_of(destination: &Destination) -> &str {
-    match destination {
-        Destination::Agent(user) | Destination::Trunk { user, .. } | Destination::Emergency { user, .. } => user,
-        Destination::Uri(uri) => uri,
+        Unreached { ending: Ending::refused(status), why: why.to_owned() }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{CallTask, TaskInput};
 use crate::engine::Shared;
+use crate::engine::command::CommandError;
 use crate::engine::event::{CallStatus, EventKind, LegState};
 use crate::engine::signalling::Signals;
 use crate::error::HangupCause;
@@ -33,6 +34,8 @@ impl CallTask {
         for leg in &self.legs {
             if let Some(dialog) = leg.dialog {
                 self.shared.dialogs.remove(&dialog);
+            }
+            if leg.dialog.is_some() || leg.added {
                 self.tell_leg_of(leg, LegState::Ended);
             }
         }
@@ -48,10 +51,17 @@ impl CallTask {
 
     /// Refuses who still wanted something of this call; whoever asked for a leg hears by the loss of its question.
     pub(super) fn turn_away(&self, input: TaskInput) {
-        if let TaskInput::Replace(replacement) = input {
-            let dialog = replacement.dialog;
-            self.shared.dialogs.remove(&dialog);
-            self.signals().refuse(dialog, 481, None);
+        match input {
+            TaskInput::Replace(replacement) => {
+                let dialog = replacement.dialog;
+                self.shared.dialogs.remove(&dialog);
+                self.signals().refuse(dialog, 481, None);
+            }
+            // The asker may have given up.
+            TaskInput::Say { reply, .. } | TaskInput::Verb { reply, .. } => {
+                let _ = reply.send(Err(CommandError::NotFound));
+            }
+            _ => {}
         }
     }
 

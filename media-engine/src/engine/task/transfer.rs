@@ -208,7 +208,7 @@ impl CallTask {
                 Some(HangupCause::Rejected)
             }
             Some(_) if self.group != fetch.group => Some(HangupCause::Rejected),
-            Some(leg) if !self.call.may_be_succeeded(leg) => Some(HangupCause::NoAnswer),
+            Some(leg) if !self.call.may_give_partner(leg) => Some(HangupCause::NoAnswer),
             Some(_) if self.worker.index() != fetch.worker => Some(HangupCause::Unreachable),
             Some(_) => None,
         };
@@ -316,6 +316,9 @@ impl CallTask {
         self.closing.extend(leg.part_with_media(&self.worker));
         if let Some(dialog) = leg.dialog {
             self.shared.dialogs.remove(&dialog);
+        }
+        // Whoever added a leg was told its name.
+        if leg.dialog.is_some() || leg.added {
             self.tell_leg_of(&leg, LegState::Ended);
         }
     }
@@ -330,8 +333,8 @@ impl CallTask {
             TransferState::Started => (None, Some(TransferStage::Started), None),
             TransferState::Ringing => (Some(180), None, None),
             TransferState::Done => (Some(200), Some(TransferStage::Done), None),
-            TransferState::Failed(Ending { cause, status }) => {
-                (Some(status.unwrap_or(cause.sip_status())), Some(TransferStage::Failed), Some(cause.clone()))
+            TransferState::Failed(Ending { cause, sip_status, .. }) => {
+                (Some(sip_status.unwrap_or(cause.sip_status())), Some(TransferStage::Failed), Some(cause.clone()))
             }
             TransferState::Refused => (Some(603), None, None),
         };

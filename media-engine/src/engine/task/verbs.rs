@@ -1,0 +1,199 @@
+//! What people and programs do with a call that runs: add and drop legs, hold, mute, press keys, supervise.
+//!
+//! ```text
+//!   Verb ─▶ Call::check ─ refused ─▶ CommandError, and nothing has happened
+//!                └──────▶ Call::handle ─▶ Reply, once its effects are carried out
+//! ```
+//!
+//! Not here: who may do it (the control plane), what it does to the conversation (`call::verbs`), who hears whom (`hearing`).
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use codecs::SampleRate;
+use codecs::dtmf::DtmfGenerator;
+use tokio::sync::oneshot;
+
+use super::CallTask;
+use crate::call::{Destination, Input, Refused};
+use crate::engine::command::{Callee, CommandError, DTMF_MAX, NewLeg, Reply, Verb};
+use crate::engine::dial;
+use crate::engine::event::LegRole;
+use crate::engine::leg::Leg;
+use crate::net::clock;
+use crate::units::{LegId, mask};
+use crate::worker::WorkerCommand;
+
+/// How long a key sounds that we press.
+const KEY_MS: u32 = 160;
+/// From the beginning of one key to that of the next.
+const KEY_STEP: Duration = Duration::from_millis(260);
+/// What a comma stands for.
+const KEY_PAUSE: Duration = Duration::from_millis(500);
+/// Keys that may wait for one leg.
+const KEYS_WAITING: usize = 2 * DTMF_MAX;
+/// Voice that sounds keys: no segment of speech has this number.
+const KEY_SEGMENT: u64 = u64::MAX;
+
+/// Keys that wait to be pressed towards a leg.
+#[derive(Debug)]
+pub(super) struct Keys {
+    leg: LegId,
+    waiting: VecDeque<char>,
+    /// When the next one is due.
+    at: Instant,
+}
+
+impl From<Refused> for CommandError {
+    fn from(refused: Refused) -> CommandError {
+        match refused {
+            Refused::NoLeg => CommandError::NoLeg,
+            refused => CommandError::Conflict(refused.to_string()),
+        }
+    }
+}
+
+impl CallTask {
+    pub(super) async fn on_verb(&mut self, verb: Verb, reply: oneshot::Sender<Result<Reply, CommandError>>) {
+        let result = self.carry_out_verb(verb).await;
+        if let Err(error) = &result {
+            tracing::info!(call = %self.id, %error, "a verb was refused");
+        }
+        // The asker may have given up; it was carried out all the same.
+        let _ = reply.send(result);
+    }
+
+    async fn carry_out_verb(&mut self, verb: Verb) -> Result<Reply, CommandError> {
+        let input = match verb {
+            Verb::LegAdd(new) => return self.add_leg(new).await,
+            Verb::SendDtmf { leg, digits } => return self.press(leg, &digits),
+            Verb::LegDrop { leg } => Input::Drop(leg),
+            Verb::Hold { leg, on } => Input::Hold { leg, on },
+            Verb::Mute { leg, on } => Input::Mute { leg, on },
+            Verb::Supervise { leg, mode } => Input::Supervise { leg, mode },
+        };
+        self.call.check(&input)?;
+        self.handle(input).await;
+        Ok(Reply::Done)
+    }
+
+    /// Calls somebody into the call.
+    async fn add_leg(&mut self, new: NewLeg) -> Result<Reply, CommandError> {
+        let NewLeg { to, supervises, from, ring } = new;
+        let role = match &to {
+            _ if supervises.is_some() => LegRole::Supervisor,
+            Callee::Agent(_) => LegRole::Agent,
+            Callee::Number(_) => LegRole::Customer,
+        };
+        let destination = dial::callee(&self.shared, &to)?;
+        let input = Input::Add { to: destination.clone(), role, supervises, ring };
+        self.call.check(&input)?;
+        match &destination {
+            Destination::Agent(user) if !self.reaches(user) => {
+                let problem = "no agent of this call's organization has this name".to_owned();
+                return Err(CommandError::Invalid { field: "agent", problem });
+            }
+            Destination::Emergency { .. } => {}
+            _ if !self.shared.pool.has_room() => {
+                return Err(CommandError::Busy("the media threads have no room for another leg; try again later"));
+            }
+            _ => {}
+        }
+        let id = self.call.next_leg();
+        let mut leg = Leg::new(id, role, dial::name_of(&destination).to_owned());
+        (leg.added, leg.shown) = (true, from);
+        tracing::info!(call = %self.id, leg = %id, to = %mask(&leg.peer), ?role, "a leg is added");
+        self.legs.push(leg);
+        self.handle(input).await;
+        Ok(Reply::Leg(id))
+    }
+
+    /// Queues keys to be pressed towards a leg.
+    fn press(&mut self, leg: LegId, digits: &str) -> Result<Reply, CommandError> {
+        let keys = keys(digits).ok_or_else(|| CommandError::Invalid {
+            field: "digits",
+            problem: format!("1 to {DTMF_MAX} of 0-9, *, #, A-D and , (a pause of half a second) are expected"),
+        })?;
+        self.call.check_connected(leg)?;
+        let at = match self.keys.iter().position(|waiting| waiting.leg == leg) {
+            Some(at) => at,
+            None => {
+                self.keys.push(Keys { leg, waiting: VecDeque::new(), at: clock::now() });
+                self.keys.len() - 1
+            }
+        };
+        let waiting = &mut self.keys[at].waiting;
+        if waiting.len() + keys.len() > KEYS_WAITING {
+            return Err(CommandError::Busy("earlier keys are still being pressed towards this leg"));
+        }
+        waiting.extend(keys);
+        Ok(Reply::Done)
+    }
+
+    /// When the next key is due.
+    pub(super) fn next_key(&self) -> Option<Instant> {
+        self.keys.iter().map(|keys| keys.at).min()
+    }
+
+    /// Presses the keys that are due. A leg that has gone takes its keys with it.
+    pub(super) fn press_due(&mut self) {
+        let now = clock::now();
+        let mut due = Vec::new();
+        self.keys.retain_mut(|keys| {
+            if keys.at > now {
+                return true;
+            }
+            match keys.waiting.pop_front() {
+                Some(',') => keys.at = now + KEY_PAUSE,
+                Some(key) => {
+                    due.push((keys.leg, key));
+                    keys.at = now + KEY_STEP;
+                }
+                // The pause behind the last key has passed too.
+                None => return false,
+            }
+            true
+        });
+        for (leg, digit) in due {
+            self.press_key(leg, digit);
+        }
+    }
+
+    /// As a telephone-event (RFC 4733) where the leg knows them, else as sound.
+    fn press_key(&mut self, id: LegId, digit: char) {
+        let Some((leg, media)) = self.leg(id).and_then(|leg| Some((leg, leg.media()?))) else {
+            return self.keys.retain(|keys| keys.leg != id);
+        };
+        let knows_events = leg.is_browser() || leg.audio.is_some_and(|audio| audio.telephone_event.is_some());
+        if knows_events {
+            return self.media_command(WorkerCommand::SendDtmf { leg: media, digit, duration_ms: KEY_MS });
+        }
+        let rate = SampleRate::HZ_8000;
+        let Some(mut sound) = DtmfGenerator::new(rate, digit, KEY_MS, DtmfGenerator::LEVEL_DBFS) else { return };
+        let mut samples = vec![0; rate.samples_in_ms(KEY_MS)];
+        sound.fill(&mut samples);
+        let samples = samples.into_boxed_slice();
+        self.media_command(WorkerCommand::Play { leg: media, segment: KEY_SEGMENT, rate, samples, last: true });
+    }
+}
+
+/// The keys of a sequence in capitals; `None`: it is empty, too long, or has something else in it.
+fn keys(digits: &str) -> Option<Vec<char>> {
+    let keys: Vec<char> = digits.chars().take(DTMF_MAX + 1).map(|key| key.to_ascii_uppercase()).collect();
+    let is_key = |key: &char| key.is_ascii_digit() || matches!(key, '*' | '#' | 'A'..='D' | ',');
+    ((1..=DTMF_MAX).contains(&keys.len()) && keys.iter().all(is_key)).then_some(keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_digits_letters_to_d_star_hash_and_pauses() {
+        assert_eq!(keys("1,a*#"), Some(vec!['1', ',', 'A', '*', '#']));
+        assert_eq!(keys(&"7".repeat(DTMF_MAX)).map(|keys| keys.len()), Some(DTMF_MAX));
+        for wrong in ["", "e", "1 2", "+1", "\0", "٣", &"7".repeat(DTMF_MAX + 1)] {
+            assert_eq!(keys(wrong), None, "{wrong:?}");
+        }
+    }
+}
