@@ -68,7 +68,10 @@ impl Call {
             }
             Input::Drop(id) => self.leg(*id).map(drop).ok_or(Refused::NoLeg),
             Input::Hold { leg, .. } => self.check_party(*leg),
-            Input::Mute { leg, .. } => self.check_connected(*leg),
+            Input::Mute { leg, .. } => match self.leg(*leg).map(|leg| leg.seat) {
+                Some(Seat::Scripted(_)) => Err(Refused::Scripted),
+                _ => self.check_connected(*leg),
+            },
             Input::Supervise { leg, mode } => match self.leg(*leg).map(|leg| leg.seat) {
                 None => Err(Refused::NoLeg),
                 Some(Seat::Gallery(_)) => self.check_listener(Some(*mode)),

@@ -206,7 +206,8 @@ fn dropping_one_of_two_parties_ends_the_call_by_request() {
 
 #[test]
 fn what_does_not_fit_the_call_is_refused_in_a_sentence_and_changes_nothing() {
-    let (mut lab, before) = (supervised(SuperviseMode::Listen), supervised(SuperviseMode::Listen));
+    let mut lab = supervised(SuperviseMode::Listen);
+    let before = lab.call.clone();
     let nobody = LegId(9);
     let barge = SuperviseMode::Barge;
     for (input, refused) in [
@@ -222,10 +223,11 @@ fn what_does_not_fit_the_call_is_refused_in_a_sentence_and_changes_nothing() {
         assert_eq!(lab.call.check(&input), Err(refused), "{input:?}");
         assert_eq!(lab.give(input), []);
     }
-    assert_eq!(lab.call, before.call);
+    assert_eq!(lab.call, before);
     let mut lab = Lab::incoming(Plan::Application(App::Echo));
     lab.give(Input::Proceed);
     assert_eq!(lab.call.check(&hold(FIRST, true)), Err(Refused::Scripted));
+    assert_eq!(lab.call.check(&mute(FIRST, true)), Err(Refused::Scripted));
     assert_eq!(lab.call.check(&add(None)), Err(Refused::NotTalking));
 }
 
