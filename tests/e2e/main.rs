@@ -27,3 +27,4 @@ mod trace;
 mod transfer;
 mod trunk;
 mod turn;
+mod verbs;

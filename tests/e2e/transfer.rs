@@ -4,99 +4,19 @@
 //! customer (trunk, 127.0.0.2) ── Tandem ── anna, ben (registered, 127.0.0.1)
 //! ```
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tests::api::{Api, SentEvent};
+use tests::api::SentEvent;
 use tests::baresip::Baresip;
 use tests::desk::{Desk, LEVEL_DBFS, Line, hear_each_other};
-use tests::ports;
+use tests::office::{ANNA_HZ, BEN_HZ, CUSTOMER_HZ, Office, PATIENCE};
 use tests::sound;
-use tests::tandem::{Holdings, Setup, Tandem, binary};
-use tokio::process::Command;
+use tests::tandem::{Setup, Tandem};
 
-const PATIENCE: Duration = Duration::from_secs(10);
-const CUSTOMER_HZ: f32 = 440.0;
-const ANNA_HZ: f32 = 600.0;
-const BEN_HZ: f32 = 800.0;
 /// What who waits hears while somebody else is called.
 const RINGBACK_HZ: f32 = 425.0;
-
-/// A server with two agents and a customer.
-struct Office {
-    tandem: Tandem,
-    api: Api,
-    before: Holdings,
-    captures: tempfile::TempDir,
-    anna: Desk,
-    ben: Desk,
-    customer: Desk,
-}
-
-impl Office {
-    async fn open() -> Office {
-        let carrier = SocketAddr::from(([127, 0, 0, 2], ports::free()));
-        let captures = tempfile::tempdir().expect("an empty folder");
-        let further = format!("[dial]\nallow = [\"+1555\"]\n[debug]\ncapture = {:?}\n", captures.path());
-        let tandem = Tandem::start(&Setup {
-            trunks: vec![("carrier", vec![carrier.to_string()])],
-            routes: vec![("+*", "trunk:carrier"), ("ben", "agent:ben"), ("100", "agent:anna")],
-            further: further.leak(),
-            ..Setup::default()
-        })
-        .await;
-        let api = tandem.api("acme").await;
-        let (anna, _) = Desk::of_agent(&tandem, "anna").await;
-        let (ben, _) = Desk::of_agent(&tandem, "ben").await;
-        let customer = Desk::start_at(carrier, tandem.sip(), "+15550142").await;
-        let before = tandem.holdings().await;
-        Office { tandem, api, before, captures, anna, ben, customer }
-    }
-
-    /// The customer calls, anna answers, and both hear each other.
-    async fn talk(&mut self) -> (Line, Line) {
-        let (customer, anna) = tokio::join!(self.customer.call("100", CUSTOMER_HZ, "", PATIENCE), async {
-            let invite = self.anna.rings(PATIENCE).await;
-            self.anna.answer(&invite, ANNA_HZ, PATIENCE).await
-        });
-        let (mut customer, mut anna) = (customer.expect("anna answered"), anna);
-        hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
-        (customer, anna)
-    }
-
-    fn sip_uri(&self, user: &str) -> String {
-        format!("sip:{user}@{}", self.tandem.sip())
-    }
-
-    /// Everything is given back, every call has ended once, and every call can be run again from its capture.
-    async fn close(self, causes: &[&str]) {
-        self.tandem.gives_back(&self.before, Duration::from_secs(10)).await;
-        let calls = self.api.get("/api/calls").await;
-        let mut ended: Vec<String> = Vec::new();
-        for call in calls["calls"].as_array().expect("a list of calls") {
-            assert_eq!(call["status"], "ended", "{call}");
-            ended.push(call["ended_reason"].as_str().expect("a cause").to_owned());
-            let shown = self.api.get(&format!("/api/calls/{}", call["id"].as_str().expect("an id"))).await;
-            let legs = shown["legs"].as_array().expect("legs");
-            assert!(legs.iter().all(|leg| leg["state"] == "ended"), "{shown:#}");
-        }
-        ended.sort();
-        assert_eq!(ended, causes);
-        self.tandem.stop().await;
-        let files =
-            std::fs::read_dir(self.captures.path()).expect("the captures").map(|file| file.expect("a file").path());
-        let is_of_calls =
-            |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("calls-"));
-        let of_calls = files.into_iter().find(is_of_calls).expect("a capture of calls");
-        let replayed = Command::new(binary("tandem")).arg("replay").arg(of_calls).output().await.expect("tandem runs");
-        let told = String::from_utf8_lossy(&replayed.stdout);
-        assert!(replayed.status.success(), "{told}{}", String::from_utf8_lossy(&replayed.stderr));
-        assert!(told.contains(&format!("calls       {}\n", causes.len())), "{told}");
-    }
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_blind_transfer_joins_the_customer_with_another_agent_and_hangs_the_first_one_up() {

@@ -181,6 +181,30 @@ impl Sound {
     }
 }
 
+/// Asserts that a line hears all of these tones at their level, and none of the others, for half a second on end before the deadline.
+#[track_caller]
+pub fn hears_tones<'a>(
+    what: &'a str,
+    line: &'a mut Line,
+    tones: &'a [f32],
+    others: &'a [f32],
+) -> impl Future<Output = ()> + 'a {
+    let at = std::panic::Location::caller();
+    async move {
+        let until = Instant::now() + HEARD;
+        loop {
+            let heard = line.sound.hears(0.5, HEARD).await;
+            let level = |hertz: &f32| sound::find(&heard, RATE, *hertz).tone_dbfs;
+            let is_heard = tones.iter().all(|hertz| level(hertz) > LEVEL_DBFS - 6.0);
+            if is_heard && others.iter().all(|hertz| level(hertz) < LEVEL_DBFS - 25.0) {
+                return;
+            }
+            let levels: Vec<(f32, f32)> = tones.iter().chain(others).map(|hertz| (*hertz, level(hertz))).collect();
+            assert!(Instant::now() < until, "{at}: {what}: expected {tones:?} Hz only, heard (Hz, dBFS) {levels:?}");
+        }
+    }
+}
+
 /// Asserts that each of two lines hears the other one's tone, and nothing else. Each with the tone that it says.
 pub async fn hear_each_other((a, a_hz): (&mut Line, f32), (b, b_hz): (&mut Line, f32)) {
     let (what_a, what_b) = (format!("{a_hz} Hz hears"), format!("{b_hz} Hz hears"));

@@ -23,6 +23,7 @@ pub mod kamailio;
 pub mod leaks;
 pub mod linphone;
 mod netns;
+pub mod office;
 pub mod ports;
 pub mod postgres;
 pub mod process;

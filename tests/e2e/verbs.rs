@@ -1,0 +1,321 @@
+//! What the API does with a call that runs: legs added and dropped, hold, mute, keys, supervisors.
+//!
+//! Everybody speaks a tone of their own, so that it is heard who hears whom.
+
+use codecs::SampleRate;
+use codecs::dtmf::{DtmfDetector, DtmfEvent};
+use media_engine::sdp::Codec;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tests::api::SentEvent;
+use tests::desk::{Desk, Line, hear_each_other, hears_tones};
+use tests::ears::FarEnd;
+use tests::office::{ANNA_HZ, BEN_HZ, CUSTOMER_HZ, Office, PATIENCE};
+use tests::sound;
+use tests::tandem::{Setup, Tandem};
+
+const CARLA_HZ: f32 = 1000.0;
+/// Music on hold has a chord, and none of it is anybody's tone.
+const TONES: [f32; 4] = [CUSTOMER_HZ, ANNA_HZ, BEN_HZ, CARLA_HZ];
+
+/// Asserts that a line hears these tones and nobody else's.
+async fn hears(what: &str, line: &mut Line, tones: &[f32]) {
+    let others: Vec<f32> = TONES.into_iter().filter(|hertz| !tones.contains(hertz)).collect();
+    hears_tones(what, line, tones, &others).await;
+}
+
+/// A verb on a call; its answer.
+async fn verb(office: &Office, method: Method, call: &str, path: &str, body: Value) -> (StatusCode, Value) {
+    let body = (!body.is_null()).then_some(body);
+    office.api.ask(method, &format!("/api/calls/{call}/{path}"), body).await
+}
+
+/// A verb that must succeed.
+async fn done(office: &Office, method: Method, call: &str, path: &str, body: Value) -> Value {
+    let (status, answer) = verb(office, method, call, path, body).await;
+    assert!(status.is_success(), "{path}: {status} {answer}");
+    answer
+}
+
+async fn post(office: &Office, call: &str, path: &str) {
+    done(office, Method::POST, call, path, Value::Null).await;
+}
+
+/// The number of the leg at `peer`, once it has answered.
+async fn answered(office: &Office, call: &str, peer: &str) -> u64 {
+    office.leg(call, peer, |leg| leg["state"] == "answered").await["leg"].as_u64().expect("a number")
+}
+
+const CUSTOMER: &str = "+15550142";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_who_is_added_hears_both_and_the_call_goes_back_to_two_when_another_one_leaves() {
+    let mut office = Office::open().await;
+    let (mut customer, mut anna) = office.talk().await;
+    let call = office.bridged().await;
+    let mut events = office.api.events("/api/events", None).await;
+    let added = done(&office, Method::POST, &call, "legs", json!({ "agent": "ben" })).await;
+    let invite = office.ben.rings(PATIENCE).await;
+    assert!(invite.contains("\r\nFrom: <sip:+15550142@"), "ben sees the customer: {invite}");
+    hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
+    let mut ben = office.ben.answer(&invite, BEN_HZ, PATIENCE).await;
+    tokio::join!(
+        hears("the customer", &mut customer, &[ANNA_HZ, BEN_HZ]),
+        hears("anna", &mut anna, &[CUSTOMER_HZ, BEN_HZ]),
+        hears("ben", &mut ben, &[CUSTOMER_HZ, ANNA_HZ]),
+    );
+    let leg = answered(&office, &call, "ben").await;
+    assert_eq!(added["leg"].as_u64(), Some(leg), "{added}");
+    let speaks = |event: &SentEvent| (event.name == "call.active_speaker").then(|| event.data.clone());
+    let told = events.until("call.active_speaker", PATIENCE, speaks).await;
+    assert!(told["leg"].is_u64() && told["active"].is_boolean(), "{told}");
+
+    let of_anna = answered(&office, &call, "anna").await;
+    done(&office, Method::DELETE, &call, &format!("legs/{of_anna}"), Value::Null).await;
+    office.anna.is_hung_up(&anna, PATIENCE).await;
+    hear_each_other((&mut customer, CUSTOMER_HZ), (&mut ben, BEN_HZ)).await;
+    office.ben.hang_up(&mut ben, PATIENCE).await;
+    office.customer.is_hung_up(&customer, PATIENCE).await;
+    office.close(&["normal"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_added_leg_that_refuses_leaves_both_talking_and_says_why() {
+    let mut office = Office::open().await;
+    let (mut customer, mut anna) = office.talk().await;
+    let call = office.bridged().await;
+    let added = done(&office, Method::POST, &call, "legs", json!({ "number": "+15550177" })).await;
+    let invite = office.customer.rings(PATIENCE).await;
+    assert!(invite.starts_with("INVITE sip:+15550177@"), "{invite}");
+    office.customer.refuse(&invite, 486).await;
+    let shown = office.api.get(&format!("/api/calls/{call}")).await;
+    let leg = shown["legs"].as_array().expect("legs").iter().find(|leg| leg["leg"] == added["leg"]);
+    assert!(leg.is_some(), "{shown:#}");
+    hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
+    for (body, status) in [
+        (json!({ "number": "+19005551234" }), StatusCode::FORBIDDEN),
+        (json!({ "agent": "nobody-of-this-name" }), StatusCode::UNPROCESSABLE_ENTITY),
+        (json!({}), StatusCode::UNPROCESSABLE_ENTITY),
+    ] {
+        let (refused, answer) = verb(&office, Method::POST, &call, "legs", body.clone()).await;
+        assert_eq!(refused, status, "{body}: {answer}");
+    }
+    office.customer.hang_up(&mut customer, PATIENCE).await;
+    office.anna.is_hung_up(&anna, PATIENCE).await;
+    office.close(&["normal"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_held_hears_music_nobody_hears_it_and_nothing_of_it_is_recorded() {
+    let mut office = Office::open().await;
+    office.api.voice_config(json!({ "record": true })).await;
+    let (mut customer, mut anna) = office.talk().await;
+    let call = office.bridged().await;
+    let leg = answered(&office, &call, CUSTOMER).await;
+    post(&office, &call, &format!("legs/{leg}/hold")).await;
+    tokio::join!(hears("the customer on hold", &mut customer, &[]), hears("anna who waits", &mut anna, &[]));
+    let music = customer.sound.hears(2.0, PATIENCE).await;
+    assert!(music.iter().any(|sample| sample.abs() > 100), "who is held hears that it is");
+    assert_eq!(office.leg(&call, CUSTOMER, |leg| leg["held"] == true).await["muted"], false);
+    post(&office, &call, &format!("legs/{leg}/resume")).await;
+    hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
+    office.leg(&call, CUSTOMER, |leg| leg["held"] == false).await;
+    office.customer.hang_up(&mut customer, PATIENCE).await;
+    office.anna.is_hung_up(&anna, PATIENCE).await;
+
+    let path = office.tandem.data().join("recordings").join(format!("{call}.wav"));
+    let (rate, channels) = sound::read_wav(&path).expect("a recording");
+    for (channel, hertz) in [(0, CUSTOMER_HZ), (1, ANNA_HZ)] {
+        let stretches = channels[channel].chunks_exact(rate.samples_in_ms(100));
+        let loud: Vec<bool> = stretches.map(|stretch| sound::find(stretch, rate, hertz).tone_dbfs > -40.0).collect();
+        let longest = loud.split(|loud| *loud).map(<[bool]>::len).skip(1).max().unwrap_or_default();
+        assert!(longest >= 20, "{hertz} Hz is recorded while the customer is held: {loud:?}");
+    }
+    office.close(&["normal"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_muted_hears_and_is_not_heard() {
+    let mut office = Office::open().await;
+    let (mut customer, mut anna) = office.talk().await;
+    let call = office.bridged().await;
+    let leg = answered(&office, &call, "anna").await;
+    for _ in 0..2 {
+        post(&office, &call, &format!("legs/{leg}/mute")).await;
+    }
+    tokio::join!(hears("the customer", &mut customer, &[]), hears("anna, muted", &mut anna, &[CUSTOMER_HZ]));
+    assert_eq!(office.leg(&call, "anna", |leg| leg["muted"] == true).await["held"], false);
+    post(&office, &call, &format!("legs/{leg}/unmute")).await;
+    hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
+    office.customer.hang_up(&mut customer, PATIENCE).await;
+    office.anna.is_hung_up(&anna, PATIENCE).await;
+    office.close(&["normal"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_supervisor_listens_whispers_barges_in_survives_a_hold_and_never_ends_the_call() {
+    let mut office = Office::open().await;
+    let (mut carla_desk, _) = Desk::of_agent(&office.tandem, "carla").await;
+    let (mut customer, mut anna) = office.talk().await;
+    let call = office.bridged().await;
+    let asked = json!({ "mode": "listen", "agent": "carla" });
+    done(&office, Method::POST, &call, "supervise", asked).await;
+    let invite = carla_desk.rings(PATIENCE).await;
+    let mut carla = carla_desk.answer(&invite, CARLA_HZ, PATIENCE).await;
+    let leg = answered(&office, &call, "carla").await;
+    let supervise = format!("supervise/{leg}");
+    tokio::join!(
+        hears("carla listens", &mut carla, &[CUSTOMER_HZ, ANNA_HZ]),
+        hears("the customer does not hear her", &mut customer, &[ANNA_HZ]),
+        hears("anna does not hear her", &mut anna, &[CUSTOMER_HZ]),
+    );
+    for (mode, of_customer, of_anna) in [
+        ("whisper", &[ANNA_HZ][..], &[CUSTOMER_HZ, CARLA_HZ][..]),
+        ("barge", &[ANNA_HZ, CARLA_HZ], &[CUSTOMER_HZ, CARLA_HZ]),
+        ("listen", &[ANNA_HZ], &[CUSTOMER_HZ]),
+    ] {
+        done(&office, Method::PUT, &call, &supervise, json!({ "mode": mode })).await;
+        tokio::join!(
+            hears(&format!("carla, {mode}"), &mut carla, &[CUSTOMER_HZ, ANNA_HZ]),
+            hears(&format!("the customer, {mode}"), &mut customer, of_customer),
+            hears(&format!("anna, {mode}"), &mut anna, of_anna),
+        );
+    }
+    let of_customer = answered(&office, &call, CUSTOMER).await;
+    post(&office, &call, &format!("legs/{of_customer}/hold")).await;
+    tokio::join!(hears("carla during a hold", &mut carla, &[]), hears("anna", &mut anna, &[]));
+    post(&office, &call, &format!("legs/{of_customer}/resume")).await;
+    hears("carla after the hold", &mut carla, &[CUSTOMER_HZ, ANNA_HZ]).await;
+
+    carla_desk.hang_up(&mut carla, PATIENCE).await;
+    hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
+    let (status, _) = verb(&office, Method::PUT, &call, &supervise, json!({ "mode": "barge" })).await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "her leg is over");
+    office.customer.hang_up(&mut customer, PATIENCE).await;
+    office.anna.is_hung_up(&anna, PATIENCE).await;
+    office.close(&["normal"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consultation_in_the_same_call_ends_in_a_transfer_or_in_a_return() {
+    let mut office = Office::open().await;
+    let (mut customer, mut anna) = office.talk().await;
+    let call = office.bridged().await;
+    let of_customer = answered(&office, &call, CUSTOMER).await;
+    for returns in [true, false] {
+        post(&office, &call, &format!("legs/{of_customer}/hold")).await;
+        done(&office, Method::POST, &call, "legs", json!({ "agent": "ben", "ring_s": 20 })).await;
+        let invite = office.ben.rings(PATIENCE).await;
+        let mut ben = office.ben.answer(&invite, BEN_HZ, PATIENCE).await;
+        hear_each_other((&mut anna, ANNA_HZ), (&mut ben, BEN_HZ)).await;
+        hears("the customer waits", &mut customer, &[]).await;
+        if returns {
+            let of_ben = answered(&office, &call, "ben").await;
+            done(&office, Method::DELETE, &call, &format!("legs/{of_ben}"), Value::Null).await;
+            office.ben.is_hung_up(&ben, PATIENCE).await;
+            hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
+        } else {
+            office.anna.hang_up(&mut anna, PATIENCE).await;
+            hear_each_other((&mut customer, CUSTOMER_HZ), (&mut ben, BEN_HZ)).await;
+            office.ben.hang_up(&mut ben, PATIENCE).await;
+            office.customer.is_hung_up(&customer, PATIENCE).await;
+            break;
+        }
+    }
+    office.close(&["normal"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_sound_in_the_voice_of_a_leg_that_knows_no_telephone_events() {
+    let mut office = Office::open().await;
+    let (mut customer, anna) = office.talk().await;
+    let call = office.bridged().await;
+    let leg = answered(&office, &call, CUSTOMER).await;
+    let keys = format!("legs/{leg}/dtmf");
+    let (heard, _) = tokio::join!(
+        customer.sound.hears(3.0, PATIENCE),
+        done(&office, Method::POST, &call, &keys, json!({ "digits": "12,#9" }))
+    );
+    let mut detector = DtmfDetector::new(SampleRate::HZ_8000);
+    let mut pressed = String::new();
+    for frame in heard.chunks(160) {
+        detector.push(frame, |event| {
+            if let DtmfEvent::Began { digit } = event {
+                pressed.push(digit);
+            }
+        });
+    }
+    assert_eq!(pressed, "12#9");
+    for digits in ["", "5x", &"1".repeat(65)] {
+        let (status, answer) = verb(&office, Method::POST, &call, &keys, json!({ "digits": digits })).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{digits:?}: {answer}");
+        assert!(answer.to_string().contains("digits"), "the field is named: {answer}");
+    }
+    office.customer.hang_up(&mut customer, PATIENCE).await;
+    office.anna.is_hung_up(&anna, PATIENCE).await;
+    office.close(&["normal"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_go_as_telephone_events_to_a_leg_that_knows_them() {
+    let setup = Setup {
+        trunks: vec![("carrier", vec!["127.0.0.1".into()])],
+        routes: vec![("100", "agent:anna")],
+        ..Setup::default()
+    };
+    let tandem = Tandem::start(&setup).await;
+    let api = tandem.api("acme").await;
+    let (mut anna, _) = Desk::of_agent_at(&tandem, "127.0.0.3", tandem.sip(), "anna").await;
+    let mut far = FarEnd::start(tandem.sip(), vec![Codec::Pcmu]).await;
+    let ((), line) = tokio::join!(far.call("+15550142", "100", PATIENCE), async {
+        let invite = anna.rings(PATIENCE).await;
+        anna.answer(&invite, ANNA_HZ, PATIENCE).await
+    });
+    let call = api.call_becomes("bridged", PATIENCE).await["id"].as_str().expect("an id").to_owned();
+    let shown = api.get(&format!("/api/calls/{call}")).await;
+    let mut legs = shown["legs"].as_array().expect("legs").iter();
+    let leg = legs.find(|leg| leg["role"] == "customer").expect("the customer")["leg"].clone();
+    let (status, answer) =
+        api.ask(Method::POST, &format!("/api/calls/{call}/legs/{leg}/dtmf"), Some(json!({ "digits": "0*8D" }))).await;
+    assert!(status.is_success(), "{answer}");
+    far.until_keys("0*8D", PATIENCE).await;
+    drop(line);
+    api.ask(Method::DELETE, &format!("/api/calls/{call}"), None).await;
+    tandem.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_verb_that_does_not_fit_is_refused_in_a_sentence_and_two_at_once_do_not_mix() {
+    let mut office = Office::open().await;
+    let (mut customer, mut anna) = office.talk().await;
+    let call = office.bridged().await;
+    let of_anna = answered(&office, &call, "anna").await;
+    let (status, _) = verb(&office, Method::POST, &call, "legs/999999/hold", Value::Null).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    let supervise = format!("supervise/{of_anna}");
+    let (status, answer) = verb(&office, Method::PUT, &call, &supervise, json!({ "mode": "barge" })).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{answer}");
+    assert!(answer.to_string().contains("does not supervise"), "{answer}");
+
+    // Ben is called twice at once under one key: it is one leg.
+    let body = json!({ "agent": "ben" });
+    let path = format!("/api/calls/{call}/legs");
+    let (one, other) = tokio::join!(office.api.once(&path, "add-ben", &body), office.api.once(&path, "add-ben", &body));
+    let (one, other) = (one.expect("an answer"), other.expect("an answer"));
+    let made = [&one, &other].into_iter().filter(|(status, ..)| status.is_success()).collect::<Vec<_>>();
+    assert!(!made.is_empty(), "{one:?} {other:?}");
+    assert!(made.iter().all(|(_, _, body)| body["leg"] == made[0].2["leg"]), "{one:?} {other:?}");
+    let invite = office.ben.rings(PATIENCE).await;
+    let of_ben = made[0].2["leg"].as_u64().expect("a number");
+    let (status, answer) = verb(&office, Method::POST, &call, &format!("legs/{of_ben}/hold"), Value::Null).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{answer}");
+    assert!(answer.to_string().contains("not connected"), "{answer}");
+    done(&office, Method::DELETE, &call, &format!("legs/{of_ben}"), Value::Null).await;
+    assert!(invite.starts_with("INVITE"), "{invite}");
+    hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
+    office.anna.hang_up(&mut anna, PATIENCE).await;
+    office.customer.is_hung_up(&customer, PATIENCE).await;
+    let (status, _) = verb(&office, Method::POST, &call, &format!("legs/{of_anna}/mute"), Value::Null).await;
+    assert!(matches!(status, StatusCode::NOT_FOUND | StatusCode::CONFLICT), "the call is over: {status}");
+    office.close(&["normal"]).await;
+}
