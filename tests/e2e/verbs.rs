@@ -175,10 +175,11 @@ async fn a_supervisor_listens_whispers_barges_in_survives_a_hold_and_never_ends_
         ("listen", &[ANNA_HZ], &[CUSTOMER_HZ]),
     ] {
         done(&office, Method::PUT, &call, &supervise, json!({ "mode": mode })).await;
+        let [of_who, to_customer, to_anna] = ["carla", "the customer", "anna"].map(|who| format!("{who}, {mode}"));
         tokio::join!(
-            hears(&format!("carla, {mode}"), &mut carla, &[CUSTOMER_HZ, ANNA_HZ]),
-            hears(&format!("the customer, {mode}"), &mut customer, of_customer),
-            hears(&format!("anna, {mode}"), &mut anna, of_anna),
+            hears(&of_who, &mut carla, &[CUSTOMER_HZ, ANNA_HZ]),
+            hears(&to_customer, &mut customer, of_customer),
+            hears(&to_anna, &mut anna, of_anna),
         );
     }
     let of_customer = answered(&office, &call, CUSTOMER).await;

@@ -1,6 +1,6 @@
 //! How a call comes about: the plan, and legs that ring, are heard early, answer.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::leg::{LegPhase, LegRole, Part, Seat};
 use super::{Call, Destination, Effect, Notice, Plan, Status};
@@ -30,7 +30,7 @@ impl Call {
 
     /// Calls somebody at once.
     pub(super) fn dial(&mut self, role: LegRole, part: Part, to: Destination, now: Instant) -> Vec<Effect> {
-        let phase = self.dialling(&to, now);
+        let phase = self.dialling(&to, None, now);
         match self.enter(role, phase, part) {
             Some(leg) => vec![Effect::Ring(leg, to)],
             None => self.end(HangupCause::Internal),
@@ -38,11 +38,12 @@ impl Call {
     }
 
     /// The phase of a leg that is called from now on. Whoever calls for help talks as long as need be.
-    pub(super) fn dialling(&mut self, to: &Destination, now: Instant) -> LegPhase {
+    pub(super) fn dialling(&mut self, to: &Destination, ring: Option<Duration>, now: Instant) -> LegPhase {
         if matches!(to, Destination::Emergency { .. }) {
             self.longest = None;
         }
-        LegPhase::Dialling { until: now + self.timing.ring, early: false }
+        let until = ring.and_then(|ring| now.checked_add(ring)).unwrap_or(now + self.timing.ring);
+        LegPhase::Dialling { until, early: false }
     }
 
     pub(super) fn on_rang(&mut self, id: LegId) -> Vec<Effect> {

@@ -46,9 +46,9 @@ impl Call {
     }
 
     /// A leg that has not answered, or was replaced, is dead by its own clocks alone.
-    pub(super) fn on_media_dead(&mut self, id: LegId) -> Vec<Effect> {
+    pub(super) fn on_media_dead(&mut self, id: LegId, now: Instant) -> Vec<Effect> {
         match self.leg(id).is_some_and(Leg::is_present) {
-            true => self.put_out(id, HangupCause::MediaTimeout),
+            true => self.put_out(id, HangupCause::MediaTimeout, now),
             false => Vec::new(),
         }
     }

@@ -32,13 +32,14 @@ mod verbs;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 pub use capture::{Captured, Happened, Replay};
 pub use hearing::{Place, Sound, Topology};
 pub use leg::LegRole;
 pub use route::{pattern_matches, route};
-pub use verbs::{LEGS_AT_ONCE, Refused};
+pub use verbs::{LEGS_AT_ONCE, Refused, TARGETS_MAX};
 
 use serde::{Deserialize, Serialize};
 
@@ -243,6 +244,15 @@ pub enum Input {
         /// Who is called; `None`: a leg of another call, which the engine fetches.
         to: Option<Destination>,
     },
+    /// A leg's partner is to be joined with one of these in its place: they are called in turn until one answers.
+    TransferTo {
+        /// Whose place it is.
+        by: LegId,
+        /// Who is called, 1 to [`TARGETS_MAX`].
+        to: Vec<Destination>,
+        /// How long each may ring; `None`: [`Timing::ring`].
+        ring: Option<Duration>,
+    },
     /// The leg that was awaited from another call is here.
     Fetched {
         /// As whom it was awaited.
@@ -423,6 +433,8 @@ pub struct Call {
     decision: Option<Instant>,
     /// When the call has lasted as long as it may; none for calls of somebody in need.
     longest: Option<Instant>,
+    /// Who is called next when the heir of a leg's place cannot be reached, and how long they may ring.
+    targets: (VecDeque<Destination>, Option<Duration>),
     /// As it was told last.
     told: Topology,
 }
@@ -454,6 +466,7 @@ impl Call {
             timing,
             decision: None,
             longest: timing.longest.map(|most| now + most),
+            targets: Default::default(),
             told: Topology::default(),
         }
     }
@@ -469,22 +482,23 @@ impl Call {
             Input::Rang(leg) => self.on_rang(leg),
             Input::EarlyMedia(leg) => self.on_early_media(leg),
             Input::Answered(leg) => self.on_answered(leg, now),
-            Input::Gone(leg, ending) => self.on_gone(leg, ending),
+            Input::Gone(leg, ending) => self.on_gone(leg, ending, now),
             Input::Allowed(leg) => self.on_allowed(leg, now),
-            Input::Denied(leg, ending) => self.on_denied(leg, ending),
+            Input::Denied(leg, ending) => self.on_denied(leg, ending, now),
             Input::Transfer { by, to } => self.on_transfer(by, to, now),
+            Input::TransferTo { by, to, ring } => self.on_transfer_to(by, to, ring, now),
             Input::Fetched { heir, leg } => self.on_fetched(heir, leg, now),
             Input::Replace(leg) => self.on_replace(leg),
             Input::Take(leg) => self.on_take(leg),
             Input::Add { to, role, supervises, ring } => self.on_add((to, role), supervises, ring, now),
-            Input::Drop(leg) => self.on_drop(leg),
+            Input::Drop(leg) => self.on_drop(leg, now),
             Input::Hold { leg, on } => self.on_hold(leg, on),
             Input::Mute { leg, on } => self.on_mute(leg, on),
             Input::Supervise { leg, mode } => self.on_supervise(leg, mode),
             Input::Lost(leg) => self.on_lost(leg, now),
             Input::Back(leg) => self.on_back(leg),
             Input::MediaGone(leg) => self.on_media_gone(leg, now),
-            Input::MediaDead(leg) => self.on_media_dead(leg),
+            Input::MediaDead(leg) => self.on_media_dead(leg, now),
             Input::Timeout => self.on_timeout(now),
         };
         self.tell_hearing(&mut effects);
@@ -518,9 +532,9 @@ impl Call {
     fn on_leg_timeout(&mut self, id: LegId, now: Instant) -> Vec<Effect> {
         let Some(leg) = self.leg(id) else { return Vec::new() };
         match &leg.phase {
-            _ if leg.is_given_up(now) => self.put_out(id, HangupCause::MediaTimeout),
+            _ if leg.is_given_up(now) => self.put_out(id, HangupCause::MediaTimeout, now),
             LegPhase::Wanted { .. } => self.on_undecided(id, now),
-            LegPhase::Dialling { .. } => self.put_out(id, HangupCause::NoAnswer),
+            LegPhase::Dialling { .. } => self.put_out(id, HangupCause::NoAnswer, now),
             LegPhase::Leaving { .. } => self.let_go(id),
             LegPhase::Offered { .. } | LegPhase::Coming | LegPhase::Up => Vec::new(),
         }
@@ -577,28 +591,28 @@ impl Call {
         Some(self.legs.remove(at))
     }
 
-    fn on_gone(&mut self, id: LegId, ending: Ending) -> Vec<Effect> {
+    fn on_gone(&mut self, id: LegId, ending: Ending, now: Instant) -> Vec<Effect> {
         match self.remove(id) {
-            Some(leg) => self.after(leg, ending),
+            Some(leg) => self.after(leg, ending, now),
             None => Vec::new(),
         }
     }
 
     /// Ends a leg that has not ended by itself, and what ends with it.
-    fn put_out(&mut self, id: LegId, cause: HangupCause) -> Vec<Effect> {
+    fn put_out(&mut self, id: LegId, cause: HangupCause, now: Instant) -> Vec<Effect> {
         if self.leg(id).is_some_and(Leg::is_party) && self.is_needed(id) {
             return self.end(cause);
         }
         let Some(leg) = self.remove(id) else { return Vec::new() };
         let hang_up = leg.stage().map(|stage| Effect::HangUp { leg: id, stage, cause: cause.clone() });
-        hang_up.into_iter().chain(self.after(leg, cause.into())).collect()
+        hang_up.into_iter().chain(self.after(leg, cause.into(), now)).collect()
     }
 
     /// What follows when a leg has gone, which was taken out.
-    fn after(&mut self, leg: Leg, ending: Ending) -> Vec<Effect> {
+    fn after(&mut self, leg: Leg, ending: Ending, now: Instant) -> Vec<Effect> {
         match leg.part {
             _ if matches!(leg.phase, LegPhase::Leaving { .. }) => vec![Effect::Forget(leg.id)],
-            Part::Heir { of, .. } => self.on_heir_gone(&leg, of, ending),
+            Part::Heir { of, .. } => self.on_heir_gone(&leg, of, ending, now),
             Part::Added => vec![Effect::Forget(leg.id)],
             _ if leg.is_supervisor() => vec![Effect::Forget(leg.id)],
             // It leaves its place to its heir, or the others to themselves.

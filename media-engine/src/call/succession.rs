@@ -3,6 +3,7 @@
 //! ```text
 //!   Transfer ─▶ heir Wanted ─Allowed─▶ Dialling ─answers─▶ Up; the transferor is Leaving and has its time to hang up
 //!                     └ fails ─▶ transferor still there? joined again : the call ends when nobody else talks
+//!   TransferTo ─▶ the same with each target in turn, until one answers
 //!   Transfer ─▶ heir Coming ─Fetched─▶ the same; until then both talk on
 //!   Replace  ─▶ heir Offered ─answered─▶ Up; what it replaces is hung up at once (RFC 3891 section 3)
 //! ```
@@ -11,9 +12,9 @@
 //! - A transferor that hangs up leaves the transfer running (RFC 5589 section 6.1); when the party that stays hangs up, all
 //!   is over.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::leg::{Leg, LegPhase, Means, Part};
+use super::leg::{Leg, LegPhase, LegRole, Means, Part};
 use super::{Call, Destination, Effect, Ending, Notice, Stage, TransferState};
 use crate::error::HangupCause;
 use crate::units::LegId;
@@ -65,35 +66,64 @@ impl Call {
         if !self.may_be_succeeded(by) {
             return vec![told(None, TransferState::Refused)];
         }
-        let (phase, means) = match &to {
-            Some(to) => (LegPhase::Wanted { to: to.clone(), until: now + self.timing.decision }, Means::Called),
-            None => (LegPhase::Coming, Means::Fetched),
-        };
-        let Some(heir) = self.enter(role, phase, Part::Heir { of: by, by: means }) else {
-            return vec![told(None, TransferState::Refused)];
-        };
+        self.targets = Default::default();
         let mut effects = self.let_all_go();
-        effects.push(match to {
-            Some(to) => Effect::Ask { leg: heir, by, to },
-            None => Effect::Await(heir),
+        effects.extend(match to {
+            Some(to) => self.want_heir((by, role), to, now),
+            None => match self.enter(role, LegPhase::Coming, Part::Heir { of: by, by: Means::Fetched }) {
+                Some(heir) => vec![Effect::Await(heir), told(Some(heir), TransferState::Started)],
+                None => vec![told(None, TransferState::Refused)],
+            },
         });
-        effects.push(told(Some(heir), TransferState::Started));
         effects
+    }
+
+    pub(super) fn on_transfer_to(
+        &mut self,
+        by: LegId,
+        to: Vec<Destination>,
+        ring: Option<Duration>,
+        now: Instant,
+    ) -> Vec<Effect> {
+        let Some(role) = self.role(by) else { return Vec::new() };
+        let mut effects = self.let_all_go();
+        self.targets = (to.into(), ring);
+        effects.extend(self.next_heir((by, role), now));
+        effects
+    }
+
+    /// The next target of a transfer, if there is one.
+    fn next_heir(&mut self, place: (LegId, LegRole), now: Instant) -> Vec<Effect> {
+        match self.targets.0.pop_front() {
+            Some(to) => self.want_heir(place, to, now),
+            None => Vec::new(),
+        }
+    }
+
+    /// Somebody is to be called in a leg's place.
+    fn want_heir(&mut self, (by, role): (LegId, LegRole), to: Destination, now: Instant) -> Vec<Effect> {
+        let told = |heir, state| Effect::Tell(Notice::Transfer { by, role, heir, state });
+        let phase = LegPhase::Wanted { to: to.clone(), until: now + self.timing.decision };
+        match self.enter(role, phase, Part::Heir { of: by, by: Means::Called }) {
+            Some(heir) => vec![Effect::Ask { leg: heir, by, to }, told(Some(heir), TransferState::Started)],
+            None => vec![told(None, TransferState::Refused)],
+        }
     }
 
     pub(super) fn on_allowed(&mut self, id: LegId, now: Instant) -> Vec<Effect> {
         let Some(Leg { phase: LegPhase::Wanted { to, .. }, .. }) = self.leg(id) else { return Vec::new() };
         let to = to.clone();
-        let phase = self.dialling(&to, now);
+        let ring = self.targets.1;
+        let phase = self.dialling(&to, ring, now);
         if let Some(leg) = self.leg_mut(id) {
             leg.phase = phase;
         }
         vec![Effect::Ring(id, to)]
     }
 
-    pub(super) fn on_denied(&mut self, id: LegId, ending: Ending) -> Vec<Effect> {
+    pub(super) fn on_denied(&mut self, id: LegId, ending: Ending, now: Instant) -> Vec<Effect> {
         match self.leg(id) {
-            Some(Leg { phase: LegPhase::Wanted { .. }, .. }) => self.on_gone(id, ending),
+            Some(Leg { phase: LegPhase::Wanted { .. }, .. }) => self.on_gone(id, ending, now),
             _ => Vec::new(),
         }
     }
@@ -107,7 +137,7 @@ impl Call {
             true => self.on_allowed(id, now),
             false => {
                 let ending = Ending { sip_status: Some(503), ..HangupCause::Unreachable.into() };
-                self.on_gone(id, ending)
+                self.on_gone(id, ending, now)
             }
         });
         effects
@@ -115,6 +145,7 @@ impl Call {
 
     pub(super) fn on_replace(&mut self, id: LegId) -> Vec<Effect> {
         let Some(role) = self.role(id).filter(|_| self.may_be_succeeded(id)) else { return Vec::new() };
+        self.targets = Default::default();
         let mut effects = self.let_all_go();
         let heir = self.enter(role, LegPhase::Offered { early: false }, Part::Heir { of: id, by: Means::Came });
         effects.extend(heir.map(Effect::Answer));
@@ -164,10 +195,15 @@ impl Call {
         effects
     }
 
-    /// The heir failed, hung up or rang too long, and is out.
-    pub(super) fn on_heir_gone(&mut self, heir: &Leg, of: LegId, ending: Ending) -> Vec<Effect> {
+    /// The heir failed, hung up or rang too long, and is out: the next one is called, if there is one.
+    pub(super) fn on_heir_gone(&mut self, heir: &Leg, of: LegId, ending: Ending, now: Instant) -> Vec<Effect> {
         let mut effects: Vec<Effect> = told(heir, TransferState::Failed(ending.clone())).into_iter().collect();
         effects.push(Effect::Forget(heir.id));
+        let next = self.next_heir((of, heir.role), now);
+        if !next.is_empty() && self.heir_of(of).is_some() {
+            effects.extend(next);
+            return effects;
+        }
         let parties = self.legs.iter().filter(|leg| leg.is_party()).count();
         if self.leg(of).is_none() && parties < 2 {
             effects.extend(self.end(ending.cause));

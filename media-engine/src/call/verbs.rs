@@ -19,6 +19,9 @@ use crate::units::LegId;
 /// Most legs that a call has at once when another one is added.
 pub const LEGS_AT_ONCE: usize = 128;
 
+/// Most targets of one transfer.
+pub const TARGETS_MAX: usize = 16;
+
 /// Why a verb is refused, in a sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
@@ -43,6 +46,12 @@ pub enum Refused {
     /// The leg that is whispered to is not in the conversation.
     #[error("the leg that is to hear the whisper takes no part in the conversation")]
     NoListener,
+    /// It talks with nobody, another transfer is under way, or somebody is lost.
+    #[error("the leg cannot be transferred now: it has to talk with somebody, and nobody may be on the way in")]
+    NotNow,
+    /// Too many or none.
+    #[error("a transfer has 1 to {TARGETS_MAX} targets")]
+    Targets,
     /// There are as many as there may be.
     #[error("the call has as many legs as a call may have")]
     Full,
@@ -72,6 +81,14 @@ impl Call {
                 Some(Seat::Scripted(_)) => Err(Refused::Scripted),
                 _ => self.check_connected(*leg),
             },
+            Input::TransferTo { by, to, .. } => {
+                self.check_party(*by)?;
+                match self.may_be_succeeded(*by) {
+                    true if (1..=TARGETS_MAX).contains(&to.len()) => Ok(()),
+                    true => Err(Refused::Targets),
+                    false => Err(Refused::NotNow),
+                }
+            }
             Input::Supervise { leg, mode } => match self.leg(*leg).map(|leg| leg.seat) {
                 None => Err(Refused::NoLeg),
                 Some(Seat::Gallery(_)) => self.check_listener(Some(*mode)),
@@ -119,9 +136,8 @@ impl Call {
         ring: Option<Duration>,
         now: Instant,
     ) -> Vec<Effect> {
-        let LegPhase::Dialling { until, early } = self.dialling(&to, now) else { return Vec::new() };
-        let until = ring.and_then(|ring| now.checked_add(ring)).unwrap_or(until);
-        let Some(id) = self.enter(role, LegPhase::Dialling { until, early }, Part::Added) else { return Vec::new() };
+        let phase = self.dialling(&to, ring, now);
+        let Some(id) = self.enter(role, phase, Part::Added) else { return Vec::new() };
         if let (Some(mode), Some(leg)) = (supervises, self.leg_mut(id)) {
             leg.seat = Seat::Gallery(mode);
         }
@@ -137,11 +153,17 @@ impl Call {
         }
     }
 
-    pub(super) fn on_drop(&mut self, id: LegId) -> Vec<Effect> {
+    pub(super) fn on_drop(&mut self, id: LegId, now: Instant) -> Vec<Effect> {
         match self.leg(id) {
             // Its heir has its place, and it is on its way out.
             Some(leg) if matches!(leg.phase, LegPhase::Leaving { .. }) => self.let_go(id),
-            Some(_) => self.put_out(id, HangupCause::Requested),
+            Some(leg) => {
+                if matches!(leg.part, Part::Heir { .. }) {
+                    // The transfer is called off, not sent on to its next target.
+                    self.targets = Default::default();
+                }
+                self.put_out(id, HangupCause::Requested, now)
+            }
             None => Vec::new(),
         }
     }

@@ -219,6 +219,16 @@ pub enum Verb {
         /// 1 to [`DTMF_MAX`] of 0-9, *, #, A-D; `,` is a pause of half a second.
         digits: String,
     },
+    /// Join the partner of a leg with somebody else in its place. The targets are called in turn until one answers; when none does,
+    /// both talk on as before. Its fate is told by `EventKind::Transfer`.
+    Transfer {
+        /// The leg whose place it is.
+        leg: LegId,
+        /// Who is called, 1 to [`crate::call::TARGETS_MAX`].
+        to: Vec<Callee>,
+        /// How long each may ring; `None`: as long as any leg.
+        ring: Option<Duration>,
+    },
     /// Change what a supervisor does in the call.
     Supervise {
         /// The supervisor's leg.

@@ -195,7 +195,11 @@ fn any_input(random: &mut SmallRng, lab: &Lab, foreign: &mut u64) -> Input {
         14..17 => Input::Rang(leg),
         17..19 => Input::EarlyMedia(leg),
         19 => Input::Gone(leg, HangupCause::Normal.into()),
-        20..24 => Input::Transfer { by: leg, to: Some(agent()) },
+        20..22 => Input::Transfer { by: leg, to: Some(agent()) },
+        22..24 => {
+            let to = vec![agent(); random.random_range(0..4)];
+            Input::TransferTo { by: leg, to, ring: on.then_some(Duration::from_secs(3)) }
+        }
         24..28 => Input::Allowed(leg),
         28 => Input::Denied(leg, HangupCause::Rejected.into()),
         29..31 => Input::Transfer { by: leg, to: None },

@@ -271,3 +271,36 @@ fn a_caller_that_replaces_a_leg_is_accepted_before_that_leg_is_hung_up() {
     assert_eq!(refused.give(gone(THIRD, incompatible)), [Effect::Forget(THIRD)], "the call goes on as it was");
     assert_eq!(refused.give(gone(FIRST, NORMAL)), [hangs_up(SECOND, Stage::Up, NORMAL), over(NORMAL, true)]);
 }
+
+#[test]
+fn the_targets_of_a_transfer_are_called_in_turn_and_when_none_answers_both_talk_on() {
+    let mut lab = talking();
+    let to = vec![other_agent(), customer(), agent()];
+    let ring = Some(Duration::from_secs(7));
+    let transfer = Input::TransferTo { by: SECOND, to: to.clone(), ring };
+    let mut effects = lab.give(transfer.clone());
+    for (n, to) in (0..).zip(to) {
+        let heir = LegId(THIRD.0 + n);
+        assert!(effects.contains(&Effect::Ask { leg: heir, by: SECOND, to: to.clone() }), "{effects:?}");
+        assert_eq!(lab.call.hearing().place(FIRST), Some(Place::Aside(Sound::Ringback)));
+        assert!(lab.give(Input::Allowed(heir)).contains(&Effect::Ring(heir, to)));
+        lab.now += Duration::from_secs(6);
+        assert_eq!(lab.give(Input::Timeout), [], "it may ring for seven seconds");
+        lab.now += Duration::from_secs(2);
+        effects = lab.give(Input::Timeout);
+        let failed = told(SECOND, heir, TransferState::Failed(HangupCause::NoAnswer.into()));
+        assert!(effects.contains(&failed), "{effects:?}");
+    }
+    assert_eq!(lab.floor(), [FIRST, SECOND]);
+
+    // The second one answers; a target that is dropped ends the whole transfer.
+    lab.give(transfer.clone());
+    let first = LegId(THIRD.0 + 3);
+    lab.give(Input::Denied(first, HangupCause::Rejected.into()));
+    let second = LegId(first.0 + 1);
+    assert!(lab.give(Input::Drop(second)).contains(&Effect::Forget(second)));
+    assert_eq!(lab.floor(), [FIRST, SECOND]);
+    assert_eq!(lab.call.check(&Input::TransferTo { by: SECOND, to: Vec::new(), ring }), Err(Refused::Targets));
+    lab.give(transfer.clone());
+    assert_eq!(lab.call.check(&transfer), Err(Refused::NotNow));
+}

@@ -67,6 +67,7 @@ impl CallTask {
         let input = match verb {
             Verb::LegAdd(new) => return self.add_leg(new).await,
             Verb::SendDtmf { leg, digits } => return self.press(leg, &digits),
+            Verb::Transfer { leg, to, ring } => self.transfer_to(leg, &to, ring)?,
             Verb::LegDrop { leg } => Input::Drop(leg),
             Verb::Hold { leg, on } => Input::Hold { leg, on },
             Verb::Mute { leg, on } => Input::Mute { leg, on },
@@ -106,6 +107,18 @@ impl CallTask {
         self.legs.push(leg);
         self.handle(input).await;
         Ok(Reply::Leg(id))
+    }
+
+    /// Whom a transfer calls, in turn. Each of them is decided by the control plane when its turn has come, as in a transfer by REFER.
+    fn transfer_to(&mut self, leg: LegId, to: &[Callee], ring: Option<Duration>) -> Result<Input, CommandError> {
+        if !self.settings.transfer {
+            return Err(CommandError::Conflict("transfer is switched off for this call".into()));
+        }
+        let to = to.iter().map(|to| dial::callee(&self.shared, to)).collect::<Result<Vec<_>, _>>()?;
+        if !self.shared.pool.has_room() && !to.iter().any(|to| matches!(to, Destination::Emergency { .. })) {
+            return Err(CommandError::Busy("the media threads have no room for another leg; try again later"));
+        }
+        Ok(Input::TransferTo { by: leg, to, ring })
     }
 
     /// Queues keys to be pressed towards a leg.
