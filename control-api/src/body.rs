@@ -173,6 +173,21 @@ impl<S: Send + Sync> FromRequestParts<S> for CallPath {
     }
 }
 
+/// The `{id}` of a path to a call, and the number of a leg behind it.
+pub(crate) struct LegPath(pub(crate) Uuid, pub(crate) u64);
+
+impl<S: Send + Sync> FromRequestParts<S> for LegPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let texts = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let Ok(Path((call, leg))) = texts else { return Err(Problem::not_found("call")) };
+        let call = call.parse().map_err(|_| Problem::not_found("call"))?;
+        // A leg that cannot be is asked for all the same, so that another tenant's call looks like a missing one. None is number 0.
+        Ok(LegPath(call, leg.parse().unwrap_or(0)))
+    }
+}
+
 /// The `{id}` of a path to anything else. What is no UUID is nothing: 404, like a missing one.
 pub(crate) struct PathId(Option<Uuid>);
 

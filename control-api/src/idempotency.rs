@@ -12,7 +12,8 @@
 
 use std::time::Duration;
 
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -90,6 +91,23 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Keyed<T> {
         let bytes = body::read_json(request).await?;
         let hash = hex::encode(Sha256::new().chain_update(asked).chain_update(&bytes).finalize());
         Ok(Keyed { body: parse_json(&bytes)?, key, hash })
+    }
+}
+
+/// A request without a body, and its key.
+pub(crate) struct KeyedBare {
+    /// The key, if there is one.
+    pub(crate) key: Option<String>,
+    /// Of what is asked.
+    pub(crate) hash: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for KeyedBare {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let asked = format!("{} {}\n", parts.method, parts.uri.path());
+        Ok(KeyedBare { key: key_of(&parts.headers)?, hash: hex::encode(Sha256::digest(asked)) })
     }
 }
 

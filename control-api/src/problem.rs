@@ -192,6 +192,7 @@ impl From<CommandError> for Problem {
             CommandError::NotFound => {
                 Problem::new(StatusCode::CONFLICT, "call-over", "The call is over", "the call is not running any more")
             }
+            CommandError::NoLeg => Problem::not_found("leg"),
             CommandError::Conflict(why) => {
                 Problem::new(StatusCode::CONFLICT, "conflict", "The call's state does not allow this", why)
             }

@@ -29,6 +29,8 @@ pub enum Action {
     CallsRead,
     /// Make and end calls, speak into them, register a browser telephone.
     CallsDial,
+    /// Listen to running calls, whisper to a party, barge in.
+    CallsMonitor,
     /// Set outcomes and write notes.
     CallsAnnotate,
     /// Take calls out as CSV or JSON.
@@ -48,13 +50,13 @@ pub enum Action {
 }
 
 use Action::{
-    ApiKeysRead, ApiKeysWrite, AuditRead, CallsAnnotate, CallsDial, CallsExport, CallsRead, CallsReadOwn, CallsTrace,
-    OrganizationRead, OrganizationWrite, RecordingsRead, RecordingsReadOwn, RetentionWrite, TeamWrite, UsageRead,
-    VoiceRead, VoiceWrite,
+    ApiKeysRead, ApiKeysWrite, AuditRead, CallsAnnotate, CallsDial, CallsExport, CallsMonitor, CallsRead, CallsReadOwn,
+    CallsTrace, OrganizationRead, OrganizationWrite, RecordingsRead, RecordingsReadOwn, RetentionWrite, TeamWrite,
+    UsageRead, VoiceRead, VoiceWrite,
 };
 
 /// Every action, with its word and what it means.
-pub const ACTIONS: [(Action, &str, &str); 18] = [
+pub const ACTIONS: [(Action, &str, &str); 19] = [
     (OrganizationRead, "organization.read", "see the organization, its members and roles"),
     (OrganizationWrite, "organization.write", "change the organization"),
     (TeamWrite, "team.write", "invite people, change roles, remove members"),
@@ -65,6 +67,7 @@ pub const ACTIONS: [(Action, &str, &str); 18] = [
     (CallsReadOwn, "calls.read_own", "see one's own calls"),
     (CallsRead, "calls.read", "see every call"),
     (CallsDial, "calls.dial", "make and end calls"),
+    (CallsMonitor, "calls.monitor", "listen to running calls, whisper, barge in"),
     (CallsAnnotate, "calls.annotate", "set outcomes, write notes"),
     (CallsExport, "calls.export", "export calls"),
     (CallsTrace, "calls.trace", "see SIP messages whole"),
@@ -163,6 +166,7 @@ pub fn actions(role: Role) -> &'static [Action] {
             CallsReadOwn,
             CallsRead,
             CallsDial,
+            CallsMonitor,
             CallsAnnotate,
             CallsExport,
             CallsTrace,
@@ -183,6 +187,7 @@ pub fn actions(role: Role) -> &'static [Action] {
             CallsReadOwn,
             CallsRead,
             CallsDial,
+            CallsMonitor,
             CallsAnnotate,
             CallsExport,
             CallsTrace,
@@ -197,6 +202,7 @@ pub fn actions(role: Role) -> &'static [Action] {
             CallsReadOwn,
             CallsRead,
             CallsDial,
+            CallsMonitor,
             CallsAnnotate,
             CallsExport,
             RecordingsReadOwn,
@@ -256,6 +262,7 @@ mod tests {
         assert!(may(Role::Compliance, AuditRead) && may(Role::Compliance, RecordingsRead));
         assert!(!may(Role::Compliance, CallsDial) && !may(Role::Compliance, VoiceWrite));
         assert!(may(Role::Agent, CallsReadOwn) && !may(Role::Agent, CallsRead) && !may(Role::Agent, RecordingsRead));
+        assert!(may(Role::Supervisor, CallsMonitor) && !may(Role::Agent, CallsMonitor));
         assert!(may(Role::Supervisor, CallsRead) && !may(Role::Supervisor, VoiceWrite));
         let changes =
             [CallsDial, CallsAnnotate, VoiceWrite, TeamWrite, ApiKeysWrite, OrganizationWrite, RetentionWrite];

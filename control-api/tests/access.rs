@@ -131,6 +131,34 @@ const LINES: &[Line] = &[
     Line("GET /api/calls/{id}", Sees, ById, By(None), ""),
     Line("POST /api/calls/{id}/hangup", May(Action::CallsDial), ById, By(None), ""),
     Line("POST /api/calls/{id}/say", May(Action::CallsDial), ById, By(Some(Group::Speech)), r#"{"text": "hola"}"#),
+    Line(
+        "POST /api/calls/{id}/legs",
+        May(Action::CallsDial),
+        ById,
+        By(Some(Group::Calls)),
+        r#"{"to": "+15555550142"}"#,
+    ),
+    Line("DELETE /api/calls/{id}/legs/{leg}", May(Action::CallsDial), ById, By(None), ""),
+    Line("POST /api/calls/{id}/legs/{leg}/hold", May(Action::CallsDial), ById, By(None), ""),
+    Line("POST /api/calls/{id}/legs/{leg}/resume", May(Action::CallsDial), ById, By(None), ""),
+    Line("POST /api/calls/{id}/legs/{leg}/mute", May(Action::CallsDial), ById, By(None), ""),
+    Line("POST /api/calls/{id}/legs/{leg}/unmute", May(Action::CallsDial), ById, By(None), ""),
+    Line("POST /api/calls/{id}/legs/{leg}/dtmf", May(Action::CallsDial), ById, By(None), r#"{"digits": "1"}"#),
+    Line(
+        "POST /api/calls/{id}/transfer",
+        May(Action::CallsDial),
+        ById,
+        By(Some(Group::Calls)),
+        r#"{"leg": 1, "targets": [{"to": "+15555550142"}]}"#,
+    ),
+    Line(
+        "POST /api/calls/{id}/supervise",
+        May(Action::CallsMonitor),
+        ById,
+        By(Some(Group::Calls)),
+        r#"{"mode": "listen", "to": "+15555550142"}"#,
+    ),
+    Line("PUT /api/calls/{id}/supervise/{leg}", May(Action::CallsMonitor), ById, By(None), r#"{"mode": "barge"}"#),
     Line("GET /api/calls/{id}/translations", Sees, ById, By(None), ""),
     Line("GET /api/calls/{id}/translations/stream", Sees, ById, Free, ""),
     Line("GET /api/calls/{id}/recording", Sees, ById, By(None), ""),
@@ -226,7 +254,10 @@ const UNLIMITED: &str = "[limits]\ndefault = \"off\"\ncalls = \"off\"\nspeech = 
 impl Line {
     fn method_and_path(&self, id: Uuid) -> (Method, String) {
         let (method, path) = self.0.split_once(' ').unwrap();
-        (method.parse().unwrap(), path.replace("{id}", &id.to_string()).replace("{note}", &id.to_string()))
+        (
+            method.parse().unwrap(),
+            path.replace("{id}", &id.to_string()).replace("{note}", &id.to_string()).replace("{leg}", "7"),
+        )
     }
 }
 

@@ -338,8 +338,14 @@ async fn a_call_that_the_engine_refuses_is_kept_as_failed() {
 async fn a_call_is_shown_with_legs_events_and_recording() {
     let mut world = world("").await;
     let call = world.call().await;
-    let leg =
-        |leg, role, state, codec| EventKind::Leg { leg: LegId(leg), role, state, peer: "+15555550142".into(), codec };
+    let leg = |leg, role, state, codec| EventKind::Leg {
+        leg: LegId(leg),
+        role,
+        state,
+        peer: "+15555550142".into(),
+        codec,
+        ending: None,
+    };
     world.tell(call, EventKind::CallStatus { status: CallStatus::Ringing, cause: None }).await;
     world.tell(call, leg(7, LegRole::Customer, LegState::Ringing, None)).await;
     world.tell(call, leg(7, LegRole::Customer, LegState::Answered, Some("PCMU"))).await;
@@ -414,7 +420,8 @@ async fn whether_a_leg_s_sound_flows_is_shown_and_told_and_so_are_its_score_and_
         outgoing: Outgoing::NothingReported { rtcp: false },
     };
     let (leg, role) = (LegId(7), LegRole::Customer);
-    let answered = EventKind::Leg { leg, role, state: LegState::Answered, peer: "x".into(), codec: Some("PCMU") };
+    let answered =
+        EventKind::Leg { leg, role, state: LegState::Answered, peer: "x".into(), codec: Some("PCMU"), ending: None };
     world.tell(call, answered).await;
     world.tell(call, EventKind::LegFlow { leg, role, flow }).await;
     let mut quality = LegQuality { packets_sent: 251, ..LegQuality::default() };

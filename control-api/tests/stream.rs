@@ -155,8 +155,14 @@ async fn an_agent_hears_of_own_calls_and_a_supervisor_of_all() {
         world.tell(call, EventKind::CallIncoming { from, to, trunk: Some("t".into()), agent }).await;
         world.tell(call, words(1, said, true, None)).await;
     }
-    let report =
-        |call| Passing::LegReport(LegReport { organization, call, body: format!("{{\"of\":\"{call}\"}}").into() });
+    let report = |call| {
+        Passing::LegReport(LegReport {
+            organization,
+            call,
+            kind: "call.quality",
+            body: format!("{{\"of\":\"{call}\"}}").into(),
+        })
+    };
     let kinds = async |stream: &mut SseReader, count: usize| {
         let mut told = Vec::new();
         for _ in 0..count {

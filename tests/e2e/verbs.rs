@@ -84,7 +84,7 @@ async fn an_added_leg_that_refuses_leaves_both_talking_and_says_why() {
     let mut office = Office::open().await;
     let (mut customer, mut anna) = office.talk().await;
     let call = office.bridged().await;
-    let added = done(&office, Method::POST, &call, "legs", json!({ "number": "+15550177" })).await;
+    let added = done(&office, Method::POST, &call, "legs", json!({ "to": "+15550177" })).await;
     let invite = office.customer.rings(PATIENCE).await;
     assert!(invite.starts_with("INVITE sip:+15550177@"), "{invite}");
     office.customer.refuse(&invite, 486).await;
@@ -93,7 +93,7 @@ async fn an_added_leg_that_refuses_leaves_both_talking_and_says_why() {
     assert!(leg.is_some(), "{shown:#}");
     hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
     for (body, status) in [
-        (json!({ "number": "+19005551234" }), StatusCode::FORBIDDEN),
+        (json!({ "to": "+19005551234" }), StatusCode::FORBIDDEN),
         (json!({ "agent": "nobody-of-this-name" }), StatusCode::UNPROCESSABLE_ENTITY),
         (json!({}), StatusCode::UNPROCESSABLE_ENTITY),
     ] {

@@ -268,7 +268,7 @@ fn passing_event(passing: &Passing) -> Event {
             let body = json!({"type": "registration", "agent": agent, "contacts": contacts});
             Event::default().event("registration").data(body.to_string())
         }
-        Passing::LegReport(report) => Event::default().event("call.quality").data(&*report.body),
+        Passing::LegReport(report) => Event::default().event(report.kind).data(&*report.body),
     }
 }
 

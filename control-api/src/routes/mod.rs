@@ -30,6 +30,7 @@ mod translations;
 mod usage;
 mod users;
 mod values;
+mod verbs;
 mod voice_config;
 mod voice_targets;
 mod webrtc;
@@ -95,6 +96,16 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(calls::call_show))
         .routes(routes!(calls::call_hangup))
         .routes(routes!(calls::call_say))
+        .routes(routes!(verbs::leg_create))
+        .routes(routes!(verbs::leg_delete))
+        .routes(routes!(verbs::leg_hold))
+        .routes(routes!(verbs::leg_resume))
+        .routes(routes!(verbs::leg_mute))
+        .routes(routes!(verbs::leg_unmute))
+        .routes(routes!(verbs::leg_dtmf))
+        .routes(routes!(verbs::call_transfer))
+        .routes(routes!(verbs::supervise_start))
+        .routes(routes!(verbs::supervise_change))
         .routes(routes!(annotations::outcome_show, annotations::outcome_put))
         .routes(routes!(annotations::note_list, annotations::note_create))
         .routes(routes!(annotations::note_update, annotations::note_delete))

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::db::Row;
 use super::{LegFlow, OrganizationId, Quality, Store, StoreError};
+use crate::engine::{Ending, SuperviseMode};
 use crate::voice_config::VoiceConfig;
 
 /// One call.
@@ -49,7 +50,7 @@ pub struct Call {
 pub struct Leg {
     /// Number of the leg in its call.
     pub leg: u64,
-    /// `customer` or `agent`.
+    /// `customer`, `agent` or `supervisor`.
     pub role: String,
     /// `ringing`, `answered` or `ended`.
     pub state: String,
@@ -66,6 +67,16 @@ pub struct Leg {
     /// When it was over.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub ended_at: Option<Timestamp>,
+    /// It is set aside, and hears music.
+    pub held: bool,
+    /// The others hear silence in its place.
+    pub muted: bool,
+    /// What a supervisor does: `listen`, `barge`, or whom it whispers to (`null`: the first agent).
+    #[schema(value_type = Option<Object>)]
+    pub supervises: Option<SuperviseMode>,
+    /// How it ended: `cause`, `by` whom, and as its signalling had it `sip_status`, `q850` and `text`.
+    #[schema(value_type = Option<Object>)]
+    pub ending: Option<Ending>,
     /// Whether its sound flows, per direction, and why not.
     pub flow: Option<LegFlow>,
     /// Latest media report.
@@ -124,6 +135,10 @@ fn leg(row: &Row) -> Result<Leg, StoreError> {
         created_at: row.time("created_at")?,
         answered_at: row.time_opt("answered_at")?,
         ended_at: row.time_opt("ended_at")?,
+        held: row.bool("held")?,
+        muted: row.bool("muted")?,
+        supervises: row.json_opt("supervises")?,
+        ending: row.json_opt("ending")?,
         flow: row.json_opt("flow")?,
         quality: row.json_opt("quality")?,
     })
@@ -139,7 +154,8 @@ impl Store {
 
     /// The legs of a tenant's call, in the order in which they began.
     pub async fn leg_list(&self, organization: OrganizationId, call: Uuid) -> Result<Vec<Leg>, StoreError> {
-        let sql = "SELECT leg, role, state, peer, codec, created_at, answered_at, ended_at, flow, quality FROM legs \
+        let sql = "SELECT leg, role, state, peer, codec, created_at, answered_at, ended_at, held, muted, \
+                   supervises, ending, flow, quality FROM legs \
                    WHERE organization_id = $1 AND call_id = $2 ORDER BY created_at, leg";
         self.db.rows(organization, sql, &[organization.into(), call.into()]).await?.iter().map(leg).collect()
     }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::db::Tx;
 use super::{Call, LegFlow, LegReport, OrganizationId, Quality, StoreError, call, missed, transcript, translation};
-use crate::engine::{CallStatus, LegRole, LegState, TransferStage, TranslationEvent, word};
+use crate::engine::{CallStatus, Ending, LegRole, LegState, SuperviseMode, TransferStage, TranslationEvent, word};
 use crate::voice_config::VoiceConfig;
 
 /// One of a few words. Not spelled out in the fields, where serde would want to borrow it from its input.
@@ -110,6 +110,39 @@ pub enum Change {
         peer: String,
         /// Codec, once answered.
         codec: Option<String>,
+        /// How it ended, once it is over.
+        #[serde(default)]
+        ending: Option<Ending>,
+        /// Time of the event, by the server's clock.
+        at: Timestamp,
+    },
+    /// What a leg does in the call has changed.
+    LegSeat {
+        /// The call.
+        call: Uuid,
+        /// The leg's number.
+        leg: u64,
+        /// Its part.
+        role: LegRole,
+        /// It is set aside, with music.
+        held: bool,
+        /// Nobody hears it.
+        muted: bool,
+        /// What it does as a supervisor.
+        supervises: Option<SuperviseMode>,
+        /// Time of the event, by the server's clock.
+        at: Timestamp,
+    },
+    /// A leg of three or more has become the one who speaks, or is it no more: told, but not kept.
+    ActiveSpeaker {
+        /// The call.
+        call: Uuid,
+        /// The leg's number.
+        leg: u64,
+        /// Its part.
+        role: LegRole,
+        /// Became, or is no more.
+        active: bool,
         /// Time of the event, by the server's clock.
         at: Timestamp,
     },
@@ -251,6 +284,8 @@ impl Change {
             Change::CallUnassigned { .. } => "call_unassigned",
             Change::CallStatus { .. } => "call_status",
             Change::Leg { .. } => "leg",
+            Change::LegSeat { .. } => "leg_seat",
+            Change::ActiveSpeaker { .. } => "active_speaker",
             Change::Transfer { .. } => "transfer",
             Change::LegQuality { .. } => "leg_quality",
             Change::LegFlow { .. } => "leg_flow",
@@ -290,6 +325,8 @@ impl Change {
             Change::CallUnassigned { call, .. } => call.id,
             Change::CallStatus { call, .. }
             | Change::Leg { call, .. }
+            | Change::LegSeat { call, .. }
+            | Change::ActiveSpeaker { call, .. }
             | Change::Transfer { call, .. }
             | Change::LegQuality { call, .. }
             | Change::LegFlow { call, .. }
@@ -323,12 +360,20 @@ pub(super) async fn apply(
                 "call": shown});
             Ok(draft("call.status", body, *at))
         }
-        Change::Leg { leg, role, state, peer, codec, at, .. } => {
+        Change::Leg { leg, role, state, peer, codec, ending, at, .. } => {
             leg_upsert(tx, organization, change).await?;
             let body = json!({"type": "call.leg", "call_id": call, "at": at, "leg": leg, "role": role,
-                "state": state, "peer": peer, "codec": codec});
+                "state": state, "peer": peer, "codec": codec, "ending": ending});
             Ok(draft("call.leg", body, *at))
         }
+        Change::LegSeat { leg, role, held, muted, supervises, at, .. } => {
+            leg_seat_update(tx, organization, change).await?;
+            let body = json!({"type": "call.seat", "call_id": call, "at": at, "leg": leg, "role": role, "held": held,
+                "muted": muted, "supervises": supervises});
+            Ok(draft("call.seat", body, *at))
+        }
+        // Told to those who listen now.
+        Change::ActiveSpeaker { .. } => Ok(None),
         Change::Transfer { leg, role, to, stage, cause, other, at, .. } => {
             let body = json!({"type": "call.transfer", "call_id": call, "at": at, "leg": leg, "role": role, "to": to,
                 "stage": stage, "cause": cause, "other_call_id": other});
@@ -411,13 +456,14 @@ async fn call_status_update(
 }
 
 async fn leg_upsert(tx: &mut Tx, organization: OrganizationId, change: &Change) -> Result<(), StoreError> {
-    let Change::Leg { call, leg, role, state, peer, codec, at } = change else { return Ok(()) };
+    let Change::Leg { call, leg, role, state, peer, codec, ending, at } = change else { return Ok(()) };
     let sql = "INSERT INTO legs (organization_id, call_id, leg, role, state, peer, codec, created_at, answered_at, \
-               ended_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+               ended_at, ending) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
                ON CONFLICT (organization_id, call_id, leg) DO UPDATE SET state = excluded.state, \
                peer = excluded.peer, codec = COALESCE(excluded.codec, legs.codec), \
                answered_at = COALESCE(legs.answered_at, excluded.answered_at), \
-               ended_at = COALESCE(legs.ended_at, excluded.ended_at)";
+               ended_at = COALESCE(legs.ended_at, excluded.ended_at), \
+               ending = COALESCE(legs.ending, excluded.ending)";
     let values = [
         organization.into(),
         (*call).into(),
@@ -429,7 +475,20 @@ async fn leg_upsert(tx: &mut Tx, organization: OrganizationId, change: &Change) 
         (*at).into(),
         (*state == LegState::Answered).then_some(*at).into(),
         (*state == LegState::Ended).then_some(*at).into(),
+        (&ending.as_ref().map(|ending| json!(ending).to_string())).into(),
     ];
+    tx.run(sql, &values).await?;
+    Ok(())
+}
+
+/// What a leg does now; nothing happens to one that is not known.
+async fn leg_seat_update(tx: &mut Tx, organization: OrganizationId, change: &Change) -> Result<(), StoreError> {
+    let Change::LegSeat { call, leg, held, muted, supervises, .. } = change else { return Ok(()) };
+    let sql = "UPDATE legs SET held = $1, muted = $2, supervises = $3 \
+               WHERE organization_id = $4 AND call_id = $5 AND leg = $6";
+    let supervises = supervises.map(|mode| json!(mode).to_string());
+    let values =
+        [(*held).into(), (*muted).into(), (&supervises).into(), organization.into(), (*call).into(), (*leg).into()];
     tx.run(sql, &values).await?;
     Ok(())
 }
@@ -457,12 +516,22 @@ async fn leg_media_update(
     Ok(())
 }
 
-/// What is told of a media report to those who listen now.
+/// What is told to those who listen now, and not kept: media reports, who speaks.
 pub(super) fn leg_report(organization: OrganizationId, change: &Change) -> Option<LegReport> {
-    let Change::LegQuality { call, leg, role, quality, at } = change else { return None };
-    let body = json!({"type": "call.quality", "call_id": call, "at": at, "leg": leg, "role": role,
-        "quality": quality});
-    Some(LegReport { organization, call: *call, body: body.to_string().into() })
+    let (kind, call, body) = match change {
+        Change::LegQuality { call, leg, role, quality, at } => {
+            let body = json!({"type": "call.quality", "call_id": call, "at": at, "leg": leg, "role": role,
+                "quality": quality});
+            ("call.quality", call, body)
+        }
+        Change::ActiveSpeaker { call, leg, role, active, at } => {
+            let body = json!({"type": "call.active_speaker", "call_id": call, "at": at, "leg": leg, "role": role,
+                "active": active});
+            ("call.active_speaker", call, body)
+        }
+        _ => return None,
+    };
+    Some(LegReport { organization, call: *call, kind, body: body.to_string().into() })
 }
 
 async fn recording_upsert(tx: &mut Tx, organization: OrganizationId, change: &Change) -> Result<(), StoreError> {

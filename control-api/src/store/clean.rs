@@ -33,9 +33,10 @@ pub(super) fn cleaned(change: &Change) -> Change {
             name(&mut call.config.translate_to);
         }
         Change::CallStatus { cause, .. } => cause.iter_mut().for_each(name),
-        Change::Leg { peer, codec, .. } => {
+        Change::Leg { peer, codec, ending, .. } => {
             name(peer);
             codec.iter_mut().for_each(name);
+            ending.iter_mut().filter_map(|ending| ending.text.as_mut()).for_each(name);
         }
         Change::Transfer { to, cause, .. } => {
             name(to);
@@ -58,7 +59,11 @@ pub(super) fn cleaned(change: &Change) -> Change {
             prose(&mut event.text);
             event.translation.iter_mut().for_each(prose);
         }
-        Change::LegQuality { .. } | Change::LegFlow { .. } | Change::MediaTimeout { .. } => {}
+        Change::LegSeat { .. }
+        | Change::ActiveSpeaker { .. }
+        | Change::LegQuality { .. }
+        | Change::LegFlow { .. }
+        | Change::MediaTimeout { .. } => {}
     }
     change
 }

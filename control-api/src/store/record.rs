@@ -37,13 +37,15 @@ pub struct Mark {
     pub seq: i64,
 }
 
-/// A leg's media report, to be told to those who listen now.
+/// What is told of a leg to those who listen now, and not kept: its media report, that it speaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LegReport {
     /// Organization that the call belongs to.
     pub organization: OrganizationId,
     /// The call.
     pub call: Uuid,
+    /// Name of the event.
+    pub kind: &'static str,
     /// JSON text, ready to be sent.
     pub body: Arc<str>,
 }

@@ -154,6 +154,7 @@ async fn two(store: &Store) -> Two {
         state: LegState::Answered,
         peer: "+15555550142".into(),
         codec: Some("PCMU".into()),
+        ending: None,
         at: now(),
     };
     let recording = Change::Recording {

@@ -5,7 +5,7 @@ const ACTIONS = [
   ["organization.read", "see the organization, its members and roles"], ["organization.write", "change the organization"],
   ["team.write", "invite people, change roles, remove members"], ["api_keys.read", "see API keys"], ["api_keys.write", "make and revoke API keys"],
   ["voice.read", "see voice configuration, targets, caller identities, capabilities"], ["voice.write", "change voice configuration, targets, caller identities, capabilities"],
-  ["calls.read_own", "see one's own calls"], ["calls.read", "see every call"], ["calls.dial", "make and end calls"], ["calls.annotate", "set outcomes, write notes"],
+  ["calls.read_own", "see one's own calls"], ["calls.read", "see every call"], ["calls.dial", "make and end calls"], ["calls.monitor", "listen to running calls, whisper, barge in"], ["calls.annotate", "set outcomes, write notes"],
   ["calls.export", "export calls"], ["calls.trace", "see SIP messages whole"], ["recordings.read_own", "hear recordings of one's own calls"], ["recordings.read", "hear every recording"],
   ["retention.write", "change how long things are kept"], ["audit.read", "read the audit log"], ["usage.read", "see usage and limits"],
 ];
@@ -13,7 +13,7 @@ const ALL = ACTIONS.map(([word]) => word);
 const ROLES = {
   owner: ALL,
   admin: ALL.filter((word) => word !== "retention.write"),
-  supervisor: ["organization.read", "voice.read", "calls.read_own", "calls.read", "calls.dial", "calls.annotate", "calls.export", "recordings.read_own", "recordings.read", "usage.read"],
+  supervisor: ["organization.read", "voice.read", "calls.read_own", "calls.read", "calls.dial", "calls.monitor", "calls.annotate", "calls.export", "recordings.read_own", "recordings.read", "usage.read"],
   agent: ["organization.read", "voice.read", "calls.read_own", "calls.dial", "calls.annotate", "recordings.read_own"],
   compliance: ["organization.read", "calls.read_own", "calls.read", "calls.export", "recordings.read_own", "recordings.read", "retention.write", "audit.read", "usage.read"],
   viewer: ["organization.read", "calls.read_own", "calls.read", "usage.read"],

@@ -1,6 +1,6 @@
 //! One leg as the machine sees it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -62,7 +62,7 @@ pub(super) enum LegPhase {
     /// It called us and has not been answered; `early`: it hears the call already.
     Offered { early: bool },
     /// It is to be called when the control plane allows it.
-    Wanted { to: Destination, until: Instant },
+    Wanted { to: Destination, until: Instant, ring: Option<Duration> },
     /// We call it; `early`: it is heard already.
     Dialling { until: Instant, early: bool },
     /// It is on its way from another call, in which it is up.

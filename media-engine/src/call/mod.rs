@@ -318,7 +318,7 @@ pub enum Effect {
     Ask {
         /// The leg.
         leg: LegId,
-        /// Who wants it.
+        /// Who wants it, or the party in whose name somebody else does.
         by: LegId,
         /// The destination to call.
         to: Destination,

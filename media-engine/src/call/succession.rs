@@ -100,10 +100,15 @@ impl Call {
         }
     }
 
+    /// The phase of a leg that waits for the control plane to allow it.
+    pub(super) fn wanted(&self, to: &Destination, ring: Option<Duration>, now: Instant) -> LegPhase {
+        LegPhase::Wanted { to: to.clone(), until: now + self.timing.decision, ring }
+    }
+
     /// Somebody is to be called in a leg's place.
     fn want_heir(&mut self, (by, role): (LegId, LegRole), to: Destination, now: Instant) -> Vec<Effect> {
         let told = |heir, state| Effect::Tell(Notice::Transfer { by, role, heir, state });
-        let phase = LegPhase::Wanted { to: to.clone(), until: now + self.timing.decision };
+        let phase = self.wanted(&to, self.targets.1, now);
         match self.enter(role, phase, Part::Heir { of: by, by: Means::Called }) {
             Some(heir) => vec![Effect::Ask { leg: heir, by, to }, told(Some(heir), TransferState::Started)],
             None => vec![told(None, TransferState::Refused)],
@@ -111,9 +116,8 @@ impl Call {
     }
 
     pub(super) fn on_allowed(&mut self, id: LegId, now: Instant) -> Vec<Effect> {
-        let Some(Leg { phase: LegPhase::Wanted { to, .. }, .. }) = self.leg(id) else { return Vec::new() };
-        let to = to.clone();
-        let ring = self.targets.1;
+        let Some(Leg { phase: LegPhase::Wanted { to, ring, .. }, .. }) = self.leg(id) else { return Vec::new() };
+        let (to, ring) = (to.clone(), *ring);
         let phase = self.dialling(&to, ring, now);
         if let Some(leg) = self.leg_mut(id) {
             leg.phase = phase;

@@ -1,7 +1,7 @@
 //! What people and programs do with a call that runs: add and drop legs, hold, mute, supervise.
 //!
 //! ```text
-//!   Add ─▶ leg Dialling (part Added) ─ answers ─▶ Up: on the floor beside the others, or in the gallery
+//!   Add ─▶ leg Wanted (part Added) ─ Allowed ─▶ Dialling ─ answers ─▶ Up: on the floor beside the others, or in the gallery
 //!               └ fails ─▶ it is forgotten, and the others talk on
 //! ```
 //!
@@ -136,12 +136,16 @@ impl Call {
         ring: Option<Duration>,
         now: Instant,
     ) -> Vec<Effect> {
-        let phase = self.dialling(&to, ring, now);
+        let agent = self.legs.iter().find(|leg| leg.is_party() && leg.role == LegRole::Agent);
+        let Some(by) = agent.or(self.legs.iter().find(|leg| leg.is_party())).map(|leg| leg.id) else {
+            return Vec::new();
+        };
+        let phase = self.wanted(&to, ring, now);
         let Some(id) = self.enter(role, phase, Part::Added) else { return Vec::new() };
         if let (Some(mode), Some(leg)) = (supervises, self.leg_mut(id)) {
             leg.seat = Seat::Gallery(mode);
         }
-        vec![Effect::Ring(id, to)]
+        vec![Effect::Ask { leg: id, by, to }]
     }
 
     /// An added leg has answered.

@@ -47,7 +47,7 @@ impl World {
                 self.added.remove(&leg);
             }
             Input::Add { supervises, .. } => {
-                if let [Effect::Ring(leg, _), ..] = effects {
+                if let [Effect::Ask { leg, .. }, ..] = effects {
                     self.added.insert(*leg);
                     self.supervisors.extend(supervises.map(|mode| (*leg, mode == SuperviseMode::Barge)));
                 }
@@ -67,7 +67,9 @@ impl World {
         match effect {
             Effect::Ask { leg, by, .. } => {
                 assert!(self.open.insert(*leg));
-                self.parted.insert(*leg, *by);
+                if !self.added.contains(leg) {
+                    self.parted.insert(*leg, *by);
+                }
             }
             Effect::Await(leg) => assert!(self.open.insert(*leg)),
             Effect::Ring(leg, _) => {

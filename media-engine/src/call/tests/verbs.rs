@@ -8,6 +8,13 @@ fn add(supervises: Option<SuperviseMode>) -> Input {
     Input::Add { to: agent(), role, supervises, ring: None }
 }
 
+/// Somebody is added, and the control plane has nothing against it.
+fn ring(lab: &mut Lab, supervises: Option<SuperviseMode>) {
+    let leg = lab.call.next_leg();
+    assert_eq!(lab.give(add(supervises)), [Effect::Ask { leg, by: SECOND, to: agent() }]);
+    assert_eq!(lab.give(Input::Allowed(leg)), [Effect::Ring(leg, agent())]);
+}
+
 fn hold(leg: LegId, on: bool) -> Input {
     Input::Hold { leg, on }
 }
@@ -28,7 +35,7 @@ fn seat(leg: LegId, role: LegRole, (held, muted): (bool, bool)) -> Effect {
 /// A customer (first), an agent (second) and another agent (third) talk.
 fn conference() -> Lab {
     let mut lab = talking();
-    assert_eq!(lab.give(add(None)), [Effect::Ring(THIRD, agent())]);
+    ring(&mut lab, None);
     assert_eq!(lab.give(Input::Answered(THIRD)), []);
     assert_eq!(lab.floor(), [FIRST, SECOND, THIRD]);
     lab
@@ -37,7 +44,7 @@ fn conference() -> Lab {
 /// A customer (first) and an agent (second) talk, and a supervisor (third) is there.
 fn supervised(mode: SuperviseMode) -> Lab {
     let mut lab = talking();
-    lab.give(add(Some(mode)));
+    ring(&mut lab, Some(mode));
     let told =
         Notice::Seat { leg: THIRD, role: LegRole::Supervisor, held: false, muted: false, supervises: Some(mode) };
     assert_eq!(lab.give(Input::Answered(THIRD)), [Effect::Tell(told)]);
@@ -47,7 +54,7 @@ fn supervised(mode: SuperviseMode) -> Lab {
 #[test]
 fn an_added_leg_rings_while_the_others_talk_on_and_is_heard_from_its_answer_on() {
     let mut lab = talking();
-    lab.give(add(None));
+    ring(&mut lab, None);
     assert_eq!(lab.give(Input::Rang(THIRD)), []);
     assert_eq!(lab.give(Input::EarlyMedia(THIRD)), [], "announcements are not for those who talk");
     assert_eq!(lab.floor(), [FIRST, SECOND]);
@@ -62,10 +69,11 @@ fn an_added_leg_rings_while_the_others_talk_on_and_is_heard_from_its_answer_on()
 #[test]
 fn an_added_leg_that_refuses_or_rings_too_long_leaves_the_others_alone() {
     let mut lab = talking();
-    lab.give(add(None));
+    ring(&mut lab, None);
     assert_eq!(lab.give(gone(THIRD, HangupCause::Busy)), [Effect::Forget(THIRD)]);
     let ring = Some(Duration::from_secs(5));
     lab.give(Input::Add { to: customer(), role: LegRole::Customer, supervises: None, ring });
+    lab.give(Input::Allowed(FOURTH));
     assert_eq!(lab.after(Duration::from_secs(4)), []);
     assert_eq!(lab.after(Duration::from_secs(1)), drops(FOURTH, Stage::Dialling, HangupCause::NoAnswer));
     assert_eq!(lab.floor(), [FIRST, SECOND]);
@@ -76,7 +84,8 @@ fn somebody_who_is_alone_hears_the_added_leg_ring() {
     let (mut lab, _) = Lab::outgoing(customer(), Plan::Hold);
     assert_eq!(lab.call.check(&add(None)), Err(Refused::NotTalking));
     lab.give(Input::Answered(FIRST));
-    lab.give(add(None));
+    assert_eq!(lab.give(add(None)), [Effect::Ask { leg: SECOND, by: FIRST, to: agent() }]);
+    lab.give(Input::Allowed(SECOND));
     assert_eq!(lab.places(), [(FIRST, Place::Aside(Sound::Ringback))]);
     lab.give(Input::Answered(SECOND));
     assert_eq!(lab.floor(), [FIRST, SECOND]);
@@ -96,7 +105,7 @@ fn a_held_leg_hears_music_and_nobody_hears_it_or_whoever_is_left_alone() {
 fn a_colleague_is_consulted_while_the_customer_is_held_and_gets_the_customer_when_the_agent_leaves() {
     let mut lab = talking();
     lab.give(hold(FIRST, true));
-    lab.give(add(None));
+    ring(&mut lab, None);
     assert_eq!(lab.call.hearing().place(SECOND), Some(Place::Aside(Sound::Ringback)));
     lab.give(Input::Answered(THIRD));
     assert_eq!(lab.floor(), [SECOND, THIRD]);
@@ -235,8 +244,29 @@ fn what_does_not_fit_the_call_is_refused_in_a_sentence_and_changes_nothing() {
 fn a_call_has_a_bounded_number_of_legs_at_once() {
     let mut lab = talking();
     for _ in 2..LEGS_AT_ONCE {
-        assert_eq!(lab.give(add(None)).len(), 1);
+        ring(&mut lab, None);
     }
     assert_eq!(lab.call.check(&add(None)), Err(Refused::Full));
     assert_eq!(lab.give(add(None)), []);
+}
+
+#[test]
+fn an_added_leg_waits_for_the_control_plane_and_rings_as_long_as_it_may() {
+    let mut lab = talking();
+    let third = Input::Add { to: agent(), role: LegRole::Agent, supervises: None, ring: Some(Duration::from_secs(5)) };
+    lab.give(third.clone());
+    assert_eq!(lab.give(Input::Denied(THIRD, HangupCause::Rejected.into())), [Effect::Forget(THIRD)]);
+    let fourth = LegId(THIRD.0 + 1);
+    lab.give(third.clone());
+    assert_eq!(lab.give(Input::Drop(fourth)), [Effect::Forget(fourth)]);
+    let fifth = LegId(THIRD.0 + 2);
+    lab.give(third.clone());
+    lab.now += TIMING.decision;
+    assert!(lab.give(Input::Timeout).contains(&Effect::Forget(fifth)), "it was not decided");
+    let sixth = LegId(THIRD.0 + 3);
+    lab.give(third);
+    lab.give(Input::Allowed(sixth));
+    lab.now += Duration::from_secs(5);
+    assert_eq!(lab.give(Input::Timeout), drops(sixth, Stage::Dialling, HangupCause::NoAnswer));
+    assert_eq!(lab.floor(), [FIRST, SECOND]);
 }

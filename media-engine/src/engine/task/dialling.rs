@@ -1,7 +1,7 @@
 //! Legs that a call dials.
 //!
 //! ```text
-//!   transfer ─▶ want ─ LegWanted ─▶ control plane ─ LegProceed ─▶ dial          LegReject, or nothing within 2 s ─▶ failed
+//!   transfer, added ─▶ ask ─ LegWanted ─▶ control plane ─ LegProceed ─▶ dial          LegReject, or nothing within 2 s ─▶ failed
 //!   else     ─▶ dial (the call itself was decided)
 //! ```
 //!
@@ -40,12 +40,13 @@ impl CallTask {
         match decision {
             Ok(from) => {
                 if let Some(leg) = self.leg_mut(id) {
-                    leg.shown = from;
+                    // What a request asked for was judged when it came.
+                    leg.shown = leg.shown.take().or(from);
                 }
                 self.handle(Input::Allowed(id)).await;
             }
             Err(cause) => {
-                tracing::info!(call = %self.id, leg = %id, cause = cause.as_str(), "a transfer's leg was refused");
+                tracing::info!(call = %self.id, leg = %id, cause = cause.as_str(), "a further leg was refused");
                 self.handle(Input::Denied(id, cause.into())).await;
             }
         }
