@@ -11,7 +11,8 @@
 //! | `voice_to_voice` | `voice_to_voice` of a call's or the voice configuration |
 //! | `transfer` | REFER of a party in a call that began while it is off: 403 by SIP, and an event `call.transfer` |
 //! | `api_dialing` | `POST /api/calls` with an API key |
-//! | `amd`, `conference` | nothing yet: a request that names either is refused as unknown (422), on or off |
+//! | `conference` | `POST /api/calls/{id}/legs` |
+//! | `amd` | nothing yet: a request that names it is refused as unknown (422), on or off |
 //!
 //! Emergency numbers stay open: to `api_dialing` and to `transfer`.
 

@@ -9,8 +9,11 @@ use serde_json::Value;
 use utoipa::openapi::schema::{AdditionalProperties, ArrayItems, SchemaFormat, SchemaType, Type};
 use utoipa::openapi::{KnownFormat, Object, OpenApi, PathItem, RefOr, Schema};
 
-use super::{annotations, call_search, caller_id, calls, number_proof, organizations, recording_list, voice_targets};
+use super::{
+    annotations, call_search, caller_id, calls, number_proof, organizations, recording_list, verbs, voice_targets,
+};
 use crate::auth::{self, KEY_DAYS_MAX};
+use crate::engine::DTMF_MAX;
 use crate::rate_limit::Group;
 use crate::{cursor, idempotency, number, rbac, text, voice_config};
 
@@ -61,12 +64,25 @@ fn fields() -> Vec<(&'static str, &'static str, Values)> {
     // In bytes, in truth: no description can tell those from characters.
     let password = || text("", (auth::PASSWORD_MIN, auth::PASSWORD_MAX));
     let address = || text(number::callable_pattern(), (1, number::URI_MAX));
+    let dialled = || text(number::dialled_pattern(), (1, number::URI_MAX));
+    let ring = || Values::Number((*verbs::RING_S.start()).into(), (*verbs::RING_S.end()).into());
     let language = || text(voice_config::LANGUAGE_PATTERN, (2, voice_config::LANGUAGE_MAX));
     vec![
-        ("CallRequest", "to", text(number::dialled_pattern(), (1, number::URI_MAX))),
+        ("CallRequest", "to", dialled()),
         ("CallRequest", "from", address()),
         ("CallRequest", "agent", sip_name()),
         ("SayRequest", "text", prose(calls::SAY_MAX)),
+        ("LegRequest", "agent", sip_name()),
+        ("LegRequest", "to", dialled()),
+        ("LegRequest", "from", address()),
+        ("LegRequest", "ring_s", ring()),
+        ("LegTarget", "agent", sip_name()),
+        ("LegTarget", "to", dialled()),
+        ("TransferRequest", "ring_s", ring()),
+        ("SuperviseRequest", "agent", sip_name()),
+        ("SuperviseRequest", "to", dialled()),
+        ("SuperviseRequest", "ring_s", ring()),
+        ("DtmfRequest", "digits", text("^[0-9A-Da-d*#,]+$", (1, DTMF_MAX))),
         ("VoiceConfigPatch", "translate_from", language()),
         ("VoiceConfigPatch", "translate_to", language()),
         ("TargetRequest", "name", name(voice_targets::NAME_MAX)),

@@ -31,7 +31,7 @@ use crate::state::AppState;
 use crate::store::{Call, Deed};
 
 /// Seconds that a leg may ring.
-const RING_S: std::ops::RangeInclusive<u16> = 1..=300;
+pub(super) const RING_S: std::ops::RangeInclusive<u16> = 1..=300;
 /// Most targets of one transfer.
 const TARGETS_MAX: usize = 16;
 
@@ -45,7 +45,7 @@ pub(super) struct LegNumber {
 /// Somebody who is called: `agent` or `to`, one of both.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Target {
+pub(super) struct LegTarget {
     /// An agent's SIP user name.
     agent: Option<String>,
     /// A number in E.164, or a `sip:` URI.
@@ -86,7 +86,7 @@ pub(super) struct TransferRequest {
     leg: u64,
     /// Called in turn until one answers; when none does, both talk on as before.
     #[schema(min_items = 1, max_items = 16)]
-    targets: Vec<Target>,
+    targets: Vec<LegTarget>,
     /// How long each may ring, in seconds; by default as long as any leg.
     #[schema(minimum = 1, maximum = 300)]
     ring_s: Option<u16>,
@@ -158,7 +158,11 @@ pub(super) async fn leg_create(
             (None, Some(_)) => return Err(Problem::field("from", "an agent is shown who is in the call")),
             (_, None) => None,
         };
-        let to = callee(&inner, &by, &Target { agent, to }).await?;
+        let urgent = to.as_ref().is_some_and(|to| engine::is_emergency(&inner.config, to));
+        if !urgent && !inner.store.capabilities_show(by.organization).await?.conference {
+            return Err(switched_off("conference"));
+        }
+        let to = callee(&inner, &by, &LegTarget { agent, to }).await?;
         let new = NewLeg { to, supervises: None, from, ring: ring("ring_s", ring_s)? };
         let shown = shown(&new.to);
         let leg = leg_of(verb(&inner, id, Verb::LegAdd(new)).await?)?;
@@ -332,7 +336,7 @@ pub(super) async fn supervise_start(
         running(&inner, &by, id).await?;
         let SuperviseRequest { mode, whisper_to, agent, to, ring_s } = request;
         let own = by.person.as_ref().map(|person| person.sip_name.clone()).filter(|_| to.is_none());
-        let to = callee(&inner, &by, &Target { agent: agent.or(own), to }).await?;
+        let to = callee(&inner, &by, &LegTarget { agent: agent.or(own), to }).await?;
         let supervises = Some(supervise_mode(mode, whisper_to)?);
         let named = shown(&to);
         let new = NewLeg { to, supervises, from: None, ring: ring("ring_s", ring_s)? };
@@ -415,7 +419,7 @@ fn leg_of(reply: engine::Reply) -> Result<u64, Problem> {
 }
 
 /// Whom a target names: an agent of the organization, or somebody whom the actor may call.
-async fn callee(state: &AppState, actor: &Actor, target: &Target) -> Result<Callee, Problem> {
+async fn callee(state: &AppState, actor: &Actor, target: &LegTarget) -> Result<Callee, Problem> {
     match (&target.agent, &target.to) {
         (Some(agent), None) => {
             if state.store.membership_by_sip_name(actor.organization, agent).await?.is_none() {
