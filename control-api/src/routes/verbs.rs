@@ -188,7 +188,7 @@ pub(super) async fn leg_delete(
     leg_verb(state, actor, path, keyed, "call.leg.drop", |leg| Verb::LegDrop { leg }).await
 }
 
-/// Sets a leg aside: it hears music, nobody hears it, and nothing of it is recorded. Setting it twice is no error.
+/// Sets a leg aside: it hears a soft tone, nobody hears it, and nothing of it is recorded. Setting it twice is no error.
 #[utoipa::path(post, path = "/calls/{id}/legs/{leg}/hold", tag = "calls", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "The call"), ("leg" = u64, Path, description = "Number of the leg"),
            ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your choice")),

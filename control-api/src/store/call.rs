@@ -67,7 +67,7 @@ pub struct Leg {
     /// When it was over.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub ended_at: Option<Timestamp>,
-    /// It is set aside, and hears music.
+    /// It is set aside, and hears a soft tone.
     pub held: bool,
     /// The others hear silence in its place.
     pub muted: bool,

@@ -124,7 +124,7 @@ pub enum Change {
         leg: u64,
         /// Its part.
         role: LegRole,
-        /// It is set aside, with music.
+        /// It is set aside, with a soft tone.
         held: bool,
         /// Nobody hears it.
         muted: bool,
