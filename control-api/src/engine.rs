@@ -19,16 +19,16 @@ use uuid::Uuid;
 pub use codecs::SampleRate;
 pub use media_engine::admission::{ConnectionBounds, ConnectionTable, Standing};
 pub use media_engine::audio::tap::TapReader;
-pub use media_engine::call::Replay;
+pub use media_engine::call::{DIGITS_MAX, GatherRules, Replay};
 pub use media_engine::config::{
     App, Config as EngineConfig, NameServer, Profile, RecordConfig, RouteTarget, SpeechProvider,
 };
 pub use media_engine::engine::replay_calls;
 pub use media_engine::engine::{
     CallMode, CallSettings, CallStatus, CallTrace, Callee, Command, CommandError, DTMF_MAX, EndedBy, Ending, Engine,
-    Envelope, Event, EventKind, Flow, LagMs, LegQuality, LegRole, LegState, NewLeg, ProviderKind, ProviderState,
-    Rating, RecordingState, Reply, Room, Space, Started, SuperviseMode, TraceParty, TraceStep, TransferStage,
-    TranslationEvent, Verb,
+    Envelope, Event, EventKind, Flow, GatherEnd, GatherId, LagMs, LegQuality, LegRole, LegState, NewGather, NewLeg,
+    PlayId, PlayState, ProviderKind, ProviderState, Rating, RecordingState, Reply, Room, SPEECH_MAX, Sound, Space,
+    Started, SuperviseMode, TONE_MS_MAX, TraceParty, TraceStep, TransferStage, TranslationEvent, Verb,
 };
 pub use media_engine::error::{HangupCause, StartError};
 pub use media_engine::leg::flow::{Incoming, Outgoing};

@@ -128,7 +128,7 @@ pub fn charge(method: &Method, route: &str) -> Charge {
         "team/invitations" if !reads => return Charge::Both,
         "calls" if !reads => return Charge::Actor(Some(Group::Calls)),
         "calls/{id}/legs" | "calls/{id}/transfer" | "calls/{id}/supervise" => return Charge::Actor(Some(Group::Calls)),
-        "calls/{id}/say" => return Charge::Actor(Some(Group::Speech)),
+        "calls/{id}/say" | "calls/{id}/play" | "calls/{id}/gather" => return Charge::Actor(Some(Group::Speech)),
         "organizations/current/retention" if !reads => return Charge::Actor(Some(Group::Retention)),
         _ => {}
     }

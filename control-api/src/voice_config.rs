@@ -84,7 +84,7 @@ pub(crate) const LANGUAGE_MAX: usize = 35;
 pub(crate) const LANGUAGE_PATTERN: &str = "^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$";
 
 /// The shape of a BCP 47 tag: a primary subtag of 2 or 3 letters, then subtags of 2 to 8 letters or digits.
-fn is_language_tag(tag: &str) -> bool {
+pub(crate) fn is_language_tag(tag: &str) -> bool {
     let mut subtags = tag.split('-');
     let primary = subtags.next().unwrap_or_default();
     tag.len() <= LANGUAGE_MAX

@@ -152,6 +152,21 @@ const LINES: &[Line] = &[
         r#"{"leg": 1, "targets": [{"to": "+15555550142"}]}"#,
     ),
     Line(
+        "POST /api/calls/{id}/play",
+        May(Action::CallsDial),
+        ById,
+        By(Some(Group::Speech)),
+        r#"{"tone": {"hz": [440], "duration_ms": 100}}"#,
+    ),
+    Line("POST /api/calls/{id}/stop", May(Action::CallsDial), ById, By(None), "{}"),
+    Line(
+        "POST /api/calls/{id}/gather",
+        May(Action::CallsDial),
+        ById,
+        By(Some(Group::Speech)),
+        r#"{"leg": 1, "max": 4}"#,
+    ),
+    Line(
         "POST /api/calls/{id}/supervise",
         May(Action::CallsMonitor),
         ById,

@@ -201,7 +201,7 @@ fn changing_between_relay_and_frames_neither_clicks_nor_loses_nor_repeats() {
                 // A listener that hears silence from elsewhere beside its talker: only the path changes.
                 changes(seed, codec, jitter_us, tapped, |lab, _, b, n| match n % 100 {
                     30 => lab.switch.play(b.id, u64::from(n), codec.sample_rate(), vec![0; 80].into(), false, lab.now),
-                    60 => lab.switch.stop_play(b.id, lab.now),
+                    60 => lab.switch.stop_play(b.id, None, lab.now),
                     _ => {}
                 });
             }

@@ -128,7 +128,7 @@ fn relay_and_transcoding_allocate_nothing_per_packet() {
     switch.overhear(LegId(4900), &[LegId(4800), LegId(4202)], start);
     let (writer, mut reader) = tap(16);
     switch.tap(LegId(4400), writer, start);
-    let voice = vec![1_000; 24_000 * 20].into_boxed_slice();
+    let voice = vec![1_000; 24_000 * 20].into();
     switch.play(LegId(4402), 1, SampleRate::HZ_24000, voice, true, start);
     run(&mut switch, &calls, 0, 100, start);
     let before = counting::calls();

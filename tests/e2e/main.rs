@@ -16,6 +16,7 @@ mod media;
 mod openapi;
 mod pages;
 mod phone;
+mod prompts;
 mod recording;
 mod relay;
 mod reload;

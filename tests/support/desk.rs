@@ -13,10 +13,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use codecs::SampleRate;
+use codecs::dtmf::DtmfGenerator;
 use codecs::g711::{ulaw_decode, ulaw_encode};
 use media_engine::sip::digest::{self, Challenge};
 use media_engine::sip::write::response_to;
 use media_engine::sip::{Message, Method, Name, Start};
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
@@ -72,6 +75,7 @@ pub struct Sound {
     port: u16,
     to: watch::Sender<Option<SocketAddr>>,
     heard: mpsc::Receiver<Vec<i16>>,
+    keys: mpsc::UnboundedSender<[u8; FRAME]>,
     task: JoinHandle<()>,
 }
 
@@ -93,11 +97,14 @@ impl Sound {
         let port = socket.local_addr().expect("its address").port();
         let (to, target) = watch::channel(None);
         let (heard_in, heard) = mpsc::channel(KEPT_FRAMES);
+        let (keys, mut pressed) = mpsc::unbounded_channel::<[u8; FRAME]>();
         let task = tokio::spawn(async move {
             let tone: Vec<u8> = sound::tone(RATE, hertz, LEVEL_DBFS, 1.0).into_iter().map(ulaw_encode).collect();
             let mut pace = tokio::time::interval(Duration::from_millis(20));
             let mut buffer = [0; 2048];
             let mut n: u16 = 0;
+            // One packet in a hundred is lost while keys are pressed.
+            let mut line = SmallRng::seed_from_u64(7);
             loop {
                 tokio::select! {
                     _ = pace.tick() => {
@@ -109,8 +116,12 @@ impl Sound {
                         packet.extend(u32::from(port).to_be_bytes());
                         // A tone of whole periods a second goes on without a seam.
                         let at = usize::from(n) * FRAME % tone.len();
-                        packet.extend(&tone[at..at + FRAME]);
                         n = n.wrapping_add(1);
+                        match pressed.try_recv() {
+                            Ok(_) if line.random_ratio(1, 100) => continue,
+                            Ok(frame) => packet.extend(frame),
+                            Err(_) => packet.extend(&tone[at..at + FRAME]),
+                        }
                         // A port that was closed meanwhile.
                         let _ = socket.send_to(&packet, to).await;
                     }
@@ -126,7 +137,20 @@ impl Sound {
                 }
             }
         });
-        Sound { port, to, heard, task }
+        Sound { port, to, heard, keys, task }
+    }
+
+    /// Presses keys in the sound itself, each for 100 ms with a pause as long, instead of the line's tone. One packet in a hundred is lost.
+    pub fn press(&self, keys: &str) {
+        for key in keys.chars() {
+            let mut samples = vec![0; 10 * FRAME];
+            let key = DtmfGenerator::new(RATE, key, 100, DtmfGenerator::LEVEL_DBFS);
+            key.expect("a key").fill(&mut samples);
+            for frame in samples.chunks_exact(FRAME) {
+                let codes: Vec<u8> = frame.iter().map(|&sample| ulaw_encode(sample)).collect();
+                self.keys.send(codes.try_into().expect("a frame")).expect("the line is open");
+            }
+        }
     }
 
     /// The next `seconds` of what comes, from now on.
@@ -388,6 +412,14 @@ impl Desk {
         self.acknowledge(line).await;
     }
 
+    /// Presses a key by SIP INFO (`application/dtmf-relay`), and waits for the answer.
+    pub async fn info(&mut self, line: &mut Line, key: char, deadline: Duration) {
+        let kind = "Content-Type: application/dtmf-relay\r\n";
+        let body = format!("Signal={key}\r\nDuration=160\r\n");
+        let answer = self.within(line, "INFO", kind, &body, deadline).await;
+        assert_eq!(status_of(&answer), Some(200), "{answer}");
+    }
+
     /// Asks the server to call somebody in its place, and waits until that is accepted. `replaces`: a line there.
     pub async fn refer(&mut self, line: &mut Line, to: &str, replaces: Option<&Line>, deadline: Duration) {
         let to = match replaces {
@@ -544,7 +576,8 @@ impl Desk {
     ) -> String {
         self.requests += 1;
         let (own, branch) = (self.own, self.requests);
-        let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+        let kind =
+            if body.is_empty() || extra.contains("Content-Type: ") { "" } else { "Content-Type: application/sdp\r\n" };
         format!(
             "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bK{}-{branch};rport\r\nMax-Forwards: 70\r\n\
              From: {from}\r\nTo: {to}\r\nCall-ID: {call_id}\r\nCSeq: {cseq} {method}\r\n\

@@ -25,7 +25,7 @@ use super::reconcile::reconcile;
 use super::tenants::Tenants;
 use super::writer::Writer;
 use crate::call_limits::CallLimits;
-use crate::engine::{Engine, Event, EventKind, ProviderState, RecordingState, Room, Space, call_uuid, word};
+use crate::engine::{Engine, Event, EventKind, PlayState, ProviderState, RecordingState, Room, Space, call_uuid, word};
 use crate::store::{Change, now};
 
 /// Events written in one commit.
@@ -176,6 +176,19 @@ fn change(kind: EventKind, call: Uuid, at: Timestamp) -> Option<Change> {
             Change::LegSeat { call, leg: leg.0, role, held, muted, supervises, at }
         }
         EventKind::ActiveSpeaker { leg, role, active } => Change::ActiveSpeaker { call, leg: leg.0, role, active, at },
+        EventKind::Play { play, legs, state } => {
+            let (state, note) = match state {
+                PlayState::Started => ("started", None),
+                PlayState::Done => ("done", None),
+                PlayState::Stopped => ("stopped", None),
+                PlayState::Failed(why) => ("failed", Some(why)),
+            };
+            let legs = legs.into_iter().map(|leg| leg.0).collect();
+            Change::Play { call, play: play.0, legs, state, note, at }
+        }
+        EventKind::Gathered { gather, leg, digits, end, enough } => {
+            Change::Gathered { call, gather: gather.0, leg: leg.0, digits, ended_by: end, enough, at }
+        }
         EventKind::Transfer { leg, role, to, stage, cause, other } => Change::Transfer {
             call,
             leg: leg.0,

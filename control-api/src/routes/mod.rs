@@ -18,6 +18,7 @@ mod number_proof;
 mod organizations;
 mod pages;
 mod password_reset;
+mod prompts;
 mod rbac;
 mod recording_list;
 mod recordings;
@@ -104,6 +105,9 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(verbs::leg_unmute))
         .routes(routes!(verbs::leg_dtmf))
         .routes(routes!(verbs::call_transfer))
+        .routes(routes!(prompts::call_play))
+        .routes(routes!(prompts::call_stop))
+        .routes(routes!(prompts::call_gather))
         .routes(routes!(verbs::supervise_start))
         .routes(routes!(verbs::supervise_change))
         .routes(routes!(annotations::outcome_show, annotations::outcome_put))

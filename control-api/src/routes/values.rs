@@ -10,10 +10,11 @@ use utoipa::openapi::schema::{AdditionalProperties, ArrayItems, SchemaFormat, Sc
 use utoipa::openapi::{KnownFormat, Object, OpenApi, PathItem, RefOr, Schema};
 
 use super::{
-    annotations, call_search, caller_id, calls, number_proof, organizations, recording_list, verbs, voice_targets,
+    annotations, call_search, caller_id, calls, number_proof, organizations, prompts, recording_list, verbs,
+    voice_targets,
 };
 use crate::auth::{self, KEY_DAYS_MAX};
-use crate::engine::DTMF_MAX;
+use crate::engine::{DIGITS_MAX, DTMF_MAX, SPEECH_MAX, TONE_MS_MAX};
 use crate::rate_limit::Group;
 use crate::{cursor, idempotency, number, rbac, text, voice_config};
 
@@ -65,6 +66,7 @@ fn fields() -> Vec<(&'static str, &'static str, Values)> {
     let password = || text("", (auth::PASSWORD_MIN, auth::PASSWORD_MAX));
     let address = || text(number::callable_pattern(), (1, number::URI_MAX));
     let dialled = || text(number::dialled_pattern(), (1, number::URI_MAX));
+    let wait = || Values::Number((*prompts::WAIT_S.start()).into(), (*prompts::WAIT_S.end()).into());
     let ring = || Values::Number((*verbs::RING_S.start()).into(), (*verbs::RING_S.end()).into());
     let language = || text(voice_config::LANGUAGE_PATTERN, (2, voice_config::LANGUAGE_MAX));
     vec![
@@ -83,6 +85,14 @@ fn fields() -> Vec<(&'static str, &'static str, Values)> {
         ("SuperviseRequest", "to", dialled()),
         ("SuperviseRequest", "ring_s", ring()),
         ("DtmfRequest", "digits", text("^[0-9A-Da-d*#,]+$", (1, DTMF_MAX))),
+        ("Tone", "duration_ms", Values::Number(20, TONE_MS_MAX)),
+        ("Speech", "text", prose(SPEECH_MAX)),
+        ("Speech", "language", language()),
+        ("GatherRequest", "min", Values::Number(0, DIGITS_MAX.into())),
+        ("GatherRequest", "max", Values::Number(1, DIGITS_MAX.into())),
+        ("GatherRequest", "finish", text("^[0-9A-Da-d*#]$", (1, 1))),
+        ("GatherRequest", "first_s", wait()),
+        ("GatherRequest", "between_s", wait()),
         ("VoiceConfigPatch", "translate_from", language()),
         ("VoiceConfigPatch", "translate_to", language()),
         ("TargetRequest", "name", name(voice_targets::NAME_MAX)),

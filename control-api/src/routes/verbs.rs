@@ -398,7 +398,7 @@ async fn leg_verb(
 }
 
 /// The tenant's call that has not ended.
-async fn running(state: &AppState, actor: &Actor, id: Uuid) -> Result<Call, Problem> {
+pub(super) async fn running(state: &AppState, actor: &Actor, id: Uuid) -> Result<Call, Problem> {
     let call = call_of(state, actor, id).await?;
     if call.ended_at.is_some() {
         return Err(CommandError::NotFound.into());
@@ -406,7 +406,8 @@ async fn running(state: &AppState, actor: &Actor, id: Uuid) -> Result<Call, Prob
     Ok(call)
 }
 
-async fn verb(state: &AppState, call: Uuid, verb: Verb) -> Result<engine::Reply, Problem> {
+/// Does it, in the words of the engine.
+pub(super) async fn verb(state: &AppState, call: Uuid, verb: Verb) -> Result<engine::Reply, Problem> {
     Ok(state.engine.command(Command::CallVerb { call: call_id(call), verb }).await?)
 }
 

@@ -17,7 +17,9 @@ use uuid::Uuid;
 
 use super::db::Tx;
 use super::{Call, LegFlow, LegReport, OrganizationId, Quality, StoreError, call, missed, transcript, translation};
-use crate::engine::{CallStatus, Ending, LegRole, LegState, SuperviseMode, TransferStage, TranslationEvent, word};
+use crate::engine::{
+    CallStatus, Ending, GatherEnd, LegRole, LegState, SuperviseMode, TransferStage, TranslationEvent, word,
+};
 use crate::voice_config::VoiceConfig;
 
 /// One of a few words. Not spelled out in the fields, where serde would want to borrow it from its input.
@@ -143,6 +145,39 @@ pub enum Change {
         role: LegRole,
         /// Became, or is no more.
         active: bool,
+        /// Time of the event, by the server's clock.
+        at: Timestamp,
+    },
+    /// Something that a verb plays has begun, or is over.
+    Play {
+        /// The call.
+        call: Uuid,
+        /// Its number.
+        play: u64,
+        /// The numbers of the legs that hear it.
+        legs: Vec<u64>,
+        /// `started`, `done`, `stopped` or `failed`.
+        #[serde(deserialize_with = "play_state")]
+        state: Word,
+        /// Why it failed.
+        note: Option<String>,
+        /// Time of the event, by the server's clock.
+        at: Timestamp,
+    },
+    /// Digits were collected, or could not be.
+    Gathered {
+        /// The call.
+        call: Uuid,
+        /// The collection's number.
+        gather: u64,
+        /// The leg's number.
+        leg: u64,
+        /// The digits, without the finish key.
+        digits: String,
+        /// Why there are no more.
+        ended_by: GatherEnd,
+        /// They are as many as were wanted.
+        enough: bool,
         /// Time of the event, by the server's clock.
         at: Timestamp,
     },
@@ -272,6 +307,10 @@ fn direction<'de, D: Deserializer<'de>>(from: D) -> Result<&'static str, D::Erro
     word_of(from, &["inbound", "outbound"])
 }
 
+fn play_state<'de, D: Deserializer<'de>>(from: D) -> Result<&'static str, D::Error> {
+    word_of(from, &["started", "done", "stopped", "failed"])
+}
+
 fn recording_state<'de, D: Deserializer<'de>>(from: D) -> Result<&'static str, D::Error> {
     word_of(from, &["started", "finished", "interrupted"])
 }
@@ -286,6 +325,8 @@ impl Change {
             Change::Leg { .. } => "leg",
             Change::LegSeat { .. } => "leg_seat",
             Change::ActiveSpeaker { .. } => "active_speaker",
+            Change::Play { .. } => "play",
+            Change::Gathered { .. } => "gathered",
             Change::Transfer { .. } => "transfer",
             Change::LegQuality { .. } => "leg_quality",
             Change::LegFlow { .. } => "leg_flow",
@@ -327,6 +368,8 @@ impl Change {
             | Change::Leg { call, .. }
             | Change::LegSeat { call, .. }
             | Change::ActiveSpeaker { call, .. }
+            | Change::Play { call, .. }
+            | Change::Gathered { call, .. }
             | Change::Transfer { call, .. }
             | Change::LegQuality { call, .. }
             | Change::LegFlow { call, .. }
@@ -374,6 +417,16 @@ pub(super) async fn apply(
         }
         // Told to those who listen now.
         Change::ActiveSpeaker { .. } => Ok(None),
+        Change::Play { play, legs, state, note, at, .. } => {
+            let body = json!({"type": "call.play", "call_id": call, "at": at, "play": play, "legs": legs,
+                "state": state, "note": note});
+            Ok(draft("call.play", body, *at))
+        }
+        Change::Gathered { gather, leg, digits, ended_by, enough, at, .. } => {
+            let body = json!({"type": "call.gathered", "call_id": call, "at": at, "gather": gather, "leg": leg,
+                "digits": digits, "ended_by": ended_by, "enough": enough});
+            Ok(draft("call.gathered", body, *at))
+        }
         Change::Transfer { leg, role, to, stage, cause, other, at, .. } => {
             let body = json!({"type": "call.transfer", "call_id": call, "at": at, "leg": leg, "role": role, "to": to,
                 "stage": stage, "cause": cause, "other_call_id": other});

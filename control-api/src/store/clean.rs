@@ -42,6 +42,8 @@ pub(super) fn cleaned(change: &Change) -> Change {
             name(to);
             cause.iter_mut().for_each(name);
         }
+        Change::Play { note, .. } => note.iter_mut().for_each(prose),
+        Change::Gathered { digits, .. } => name(digits),
         Change::Recording { path, note, .. } => {
             // A path with a control character is still the file's path.
             fit(path, PATH_MAX, |c| c == '\0');

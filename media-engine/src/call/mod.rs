@@ -22,6 +22,7 @@
 
 mod capture;
 mod connecting;
+mod gather;
 mod hearing;
 mod leg;
 mod losing;
@@ -36,6 +37,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 pub use capture::{Captured, Happened, Replay};
+pub use gather::{DIGITS_MAX, Gather, GatherEnd, GatherRules, Gathered, KeyWay, KeyWays};
 pub use hearing::{Place, Sound, Topology};
 pub use leg::LegRole;
 pub use route::{pattern_matches, route};

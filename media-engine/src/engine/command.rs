@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::prompt::{GatherId, NewGather, PlayId, Sound};
 use crate::call::SuperviseMode;
 use crate::config::App;
 use crate::error::HangupCause;
@@ -229,6 +230,29 @@ pub enum Verb {
         /// How long each may ring; `None`: as long as any leg.
         ring: Option<Duration>,
     },
+    /// Let a leg, or everybody in the conversation, hear something; answered by [`Reply::Play`] once it is to be heard. Its fate is told
+    /// by `EventKind::Play`.
+    Play {
+        /// The leg; `None`: everybody who takes part, and whoever is with an application.
+        leg: Option<LegId>,
+        /// What.
+        sound: Sound,
+    },
+    /// Cut short what is played and collected: what is named, or everything.
+    Stop {
+        /// A play.
+        play: Option<PlayId>,
+        /// A collection of digits.
+        gather: Option<GatherId>,
+    },
+    /// Collect digits that a leg's party presses; answered by [`Reply::Gather`]. What was collected is told by
+    /// `EventKind::Gathered`.
+    Gather {
+        /// The leg.
+        leg: LegId,
+        /// What is collected, and what is heard before.
+        gather: NewGather,
+    },
     /// Change what a supervisor does in the call.
     Supervise {
         /// The supervisor's leg.
@@ -276,6 +300,10 @@ pub enum Reply {
     Trace(Box<CallTrace>),
     /// The leg that a verb has made.
     Leg(LegId),
+    /// What a verb plays.
+    Play(PlayId),
+    /// What a verb collects, and the prompt that it plays before.
+    Gather(GatherId, Option<PlayId>),
 }
 
 /// Why a command was refused.

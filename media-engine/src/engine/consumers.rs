@@ -195,7 +195,8 @@ pub(super) fn record_leg(recording: &Recording, worker: &Worker, leg: LegId, rol
     recording.attach(channel, reader).map_err(|error| error.to_string())
 }
 
-fn listen(worker: &Worker, leg: LegId, frames: usize) -> Option<tap::TapReader> {
+/// A copy of what a leg says.
+pub(super) fn listen(worker: &Worker, leg: LegId, frames: usize) -> Option<tap::TapReader> {
     let (tap, reader) = tap::tap(frames);
     worker.send(WorkerCommand::Tap { leg, tap }).ok().map(|()| reader)
 }

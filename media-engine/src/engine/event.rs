@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::call::{EndedBy, Ending, LegRole, SuperviseMode};
+use super::prompt::{GatherId, PlayId, PlayState};
+pub use crate::call::{EndedBy, Ending, GatherEnd, LegRole, SuperviseMode};
 use crate::error::HangupCause;
 use crate::record_io::Space;
 pub use crate::speech::{ProviderKind, ProviderState};
@@ -195,6 +196,28 @@ pub enum EventKind {
         digit: char,
         /// How long it was held.
         duration_ms: u32,
+    },
+    /// Something that a verb plays has begun, or is over.
+    Play {
+        /// What.
+        play: PlayId,
+        /// Who hears it.
+        legs: Vec<LegId>,
+        /// How far it has come.
+        state: PlayState,
+    },
+    /// Digits were collected, or could not be.
+    Gathered {
+        /// Which collection.
+        gather: GatherId,
+        /// From which leg.
+        leg: LegId,
+        /// The digits, without the finish key.
+        digits: String,
+        /// Why there are no more.
+        end: GatherEnd,
+        /// They are as many as were wanted, and nobody broke it off.
+        enough: bool,
     },
     /// Media of a leg, every 5 s while it runs and once at its end.
     LegQuality {

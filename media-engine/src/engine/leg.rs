@@ -163,6 +163,11 @@ impl Leg {
         self.browser.is_some() && self.plain.is_none()
     }
 
+    /// Whether keys reach it, and come from it, as telephone-events (RFC 4733).
+    pub(super) fn knows_telephone_events(&self) -> bool {
+        self.is_browser() || self.audio.is_some_and(|audio| audio.telephone_event.is_some())
+    }
+
     /// The worker has closed this media.
     pub(super) fn media_closed(&mut self, media: LegId) {
         for open in [&mut self.plain, &mut self.browser] {

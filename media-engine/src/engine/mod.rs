@@ -19,6 +19,7 @@ mod event;
 mod homes;
 mod leg;
 mod outlet;
+mod prompt;
 mod signalling;
 mod switchboard;
 mod task;
@@ -38,9 +39,10 @@ pub use command::{
     CallMode, CallSettings, Callee, Command, CommandError, DTMF_MAX, Engine, Envelope, NewLeg, Reply, Verb,
 };
 pub use event::{
-    CallStatus, Direction, EndedBy, Ending, Event, EventKind, Flow, LegQuality, LegRole, LegState, ProviderKind,
-    ProviderState, Rating, RecordingState, SuperviseMode, TransferStage,
+    CallStatus, Direction, EndedBy, Ending, Event, EventKind, Flow, GatherEnd, LegQuality, LegRole, LegState,
+    ProviderKind, ProviderState, Rating, RecordingState, SuperviseMode, TransferStage,
 };
+pub use prompt::{GatherId, NewGather, PlayId, PlayState, SPEECH_MAX, Sound, TONE_MS_MAX, TONES_MAX};
 
 use crate::config::{Config, TrunkConfig};
 use crate::error::StartError;

@@ -7,9 +7,11 @@
 mod answers;
 mod dialling;
 mod ending;
+mod gathers;
 mod hearing;
 mod info;
 mod listening;
+mod prompts;
 mod transfer;
 mod verbs;
 
@@ -30,14 +32,16 @@ use super::dial::{Incoming, Outgoing};
 use super::event::{CallStatus, EventKind, LegRole, LegState};
 use super::leg::{ClosingLeg, Leg};
 use super::signalling::Signals;
-use crate::call::{Call, Destination, Effect, Ending, Happened, Input, LEGS, Notice, Start, Timing, Topology};
+use crate::call::{Call, Destination, Effect, Ending, Happened, Input, KeyWay, LEGS, Notice, Start, Timing, Topology};
 use crate::error::HangupCause;
 use crate::net::clock;
 use crate::sip::{Cause, DialogId, SipEvent, TraceLabel};
 use crate::units::{CallId, ConferenceId, Group, LegId};
 use crate::worker::{Incoming as Heard, LegQuality, Worker, WorkerCommand, WorkerEvent, WorkerEventKind};
+use gathers::Gathering;
 use hearing::Heard as Applied;
 use listening::{CallRecording, next_recorded};
+use prompts::Prompts;
 use transfer::{Fetch, Fetching, next_fetched};
 use verbs::Keys;
 
@@ -91,6 +95,10 @@ pub(super) struct CallTask {
     conference: ConferenceId,
     /// Keys that wait to be pressed.
     keys: Vec<Keys>,
+    /// What is being played.
+    prompts: Prompts,
+    /// Digits that are being collected.
+    gathers: Vec<Gathering>,
     /// Legs that are over and whose media is being closed.
     closing: Vec<ClosingLeg>,
     /// A leg of another call that this one waits for.
@@ -204,6 +212,8 @@ impl CallTask {
             applied: Vec::new(),
             conference,
             keys: Vec::new(),
+            prompts: Prompts::new(),
+            gathers: Vec::new(),
             closing: Vec::new(),
             fetching: None,
             asked: None,
@@ -238,11 +248,14 @@ impl CallTask {
         while self.over.is_none() {
             let timeout = self.call.poll_timeout().map(tokio::time::Instant::from_std);
             let next_key = self.next_key().map(tokio::time::Instant::from_std);
+            let next_gather = self.next_gather().map(tokio::time::Instant::from_std);
             tokio::select! {
                 Some(input) = self.inbox.recv() => self.on_input(input).await,
                 Some(event) = self.media.recv() => self.on_media(event).await,
                 Some(next) = next_translation(&mut self.translation) => self.on_translation(next),
+                Some(spoken) = self.prompts.next() => self.on_spoken(spoken),
                 () = sleep_until(next_key), if next_key.is_some() => self.press_due(),
+                () = sleep_until(next_gather), if next_gather.is_some() => self.gathers_due(),
                 () = sleep_until(timeout), if timeout.is_some() => self.handle(Input::Timeout).await,
                 report = next_recorded(&mut self.recording) => self.on_recorded(report),
                 fetched = next_fetched(&mut self.fetching) => self.on_fetched(fetched).await,
@@ -339,9 +352,12 @@ impl CallTask {
         let (leg, role) = (of.id, of.role);
         match event.kind {
             WorkerEventKind::Dtmf { digit, duration_ms } => {
-                self.shared.tell(Some(self.id), EventKind::Dtmf { leg, digit, duration_ms });
+                self.on_key(leg, digit, duration_ms, KeyWay::Event);
             }
             WorkerEventKind::PlayStarted { segment, at } => {
+                if self.on_play_started(segment) {
+                    return;
+                }
                 if let Some(translation) = &self.translation {
                     translation.play_started(role, segment, at);
                 }
@@ -398,7 +414,8 @@ impl CallTask {
             WorkerEventKind::ActiveSpeaker { active, .. } => {
                 self.shared.tell(Some(self.id), EventKind::ActiveSpeaker { leg, role, active });
             }
-            WorkerEventKind::Connected | WorkerEventKind::FirstPacket | WorkerEventKind::PlayDone { .. } => {}
+            WorkerEventKind::PlayDone { segment } => self.on_play_done(event.leg, segment),
+            WorkerEventKind::Connected | WorkerEventKind::FirstPacket => {}
         }
     }
 

@@ -179,7 +179,7 @@ impl Party {
     /// # Errors
     /// The media worker is overloaded.
     pub fn say(&self, clip: u64, rate: SampleRate, samples: &[i16]) -> Result<(), PartyError> {
-        let samples = samples.to_vec().into_boxed_slice();
+        let samples = samples.into();
         self.media_command(WorkerCommand::Play { leg: LEG, segment: clip, rate, samples, last: true })
     }
 

@@ -62,7 +62,7 @@ pub struct PlayChunk {
     /// Rate of `samples`.
     pub rate: SampleRate,
     /// Mono.
-    pub samples: Box<[i16]>,
+    pub samples: Arc<[i16]>,
     /// No more of this segment follows.
     pub last: bool,
 }

@@ -1,6 +1,7 @@
 //! What a worker is asked, and what it tells.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
@@ -129,15 +130,17 @@ pub enum WorkerCommand {
         segment: u64,
         /// Rate of `samples`.
         rate: SampleRate,
-        /// Mono.
-        samples: Box<[i16]>,
+        /// Mono; listeners may share them.
+        samples: Arc<[i16]>,
         /// No more of this segment will come.
         last: bool,
     },
-    /// Forget all that is queued; segments that were not done are told as done.
+    /// Forget what is queued; segments that were not done are told as done.
     StopPlay {
         /// The listener.
         leg: LegId,
+        /// This one alone, which fades when it is being heard; `None`: everything, at once.
+        segment: Option<u64>,
     },
     /// Others hear silence instead of this leg, and so do its taps.
     Mute {

@@ -4,10 +4,11 @@
 //! Play chunks (any rate) ─▶ queue ─▶ resampler ─▶ staged ─▶ mixed into the listener's frame
 //! ```
 //!
-//! Invariants: bounded by duration and count; a segment is told as started at most once and as done exactly once, also when it
-//! is dropped. Mixing allocates nothing. Not here: ducking of what lies under it.
+//! Invariants: bounded by duration and count, but that a single chunk alone may be as long as it likes; a segment is told as
+//! started at most once and as done exactly once, also when it is dropped. Mixing allocates nothing. Not here: ducking of what lies under it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use codecs::resample::Resampler;
@@ -23,6 +24,8 @@ const MAX_CHUNKS: usize = 4096;
 const STARVED_FRAMES: u32 = 15;
 /// Samples fed to the resampler at a time: 20 ms at 48 kHz.
 const BLOCK: usize = 960;
+/// How long a voice that is cancelled takes to fade.
+const FADE_MS: u32 = 8;
 
 /// Tells what became of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +39,7 @@ pub(crate) enum PlayNotice {
 struct Chunk {
     segment: u64,
     rate: SampleRate,
-    samples: Box<[i16]>,
+    samples: Arc<[i16]>,
     played: usize,
     last: bool,
 }
@@ -73,12 +76,12 @@ impl PlayQueue {
         &mut self,
         segment: u64,
         rate: SampleRate,
-        samples: Box<[i16]>,
+        samples: Arc<[i16]>,
         last: bool,
         notice: &mut impl FnMut(PlayNotice),
     ) -> bool {
         let span = duration(samples.len(), rate);
-        if self.chunks.len() >= MAX_CHUNKS || self.queued + span > MAX_QUEUED {
+        if self.chunks.len() >= MAX_CHUNKS || (!self.chunks.is_empty() && self.queued + span > MAX_QUEUED) {
             if last {
                 self.finish_or_mark(segment, notice);
             }
@@ -140,6 +143,32 @@ impl PlayQueue {
         self.queued = Duration::ZERO;
     }
 
+    /// Takes one segment out; what of it is being heard fades.
+    pub(crate) fn cancel(&mut self, segment: u64, notice: &mut impl FnMut(PlayNotice)) {
+        let is_open = self.open == Some(segment);
+        let count = self.chunks.len();
+        let mut fading = None;
+        let mut freed = Duration::ZERO;
+        self.chunks.retain(|chunk| {
+            if chunk.segment != segment {
+                return true;
+            }
+            freed += duration(chunk.samples.len(), chunk.rate);
+            if is_open && fading.is_none() {
+                fading = Some(faded(chunk));
+            }
+            false
+        });
+        self.queued = self.queued.saturating_sub(freed);
+        if let Some(chunk) = fading {
+            self.queued += duration(chunk.samples.len(), chunk.rate);
+            self.chunks.push_front(chunk);
+        } else if is_open || self.chunks.len() < count {
+            self.open.take_if(|open| *open == segment);
+            notice(PlayNotice::Done(segment));
+        }
+    }
+
     /// Brings up to one block of the next chunk into `staged`. `false`: nothing is queued.
     fn stage(&mut self, rate: SampleRate, notice: &mut impl FnMut(PlayNotice)) -> bool {
         let Some(chunk) = self.chunks.front() else { return false };
@@ -198,6 +227,14 @@ impl PlayQueue {
     }
 }
 
+/// The next samples of a chunk, falling to silence: its last.
+fn faded(chunk: &Chunk) -> Chunk {
+    let rest = &chunk.samples[chunk.played..];
+    let rest = &rest[..rest.len().min(chunk.rate.samples_in_ms(FADE_MS))];
+    let fall = |(at, sample): (usize, &i16)| (f64::from(*sample) * (1.0 - at as f64 / rest.len() as f64)) as i16;
+    Chunk { samples: rest.iter().enumerate().map(fall).collect(), played: 0, last: true, ..*chunk }
+}
+
 fn duration(samples: usize, rate: SampleRate) -> Duration {
     Duration::from_nanos(samples as u64 * 1_000_000_000 / u64::from(rate.hz()))
 }
@@ -208,8 +245,8 @@ mod tests {
 
     const RATE: SampleRate = SampleRate::HZ_8000;
 
-    fn chunk(samples: usize, value: i16) -> Box<[i16]> {
-        vec![value; samples].into_boxed_slice()
+    fn chunk(samples: usize, value: i16) -> Arc<[i16]> {
+        vec![value; samples].into()
     }
 
     #[test]
@@ -263,6 +300,38 @@ mod tests {
         assert!(queue.push(1, RATE, chunk(8_000 * 100, 1), true, &mut |_| ()));
         assert!(!queue.push(2, RATE, chunk(8_000 * 30, 1), true, &mut |n| told.push(n)));
         assert_eq!(told, [PlayNotice::Done(2)]);
+    }
+
+    #[test]
+    fn a_chunk_longer_than_the_queue_plays_alone() {
+        let mut queue = PlayQueue::new();
+        assert!(queue.push(1, RATE, chunk(8_000 * 300, 1), true, &mut |_| ()));
+        assert!(!queue.push(2, RATE, chunk(1, 1), true, &mut |_| ()), "nothing waits behind it");
+    }
+
+    #[test]
+    fn a_cancelled_segment_fades_and_the_others_play() {
+        let (mut queue, mut told) = (PlayQueue::new(), Vec::new());
+        for segment in 1..=3 {
+            queue.push(segment, RATE, chunk(1_600, 1_000), true, &mut |n| told.push(n));
+        }
+        let mut frame = [0; 160];
+        queue.mix(&mut frame, RATE, &mut |n| told.push(n));
+        queue.cancel(2, &mut |n| told.push(n));
+        assert_eq!(told, [PlayNotice::Started(1), PlayNotice::Done(2)]);
+        queue.cancel(1, &mut |n| told.push(n));
+        queue.cancel(9, &mut |n| told.push(n));
+        let mut heard = [0; 160];
+        queue.mix(&mut heard, RATE, &mut |n| told.push(n));
+        assert!(heard[..64].is_sorted_by(|a, b| a >= b) && heard[0] == 1_000 && heard[63] < 40, "it falls: {heard:?}");
+        assert_eq!(heard[64..], [1_000; 96], "the next one follows");
+        assert_eq!(told[2..], [PlayNotice::Done(1), PlayNotice::Started(3)]);
+        queue.cancel(3, &mut |_| ());
+        while queue.is_active() {
+            queue.mix(&mut heard, RATE, &mut |n| told.push(n));
+        }
+        assert!(queue.is_idle() && queue.queued == Duration::ZERO);
+        assert_eq!(told[4..], [PlayNotice::Done(3)]);
     }
 
     #[test]

@@ -411,7 +411,7 @@ impl Thread {
             WorkerCommand::Play { leg, segment, rate, samples, last } => {
                 self.switch.play(leg, segment, rate, samples, last, now);
             }
-            WorkerCommand::StopPlay { leg } => self.switch.stop_play(leg, now),
+            WorkerCommand::StopPlay { leg, segment } => self.switch.stop_play(leg, segment, now),
             WorkerCommand::Mute { leg, muted } => self.switch.mute(leg, muted, now),
             WorkerCommand::MediaTimeout { leg, after } => self.switch.media_timeout(leg, after, now),
             WorkerCommand::SendDtmf { leg, digit, duration_ms } => self.switch.send_dtmf(leg, digit, duration_ms, now),

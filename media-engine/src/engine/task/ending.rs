@@ -29,6 +29,8 @@ impl CallTask {
                 self.shared.tell(Some(self.id), EventKind::Translation(words));
             }
         }
+        self.gathers_leave(None);
+        self.end_plays();
         self.close_media().await;
         self.finish_recording().await;
         for leg in &self.legs {

@@ -99,7 +99,7 @@ impl Change {
             commands.push(WorkerCommand::Mute { leg, muted: new.muted });
         }
         if new.aside && !old.aside {
-            commands.push(WorkerCommand::StopPlay { leg });
+            commands.push(WorkerCommand::StopPlay { leg, segment: None });
         }
     }
 
@@ -128,6 +128,9 @@ impl CallTask {
         let before = std::mem::take(&mut self.applied);
         let change = Change { before, wanted: self.wanted(), conference: self.conference };
         for command in change.commands() {
+            if let WorkerCommand::StopPlay { leg, .. } = &command {
+                self.plays_are_cut(*leg);
+            }
             self.media_command(command);
         }
         self.applied = change.wanted;

@@ -1,7 +1,7 @@
 //! Keys that come as SIP INFO (`application/dtmf-relay`, `application/dtmf`).
 
 use super::CallTask;
-use crate::engine::event::EventKind;
+use crate::call::KeyWay;
 use crate::engine::leg::Leg;
 use crate::units::LegId;
 use crate::worker::WorkerCommand;
@@ -9,7 +9,9 @@ use crate::worker::WorkerCommand;
 impl CallTask {
     pub(super) fn on_info(&mut self, leg: LegId, content_type: &str, body: &str) {
         let Some((digit, duration_ms)) = dtmf_of_info(content_type, body) else { return };
-        self.shared.tell(Some(self.id), EventKind::Dtmf { leg, digit, duration_ms });
+        if !self.on_key(leg, digit, duration_ms, KeyWay::Info) {
+            return;
+        }
         let hears = |other: &&Leg| self.call.is_talking() && self.topology.joins(leg, other.id);
         for leg in self.legs.iter().filter(hears).filter_map(Leg::media) {
             self.media_command(WorkerCommand::SendDtmf { leg, digit, duration_ms });

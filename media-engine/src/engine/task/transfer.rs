@@ -234,6 +234,7 @@ impl CallTask {
     pub(super) fn give(&mut self, id: LegId) {
         let Some(Fetch { dialog, call, inbox, media, reply, .. }) = self.asked.take() else { return };
         let transferor = self.legs.iter().find(|leg| leg.dialog == Some(dialog)).map(|leg| (leg.id, leg.role));
+        self.leave_prompts(id);
         let Some(leg) = self.take_leg(id) else { return };
         if let Some(dialog) = leg.dialog {
             // From here on nothing more of it comes to this call: the switchboard holds the entry while it sends.
@@ -305,6 +306,7 @@ impl CallTask {
 
     /// Who was replaced is heard no more.
     pub(super) fn retire(&mut self, id: LegId) {
+        self.leave_prompts(id);
         let worker = self.worker.clone();
         let closing = self.leg_mut(id).and_then(|leg| leg.part_with_media(&worker));
         self.closing.extend(closing);
@@ -312,6 +314,7 @@ impl CallTask {
 
     /// Gives back what a leg has whose dialog is over, or as good as.
     pub(super) fn forget(&mut self, id: LegId) {
+        self.leave_prompts(id);
         let Some(mut leg) = self.take_leg(id) else { return };
         self.closing.extend(leg.part_with_media(&self.worker));
         if let Some(dialog) = leg.dialog {
@@ -320,6 +323,15 @@ impl CallTask {
         // Whoever added a leg was told its name.
         if leg.dialog.is_some() || leg.added {
             self.tell_leg_of(&leg, LegState::Ended);
+        }
+    }
+
+    /// Nothing more is played to the leg, nor collected from it.
+    fn leave_prompts(&mut self, id: LegId) {
+        self.gathers_leave(Some(id));
+        let media: Vec<LegId> = self.leg(id).into_iter().flat_map(Leg::open_media).collect();
+        for media in media {
+            self.plays_leave(media);
         }
     }
 

@@ -67,6 +67,11 @@ impl CallTask {
         let input = match verb {
             Verb::LegAdd(new) => return self.add_leg(new).await,
             Verb::SendDtmf { leg, digits } => return self.press(leg, &digits),
+            Verb::Play { leg, sound } => return self.play(leg, sound).map(Reply::Play),
+            Verb::Stop { play, gather } => return self.stop(play, gather).map(|()| Reply::Done),
+            Verb::Gather { leg, gather } => {
+                return self.gather(leg, gather).map(|(gather, prompt)| Reply::Gather(gather, prompt));
+            }
             Verb::Transfer { leg, to, ring } => self.transfer_to(leg, &to, ring)?,
             Verb::LegDrop { leg } => Input::Drop(leg),
             Verb::Hold { leg, on } => Input::Hold { leg, on },
@@ -177,16 +182,20 @@ impl CallTask {
         let Some((leg, media)) = self.leg(id).and_then(|leg| Some((leg, leg.media()?))) else {
             return self.keys.retain(|keys| keys.leg != id);
         };
-        let knows_events = leg.is_browser() || leg.audio.is_some_and(|audio| audio.telephone_event.is_some());
-        if knows_events {
+        if leg.knows_telephone_events() {
             return self.media_command(WorkerCommand::SendDtmf { leg: media, digit, duration_ms: KEY_MS });
         }
         let rate = SampleRate::HZ_8000;
         let Some(mut sound) = DtmfGenerator::new(rate, digit, KEY_MS, DtmfGenerator::LEVEL_DBFS) else { return };
         let mut samples = vec![0; rate.samples_in_ms(KEY_MS)];
         sound.fill(&mut samples);
-        let samples = samples.into_boxed_slice();
-        self.media_command(WorkerCommand::Play { leg: media, segment: KEY_SEGMENT, rate, samples, last: true });
+        self.media_command(WorkerCommand::Play {
+            leg: media,
+            segment: KEY_SEGMENT,
+            rate,
+            samples: samples.into(),
+            last: true,
+        });
     }
 }
 

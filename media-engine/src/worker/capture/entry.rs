@@ -90,6 +90,8 @@ pub(crate) enum Entry {
     },
     StopPlay {
         leg: u64,
+        #[serde(default)]
+        segment: Option<u64>,
     },
     Mute {
         leg: u64,
@@ -404,7 +406,7 @@ impl Entry {
             WorkerCommand::Play { leg, segment, rate, samples, last } => {
                 Entry::Play { leg: leg.0, segment: *segment, hz: rate.hz(), samples: samples.to_vec(), last: *last }
             }
-            WorkerCommand::StopPlay { leg } => Entry::StopPlay { leg: leg.0 },
+            WorkerCommand::StopPlay { leg, segment } => Entry::StopPlay { leg: leg.0, segment: *segment },
             WorkerCommand::Mute { leg, muted } => Entry::Mute { leg: leg.0, muted: *muted },
             WorkerCommand::SendDtmf { leg, digit, duration_ms } => {
                 Entry::Press { leg: leg.0, digit: *digit, duration_ms: *duration_ms }

@@ -222,9 +222,9 @@ impl Replay {
             }
             Entry::Play { leg, segment, hz, samples, last } => {
                 let rate = SampleRate::from_hz(hz).ok_or("unknown sample rate")?;
-                switch.play(LegId(leg), segment, rate, samples.into_boxed_slice(), last, now);
+                switch.play(LegId(leg), segment, rate, samples.into(), last, now);
             }
-            Entry::StopPlay { leg } => switch.stop_play(LegId(leg), now),
+            Entry::StopPlay { leg, segment } => switch.stop_play(LegId(leg), segment, now),
             Entry::Mute { leg, muted } => switch.mute(LegId(leg), muted, now),
             Entry::Press { leg, digit, duration_ms } => switch.send_dtmf(LegId(leg), digit, duration_ms, now),
             Entry::Join { conference, leg, role } => {

@@ -38,6 +38,7 @@ mod report;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use codecs::opus::OpusSettings;
@@ -361,7 +362,7 @@ impl Switch {
     }
 
     /// Queues voice for the leg to hear.
-    pub fn play(&mut self, id: LegId, segment: u64, rate: SampleRate, samples: Box<[i16]>, last: bool, now: Instant) {
+    pub fn play(&mut self, id: LegId, segment: u64, rate: SampleRate, samples: Arc<[i16]>, last: bool, now: Instant) {
         self.with_leg(id, now, |switch, leg| {
             let (slot, id) = (leg.slot, leg.id);
             let Switch { outbox, counters, .. } = switch;
@@ -372,11 +373,15 @@ impl Switch {
         });
     }
 
-    /// Forgets the voice queued for the leg.
-    pub fn stop_play(&mut self, id: LegId, now: Instant) {
+    /// Forgets one segment of the voice queued for the leg, or all of it.
+    pub fn stop_play(&mut self, id: LegId, segment: Option<u64>, now: Instant) {
         self.with_leg(id, now, |switch, leg| {
             let (slot, id) = (leg.slot, leg.id);
-            leg.play.stop(&mut |notice| switch.outbox.event(slot, id, leg::play_event(notice, now)));
+            let mut notice = |notice| switch.outbox.event(slot, id, leg::play_event(notice, now));
+            match segment {
+                Some(segment) => leg.play.cancel(segment, &mut notice),
+                None => leg.play.stop(&mut notice),
+            }
         });
     }
 

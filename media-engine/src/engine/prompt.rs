@@ -1,0 +1,163 @@
+//! What is played into a call, and what is collected from it: words shared by commands and events.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use codecs::SampleRate;
+use codecs::tones::Sine;
+
+use super::command::CommandError;
+use crate::audio::mix_into;
+
+/// Most tones that sound together.
+pub const TONES_MAX: usize = 4;
+/// Longest tone.
+pub const TONE_MS_MAX: u32 = 10_000;
+/// Longest text that is spoken at once, in characters.
+pub const SPEECH_MAX: usize = 1_000;
+/// How loud each tone is.
+const TONE_DBFS: f32 = -16.0;
+
+/// Names something that is played; unique while the process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct PlayId(pub u64);
+
+/// Names a collection of digits; unique while the process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct GatherId(pub u64);
+
+/// Something to be heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sound {
+    /// Mono samples.
+    Samples {
+        /// Their rate.
+        rate: SampleRate,
+        /// The samples.
+        samples: Arc<[i16]>,
+    },
+    /// Tones together.
+    Tone {
+        /// 1 to [`TONES_MAX`] frequencies, each 20 to 3,400 Hz.
+        hz: Vec<u16>,
+        /// 20 to [`TONE_MS_MAX`].
+        duration_ms: u32,
+    },
+    /// A text in words.
+    Speech {
+        /// 1 to [`SPEECH_MAX`] characters.
+        text: String,
+        /// BCP 47.
+        language: String,
+    },
+}
+
+/// How far something that is played has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlayState {
+    /// Somebody hears its first sample.
+    Started,
+    /// Everybody has heard all of it.
+    Done,
+    /// It was cut short: by a request, a key, or because its listeners were set aside or left.
+    Stopped,
+    /// Nobody has heard it; the text says why.
+    Failed(String),
+}
+
+/// A collection of digits to begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewGather {
+    /// How many, and how long they are waited for.
+    pub rules: crate::call::GatherRules,
+    /// Heard before; the time for the first key begins at its end.
+    pub prompt: Option<Sound>,
+    /// A key ends the prompt, and counts; else keys do not count until it is over.
+    pub barge_in: bool,
+}
+
+impl Sound {
+    /// Whether it can be played.
+    ///
+    /// # Errors
+    /// [`CommandError::Invalid`] names the field.
+    pub(super) fn check(&self) -> Result<(), CommandError> {
+        let invalid = |field, problem: String| Err(CommandError::Invalid { field, problem });
+        match self {
+            Sound::Samples { samples, .. } if samples.is_empty() => invalid("samples", "expected some".into()),
+            Sound::Tone { hz, .. }
+                if !(1..=TONES_MAX).contains(&hz.len()) || !hz.iter().all(|hz| (20..=3_400).contains(hz)) =>
+            {
+                invalid("tone.hz", format!("expected 1 to {TONES_MAX} frequencies of 20 to 3400 Hz"))
+            }
+            Sound::Tone { duration_ms, .. } if !(20..=TONE_MS_MAX).contains(duration_ms) => {
+                invalid("tone.duration_ms", format!("expected 20 to {TONE_MS_MAX} ms"))
+            }
+            Sound::Speech { text, .. } if !(1..=SPEECH_MAX).contains(&text.trim().chars().count()) => {
+                invalid("speak.text", format!("expected 1 to {SPEECH_MAX} characters"))
+            }
+            Sound::Samples { .. } | Sound::Tone { .. } | Sound::Speech { .. } => Ok(()),
+        }
+    }
+}
+
+/// The samples of tones that sound together, with edges that do not click.
+pub(super) fn tone(hz: &[u16], duration_ms: u32) -> (SampleRate, Arc<[i16]>) {
+    let rate = SampleRate::HZ_8000;
+    let mut whole = vec![0; rate.samples_in_ms(duration_ms)];
+    let mut one = whole.clone();
+    for &hz in hz {
+        Sine::new(rate, f32::from(hz), TONE_DBFS).fill(&mut one);
+        mix_into(&mut whole, &one);
+    }
+    let (count, edge) = (whole.len(), rate.samples_in_ms(5));
+    for (at, sample) in whole.iter_mut().enumerate() {
+        let from_edge = (at + 1).min(count - at).min(edge);
+        *sample = (i32::from(*sample) * from_edge as i32 / edge as i32) as i16;
+    }
+    (rate, whole.into())
+}
+
+/// The time in which a synthesiser has to give a whole text.
+pub(super) const SPEECH_TIME: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use codecs::tones::{goertzel_dbfs, level_dbfs};
+
+    use super::*;
+
+    #[test]
+    fn tones_sound_together_and_begin_and_end_softly() {
+        let (rate, samples) = tone(&[440, 480], 500);
+        assert_eq!((rate, samples.len()), (SampleRate::HZ_8000, 4_000));
+        for hz in [440.0, 480.0] {
+            let level = goertzel_dbfs(&samples, rate, hz);
+            assert!((-17.0..-15.0).contains(&level), "{level} dBFS at {hz} Hz");
+        }
+        assert!(level_dbfs(&samples[..4]) < -35.0 && level_dbfs(&samples[3_996..]) < -35.0);
+    }
+
+    #[test]
+    fn what_cannot_be_played_is_refused_with_its_field() {
+        let tone = |hz: &[u16], duration_ms| Sound::Tone { hz: hz.to_vec(), duration_ms };
+        let speech = |text: &str| Sound::Speech { text: text.into(), language: "en".into() };
+        for (sound, named) in [
+            (tone(&[], 100), "tone.hz"),
+            (tone(&[440; 5], 100), "tone.hz"),
+            (tone(&[10], 100), "tone.hz"),
+            (tone(&[440], 19), "tone.duration_ms"),
+            (tone(&[440], u32::MAX), "tone.duration_ms"),
+            (speech("  "), "speak.text"),
+            (speech(&"a".repeat(SPEECH_MAX + 1)), "speak.text"),
+            (Sound::Samples { rate: SampleRate::HZ_8000, samples: Arc::new([]) }, "samples"),
+        ] {
+            let Err(CommandError::Invalid { field, .. }) = sound.check() else { panic!("{sound:?} passes") };
+            assert_eq!(field, named);
+        }
+        assert_eq!(tone(&[440, 480], 1_000).check(), Ok(()));
+        assert_eq!(speech("Good morning").check(), Ok(()));
+    }
+}

@@ -1,0 +1,208 @@
+//! Digits that are collected from legs, whichever way they come.
+//!
+//! ```text
+//! telephone-event, INFO ────────────────────────┐
+//! tap ─▶ DtmfDetector (in-band; only where no ──┴─▶ on_key ─▶ Gather ─▶ Gathered ─▶ told
+//!        telephone-event was agreed)                  └ the first one ends a prompt that may be interrupted
+//! ```
+//!
+//! Invariant: a collection that was begun is told as over exactly once, and its tap goes with it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use codecs::SampleRate;
+use codecs::dtmf::{DtmfDetector, DtmfEvent};
+
+use super::CallTask;
+use crate::audio::tap::TapReader;
+use crate::call::{Gather, GatherEnd, Gathered, KeyWay, KeyWays};
+use crate::engine::command::CommandError;
+use crate::engine::consumers;
+use crate::engine::event::EventKind;
+use crate::engine::prompt::{GatherId, NewGather, PlayId};
+use crate::net::clock;
+use crate::units::LegId;
+use crate::worker::WorkerCommand;
+
+/// How often taps are emptied in which keys are listened for.
+const LISTEN: Duration = Duration::from_millis(20);
+/// Frames that such a tap may hold: one second.
+const TAP: usize = 50;
+
+/// A collection under way.
+pub(super) struct Gathering {
+    id: GatherId,
+    leg: LegId,
+    gather: Gather,
+    /// Heard before the digits.
+    prompt: Option<PlayId>,
+    barge_in: bool,
+    ways: KeyWays,
+    ears: Option<Ears>,
+}
+
+/// Listens for keys in a leg's sound.
+struct Ears {
+    media: LegId,
+    tap: TapReader,
+    detector: Option<(SampleRate, DtmfDetector)>,
+    /// When the tap is emptied next.
+    at: Instant,
+}
+
+impl Ears {
+    /// The keys that have come, and how long they were held.
+    fn listen(&mut self, now: Instant) -> Vec<(char, u32)> {
+        let mut keys = Vec::new();
+        self.at = now + LISTEN;
+        while let Some(item) = self.tap.pop() {
+            let rate = item.frame.rate;
+            if self.detector.as_ref().is_none_or(|(known, _)| *known != rate) {
+                self.detector = Some((rate, DtmfDetector::new(rate)));
+            }
+            if let Some((_, detector)) = &mut self.detector {
+                detector.push(item.frame.samples(), |event| {
+                    if let DtmfEvent::Ended { digit, duration_ms } = event {
+                        keys.push((digit, duration_ms));
+                    }
+                });
+            }
+        }
+        keys
+    }
+}
+
+impl CallTask {
+    /// Begins to collect digits from a leg.
+    pub(super) fn gather(&mut self, leg: LegId, new: NewGather) -> Result<(GatherId, Option<PlayId>), CommandError> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let NewGather { rules, prompt, barge_in } = new;
+        rules.check().map_err(|(field, problem)| CommandError::Invalid { field, problem })?;
+        self.call.check_connected(leg)?;
+        if self.gathers.iter().any(|gathering| gathering.leg == leg) {
+            return Err(CommandError::Conflict("digits are being collected from this leg already".into()));
+        }
+        let prompt = prompt.map(|sound| self.play(Some(leg), sound)).transpose()?;
+        let id = GatherId(NEXT.fetch_add(1, Ordering::Relaxed));
+        let mut gather = Gather::new(rules);
+        if prompt.is_none() {
+            gather.listen(clock::now());
+        }
+        let ears = self.ears(leg);
+        self.gathers.push(Gathering { id, leg, gather, prompt, barge_in, ways: KeyWays::default(), ears });
+        Ok((id, prompt))
+    }
+
+    /// Ears for a leg whose keys come in its sound.
+    fn ears(&self, id: LegId) -> Option<Ears> {
+        let leg = self.leg(id).filter(|leg| !leg.knows_telephone_events())?;
+        let media = leg.media()?;
+        let tap = consumers::listen(&self.worker, media, TAP)?;
+        Some(Ears { media, tap, detector: None, at: clock::now() + LISTEN })
+    }
+
+    /// When a collection wants to be looked at.
+    pub(super) fn next_gather(&self) -> Option<Instant> {
+        let due = |gathering: &Gathering| {
+            [gathering.gather.poll_timeout(), gathering.ears.as_ref().map(|ears| ears.at)].into_iter().flatten().min()
+        };
+        self.gathers.iter().filter_map(due).min()
+    }
+
+    /// Looks at what is due.
+    pub(super) fn gathers_due(&mut self) {
+        let now = clock::now();
+        let mut heard = Vec::new();
+        for Gathering { leg, ears, .. } in &mut self.gathers {
+            if let Some(ears) = ears.as_mut().filter(|ears| ears.at <= now) {
+                heard.extend(ears.listen(now).into_iter().map(|(digit, held)| (*leg, digit, held)));
+            }
+        }
+        for (leg, digit, duration_ms) in heard {
+            self.on_key(leg, digit, duration_ms, KeyWay::Sound);
+        }
+        let mut over = Vec::new();
+        for gathering in &mut self.gathers {
+            over.extend(gathering.gather.timeout(now).map(|gathered| (gathering.id, gathered)));
+        }
+        for (id, gathered) in over {
+            self.end_gather(id, gathered);
+        }
+    }
+
+    /// A key was pressed on a leg's far end. `false`: it is one that was heard in another way.
+    pub(super) fn on_key(&mut self, leg: LegId, digit: char, duration_ms: u32, way: KeyWay) -> bool {
+        let now = clock::now();
+        let mut gathering = self.gathers.iter_mut().find(|gathering| gathering.leg == leg);
+        if gathering.as_mut().is_some_and(|gathering| !gathering.ways.is_new(digit, way, now)) {
+            return false;
+        }
+        self.shared.tell(Some(self.id), EventKind::Dtmf { leg, digit, duration_ms });
+        let Some(gathering) = gathering else { return true };
+        if gathering.prompt.is_some() && !gathering.barge_in {
+            return true;
+        }
+        let (id, prompt) = (gathering.id, gathering.prompt.take());
+        let gathered = gathering.gather.key(digit, now);
+        if let Some(prompt) = prompt {
+            self.stop_play(prompt);
+        }
+        if let Some(gathered) = gathered {
+            self.end_gather(id, gathered);
+        }
+        true
+    }
+
+    /// A prompt is over: whoever waited for its end may press keys from now on.
+    pub(super) fn on_prompt_over(&mut self, play: PlayId) {
+        for gathering in self.gathers.iter_mut().filter(|gathering| gathering.prompt == Some(play)) {
+            gathering.prompt = None;
+            gathering.gather.listen(clock::now());
+        }
+    }
+
+    /// Ends a collection on request; `false`: it is over, or was never.
+    pub(super) fn stop_gather(&mut self, id: GatherId) -> bool {
+        self.break_gather(id, GatherEnd::Stopped)
+    }
+
+    pub(super) fn stop_gathers(&mut self) {
+        self.break_gathers(|_| true, GatherEnd::Stopped);
+    }
+
+    /// The leg is gone, or the call is over (`None`).
+    pub(super) fn gathers_leave(&mut self, leg: Option<LegId>) {
+        self.break_gathers(|gathering| leg.is_none_or(|leg| leg == gathering.leg), GatherEnd::LegGone);
+    }
+
+    fn break_gathers(&mut self, is_meant: impl Fn(&Gathering) -> bool, end: GatherEnd) {
+        let ids: Vec<GatherId> = self.gathers.iter().filter(|it| is_meant(it)).map(|it| it.id).collect();
+        for id in ids {
+            self.break_gather(id, end);
+        }
+    }
+
+    fn break_gather(&mut self, id: GatherId, end: GatherEnd) -> bool {
+        let gathered = self.gathers.iter_mut().find(|it| it.id == id).map(|it| it.gather.end(end));
+        let is_there = gathered.is_some();
+        if let Some(gathered) = gathered {
+            self.end_gather(id, gathered);
+        }
+        is_there
+    }
+
+    fn end_gather(&mut self, id: GatherId, gathered: Gathered) {
+        let Some(at) = self.gathers.iter().position(|gathering| gathering.id == id) else { return };
+        let Gathering { leg, prompt, ears, .. } = self.gathers.swap_remove(at);
+        if let Some(Ears { media, tap, .. }) = ears {
+            drop(tap);
+            self.media_command(WorkerCommand::Untap { leg: media });
+        }
+        let Gathered { digits, end, enough } = gathered;
+        self.shared.tell(Some(self.id), EventKind::Gathered { gather: id, leg, digits, end, enough });
+        if let Some(prompt) = prompt {
+            self.stop_play(prompt);
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! What is played into a call: tones, texts, samples.
+//!
+//! ```text
+//! play ─┬─ samples, tone ──────────────────▶ worker: Play to each listener ─ PlayStarted, PlayDone ─▶ told
+//!       └─ text ─▶ synthesiser ─ on_spoken ─▶ the same, or Failed
+//! stop, a key, a listener that is set aside or leaves ─▶ worker: StopPlay ─ PlayDone ─▶ told as stopped
+//! ```
+//!
+//! Invariant: what was begun is told as over exactly once. Not here: digits that are collected behind a prompt (`gathers`).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use codecs::SampleRate;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use super::CallTask;
+use crate::call::Place;
+use crate::engine::command::CommandError;
+use crate::engine::event::EventKind;
+use crate::engine::leg::Leg;
+use crate::engine::prompt::{self, GatherId, PlayId, PlayState, SPEECH_TIME, Sound};
+use crate::units::LegId;
+use crate::worker::WorkerCommand;
+
+/// Plays of one call that may be under way.
+const PLAYS: usize = 16;
+/// What the worker calls our plays: segments of translated speech are counted from 1, sounds of keys have the highest number.
+const SEGMENTS: u64 = 1 << 63;
+
+/// What is being played.
+pub(super) struct Prompts {
+    playing: Vec<Playing>,
+    spoken_in: mpsc::Sender<Spoken>,
+    spoken: mpsc::Receiver<Spoken>,
+}
+
+struct Playing {
+    id: PlayId,
+    legs: Vec<LegId>,
+    /// Media that has not played all of it.
+    waiting: Vec<LegId>,
+    /// Somebody has heard its beginning.
+    started: bool,
+    /// It will not be heard to its end.
+    cut: bool,
+    /// Who makes its samples.
+    synthesis: Option<AbortHandle>,
+}
+
+/// What a synthesiser has made of a text.
+pub(super) struct Spoken {
+    play: PlayId,
+    result: Result<(SampleRate, Arc<[i16]>), String>,
+}
+
+impl Prompts {
+    pub(super) fn new() -> Prompts {
+        let (spoken_in, spoken) = mpsc::channel(PLAYS);
+        Prompts { playing: Vec::new(), spoken_in, spoken }
+    }
+
+    /// The next text that was made into samples.
+    pub(super) async fn next(&mut self) -> Option<Spoken> {
+        self.spoken.recv().await
+    }
+
+    fn find(&mut self, id: PlayId) -> Option<&mut Playing> {
+        self.playing.iter_mut().find(|playing| playing.id == id)
+    }
+
+    fn ids(&self) -> Vec<PlayId> {
+        self.playing.iter().map(|playing| playing.id).collect()
+    }
+}
+
+impl Drop for Playing {
+    /// A text that is not wanted any more is not made into samples.
+    fn drop(&mut self) {
+        if let Some(synthesis) = self.synthesis.take() {
+            synthesis.abort();
+        }
+    }
+}
+
+impl CallTask {
+    /// Plays to one leg, or to everybody in the conversation.
+    pub(super) fn play(&mut self, leg: Option<LegId>, sound: Sound) -> Result<PlayId, CommandError> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        sound.check()?;
+        let legs = match leg {
+            Some(leg) => {
+                self.call.check_connected(leg)?;
+                vec![leg]
+            }
+            None => self.listeners(),
+        };
+        if legs.is_empty() {
+            return Err(CommandError::Conflict("nobody is there who could hear it: no leg is connected".into()));
+        }
+        if self.prompts.playing.len() >= PLAYS {
+            return Err(CommandError::Busy("as much is being played into this call as a call may have"));
+        }
+        let id = PlayId(NEXT.fetch_add(1, Ordering::Relaxed));
+        let mut playing = Playing { id, legs, waiting: Vec::new(), started: false, cut: false, synthesis: None };
+        match sound {
+            Sound::Speech { text, language } => {
+                playing.synthesis = Some(self.synthesise(id, text, language));
+                self.prompts.playing.push(playing);
+            }
+            Sound::Tone { hz, duration_ms } => {
+                self.prompts.playing.push(playing);
+                let (rate, samples) = prompt::tone(&hz, duration_ms);
+                self.begin_play(id, rate, &samples);
+            }
+            Sound::Samples { rate, samples } => {
+                self.prompts.playing.push(playing);
+                self.begin_play(id, rate, &samples);
+            }
+        }
+        Ok(id)
+    }
+
+    /// Who takes part in the conversation, or has an application.
+    fn listeners(&self) -> Vec<LegId> {
+        let hears = |place: Place| place.is_on_floor() || matches!(place, Place::Scripted(_));
+        let up = |leg: &LegId| self.call.check_connected(*leg).is_ok();
+        self.topology.places().filter(|(_, place)| hears(*place)).map(|(leg, _)| leg).filter(up).collect()
+    }
+
+    fn synthesise(&self, play: PlayId, text: String, language: String) -> AbortHandle {
+        let (tts, spoken) = (self.shared.providers.clone(), self.prompts.spoken_in.clone());
+        let task = tokio::spawn(async move {
+            let result = match tokio::time::timeout(SPEECH_TIME, tts.utterance(&text, &language)).await {
+                Ok(Ok((_, samples))) if samples.is_empty() => Err("the text has nothing to speak".to_owned()),
+                Ok(Ok((rate, samples))) => Ok((rate, samples.into())),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(_) => Err(format!("no speech within {} s", SPEECH_TIME.as_secs())),
+            };
+            // An error: the call is over.
+            let _ = spoken.send(Spoken { play, result }).await;
+        });
+        task.abort_handle()
+    }
+
+    /// A text has become samples, or has not.
+    pub(super) fn on_spoken(&mut self, spoken: Spoken) {
+        let Spoken { play, result } = spoken;
+        match result {
+            Ok((rate, samples)) => self.begin_play(play, rate, &samples),
+            Err(why) => {
+                metrics::counter!("speech_failures_total", "kind" => "tts").increment(1);
+                tracing::warn!(call = %self.id, play = play.0, why, "a prompt could not be spoken");
+                self.end_play(play, PlayState::Failed(why));
+            }
+        }
+    }
+
+    fn begin_play(&mut self, id: PlayId, rate: SampleRate, samples: &Arc<[i16]>) {
+        let Some(playing) = self.prompts.find(id) else { return };
+        playing.synthesis = None;
+        let listeners = playing.legs.clone();
+        let waiting: Vec<LegId> = listeners.iter().filter_map(|leg| self.leg(*leg).and_then(Leg::media)).collect();
+        for &leg in &waiting {
+            let samples = Arc::clone(samples);
+            self.media_command(WorkerCommand::Play { leg, segment: SEGMENTS | id.0, rate, samples, last: true });
+        }
+        match self.prompts.find(id) {
+            Some(playing) if !waiting.is_empty() => playing.waiting = waiting,
+            _ => self.end_play(id, PlayState::Stopped),
+        }
+    }
+
+    /// The worker plays a segment to a leg; `false`: it is none of ours.
+    pub(super) fn on_play_started(&mut self, segment: u64) -> bool {
+        let Some(id) = play_of(segment) else { return false };
+        if let Some(playing) = self.prompts.find(id)
+            && !std::mem::replace(&mut playing.started, true)
+        {
+            let legs = playing.legs.clone();
+            self.shared.tell(Some(self.id), EventKind::Play { play: id, legs, state: PlayState::Started });
+        }
+        true
+    }
+
+    /// The worker has played a segment to a leg, or has dropped it.
+    pub(super) fn on_play_done(&mut self, media: LegId, segment: u64) {
+        if let Some(id) = play_of(segment) {
+            self.play_left(id, media);
+        }
+    }
+
+    fn play_left(&mut self, id: PlayId, media: LegId) {
+        let Some(playing) = self.prompts.find(id) else { return };
+        playing.waiting.retain(|waiting| *waiting != media);
+        if playing.waiting.is_empty() && playing.synthesis.is_none() {
+            let state = if playing.cut { PlayState::Stopped } else { PlayState::Done };
+            self.end_play(id, state);
+        }
+    }
+
+    fn end_play(&mut self, id: PlayId, state: PlayState) {
+        let Some(at) = self.prompts.playing.iter().position(|playing| playing.id == id) else { return };
+        let legs = std::mem::take(&mut self.prompts.playing.swap_remove(at).legs);
+        self.shared.tell(Some(self.id), EventKind::Play { play: id, legs, state });
+        self.on_prompt_over(id);
+    }
+
+    /// Cuts one play short: what is heard of it fades. `false`: it is over, or was never.
+    pub(super) fn stop_play(&mut self, id: PlayId) -> bool {
+        let Some(playing) = self.prompts.find(id) else { return false };
+        playing.cut = true;
+        let waiting = playing.waiting.clone();
+        if waiting.is_empty() {
+            self.end_play(id, PlayState::Stopped);
+        }
+        for leg in waiting {
+            self.media_command(WorkerCommand::StopPlay { leg, segment: Some(SEGMENTS | id.0) });
+        }
+        true
+    }
+
+    /// Cuts everything short, plays and collections, or those that are named.
+    pub(super) fn stop(&mut self, play: Option<PlayId>, gather: Option<GatherId>) -> Result<(), CommandError> {
+        let gone = |what| Err(CommandError::Conflict(format!("{what} of this number is under way in this call")));
+        match (play, gather) {
+            (None, None) => {
+                self.stop_gathers();
+                for id in self.prompts.ids() {
+                    self.stop_play(id);
+                }
+            }
+            (play, gather) => {
+                if gather.is_some_and(|id| !self.stop_gather(id)) {
+                    return gone("no collection of digits");
+                }
+                if play.is_some_and(|id| !self.stop_play(id)) {
+                    return gone("no play");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is being played to this media ends before its end.
+    pub(super) fn plays_are_cut(&mut self, media: LegId) {
+        for playing in self.prompts.playing.iter_mut().filter(|playing| playing.waiting.contains(&media)) {
+            playing.cut = true;
+        }
+    }
+
+    /// This media is gone, and plays nothing any more.
+    pub(super) fn plays_leave(&mut self, media: LegId) {
+        self.plays_are_cut(media);
+        for id in self.prompts.ids() {
+            if self.prompts.find(id).is_some_and(|playing| playing.waiting.contains(&media)) {
+                self.play_left(id, media);
+            }
+        }
+    }
+
+    /// The call is over.
+    pub(super) fn end_plays(&mut self) {
+        for id in self.prompts.ids() {
+            self.end_play(id, PlayState::Stopped);
+        }
+    }
+}
+
+/// The play that a segment of the worker's stands for.
+fn play_of(segment: u64) -> Option<PlayId> {
+    (segment & SEGMENTS != 0 && segment != u64::MAX).then_some(PlayId(segment & !SEGMENTS))
+}

@@ -1,0 +1,193 @@
+//! What a running call is played, and digits that are collected from it.
+
+use std::time::Duration;
+
+use codecs::SampleRate;
+use media_engine::sdp::Codec;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tests::api::{Events, SentEvent};
+use tests::desk::{Desk, hear_each_other};
+use tests::ears::FarEnd;
+use tests::office::{ANNA_HZ, CUSTOMER_HZ, Office, PATIENCE};
+use tests::sound;
+use tests::tandem::{Setup, Tandem};
+
+/// What is played.
+const PROMPT_HZ: f32 = 1_500.0;
+
+/// A verb on a call; its answer, which must be a success.
+async fn done(office: &Office, call: &str, path: &str, body: Value) -> Value {
+    let (status, answer) = office.api.ask(Method::POST, &format!("/api/calls/{call}/{path}"), Some(body)).await;
+    assert!(status.is_success(), "{path}: {status} {answer}");
+    answer
+}
+
+/// The number of the leg at `peer`.
+async fn leg_of(office: &Office, call: &str, peer: &str) -> u64 {
+    office.leg(call, peer, |leg| leg["state"] == "answered").await["leg"].as_u64().expect("a number")
+}
+
+/// The next event of this name about this play or collection, `key` of it.
+async fn told(events: &mut Events, name: &str, (kind, number): (&str, &Value)) -> Value {
+    let is_it = |event: &SentEvent| (event.name == name && event.data[kind] == *number).then(|| event.data.clone());
+    events.until(name, PATIENCE, is_it).await
+}
+
+fn tone(duration_ms: u32) -> Value {
+    json!({ "hz": [PROMPT_HZ], "duration_ms": duration_ms })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tone_is_heard_by_one_leg_or_by_all_and_ends_by_itself_or_when_it_is_stopped() {
+    let mut office = Office::open().await;
+    let (mut customer, mut anna) = office.talk().await;
+    let call = office.bridged().await;
+    let mut events = office.api.events("/api/events", None).await;
+    let leg = leg_of(&office, &call, "anna").await;
+    let level = |heard: &[i16]| sound::find(heard, SampleRate::HZ_8000, PROMPT_HZ).tone_dbfs;
+
+    let played = done(&office, &call, "play", json!({ "leg": leg, "tone": tone(1_000) })).await;
+    let (at_anna, at_customer) = tokio::join!(anna.sound.hears(0.8, PATIENCE), customer.sound.hears(0.8, PATIENCE));
+    assert!(level(&at_anna) > -26.0, "anna hears it at {} dBFS", level(&at_anna));
+    assert!(level(&at_customer) < -45.0, "the customer hears it at {} dBFS", level(&at_customer));
+    for state in ["started", "done"] {
+        let event = told(&mut events, "call.play", ("play", &played["play"])).await;
+        assert_eq!((&event["state"], &event["legs"]), (&json!(state), &json!([leg])), "{event}");
+    }
+
+    let played = done(&office, &call, "play", json!({ "tone": tone(10_000) })).await;
+    let begun = told(&mut events, "call.play", ("play", &played["play"])).await;
+    assert_eq!(begun["legs"].as_array().map(Vec::len), Some(2), "{begun}");
+    let (at_anna, at_customer) = tokio::join!(anna.sound.hears(0.5, PATIENCE), customer.sound.hears(0.5, PATIENCE));
+    assert!(level(&at_anna) > -26.0 && level(&at_customer) > -26.0, "all hear it");
+    done(&office, &call, "stop", json!({ "play": played["play"] })).await;
+    let ended = told(&mut events, "call.play", ("play", &played["play"])).await;
+    assert_eq!(ended["state"], "stopped", "{ended}");
+    hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
+
+    let spoken = done(&office, &call, "play", json!({ "speak": { "text": "Hello", "language": "en" } })).await;
+    let failed = told(&mut events, "call.play", ("play", &spoken["play"])).await;
+    assert_eq!(failed["state"], "failed", "there is no synthesiser here: {failed}");
+    assert!(failed["note"].as_str().is_some_and(|note| !note.is_empty()), "{failed}");
+
+    for (path, body, status, named) in [
+        ("play", json!({ "leg": 999_999, "tone": tone(100) }), StatusCode::NOT_FOUND, "leg"),
+        ("play", json!({}), StatusCode::UNPROCESSABLE_ENTITY, "tone"),
+        ("play", json!({ "tone": tone(5) }), StatusCode::UNPROCESSABLE_ENTITY, "tone.duration_ms"),
+        ("play", json!({ "tone": { "hz": [], "duration_ms": 100 } }), StatusCode::UNPROCESSABLE_ENTITY, "tone.hz"),
+        ("stop", json!({ "play": played["play"] }), StatusCode::CONFLICT, "under way"),
+        ("gather", json!({ "leg": leg, "max": 0 }), StatusCode::UNPROCESSABLE_ENTITY, "max"),
+        ("gather", json!({ "leg": leg, "max": 2, "finish": "x" }), StatusCode::UNPROCESSABLE_ENTITY, "finish"),
+        ("gather", json!({ "leg": leg, "max": 2, "first_s": 0 }), StatusCode::UNPROCESSABLE_ENTITY, "first_s"),
+    ] {
+        let asked = office.api.ask(Method::POST, &format!("/api/calls/{call}/{path}"), Some(body.clone())).await;
+        assert_eq!(asked.0, status, "{path} {body}: {}", asked.1);
+        assert!(asked.1.to_string().contains(named), "{path} {body}: {}", asked.1);
+    }
+    office.customer.hang_up(&mut customer, PATIENCE).await;
+    office.anna.is_hung_up(&anna, PATIENCE).await;
+    office.close(&["normal"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn digits_in_the_sound_are_collected_in_order_although_packets_are_lost() {
+    let mut office = Office::open().await;
+    let (mut customer, anna) = office.talk().await;
+    let call = office.bridged().await;
+    let mut events = office.api.events("/api/events", None).await;
+    let leg = leg_of(&office, &call, "+15550142").await;
+    let digits = "0123456789*ABCD55500998877";
+    let request = json!({ "leg": leg, "max": 64, "first_s": 10, "between_s": 5 });
+    let begun = done(&office, &call, "gather", request.clone()).await;
+    let again = office.api.ask(Method::POST, &format!("/api/calls/{call}/gather"), Some(request)).await;
+    assert_eq!(again.0, StatusCode::CONFLICT, "one collection at a time: {}", again.1);
+    customer.sound.press(&format!("{digits}#"));
+    let gathered = told(&mut events, "call.gathered", ("gather", &begun["gather"])).await;
+    assert_eq!((&gathered["digits"], &gathered["ended_by"]), (&json!(digits), &json!("finish_key")), "{gathered}");
+    assert_eq!(gathered["enough"], true);
+    office.customer.hang_up(&mut customer, PATIENCE).await;
+    office.anna.is_hung_up(&anna, PATIENCE).await;
+    office.close(&["normal"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_counts_once_and_a_prompt_that_may_not_be_interrupted_is_heard_to_its_end() {
+    let mut office = Office::open().await;
+    let (mut customer, anna) = office.talk().await;
+    let call = office.bridged().await;
+    let mut events = office.api.events("/api/events", None).await;
+    let leg = leg_of(&office, &call, "+15550142").await;
+    let request = json!({ "leg": leg, "max": 3, "min": 2, "finish": null, "between_s": 1,
+        "prompt": { "tone": tone(800) }, "barge_in": false });
+    let begun = done(&office, &call, "gather", request).await;
+    let prompt = ("play", &begun["play"]);
+    assert_eq!(told(&mut events, "call.play", prompt).await["state"], "started");
+    office.customer.info(&mut customer, '7', PATIENCE).await;
+    assert_eq!(told(&mut events, "call.play", prompt).await["state"], "done", "7 does not end it");
+    // The same key by signalling and in the sound.
+    office.customer.info(&mut customer, '5', PATIENCE).await;
+    customer.sound.press("5");
+    let gathered = told(&mut events, "call.gathered", ("gather", &begun["gather"])).await;
+    assert_eq!((&gathered["digits"], &gathered["ended_by"]), (&json!("5"), &json!("timeout")), "{gathered}");
+    assert_eq!(gathered["enough"], false, "two were wanted");
+
+    let begun =
+        done(&office, &call, "gather", json!({ "leg": leg, "max": 1, "prompt": { "tone": tone(10_000) } })).await;
+    let prompt = ("play", &begun["play"]);
+    assert_eq!(told(&mut events, "call.play", prompt).await["state"], "started");
+    office.customer.info(&mut customer, '3', PATIENCE).await;
+    let gathered = told(&mut events, "call.gathered", ("gather", &begun["gather"])).await;
+    assert_eq!((&gathered["digits"], &gathered["ended_by"]), (&json!("3"), &json!("length")), "{gathered}");
+    assert_eq!(told(&mut events, "call.play", prompt).await["state"], "stopped", "a key interrupts it");
+
+    let begun = done(&office, &call, "gather", json!({ "leg": leg, "max": 4 })).await;
+    office.customer.hang_up(&mut customer, PATIENCE).await;
+    let gathered = told(&mut events, "call.gathered", ("gather", &begun["gather"])).await;
+    assert_eq!((&gathered["ended_by"], &gathered["enough"]), (&json!("leg_gone"), &json!(false)), "{gathered}");
+    office.anna.is_hung_up(&anna, PATIENCE).await;
+    office.close(&["normal"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_spoken_prompt_is_interrupted_by_a_telephone_event_that_counts() {
+    let setup = Setup {
+        speech: true,
+        trunks: vec![("carrier", vec!["127.0.0.1".into()])],
+        routes: vec![("100", "agent:anna")],
+        ..Setup::default()
+    };
+    let tandem = Tandem::start(&setup).await;
+    let api = tandem.api("acme").await;
+    let (mut anna, _) = Desk::of_agent_at(&tandem, "127.0.0.3", tandem.sip(), "anna").await;
+    let mut far = FarEnd::start(tandem.sip(), vec![Codec::Pcmu]).await;
+    let ((), mut line) = tokio::join!(far.call("+15550142", "100", PATIENCE), async {
+        let invite = anna.rings(PATIENCE).await;
+        anna.answer(&invite, ANNA_HZ, PATIENCE).await
+    });
+    let call = api.call_becomes("bridged", PATIENCE).await["id"].as_str().expect("an id").to_owned();
+    let shown = api.get(&format!("/api/calls/{call}")).await;
+    let mut legs = shown["legs"].as_array().expect("legs").iter();
+    let leg = legs.find(|leg| leg["role"] == "customer").expect("the customer")["leg"].clone();
+    let mut events = api.events("/api/events", None).await;
+    let text = "Please enter your four digit number, followed by the pound key. ".repeat(4);
+    let request = json!({ "leg": leg, "max": 4, "prompt": { "speak": { "text": text, "language": "en" } } });
+    let (status, begun) = api.ask(Method::POST, &format!("/api/calls/{call}/gather"), Some(request)).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{begun}");
+    let prompt = ("play", &begun["play"]);
+    assert_eq!(told(&mut events, "call.play", prompt).await["state"], "started");
+    // What the caller hears: the voice over anna's tone, which it ducks.
+    let (rate, heard) = far.hear_samples(0.3, 1.0).await;
+    let anna_hz = sound::find(&heard, rate, ANNA_HZ);
+    assert!(anna_hz.total_dbfs > anna_hz.tone_dbfs + 3.0, "a voice is heard: {anna_hz:?}");
+    for key in ['2', '2', '0', '4'] {
+        far.party.press(key).expect("a key");
+        let is_key =
+            |event: &SentEvent| (event.name == "call.dtmf" && event.data["digit"] == key.to_string()).then_some(());
+        events.until("call.dtmf", PATIENCE, is_key).await;
+    }
+    let gathered = told(&mut events, "call.gathered", ("gather", &begun["gather"])).await;
+    assert_eq!((&gathered["digits"], &gathered["ended_by"]), (&json!("2204"), &json!("length")), "{gathered}");
+    anna.hang_up(&mut line, Duration::from_secs(10)).await;
+    tandem.stop().await;
+}
