@@ -14,7 +14,7 @@ use tests::sound;
 use tests::tandem::{Setup, Tandem};
 
 /// What is played.
-const PROMPT_HZ: f32 = 1_500.0;
+const PROMPT_HZ: u16 = 1_500;
 
 /// A verb on a call; its answer, which must be a success.
 async fn done(office: &Office, call: &str, path: &str, body: Value) -> Value {
@@ -45,7 +45,7 @@ async fn a_tone_is_heard_by_one_leg_or_by_all_and_ends_by_itself_or_when_it_is_s
     let call = office.bridged().await;
     let mut events = office.api.events("/api/events", None).await;
     let leg = leg_of(&office, &call, "anna").await;
-    let level = |heard: &[i16]| sound::find(heard, SampleRate::HZ_8000, PROMPT_HZ).tone_dbfs;
+    let level = |heard: &[i16]| sound::find(heard, SampleRate::HZ_8000, PROMPT_HZ.into()).tone_dbfs;
 
     let played = done(&office, &call, "play", json!({ "leg": leg, "tone": tone(1_000) })).await;
     let (at_anna, at_customer) = tokio::join!(anna.sound.hears(0.8, PATIENCE), customer.sound.hears(0.8, PATIENCE));
