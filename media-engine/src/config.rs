@@ -229,6 +229,8 @@ pub enum App {
     Ringback,
     /// A soft sign of life, for who waits until somebody is back.
     Hold,
+    /// A call program: silence, but for what it plays.
+    Program,
 }
 
 impl std::str::FromStr for RouteTarget {

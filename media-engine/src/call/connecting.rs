@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::leg::{LegPhase, LegRole, Part, Seat};
 use super::{Call, Destination, Effect, Notice, Plan, Status};
+use crate::config::App;
 use crate::error::HangupCause;
 use crate::units::LegId;
 
@@ -128,7 +129,7 @@ impl Call {
         self.status = Status::Talking;
         let notice = match (plan, self.leg_mut(id)) {
             (Some(Plan::Application(app)), Some(leg)) => {
-                leg.seat = Seat::Scripted(app);
+                (leg.seat, leg.program) = (Seat::Scripted(app), app == App::Program);
                 Notice::Bridged
             }
             _ => Notice::Answered,

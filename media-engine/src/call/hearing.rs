@@ -9,7 +9,7 @@
 //! Scripted   hears its application, which hears it
 //! ```
 //!
-//! A supervisor who barges in is on the floor. Who waits is nobody's decision: a leg that is alone on the floor waits for whoever is
+//! A leg that a call program has hears that somebody is called whom the program wants. A supervisor who barges in is on the floor. Who waits is nobody's decision: a leg that is alone on the floor waits for whoever is
 //! called in another's place, for a lost leg, for a leg that is called, or for one that is held, and hears that.
 
 use serde::{Deserialize, Serialize};
@@ -124,6 +124,9 @@ impl Call {
     /// A leg's place, as far as it can be told from the leg and its heir.
     fn place_of(&self, leg: &Leg) -> Option<Place> {
         match (&leg.phase, leg.seat) {
+            (LegPhase::Up, Seat::Scripted(App::Program)) if self.is_anybody_called() => {
+                Some(Place::Aside(Sound::Ringback))
+            }
             (LegPhase::Up, Seat::Scripted(app)) => Some(Place::Scripted(app)),
             (LegPhase::Up, Seat::Gallery(SuperviseMode::Listen | SuperviseMode::Whisper(_))) => Some(Place::Listening),
             (LegPhase::Up, Seat::Floor) if leg.lost.is_some() || self.is_parted(leg.id) => {
@@ -143,6 +146,12 @@ impl Call {
     /// Whether somebody is being called to take this leg's place: it is out of the conversation meanwhile.
     fn is_parted(&self, id: LegId) -> bool {
         self.legs.iter().any(|leg| leg.part == Part::Heir { of: id, by: Means::Called })
+    }
+
+    /// Whether somebody is being called into the conversation, beside those who are in it.
+    fn is_anybody_called(&self) -> bool {
+        let is_called = |leg: &Leg| leg.part == Part::Added && leg.seat == Seat::Floor;
+        self.legs.iter().any(|leg| is_called(leg) && matches!(leg.phase, LegPhase::Dialling { .. }))
     }
 
     /// What a leg hears that is alone on the floor.

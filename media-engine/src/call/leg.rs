@@ -46,6 +46,8 @@ pub(super) struct Leg {
     pub(super) phase: LegPhase,
     pub(super) seat: Seat,
     pub(super) part: Part,
+    /// A call program has it whenever it is alone.
+    pub(super) program: bool,
     /// Somebody has set it aside, with music.
     pub(super) held: bool,
     /// Somebody has taken its voice.
@@ -116,6 +118,11 @@ impl Leg {
         !matches!(self.part, Part::Heir { .. } | Part::Added)
             && !matches!(self.phase, LegPhase::Leaving { .. })
             && !self.is_supervisor()
+    }
+
+    /// Its call program has it now: it talks with nobody.
+    pub(super) fn is_with_program(&self) -> bool {
+        self.seat == Seat::Scripted(App::Program)
     }
 
     pub(super) fn is_supervisor(&self) -> bool {

@@ -26,6 +26,7 @@ mod gather;
 mod hearing;
 mod leg;
 mod losing;
+mod program;
 mod route;
 mod succession;
 mod verbs;
@@ -223,6 +224,10 @@ pub enum SuperviseMode {
 pub enum Input {
     /// The control plane lets an announced call go on.
     Proceed,
+    /// The control plane lets an announced call go on with a call program, whatever it was for.
+    ProceedWithProgram,
+    /// A leg's call program has come to its end: the leg stays with whom it talks with, and nowhere without.
+    ProgramOver(LegId),
     /// The control plane refuses an announced call.
     Refuse(HangupCause),
     /// The API or an operator ends the call.
@@ -480,6 +485,8 @@ impl Call {
         }
         let mut effects = match input {
             Input::Proceed => self.on_proceed(now),
+            Input::ProceedWithProgram => self.on_proceed_with_program(now),
+            Input::ProgramOver(leg) => self.on_program_over(leg),
             Input::Refuse(cause) | Input::HangUp(cause) => self.end(cause),
             Input::Rang(leg) => self.on_rang(leg),
             Input::EarlyMedia(leg) => self.on_early_media(leg),
@@ -582,8 +589,9 @@ impl Call {
             return None;
         }
         self.next_leg = LegId(id.0 + 1);
-        let (held, muted) = (false, false);
-        self.legs.push(Leg { id, role, phase, seat: Seat::Floor, part, held, muted, lost: None, goodbye: None });
+        let (program, held, muted) = (false, false, false);
+        let (seat, lost, goodbye) = (Seat::Floor, None, None);
+        self.legs.push(Leg { id, role, phase, seat, part, program, held, muted, lost, goodbye });
         Some(id)
     }
 
@@ -621,16 +629,18 @@ impl Call {
             Part::Opener | Part::Callee | Part::Party if !self.is_needed(leg.id) => {
                 let mut effects = vec![Effect::Forget(leg.id)];
                 effects.extend(self.end_holds_beside(leg.id));
+                effects.extend(self.return_to_program());
                 effects
             }
             Part::Opener | Part::Callee | Part::Party => self.end(ending.cause),
         }
     }
 
-    /// Whether the call ends without this party: no other leg is to take its place, and no two others talk.
+    /// Whether the call ends without this party: no other leg is to take its place, no two others talk, and whoever is left has no
+    /// program to go back to.
     fn is_needed(&self, id: LegId) -> bool {
-        let others = self.legs.iter().filter(|leg| leg.id != id && leg.part == Part::Party && leg.is_party());
-        self.heir_of(id).is_none() && others.count() < 2
+        let others = || self.legs.iter().filter(|leg| leg.id != id && leg.part == Part::Party && leg.is_party());
+        self.heir_of(id).is_none() && others().count() < 2 && !others().any(|leg| leg.program)
     }
 
     /// Ends the call: every leg that still stands is refused, cancelled or hung up.

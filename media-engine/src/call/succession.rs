@@ -210,7 +210,10 @@ impl Call {
         }
         let parties = self.legs.iter().filter(|leg| leg.is_party()).count();
         if self.leg(of).is_none() && parties < 2 {
-            effects.extend(self.end(ending.cause));
+            effects.extend(match self.legs.iter().any(|leg| leg.is_party() && leg.program) {
+                true => self.return_to_program(),
+                false => self.end(ending.cause),
+            });
         }
         effects
     }

@@ -11,7 +11,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::leg::{LegPhase, LegRole, Part, Seat};
+use super::leg::{Leg, LegPhase, LegRole, Part, Seat};
 use super::{Call, Destination, Effect, Input, Notice, SuperviseMode};
 use crate::error::HangupCause;
 use crate::units::LegId;
@@ -65,9 +65,8 @@ impl Call {
     pub fn check(&self, input: &Input) -> Result<(), Refused> {
         match input {
             Input::Add { supervises, .. } => {
-                let is_open =
-                    self.is_talking() && self.legs.iter().any(|leg| leg.is_party() && leg.seat == Seat::Floor);
-                if !is_open {
+                let is_there = |leg: &Leg| leg.is_party() && (leg.seat == Seat::Floor || leg.is_with_program());
+                if !self.is_talking() || !self.legs.iter().any(is_there) {
                     return Err(Refused::NotTalking);
                 }
                 if self.legs.len() >= LEGS_AT_ONCE || self.next_leg >= self.end_of_legs {
@@ -153,7 +152,7 @@ impl Call {
         self.seat(id);
         match self.leg(id).is_some_and(|leg| leg.is_supervisor()) {
             true => self.seat_told(id),
-            false => Vec::new(),
+            false => self.leave_program(),
         }
     }
 
@@ -212,8 +211,8 @@ impl Call {
     }
 
     /// What a leg does in the call, to be told.
-    fn seat_told(&self, id: LegId) -> Vec<Effect> {
-        let told = |leg: &super::leg::Leg| {
+    pub(super) fn seat_told(&self, id: LegId) -> Vec<Effect> {
+        let told = |leg: &Leg| {
             let supervises = match leg.seat {
                 Seat::Gallery(mode) => Some(mode),
                 Seat::Floor | Seat::Scripted(_) => None,

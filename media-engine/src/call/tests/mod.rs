@@ -2,6 +2,7 @@
 
 mod losing;
 mod model;
+mod program;
 mod succession;
 mod verbs;
 

@@ -153,7 +153,9 @@ impl World {
 /// One call with random inputs; how many legs it had.
 fn live(seed: u64) -> u64 {
     let mut random = SmallRng::seed_from_u64(seed);
-    let (mut lab, effects) = match random.random_range(0..5) {
+    let (mut lab, effects) = match random.random_range(0..7) {
+        5 => (Lab::incoming(Plan::Application(App::Program)), Vec::new()),
+        6 => Lab::outgoing(customer(), Plan::Application(App::Program)),
         0 => (Lab::incoming(Plan::Application(App::Tone)), Vec::new()),
         1 => Lab::outgoing(agent(), Plan::Join(customer())),
         2 => Lab::outgoing(customer(), Plan::Hold),
@@ -191,7 +193,7 @@ fn any_input(random: &mut SmallRng, lab: &Lab, foreign: &mut u64) -> Input {
         }
     };
     let on = random.random_ratio(1, 2);
-    match random.random_range(0..52) {
+    match random.random_range(0..54) {
         0..6 => Input::Proceed,
         6..14 => Input::Answered(leg),
         14..17 => Input::Rang(leg),
@@ -224,6 +226,8 @@ fn any_input(random: &mut SmallRng, lab: &Lab, foreign: &mut u64) -> Input {
         44 if random.random_ratio(1, 4) => Input::Drop(leg),
         45..47 => Input::Hold { leg, on },
         47..49 => Input::Mute { leg, on },
+        51 if random.random_ratio(1, 4) => Input::ProceedWithProgram,
+        52 if random.random_ratio(1, 8) => Input::ProgramOver(leg),
         49..51 => Input::Supervise { leg, mode: any_mode(random, leg) },
         _ => Input::Timeout,
     }

@@ -252,6 +252,7 @@ pub(crate) enum AppText {
     Record,
     Ringback,
     Hold,
+    Program,
 }
 
 impl From<App> for AppText {
@@ -262,6 +263,7 @@ impl From<App> for AppText {
             App::Record => AppText::Record,
             App::Ringback => AppText::Ringback,
             App::Hold => AppText::Hold,
+            App::Program => AppText::Program,
         }
     }
 }
@@ -274,6 +276,7 @@ impl From<AppText> for App {
             AppText::Record => App::Record,
             AppText::Ringback => App::Ringback,
             AppText::Hold => App::Hold,
+            AppText::Program => App::Program,
         }
     }
 }

@@ -62,7 +62,7 @@ impl Switch {
         let source = match (leg.app, leg.peer) {
             (Some(App::Echo), _) => Source::Leg(listener),
             (Some(App::Tone), _) => Source::Tone,
-            (Some(App::Record), _) => Source::Silence,
+            (Some(App::Record | App::Program), _) => Source::Silence,
             (Some(App::Ringback), _) => Source::Ringback,
             (Some(App::Hold), _) => Source::Hold,
             (None, _) if leg.seat.is_some() => Source::Mix,

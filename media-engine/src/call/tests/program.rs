@@ -1,0 +1,79 @@
+//! A leg that a call program has.
+
+use super::*;
+use crate::config::App;
+
+const WITH_PROGRAM: Place = Place::Scripted(App::Program);
+
+/// A caller with a program.
+fn lab() -> Lab {
+    let mut lab = Lab::incoming(Plan::Join(agent()));
+    assert_eq!(lab.give(Input::ProceedWithProgram), [Effect::Answer(FIRST), BRIDGED]);
+    assert_eq!(lab.places(), [(FIRST, WITH_PROGRAM)]);
+    lab
+}
+
+/// Somebody is called into the call.
+fn add(lab: &mut Lab) {
+    let add = Input::Add { to: agent(), role: LegRole::Agent, supervises: None, ring: None };
+    assert_eq!(lab.call.check(&add), Ok(()));
+    let leg = lab.call.next_leg();
+    assert_eq!(lab.give(add), [Effect::Ask { leg, by: FIRST, to: agent() }]);
+    assert_eq!(lab.give(Input::Allowed(leg)), [Effect::Ring(leg, agent())]);
+}
+
+#[test]
+fn who_is_dialled_by_a_program_talks_with_the_caller_who_then_goes_back_to_it() {
+    let mut lab = lab();
+    add(&mut lab);
+    assert_eq!(lab.places(), [(FIRST, Place::Aside(Sound::Ringback))]);
+    lab.give(Input::Answered(SECOND));
+    assert_eq!(lab.floor(), [FIRST, SECOND]);
+    lab.give(Input::Mute { leg: FIRST, on: true });
+    let effects = lab.give(gone(SECOND, HangupCause::Normal));
+    let unmuted = Notice::Seat { leg: FIRST, role: LegRole::Customer, held: false, muted: false, supervises: None };
+    assert_eq!(effects, [Effect::Forget(SECOND), Effect::Tell(unmuted)]);
+    assert_eq!(lab.places(), [(FIRST, WITH_PROGRAM)]);
+    assert_eq!(lab.give(gone(FIRST, HangupCause::Normal)), [over(HangupCause::Normal, true)]);
+}
+
+#[test]
+fn who_does_not_answer_leaves_the_caller_with_its_program() {
+    let mut lab = lab();
+    add(&mut lab);
+    assert_eq!(lab.give(gone(SECOND, HangupCause::Busy)), [Effect::Forget(SECOND)]);
+    assert_eq!(lab.places(), [(FIRST, WITH_PROGRAM)]);
+}
+
+#[test]
+fn a_call_whose_program_is_over_ends_with_its_conversation() {
+    let mut lab = lab();
+    add(&mut lab);
+    lab.give(Input::Answered(SECOND));
+    lab.give(Input::ProgramOver(FIRST));
+    let effects = lab.give(gone(SECOND, HangupCause::Normal));
+    assert_eq!(effects, [hangs_up(FIRST, Stage::Up, HangupCause::Normal), over(HangupCause::Normal, true)]);
+}
+
+#[test]
+fn the_caller_who_hangs_up_ends_the_call_for_whom_the_program_dialled() {
+    let mut lab = lab();
+    add(&mut lab);
+    lab.give(Input::Answered(SECOND));
+    let effects = lab.give(gone(FIRST, HangupCause::Normal));
+    assert_eq!(effects, [hangs_up(SECOND, Stage::Up, HangupCause::Normal), over(HangupCause::Normal, true)]);
+}
+
+#[test]
+fn a_transfer_that_fails_behind_its_transferor_gives_the_caller_back_to_the_program() {
+    let mut lab = lab();
+    add(&mut lab);
+    lab.give(Input::Answered(SECOND));
+    lab.give(Input::TransferTo { by: SECOND, to: vec![agent()], ring: None });
+    lab.give(Input::Allowed(THIRD));
+    lab.give(gone(SECOND, HangupCause::Normal));
+    assert!(lab.floor().is_empty(), "it hears ring-back");
+    let effects = lab.give(gone(THIRD, HangupCause::NoAnswer));
+    assert!(effects.contains(&Effect::Forget(THIRD)) && !lab.call.is_over(), "{effects:?}");
+    assert_eq!(lab.places(), [(FIRST, WITH_PROGRAM)]);
+}
