@@ -17,6 +17,9 @@ const BODY_MAX: usize = 64 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a file may take to arrive.
+const FILE_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// A JSON body. 415 unless it is declared JSON, 413 too large, 400 not JSON, 422 with the field otherwise.
 pub(crate) struct JsonBody<T>(pub(crate) T);
 
@@ -30,9 +33,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
 
 /// The bytes of a JSON body. 415 unless it is declared JSON, 413 too large, 408 too slow.
 pub(crate) async fn read_json(request: Request) -> Result<Bytes, Problem> {
-    let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    if !media_type.eq_ignore_ascii_case("application/json") {
+    if !is_declared(&request, &["application/json"]) {
         return Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "not-json",
@@ -40,20 +41,45 @@ pub(crate) async fn read_json(request: Request) -> Result<Bytes, Problem> {
             "send the body as `Content-Type: application/json`",
         ));
     }
-    let read = axum::body::to_bytes(request.into_body(), BODY_MAX);
-    match tokio::time::timeout(BODY_TIMEOUT, read).await {
+    read_all(request, BODY_MAX, BODY_TIMEOUT).await
+}
+
+/// The bytes of a file. 415 unless it is declared as one of `types`, the first of which is told; 413 too large, 408 too slow.
+pub(crate) async fn read_bytes(request: Request, types: &[&str], most: usize) -> Result<Bytes, Problem> {
+    if !is_declared(&request, types) {
+        let expected = types.first().copied().unwrap_or_default();
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "not-this-type",
+            "The body is of another type",
+            format!("send the file as `Content-Type: {expected}`"),
+        ));
+    }
+    read_all(request, most, FILE_TIMEOUT).await
+}
+
+/// Whether the body is declared to be of one of these types.
+fn is_declared(request: &Request, types: &[&str]) -> bool {
+    let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    types.iter().any(|known| media_type.eq_ignore_ascii_case(known))
+}
+
+async fn read_all(request: Request, most: usize, within: Duration) -> Result<Bytes, Problem> {
+    let read = axum::body::to_bytes(request.into_body(), most);
+    match tokio::time::timeout(within, read).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(_)) => Err(Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "too-large",
             "The body is too large",
-            format!("a body has at most {BODY_MAX} bytes, and must arrive whole"),
+            format!("a body has at most {most} bytes here, and must arrive whole"),
         )),
         Err(_) => Err(Problem::new(
             StatusCode::REQUEST_TIMEOUT,
             "too-slow",
             "The body took too long",
-            format!("a body must arrive within {} s", BODY_TIMEOUT.as_secs()),
+            format!("a body must arrive within {} s", within.as_secs()),
         )),
     }
 }

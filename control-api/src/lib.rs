@@ -51,6 +51,7 @@ mod request_id;
 mod routes;
 mod setup;
 mod signature;
+mod sound;
 mod state;
 mod text;
 mod tls;

@@ -132,7 +132,7 @@ pub fn charge(method: &Method, route: &str) -> Charge {
         "organizations/current/retention" if !reads => return Charge::Actor(Some(Group::Retention)),
         _ => {}
     }
-    let settings = ["voice/", "caller-id/", "call-capabilities", "organizations", "team/", "api-keys"];
+    let settings = ["media", "voice/", "caller-id/", "call-capabilities", "organizations", "team/", "api-keys"];
     if !reads && settings.iter().any(|start| path.starts_with(start)) {
         return Charge::Actor(Some(Group::Configuration));
     }

@@ -206,6 +206,10 @@ const LINES: &[Line] = &[
         r#"{"address": "+15555550142"}"#,
     ),
     Line("DELETE /api/voice/targets/{id}", May(Action::VoiceWrite), ById, By(Some(Group::Configuration)), ""),
+    Line("GET /api/media", May(Action::VoiceRead), Own, By(None), ""),
+    Line("POST /api/media", May(Action::VoiceWrite), Own, By(Some(Group::Configuration)), ""),
+    Line("GET /api/media/{id}/audio", May(Action::VoiceRead), ById, By(None), ""),
+    Line("DELETE /api/media/{id}", May(Action::VoiceWrite), ById, By(Some(Group::Configuration)), ""),
     Line("GET /api/caller-id/numbers", May(Action::VoiceRead), Own, By(None), ""),
     Line(
         "POST /api/caller-id/numbers",
@@ -472,6 +476,17 @@ async fn a_key_may_what_its_scopes_say_and_never_what_only_owners_may() {
     assert_eq!(world.with_key(&maker, Method::POST, "/api/api-keys", more).await.problem().0, 422);
 }
 
+/// A short WAV.
+fn bell() -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let (sample_format, sample_rate) = (hound::SampleFormat::Int, 8_000);
+    let spec = hound::WavSpec { channels: 1, sample_rate, bits_per_sample: 16, sample_format };
+    let mut wav = hound::WavWriter::new(&mut bytes, spec).unwrap();
+    (0..80).for_each(|sample: i16| wav.write_sample(sample).unwrap());
+    wav.finalize().unwrap();
+    bytes.into_inner()
+}
+
 /// Identities of `acme`'s, by the route that names them.
 async fn theirs(world: &mut World) -> BTreeMap<&'static str, Uuid> {
     let id = |answer: &Answer, field: &str| answer.json()[field].as_str().unwrap().parse::<Uuid>().unwrap();
@@ -481,6 +496,11 @@ async fn theirs(world: &mut World) -> BTreeMap<&'static str, Uuid> {
     let members = world.get("/api/team/members").await.json();
     let member = members["members"][1]["user_id"].as_str().unwrap().parse().unwrap();
     let target = world.post("/api/voice/targets", r#"{"name": "desk", "address": "+15555550100"}"#).await;
+    let sound = Request::post("/api/media?name=bell")
+        .header(header::HOST, "h")
+        .header(header::AUTHORIZATION, format!("Bearer {}", world.key))
+        .header(header::CONTENT_TYPE, "audio/wav");
+    let sound = world.answer(sound.body(Body::from(bell())).unwrap()).await;
     let number = world.post("/api/caller-id/numbers", r#"{"number": "+15555550100"}"#).await;
     let rule = format!(r#"{{"number_id": "{}"}}"#, id(&number, "id"));
     let rule = world.post("/api/caller-id/rules", &rule).await;
@@ -488,6 +508,7 @@ async fn theirs(world: &mut World) -> BTreeMap<&'static str, Uuid> {
         ("/api/calls/", call),
         ("/api/recordings/", call),
         ("/api/voice/targets/", id(&target, "id")),
+        ("/api/media/", id(&sound, "id")),
         ("/api/caller-id/numbers/", id(&number, "id")),
         ("/api/caller-id/rules/", id(&rule, "id")),
         ("/api/users/", member),

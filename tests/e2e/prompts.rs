@@ -66,6 +66,20 @@ async fn a_tone_is_heard_by_one_leg_or_by_all_and_ends_by_itself_or_when_it_is_s
     assert_eq!(ended["state"], "stopped", "{ended}");
     hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
 
+    let folder = tempfile::tempdir().expect("an empty folder");
+    let path = folder.path().join("bell.wav");
+    sound::write_wav(&path, SampleRate::HZ_16000, &sound::tone(SampleRate::HZ_16000, PROMPT_HZ.into(), -16.0, 2.0));
+    let file = std::fs::read(path).expect("a WAV");
+    let kept = office.api.upload("/api/media?name=bell", "audio/wav", file).await;
+    assert_eq!((&kept["duration_ms"], &kept["rate_hz"]), (&json!(2_000), &json!(16_000)), "{kept}");
+    let played = done(&office, &call, "play", json!({ "leg": leg, "media": "bell" })).await;
+    let heard = anna.sound.hears(0.8, PATIENCE).await;
+    assert!(level(&heard) > -26.0, "anna hears it at {} dBFS", level(&heard));
+    for state in ["started", "done"] {
+        let event = told(&mut events, "call.play", ("play", &played["play"])).await;
+        assert_eq!(event["state"], state, "{event}");
+    }
+
     let spoken = done(&office, &call, "play", json!({ "speak": { "text": "Hello", "language": "en" } })).await;
     let failed = told(&mut events, "call.play", ("play", &spoken["play"])).await;
     assert_eq!(failed["state"], "failed", "there is no synthesiser here: {failed}");
@@ -73,6 +87,7 @@ async fn a_tone_is_heard_by_one_leg_or_by_all_and_ends_by_itself_or_when_it_is_s
 
     for (path, body, status, named) in [
         ("play", json!({ "leg": 999_999, "tone": tone(100) }), StatusCode::NOT_FOUND, "leg"),
+        ("play", json!({ "media": "no such" }), StatusCode::UNPROCESSABLE_ENTITY, "media"),
         ("play", json!({}), StatusCode::UNPROCESSABLE_ENTITY, "tone"),
         ("play", json!({ "tone": tone(5) }), StatusCode::UNPROCESSABLE_ENTITY, "tone.duration_ms"),
         ("play", json!({ "tone": { "hz": [], "duration_ms": 100 } }), StatusCode::UNPROCESSABLE_ENTITY, "tone.hz"),

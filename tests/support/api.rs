@@ -94,6 +94,16 @@ impl Api {
         (status, serde_json::from_str(&text).unwrap_or(Value::Null))
     }
 
+    /// Sends a file, which must be taken; the answer's JSON.
+    pub async fn upload(&self, path: &str, content_type: &str, file: Vec<u8>) -> Value {
+        let request = self.request(Method::POST, path).header("content-type", content_type).body(file);
+        let answer = request.send().await.expect("an answer over HTTP");
+        let status = answer.status();
+        let text = answer.text().await.expect("the answer's text");
+        assert!(status.is_success(), "POST {path}: {status} {text}");
+        serde_json::from_str(&text).expect("JSON")
+    }
+
     /// JSON of a GET that must succeed.
     pub async fn get(&self, path: &str) -> Value {
         let (status, body) = self.ask(Method::GET, path, None).await;

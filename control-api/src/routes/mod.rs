@@ -14,6 +14,7 @@ mod capabilities;
 mod events;
 mod health;
 mod limits;
+mod media;
 mod number_proof;
 mod organizations;
 mod pages;
@@ -125,6 +126,9 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(voice_config::voice_config_show, voice_config::voice_config_put))
         .routes(routes!(voice_targets::target_list, voice_targets::target_create))
         .routes(routes!(voice_targets::target_update, voice_targets::target_delete))
+        .routes(routes!(media::media_list, media::media_create))
+        .routes(routes!(media::media_delete))
+        .routes(routes!(media::media_audio))
         .routes(routes!(caller_id::number_list, caller_id::number_create))
         .routes(routes!(caller_id::number_update, caller_id::number_delete))
         .routes(routes!(number_proof::number_call))

@@ -24,7 +24,7 @@ use crate::problem::Problem;
 use crate::rbac::Action;
 use crate::state::AppState;
 use crate::store::Deed;
-use crate::voice_config;
+use crate::{sound, voice_config};
 
 /// Seconds that a key is waited for.
 pub(super) const WAIT_S: std::ops::RangeInclusive<u16> = 1..=300;
@@ -53,22 +53,27 @@ pub(super) struct Speech {
     language: String,
 }
 
-/// Something to be heard: `tone` or `speak`, one of both.
+/// Something to be heard: `media`, `tone` or `speak`, one of them.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Prompt {
+    /// Name of a sound of the organization's.
+    media: Option<String>,
     /// Tones.
     tone: Option<Tone>,
     /// A text.
     speak: Option<Speech>,
 }
 
-/// Something to be heard in a call: `tone` or `speak`, one of both.
+/// Something to be heard in a call: `media`, `tone` or `speak`, one of them.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PlayRequest {
     /// The leg that hears it; by default everybody in the conversation.
     leg: Option<u64>,
+    /// Name of a sound of the organization's.
+    #[schema(example = "Greeting")]
+    media: Option<String>,
     /// Tones.
     tone: Option<Tone>,
     /// A text.
@@ -157,7 +162,7 @@ pub(super) struct Stopped {
     stopped: bool,
 }
 
-/// Lets a leg, or everybody in the conversation, hear a tone or a spoken text over what else they hear.
+/// Lets a leg, or everybody in the conversation, hear a sound of the organization's, a tone or a spoken text over what else they hear.
 #[utoipa::path(post, path = "/calls/{id}/play", tag = "calls", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "The call"),
            ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your choice")),
@@ -172,11 +177,11 @@ pub(super) async fn call_play(
     keyed: Keyed<PlayRequest>,
 ) -> Result<Response, Problem> {
     actor.may(Action::CallsDial)?;
-    let (PlayRequest { leg, tone, speak }, key, hash) = keyed.parts();
+    let (PlayRequest { leg, media, tone, speak }, key, hash) = keyed.parts();
     let (inner, by) = (state.clone(), actor.clone());
     let work = async move {
         running(&inner, &by, id).await?;
-        let sound = sound(Prompt { tone, speak })?;
+        let sound = sound(&inner, &by, Prompt { media, tone, speak }).await?;
         let what = kind_of(&sound);
         let engine::Reply::Play(PlayId(play)) = verb(&inner, id, Verb::Play { leg: leg.map(LegId), sound }).await?
         else {
@@ -239,7 +244,10 @@ pub(super) async fn call_gather(
     let work = async move {
         running(&inner, &by, id).await?;
         let GatherRequest { leg, min, max, finish, first_s, between_s, prompt, barge_in } = request;
-        let prompt = prompt.map(sound).transpose().map_err(within_prompt)?;
+        let prompt = match prompt {
+            Some(prompt) => Some(sound(&inner, &by, prompt).await.map_err(within_prompt)?),
+            None => None,
+        };
         let rules = GatherRules {
             min,
             max,
@@ -258,18 +266,29 @@ pub(super) async fn call_gather(
 }
 
 /// What is to be heard.
-fn sound(prompt: Prompt) -> Result<Sound, Problem> {
-    match (prompt.tone, prompt.speak) {
-        (Some(Tone { hz, duration_ms }), None) => Ok(Sound::Tone { hz, duration_ms }),
-        (None, Some(Speech { text, language })) => {
+async fn sound(state: &AppState, actor: &Actor, prompt: Prompt) -> Result<Sound, Problem> {
+    match (prompt.media, prompt.tone, prompt.speak) {
+        (Some(name), None, None) => media(state, actor, &name).await,
+        (None, Some(Tone { hz, duration_ms }), None) => Ok(Sound::Tone { hz, duration_ms }),
+        (None, None, Some(Speech { text, language })) => {
             if !voice_config::is_language_tag(&language) {
                 return Err(Problem::field("speak.language", "expected a language such as en or es-MX"));
             }
             Ok(Sound::Speech { text, language })
         }
-        (Some(_), Some(_)) => Err(Problem::field("speak", "expected `tone` or `speak`, not both")),
-        (None, None) => Err(Problem::field("tone", "expected `tone` or `speak`")),
+        (None, None, None) => Err(Problem::field("tone", "expected `media`, `tone` or `speak`")),
+        _ => Err(Problem::field("speak", "expected one of `media`, `tone` and `speak`, not several")),
     }
+}
+
+/// A sound of the organization's, by its name.
+async fn media(state: &AppState, actor: &Actor, name: &str) -> Result<Sound, Problem> {
+    let wav = state.store.media_file_named(actor.organization, name).await?;
+    let wav = wav.ok_or_else(|| Problem::field("media", "there is no sound of this name in your organization"))?;
+    let heard = tokio::task::spawn_blocking(move || sound::read(&wav)).await.map_err(|_| Problem::internal())?;
+    // It was read when it came.
+    let sound::Heard { rate, samples, .. } = heard.map_err(|_| Problem::internal())?;
+    Ok(Sound::Samples { rate, samples })
 }
 
 /// A problem with a field of the prompt.
@@ -288,7 +307,7 @@ fn wait(field: &'static str, seconds: u16) -> Result<Duration, Problem> {
 /// What the audit log tells of a sound: never the words.
 fn kind_of(sound: &Sound) -> &'static str {
     match sound {
-        Sound::Samples { .. } => "samples",
+        Sound::Samples { .. } => "media",
         Sound::Tone { .. } => "tone",
         Sound::Speech { .. } => "speech",
     }

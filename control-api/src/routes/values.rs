@@ -10,7 +10,7 @@ use utoipa::openapi::schema::{AdditionalProperties, ArrayItems, SchemaFormat, Sc
 use utoipa::openapi::{KnownFormat, Object, OpenApi, PathItem, RefOr, Schema};
 
 use super::{
-    annotations, call_search, caller_id, calls, number_proof, organizations, prompts, recording_list, verbs,
+    annotations, call_search, caller_id, calls, media, number_proof, organizations, prompts, recording_list, verbs,
     voice_targets,
 };
 use crate::auth::{self, KEY_DAYS_MAX};
@@ -146,6 +146,7 @@ fn parameter(name: &str, path: &str) -> Option<Values> {
         "cursor" => text(cursor::PATTERN, (cursor::LENGTH, cursor::LENGTH)),
         "Idempotency-Key" => text(idempotency::KEY_PATTERN, (1, idempotency::KEY_MAX)),
         "agent" if path == "/api/webrtc/token" => text(auth::SIP_NAME_PATTERN, (1, auth::SIP_NAME_MAX)),
+        "name" if path == "/api/media" => name(media::NAME_MAX),
         "format" => Values::Words(vec!["csv", "json"]),
         "status" if of_calls => Values::Words(call_search::STATUSES.to_vec()),
         "direction" if of_calls => Values::Words(call_search::DIRECTIONS.to_vec()),

@@ -71,6 +71,7 @@ pub(super) enum Value {
     Int(Option<i64>),
     Bool(bool),
     Uuid(Option<Uuid>),
+    Bytes(Vec<u8>),
 }
 
 /// A row of a result.
@@ -281,6 +282,7 @@ fn bound_sqlite<'q>(sql: impl SqlSafeStr, values: &[Value]) -> Query<'q, Sqlite,
             Value::Int(number) => query.bind(*number),
             Value::Bool(truth) => query.bind(*truth),
             Value::Uuid(id) => query.bind(id.map(|id| id.hyphenated().to_string())),
+            Value::Bytes(bytes) => query.bind(bytes.clone()),
         };
     }
     query
@@ -294,6 +296,7 @@ fn bound_postgres<'q>(sql: impl SqlSafeStr, values: &[Value]) -> Query<'q, Postg
             Value::Int(number) => query.bind(*number),
             Value::Bool(truth) => query.bind(*truth),
             Value::Uuid(id) => query.bind(*id),
+            Value::Bytes(bytes) => query.bind(bytes.clone()),
         };
     }
     query
@@ -324,6 +327,10 @@ impl Row {
 
     pub(super) fn int_opt(&self, name: &'static str) -> Result<Option<i64>, StoreError> {
         Ok(column!(self, Option<i64>, name))
+    }
+
+    pub(super) fn bytes(&self, name: &'static str) -> Result<Vec<u8>, StoreError> {
+        Ok(column!(self, Vec<u8>, name))
     }
 
     /// A count or length, which is never below 0.
@@ -430,6 +437,12 @@ impl From<u64> for Value {
 impl From<bool> for Value {
     fn from(truth: bool) -> Value {
         Value::Bool(truth)
+    }
+}
+
+impl From<Vec<u8>> for Value {
+    fn from(bytes: Vec<u8>) -> Value {
+        Value::Bytes(bytes)
     }
 }
 

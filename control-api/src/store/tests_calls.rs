@@ -424,6 +424,13 @@ async fn tenants_are_apart(store: Store) {
     let call = begin(&store, theirs, 0, |_| {}).await;
     say(&store, call, 1, "secret", Some("secreto")).await;
     let target = store.voice_target_create(theirs, "desk", "+15555550100").await.unwrap();
+    let new = NewMediaFile { name: "greeting".into(), wav: vec![0, 255, 7], rate_hz: 8_000, duration_ms: 1 };
+    let media = store.media_file_create(theirs, new.clone(), 2).await.unwrap().unwrap();
+    assert!(matches!(store.media_file_create(theirs, new.clone(), 2).await, Err(StoreError::Taken(_))));
+    let other = NewMediaFile { name: "other".into(), ..new };
+    assert_eq!(store.media_file_create(theirs, other, 1).await.unwrap(), None, "there is one already");
+    assert_eq!(store.media_file_read(theirs, media.id).await.unwrap(), Some(vec![0, 255, 7]));
+    assert_eq!(store.media_file_named(theirs, "greeting").await.unwrap(), Some(vec![0, 255, 7]));
     let note = store.note_create(theirs, call, "text", "anna", "user:1").await.unwrap();
     store.outcome_put(theirs, call, "sale", None, "anna").await.unwrap();
     let off = crate::capabilities::Capabilities { record: false, ..Default::default() };
@@ -436,6 +443,12 @@ async fn tenants_are_apart(store: Store) {
     assert!(store.voice_target_show(mine, target.id).await.unwrap().is_none());
     assert!(!store.voice_target_update(mine, &target).await.unwrap());
     assert!(!store.voice_target_delete(mine, target.id).await.unwrap());
+    assert!(store.media_file_list(mine, Place::FIRST, 10).await.unwrap().is_empty());
+    assert_eq!(store.media_file_show(mine, media.id).await.unwrap(), None);
+    assert_eq!(store.media_file_read(mine, media.id).await.unwrap(), None);
+    assert_eq!(store.media_file_named(mine, "greeting").await.unwrap(), None);
+    assert!(!store.media_file_delete(mine, media.id).await.unwrap());
+    assert!(store.media_file_delete(theirs, media.id).await.unwrap());
     assert!(store.note_list(mine, call).await.unwrap().is_empty());
     assert!(store.note_show(mine, call, note.id).await.unwrap().is_none());
     assert!(!store.note_update(mine, call, note.id, "x").await.unwrap());

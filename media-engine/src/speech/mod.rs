@@ -191,6 +191,15 @@ impl Providers {
     }
 }
 
+/// Mono samples of any rate at one that the live path carries; `None`: at 0 to 3,999 or above 192,000 samples per second there is
+/// no sound.
+pub fn carried(rate_hz: u32, samples: Vec<i16>) -> Option<(SampleRate, Vec<i16>)> {
+    let mut carried = odd_rate::ToCarried::default();
+    let (rate, mut whole) = carried.push(TtsChunk { rate_hz, samples })?;
+    whole.extend(carried.finish());
+    Some((rate, whole))
+}
+
 /// What recognition made of a whole segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recognised {

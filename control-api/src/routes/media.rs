@@ -1,0 +1,128 @@
+//! Sounds of an organization: WAV files that calls are played.
+//!
+//! ```text
+//! upload ─▶ read whole, at most 10 MiB ─▶ sound::read ─▶ kept as it came
+//! play   ─▶ sound::read ─▶ samples at a rate that calls carry ─▶ engine
+//! ```
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::auth::Actor;
+use crate::body::{PathId, QueryPairs, read_bytes};
+use crate::cursor::Page;
+use crate::problem::Problem;
+use crate::rbac::Action;
+use crate::state::AppState;
+use crate::store::{Deed, MediaFile, NewMediaFile, Place};
+use crate::{sound, text};
+
+/// Longest name.
+pub(super) const NAME_MAX: usize = 100;
+/// Largest file.
+const FILE_MAX: usize = 10 * 1024 * 1024;
+/// Most sounds of one organization.
+const FILES_MAX: u64 = 200;
+
+/// Sounds, the oldest first.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct MediaList {
+    media: Vec<MediaFile>,
+    /// For the next page; null on the last.
+    next_cursor: Option<String>,
+}
+
+/// The tenant's sounds.
+#[utoipa::path(get, path = "/media", tag = "voice", security(("key" = []), ("session" = [])),
+    params(("limit" = Option<u32>, Query, description = "At most this many, 1 to 200; 50 by default"),
+           ("cursor" = Option<String>, Query, description = "The page before's `next_cursor`")),
+    responses((status = 200, body = MediaList), (status = 401, body = Problem), (status = 403, body = Problem),
+              (status = 422, body = Problem), (status = 429, body = Problem)))]
+pub(super) async fn media_list(
+    State(state): State<AppState>,
+    actor: Actor,
+    query: QueryPairs,
+) -> Result<Json<MediaList>, Problem> {
+    actor.may(Action::VoiceRead)?;
+    let [limit, cursor] = query.take(["limit", "cursor"])?;
+    let page = Page::read("media", actor.organization, "", cursor.as_deref(), limit.as_deref())?;
+    let after = page.after.unwrap_or(Place::FIRST);
+    let mut media = state.store.media_file_list(actor.organization, after, page.fetch()).await?;
+    let next_cursor = page.cut(&mut media, |file| Place::of(file.created_at, file.id));
+    Ok(Json(MediaList { media, next_cursor }))
+}
+
+/// Adds a sound: a WAV of 8 to 32 bits PCM or of floats, with one or two channels, at most 10 MiB and ten minutes.
+#[utoipa::path(post, path = "/media", tag = "voice", security(("key" = []), ("session" = [])),
+    params(("name" = String, Query, description = "Unique, 1 to 100 characters")),
+    request_body(content = Vec<u8>, content_type = "audio/wav"),
+    responses((status = 201, body = MediaFile), (status = 401, body = Problem), (status = 403, body = Problem),
+              (status = 408, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem),
+              (status = 415, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem)))]
+pub(super) async fn media_create(
+    State(state): State<AppState>,
+    actor: Actor,
+    query: QueryPairs,
+    request: Request,
+) -> Result<(StatusCode, Json<MediaFile>), Problem> {
+    actor.may(Action::VoiceWrite)?;
+    let [name] = query.take(["name"])?;
+    let name = text::name("name", &name.unwrap_or_default(), NAME_MAX)?;
+    let wav = read_bytes(request, &["audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave"], FILE_MAX).await?;
+    let (wav, heard) = tokio::task::spawn_blocking(move || {
+        let heard = sound::read(&wav);
+        (wav, heard)
+    })
+    .await
+    .map_err(|_| Problem::internal())?;
+    let heard = heard.map_err(|error| Problem::field("body", error.to_string()))?;
+    let new = NewMediaFile { name, rate_hz: heard.hz, duration_ms: heard.duration_ms, wav: wav.into() };
+    let made = state.store.media_file_create(actor.organization, new, FILES_MAX).await?.ok_or_else(|| {
+        let why = format!("an organization has at most {FILES_MAX} sounds: remove one");
+        Problem::new(StatusCode::CONFLICT, "too-many", "There are as many as there may be", why)
+    })?;
+    state.audit(&actor, Deed::new("media.create", of(made.id)).after(&made)).await?;
+    Ok((StatusCode::CREATED, Json(made)))
+}
+
+/// The file of a sound, as it was added.
+#[utoipa::path(get, path = "/media/{id}/audio", tag = "voice", security(("key" = []), ("session" = [])),
+    params(("id" = Uuid, Path, description = "The sound")),
+    responses((status = 200, description = "The file", content_type = "audio/wav", body = Vec<u8>),
+              (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
+              (status = 429, body = Problem)))]
+pub(super) async fn media_audio(State(state): State<AppState>, actor: Actor, id: PathId) -> Result<Response, Problem> {
+    actor.may(Action::VoiceRead)?;
+    let wav = state.store.media_file_read(actor.organization, id.of("sound")?).await?;
+    let wav = wav.ok_or_else(|| Problem::not_found("sound"))?;
+    Ok(([(header::CONTENT_TYPE, "audio/wav")], wav).into_response())
+}
+
+/// Removes a sound. What is being played goes on.
+#[utoipa::path(delete, path = "/media/{id}", tag = "voice", security(("key" = []), ("session" = [])),
+    params(("id" = Uuid, Path, description = "The sound")),
+    responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem),
+              (status = 404, body = Problem), (status = 429, body = Problem)))]
+pub(super) async fn media_delete(
+    State(state): State<AppState>,
+    actor: Actor,
+    id: PathId,
+) -> Result<StatusCode, Problem> {
+    actor.may(Action::VoiceWrite)?;
+    let none = || Problem::not_found("sound");
+    let before = state.store.media_file_show(actor.organization, id.of("sound")?).await?.ok_or_else(none)?;
+    if !state.store.media_file_delete(actor.organization, before.id).await? {
+        return Err(none());
+    }
+    state.audit(&actor, Deed::new("media.delete", of(before.id)).before(&before)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn of(id: Uuid) -> String {
+    format!("media:{id}")
+}

@@ -1,0 +1,163 @@
+//! WAV files of an organization, read into samples that calls carry.
+//!
+//! The bytes are strangers': nothing here panics, and what they ask for is bounded before it is made.
+
+use std::io::Cursor;
+use std::sync::Arc;
+
+use hound::{SampleFormat, WavReader, WavSpec};
+
+use crate::engine::{SampleRate, carried};
+
+/// Longest sound.
+const LONGEST_S: u32 = 600;
+/// Samples per second that a sound may have.
+const RATES: std::ops::RangeInclusive<u32> = 8_000..=48_000;
+
+/// A sound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// Samples per second of the file.
+    pub hz: u32,
+    /// How long it lasts.
+    pub duration_ms: u64,
+    /// Rate of `samples`.
+    pub rate: SampleRate,
+    /// Mono.
+    pub samples: Arc<[i16]>,
+}
+
+/// Why a file is no sound that calls could be played.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoSound {
+    /// It cannot be read.
+    #[error("expected a WAV file of PCM or float samples: {0}")]
+    Unreadable(String),
+    /// It has more than two channels.
+    #[error("expected one or two channels; the file has {0}")]
+    Channels(u16),
+    /// Its rate is none that sounds have.
+    #[error("expected 8000 to 48000 samples per second; the file has {0}")]
+    Rate(u32),
+    /// There is nothing to hear.
+    #[error("expected samples; the file has none")]
+    Empty,
+    /// It lasts too long.
+    #[error("expected at most {LONGEST_S} seconds")]
+    TooLong,
+}
+
+/// Reads a WAV file.
+///
+/// # Errors
+/// [`NoSound`] says what was expected.
+pub fn read(wav: &[u8]) -> Result<Heard, NoSound> {
+    let unreadable = |error: hound::Error| NoSound::Unreadable(error.to_string());
+    let mut reader = WavReader::new(Cursor::new(wav)).map_err(unreadable)?;
+    let WavSpec { channels, sample_rate: hz, bits_per_sample, sample_format } = reader.spec();
+    if !(1..=2).contains(&channels) {
+        return Err(NoSound::Channels(channels));
+    }
+    if !RATES.contains(&hz) {
+        return Err(NoSound::Rate(hz));
+    }
+    if reader.duration() > LONGEST_S * hz {
+        return Err(NoSound::TooLong);
+    }
+    let all: Result<Vec<i32>, _> = match sample_format {
+        SampleFormat::Float => reader.samples::<f32>().map(|sample| sample.map(whole)).collect(),
+        SampleFormat::Int => {
+            let shift = 32_u32.saturating_sub(bits_per_sample.into());
+            let wide = |sample: i32| sample.checked_shl(shift).unwrap_or_default() >> 16;
+            reader.samples::<i32>().map(|sample| sample.map(wide)).collect()
+        }
+    };
+    let all = all.map_err(unreadable)?;
+    let mono: Vec<i16> = all.chunks(channels.into()).map(|frame| mean(frame)).collect();
+    if mono.is_empty() {
+        return Err(NoSound::Empty);
+    }
+    let duration_ms = mono.len() as u64 * 1_000 / u64::from(hz);
+    let (rate, samples) = carried(hz, mono).ok_or(NoSound::Rate(hz))?;
+    Ok(Heard { hz, duration_ms, rate, samples: samples.into() })
+}
+
+/// A sample between -1 and 1 as 16 bits; what is no number is silence.
+fn whole(sample: f32) -> i32 {
+    (sample.clamp(-1.0, 1.0) * f32::from(i16::MAX)) as i32
+}
+
+fn mean(frame: &[i32]) -> i16 {
+    let sum: i32 = frame.iter().sum();
+    (sum / frame.len().max(1) as i32).clamp(i16::MIN.into(), i16::MAX.into()) as i16
+}
+
+#[cfg(test)]
+mod tests {
+    use hound::WavWriter;
+    use rand::rngs::SmallRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+
+    fn wav(spec: WavSpec, frames: u32, value: i32) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        let mut writer = WavWriter::new(&mut bytes, spec).unwrap();
+        for _ in 0..frames * u32::from(spec.channels) {
+            match spec.sample_format {
+                SampleFormat::Int => writer.write_sample(value).unwrap(),
+                SampleFormat::Float => writer.write_sample(value as f32 / 32_768.0).unwrap(),
+            }
+        }
+        writer.finalize().unwrap();
+        bytes.into_inner()
+    }
+
+    fn spec(channels: u16, sample_rate: u32, bits_per_sample: u16, sample_format: SampleFormat) -> WavSpec {
+        WavSpec { channels, sample_rate, bits_per_sample, sample_format }
+    }
+
+    #[test]
+    fn every_usual_wav_becomes_samples_that_calls_carry() {
+        for (spec, value) in [
+            (spec(1, 8_000, 16, SampleFormat::Int), 8_192),
+            (spec(2, 44_100, 16, SampleFormat::Int), 8_192),
+            (spec(1, 48_000, 24, SampleFormat::Int), 8_192 << 8),
+            (spec(2, 22_050, 8, SampleFormat::Int), 32),
+            (spec(1, 16_000, 32, SampleFormat::Float), 8_192),
+        ] {
+            let heard = read(&wav(spec, spec.sample_rate / 2, value)).unwrap();
+            assert_eq!((heard.hz, heard.duration_ms), (spec.sample_rate, 500));
+            let length = heard.samples.len() * 1_000 / heard.rate.hz() as usize;
+            assert!((490..=510).contains(&length), "{spec:?}: {length} ms");
+            let middle = heard.samples[heard.samples.len() / 2];
+            assert!((8_000..8_400).contains(&middle), "{spec:?}: {middle}");
+        }
+    }
+
+    #[test]
+    fn what_calls_cannot_be_played_is_refused_in_a_sentence() {
+        let int = |channels, rate| spec(channels, rate, 16, SampleFormat::Int);
+        assert!(matches!(read(b"ID3"), Err(NoSound::Unreadable(_))));
+        assert_eq!(read(&wav(int(3, 8_000), 10, 0)), Err(NoSound::Channels(3)));
+        assert_eq!(read(&wav(int(1, 96_000), 10, 0)), Err(NoSound::Rate(96_000)));
+        assert_eq!(read(&wav(int(1, 8_000), 0, 0)), Err(NoSound::Empty));
+        assert_eq!(read(&wav(int(1, 8_000), 8_000 * 600 + 1, 0)), Err(NoSound::TooLong));
+    }
+
+    #[test]
+    fn no_bytes_make_the_reader_panic() {
+        let mut random = SmallRng::seed_from_u64(16);
+        let whole = wav(spec(2, 44_100, 16, SampleFormat::Int), 500, 1_000);
+        for _ in 0..20_000 {
+            let mut bytes = whole[..random.random_range(0..=whole.len())].to_vec();
+            for _ in 0..random.random_range(0..6) {
+                if let Some(at) = bytes.len().checked_sub(1).map(|last| random.random_range(0..=last.min(60))) {
+                    bytes[at] = random.random();
+                }
+            }
+            // Whatever it says: it is refused or read.
+            let _ = read(&bytes);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Sounds of an organization: WAV files that calls are played.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::db::Row;
+use super::{OrganizationId, Place, Store, StoreError, now, taken};
+
+/// A sound, without its samples.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct MediaFile {
+    /// Identity.
+    pub id: Uuid,
+    /// Unique in its organization.
+    #[schema(example = "Greeting")]
+    pub name: String,
+    /// Size of the file.
+    pub size_bytes: u64,
+    /// Its samples per second.
+    #[schema(example = 16_000)]
+    pub rate_hz: u64,
+    /// How long it lasts.
+    pub duration_ms: u64,
+    /// Since when.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+}
+
+/// A sound about to be kept.
+#[derive(Clone, Debug)]
+pub struct NewMediaFile {
+    /// Unique in its organization.
+    pub name: String,
+    /// The file.
+    pub wav: Vec<u8>,
+    /// Its samples per second.
+    pub rate_hz: u32,
+    /// How long it lasts.
+    pub duration_ms: u64,
+}
+
+const COLUMNS: &str = "id, name, size_bytes, rate_hz, duration_ms, created_at";
+const NAME: &str = "a sound of this name";
+
+fn file(row: &Row) -> Result<MediaFile, StoreError> {
+    Ok(MediaFile {
+        id: row.uuid("id")?,
+        name: row.text("name")?,
+        size_bytes: row.count("size_bytes")?,
+        rate_hz: row.count("rate_hz")?,
+        duration_ms: row.count("duration_ms")?,
+        created_at: row.time("created_at")?,
+    })
+}
+
+impl Store {
+    /// A tenant's sounds after a place, the oldest first.
+    pub async fn media_file_list(
+        &self,
+        organization: OrganizationId,
+        after: Place,
+        limit: u32,
+    ) -> Result<Vec<MediaFile>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM media_files WHERE organization_id = $1 AND (created_at, id) > ($2, $3) \
+             ORDER BY created_at, id LIMIT $4"
+        );
+        let values = [organization.into(), after.at.into(), after.id.into(), limit.into()];
+        self.db.rows(organization, sqlx::AssertSqlSafe(sql), &values).await?.iter().map(file).collect()
+    }
+
+    /// One sound of a tenant.
+    pub async fn media_file_show(
+        &self,
+        organization: OrganizationId,
+        id: Uuid,
+    ) -> Result<Option<MediaFile>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM media_files WHERE organization_id = $1 AND id = $2");
+        let row = self.db.row(organization, sqlx::AssertSqlSafe(sql), &[organization.into(), id.into()]).await?;
+        row.as_ref().map(file).transpose()
+    }
+
+    /// The file of a tenant's sound.
+    pub async fn media_file_read(&self, organization: OrganizationId, id: Uuid) -> Result<Option<Vec<u8>>, StoreError> {
+        let sql = "SELECT wav FROM media_files WHERE organization_id = $1 AND id = $2";
+        let row = self.db.row(organization, sql, &[organization.into(), id.into()]).await?;
+        row.as_ref().map(|row| row.bytes("wav")).transpose()
+    }
+
+    /// The file of a tenant's sound of this name.
+    pub async fn media_file_named(
+        &self,
+        organization: OrganizationId,
+        name: &str,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let sql = "SELECT wav FROM media_files WHERE organization_id = $1 AND name = $2";
+        let row = self.db.row(organization, sql, &[organization.into(), name.into()]).await?;
+        row.as_ref().map(|row| row.bytes("wav")).transpose()
+    }
+
+    /// A new sound; `None`: the tenant has `most` already. `Taken` when the name exists.
+    pub async fn media_file_create(
+        &self,
+        organization: OrganizationId,
+        new: NewMediaFile,
+        most: u64,
+    ) -> Result<Option<MediaFile>, StoreError> {
+        let NewMediaFile { name, wav, rate_hz, duration_ms } = new;
+        let made = MediaFile {
+            id: Uuid::now_v7(),
+            name,
+            size_bytes: wav.len() as u64,
+            rate_hz: rate_hz.into(),
+            duration_ms,
+            created_at: now(),
+        };
+        let mut tx = self.db.write(organization).await?;
+        let count = "SELECT COUNT(*) AS known FROM media_files WHERE organization_id = $1";
+        let known = tx.row(count, &[organization.into()]).await?;
+        if known.map(|row| row.count("known")).transpose()?.unwrap_or_default() >= most {
+            return Ok(None);
+        }
+        let sql = "INSERT INTO media_files (id, organization_id, name, wav, size_bytes, rate_hz, duration_ms, created_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+        let values = [
+            made.id.into(),
+            organization.into(),
+            (&made.name).into(),
+            wav.into(),
+            made.size_bytes.into(),
+            made.rate_hz.into(),
+            duration_ms.into(),
+            made.created_at.into(),
+        ];
+        tx.run(sql, &values).await.map_err(taken(NAME))?;
+        tx.commit().await?;
+        Ok(Some(made))
+    }
+
+    /// Removes a tenant's sound; `false`: there is none.
+    pub async fn media_file_delete(&self, organization: OrganizationId, id: Uuid) -> Result<bool, StoreError> {
+        let sql = "DELETE FROM media_files WHERE organization_id = $1 AND id = $2";
+        Ok(self.db.run(organization, sql, &[organization.into(), id.into()]).await? > 0)
+    }
+}
