@@ -23,7 +23,7 @@ pub enum Action {
     VoiceRead,
     /// Change them.
     VoiceWrite,
-    /// See calls in which one is the agent, with their words.
+    /// See calls that one is or was in, with the words that were said meanwhile.
     CallsReadOwn,
     /// See every call of the organization, with its words.
     CallsRead,
@@ -37,7 +37,7 @@ pub enum Action {
     CallsExport,
     /// See the SIP messages of a call with their texts and numbers.
     CallsTrace,
-    /// Hear recordings of calls in which one is the agent.
+    /// Hear recordings of calls that were made while one was in them.
     RecordingsReadOwn,
     /// Hear every recording of the organization.
     RecordingsRead,

@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::engine::{CallTrace, call_uuid, mask};
+use crate::store::TAIL;
 
 /// Where the first party's line stands.
 const FIRST_LANE: usize = 22;
@@ -117,6 +118,16 @@ impl Ladder {
             parties: trace.parties.into_iter().map(party).collect(),
             steps,
         }
+    }
+
+    /// Without what came after somebody left the call, for whom it is; `None`: all of it.
+    pub fn until(mut self, left_at: Option<Timestamp>) -> Ladder {
+        let Some(left_at) = left_at else { return self };
+        let most = u64::try_from(left_at.duration_since(self.began_at).saturating_add(TAIL).as_millis()).unwrap_or(0);
+        self.steps.retain(|step| step.after_ms <= most);
+        let steps = &self.steps;
+        self.parties.retain(|party| steps.iter().any(|step| step.leg == party.leg));
+        self
     }
 
     /// The same with the parties' numbers masked.

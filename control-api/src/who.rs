@@ -1,7 +1,10 @@
-//! Which calls an actor sees, and under which name what the actor writes is kept.
+//! Which calls an actor sees and what of them, and under which name what the actor writes is kept.
+
+use uuid::Uuid;
 
 use crate::auth::Actor;
 use crate::rbac::Action;
+use crate::store::{OrganizationId, Sight, Store, StoreError};
 
 /// Tells actors apart: whose an idempotency key or a note is.
 pub(crate) fn identity(actor: &Actor) -> String {
@@ -17,7 +20,7 @@ pub(crate) fn identity(actor: &Actor) -> String {
 pub(crate) enum Seen {
     /// Every call of the organization.
     All,
-    /// Those of the agent with this SIP user name.
+    /// Those in which the agent with this SIP user name took part, and of them what happened meanwhile.
     Own(String),
     /// None: each looks like one that does not exist.
     Nothing,
@@ -33,12 +36,30 @@ impl Seen {
         }
     }
 
-    /// Whether a call with this agent is among them.
-    pub(crate) fn has(&self, agent: Option<&str>) -> bool {
+    /// Calls with their words, as `calls.read` and `calls.read_own` let them be seen.
+    pub(crate) fn calls(actor: &Actor) -> Seen {
+        Seen::by(actor, Action::CallsRead, Action::CallsReadOwn)
+    }
+
+    /// Recordings, as `recordings.read` and `recordings.read_own` let them be heard.
+    pub(crate) fn recordings(actor: &Actor) -> Seen {
+        Seen::by(actor, Action::RecordingsRead, Action::RecordingsReadOwn)
+    }
+
+    /// What may be seen of a call that the organization has; `None`: nothing.
+    pub(crate) async fn sight(
+        &self,
+        store: &Store,
+        organization: OrganizationId,
+        call: Uuid,
+    ) -> Result<Option<Sight>, StoreError> {
         match self {
-            Seen::All => true,
-            Seen::Own(own) => agent == Some(own),
-            Seen::Nothing => false,
+            Seen::All => Ok(Some(Sight::Whole)),
+            Seen::Own(agent) => {
+                let stays = store.stay_list_of(organization, agent, &[call]).await?;
+                Ok(stays.get(&call).and_then(|stays| Sight::of(stays)))
+            }
+            Seen::Nothing => Ok(None),
         }
     }
 }

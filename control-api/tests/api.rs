@@ -343,6 +343,7 @@ async fn a_call_is_shown_with_legs_events_and_recording() {
         role,
         state,
         peer: "+15555550142".into(),
+        agent: None,
         codec,
         ending: None,
     };
@@ -420,8 +421,8 @@ async fn whether_a_leg_s_sound_flows_is_shown_and_told_and_so_are_its_score_and_
         outgoing: Outgoing::NothingReported { rtcp: false },
     };
     let (leg, role) = (LegId(7), LegRole::Customer);
-    let answered =
-        EventKind::Leg { leg, role, state: LegState::Answered, peer: "x".into(), codec: Some("PCMU"), ending: None };
+    let (state, peer) = (LegState::Answered, "x".into());
+    let answered = EventKind::Leg { leg, role, state, peer, agent: None, codec: Some("PCMU"), ending: None };
     world.tell(call, answered).await;
     world.tell(call, EventKind::LegFlow { leg, role, flow }).await;
     let mut quality = LegQuality { packets_sent: 251, ..LegQuality::default() };

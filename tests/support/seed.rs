@@ -51,6 +51,9 @@ fn statements(rows: &str) -> Vec<String> {
             "INSERT INTO calls (id, organization_id, status, direction, mode, from_address, to_address, agent, config, \
              created_at, answered_at, ended_at, ended_reason, outcome) SELECT id, organization, {CALL} FROM {rows} AS seed"
         ),
+        "INSERT INTO call_stays (organization_id, call_id, leg, agent, call_at, joined_at, left_at, is_first) \
+         SELECT organization_id, id, 0, agent, created_at, created_at, ended_at, TRUE FROM calls"
+            .to_owned(),
         format!(
             "INSERT INTO recordings (organization_id, call_id, path, state, duration_ms, started_at, ended_at) \
              SELECT organization, id, '/nowhere.wav', 'finished', 60000, at + 2000, at + 62000 FROM {rows} AS seed"

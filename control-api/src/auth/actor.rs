@@ -123,12 +123,6 @@ impl Actor {
         rbac::ACTIONS.iter().filter(|(action, ..)| self.allows(*action)).map(|(_, word, _)| *word).collect()
     }
 
-    /// Whether a call with this agent is the actor's to see: with `all` every call is, with `own` those of one's own.
-    pub fn sees_call(&self, agent: Option<&str>, all: Action, own: Action) -> bool {
-        let is_own = || self.person.as_ref().is_some_and(|person| agent == Some(person.sip_name.as_str()));
-        self.allows(all) || (self.allows(own) && is_own())
-    }
-
     /// E-mail address of a person, name of a key.
     pub fn name(&self) -> &str {
         &self.by.name

@@ -169,8 +169,8 @@ fn change(kind: EventKind, call: Uuid, at: Timestamp) -> Option<Change> {
             tracing::info!(%call, status = word(&status), cause = cause.as_ref().map(|c| c.as_str()), "call");
             Change::CallStatus { call, status, cause: cause.map(|cause| cause.as_str().to_owned()), at }
         }
-        EventKind::Leg { leg, role, state, peer, codec, ending } => {
-            Change::Leg { call, leg: leg.0, role, state, peer, codec: codec.map(str::to_owned), ending, at }
+        EventKind::Leg { leg, role, state, peer, agent, codec, ending } => {
+            Change::Leg { call, leg: leg.0, role, state, peer, agent, codec: codec.map(str::to_owned), ending, at }
         }
         EventKind::LegSeat { leg, role, held, muted, supervises } => {
             Change::LegSeat { call, leg: leg.0, role, held, muted, supervises, at }

@@ -12,11 +12,12 @@ use serde_json::json;
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::bus::{Bus, Passing};
 use super::listeners::Listening;
 use super::own::OwnCalls;
-use crate::store::{OrganizationId, StoreError, StoredEvent, StreamFilter};
+use crate::store::{OrganizationId, StoreError, StoredEvent, StreamFilter, TAIL};
 
 /// Events fetched at a time: what one slow reader holds in memory.
 const PAGE: usize = 128;
@@ -26,6 +27,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_millis(2500);
 /// A finished call's words may still come for this long; then its stream ends.
 pub const STREAM_END_QUIET: Duration = Duration::from_secs(10);
+
+/// Somebody who leaves a call still hears its last words for so long.
+const LEAVING: Duration = TAIL.unsigned_abs();
 
 /// One listener.
 pub struct Reader {
@@ -43,6 +47,8 @@ pub struct Reader {
     /// How long nothing may come before the end is thought of, and when that will be.
     quiet: Duration,
     ends_at: Instant,
+    /// When a listener is told that they have left the call; `None`: they are in it, or see every call.
+    leaves_at: Option<Instant>,
     over: bool,
     /// Looks up whether the listener may still listen.
     allowed: Question,
@@ -84,6 +90,7 @@ impl Reader {
             ends: None,
             quiet: STREAM_END_QUIET,
             ends_at: Instant::now() + STREAM_END_QUIET,
+            leaves_at: None,
             over: false,
             allowed: Box::new(allowed),
             next_look: Instant::now() + LOOK_EVERY,
@@ -99,9 +106,16 @@ impl Reader {
         self
     }
 
-    /// Tells of these calls alone.
+    /// Tells of these calls alone, and of each what happens while the listener is in it.
     pub fn of_own(mut self, own: Option<OwnCalls>) -> Reader {
         self.own = own;
+        self
+    }
+
+    /// The listener has left the call: the stream ends with a `left` event as soon as all that is theirs has been read, unless the
+    /// call has ended for everybody.
+    pub fn of_one_who_left(mut self, has_left: bool) -> Reader {
+        self.leaves_at = has_left.then(Instant::now);
         self
     }
 
@@ -143,11 +157,7 @@ impl Reader {
                 return Some(event);
             }
             if let Some(event) = self.page.pop_front() {
-                let heard = match &mut self.own {
-                    Some(own) => own.has(event.call).await,
-                    None => Ok(true),
-                };
-                match heard {
+                match self.hears(&event).await {
                     Ok(true) => return Some(self.stored_event(&event)),
                     Ok(false) => continue,
                     Err(error) => return failed(&error),
@@ -183,14 +193,34 @@ impl Reader {
                     self.over = true;
                     return Some(Event::default().event("end").data("{}"));
                 }
+                Wake::Left(call) => {
+                    self.over = true;
+                    let body = json!({"type": "left", "call_id": call});
+                    return Some(Event::default().event("left").data(body.to_string()));
+                }
                 Wake::Stop => return None,
             }
         }
     }
 
+    /// Whether an event is the listener's. Whoever leaves the call of this stream goes on for a moment, for its last words.
+    async fn hears(&mut self, event: &StoredEvent) -> Result<bool, StoreError> {
+        let Some(own) = &mut self.own else { return Ok(true) };
+        let heard = own.hears_event(event).await?;
+        let StreamFilter::Translations { call, .. } = self.filter else { return Ok(heard) };
+        if !event.is_of_people() {
+            return Ok(heard);
+        }
+        self.leaves_at = match own.has_left(call).await? {
+            true => self.leaves_at.or(Some(Instant::now() + LEAVING)),
+            false => None,
+        };
+        Ok(false)
+    }
+
     async fn wait(&mut self) -> Wake {
         let organization = self.organization();
-        let (ends_at, next_look) = (self.ends_at, self.next_look);
+        let (ends_at, next_look, leaves_at) = (self.ends_at, self.next_look, self.leaves_at);
         tokio::select! {
             changed = self.latest.changed() => if changed.is_ok() { Wake::More } else { Wake::Stop },
             wake = next_passing(&mut self.passing, organization) => wake,
@@ -201,6 +231,18 @@ impl Reader {
                 };
                 self.ends_at = Instant::now() + STREAM_END_QUIET;
                 if over { Wake::End } else { Wake::More }
+            }
+            () = tokio::time::sleep_until(leaves_at.unwrap_or(next_look)), if leaves_at.is_some() => {
+                self.leaves_at = None;
+                let over = match &self.ends {
+                    Some(over) => over().await,
+                    None => false,
+                };
+                match self.filter {
+                    // The call has ended for everybody: so does the stream, with its last words.
+                    StreamFilter::Translations { call, .. } if !over => Wake::Left(call),
+                    _ => Wake::More,
+                }
             }
             () = tokio::time::sleep_until(next_look) => Wake::More,
             () = self.stopping.cancelled() => Wake::Stop,
@@ -226,6 +268,8 @@ enum Wake {
     Passing(Passing),
     Missed(u64),
     End,
+    /// The listener has left this call.
+    Left(Uuid),
     Stop,
 }
 

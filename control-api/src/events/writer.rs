@@ -399,7 +399,7 @@ mod tests {
         for some in (0..80).map(segment).collect::<Vec<Change>>().chunks(20) {
             write(some.to_vec()).await;
         }
-        let filter = StreamFilter::Translations { organization, call };
+        let filter = StreamFilter::Translations { organization, call, people: false };
         assert_eq!(store.stream_after(&filter, 0, 1_000).await.unwrap().len(), 80);
         assert_eq!(writer.waiting(), 0);
         assert_eq!(super::super::refused_list(folder.path()).unwrap(), []);

@@ -47,7 +47,7 @@ pub(super) struct CallList {
 #[utoipa::path(get, path = "/calls", tag = "calls", security(("key" = []), ("session" = [])),
     params(("status" = Option<String>, Query, description = "Only calls in this status"),
            ("direction" = Option<String>, Query, description = "`inbound` or `outbound`"),
-           ("agent" = Option<String>, Query, description = "Only calls of the agent with this SIP user name"),
+           ("agent" = Option<String>, Query, description = "Only calls in which the agent with this SIP user name took part"),
            ("number" = Option<String>, Query, description = "Calls from or to numbers that begin so: digits, with or without +"),
            ("outcome" = Option<String>, Query, description = "Only calls with this outcome"),
            ("from" = Option<String>, Query, description = "Calls that began then or later, RFC 3339"),
@@ -62,7 +62,7 @@ pub(super) async fn call_list(
     actor: Actor,
     query: QueryPairs,
 ) -> Result<Json<CallList>, Problem> {
-    let seen = Seen::by(&actor, Action::CallsRead, Action::CallsReadOwn);
+    let seen = Seen::calls(&actor);
     let [status, direction, agent, number, outcome, from, to, q, limit, cursor] =
         query.take(["status", "direction", "agent", "number", "outcome", "from", "to", "q", "limit", "cursor"])?;
     let asked = [status, direction, agent, number, outcome, from, to, q];
@@ -82,7 +82,7 @@ pub(super) async fn call_list(
     params(("format" = Option<String>, Query, description = "`csv` (the default) or `json`"),
            ("status" = Option<String>, Query, description = "Only calls in this status"),
            ("direction" = Option<String>, Query, description = "`inbound` or `outbound`"),
-           ("agent" = Option<String>, Query, description = "Only calls of the agent with this SIP user name"),
+           ("agent" = Option<String>, Query, description = "Only calls in which the agent with this SIP user name took part"),
            ("number" = Option<String>, Query, description = "Calls from or to numbers that begin so: digits, with or without +"),
            ("outcome" = Option<String>, Query, description = "Only calls with this outcome"),
            ("from" = Option<String>, Query, description = "Calls that began then or later, RFC 3339"),
@@ -97,7 +97,7 @@ pub(super) async fn call_export(
     query: QueryPairs,
 ) -> Result<Response, Problem> {
     actor.may(Action::CallsExport)?;
-    let seen = Seen::by(&actor, Action::CallsRead, Action::CallsReadOwn);
+    let seen = Seen::calls(&actor);
     let [format, status, direction, agent, number, outcome, from, to, q] =
         query.take(["format", "status", "direction", "agent", "number", "outcome", "from", "to", "q"])?;
     let format = match format.as_deref() {
@@ -154,13 +154,14 @@ fn filter_of(asked: [Option<String>; 8], seen: Seen) -> Result<Option<CallFilter
         Some(Err(_)) => Err(Problem::field(name, "expected a time in RFC 3339 form such as 2026-01-31T00:00:00Z")),
     };
     let (since, until) = (time("from", from)?, time("to", to)?);
-    let agent = match (seen, agent) {
-        (Seen::All, agent) => agent,
-        (Seen::Own(own), Some(agent)) if own != agent => return Ok(None),
-        (Seen::Own(own), _) => Some(own),
-        (Seen::Nothing, _) => return Ok(None),
+    let seen_by = match seen {
+        Seen::All => None,
+        Seen::Own(own) if agent.as_ref().is_some_and(|agent| *agent != own) => return Ok(None),
+        Seen::Own(own) => Some(own),
+        Seen::Nothing => return Ok(None),
     };
-    Ok(Some(CallFilter { status, direction, agent, number, outcome, since, until, words, ..CallFilter::default() }))
+    let filter = CallFilter { status, direction, agent, seen_by, number, outcome, ..CallFilter::default() };
+    Ok(Some(CallFilter { since, until, words, ..filter }))
 }
 
 fn is_beginning(number: &str) -> bool {

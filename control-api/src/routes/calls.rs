@@ -20,7 +20,7 @@ use crate::problem::Problem;
 use crate::rate_limit::Deferred;
 use crate::rbac::Action;
 use crate::state::AppState;
-use crate::store::{Call, Change, Deed, Leg, NewCall, Recording, now};
+use crate::store::{self, Call, Change, Deed, Leg, NewCall, Recording, Sight, now};
 use crate::voice_config::VoiceConfigPatch;
 use crate::who::Seen;
 use crate::{number, text};
@@ -282,18 +282,24 @@ pub(super) async fn call_show(
     actor: Actor,
     CallPath(id): CallPath,
 ) -> Result<Json<CallDetail>, Problem> {
-    let call = call_of(&state, &actor, id).await?;
+    let (call, sight) = call_seen(&state, &actor, id).await?;
     let legs = state.store.leg_list(actor.organization, id).await?;
     let events = state.store.call_event_list(actor.organization, id, EVENTS_MAX).await?;
+    let is_seen = |event: &serde_json::Value| {
+        let at = store::event_time(event, "at").unwrap_or(call.created_at);
+        sight.shows(event["type"].as_str().unwrap_or_default(), at, || event.clone())
+    };
     let events = events
         .into_iter()
+        .filter(|(_, event)| is_seen(event))
         .map(|(id, mut event)| {
             event["id"] = id.into();
             event
         })
         .collect();
     let parts = state.store.recording_parts(actor.organization, id).await?;
-    let recording_parts: Vec<RecordingInfo> = parts.into_iter().map(|part| RecordingInfo::of(id, part)).collect();
+    let parts = parts.into_iter().filter(|part| part.is_heard_by(&sight));
+    let recording_parts: Vec<RecordingInfo> = parts.map(|part| RecordingInfo::of(id, part)).collect();
     let recording = recording_parts.iter().find(|recording| recording.part == 1).cloned();
     Ok(Json(CallDetail { call, legs, events, recording, recording_parts }))
 }
@@ -309,7 +315,7 @@ pub(super) async fn call_hangup(
     CallPath(id): CallPath,
 ) -> Result<(StatusCode, Json<CallState>), Problem> {
     actor.may(Action::CallsDial)?;
-    let call = call_of(&state, &actor, id).await?;
+    let call = call_joined(&state, &actor, id).await?;
     if call.ended_at.is_none() {
         match state.engine.command(Command::CallHangup { call: call_id(id) }).await {
             Ok(_) => state.audit(&actor, Deed::new("call.hangup", format!("call:{id}"))).await?,
@@ -347,7 +353,7 @@ pub(super) async fn call_say(
 }
 
 async fn say(state: AppState, actor: Actor, id: Uuid, request: SayRequest) -> Result<Reply, Problem> {
-    let call = call_of(&state, &actor, id).await?;
+    let call = call_joined(&state, &actor, id).await?;
     let text = text::prose("text", &request.text, SAY_MAX)?;
     if call.ended_at.is_some() {
         return Err(CommandError::NotFound.into());
@@ -357,9 +363,23 @@ async fn say(state: AppState, actor: Actor, id: Uuid, request: SayRequest) -> Re
     Reply::new(StatusCode::ACCEPTED, &CallState { id, status: call.status })
 }
 
-/// The tenant's call, or 404; also for who may see own calls only, and this is none.
+/// The tenant's call, or 404; also for who may see own calls only, and never was in this one.
 pub(super) async fn call_of(state: &AppState, actor: &Actor, id: Uuid) -> Result<Call, Problem> {
-    let seen = Seen::by(actor, Action::CallsRead, Action::CallsReadOwn);
+    Ok(call_seen(state, actor, id).await?.0)
+}
+
+/// The same, with what the actor may see of it.
+pub(super) async fn call_seen(state: &AppState, actor: &Actor, id: Uuid) -> Result<(Call, Sight), Problem> {
     let call = state.store.call_show(actor.organization, id).await?;
-    call.filter(|call| seen.has(call.agent.as_deref())).ok_or_else(|| Problem::not_found("call"))
+    let sight = Seen::calls(actor).sight(&state.store, actor.organization, id).await?;
+    call.zip(sight).ok_or_else(|| Problem::not_found("call"))
+}
+
+/// The tenant's call to which the actor may do something: whoever has left it may not, until it ends.
+pub(super) async fn call_joined(state: &AppState, actor: &Actor, id: Uuid) -> Result<Call, Problem> {
+    let (call, sight) = call_seen(state, actor, id).await?;
+    if call.ended_at.is_none() && !sight.is_present() {
+        return Err(Problem::forbidden("you have left this call: it goes on without you"));
+    }
+    Ok(call)
 }

@@ -15,9 +15,9 @@ use crate::auth::Actor;
 use crate::body::QueryPairs;
 use crate::events::{OwnCalls, Provider, Reader, sse_response};
 use crate::problem::Problem;
-use crate::rbac::Action;
 use crate::state::AppState;
 use crate::store::StreamFilter;
+use crate::who::Seen;
 
 /// State of the speech providers.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -28,11 +28,11 @@ pub(super) struct ProviderList {
 /// Events of the tenant's calls: `call.created`, `call.status` (both with the whole call), `call.leg`,
 /// `call.transfer` (a party has somebody else take its place: `started`, `done`, `failed`),
 /// `call.flow` (whether a leg's sound flows, per direction, and why not), `call.media_timeout`, `call.recording`,
-/// `call.dtmf`; with `translations=true` also `translation.partial`, `.final`, `.translation`, `.lag`. States that
+/// `call.dtmf`, `call.joined` (an agent is in the call from now on; with the whole call), `call.left`; with `translations=true` also `translation.partial`, `.final`, `.translation`, `.lag`. States that
 /// are not kept come without id: `call.quality` (every 5 s for each leg, and at its end), `provider`, `registration`, and `gap` when
 /// some were missed.
 ///
-/// Whoever sees own calls only hears of those, and of their own devices. From now on, or after `Last-Event-ID` (0: from the first).
+/// Whoever sees own calls only hears of those while they are in them, afterwards of their status alone; and of their own devices. From now on, or after `Last-Event-ID` (0: from the first).
 #[utoipa::path(get, path = "/events", tag = "events", security(("key" = []), ("session" = [])),
     params(("Last-Event-ID" = Option<i64>, Header, description = "The event seen last"),
            ("last_event_id" = Option<i64>, Query, description = "The same, for clients that cannot set headers"),
@@ -53,15 +53,20 @@ pub(super) async fn event_stream(
     };
     let after = resume_after(&headers, by_query)?.unwrap_or_else(|| state.bus.latest());
     let filter = StreamFilter::Organization { organization: actor.organization, translations };
-    let own = (!actor.allows(Action::CallsRead)).then(|| {
-        let person = actor.person.as_ref().filter(|_| actor.allows(Action::CallsReadOwn));
-        let agent = person.map(|person| person.sip_name.clone());
-        OwnCalls::new(state.store.clone(), actor.organization, agent)
-    });
+    let own = (Seen::calls(&actor) != Seen::All).then(|| own_calls(&state, &actor));
     let listening = state.listeners.listen(&actor)?;
     let allowed = still_allowed(&state, actor);
     let reader = Reader::new(&state.bus, filter, after, state.stopping.clone(), listening, allowed);
     Ok(sse_response(reader.of_own(own).with_passing()))
+}
+
+/// The calls of a listener who does not hear of every call.
+pub(super) fn own_calls(state: &AppState, actor: &Actor) -> OwnCalls {
+    let agent = match Seen::calls(actor) {
+        Seen::Own(agent) => Some(agent),
+        Seen::All | Seen::Nothing => None,
+    };
+    OwnCalls::new(state.store.clone(), actor.organization, agent)
 }
 
 /// State of the speech providers, as last heard.

@@ -17,7 +17,6 @@ use crate::client::Client;
 use crate::cursor::Page;
 use crate::idempotency::{Keyed, Reply, once};
 use crate::problem::Problem;
-use crate::rbac::Action;
 use crate::signature::{RecordingLink, SignedLink};
 use crate::state::AppState;
 use crate::store::{ActorKind, By, Deed, ListedRecording, Place, now};
@@ -56,7 +55,7 @@ pub(super) struct SignedUrl {
     expires_at: Timestamp,
 }
 
-/// The tenant's recordings. Who may only hear own calls sees those.
+/// The tenant's recordings. Who may only hear own calls sees those that were made while they were in the call.
 #[utoipa::path(get, path = "/recordings", tag = "recordings", security(("key" = []), ("session" = [])),
     params(("limit" = Option<u32>, Query, description = "At most this many, 1 to 200; 50 by default"),
            ("cursor" = Option<String>, Query, description = "The page before's `next_cursor`")),
@@ -67,7 +66,7 @@ pub(super) async fn recording_list(
     actor: Actor,
     query: QueryPairs,
 ) -> Result<Json<RecordingList>, Problem> {
-    let own = match Seen::by(&actor, Action::RecordingsRead, Action::RecordingsReadOwn) {
+    let own = match Seen::recordings(&actor) {
         Seen::All => None,
         Seen::Own(own) => Some(own),
         Seen::Nothing => return Ok(Json(RecordingList { recordings: Vec::new(), next_cursor: None })),
@@ -98,10 +97,11 @@ pub(super) async fn recording_info(
 
 /// A part of a recording of the tenant that this actor may hear.
 async fn recording_of(state: &AppState, actor: &Actor, id: &PathId, part: u32) -> Result<ListedRecording, Problem> {
-    let seen = Seen::by(actor, Action::RecordingsRead, Action::RecordingsReadOwn);
-    let recording = state.store.recording_show(actor.organization, id.of("recording")?, part).await?;
-    let recording = recording.filter(|recording| seen.has(recording.agent.as_deref()));
-    recording.ok_or_else(|| Problem::not_found("recording"))
+    let id = id.of("recording")?;
+    let recording = state.store.recording_show(actor.organization, id, part).await?;
+    let sight = Seen::recordings(actor).sight(&state.store, actor.organization, id).await?;
+    let heard = recording.zip(sight).filter(|(recording, sight)| recording.is_heard_by(sight));
+    heard.map(|(recording, _)| recording).ok_or_else(|| Problem::not_found("recording"))
 }
 
 /// Makes a URL that opens one recording for a while without a login, also by ranges.

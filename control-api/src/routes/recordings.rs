@@ -17,7 +17,6 @@ use super::calls::call_of;
 use crate::auth::Actor;
 use crate::body::{CallPath, QueryPairs};
 use crate::problem::Problem;
-use crate::rbac::Action;
 use crate::state::AppState;
 use crate::store::Recording;
 use crate::wav;
@@ -38,14 +37,19 @@ pub(super) async fn recording_show(
     query: QueryPairs,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let call = call_of(&state, &actor, id).await?;
-    if !Seen::by(&actor, Action::RecordingsRead, Action::RecordingsReadOwn).has(call.agent.as_deref()) {
-        actor.may(Action::RecordingsRead)?;
-    }
+    call_of(&state, &actor, id).await?;
+    let Some(sight) = Seen::recordings(&actor).sight(&state.store, actor.organization, id).await? else {
+        return Err(Problem::forbidden("this takes the permission `recordings.read`"));
+    };
     let none = || Problem::not_found("recording");
     let [part] = query.take(["part"])?;
     let part = part_of(part.as_deref())?;
     let recording = state.store.recording_part(actor.organization, id, part).await?.ok_or_else(none)?;
+    if !recording.is_heard_by(&sight) {
+        return Err(Problem::forbidden(
+            "the recording holds what was said while you were not in the call: this takes the permission `recordings.read`",
+        ));
+    }
     let response = file_response(id, &recording, &headers).await?;
     if response.status().is_success() {
         let listener = (actor.organization, actor.by.clone(), identity(&actor));

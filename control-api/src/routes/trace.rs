@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
-use super::calls::call_of;
+use super::calls::call_seen;
 use crate::auth::Actor;
 use crate::body::{CallPath, QueryPairs};
 use crate::engine::{Command, CommandError, Reply, call_id};
@@ -30,7 +30,7 @@ pub(super) async fn trace_show(
     CallPath(id): CallPath,
     query: QueryPairs,
 ) -> Result<Response, Problem> {
-    call_of(&state, &actor, id).await?;
+    let (_, sight) = call_seen(&state, &actor, id).await?;
     let [messages] = query.take(["messages"])?;
     let messages = match messages.as_deref() {
         None | Some("false") => false,
@@ -41,7 +41,7 @@ pub(super) async fn trace_show(
         actor.may(Action::CallsTrace)?;
     }
     let ladder = match state.engine.command(Command::Trace { call: call_id(id) }).await {
-        Ok(Reply::Trace(trace)) => Ladder::new(*trace, messages),
+        Ok(Reply::Trace(trace)) => Ladder::new(*trace, messages).until(sight.left_at()),
         Ok(_) | Err(CommandError::NotFound) => return Err(Problem::not_found("trace")),
         Err(error) => return Err(error.into()),
     };

@@ -5,7 +5,7 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::calls::call_of;
+use super::calls::call_seen;
 use crate::auth::Actor;
 use crate::body::CallPath;
 use crate::problem::Problem;
@@ -18,7 +18,7 @@ pub(super) struct Transcript {
     segments: Vec<TranscriptSegment>,
 }
 
-/// The transcript of a call with its translation.
+/// The transcript of a call with its translation; for who sees own calls only, what was said while they were in it.
 #[utoipa::path(get, path = "/calls/{id}/transcript", tag = "translations", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "The call")),
     responses((status = 200, body = Transcript), (status = 401, body = Problem), (status = 403, body = Problem),
@@ -28,6 +28,8 @@ pub(super) async fn transcript_show(
     actor: Actor,
     CallPath(id): CallPath,
 ) -> Result<Json<Transcript>, Problem> {
-    call_of(&state, &actor, id).await?;
-    Ok(Json(Transcript { segments: state.store.transcript_list(actor.organization, id).await? }))
+    let (_, sight) = call_seen(&state, &actor, id).await?;
+    let mut segments = state.store.transcript_list(actor.organization, id).await?;
+    segments.retain(|segment| sight.reads(segment.started_at, segment.ended_at));
+    Ok(Json(Transcript { segments }))
 }

@@ -1,5 +1,7 @@
 //! A call's words: as they stand, and as they come.
 
+use std::collections::HashMap;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -10,14 +12,17 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::calls::call_of;
-use super::events::{resume_after, still_allowed};
+use super::calls::call_seen;
+use super::events::{own_calls, resume_after, still_allowed};
 use crate::auth::Actor;
 use crate::body::{CallPath, QueryPairs};
-use crate::events::{Reader, STREAM_END_QUIET, sse_response};
+use crate::events::{Bus, OwnCalls, Reader, STREAM_END_QUIET, sse_response};
 use crate::problem::Problem;
 use crate::state::AppState;
-use crate::store::{StreamFilter, now};
+use crate::store::{Sight, StoreError, StreamFilter, TAIL, event_time, now};
+
+/// Events looked through at a time.
+const PAGE: usize = 128;
 
 /// The latest state of every segment.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -75,7 +80,7 @@ pub(super) struct Lag {
     total: Option<u32>,
 }
 
-/// The latest state of every segment of a call.
+/// The latest state of every segment of a call; for who sees own calls only, of those said while they were in it.
 #[utoipa::path(get, path = "/calls/{id}/translations", tag = "translations",
     security(("key" = []), ("session" = [])), params(("id" = Uuid, Path, description = "The call")),
     responses((status = 200, body = TranslationList), (status = 401, body = Problem), (status = 404, body = Problem)))]
@@ -84,14 +89,25 @@ pub(super) async fn translation_list(
     actor: Actor,
     CallPath(id): CallPath,
 ) -> Result<Json<TranslationList>, Problem> {
-    call_of(&state, &actor, id).await?;
-    Ok(Json(TranslationList { translations: state.store.translation_list(actor.organization, id).await? }))
+    let (_, sight) = call_seen(&state, &actor, id).await?;
+    let mut translations = state.store.translation_list(actor.organization, id).await?;
+    if sight != Sight::Whole {
+        // Typed text has no times of its own: the transcript knows when it came.
+        let kept = state.store.transcript_list(actor.organization, id).await?;
+        let came: HashMap<u64, Timestamp> = kept.iter().map(|kept| (kept.segment, kept.started_at)).collect();
+        translations.retain(|body| {
+            let began = event_time(body, "began_at").or_else(|| came.get(&body["segment"].as_u64()?).copied());
+            began.is_some_and(|began| sight.reads(began, event_time(body, "ended_at")))
+        });
+    }
+    Ok(Json(TranslationList { translations }))
 }
 
 /// A call's words as they come: events `partial`, `final`, `translation` and `lag`, each a whole segment's state.
 ///
-/// From the call's first word, or after `Last-Event-ID`. `end` follows when the call is over and its words are
-/// told; asking again after that gets 204, which ends an EventSource.
+/// From the call's first word, or after `Last-Event-ID`; for who sees own calls only, from their joining it on. `end` follows when the
+/// call is over and its words are told, `left` within 5 s after such a listener has left a call that goes on; asking again after
+/// that gets 204, which ends an EventSource.
 #[utoipa::path(get, path = "/calls/{id}/translations/stream", tag = "translations",
     security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "The call"),
@@ -108,15 +124,18 @@ pub(super) async fn translation_stream(
     headers: HeaderMap,
     query: QueryPairs,
 ) -> Result<Response, Problem> {
-    let call = call_of(&state, &actor, id).await?;
+    let (call, sight) = call_seen(&state, &actor, id).await?;
     let [by_query] = query.take(["last_event_id"])?;
     let after = resume_after(&headers, by_query)?;
     let organization = actor.organization;
-    let filter = StreamFilter::Translations { organization, call: id };
-    let told = call.ended_at.is_some_and(|ended| now().duration_since(ended).unsigned_abs() >= STREAM_END_QUIET);
+    let mut own = (sight != Sight::Whole).then(|| own_calls(&state, &actor));
+    let filter = StreamFilter::Translations { organization, call: id, people: own.is_some() };
+    let since = |then: Timestamp| now().duration_since(then).unsigned_abs();
+    let told = call.ended_at.is_some_and(|ended| since(ended) >= STREAM_END_QUIET);
+    let has_left = call.ended_at.is_none() && sight.left_at().is_some_and(|left| since(left) >= TAIL.unsigned_abs());
     if let Some(after) = after
-        && told
-        && state.bus.page(&filter, after, 1).await?.0.is_empty()
+        && (told || has_left)
+        && !has_more(&state.bus, &filter, &mut own, after).await?
     {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
@@ -130,5 +149,31 @@ pub(super) async fn translation_stream(
     let listening = state.listeners.listen(&actor)?;
     let allowed = still_allowed(&state, actor);
     let reader = Reader::new(&state.bus, filter, after.unwrap_or(0), state.stopping.clone(), listening, allowed);
-    Ok(sse_response(reader.ending_when(told, over)))
+    let left_already = call.ended_at.is_none() && !sight.is_present();
+    Ok(sse_response(reader.of_own(own).of_one_who_left(left_already).ending_when(told, over)))
+}
+
+/// Whether there are words after this event that the listener may hear.
+async fn has_more(
+    bus: &Bus,
+    filter: &StreamFilter,
+    own: &mut Option<OwnCalls>,
+    mut after: i64,
+) -> Result<bool, StoreError> {
+    loop {
+        let (events, seen) = bus.page(filter, after, PAGE).await?;
+        if events.is_empty() {
+            return Ok(false);
+        }
+        for event in &events {
+            let heard = match own {
+                Some(own) => own.hears_event(event).await? && !event.is_of_people(),
+                None => true,
+            };
+            if heard {
+                return Ok(true);
+            }
+        }
+        after = seen;
+    }
 }

@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::caller_id;
-use super::calls::call_of;
+use super::calls::call_joined;
 use crate::auth::Actor;
 use crate::body::{CallPath, LegPath};
 use crate::capabilities::switched_off;
@@ -397,9 +397,9 @@ async fn leg_verb(
     once(&state, &actor, key, &hash, |_| work).await
 }
 
-/// The tenant's call that has not ended.
+/// The tenant's call that has not ended, and that the actor has not left.
 pub(super) async fn running(state: &AppState, actor: &Actor, id: Uuid) -> Result<Call, Problem> {
-    let call = call_of(state, actor, id).await?;
+    let call = call_joined(state, actor, id).await?;
     if call.ended_at.is_some() {
         return Err(CommandError::NotFound.into());
     }

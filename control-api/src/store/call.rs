@@ -26,8 +26,10 @@ pub struct Call {
     pub from: Option<String>,
     /// Called number or URI.
     pub to: String,
-    /// Agent's SIP user name.
+    /// SIP user name of the agent who made the call, or for whom it was made.
     pub agent: Option<String>,
+    /// Agents who are in the call now, by their SIP user names, in the order in which they joined; none once it is over.
+    pub people: Vec<String>,
     /// What is done with the audio.
     pub config: VoiceConfig,
     /// When it began.
@@ -56,6 +58,14 @@ pub struct Leg {
     pub state: String,
     /// The other end: number, agent's name or URI.
     pub peer: String,
+    /// SIP user name of the agent who was in the call by this leg, from joining on.
+    pub agent: Option<String>,
+    /// When that agent joined the call.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub joined_at: Option<Timestamp>,
+    /// When that agent left it.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub left_at: Option<Timestamp>,
     /// Once answered, such as `PCMU` or `opus`.
     pub codec: Option<String>,
     /// When it began.
@@ -107,6 +117,7 @@ impl Call {
     }
 }
 
+/// Without the people in it, who stand in rows of their own (`stay`).
 pub(super) fn call(row: &Row) -> Result<Call, StoreError> {
     Ok(Call {
         id: row.uuid("id")?,
@@ -116,6 +127,7 @@ pub(super) fn call(row: &Row) -> Result<Call, StoreError> {
         from: row.text_opt("from_address")?,
         to: row.text("to_address")?,
         agent: row.text_opt("agent")?,
+        people: Vec::new(),
         config: row.json("config")?,
         created_at: row.time("created_at")?,
         answered_at: row.time_opt("answered_at")?,
@@ -131,6 +143,9 @@ fn leg(row: &Row) -> Result<Leg, StoreError> {
         role: row.text("role")?,
         state: row.text("state")?,
         peer: row.text("peer")?,
+        agent: row.text_opt("agent")?,
+        joined_at: row.time_opt("joined_at")?,
+        left_at: row.time_opt("left_at")?,
         codec: row.text_opt("codec")?,
         created_at: row.time("created_at")?,
         answered_at: row.time_opt("answered_at")?,
@@ -149,14 +164,17 @@ impl Store {
     pub async fn call_show(&self, organization: OrganizationId, id: Uuid) -> Result<Option<Call>, StoreError> {
         let sql = format!("SELECT {} FROM calls c WHERE c.organization_id = $1 AND c.id = $2", Call::columns("c"));
         let row = self.db.row(organization, AssertSqlSafe(sql), &[organization.into(), id.into()]).await?;
-        row.as_ref().map(call).transpose()
+        let Some(mut call) = row.as_ref().map(call).transpose()? else { return Ok(None) };
+        self.people_fill(organization, std::slice::from_mut(&mut call)).await?;
+        Ok(Some(call))
     }
 
     /// The legs of a tenant's call, in the order in which they began.
     pub async fn leg_list(&self, organization: OrganizationId, call: Uuid) -> Result<Vec<Leg>, StoreError> {
-        let sql = "SELECT leg, role, state, peer, codec, created_at, answered_at, ended_at, held, muted, \
-                   supervises, ending, flow, quality FROM legs \
-                   WHERE organization_id = $1 AND call_id = $2 ORDER BY created_at, leg";
+        let sql = "SELECT l.leg, l.role, l.state, l.peer, s.agent, s.joined_at, s.left_at, l.codec, l.created_at, \
+                   l.answered_at, l.ended_at, l.held, l.muted, l.supervises, l.ending, l.flow, l.quality FROM legs l \
+                   LEFT JOIN call_stays s ON s.organization_id = l.organization_id AND s.call_id = l.call_id \
+                   AND s.leg = l.leg WHERE l.organization_id = $1 AND l.call_id = $2 ORDER BY l.created_at, l.leg";
         self.db.rows(organization, sql, &[organization.into(), call.into()]).await?.iter().map(leg).collect()
     }
 

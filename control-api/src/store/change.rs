@@ -16,7 +16,9 @@ use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use super::db::Tx;
-use super::{Call, LegFlow, LegReport, OrganizationId, Quality, StoreError, call, missed, transcript, translation};
+use super::{
+    Call, LegFlow, LegReport, OrganizationId, Quality, StoreError, call, missed, stay, transcript, translation,
+};
 use crate::engine::{
     CallStatus, Ending, GatherEnd, LegRole, LegState, SuperviseMode, TransferStage, TranslationEvent, word,
 };
@@ -110,6 +112,9 @@ pub enum Change {
         state: LegState,
         /// The other end.
         peer: String,
+        /// The agent whose leg it is, by password or registration.
+        #[serde(default)]
+        agent: Option<String>,
         /// Codec, once answered.
         codec: Option<String>,
         /// How it ended, once it is over.
@@ -381,12 +386,74 @@ impl Change {
     }
 }
 
-/// Writes the rows of one change; the event that says so, if it makes one.
+/// Writes the rows of one change; the events that say so, in order.
 pub(super) async fn apply(
     tx: &mut Tx,
     organization: OrganizationId,
     change: &Change,
-) -> Result<Option<Draft>, StoreError> {
+) -> Result<Vec<Draft>, StoreError> {
+    let draft = apply_itself(tx, organization, change).await?;
+    let (joined, left) = apply_people(tx, organization, change).await?;
+    // Whoever joins learns of the call first, and whoever leaves learns of their leg's end.
+    Ok(joined.into_iter().chain(draft).chain(left).collect())
+}
+
+/// Who is in the call by one change: the events of somebody's joining and of somebody's leaving.
+async fn apply_people(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    change: &Change,
+) -> Result<(Option<Draft>, Option<Draft>), StoreError> {
+    let call = change.call();
+    let draft = |kind, body, at| Draft { organization, call, kind, body, at };
+    let (leg, at) = match change {
+        Change::Leg { leg, state: LegState::Ended, at, .. } => (*leg, *at),
+        // Before its dialog is over: whoever gave their place away is heard no more, and hears nothing.
+        Change::Transfer { leg, stage: TransferStage::Done, at, .. } => (*leg, *at),
+        Change::Leg { leg, agent: Some(agent), state, at, .. } => {
+            stay::leg_known_in(tx, organization, call, *leg, agent).await?;
+            if *state != LegState::Answered || !leg_joins(tx, organization, call, *leg, *at).await? {
+                return Ok((None, None));
+            }
+            stay::joined_in(tx, organization, call, *leg, agent, *at).await?;
+            let Some(shown) = call_in(tx, organization, call).await? else { return Ok((None, None)) };
+            return Ok((Some(draft("call.joined", stay::joined_body(&shown, *leg, agent, *at), *at)), None));
+        }
+        Change::CallStatus { status: CallStatus::Ended | CallStatus::Failed, at, .. } => {
+            stay::all_left_in(tx, organization, call, *at).await?;
+            return Ok((None, None));
+        }
+        _ => return Ok((None, None)),
+    };
+    let left = stay::left_in(tx, organization, call, leg, at).await?;
+    Ok((None, left.map(|agent| draft("call.left", stay::left_body(call, leg, &agent, at), at))))
+}
+
+/// Whether a leg was answered now for the first time, in a call that runs.
+async fn leg_joins(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    call: Uuid,
+    leg: u64,
+    at: Timestamp,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 AS one FROM legs l JOIN calls c ON c.organization_id = l.organization_id AND c.id = l.call_id \
+               WHERE l.organization_id = $1 AND l.call_id = $2 AND l.leg = $3 AND l.answered_at = $4 \
+               AND l.ended_at IS NULL AND c.ended_at IS NULL";
+    Ok(tx.row(sql, &[organization.into(), call.into(), leg.into(), at.into()]).await?.is_some())
+}
+
+/// A call as it is now.
+async fn call_in(tx: &mut Tx, organization: OrganizationId, call: Uuid) -> Result<Option<Call>, StoreError> {
+    let sql = format!("SELECT {} FROM calls c WHERE c.organization_id = $1 AND c.id = $2", Call::columns("c"));
+    let row = tx.row(AssertSqlSafe(sql), &[organization.into(), call.into()]).await?;
+    let Some(mut call) = row.as_ref().map(call::call).transpose()? else { return Ok(None) };
+    stay::people_fill_in(tx, organization, &mut call).await?;
+    Ok(Some(call))
+}
+
+/// Writes the rows of what changed itself; the event that says so, if it makes one.
+async fn apply_itself(tx: &mut Tx, organization: OrganizationId, change: &Change) -> Result<Option<Draft>, StoreError> {
     let call = change.call();
     let draft = |kind, body, at| Some(Draft { organization, call, kind, body, at });
     match change {
@@ -403,10 +470,10 @@ pub(super) async fn apply(
                 "call": shown});
             Ok(draft("call.status", body, *at))
         }
-        Change::Leg { leg, role, state, peer, codec, ending, at, .. } => {
+        Change::Leg { leg, role, state, peer, agent, codec, ending, at, .. } => {
             leg_upsert(tx, organization, change).await?;
             let body = json!({"type": "call.leg", "call_id": call, "at": at, "leg": leg, "role": role,
-                "state": state, "peer": peer, "codec": codec, "ending": ending});
+                "state": state, "peer": peer, "agent": agent, "codec": codec, "ending": ending});
             Ok(draft("call.leg", body, *at))
         }
         Change::LegSeat { leg, role, held, muted, supervises, at, .. } => {
@@ -483,7 +550,12 @@ async fn call_insert(tx: &mut Tx, new: &NewCall, at: Timestamp) -> Result<Option
         at.into(),
     ];
     let row = tx.row(AssertSqlSafe(sql), &values).await?;
-    row.as_ref().map(call::call).transpose()
+    let Some(mut shown) = row.as_ref().map(call::call).transpose()? else { return Ok(None) };
+    if let Some(agent) = &new.agent {
+        stay::made_for_in(tx, new.organization, new.id, agent, at).await?;
+        shown.people.push(agent.clone());
+    }
+    Ok(Some(shown))
 }
 
 /// The call as it is now; nothing: it did not change, because it is over or is in this status already.
@@ -505,11 +577,15 @@ async fn call_status_update(
     let cause = over.and(cause);
     let values = [word(&status).into(), answered.into(), over.into(), cause.into(), organization.into(), call.into()];
     let row = tx.row(AssertSqlSafe(sql), &values).await?;
-    row.as_ref().map(call::call).transpose()
+    let Some(mut shown) = row.as_ref().map(call::call).transpose()? else { return Ok(None) };
+    if over.is_none() {
+        stay::people_fill_in(tx, organization, &mut shown).await?;
+    }
+    Ok(Some(shown))
 }
 
 async fn leg_upsert(tx: &mut Tx, organization: OrganizationId, change: &Change) -> Result<(), StoreError> {
-    let Change::Leg { call, leg, role, state, peer, codec, ending, at } = change else { return Ok(()) };
+    let Change::Leg { call, leg, role, state, peer, codec, ending, at, .. } = change else { return Ok(()) };
     let sql = "INSERT INTO legs (organization_id, call_id, leg, role, state, peer, codec, created_at, answered_at, \
                ended_at, ending) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
                ON CONFLICT (organization_id, call_id, leg) DO UPDATE SET state = excluded.state, \

@@ -33,8 +33,9 @@ pub(super) fn cleaned(change: &Change) -> Change {
             name(&mut call.config.translate_to);
         }
         Change::CallStatus { cause, .. } => cause.iter_mut().for_each(name),
-        Change::Leg { peer, codec, ending, .. } => {
+        Change::Leg { peer, agent, codec, ending, .. } => {
             name(peer);
+            agent.iter_mut().for_each(name);
             codec.iter_mut().for_each(name);
             ending.iter_mut().filter_map(|ending| ending.text.as_mut()).for_each(name);
         }

@@ -11,6 +11,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
@@ -261,6 +262,11 @@ async fn organization_of(tx: &mut Tx, call: Uuid) -> Result<Option<OrganizationI
     row.as_ref().map(|row| row.uuid("organization_id").map(OrganizationId)).transpose()
 }
 
+/// A time as the store keeps it: of whole milliseconds.
+fn whole(at: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
+}
+
 /// Appends the events of one tenant, in order, a few rows a statement.
 async fn append(tx: &mut Tx, drafts: &mut Vec<Draft>, events: &mut Vec<StoredEvent>) -> Result<(), StoreError> {
     while !drafts.is_empty() {
@@ -300,8 +306,8 @@ async fn append(tx: &mut Tx, drafts: &mut Vec<Draft>, events: &mut Vec<StoredEve
                 let segment = draft.body["segment"].as_i64().unwrap_or_default();
                 tx.run(sql, &[id.into(), draft.organization.into(), draft.call.into(), segment.into()]).await?;
             }
-            let (organization, call, kind) = (draft.organization, draft.call, draft.kind.into());
-            events.push(StoredEvent { id, organization, call, kind, body });
+            let (organization, call, kind, at) = (draft.organization, draft.call, draft.kind.into(), whole(draft.at));
+            events.push(StoredEvent { id, organization, call, kind, at, body });
         }
     }
     Ok(())

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::db::Row;
-use super::{OrganizationId, Place, Store, StoreError};
+use super::{OrganizationId, Place, Sight, Store, StoreError};
 
 /// One file of a call's recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +57,27 @@ pub struct ListedRecording {
     pub agent: Option<String>,
 }
 
+impl Recording {
+    /// Whether it is somebody's to hear: what is in it was said while they were in the call.
+    pub fn is_heard_by(&self, sight: &Sight) -> bool {
+        is_heard(sight, &self.state, self.started_at, self.duration_ms)
+    }
+}
+
+impl ListedRecording {
+    /// The same.
+    pub fn is_heard_by(&self, sight: &Sight) -> bool {
+        is_heard(sight, &self.state, self.started_at, self.duration_ms)
+    }
+}
+
+fn is_heard(sight: &Sight, state: &str, started_at: Timestamp, duration_ms: u64) -> bool {
+    let length = SignedDuration::from_millis(i64::try_from(duration_ms).unwrap_or(i64::MAX));
+    let ended_at =
+        if state == "started" { None } else { Some(started_at.saturating_add(length).unwrap_or(started_at)) };
+    sight.hears(started_at, ended_at)
+}
+
 pub(super) fn part(row: &Row) -> Result<u32, StoreError> {
     u32::try_from(row.int("part")?).map_err(|_| StoreError::Corrupt { column: "part" })
 }
@@ -77,8 +98,39 @@ fn listed(row: &Row) -> Result<ListedRecording, StoreError> {
 }
 
 impl Store {
-    /// A tenant's recordings after a place, the newest first; with an agent, of this agent's calls only.
+    /// A tenant's recordings after a place, the newest first; with an agent, only those that this agent may hear.
     pub async fn recording_list(
+        &self,
+        organization: OrganizationId,
+        agent: Option<&str>,
+        after: Place,
+        limit: u32,
+    ) -> Result<Vec<ListedRecording>, StoreError> {
+        let Some(agent) = agent else { return self.recording_list_of(organization, None, after, limit).await };
+        let (mut after, most) = (after, limit as usize);
+        let mut heard: Vec<ListedRecording> = Vec::new();
+        loop {
+            let found = self.recording_list_of(organization, Some(agent), after, limit).await?;
+            let (is_last, last) =
+                (found.len() < most, found.last().map(|last| Place::of(last.started_at, last.call_id)));
+            let calls: Vec<Uuid> = found.iter().map(|recording| recording.call_id).collect();
+            let stays = self.stay_list_of(organization, agent, &calls).await?;
+            heard.extend(found.into_iter().filter(|recording| {
+                let sight = stays.get(&recording.call_id).and_then(|stays| Sight::of(stays));
+                sight.is_some_and(|sight| recording.is_heard_by(&sight))
+            }));
+            match last {
+                Some(last) if !is_last && heard.len() < most => after = last,
+                _ => {
+                    heard.truncate(most);
+                    return Ok(heard);
+                }
+            }
+        }
+    }
+
+    /// With an agent, of those calls in which this agent took part.
+    async fn recording_list_of(
         &self,
         organization: OrganizationId,
         agent: Option<&str>,
@@ -89,7 +141,8 @@ impl Store {
                    c.to_address, c.agent FROM recordings r \
                    JOIN calls c ON c.organization_id = r.organization_id AND c.id = r.call_id \
                    WHERE r.organization_id = $1 AND (r.started_at, r.call_id) < ($2, $3) \
-                   AND ($4 IS NULL OR c.agent = $4) ORDER BY r.started_at DESC, r.call_id DESC LIMIT $5";
+                   AND ($4 IS NULL OR EXISTS (SELECT 1 FROM call_stays s WHERE s.organization_id = $1 \
+                   AND s.call_id = r.call_id AND s.agent = $4 AND s.is_first)) ORDER BY r.started_at DESC, r.call_id DESC LIMIT $5";
         let values = [organization.into(), after.at.into(), after.id.into(), agent.into(), limit.into()];
         self.db.rows(organization, sql, &values).await?.iter().map(listed).collect()
     }

@@ -10,13 +10,18 @@
 //! Invariant: every way begins with an index that begins with the tenant and ends in the list's order, or reads at most
 //! [`FEW`] entries; a test reads the query plans.
 //!
+//! Whoever sees only calls that they were in finds them by the words that they may read (`sight`), not by others.
+//!
 //! Not here: what a request may ask (`routes`).
 
+use std::collections::HashSet;
+
 use sqlx::AssertSqlSafe;
+use uuid::Uuid;
 
 use super::call::{Call, call};
 use super::db::{Db, Value};
-use super::{OrganizationId, Place, Store, StoreError};
+use super::{OrganizationId, Place, Sight, Store, StoreError};
 
 /// Which calls are listed. What is absent fits every call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +30,10 @@ pub struct CallFilter {
     pub status: Option<String>,
     /// Only `inbound` or `outbound` ones.
     pub direction: Option<String>,
-    /// Only this agent's.
+    /// Only those in which this agent took part.
     pub agent: Option<String>,
+    /// Only those in which this agent took part, found by the words that they may read.
+    pub seen_by: Option<String>,
     /// Only those whose one or other number begins like this: digits, with or without `+`.
     pub number: Option<String>,
     /// Only those that have this outcome.
@@ -50,6 +57,7 @@ impl Default for CallFilter {
             status: None,
             direction: None,
             agent: None,
+            seen_by: None,
             number: None,
             outcome: None,
             since: None,
@@ -58,6 +66,13 @@ impl Default for CallFilter {
             after: Place::LAST,
             limit: 50,
         }
+    }
+}
+
+impl CallFilter {
+    /// Who took part.
+    fn person(&self) -> Option<&str> {
+        self.seen_by.as_deref().or(self.agent.as_deref())
     }
 }
 
@@ -101,8 +116,11 @@ fn ranges(number: &str) -> Vec<(String, String)> {
 
 /// The words of a search, as both databases take words apart: letters and digits.
 fn words_of(text: &str) -> Vec<String> {
-    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-    words.take(WORDS_MAX).map(str::to_lowercase).collect()
+    all_words_of(text).take(WORDS_MAX).collect()
+}
+
+fn all_words_of(text: &str) -> impl Iterator<Item = String> {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
 }
 
 /// Words of a search that count.
@@ -119,6 +137,73 @@ fn number_columns(db: &Db) -> [&'static str; 2] {
 impl Store {
     /// A tenant's calls that pass the filter, newest first.
     pub async fn call_list(&self, organization: OrganizationId, filter: &CallFilter) -> Result<Vec<Call>, StoreError> {
+        let mut calls = match (&filter.seen_by, &filter.words) {
+            (Some(agent), Some(words)) => self.call_list_read(organization, filter, agent, words).await?,
+            _ => self.call_list_found(organization, filter).await?,
+        };
+        self.people_fill(organization, &mut calls).await?;
+        Ok(calls)
+    }
+
+    /// Those whose words the agent may read, page by page until there are enough.
+    async fn call_list_read(
+        &self,
+        organization: OrganizationId,
+        filter: &CallFilter,
+        agent: &str,
+        words: &str,
+    ) -> Result<Vec<Call>, StoreError> {
+        let limit = filter.limit as usize;
+        let (mut filter, words) = (filter.clone(), words_of(words));
+        let mut read = Vec::new();
+        loop {
+            let found = self.call_list_found(organization, &filter).await?;
+            let (is_last, last) = (found.len() < limit, found.last().map(|last| Place::of(last.created_at, last.id)));
+            let ids: Vec<Uuid> = found.iter().map(|call| call.id).collect();
+            let stays = self.stay_list_of(organization, agent, &ids).await?;
+            for call in found {
+                let Some(sight) = stays.get(&call.id).and_then(|stays| Sight::of(stays)) else { continue };
+                if self.call_says(organization, &call, &sight, &words).await? {
+                    read.push(call);
+                }
+            }
+            match last {
+                Some(last) if !is_last && read.len() < limit => filter.after = last,
+                _ => {
+                    read.truncate(limit);
+                    return Ok(read);
+                }
+            }
+        }
+    }
+
+    /// Whether all these words are among those that may be read of a call which has them all.
+    async fn call_says(
+        &self,
+        organization: OrganizationId,
+        call: &Call,
+        sight: &Sight,
+        words: &[String],
+    ) -> Result<bool, StoreError> {
+        if sight.hears(call.created_at, call.ended_at) {
+            return Ok(true);
+        }
+        let mut said = HashSet::new();
+        for segment in self.transcript_list(organization, call.id).await? {
+            if sight.reads(segment.started_at, segment.ended_at) {
+                for text in [Some(&segment.text), segment.translation.as_ref()].into_iter().flatten() {
+                    said.extend(all_words_of(text));
+                }
+            }
+        }
+        Ok(words.iter().all(|word| said.contains(word)))
+    }
+
+    async fn call_list_found(
+        &self,
+        organization: OrganizationId,
+        filter: &CallFilter,
+    ) -> Result<Vec<Call>, StoreError> {
         let Some(statement) = self.call_statement(organization, filter).await? else { return Ok(Vec::new()) };
         let rows = self.db.rows(organization, AssertSqlSafe(statement.sql), &statement.values).await?;
         rows.iter().map(call).collect()
@@ -206,9 +291,11 @@ impl Store {
     }
 
     fn by_time(&self, organization: OrganizationId, filter: &CallFilter) -> Statement {
+        if let Some(agent) = filter.person() {
+            return self.by_person(organization, filter, agent);
+        }
         let mut statement = Statement::new(&format!("SELECT {} FROM calls c WHERE TRUE ", Call::columns("c")));
         let leads = [
-            ("agent", filter.agent.is_some()),
             ("outcome", filter.outcome.is_some()),
             ("status", filter.status.is_some()),
             ("direction", filter.direction.is_some()),
@@ -216,6 +303,23 @@ impl Store {
         let lead = leads.into_iter().find(|(_, given)| *given).map_or("", |(name, _)| name);
         self.push_filters(&mut statement, organization, filter, Some(lead), true);
         push_order(&mut statement, ORDER, filter.limit);
+        statement
+    }
+
+    /// By the index of who took part, which is in the list's order. SQLite takes the tables in this one.
+    fn by_person(&self, organization: OrganizationId, filter: &CallFilter, agent: &str) -> Statement {
+        let join = self.db.pick("CROSS JOIN", "JOIN");
+        let mut statement = Statement::new(&format!(
+            "SELECT {} FROM call_stays p {join} calls c ON c.organization_id = p.organization_id AND c.id = p.call_id \
+             WHERE p.is_first ",
+            Call::columns("c")
+        ));
+        let (tenant, agent) = (statement.value(organization), statement.value(agent));
+        statement.push(&format!("AND p.organization_id = {tenant} AND p.agent = {agent} "));
+        let others = CallFilter { agent: None, seen_by: None, ..filter.clone() };
+        self.push_filters(&mut statement, organization, &others, None, false);
+        push_place(&mut statement, filter, ("p.call_at", "p.call_id"));
+        push_order(&mut statement, "p.call_at DESC, p.call_id DESC", filter.limit);
         statement
     }
 
@@ -231,18 +335,20 @@ impl Store {
     ) {
         let organization = statement.value(organization);
         statement.push(&format!("AND c.organization_id = {organization} "));
-        let equal = [
-            ("status", &filter.status),
-            ("direction", &filter.direction),
-            ("agent", &filter.agent),
-            ("outcome", &filter.outcome),
-        ];
+        let equal = [("status", &filter.status), ("direction", &filter.direction), ("outcome", &filter.outcome)];
         for (name, wanted) in equal {
             let Some(wanted) = wanted else { continue };
             let wanted = statement.value(wanted);
             // A unary plus keeps SQLite from using an index for this condition.
             let plus = if lead == Some(name) { "" } else { self.db.pick("+", "") };
             statement.push(&format!("AND {plus}c.{name} = {wanted} "));
+        }
+        if let Some(agent) = filter.person() {
+            let agent = statement.value(agent);
+            statement.push(&format!(
+                "AND EXISTS (SELECT 1 FROM call_stays p WHERE p.organization_id = c.organization_id \
+                 AND p.call_id = c.id AND p.agent = {agent} AND p.is_first) "
+            ));
         }
         if let Some(number) = &filter.number {
             let mut either = Vec::new();
@@ -255,20 +361,8 @@ impl Store {
             }
             statement.push(&format!("AND ({}) ", either.join(" OR ")));
         }
-        if !place {
-            return;
-        }
-        if let Some(since) = filter.since {
-            let since = statement.value(since);
-            statement.push(&format!("AND c.created_at >= {since} "));
-        }
-        if let Some(until) = filter.until {
-            let until = statement.value(until);
-            statement.push(&format!("AND c.created_at < {until} "));
-        }
-        if filter.after != Place::LAST {
-            let (at, id) = (statement.value(filter.after.at), statement.value(filter.after.id));
-            statement.push(&format!("AND (c.created_at, c.id) < ({at}, {id}) "));
+        if place {
+            push_place(statement, filter, ("c.created_at", "c.id"));
         }
     }
 
@@ -281,7 +375,7 @@ impl Store {
         words: &[String],
     ) -> Result<Statement, StoreError> {
         let mut wanted = format!("tenant:\"o{}\"", organization.0.simple());
-        if let Some(agent) = &filter.agent {
+        if let Some(agent) = filter.person() {
             let hex: String = agent.bytes().map(|byte| format!("{byte:02x}")).collect();
             wanted.push_str(&format!(" AND tenant:\"a{hex}\""));
         }
@@ -307,7 +401,9 @@ impl Store {
                 statement.push(&format!("AND call_search.rowid {comparison} {bound} "));
             }
         }
-        self.push_filters(&mut statement, organization, filter, None, false);
+        // Who took part is among the words.
+        let others = CallFilter { agent: None, seen_by: None, ..filter.clone() };
+        self.push_filters(&mut statement, organization, &others, None, false);
         push_order(&mut statement, "call_search.rowid DESC", filter.limit);
         Ok(statement)
     }
@@ -328,6 +424,20 @@ fn first_of(at: i64) -> i64 {
     at.clamp(0, i64::MAX >> 20) << 20
 }
 
+/// The time, and where the page begins, in terms of these columns.
+fn push_place(statement: &mut Statement, filter: &CallFilter, (began, call): (&str, &str)) {
+    for (comparison, bound) in [(">=", filter.since), ("<", filter.until)] {
+        if let Some(bound) = bound {
+            let bound = statement.value(bound);
+            statement.push(&format!("AND {began} {comparison} {bound} "));
+        }
+    }
+    if filter.after != Place::LAST {
+        let (at, id) = (statement.value(filter.after.at), statement.value(filter.after.id));
+        statement.push(&format!("AND ({began}, {call}) < ({at}, {id}) "));
+    }
+}
+
 fn push_order(statement: &mut Statement, order: &str, limit: u32) {
     let limit = statement.value(limit);
     statement.push(&format!("ORDER BY {order} LIMIT {limit}"));
@@ -344,7 +454,7 @@ fn by_words_postgres(organization: OrganizationId, filter: &CallFilter, words: &
         statement.value(words.join(" ")),
         statement.value(&filter.status),
         statement.value(&filter.direction),
-        statement.value(&filter.agent),
+        statement.value(filter.person()),
         statement.value(&filter.outcome),
         statement.value(begins(0)),
         statement.value(begins(1)),

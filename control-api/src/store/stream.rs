@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
@@ -10,6 +11,8 @@ use super::{OrganizationId, Store, StoreError};
 
 /// Prefix of the kinds that carry words.
 const TRANSLATION: &str = "translation.";
+/// The kinds that tell who is in a call.
+const PEOPLE: [&str; 2] = ["call.joined", "call.left"];
 
 /// One event as it is kept and sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +25,17 @@ pub struct StoredEvent {
     pub call: Uuid,
     /// Such as `call.status` or `translation.final`.
     pub kind: Arc<str>,
+    /// When it happened.
+    pub at: Timestamp,
     /// JSON text, ready to be sent.
     pub body: Arc<str>,
+}
+
+impl StoredEvent {
+    /// Whether somebody joined or left the call by it.
+    pub fn is_of_people(&self) -> bool {
+        PEOPLE.contains(&&*self.kind)
+    }
 }
 
 /// Which events a reader wants.
@@ -42,6 +54,8 @@ pub enum StreamFilter {
         organization: OrganizationId,
         /// The call.
         call: Uuid,
+        /// Also who joins and leaves it, for a listener who hears what is said while they are in it.
+        people: bool,
     },
 }
 
@@ -52,8 +66,9 @@ impl StreamFilter {
             StreamFilter::Organization { organization, translations } => {
                 event.organization == *organization && (*translations || !event.kind.starts_with(TRANSLATION))
             }
-            StreamFilter::Translations { organization, call } => {
-                event.organization == *organization && event.call == *call && event.kind.starts_with(TRANSLATION)
+            StreamFilter::Translations { organization, call, people } => {
+                let wanted = event.kind.starts_with(TRANSLATION) || (*people && event.is_of_people());
+                event.organization == *organization && event.call == *call && wanted
             }
         }
     }
@@ -65,6 +80,7 @@ fn stored_event(row: &Row) -> Result<StoredEvent, StoreError> {
         organization: OrganizationId(row.uuid("organization_id")?),
         call: row.uuid("call_id")?,
         kind: row.text("kind")?.into(),
+        at: row.time("at")?,
         body: row.text("body")?.into(),
     })
 }
@@ -82,15 +98,19 @@ impl Store {
             StreamFilter::Organization { organization, translations: false } => {
                 ("AND kind NOT LIKE 'translation.%'", organization, None)
             }
-            StreamFilter::Translations { organization, call } => {
+            StreamFilter::Translations { organization, call, people: false } => {
                 ("AND call_id = $4 AND kind LIKE 'translation.%'", organization, Some(call))
+            }
+            StreamFilter::Translations { organization, call, people: true } => {
+                let kinds = "AND call_id = $4 AND (kind LIKE 'translation.%' OR kind IN ('call.joined', 'call.left'))";
+                (kinds, organization, Some(call))
             }
         };
         let mut values = vec![organization.into(), after.into(), limit.into()];
         values.extend(call.map(Into::into));
         // Only the constants above enter the text; values are bound.
         let sql = format!(
-            "SELECT id, organization_id, call_id, kind, body FROM call_events \
+            "SELECT id, organization_id, call_id, kind, at, body FROM call_events \
              WHERE organization_id = $1 AND id > $2 {condition} ORDER BY id LIMIT $3"
         );
         self.db.rows(organization, AssertSqlSafe(sql), &values).await?.iter().map(stored_event).collect()

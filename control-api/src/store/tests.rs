@@ -3,6 +3,7 @@
 //! PostgreSQL runs for real, started by the test. Its server is begun once per test function, so cases stand in lists.
 
 mod people;
+mod stays;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -27,6 +28,11 @@ const CASES: &[Case] = &[
     ("a panic in mid-work leaves nothing, and no tenant to the next", |store| Box::pin(panics_leave_nothing(store))),
     ("tenants do not leak through reused connections", |store| Box::pin(reuse_keeps_tenants_apart(store))),
     ("changes make rows and events in order", |store| Box::pin(changes_are_written_in_order(store))),
+    ("stays in a call follow its legs", |store| Box::pin(stays::they_follow_legs(store))),
+    ("everybody who took part finds the call, by what they may read", |store| {
+        Box::pin(stays::everybody_who_took_part_finds_the_call(store))
+    }),
+    ("a crash ends everybody's stay", |store| Box::pin(stays::a_crash_ends_them(store))),
     ("calls left open are closed as crashed", |store| Box::pin(left_open_is_closed(store))),
     ("events cannot be changed", |store| Box::pin(events_stay(store))),
     ("of many first sign-ups one is the first", |store| Box::pin(people::the_first_is_one(store))),
@@ -153,6 +159,7 @@ async fn two(store: &Store) -> Two {
         role: LegRole::Customer,
         state: LegState::Answered,
         peer: "+15555550142".into(),
+        agent: None,
         codec: Some("PCMU".into()),
         ending: None,
         at: now(),
@@ -195,7 +202,7 @@ async fn tenants_are_apart(store: Store) {
         let filter = StreamFilter::Organization { organization: mine, translations };
         assert!(store.stream_after(&filter, 0, 10).await.unwrap().is_empty());
     }
-    let filter = StreamFilter::Translations { organization: mine, call };
+    let filter = StreamFilter::Translations { organization: mine, call, people: true };
     assert!(store.stream_after(&filter, 0, 10).await.unwrap().is_empty());
     // Nor can it be changed from here.
     let key = store.api_key_by_hash("key").await.unwrap().unwrap();

@@ -493,6 +493,9 @@ fn lists() -> Vec<CallFilter> {
         CallFilter { words: text("order155"), ..none() },
         CallFilter { words: text("nowhere"), ..none() },
         CallFilter { words: text("hello"), agent: text("agent5"), ..none() },
+        CallFilter { seen_by: text("agent5"), ..none() },
+        CallFilter { seen_by: text("agent5"), words: text("hello"), ..none() },
+        CallFilter { agent: text("agent5"), number: text("1"), ..none() },
         CallFilter { words: text("hello"), after: Place { at: hour_ago, id: Uuid::max() }, ..none() },
     ]
 }
@@ -538,7 +541,7 @@ async fn no_list_reads_a_tenants_whole_table_on_postgresql() {
     let scans = async || {
         let sql = "SELECT COALESCE(string_agg(relname || ' ' || seq_scan, ', ' ORDER BY relname), '') \
                    FROM pg_stat_user_tables \
-                   WHERE relname IN ('calls', 'call_texts', 'transcripts', 'translations', 'recordings')";
+                   WHERE relname IN ('calls', 'call_stays', 'call_texts', 'transcripts', 'translations', 'recordings')";
         database.text(sql).await.unwrap()
     };
     Store::open(&open).await.unwrap().close().await;

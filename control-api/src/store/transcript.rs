@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::db::Tx;
-use super::{MissedSegment, OrganizationId, Store, StoreError};
+use super::{MissedSegment, OrganizationId, Store, StoreError, sight};
 use crate::engine::TranslationEvent;
 
 /// The latest version of a segment, with what it means.
@@ -32,6 +32,9 @@ pub struct TranscriptSegment {
     /// When the speech began; for typed text, when it came.
     #[schema(value_type = String, format = DateTime)]
     pub started_at: Timestamp,
+    /// When the speech ended, where that is known.
+    #[serde(skip)]
+    pub ended_at: Option<Timestamp>,
 }
 
 /// Keeps a segment's final text as it was recognised live. A second one changes nothing.
@@ -65,7 +68,7 @@ impl Store {
         organization: OrganizationId,
         call: Uuid,
     ) -> Result<Vec<TranscriptSegment>, StoreError> {
-        let sql = "SELECT t.segment, t.leg, t.language, t.text, x.translation, t.version, t.source, t.at \
+        let sql = "SELECT t.segment, t.leg, t.language, t.text, x.translation, x.body, t.version, t.source, t.at \
                    FROM transcripts t LEFT JOIN translations x ON x.organization_id = t.organization_id \
                    AND x.call_id = t.call_id AND x.segment = t.segment \
                    WHERE t.organization_id = $1 AND t.call_id = $2 AND t.version = (SELECT MAX(v.version) \
@@ -74,6 +77,7 @@ impl Store {
         let rows = self.db.rows(organization, sql, &[organization.into(), call.into()]).await?;
         rows.iter()
             .map(|row| {
+                let body: Option<serde_json::Value> = row.json_opt("body")?;
                 Ok(TranscriptSegment {
                     segment: row.count("segment")?,
                     leg: row.text("leg")?,
@@ -83,6 +87,7 @@ impl Store {
                     version: row.count("version")?,
                     source: row.text("source")?,
                     started_at: row.time("at")?,
+                    ended_at: body.and_then(|body| sight::event_time(&body, "ended_at")),
                 })
             })
             .collect()

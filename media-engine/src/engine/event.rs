@@ -133,6 +133,8 @@ pub enum EventKind {
         state: LegState,
         /// The other end: number, agent's name or URI.
         peer: String,
+        /// The agent whose leg it is, as proven by a password or reached by a registration; `None`: nobody of this system.
+        agent: Option<String>,
         /// Codec once answered, such as `PCMU` or `opus`.
         codec: Option<&'static str>,
         /// How it ended, with [`LegState::Ended`].

@@ -186,6 +186,14 @@ impl Leg {
         self.owner.as_ref().map(Claim::owner)
     }
 
+    /// The agent whose leg it is.
+    pub(super) fn agent(&self) -> Option<&str> {
+        match self.owner()? {
+            Source::User(user) => Some(user),
+            Source::Trunk(_) => None,
+        }
+    }
+
     /// Closes its media for good; `None` when there is none.
     pub(super) fn part_with_media(&mut self, worker: &Worker) -> Option<ClosingLeg> {
         let open = self.close_media(worker);

@@ -554,9 +554,10 @@ impl CallTask {
 
     fn tell_leg_of(&self, leg: &Leg, state: LegState) {
         let Leg { id, role, peer, codec, .. } = leg;
+        let agent = leg.agent().map(str::to_owned);
         let (leg, role, peer, codec) = (*id, *role, peer.clone(), *codec);
         let ending = None;
-        self.shared.tell(Some(self.id), EventKind::Leg { leg, role, state, peer, codec, ending });
+        self.shared.tell(Some(self.id), EventKind::Leg { leg, role, state, peer, agent, codec, ending });
     }
 
     fn signals(&self) -> Signals<'_> {
