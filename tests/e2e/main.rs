@@ -22,6 +22,7 @@ mod relay;
 mod reload;
 mod slow_peer;
 mod softphone;
+mod stays;
 mod store;
 mod torture;
 mod trace;

@@ -292,7 +292,21 @@ impl Desk {
 
     /// The same on `address`, towards one of the server's listeners.
     pub async fn of_agent_at(tandem: &Tandem, address: &str, server: SocketAddr, name: &str) -> (Desk, Api) {
-        let account = tandem.agent("acme", name).await;
+        Desk::of_member_at(tandem, address, server, (name, "admin")).await
+    }
+
+    /// The registered phone and the session of a new member who sees own calls only.
+    pub async fn of_own_calls(tandem: &Tandem, name: &str) -> (Desk, Api) {
+        Desk::of_member_at(tandem, "127.0.0.1", tandem.sip(), (name, "agent")).await
+    }
+
+    async fn of_member_at(
+        tandem: &Tandem,
+        address: &str,
+        server: SocketAddr,
+        (name, role): (&str, &str),
+    ) -> (Desk, Api) {
+        let account = tandem.member("acme", name, role).await;
         let session = Api::sign_in(&tandem.http, &account.email, &account.password).await;
         let token = session.post("/api/webrtc/token").await;
         assert_eq!(token["username"], name, "{token}");
