@@ -154,7 +154,7 @@ export class Feed {
       if (provider) this.providers = applyProvider(this.providers, provider);
       this.providersHeard += 1;
     } else if (message.event === "gap") this.refresh();
-    else if (/^call(\.(created|status))?$/.test(message.event)) this.handleCall(data as CallEvent);
+    else if (/^call(\.(created|status|joined))?$/.test(message.event)) this.handleCall(data as CallEvent);
     else if (/^call\.(leg|flow|quality)$/.test(message.event)) this.handleLeg(message.event, data);
     else return;
     this.changed();

@@ -40,9 +40,9 @@ export function may(session: Session, ...any: string[]): boolean {
   return any.some((permission) => session.permissions.has(permission));
 }
 
-/** Whether the recording of a call of this agent may be heard. */
-export function mayHear(session: Session, agent: string | null): boolean {
-  return may(session, "recordings.read") || (may(session, "recordings.read_own") && agent !== null && agent === session.sipName);
+/** Whether recordings may be heard, of every call or of one's own: which those are, the server says. */
+export function mayHear(session: Session): boolean {
+  return may(session, "recordings.read") || may(session, "recordings.read_own");
 }
 
 export type PageName = "agent" | "live" | "calls" | "settings";

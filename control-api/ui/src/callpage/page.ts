@@ -76,7 +76,7 @@ class CallPage {
     const { session } = frame;
     const { call } = detail;
     this.id = call.id;
-    this.hears = mayHear(session, call.agent);
+    this.hears = mayHear(session);
     const words = new URLSearchParams(location.hash.slice(1)).get("q") ?? "";
     this.transcript = new TranscriptView(words, (seconds) => this.player?.seek(seconds, true));
     this.ladder = new LadderView(call.id, may(session, "calls.trace"));
@@ -210,7 +210,7 @@ class CallPage {
     const { recording } = this.detail;
     if (!this.hears) return setText(this.sound, "Your role may not hear this recording.");
     if (!recording) {
-      return setText(this.sound, isRunning(call) && call.config.record ? "Recording begins when the call is answered." : call.config.record ? "There is no recording of this call." : "This call was not recorded: recording is off by configuration.");
+      return setText(this.sound, isRunning(call) && call.config.record ? "Recording begins when the call is answered." : call.config.record ? `There is no recording of this call${may(this.frame.session, "recordings.read") ? "" : " that was made while you were in it"}.` : "This call was not recorded: recording is off by configuration.");
     }
     if (!this.player) {
       const player = new Player(this.id);
