@@ -42,6 +42,8 @@ const actions = {
   open: ({ url }) => page.goto(url, { waitUntil: "load" }).then((response) => response?.status()),
   reload: () => page.reload({ waitUntil: "load" }).then((response) => response?.status()),
   fill: ({ on, text }) => page.fill(on, text),
+  /** Presses a key where the focus is. */
+  press: ({ key }) => page.keyboard.press(key).then(() => null),
   /** Chooses among words. */
   choose: ({ on, text }) => page.selectOption(on, text).then(() => null),
   /** Switches on or off. */

@@ -2,6 +2,7 @@
 //! what it shows must stand there still after a reload.
 
 mod calls;
+mod desk;
 mod people;
 mod settings;
 

@@ -112,6 +112,11 @@ impl Browser {
         self.ask(ANSWER, json!({ "do": "click", "on": on, "within": SHOW.as_millis() as u64 })).await;
     }
 
+    /// Presses a key where the focus is, such as `a`, `Enter` or `Control+Enter`.
+    pub async fn press(&mut self, key: &str) {
+        self.ask(ANSWER, json!({ "do": "press", "key": key })).await;
+    }
+
     /// Chooses among a field's words.
     pub async fn choose(&mut self, on: &str, value: &str) {
         self.ask(ANSWER, json!({ "do": "choose", "on": on, "text": value })).await;

@@ -20,6 +20,24 @@ export function microphoneText(state: MicrophoneState): string {
   }
 }
 
+/** The same in two words, where a telephone would say that it is ready; "" when it is. */
+export function microphoneWords(state: MicrophoneState): string {
+  switch (state) {
+    case "unknown":
+    case "granted":
+    case "prompt":
+      return "";
+    case "denied":
+      return "Microphone blocked";
+    case "absent":
+      return "No microphone";
+    case "busy":
+      return "Microphone in use";
+    case "insecure":
+      return "No microphone here";
+  }
+}
+
 /** The state that an error of `getUserMedia` means. */
 export function microphoneError(name: string): MicrophoneState {
   switch (name) {

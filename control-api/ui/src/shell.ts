@@ -1,5 +1,6 @@
 /** What every page has: header, navigation, who is signed in. */
 import * as api from "./api.js";
+import { confirm } from "./dialog.js";
 import { h, icon, ICON, setText } from "./dom.js";
 import { home, may, PAGES, pagesFor, roleLabel, type PageName, type Session } from "./session.js";
 import type { StreamState } from "./stream.js";
@@ -11,8 +12,11 @@ export interface Shell {
   connection(state: StreamState): void;
   /** Shows who is signed in anew, after the session's name was changed. */
   renamed(): void;
-  /** While a call is up, links open beside the page instead of ending it. */
-  keepPage(keep: boolean): void;
+  /**
+   * While a call is up, links open beside the page instead of ending it, and signing out asks first. `hangUp` ends the call;
+   * `undefined`: there is none.
+   */
+  keepPage(hangUp: (() => void) | undefined): void;
 }
 
 const CONNECTION: Record<StreamState, string> = {
@@ -37,7 +41,12 @@ export async function shell(page: PageName): Promise<Shell | undefined> {
   const links = pagesFor(session).map(({ name, label }) =>
     h("a", { href: `/${name}`, "data-page": name, "aria-current": name === page ? "page" : null }, icon(PAGE_ICON[name]), label));
   const status = h("span", { id: "connection", class: "pill", role: "status", "data-state": "connecting", hidden: true }, "Connecting");
-  const logout = h("button", { id: "logout", class: "quiet", type: "button", onclick: () => void signOut() }, "Sign out");
+  let call: (() => void) | undefined;
+  const leave = (): void => {
+    if (call) askToSignOut(() => call?.());
+    else void signOut();
+  };
+  const logout = h("button", { id: "logout", class: "quiet", type: "button", onclick: leave }, "Sign out");
   const main = h("main", { id: "main", tabindex: -1 });
   const who = h("a", { class: "who", href: "/settings#account", title: `${session.email}, ${roleLabel(session.role)} of ${session.organization}` }, session.name);
   root().replaceChildren(
@@ -67,7 +76,9 @@ export async function shell(page: PageName): Promise<Shell | undefined> {
       setText(status, CONNECTION[state]);
     },
     renamed: () => setText(who, session.name),
-    keepPage(keep) {
+    keepPage(hangUp) {
+      call = hangUp;
+      const keep = hangUp !== undefined;
       for (const one of [...links, who]) {
         if (keep && one.getAttribute("aria-current") === null) one.target = "_blank";
         else one.removeAttribute("target");
@@ -87,6 +98,19 @@ function notYours(session: Session): HTMLElement {
     h("div", { class: "card stack", role: "alert" }, h("h1", {}, "This page is not for your role"),
       h("p", {}, `You are signed in as ${roleLabel(session.role).toLowerCase()} of ${session.organization}. An owner or admin can give you another role.`),
       h("a", { class: "button primary", href: home(session) }, "Go to your first page")));
+}
+
+function askToSignOut(hangUp: () => void): void {
+  confirm({
+    id: "logout-confirm",
+    title: "Sign out during a call?",
+    text: "Your part in the call ends when you sign out.",
+    action: "Hang up and sign out",
+    run: async () => {
+      hangUp();
+      await signOut();
+    },
+  });
 }
 
 async function signOut(): Promise<void> {

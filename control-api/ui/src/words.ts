@@ -20,6 +20,7 @@ export function duration(milliseconds: number): string {
 const CAUSES: Record<string, string> = {
   normal: "The call has ended.",
   requested: "The call was ended here.",
+  max_duration: "The call lasted as long as calls may.",
   busy: "The line is busy.",
   no_answer: "Nobody answered.",
   rejected: "The call was refused.",
@@ -46,18 +47,6 @@ export function causeWords(cause: string | null): string {
 
 export function causeText(cause: string | null): string {
   return cause ? (CAUSES[cause] ?? cause) : "The call has ended.";
-}
-
-/** What a final SIP status means to the person who dialled. */
-export function sipStatusText(status: number, reason: string): string {
-  if (status === 486 || status === 600) return "The line is busy.";
-  if (status === 480 || status === 408) return "Nobody answered.";
-  if (status === 404 || status === 484 || status === 604) return "There is no such number.";
-  if (status === 403 || status === 603) return "The call was refused.";
-  if (status === 488 || status === 606) return "No common audio format.";
-  if (status === 487) return "The call was cancelled.";
-  if (status === 503) return "The server takes no calls now.";
-  return reason ? `The call failed: ${reason}.` : "The call failed.";
 }
 
 /** `Today, 14:03`, `Sat 21 Nov, 14:03` this year, `21 Nov 2025, 14:03` before; in the reader's zone. */

@@ -39,6 +39,7 @@ use crate::sip::{Cause, DialogId, SipEvent, TraceLabel};
 use crate::units::{CallId, ConferenceId, Group, LegId};
 use crate::worker::{Incoming as Heard, LegQuality, Worker, WorkerCommand, WorkerEvent, WorkerEventKind};
 use gathers::Gathering;
+use dialling::Unreached;
 use hearing::Heard as Applied;
 use listening::{CallRecording, next_recorded};
 use prompts::Prompts;
@@ -134,6 +135,8 @@ pub(super) struct CallTask {
     listens: bool,
     translation: Option<Translation>,
     over: Option<(HangupCause, bool)>,
+    /// Why the last leg that we called could not be reached, in words for a caller who is one of our users.
+    unreached: Option<Unreached>,
 }
 
 impl CallTask {
@@ -237,6 +240,7 @@ impl CallTask {
             listens: false,
             translation: None,
             over: None,
+            unreached: None,
         }
     }
 
@@ -314,6 +318,7 @@ impl CallTask {
                 }
                 tracing::info!(call = %self.id, %leg, trunk, status, reason, "leg failed");
                 let ending = Ending::refused(status);
+                self.unreached = Some(Unreached { ending: ending.clone(), why: reason });
                 self.handle(Input::Gone(leg, ending)).await;
             }
             SipEvent::Reoffer { dialog, sdp } => {
@@ -495,7 +500,7 @@ impl CallTask {
                 Effect::Answer(leg) => self.answer(leg).await,
                 Effect::HangUp { leg, stage, cause } => {
                     if let Some(dialog) = self.dialog(leg) {
-                        self.signals().hang_up(dialog, stage, &cause);
+                        self.signals().hang_up(dialog, stage, &cause, self.words_for(leg, &cause));
                     }
                 }
                 Effect::Retire(leg) => self.retire(leg),

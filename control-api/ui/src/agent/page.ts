@@ -1,14 +1,16 @@
 /** The agent's page: phone on one side, what the other side says and means on the other. */
 import * as api from "../api.js";
-import { ownCall, translationNotice, type Call } from "../calls.js";
+import { isRunning, ownCall, translationNotice, type Call } from "../calls.js";
 import { icon, ICON, setText } from "../dom.js";
 import { Feed } from "../feed.js";
 import { Latest } from "../latest.js";
+import { microphoneText, microphoneWords } from "../microphone.js";
 import { dialTarget } from "../numbers.js";
 import { ProviderBar } from "../providerbar.js";
 import { SentenceList } from "../sentences.js";
 import { shell, type Shell } from "../shell.js";
 import { duration, languageName } from "../words.js";
+import { recordedText } from "./endings.js";
 import { watchFlow, type Flow } from "./flow.js";
 import { Phone, type Line, type Registration } from "./phone.js";
 import { ring, ringback } from "./ring.js";
@@ -35,6 +37,9 @@ class AgentPage {
   private flash: ReturnType<typeof setInterval> | undefined;
   private clock: ReturnType<typeof setInterval> | undefined;
   private notification: Notification | undefined;
+  private registration: { state: Registration; text: string } = { state: "connecting", text: "Connecting" };
+  /** The call that has ended and of which the server has not said why. */
+  private unexplained: string | undefined;
   /** The call whose words are shown; kept after its end until the next begins. */
   private call: Call | undefined;
 
@@ -47,7 +52,7 @@ class AgentPage {
       {
         onRegistration: (state, text) => this.drawRegistration(state, text),
         onLine: (line) => this.drawLine(line),
-        onEnded: (text) => setText(this.view.message, text),
+        onEnded: (text, ours) => this.onEnded(text, ours),
         onRinging: (what) => void this.sing(what),
         onTakeBack: () => this.sound.open(),
       },
@@ -103,20 +108,41 @@ class AgentPage {
   }
 
   private async answer(): Promise<void> {
-    this.view.answer.disabled = true;
-    const stream = await this.sound.open();
-    this.view.answer.disabled = false;
+    const { view, sound } = this;
+    view.answer.disabled = true;
+    setText(view.answerProblem, sound.state === "prompt" ? "Allow the microphone in your browser's question: then you are connected." : "");
+    const stream = await sound.open();
+    view.answer.disabled = false;
+    setText(view.answerProblem, stream ? "" : `You cannot answer yet. ${microphoneText(sound.state)}`);
     if (stream) this.phone.answer(stream);
   }
 
+  /** The server's record may say more: it is told as soon as it is there. */
+  private onEnded(text: string, ours: boolean): void {
+    setText(this.view.message, text);
+    this.unexplained = ours ? undefined : this.call?.id;
+    this.drawWords();
+  }
+
+  private explainEnd(): void {
+    const call = this.feed.calls.get(this.unexplained ?? "");
+    if (!call || isRunning(call)) return;
+    this.unexplained = undefined;
+    const recorded = recordedText(call.ended_reason);
+    if (recorded && this.phone.line.phase === "idle") setText(this.view.message, recorded);
+  }
+
   private async dial(): Promise<void> {
+    // What is typed while a call comes in stays: it is dialled afterwards.
+    if (this.phone.line.phase !== "idle") return setText(this.view.message, "Answer or decline the call that rings first.");
     const dialled = dialTarget(this.view.dialInput.value, this.phone.domain);
     setText(this.view.message, dialled.ok ? "" : dialled.problem);
     if (!dialled.ok) return this.view.dialInput.focus();
     this.view.dial.disabled = true;
     const stream = await this.sound.open();
-    this.view.dial.disabled = false;
+    this.drawDial();
     if (stream) this.phone.dial(dialled.target, stream);
+    else setText(this.view.message, `You cannot call yet. ${microphoneText(this.sound.state)}`);
   }
 
   private press(digit: string): void {
@@ -149,10 +175,17 @@ class AgentPage {
     }
   }
 
-  private drawRegistration(state: Registration, text: string): void {
-    this.view.registration.dataset["state"] = state;
-    setText(this.view.registration, text);
-    this.view.dial.disabled = state !== "registered";
+  /** A telephone without a microphone is not ready, however well it is registered. */
+  private drawRegistration(state = this.registration.state, text = this.registration.text): void {
+    this.registration = { state, text };
+    const words = state === "registered" ? microphoneWords(this.sound.state) : "";
+    this.view.registration.dataset["state"] = words ? "blocked" : state;
+    setText(this.view.registration, words || text);
+    this.drawDial();
+  }
+
+  private drawDial(): void {
+    this.view.dial.disabled = this.registration.state !== "registered" || this.phone.line.phase !== "idle";
   }
 
   private drawLine(line: Line): void {
@@ -164,7 +197,9 @@ class AgentPage {
     setText(view.incomingPeer, line.peer);
     view.incoming.hidden = phase !== "incoming";
     view.ongoing.hidden = phase !== "calling" && phase !== "active";
-    view.dialForm.hidden = phase !== "idle";
+    // Left where it is while it rings: whoever types a number types on.
+    view.dialForm.hidden = phase !== "idle" && phase !== "incoming";
+    this.drawDial();
     view.keypad.hidden = phase !== "active";
     view.mute.disabled = phase !== "active";
     view.mute.setAttribute("aria-pressed", String(line.muted));
@@ -172,7 +207,7 @@ class AgentPage {
     if (phase === "active" && line.since) this.startClock(line.since);
     else this.stopClock();
     if (phase !== "idle") setText(view.message, "");
-    if (phase === "incoming") view.answer.focus({ preventScroll: true });
+    if (phase !== "incoming") setText(view.answerProblem, "");
     if (phase === "idle") {
       this.stopFlow?.();
       this.stopFlow = undefined;
@@ -181,7 +216,7 @@ class AgentPage {
     } else if (phase === "active") {
       this.stopFlow ??= watchFlow(() => this.phone.connection, (flow) => this.drawFlow(flow));
     }
-    this.frame.keepPage(phase !== "idle");
+    this.frame.keepPage(phase === "idle" ? undefined : () => this.phone.hangup());
     this.alarm(phase === "incoming" ? line.peer : undefined);
     this.drawSound();
     this.drawWords();
@@ -241,6 +276,7 @@ class AgentPage {
 
   private drawSound(): void {
     this.view.drawSound(this.sound);
+    this.drawRegistration();
   }
 
   private drawNotifications(): void {
@@ -250,6 +286,7 @@ class AgentPage {
   private drawWords(): void {
     this.frame.connection(this.feed.state);
     this.providers.draw(this.feed.providers);
+    this.explainEnd();
     const running = ownCall(this.feed.calls, this.phone.username || this.frame.session.sipName);
     if (running) this.call = running;
     else if (this.call) this.call = this.feed.calls.get(this.call.id) ?? this.call;

@@ -13,7 +13,7 @@ import * as api from "../api.js";
 import { Latest } from "../latest.js";
 import { domainOf } from "../numbers.js";
 import { tokenDelay, type Token } from "../token.js";
-import { sipStatusText } from "../words.js";
+import { endingText } from "./endings.js";
 import { dialogOf, forget, keep, recall, replacing, type Kept, type Named } from "./kept.js";
 import { WatchedSocket } from "./socket.js";
 
@@ -34,8 +34,8 @@ const IDLE: Line = { phase: "idle", peer: "", muted: false, since: 0 };
 export interface PhoneEvents {
   onRegistration(state: Registration, text: string): void;
   onLine(line: Line): void;
-  /** A sentence about how the last call ended. */
-  onEnded(text: string): void;
+  /** A sentence about how the last call ended. `ours`: the person at this page ended it, and knows why. */
+  onEnded(text: string, ours: boolean): void;
   onRinging(what: "ring" | "ringback" | "none"): void;
   /** A microphone for the call that is taken back; nothing when there is none. */
   onTakeBack(): Promise<MediaStream | undefined>;
@@ -51,6 +51,8 @@ export class Phone {
   private readonly tokens = new Latest();
   private timer: ReturnType<typeof setTimeout> | undefined;
   private failures = 0;
+  /** The person at this page ends the call: whatever JsSIP ends by itself it calls local too. */
+  private hangingUp = false;
   /** The connection was lost while a call ran, or the network has changed: its media has to find a way anew. */
   private astray = false;
 
@@ -104,7 +106,7 @@ export class Phone {
     const kept = recall(sessionStorage);
     if (!kept) return;
     const microphone = await this.events.onTakeBack();
-    if (!microphone) return this.events.onEnded("The running call could not be taken back: there is no microphone.");
+    if (!microphone) return this.events.onEnded("The running call could not be taken back: there is no microphone.", true);
     this.dial(this.token?.sip_uri ?? "", microphone, kept);
   }
 
@@ -221,6 +223,7 @@ export class Phone {
   hangup(): void {
     const { session } = this;
     if (!session || session.isEnded()) return this.over("");
+    this.hangingUp = true;
     session.terminate(this.line.phase === "incoming" ? { status_code: 486 } : {});
   }
 
@@ -273,18 +276,28 @@ export class Phone {
       const { peer, since: answered } = this.line;
       keep(sessionStorage, { ...dialog(response ?? { call_id: "", from_tag: "", to_tag: "" }), peer, since: answered });
     });
-    session.on("failed", ({ cause, message, originator }) => {
-      if (!current()) return;
-      const status = this.line.phase === "calling" && message && "status_code" in message ? Number(message.status_code) : 0;
-      if (status) return this.over(sipStatusText(status, String(cause)));
-      if (originator === "local") return this.over("");
-      this.over(cause === "Canceled" ? "The caller hung up before the answer." : `The call failed: ${cause}.`);
+    session.on("failed", (event) => {
+      if (current()) this.finish(event);
     });
-    session.on("ended", ({ originator, cause }) => {
-      if (!current()) return;
-      if (originator === "local") this.over("You ended the call.");
-      else this.over(originator === "remote" ? "The other side ended the call." : `The call ended: ${cause}.`);
+    session.on("ended", (event) => {
+      if (current()) this.finish(event);
     });
+  }
+
+  /** `message`: the answer or request that ended the call, if there was one. */
+  private finish({ originator, cause, message }: { originator: string; cause: string; message: unknown }): void {
+    const { phase } = this.line;
+    const said = message as { status_code?: unknown; reason_phrase?: unknown; getHeader?(name: string): string | undefined } | null | undefined;
+    if (phase === "idle") return;
+    this.over(endingText({
+      stage: phase,
+      ours: this.hangingUp,
+      originator,
+      cause,
+      status: Number(said?.status_code ?? 0),
+      phrase: typeof said?.reason_phrase === "string" ? said.reason_phrase : "",
+      reason: said?.getHeader?.("Reason") ?? "",
+    }));
   }
 
   private follow(connection: RTCPeerConnection): void {
@@ -299,7 +312,9 @@ export class Phone {
   }
 
   private over(text: string): void {
+    const ours = this.hangingUp;
     this.session = undefined;
+    this.hangingUp = false;
     this.astray = false;
     forget(sessionStorage);
     this.microphone?.getTracks().forEach((track) => track.stop());
@@ -307,7 +322,7 @@ export class Phone {
     this.remote.srcObject = null;
     this.events.onRinging("none");
     this.set(IDLE);
-    this.events.onEnded(text);
+    this.events.onEnded(text, ours);
     if (this.token && this.ua && this.ua.get("uri")?.toString() !== this.token.sip_uri) this.use(this.token);
   }
 

@@ -26,8 +26,9 @@ export function agentView() {
   const answer = button("answer", "good", "Answer", ICON.phone);
   const decline = button("decline", "bad", "Decline", ICON.hangup);
   const unheard = h("p", { id: "ring-unheard", class: "note warn", hidden: true }, "Your browser keeps the ring silent until you click on this page once.");
+  const answerProblem = h("p", { id: "answer-problem", class: "problem", role: "alert" });
   const incoming = h("div", { id: "incoming", class: "incoming", role: "alert", "aria-live": "assertive", hidden: true },
-    h("p", { class: "muted" }, "Incoming call from"), incomingPeer, h("div", { class: "pair" }, answer, decline), unheard);
+    h("p", { class: "muted" }, "Incoming call from"), incomingPeer, h("div", { class: "pair" }, answer, decline), answerProblem, unheard);
 
   const peer = h("strong", { id: "call-peer" });
   const timer = h("span", { id: "call-timer", class: "timer", role: "timer", "aria-live": "off" });
@@ -95,7 +96,7 @@ export function agentView() {
   }
 
   return {
-    root, registration, state, message, incoming, incomingPeer, answer, decline, unheard, ongoing, peer, timer, levelIn, levelOut,
+    root, registration, state, message, incoming, incomingPeer, answer, decline, answerProblem, unheard, ongoing, peer, timer, levelIn, levelOut,
     flowDetail, flowProblem, mute, hangup, dialForm, dialInput, dial, keypad, keys, pressed, allow, microphone, speaker, notify,
     remote, providers, notice, empty, sentences, sayForm, sayLabel, sayInput, saySend, sayProblem, drawSound,
   };

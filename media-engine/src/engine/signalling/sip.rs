@@ -85,10 +85,12 @@ impl Signals<'_> {
         self.send(SipCommand::Bye { dialog, reason: Some("SIP;cause=488".into()) });
     }
 
-    /// Refuses, cancels or hangs up.
-    pub(in crate::engine) fn hang_up(&self, dialog: DialogId, stage: Stage, cause: &HangupCause) {
+    /// Refuses, cancels or hangs up. `words`: the reason phrase of a refusal; `None`: the standard one.
+    pub(in crate::engine) fn hang_up(&self, dialog: DialogId, stage: Stage, cause: &HangupCause, words: Option<&str>) {
         self.send(match stage {
-            Stage::Offered => SipCommand::Reject { dialog, status: cause.sip_status(), reason: None },
+            Stage::Offered => {
+                SipCommand::Reject { dialog, status: cause.sip_status(), reason: words.map(str::to_owned) }
+            }
             Stage::Dialling => SipCommand::Cancel { dialog },
             Stage::Up => SipCommand::Bye { dialog, reason: Some(cause.reason().into()) },
         });

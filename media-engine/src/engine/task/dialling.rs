@@ -18,8 +18,9 @@ use crate::sdp::Codec;
 use crate::sip::{DialogId, Source, Target};
 use crate::units::{LegId, mask};
 
-/// What an agent of another group is answered, as if nobody were registered.
-const NOT_REACHED: Refusal = Refusal { status: 480, why: "no agent of this call's organization has this name" };
+/// What a call to an agent of another group is answered: the words of the SIP core for an agent who is not registered, so that
+/// neither tells whether there is one.
+const NOT_REACHED: Refusal = Refusal { status: 480, why: "Not Registered" };
 
 impl CallTask {
     /// Asks whether a transfer's leg may be called.
@@ -63,10 +64,19 @@ impl CallTask {
     /// Calls a leg; when that cannot be, it is gone at once.
     pub(super) async fn ring(&mut self, id: LegId, destination: Destination) {
         self.enter(id, name_of(&destination).to_owned());
-        if let Err(Unreached { ending, why }) = self.try_ring(id, destination).await {
-            tracing::warn!(call = %self.id, leg = %id, why, "a leg could not be called");
-            self.pending.push_back(Input::Gone(id, ending));
+        if let Err(unreached) = self.try_ring(id, destination).await {
+            tracing::warn!(call = %self.id, leg = %id, why = unreached.why, "a leg could not be called");
+            self.pending.push_back(Input::Gone(id, unreached.ending.clone()));
+            self.unreached = Some(unreached);
         }
+    }
+
+    /// What a caller is told in words besides the status: why the leg could not be reached that ended the call. A stranger is told
+    /// the status alone.
+    pub(super) fn words_for(&self, caller: LegId, cause: &HangupCause) -> Option<&str> {
+        let is_user = matches!(self.leg(caller).and_then(Leg::owner), Some(Source::User(_)));
+        let unreached = self.unreached.as_ref().filter(|unreached| is_user && unreached.ending.cause == *cause)?;
+        Some(&unreached.why)
     }
 
     async fn try_ring(&mut self, id: LegId, destination: Destination) -> Result<(), Unreached> {
@@ -160,10 +170,10 @@ impl CallTask {
     }
 }
 
-/// A leg that could not be called.
-struct Unreached {
-    ending: Ending,
-    why: String,
+/// A leg that could not be reached.
+pub(super) struct Unreached {
+    pub(super) ending: Ending,
+    pub(super) why: String,
 }
 
 impl From<Refusal> for Unreached {

@@ -94,7 +94,7 @@ impl Drop for Given {
         leg.close_media(&self.worker);
         if let Some(dialog) = leg.dialog {
             self.shared.dialogs.remove(&dialog);
-            Signals::of(&self.shared, self.call).hang_up(dialog, Stage::Up, &HangupCause::Transferred);
+            Signals::of(&self.shared, self.call).hang_up(dialog, Stage::Up, &HangupCause::Transferred, None);
         }
     }
 }
