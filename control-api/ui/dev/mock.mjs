@@ -2,7 +2,7 @@
 //
 //   npm run build && npm run mock        http://127.0.0.1:8088, any email, password "demo"
 //   POST /mock/ring, /mock/hangup, /mock/drop (cuts all event streams), /mock/provider
-//   POST /mock/set {"role": "viewer", "empty": true, "signup": "open", "broken": true}
+//   POST /mock/set {"role": "viewer", "empty": true, "signup": "open", "broken": true, "refuse": "why a verb is refused", "ring": 1500}
 //
 // What it tells: calls that run are here, calls of the past in history.mjs, people and settings in organization.mjs.
 import { createServer } from "node:http";
@@ -31,14 +31,14 @@ const SAID = [
 
 const SCORE = { mos: 4.38, mos_call: 4.35, loss_percent: 0, loss_percent_call: 0.1, jitter_ms: 1.2, delay_ms: 46 };
 const NO_SCORE = { mos: null, mos_call: null, loss_percent: null, loss_percent_call: null, jitter_ms: null, delay_ms: null };
-const leg = (number, role, codec, flow, outgoing = SCORE) => ({
-  leg: number, role, state: "answered", peer: role, codec, flow,
+const leg = (number, role, codec, flow, outgoing = SCORE, peer = role) => ({
+  leg: number, role, state: "answered", peer, codec, held: false, muted: false, supervises: null, flow,
   quality: { packets_received: 4000, packets_sent: 4000, packets_lost: 4, packets_late: 0, jitter_ms: 1.2, round_trip_ms: 24, incoming: flow.incoming.state === "flowing" ? SCORE : NO_SCORE, outgoing },
 });
 const FLOWS = { incoming: { state: "flowing", detail: null }, outgoing: { state: "sending", detail: null } };
 const DEAF = { incoming: { state: "wrong_address", detail: "packets come from 192.0.2.7:4000, not from 192.0.2.1:4000" }, outgoing: { state: "far_end_reports_nothing", detail: "the far end sends no RTCP: whether it hears us cannot be told" } };
 const LEGS = {
-  [CALL_A]: [leg(1, "customer", "PCMU", FLOWS), leg(2, "agent", "opus", { ...FLOWS, outgoing: { state: "far_end_reports_loss", detail: "the far end misses 9 % of what is sent to it" } }, { ...SCORE, mos: 3.48, loss_percent: 9 })],
+  [CALL_A]: [leg(1, "customer", "PCMU", FLOWS, SCORE, "+15555550142"), leg(2, "agent", "opus", { ...FLOWS, outgoing: { state: "far_end_reports_loss", detail: "the far end misses 9 % of what is sent to it" } }, { ...SCORE, mos: 3.48, loss_percent: 9 }, "ana")],
   [CALL_B]: [leg(3, "customer", "PCMA", DEAF, NO_SCORE), leg(4, "agent", "opus", FLOWS)],
 };
 
@@ -52,7 +52,7 @@ const RINGING_ONLY = {
 const SDP = `v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=fingerprint:sha-256 ${Array(32).fill("AA").join(":")}\r\na=setup:actpass\r\na=mid:0\r\na=sendrecv\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n`;
 
 export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace = 90, dist = join(import.meta.dirname, "../dist") } = {}) {
-  const state = { signedIn: true, streams: new Set(), events: [], id: 0, words: new Map(), phones: new Set(), providerDown: false };
+  const state = { signedIn: true, streams: new Set(), events: [], id: 0, words: new Map(), phones: new Set(), providerDown: false, legs: 10 };
   const now = Date.now();
   const call = (id, change) => ({
     id, status: "bridged", direction: "inbound", mode: null, from: "+1 555 555 0142", to: "+34 910 000 001", agent: "ana", config: CONFIG,
@@ -138,7 +138,7 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
       state.signedIn = false;
       json(response, 204);
     },
-    "GET /api/webrtc/token": (_, response) => json(response, 200, { username: "ana", password: "x", expires_at: new Date(Date.now() + 600_000).toISOString(), ws_url: `ws://127.0.0.1:${port}/sip`, sip_uri: "sip:ana@127.0.0.1", ice_servers: [] }),
+    "POST /api/webrtc/token": (_, response) => json(response, 200, { username: "ana", password: "x", expires_at: new Date(Date.now() + 600_000).toISOString(), ws_url: `ws://127.0.0.1:${port}/sip`, sip_uri: "sip:ana@127.0.0.1", ice_servers: [] }),
     "GET /api/calls": (request, response) => json(response, 200, past.list(new URL(request.url, "http://x").searchParams, [...calls.values()].reverse())),
     "GET /api/providers": (_, response) => json(response, 200, { providers: providers() }),
     "GET /api/events": (request, response) => {
@@ -172,6 +172,49 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
     },
   };
 
+  /** What is done with a running call. Who is called answers after a while; "busy" and "nobody" in a name do what they say. */
+  async function verb(request, response, call, rest) {
+    const body = await read(request);
+    const legs = LEGS[call.id];
+    const tell = (name, data) => emit(name, { type: name, call_id: call.id, at: new Date().toISOString(), ...data });
+    const told = (one) => tell("call.leg", { leg: one.leg, role: one.role, state: one.state, peer: one.peer, codec: one.codec, ending: one.ending ?? null });
+    const seat = (one) => tell("call.seat", { leg: one.leg, role: one.role, held: one.held, muted: one.muted, supervises: null });
+    const over = (one, ending) => {
+      Object.assign(one, { state: "ended", ending });
+      legs.splice(legs.indexOf(one), 1);
+      told(one);
+      if (legs.filter(({ state }) => state === "answered").length === 2) for (const held of legs.filter((other) => other.held)) seat(Object.assign(held, { held: false }));
+    };
+    const dial = ({ agent, to }, then) => {
+      const made = { ...leg(++state.legs, agent ? "agent" : "customer", null, FLOWS, SCORE, agent ?? to), state: "ringing" };
+      legs.push(made);
+      told(made);
+      setTimeout(() => {
+        if (!legs.includes(made)) return;
+        if (agent === "bob") return over(made, { cause: "no_answer", by: "far_end", sip_status: 480, text: "Not Registered" }), then?.(undefined);
+        told(Object.assign(made, { state: "answered", codec: "opus" }));
+        then?.(made);
+      }, tenant.state.ring ?? 1500);
+      return made.leg;
+    };
+    if (tenant.state.refuse) return problem(response, 409, tenant.state.refuse);
+    if (rest === "/transfer") {
+      const [target] = body.targets;
+      dial(target, (heir) => {
+        tell("call.transfer", { leg: body.leg, role: "agent", to: target.agent ?? target.to, stage: heir ? "done" : "failed", cause: heir ? null : "no_answer", other_call_id: null });
+        if (heir) state.phones.forEach((phone) => phone.hangup());
+      });
+      return json(response, 202, { leg: body.leg });
+    }
+    if (rest === "/legs") return json(response, 201, { leg: dial(body) });
+    const [, number, what] = /^\/legs\/(\d+)(?:\/(\w+))?$/.exec(rest) ?? [];
+    const one = legs.find((known) => known.leg === Number(number));
+    if (!one) return problem(response, 404, "the call has no such leg");
+    if (!what) over(one, { cause: "requested", by: "request" });
+    else seat(Object.assign(one, { hold: { held: true }, resume: { held: false }, mute: { muted: true }, unmute: { muted: false } }[what]));
+    json(response, 200, { leg: one.leg });
+  }
+
   /** A running call's own routes. */
   async function running(request, response, found, rest) {
     if (rest === "/translations") return json(response, 200, { translations: found.id === CALL_A ? [...state.words.values()] : [] });
@@ -185,6 +228,7 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
       emit("call.status", { type: "call.status", call_id: found.id, at: found.ended_at, status: "ended", cause: "requested", call: found });
       return json(response, 202, {});
     }
+    if (/^\/(legs|transfer)/.test(rest)) return verb(request, response, found, rest);
     const recording = found.config.record ? { state: found.ended_at ? "finished" : "started", note: null, duration_ms: 75_000, started_at: found.answered_at, ended_at: found.ended_at, url: "" } : null;
     const events = [{ id: 1, type: "call.created", call_id: found.id, at: found.created_at }, { id: 2, type: "call.status", call_id: found.id, at: found.answered_at, status: "bridged" }];
     return json(response, 200, { ...found, legs: LEGS[found.id] ?? [], events, recording });
@@ -195,7 +239,7 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
     if (!state.signedIn && !path.startsWith("/auth/")) return problem(response, 401, "log in first");
     const sound = /^\/calls\/[\w-]+\/recording$/.test(path);
     if (sound) return sendSound(request, response, past.wav);
-    const [, id, rest = ""] = /^\/calls\/([\w-]+)(\/translations|\/say|\/hangup)?$/.exec(path) ?? [];
+    const [, id, rest = ""] = /^\/calls\/([\w-]+)(\/translations|\/say|\/hangup|\/transfer|\/legs(?:\/\d+(?:\/\w+)?)?)?$/.exec(path) ?? [];
     if (calls.has(id)) return running(request, response, calls.get(id), rest);
     const csrf = request.method === "GET" || path.startsWith("/auth/") || request.headers["x-csrf-token"] === "canned" || !/tandem_csrf/.test(request.headers.cookie ?? "");
     if (!csrf) return problem(response, 403, "the X-CSRF-Token header is missing");

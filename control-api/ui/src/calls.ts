@@ -147,10 +147,10 @@ export function visibleCalls(
     .sort((a, b) => order(a) - order(b) || compareTimes(b.created_at, a.created_at));
 }
 
-/** The agent's own running call: the newest one that has not ended. */
-export function ownCall(calls: Calls, agent: string): Call | undefined {
+/** The agent's own running call: the newest one that has not ended. `takesPart`: whether the agent has a leg in a call of another's. */
+export function ownCall(calls: Calls, agent: string, takesPart: (call: string) => boolean = () => false): Call | undefined {
   return [...calls.values()]
-    .filter((call) => call.agent === agent && isRunning(call))
+    .filter((call) => isRunning(call) && (call.agent === agent || takesPart(call.id)))
     .sort((a, b) => compareTimes(b.created_at, a.created_at))[0];
 }
 

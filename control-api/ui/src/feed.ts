@@ -155,7 +155,7 @@ export class Feed {
       this.providersHeard += 1;
     } else if (message.event === "gap") this.refresh();
     else if (/^call(\.(created|status|joined))?$/.test(message.event)) this.handleCall(data as CallEvent);
-    else if (/^call\.(leg|flow|quality)$/.test(message.event)) this.handleLeg(message.event, data);
+    else if (/^call\.(leg|flow|quality|seat|active_speaker)$/.test(message.event)) this.handleLeg(message.event, data);
     else return;
     this.changed();
   }

@@ -14,14 +14,15 @@ export class ApiError extends Error {
   }
 }
 
-export async function request(method: string, path: string, body?: unknown): Promise<unknown> {
+/** `key`: names the request, so that sending it again does not do it again (`Idempotency-Key`). */
+export async function request(method: string, path: string, body?: unknown, key?: string): Promise<unknown> {
   let response: Response;
   try {
     response = await fetch(`/api${path}`, {
       method,
       credentials: "same-origin",
       cache: "no-store",
-      headers: headers(method, body !== undefined),
+      headers: { ...headers(method, body !== undefined), ...(key === undefined ? {} : { "Idempotency-Key": key }) },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
   } catch {

@@ -39,8 +39,24 @@ export interface Leg {
   state: string;
   peer: string;
   codec: string | null;
+  /** It is set aside, and hears a soft tone. */
+  held: boolean;
+  /** The others hear silence in its place. */
+  muted: boolean;
+  /** What a supervisor does; null: the leg takes part in the conversation. */
+  supervises: "listen" | "whisper" | "barge" | null;
+  /** It speaks; told of conferences only. */
+  speaking: boolean;
+  ending: LegEnding | null;
   flow: LegFlow | null;
   quality: Quality | null;
+}
+
+/** How a leg ended. */
+export interface LegEnding {
+  cause: string;
+  sipStatus: number | null;
+  text: string | null;
 }
 
 export type Legs = ReadonlyMap<number, Leg>;
@@ -59,12 +75,14 @@ export function applyLegEvent(legs: Legs, kind: string, data: unknown): Legs {
   const event = record(data);
   const number = event["leg"];
   if (typeof number !== "number") return legs;
-  const before = legs.get(number) ?? { leg: number, role: "", state: "answered", peer: "", codec: null, flow: null, quality: null };
+  const before = legs.get(number) ?? { leg: number, role: "", state: "answered", peer: "", codec: null, ...NO_SEAT, ending: null, flow: null, quality: null };
   const role = text(event["role"]) ?? before.role;
   let after: Leg;
   if (kind === "call.leg") {
-    after = { ...before, role, state: text(event["state"]) ?? before.state, peer: text(event["peer"]) ?? before.peer, codec: text(event["codec"]) ?? before.codec };
-  } else if (kind === "call.flow") after = { ...before, role, flow: parseFlow(event["flow"]) ?? before.flow };
+    after = { ...before, role, state: text(event["state"]) ?? before.state, peer: text(event["peer"]) ?? before.peer, codec: text(event["codec"]) ?? before.codec, ending: parseEnding(event["ending"]) ?? before.ending };
+  } else if (kind === "call.seat") after = { ...before, role, ...parseSeat(event), speaking: before.speaking };
+  else if (kind === "call.active_speaker") after = { ...before, role, speaking: event["active"] === true };
+  else if (kind === "call.flow") after = { ...before, role, flow: parseFlow(event["flow"]) ?? before.flow };
   else if (kind === "call.quality") after = { ...before, role, quality: parseQuality(event["quality"]) ?? before.quality };
   else return legs;
   return new Map(legs).set(number, after);
@@ -126,7 +144,25 @@ function parseLeg(value: unknown): Leg | undefined {
   const leg = record(value);
   const { leg: number, role, state } = leg;
   if (typeof number !== "number" || typeof role !== "string" || typeof state !== "string") return undefined;
-  return { leg: number, role, state, peer: text(leg["peer"]) ?? "", codec: text(leg["codec"]), flow: parseFlow(leg["flow"]), quality: parseQuality(leg["quality"]) };
+  const [peer, codec] = [text(leg["peer"]) ?? "", text(leg["codec"])];
+  return { leg: number, role, state, peer, codec, ...parseSeat(leg), ending: parseEnding(leg["ending"]), flow: parseFlow(leg["flow"]), quality: parseQuality(leg["quality"]) };
+}
+
+type Seat = Pick<Leg, "held" | "muted" | "supervises" | "speaking">;
+
+const NO_SEAT: Seat = { held: false, muted: false, supervises: null, speaking: false };
+
+/** Whom a supervisor whispers to stands beside the word. */
+function parseSeat(value: Record<string, unknown>): Seat {
+  const mode = text(value["supervises"]) ?? Object.keys(record(value["supervises"]))[0];
+  const supervises = mode === "listen" || mode === "whisper" || mode === "barge" ? mode : null;
+  return { ...NO_SEAT, held: value["held"] === true, muted: value["muted"] === true, supervises };
+}
+
+function parseEnding(value: unknown): LegEnding | null {
+  const ending = record(value);
+  const cause = text(ending["cause"]);
+  return cause === null ? null : { cause, sipStatus: number(ending["sip_status"]), text: text(ending["text"]) };
 }
 
 function parseFlow(value: unknown): LegFlow | null {

@@ -1,23 +1,32 @@
 /** The agent's page: phone on one side, what the other side says and means on the other. */
 import * as api from "../api.js";
 import { isRunning, ownCall, translationNotice, type Call } from "../calls.js";
-import { icon, ICON, setText } from "../dom.js";
+import { setText } from "../dom.js";
 import { Feed } from "../feed.js";
 import { Latest } from "../latest.js";
 import { microphoneText, microphoneWords } from "../microphone.js";
 import { dialTarget } from "../numbers.js";
 import { ProviderBar } from "../providerbar.js";
 import { SentenceList } from "../sentences.js";
+import { fields } from "../shapes.js";
 import { shell, type Shell } from "../shell.js";
+import { read, write } from "../storage.js";
 import { duration, languageName } from "../words.js";
+import { CallView, shortcutHelp } from "./callview.js";
+import { Controls } from "./controls.js";
+import type { Entry } from "./directory.js";
 import { recordedText } from "./endings.js";
 import { watchFlow, type Flow } from "./flow.js";
+import { choices, listed, ownLeg, parties, type Party } from "./parties.js";
 import { Phone, type Line, type Registration } from "./phone.js";
+import { Picker } from "./picker.js";
 import { ring, ringback } from "./ring.js";
+import { commandOf, type Command } from "./shortcuts.js";
 import { Sound } from "./sound.js";
 import { agentView, type AgentView } from "./view.js";
 
 const TITLE = "Phone · Tandem";
+const LETTERS = "tandem.shortcuts";
 
 export async function agentPage(): Promise<void> {
   const frame = await shell("agent");
@@ -26,7 +35,19 @@ export async function agentPage(): Promise<void> {
 
 class AgentPage {
   private readonly view: AgentView;
-  private readonly feed = new Feed(() => this.drawWords());
+  private readonly feed = new Feed(() => this.drawWords(), (kind, data) => this.hear(kind, data));
+  private readonly controls = new Controls({ onChange: () => this.drawCall(), onProblem: (text) => setText(this.callView.problem, text) });
+  private readonly callView = new CallView({
+    onCommand: (command) => this.command(command),
+    onHold: (leg, on) => this.hold([leg], on),
+    onRemove: (leg) => this.running && this.controls.remove(this.running.id, leg),
+    onCallOff: () => this.callOff(),
+  });
+  private readonly picker = new Picker(() => this.me, {
+    onTransfer: (entry) => this.transfer(entry),
+    onConsult: (entry) => this.consult(entry),
+    onAdd: (entry) => this.running && this.controls.add(this.running.id, entry),
+  });
   private readonly sound = new Sound(() => this.drawSound());
   private readonly phone: Phone;
   private readonly tones = { ring: ring(), ringback: ringback() };
@@ -40,12 +61,17 @@ class AgentPage {
   private registration: { state: Registration; text: string } = { state: "connecting", text: "Connecting" };
   /** The call that has ended and of which the server has not said why. */
   private unexplained: string | undefined;
+  /** The running call, as far as the server has told of it, and who is in it. */
+  private running: Call | undefined;
+  private party: Party[] = [];
   /** The call whose words are shown; kept after its end until the next begins. */
   private call: Call | undefined;
 
   constructor(private readonly frame: Shell) {
-    this.view = agentView();
+    this.view = agentView(this.callView);
     frame.main.replaceChildren(this.view.root);
+    this.view.picker.replaceWith(this.picker.element);
+    this.view.shortcuts.replaceWith(shortcutHelp(this.letters, (on) => this.switchLetters(on)));
     this.view.providers.replaceWith(this.providers.element);
     this.words = new SentenceList(this.view.sentences, (leg) => (leg === "agent" ? "You" : "Caller"));
     this.phone = new Phone(
@@ -75,7 +101,6 @@ class AgentPage {
     view.answer.addEventListener("click", () => void this.answer());
     view.decline.addEventListener("click", () => this.phone.hangup());
     view.hangup.addEventListener("click", () => this.phone.hangup());
-    view.mute.addEventListener("click", () => this.phone.mute(!this.phone.line.muted));
     view.dialForm.addEventListener("submit", (event) => {
       event.preventDefault();
       void this.dial();
@@ -88,10 +113,7 @@ class AgentPage {
       const key = event.target instanceof Element ? event.target.closest<HTMLElement>(".key") : null;
       if (key?.dataset["digit"]) this.press(key.dataset["digit"]);
     });
-    document.addEventListener("keydown", (event) => {
-      const typing = event.target instanceof HTMLElement && event.target.closest("input, textarea, select");
-      if (!typing && !event.ctrlKey && !event.metaKey && !event.altKey && /^[0-9*#]$/.test(event.key)) this.press(event.key);
-    });
+    document.addEventListener("keydown", (event) => this.key(event));
     view.allow.addEventListener("click", () => void this.sound.ask());
     view.microphone.addEventListener("change", () => void this.changeMicrophone());
     view.speaker.addEventListener("change", () => this.sound.chooseSpeaker(view.speaker.value));
@@ -117,8 +139,141 @@ class AgentPage {
     if (stream) this.phone.answer(stream);
   }
 
+  private get me(): string {
+    return this.phone.username || this.frame.session.sipName;
+  }
+
+  /** Single letters act during a call, unless the person has switched that off. */
+  private get letters(): boolean {
+    return read(LETTERS) !== "off";
+  }
+
+  private switchLetters(on: boolean): void {
+    write(LETTERS, on ? "on" : "off");
+  }
+
+  private key(event: KeyboardEvent): void {
+    if (document.querySelector("dialog[open]")) return;
+    const typing = event.target instanceof HTMLElement && event.target.closest("input:not([type=checkbox]), textarea, select") !== null;
+    const command = commandOf(event, this.phone.line.phase, { typing, letters: this.letters });
+    if (command) {
+      event.preventDefault();
+      this.command(command);
+    } else if (!typing && !event.ctrlKey && !event.metaKey && !event.altKey && /^[0-9*#]$/.test(event.key)) this.press(event.key);
+  }
+
+  private command(command: Command): void {
+    const { phase } = this.phone.line;
+    const { heldLegs, openLegs, held, consulting, others } = choices(this.party);
+    switch (command) {
+      case "answer":
+        return void (phase === "incoming" && !this.view.answer.disabled && this.answer());
+      case "hangup":
+        return this.phone.hangup();
+      case "mute":
+        return this.mute();
+      case "keypad":
+        return void (this.view.keypad.open = !this.view.keypad.open);
+      case "help":
+        return this.showKeys();
+      case "hold":
+        return held ? this.hold(heldLegs, false) : this.hold(openLegs, true);
+      case "swap":
+        if (!consulting) return;
+        this.hold(openLegs, true);
+        return this.hold(heldLegs, false);
+      case "merge":
+        return void (consulting && this.hold(heldLegs, false));
+      case "complete":
+        return void (others > 1 && !this.controls.transferring && this.leave());
+      case "transfer":
+      case "add":
+        if (others === 0 || this.controls.transferring) return;
+        if (this.picker.purpose === command) this.picker.close();
+        else this.picker.open(command);
+        return this.drawCall();
+    }
+  }
+
+  private showKeys(): void {
+    const keys = document.querySelector<HTMLDetailsElement>("#shortcuts");
+    if (keys) keys.open = !keys.open;
+    if (keys?.open) keys.scrollIntoView({ block: "nearest" });
+  }
+
+  /** At once in this browser, so that nothing is said that should not be; then known to the server, and to all who look. */
+  private mute(): void {
+    const { line } = this.phone;
+    if (line.phase !== "active") return;
+    const muted = !this.isMuted();
+    this.phone.mute(muted);
+    const mine = this.mine();
+    if (this.running && mine) this.controls.set(this.running.id, mine.leg, "muted", muted);
+  }
+
+  /** Here, or by the server. */
+  private isMuted(): boolean {
+    return this.phone.line.muted || this.party.some((party) => party.me && party.state === "muted");
+  }
+
+  private mine(): { leg: number } | undefined {
+    return this.party.find((party) => party.me);
+  }
+
+  private hold(legs: readonly number[], on: boolean): void {
+    const call = this.running;
+    if (call) for (const leg of legs) this.controls.set(call.id, leg, "held", on);
+  }
+
+  private transfer(entry: Entry): void {
+    const mine = this.mine();
+    if (this.running && mine) this.controls.transfer(this.running.id, mine.leg, entry);
+  }
+
+  /** The others wait while the person asks. */
+  private consult(entry: Entry): void {
+    if (!this.running) return;
+    this.hold(choices(this.party).openLegs, true);
+    this.controls.add(this.running.id, entry);
+  }
+
+  /** The others talk on, those who wait with them. */
+  private leave(): void {
+    const names = this.party.filter(({ me, state }) => !me && state !== "ringing" && state !== "listening").map(({ name }) => name);
+    this.phone.hangup();
+    setText(this.view.message, `You left the call: ${listed(names)} talk on.`);
+  }
+
+  /** Takes a transfer back: whoever is called in the person's place is let go. */
+  private callOff(): void {
+    const heir = this.party.find(({ state }) => state === "ringing");
+    if (this.running && heir) this.controls.remove(this.running.id, heir.leg);
+  }
+
+  /** An event of the stream. */
+  private hear(kind: string, data: unknown): void {
+    if (this.running && fields(data)["call_id"] === this.running.id) this.controls.onEvent(kind, data);
+  }
+
+  private drawCall(): void {
+    const call = this.phone.line.phase === "active" ? this.running : undefined;
+    const actual = this.feed.legs(call?.id ?? "");
+    const legs = this.controls.shown(actual);
+    const { transferring } = this.controls;
+    this.party = parties(legs, { me: this.me, of: (peer) => this.picker.nameOf(peer) }, transferring !== undefined);
+    this.callView.draw({
+      known: this.party.some(({ me }) => me), parties: this.party, choices: choices(this.party), muted: this.isMuted(),
+      waiting: this.controls.waiting(actual).map(({ name }) => name), transferring: transferring?.name, picking: this.picker.purpose,
+    });
+    for (const one of [this.callView.parties, this.callView.controls]) one.hidden = this.phone.line.phase !== "active";
+    setText(this.view.hangup.querySelector("span") ?? this.view.hangup, choices(this.party).others > 1 ? "Leave the call" : "Hang up");
+  }
+
   /** The server's record may say more: it is told as soon as it is there. */
   private onEnded(text: string, ours: boolean): void {
+    const heir = this.controls.transferring;
+    if (heir && !ours) text = `The call was transferred to ${heir.name}.`;
+    this.controls.reset();
     setText(this.view.message, text);
     this.unexplained = ours ? undefined : this.call?.id;
     this.drawWords();
@@ -201,9 +356,6 @@ class AgentPage {
     view.dialForm.hidden = phase !== "idle" && phase !== "incoming";
     this.drawDial();
     view.keypad.hidden = phase !== "active";
-    view.mute.disabled = phase !== "active";
-    view.mute.setAttribute("aria-pressed", String(line.muted));
-    view.mute.replaceChildren(icon(line.muted ? ICON.muted : ICON.microphone), line.muted ? "Unmute" : "Mute");
     if (phase === "active" && line.since) this.startClock(line.since);
     else this.stopClock();
     if (phase !== "idle") setText(view.message, "");
@@ -211,9 +363,11 @@ class AgentPage {
     if (phase === "idle") {
       this.stopFlow?.();
       this.stopFlow = undefined;
+      this.picker.close();
       view.pressed.textContent = "";
       this.drawFlow(undefined);
     } else if (phase === "active") {
+      void this.picker.load();
       this.stopFlow ??= watchFlow(() => this.phone.connection, (flow) => this.drawFlow(flow));
     }
     this.frame.keepPage(phase === "idle" ? undefined : () => this.phone.hangup());
@@ -287,11 +441,13 @@ class AgentPage {
     this.frame.connection(this.feed.state);
     this.providers.draw(this.feed.providers);
     this.explainEnd();
-    const running = ownCall(this.feed.calls, this.phone.username || this.frame.session.sipName);
+    const running = ownCall(this.feed.calls, this.me, (id) => ownLeg(this.feed.legs(id), this.me) !== undefined);
+    this.running = running;
     if (running) this.call = running;
     else if (this.call) this.call = this.feed.calls.get(this.call.id) ?? this.call;
     const { view, call } = this;
     if (call) this.feed.follow(call.id);
+    this.drawCall();
     const sentences = this.feed.sentences(call?.id ?? "");
     this.words.draw(sentences);
     const config = call?.config;

@@ -1,5 +1,6 @@
 /** Microphone and speaker: permission, choice, and one clear state. */
 import { microphoneError, type MicrophoneState } from "../microphone.js";
+import { read, write } from "../storage.js";
 
 const CHOICE = { microphone: "tandem.microphone", speaker: "tandem.speaker" };
 
@@ -114,20 +115,4 @@ export class Sound {
 
 function errorName(error: unknown): string {
   return error instanceof Error ? error.name : "";
-}
-
-function read(key: string): string {
-  try {
-    return localStorage.getItem(key) ?? "";
-  } catch {
-    return "";
-  }
-}
-
-function write(key: string, value: string): void {
-  try {
-    localStorage.setItem(key, value);
-  } catch {
-    // A private window without storage: the choice lasts as long as the page.
-  }
 }

@@ -1,6 +1,8 @@
 /** The elements of the agent's page. Ids are stable: tests and scripts use them (see README.md). */
 import { h, icon, ICON, setText } from "../dom.js";
 import { microphoneText } from "../microphone.js";
+import type { CallView } from "./callview.js";
+import { keysOf } from "./shortcuts.js";
 import type { Sound } from "./sound.js";
 
 const KEYS: [string, string][] = [
@@ -12,7 +14,8 @@ const KEYS: [string, string][] = [
 
 export type AgentView = ReturnType<typeof agentView>;
 
-export function agentView() {
+/** `call`: what is drawn of the running call. */
+export function agentView(call: CallView) {
   const button = (id: string, look: string, label: string, path?: string): HTMLButtonElement =>
     h("button", { id, class: look, type: "button" }, path ? icon(path) : null, label);
   const meter = (id: string, label: string): HTMLElement =>
@@ -24,7 +27,9 @@ export function agentView() {
 
   const incomingPeer = h("strong", { id: "incoming-peer" });
   const answer = button("answer", "good", "Answer", ICON.phone);
+  answer.title = `Answer (${keysOf("answer")})`;
   const decline = button("decline", "bad", "Decline", ICON.hangup);
+  decline.title = `Decline (${keysOf("hangup")})`;
   const unheard = h("p", { id: "ring-unheard", class: "note warn", hidden: true }, "Your browser keeps the ring silent until you click on this page once.");
   const answerProblem = h("p", { id: "answer-problem", class: "problem", role: "alert" });
   const incoming = h("div", { id: "incoming", class: "incoming", role: "alert", "aria-live": "assertive", hidden: true },
@@ -36,12 +41,13 @@ export function agentView() {
   const levelOut = meter("level-out", "Sound of your microphone");
   const flowDetail = h("p", { id: "flow-detail", class: "hint" });
   const flowProblem = h("p", { id: "flow-problem", class: "problem", role: "alert" });
-  const mute = button("mute", "plain", "Mute", ICON.microphone);
-  const hangup = button("hangup", "bad", "Hang up", ICON.hangup);
+  const hangup = h("button", { id: "hangup", class: "bad hangup", type: "button" }, icon(ICON.hangup), h("span", {}, "Hang up"));
+  hangup.title = `Hang up (${keysOf("hangup")})`;
+  const picker = h("div");
   const ongoing = h("div", { id: "ongoing", class: "ongoing", hidden: true },
     h("div", { class: "who-line" }, peer, timer),
     h("div", { class: "levels" }, h("span", { "aria-hidden": "true" }, "Caller"), levelIn, h("span", { "aria-hidden": "true" }, "You"), levelOut),
-    flowDetail, flowProblem, h("div", { class: "pair" }, mute, hangup));
+    flowDetail, flowProblem, call.parties, call.transferState, call.controls, picker, call.consult, call.problem, hangup);
 
   const dialInput = h("input", { id: "dial-input", type: "tel", autocomplete: "off", placeholder: "+44 20 7946 0123" });
   const dial = h("button", { id: "dial", class: "good", type: "submit", disabled: true }, icon(ICON.phone), "Call");
@@ -64,6 +70,7 @@ export function agentView() {
   const notify = button("notify", "quiet", "Show a notification when a call comes");
   const devices = h("details", { id: "devices", class: "fold" }, h("summary", {}, icon(ICON.microphone), "Microphone and speaker"),
     h("label", { for: "mic-select" }, "Microphone"), microphone, speakerLabel, speaker, notify);
+  const shortcuts = h("div");
   const remote = h("audio", { id: "remote", autoplay: true });
 
   const providers = h("div");
@@ -79,7 +86,7 @@ export function agentView() {
   const root = h("div", { class: "agent" },
     h("section", { class: "card phone", "aria-label": "Phone" },
       h("div", { class: "head" }, h("h1", {}, "Phone"), registration),
-      microphoneCard, state, incoming, ongoing, dialForm, keypad, message, devices, remote),
+      microphoneCard, state, incoming, ongoing, dialForm, keypad, message, devices, shortcuts, remote),
     h("section", { class: "card words", "aria-label": "Translation" },
       h("div", { class: "head" }, h("h2", {}, "Conversation")), providers, notice, empty, sentences, sayForm));
 
@@ -97,7 +104,7 @@ export function agentView() {
 
   return {
     root, registration, state, message, incoming, incomingPeer, answer, decline, answerProblem, unheard, ongoing, peer, timer, levelIn, levelOut,
-    flowDetail, flowProblem, mute, hangup, dialForm, dialInput, dial, keypad, keys, pressed, allow, microphone, speaker, notify,
+    flowDetail, flowProblem, picker, hangup, shortcuts, dialForm, dialInput, dial, keypad, keys, pressed, allow, microphone, speaker, notify,
     remote, providers, notice, empty, sentences, sayForm, sayLabel, sayInput, saySend, sayProblem, drawSound,
   };
 }
