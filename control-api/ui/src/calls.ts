@@ -154,6 +154,17 @@ export function ownCall(calls: Calls, agent: string, takesPart: (call: string) =
     .sort((a, b) => compareTimes(b.created_at, a.created_at))[0];
 }
 
+/** How the customer's side of a call is called: whoever was dialled does not call. */
+export function customerName(call: Pick<Call, "direction">): string {
+  return call.direction === "outbound" ? "Callee" : "Caller";
+}
+
+/** `Inbound`, or who started it. */
+export function directionText(call: Pick<Call, "direction" | "mode">): string {
+  if (call.direction === "inbound") return "Inbound";
+  return call.mode === null ? "Outbound, dialled by the agent" : `Outbound, ${call.mode}`;
+}
+
 /** What the page says about translation of a call. */
 export function translationNotice(config: VoiceConfig): string | undefined {
   if (config.live_translate) return undefined;

@@ -50,3 +50,20 @@ export function confirm(options: { id: string; title: string; text: string; acti
   dialog.open(h("p", {}, options.text), problem, h("div", { class: "actions" }, action, keep));
   keep.focus();
 }
+
+/** Asks before something that cannot be taken back; `true`: it is wanted. */
+export function asked(options: { id: string; title: string; text: string; action: string }): Promise<boolean> {
+  return new Promise((answer) => {
+    const dialog = new Dialog(options.title, options.id);
+    let wanted = false;
+    const action = h("button", { class: "bad", type: "button", "data-role": "confirm" }, options.action);
+    const keep = h("button", { class: "quiet", type: "button", onclick: () => dialog.close() }, "Cancel");
+    action.addEventListener("click", () => {
+      wanted = true;
+      dialog.close();
+    });
+    dialog.element.addEventListener("close", () => answer(wanted));
+    dialog.open(h("p", {}, options.text), h("div", { class: "actions" }, action, keep));
+    keep.focus();
+  });
+}

@@ -35,7 +35,7 @@ export function toggle(name: string, id: string, label: string, about: string, c
 }
 
 /** A group of boxes under one name. */
-export function boxes(name: string, id: string, legend: string, hint: string, all: readonly { value: string; label: string; about: string }[]): Field & { chosen(): string[] } {
+export function boxes(name: string, id: string, legend: string, hint: string, all: readonly { value: string; label: string; about: string }[]): Field & { chosen(): string[]; choose(values: readonly string[]): void } {
   const problem = h("p", { id: `${id}-problem`, class: "problem", role: "alert" });
   const inputs = all.map(({ value }) => h("input", { type: "checkbox", value, id: `${id}-${value.replace(/\W/g, "-")}` }));
   const element = h("fieldset", { class: "row boxes", "data-field": name }, h("legend", {}, legend), h("p", { class: "hint" }, hint),
@@ -43,7 +43,11 @@ export function boxes(name: string, id: string, legend: string, hint: string, al
       const input = inputs[index] as HTMLInputElement;
       return h("label", { class: "box", for: input.id }, input, h("span", {}, label, h("small", {}, about)));
     })), problem);
-  return { name, problem, element, input: inputs[0] ?? h("input", {}), chosen: () => inputs.filter((input) => input.checked).map((input) => input.value) };
+  return {
+    name, problem, element, input: inputs[0] ?? h("input", {}),
+    chosen: () => inputs.filter((input) => input.checked).map((input) => input.value),
+    choose: (values) => inputs.forEach((input) => (input.checked = values.includes(input.value))),
+  };
 }
 
 /** A choice among words. */

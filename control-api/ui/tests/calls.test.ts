@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { applyCallEvent, applyList, NO_CALLS, ownCall, translationNotice, visibleCalls, type Call, type CallStatus } from "../src/calls.js";
+import { applyCallEvent, applyList, customerName, directionText, NO_CALLS, ownCall, translationNotice, visibleCalls, type Call, type CallStatus } from "../src/calls.js";
 
 const CONFIG = { live_translate: true, transcribe: false, translate_from: "en", translate_to: "es", voice_to_voice: true, record: true };
 
@@ -58,4 +58,12 @@ test("what is off by configuration is said to be off by configuration", () => {
   assert.equal(translationNotice(CONFIG), undefined);
   assert.match(translationNotice({ ...CONFIG, live_translate: false }) ?? "", /^Off by configuration/);
   assert.match(translationNotice({ ...CONFIG, live_translate: false, transcribe: true }) ?? "", /transcribed only/);
+});
+
+test("who was dialled is not called the caller", () => {
+  assert.equal(customerName(call("1", "bridged", { direction: "inbound" })), "Caller");
+  assert.equal(customerName(call("1", "bridged", { direction: "outbound" })), "Callee");
+  assert.equal(directionText({ direction: "inbound", mode: null }), "Inbound");
+  assert.equal(directionText({ direction: "outbound", mode: "bridge" }), "Outbound, bridge");
+  assert.equal(directionText({ direction: "outbound", mode: null }), "Outbound, dialled by the agent");
 });

@@ -1,9 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { compact } from "../src/numbers.js";
-import {
-  changes, keyState, limitText, parseApiKey, parseCapabilities, parseInvitation, parseLimit, parseMember, parseOrganization, parseRule, parseUsage, personName, rolesText, ruleText,
-} from "../src/settings/shapes.js";
+import { changes, keyState, limitText, parseApiKey, parseCapabilities, parseInvitation, parseLimit, parseMember, parseOrganization, parseRule, parseUsage, personName, retentionWarning, rolesText, ruleText, scopesProblem } from "../src/settings/shapes.js";
 import { pageOf } from "../src/shapes.js";
 
 test("what cannot be read of a list is left out, and the rest is shown", () => {
@@ -88,4 +86,19 @@ test("usage is told newest day first, and survives an empty answer", () => {
   const { days, total } = parseUsage({ days: [{ day: "2026-11-20", calls_inbound: 3 }, { day: "2026-11-21" }, {}], total: { call_seconds: 61 } });
   assert.deepEqual([days.map(({ day, inbound }) => [day, inbound]), total.callSeconds], [[["2026-11-21", 0], ["2026-11-20", 3]], 61]);
   assert.deepEqual(parseUsage(undefined).days, []);
+});
+
+test("a key that names no permission is refused, also when none could be offered", () => {
+  assert.equal(scopesProblem(12, 1), undefined);
+  assert.match(scopesProblem(12, 0) ?? "", /at least one permission/);
+  assert.match(scopesProblem(0, 0) ?? "", /could not be loaded/);
+});
+
+test("a retention of few days is asked about when it deletes something", () => {
+  const kept = (recordingsDays: number | null, eventsDays: number | null): { recordingsDays: number | null; eventsDays: number | null } => ({ recordingsDays, eventsDays });
+  assert.match(retentionWarning(kept(null, null), kept(1, null)) ?? "", /^Every recording older than 1 day is deleted for good/);
+  assert.match(retentionWarning(kept(30, 30), kept(7, 2)) ?? "", /^Every recording older than 7 days and every event older than 2 days is/);
+  assert.equal(retentionWarning(kept(null, null), kept(30, null)), undefined, "there is a month to notice");
+  assert.equal(retentionWarning(kept(1, null), kept(1, 90)), undefined, "nothing becomes shorter");
+  assert.equal(retentionWarning(kept(1, 1), kept(3, null)), undefined, "nothing becomes shorter");
 });

@@ -4,8 +4,9 @@
  *   GET call, transcript, outcome, notes ─▶ page ◀─ feed, while the call runs
  */
 import * as api from "../api.js";
-import { isRunning, statusText, translationNotice, type Call } from "../calls.js";
+import { directionText, isRunning, statusText, translationNotice, type Call } from "../calls.js";
 import { arrange, h, icon, ICON, setText } from "../dom.js";
+import { askToEnd } from "../ending.js";
 import { Feed } from "../feed.js";
 import { LadderView } from "../ladderview.js";
 import { roleName, type Legs } from "../legs.js";
@@ -58,7 +59,6 @@ class CallPage {
   private readonly status = h("span", { id: "call-status", class: "pill", role: "status" });
   private readonly time = h("span", { id: "call-time", class: "timer" });
   private readonly end = h("button", { id: "call-end", class: "bad", type: "button", hidden: true }, icon(ICON.hangup), "End call");
-  private readonly problem = h("p", { id: "call-problem", class: "problem", role: "alert" });
   private readonly facts = h("dl", { id: "call-facts", class: "facts call-facts" });
   private readonly sound = h("div", { class: "sound" });
   private readonly transcript: TranscriptView;
@@ -83,7 +83,7 @@ class CallPage {
     this.ladder.element.classList.add("card");
     this.outcome = new OutcomePanel(call.id, session);
     this.notes = new NotesPanel(call.id, session);
-    this.end.addEventListener("click", () => void this.hangup());
+    this.end.addEventListener("click", () => askToEnd(this.detail.call));
     this.title.append(...parties(call));
     document.title = `${call.from ?? "Unknown"} to ${call.to} · Tandem`;
     const panel = (title: string, ...content: Node[]): HTMLElement => h("section", { class: "card panel", "aria-label": title }, h("h2", {}, title), ...content);
@@ -92,7 +92,7 @@ class CallPage {
     for (const last of [quality, this.ladder.element]) last.classList.add("last");
     frame.main.replaceChildren(h("div", { class: "page call-page", "data-call": call.id },
       h("a", { class: "back", href: "/calls", onclick: back }, icon(ICON.back), "Calls"),
-      h("div", { class: "head" }, this.title, this.status, this.time, this.end), this.problem,
+      h("div", { class: "head" }, this.title, this.status, this.time, this.end),
       h("section", { class: "card", "aria-label": "Summary" }, this.facts),
       h("div", { class: "call-columns" },
         h("div", { class: "stack wide-gap" }, panel("Recording", this.sound), this.transcript.element, quality, this.ladder.element),
@@ -190,9 +190,8 @@ class CallPage {
     const now = Date.now();
     const waited = call.answered_at === null ? "Not answered" : `after ${duration(Date.parse(call.answered_at) - Date.parse(call.created_at))}`;
     const languages = `${languageName(config.translate_from)} (customer), ${languageName(config.translate_to)} (agent)`;
-    const way = call.direction === "inbound" ? "Inbound" : ["Outbound", call.mode].filter(Boolean).join(", ");
     const all: [string, string][] = [
-      ["Began", dateTime(call.created_at, now, true)], ["Answered", waited], ["Agent", call.agent ?? "None"], ["Direction", way],
+      ["Began", dateTime(call.created_at, now, true)], ["Answered", waited], ["Agent", call.agent ?? "None"], ["Direction", directionText(call)],
       ["Languages", config.live_translate ? languages : config.transcribe ? "Transcribed only" : "Not translated"],
       ...(isRunning(call) ? [] : [["Ended", dateTime(call.ended_at, now, true)] as [string, string]]),
     ];
@@ -252,17 +251,6 @@ class CallPage {
     const drawn = (moment: Moment): Element => known.get(moment.key) ?? h("li", { "data-event": moment.key, "data-tone": moment.tone },
       h("time", { datetime: moment.at, title: dateTime(moment.at, Date.now(), true) }, moment.after), h("div", {}, moment.text, moment.detail && h("span", { class: "muted" }, moment.detail)));
     arrange(this.moments, moments.map(drawn));
-  }
-
-  private async hangup(): Promise<void> {
-    this.end.disabled = true;
-    setText(this.problem, "");
-    try {
-      await api.hangup(this.id);
-    } catch (error) {
-      setText(this.problem, error instanceof Error ? error.message : "The call could not be ended.");
-    }
-    this.end.disabled = false;
   }
 }
 

@@ -1,7 +1,7 @@
 /** The supervisor's page: every running call, what is said and what it means, while it is said. */
-import * as api from "../api.js";
 import { isRunning, statusText, translationNotice, visibleCalls, type Call } from "../calls.js";
 import { arrange, h, icon, ICON, setText } from "../dom.js";
+import { askToEnd } from "../ending.js";
 import { Feed } from "../feed.js";
 import { LadderView } from "../ladderview.js";
 import type { Legs } from "../legs.js";
@@ -11,6 +11,7 @@ import { SentenceList } from "../sentences.js";
 import { may, type Session } from "../session.js";
 import { shell, type Shell } from "../shell.js";
 import { causeText, duration, languageName } from "../words.js";
+import { keepInPlace } from "./place.js";
 
 const PINS = "tandem.pins";
 
@@ -75,7 +76,8 @@ class LivePage {
     setText(this.count, running === 1 ? "1 running" : `${running} running`);
     this.empty.hidden = calls.length > 0;
     setText(this.empty.querySelector("h2") ?? this.empty, this.filter.value ? "No call matches the filter" : "No call is running");
-    arrange(this.list, calls.map((call) => this.card(call).element));
+    const elements = calls.map((call) => this.card(call).element);
+    keepInPlace(this.list, () => arrange(this.list, elements));
     for (const [id, card] of this.cards) {
       if (calls.some((call) => call.id === id)) continue;
       card.rest();
@@ -86,7 +88,7 @@ class LivePage {
   private card(call: Call): CallCard {
     let card = this.cards.get(call.id);
     if (!card) {
-      card = new CallCard(call, this.frame.session, (id) => this.pin(id), (text) => setText(this.message, text));
+      card = new CallCard(call, this.frame.session, (id) => this.pin(id));
       this.cards.set(call.id, card);
     }
     this.feed.follow(call.id);
@@ -121,13 +123,13 @@ class CallCard {
   private readonly dials: boolean;
   private call: Call;
 
-  constructor(call: Call, session: Session, pin: (id: string) => void, problem: (text: string) => void) {
+  constructor(call: Call, session: Session, pin: (id: string) => void) {
     this.call = call;
     this.dials = may(session, "calls.dial");
     this.ladder = new LadderView(call.id, may(session, "calls.trace"));
     this.pinButton = h("button", { class: "quiet square", type: "button", "data-role": "pin", onclick: () => pin(call.id) }, icon(ICON.pin));
     this.endButton = h("button", { class: "quiet danger", type: "button", "data-role": "end" }, "End call");
-    this.endButton.addEventListener("click", () => void this.end(problem));
+    this.endButton.addEventListener("click", () => askToEnd(this.call));
     const link = h("a", { class: "button quiet square", href: `#${call.id}`, title: "Link to this call", "aria-label": "Link to this call" }, icon(ICON.link));
     const whole = h("a", { class: "button quiet square", href: `/calls/${call.id}`, title: "Everything about this call", "aria-label": "Everything about this call" }, icon(ICON.page));
     this.columns = h("div", { class: "columns-head", "aria-hidden": "true" }, h("span", {}, "What was said"), h("span", {}, "What it means"));
@@ -183,16 +185,6 @@ class CallCard {
     const { created_at, answered_at, ended_at } = this.call;
     const end = ended_at ? Date.parse(ended_at) : isRunning(this.call) ? Date.now() : Date.parse(answered_at ?? created_at);
     setText(this.time, duration(end - Date.parse(answered_at ?? created_at)));
-  }
-
-  private async end(problem: (text: string) => void): Promise<void> {
-    this.endButton.disabled = true;
-    try {
-      await api.hangup(this.call.id);
-    } catch (error) {
-      problem(error instanceof Error ? error.message : "The call could not be ended.");
-    }
-    this.endButton.disabled = false;
   }
 }
 

@@ -1,13 +1,14 @@
 /** API keys: made, shown once, revoked. */
 import { confirm } from "../dialog.js";
 import { h, icon, ICON } from "../dom.js";
+import { ApiError } from "../http.js";
 import { boxes, copyLine, field, Form, select } from "../form.js";
 import { Records } from "../records.js";
 import { may } from "../session.js";
 import { dateTime, relative } from "../words.js";
 import { formDialog, iconButton, lockNote, panel, tools, type Context, type Section } from "./context.js";
 import * as requests from "./requests.js";
-import { keyState, type ApiKey, type Permission, type RolePermissions } from "./shapes.js";
+import { keyState, scopesProblem, type ApiKey, type Permission, type RolePermissions } from "./shapes.js";
 
 export const KEYS: Section = { name: "keys", label: "API keys", takes: ["api_keys.read"], build };
 
@@ -73,9 +74,12 @@ async function addDialog(list: Records<ApiKey>, { session }: Context): Promise<v
   formDialog("New API key", "key-dialog", list, (dialog) => {
     const name = h("input", { id: "key-name", required: true, maxlength: 100, autocomplete: "off", placeholder: "What it is for" });
     const expiry = select("key-expiry", EXPIRY, "90");
-    const scopes = boxes("scopes", "key-scopes", "May", "Choose as little as it needs. None chosen: all of them.",
+    const scopes = boxes("scopes", "key-scopes", "May", "Choose at least one, and no more than it needs.",
       permissions.map(({ permission, description }) => ({ value: permission, label: permission, about: description })));
-    const fields = [field("name", "Name", name), field("expires_in_days", "Ends", expiry), ...(permissions.length > 0 ? [scopes] : [])];
+    const all = h("button", { class: "quiet", type: "button", "data-role": "all" }, "Tick all");
+    all.addEventListener("click", () => scopes.choose(permissions.map(({ permission }) => permission)));
+    if (permissions.length > 0) scopes.element.querySelector(".hint")?.after(all);
+    const fields = [field("name", "Name", name), field("expires_in_days", "Ends", expiry), scopes];
     return new Form({
       id: "key-form",
       submit: "Make the key",
@@ -83,8 +87,10 @@ async function addDialog(list: Records<ApiKey>, { session }: Context): Promise<v
       fields,
       async save() {
         const chosen = scopes.chosen();
+        const problem = scopesProblem(permissions.length, chosen.length);
+        if (problem !== undefined) throw new ApiError(422, problem, "scopes");
         const key = await requests.keyCreate({
-          name: name.value.trim(), ...(chosen.length > 0 ? { scopes: chosen } : {}), ...(expiry.value ? { expires_in_days: Number(expiry.value) } : {}),
+          name: name.value.trim(), scopes: chosen, ...(expiry.value ? { expires_in_days: Number(expiry.value) } : {}),
         });
         void list.refresh();
         dialog.show(h("p", { class: "note warn", role: "status" }, "Copy the key now. It is not shown again: when it is lost, make another one."),

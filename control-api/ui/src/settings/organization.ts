@@ -1,10 +1,11 @@
 /** The organization: its name, how long things are kept, limits of its own. */
+import { asked } from "../dialog.js";
 import { h } from "../dom.js";
 import { field, Form } from "../form.js";
 import { dateOnly } from "../words.js";
 import { loaded, lockNote, panel, type Context, type Section } from "./context.js";
 import * as requests from "./requests.js";
-import { LIMITS, windowText, type Limit, type Organization } from "./shapes.js";
+import { LIMITS, retentionWarning, windowText, type Limit, type Organization, type Retention } from "./shapes.js";
 
 export const ORGANIZATION: Section = { name: "organization", label: "Organization", takes: ["organization.read"], build };
 
@@ -72,6 +73,7 @@ function fact(term: string, value: string): HTMLElement {
 }
 
 function retention(context: Context, { recordingsDays, eventsDays }: Organization): HTMLElement {
+  let kept: Retention = { recordingsDays, eventsDays };
   const locked = lockNote(context, "retention.write", "how long things are kept");
   if (locked) {
     const days = (count: number | null): string => (count === null ? "For ever" : count === 1 ? "1 day" : `${count.toLocaleString("en")} days`);
@@ -88,7 +90,12 @@ function retention(context: Context, { recordingsDays, eventsDays }: Organizatio
     fields,
     layout: [h("div", { class: "pair-row" }, ...fields.map(({ element }) => element))],
     async save() {
-      await requests.retentionPut(number(recordings), number(events));
+      const wanted: Retention = { recordingsDays: number(recordings), eventsDays: number(events) };
+      const warning = retentionWarning(kept, wanted);
+      const sure = warning === undefined || await asked({ id: "retention-confirm", title: "Delete what is older?", text: warning, action: "Save and delete" });
+      if (!sure) return undefined;
+      await requests.retentionPut(wanted.recordingsDays, wanted.eventsDays);
+      kept = wanted;
       return "Saved";
     },
   }).element;

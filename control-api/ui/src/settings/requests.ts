@@ -101,7 +101,7 @@ export async function keyList(cursor: string | null): Promise<Page<shapes.ApiKey
 }
 
 /** Makes a key; what it returns is shown once and cannot be had again. */
-export async function keyCreate(key: { name: string; scopes?: string[]; expires_in_days?: number }): Promise<string> {
+export async function keyCreate(key: { name: string; scopes: string[]; expires_in_days?: number }): Promise<string> {
   return text(fields(await request("POST", "/api-keys", key))["key"]) ?? "";
 }
 

@@ -10,6 +10,24 @@ export interface Organization {
   eventsDays: number | null;
 }
 
+export type Retention = Pick<Organization, "recordingsDays" | "eventsDays">;
+
+/** Up to so many days a shorter retention is asked about: one digit too few deletes nearly everything. */
+const RETENTION_SHORT_DAYS = 7;
+
+/** What a shorter retention deletes soon; nothing where there is no need to ask. */
+export function retentionWarning(before: Retention, after: Retention): string | undefined {
+  const shorter = (was: number | null, will: number | null): will is number =>
+    will !== null && will <= RETENTION_SHORT_DAYS && (was === null || will < was);
+  const days = (count: number): string => (count === 1 ? "1 day" : `${count} days`);
+  const gone = [
+    shorter(before.recordingsDays, after.recordingsDays) ? `every recording older than ${days(after.recordingsDays)}` : "",
+    shorter(before.eventsDays, after.eventsDays) ? `every event older than ${days(after.eventsDays)}` : "",
+  ].filter(Boolean).join(" and ");
+  if (gone === "") return undefined;
+  return `${gone.charAt(0).toUpperCase()}${gone.slice(1)} is deleted for good within hours. This cannot be taken back.`;
+}
+
 export function parseOrganization(value: unknown): Organization {
   const organization = fields(value);
   const retention = fields(organization["retention"]);
@@ -109,6 +127,12 @@ export type KeyState = "active" | "expired" | "revoked";
 export function keyState(key: ApiKey, now: number): KeyState {
   if (key.revokedAt !== null) return "revoked";
   return key.expiresAt !== null && Date.parse(key.expiresAt) <= now ? "expired" : "active";
+}
+
+/** Why a key cannot be made: one that names no permission may do nothing, and must not get them all instead. */
+export function scopesProblem(offered: number, chosen: number): string | undefined {
+  if (offered === 0) return "The permissions could not be loaded. Close this and try again.";
+  return chosen === 0 ? "Choose at least one permission: a key without any could do nothing." : undefined;
 }
 
 export interface Permission {
