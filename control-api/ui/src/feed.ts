@@ -16,6 +16,16 @@ import type { SseMessage } from "./sse.js";
 import { openStream, type StreamState } from "./stream.js";
 import { applyEvent, applySnapshot, isTranslationEvent, NO_SENTENCES, parseTranslation, type Sentences } from "./translations.js";
 
+/** What has changed since the last telling. */
+export interface News {
+  /** The list: a call came, or changed its status. */
+  list: boolean;
+  /** Calls of which anything changed: status, legs, words. */
+  calls: Set<string>;
+}
+
+const NO_NEWS = (): News => ({ list: false, calls: new Set() });
+
 export class Feed {
   calls: Calls = NO_CALLS;
   providers: Providers = NO_PROVIDERS;
@@ -30,11 +40,14 @@ export class Feed {
   private arrivals = 0;
   private providersHeard = 0;
   private scheduled = false;
+  private drawnAt = 0;
+  private news: News = NO_NEWS();
 
-  /** `onEvent` hears every event of the stream besides. */
+  /** `onEvent` hears every event of the stream besides. `pauseMs`: between two tellings of what has changed, at least. */
   constructor(
-    private readonly onChange: () => void,
+    private readonly onChange: (news: News) => void,
     private readonly onEvent: (name: string, data: unknown) => void = () => undefined,
+    private readonly pauseMs = 0,
   ) {}
 
   start(): void {
@@ -63,7 +76,12 @@ export class Feed {
     const latest = new Latest();
     this.snapshots.set(call, latest);
     void this.snapshot(call, latest);
-    void this.fetchLegs(call);
+    this.followLegs(call);
+  }
+
+  /** Fetches the legs of a call alone, as `follow` does. */
+  followLegs(call: string): void {
+    if (!this.legLists.has(call)) void this.fetchLegs(call);
   }
 
   private async fetchLegs(call: string): Promise<void> {
@@ -77,7 +95,7 @@ export class Feed {
       // An event that came meanwhile is newer than this answer: ask again.
       if (heard !== this.mediaHeard.get(call)) return void this.fetchLegs(call);
       this.media.set(call, legs);
-      this.changed();
+      this.changed(call);
     } catch {
       // Events bring them all the same, and the next gap or reconnection asks again.
     }
@@ -87,7 +105,7 @@ export class Feed {
   async fetchCall(id: string): Promise<boolean> {
     try {
       this.calls = applyList(this.calls, [await api.callShow(id)]);
-      this.changed();
+      this.changedList([id]);
       return true;
     } catch {
       return false;
@@ -100,7 +118,7 @@ export class Feed {
       const events = await api.translationList(call);
       if (!wanted()) return;
       this.words.set(call, applySnapshot(this.sentences(call), events));
-      this.changed();
+      this.changed(call);
     } catch {
       // Asked again when the stream comes back.
       if (wanted()) this.snapshots.delete(call);
@@ -113,17 +131,15 @@ export class Feed {
       (list) => {
         if (!wanted()) return;
         this.calls = applyList(this.calls, list);
-        this.changed();
+        this.changedList(list.map(({ id }) => id));
       },
       (error: unknown) => {
         if (error instanceof api.ApiError && error.status === 401) api.toLogin();
       },
     );
     this.refreshProviders(wanted);
-    for (const [call, latest] of this.snapshots) {
-      void this.snapshot(call, latest);
-      void this.fetchLegs(call);
-    }
+    for (const [call, latest] of this.snapshots) void this.snapshot(call, latest);
+    for (const call of this.legLists.keys()) void this.fetchLegs(call);
   }
 
   private refreshProviders(wanted: () => boolean): void {
@@ -148,6 +164,7 @@ export class Feed {
       return;
     }
     this.onEvent(message.event, data);
+    const call = (data as { call_id?: unknown } | null)?.call_id;
     if (isTranslationEvent(message.event)) this.handleWords(message, data);
     else if (message.event === "provider") {
       const provider = parseProvider(data);
@@ -157,7 +174,7 @@ export class Feed {
     else if (/^call(\.(created|status|joined))?$/.test(message.event)) this.handleCall(data as CallEvent);
     else if (/^call\.(leg|flow|quality|seat|active_speaker)$/.test(message.event)) this.handleLeg(message.event, data);
     else return;
-    this.changed();
+    this.changed(typeof call === "string" ? call : undefined);
   }
 
   private handleLeg(kind: string, data: unknown): void {
@@ -177,19 +194,32 @@ export class Feed {
   private handleCall(event: CallEvent): void {
     const before = this.calls;
     this.calls = applyCallEvent(before, event);
+    if (this.calls !== before) this.changedList([]);
     if (typeof event.call_id === "string" && !this.calls.has(event.call_id)) void this.fetchCall(event.call_id);
   }
 
-  /** Many events a second make one drawing a frame. */
-  private changed(): void {
+  private changedList(calls: readonly string[]): void {
+    this.news.list = true;
+    for (const call of calls) this.news.calls.add(call);
+    this.changed();
+  }
+
+  /** Many events a second make one drawing a frame, or one a pause. */
+  private changed(call?: string): void {
+    if (call !== undefined) this.news.calls.add(call);
     if (this.scheduled) return;
     this.scheduled = true;
-    // Frames stop in background tabs; the title and the ring must not.
     const run = (): void => {
       this.scheduled = false;
-      this.onChange();
+      this.drawnAt = performance.now();
+      const { news } = this;
+      this.news = NO_NEWS();
+      this.onChange(news);
     };
-    if (document.hidden) setTimeout(run, 50);
+    const wait = this.drawnAt + this.pauseMs - performance.now();
+    // Frames stop in background tabs; the title and the ring must not.
+    if (document.hidden) setTimeout(run, Math.max(wait, 50));
+    else if (wait > 0) setTimeout(() => requestAnimationFrame(run), wait);
     else requestAnimationFrame(run);
   }
 }

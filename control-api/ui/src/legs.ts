@@ -44,12 +44,21 @@ export interface Leg {
   /** The others hear silence in its place. */
   muted: boolean;
   /** What a supervisor does; null: the leg takes part in the conversation. */
-  supervises: "listen" | "whisper" | "barge" | null;
+  supervises: Supervises | null;
   /** It speaks; told of conferences only. */
   speaking: boolean;
   ending: LegEnding | null;
   flow: LegFlow | null;
   quality: Quality | null;
+}
+
+/** What a supervisor does. */
+export type SuperviseMode = "listen" | "whisper" | "barge";
+
+export interface Supervises {
+  mode: SuperviseMode;
+  /** Whom it whispers to; null: the first agent. */
+  to: number | null;
 }
 
 /** How a leg ended. */
@@ -88,15 +97,41 @@ export function applyLegEvent(legs: Legs, kind: string, data: unknown): Legs {
   return new Map(legs).set(number, after);
 }
 
-/** Legs of which there is something to show: the customer first. */
+const ROLES: readonly (readonly [role: string, name: string])[] = [["customer", "Customer"], ["agent", "Agent"], ["supervisor", "Supervisor"]];
+
+/** Legs of which there is something to show: customers first, supervisors last. */
 export function shownLegs(legs: Legs): Leg[] {
+  const rank = ({ role }: Leg): number => (ROLES.findIndex(([known]) => known === role) + ROLES.length + 1) % (ROLES.length + 1);
   return [...legs.values()]
     .filter((leg) => leg.flow !== null || leg.quality !== null)
-    .sort((a, b) => b.role.localeCompare(a.role) || a.leg - b.leg);
+    .sort((a, b) => rank(a) - rank(b) || a.leg - b.leg);
 }
 
 export function roleName(role: string): string {
-  return role === "agent" ? "Agent" : role === "customer" ? "Customer" : "Leg";
+  return ROLES.find(([known]) => known === role)?.[1] ?? "Party";
+}
+
+/** Who a leg is where there may be several of its role: `Agent ana`. The peer of an agent is a name or an address. */
+export function legName(leg: Pick<Leg, "role" | "peer">): string {
+  const name = /^(?:sips?:)?([^@;]+)/.exec(leg.peer)?.[1] ?? "";
+  return [roleName(leg.role), name].filter(Boolean).join(" ");
+}
+
+/** What a leg does besides talking, in a word or two; "" when it simply talks. */
+export function seatText(leg: Pick<Leg, "held" | "muted" | "supervises">, legs: Legs): string {
+  return [leg.supervises ? superviseText(leg.supervises, legs) : "", leg.held ? "On hold" : "", leg.muted ? "Muted" : ""].filter(Boolean).join(", ");
+}
+
+function superviseText({ mode, to }: Supervises, legs: Legs): string {
+  if (mode === "listen") return "Listens";
+  if (mode === "barge") return "Heard by all";
+  const listener = to === null ? undefined : legs.get(to);
+  return `Whispers to ${listener ? legName(listener) : "the agent"}`;
+}
+
+/** Legs that a supervisor can whisper to: those that talk. */
+export function whisperTargets(legs: Legs): Leg[] {
+  return [...legs.values()].filter((leg) => leg.state === "answered" && leg.role !== "supervisor").sort((a, b) => a.role.localeCompare(b.role) || a.leg - b.leg);
 }
 
 const STATES: Record<Direction, Record<string, readonly [Tone, string]>> = {
@@ -129,6 +164,16 @@ export function describe(direction: Direction, flow: FlowState): { tone: Tone; l
   return { tone, label, why: PLAIN.has(flow.state) ? null : flow.detail };
 }
 
+/** The worst that is wrong with the sound of a call's legs, in few words; nothing while all is well. */
+export function trouble(legs: Legs): { tone: Tone; text: string } | undefined {
+  const found = [...legs.values()].flatMap((leg) => {
+    if (leg.state === "ended" || leg.flow === null) return [];
+    return (["incoming", "outgoing"] as const).map((direction) => ({ leg, ...describe(direction, (leg.flow as LegFlow)[direction]) }));
+  });
+  const worst = found.find(({ tone }) => tone === "bad") ?? found.find(({ tone }) => tone === "warn");
+  return worst && { tone: worst.tone, text: `${roleName(worst.leg.role)}: ${worst.label.charAt(0).toLowerCase()}${worst.label.slice(1)}` };
+}
+
 /** `MOS 4.3, 0.4 % lost, 48 ms`: what is known of the last seconds, or of the whole call when it is over. */
 export function scoreText(score: Score, ended = false): string {
   if (ended) return score.mos_call === null ? "" : `MOS ${score.mos_call.toFixed(1)} over the call`;
@@ -152,17 +197,21 @@ type Seat = Pick<Leg, "held" | "muted" | "supervises" | "speaking">;
 
 const NO_SEAT: Seat = { held: false, muted: false, supervises: null, speaking: false };
 
-/** Whom a supervisor whispers to stands beside the word. */
 function parseSeat(value: Record<string, unknown>): Seat {
-  const mode = text(value["supervises"]) ?? Object.keys(record(value["supervises"]))[0];
-  const supervises = mode === "listen" || mode === "whisper" || mode === "barge" ? mode : null;
-  return { ...NO_SEAT, held: value["held"] === true, muted: value["muted"] === true, supervises };
+  return { ...NO_SEAT, held: value["held"] === true, muted: value["muted"] === true, supervises: parseSupervises(value["supervises"]) };
 }
 
 function parseEnding(value: unknown): LegEnding | null {
   const ending = record(value);
   const cause = text(ending["cause"]);
   return cause === null ? null : { cause, sipStatus: number(ending["sip_status"]), text: text(ending["text"]) };
+}
+
+/** `listen`, `barge`, or whom it whispers to: `{"whisper": 2}`, null for the first agent. */
+function parseSupervises(value: unknown): Supervises | null {
+  if (value === "listen" || value === "barge") return { mode: value, to: null };
+  const told = record(value);
+  return value === "whisper" || "whisper" in told ? { mode: "whisper", to: number(told["whisper"]) } : null;
 }
 
 function parseFlow(value: unknown): LegFlow | null {

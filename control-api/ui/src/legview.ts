@@ -1,6 +1,6 @@
 /** Draws a call's legs: per direction whether sound flows, how good it is, and why it does not. */
 import { arrange, h, setText } from "./dom.js";
-import { describe, roleName, scoreText, shownLegs, type Direction, type Leg, type Legs } from "./legs.js";
+import { describe, legName, roleName, scoreText, seatText, shownLegs, type Direction, type Leg, type Legs } from "./legs.js";
 
 const DIRECTIONS: readonly Direction[] = ["incoming", "outgoing"];
 const HEADINGS: Record<Direction, string> = { incoming: "From them", outgoing: "To them" };
@@ -15,13 +15,13 @@ export class LegView {
     this.last = legs;
     const shown = shownLegs(legs);
     this.element.hidden = shown.length === 0;
-    arrange(this.element, shown.map((leg) => this.row(leg).element));
+    arrange(this.element, shown.map((leg) => this.row(leg, legs).element));
   }
 
-  private row(leg: Leg): LegRow {
+  private row(leg: Leg, legs: Legs): LegRow {
     let row = this.rows.get(leg.leg);
     if (!row) this.rows.set(leg.leg, (row = new LegRow(leg.leg)));
-    row.draw(leg);
+    row.draw(leg, legs);
     return row;
   }
 }
@@ -30,15 +30,21 @@ class LegRow {
   readonly element: HTMLElement;
   private readonly who = h("h3", {});
   private readonly codec = h("span", { class: "muted" });
+  private readonly seat = h("span", { class: "pill", "data-role": "seat", hidden: true });
   private readonly cells: Record<Direction, DirectionCell> = { incoming: new DirectionCell("incoming"), outgoing: new DirectionCell("outgoing") };
 
   constructor(leg: number) {
     this.element = h("div", { class: "leg", "data-media-leg": leg },
-      h("div", { class: "leg-who" }, this.who, this.codec), ...DIRECTIONS.map((direction) => this.cells[direction].element));
+      h("div", { class: "leg-who" }, this.who, this.codec, this.seat), ...DIRECTIONS.map((direction) => this.cells[direction].element));
   }
 
-  draw(leg: Leg): void {
+  draw(leg: Leg, legs: Legs): void {
     setText(this.who, roleName(leg.role));
+    this.who.title = legName(leg);
+    const seat = leg.state === "ended" ? "" : seatText(leg, legs);
+    this.seat.hidden = seat === "";
+    this.seat.dataset["tone"] = leg.held || leg.muted ? "warn" : "idle";
+    setText(this.seat, seat);
     setText(this.codec, leg.state === "ended" ? "ended" : (leg.codec ?? ""));
     this.element.dataset["role"] = leg.role;
     this.element.dataset["ended"] = String(leg.state === "ended");

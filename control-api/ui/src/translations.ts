@@ -132,6 +132,13 @@ export function inOrder(sentences: Sentences): Sentence[] {
   return [...sentences.values()].sort((a, b) => a.segment - b.segment);
 }
 
+/** What was said last, and by whom; "" before anything was understood. */
+export function latestWords(sentences: Sentences): string {
+  let last: Sentence | undefined;
+  for (const one of sentences.values()) if (one.text !== "" && one.segment > (last?.segment ?? -1)) last = one;
+  return last ? `${last.leg === "agent" ? "Agent" : "Customer"}: ${last.text}` : "";
+}
+
 /** Reads an API object; `undefined` when it is not a translation event. */
 export function parseTranslation(value: unknown): TranslationEvent | undefined {
   if (typeof value !== "object" || value === null) return undefined;

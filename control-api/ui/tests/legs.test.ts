@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { applyLegEvent, applyLegs, describe, NO_LEGS, scoreText, shownLegs, type Score } from "../src/legs.js";
+import { applyLegEvent, applyLegs, describe, legName, NO_LEGS, roleName, scoreText, seatText, shownLegs, trouble, whisperTargets, type Score } from "../src/legs.js";
 
 const FLOW = { incoming: { state: "flowing", detail: null }, outgoing: { state: "sending", detail: null } };
 const SCORE = { mos: 4.3, mos_call: 4.2, loss_percent: 0.4, loss_percent_call: 0.1, jitter_ms: 2, delay_ms: 47.6 };
@@ -52,4 +52,33 @@ test("a score says what is known", () => {
   assert.equal(scoreText(none), "");
   assert.equal(scoreText({ ...none, ...SCORE }, true), "MOS 4.2 over the call");
   assert.equal(scoreText({ ...none, mos: 4.1 }, true), "");
+});
+
+test("every role has a name, and supervisors stand last", () => {
+  assert.deepEqual(["customer", "agent", "supervisor", "other"].map(roleName), ["Customer", "Agent", "Supervisor", "Party"]);
+  const legs = applyLegs([fetched(3, "supervisor"), fetched(2, "agent"), fetched(5, "other"), fetched(1, "customer")]);
+  assert.deepEqual(shownLegs(legs).map(({ leg }) => leg), [1, 2, 3, 5]);
+  assert.deepEqual([legName({ role: "agent", peer: "sip:ana@tandem.example" }), legName({ role: "customer", peer: "" })], ["Agent ana", "Customer"]);
+});
+
+test("what a leg does in the call is told: hold, mute, supervision", () => {
+  let legs = applyLegs([fetched(1, "customer"), fetched(2, "agent", { peer: "ana" }), fetched(3, "supervisor", { supervises: "listen" })]);
+  const seat = (leg: number): string => seatText(legs.get(leg) ?? { held: false, muted: false, supervises: null }, legs);
+  assert.deepEqual([seat(1), seat(3)], ["", "Listens"]);
+  legs = applyLegEvent(legs, "call.seat", { leg: 3, role: "supervisor", held: false, muted: false, supervises: { whisper: 2 } });
+  legs = applyLegEvent(legs, "call.seat", { leg: 1, role: "customer", held: true, muted: true, supervises: null });
+  assert.deepEqual([seat(1), seat(3)], ["On hold, Muted", "Whispers to Agent ana"]);
+  legs = applyLegEvent(legs, "call.seat", { leg: 3, role: "supervisor", supervises: { whisper: null } });
+  assert.equal(seat(3), "Whispers to the agent");
+  legs = applyLegEvent(legs, "call.seat", { leg: 3, role: "supervisor", supervises: "barge" });
+  assert.equal(seat(3), "Heard by all");
+  assert.deepEqual(whisperTargets(legs).map(({ leg }) => leg), [2, 1], "agents first, supervisors never");
+});
+
+test("the worst that is wrong with the sound is told in few words", () => {
+  const stopped = { ...FLOW, incoming: { state: "stopped", detail: null } };
+  const silent = { ...FLOW, incoming: { state: "silence", detail: null } };
+  assert.equal(trouble(applyLegs([fetched(1, "customer"), fetched(2, "agent", { flow: null })])), undefined);
+  assert.deepEqual(trouble(applyLegs([fetched(1, "customer", { flow: silent }), fetched(2, "agent", { flow: stopped })])), { tone: "bad", text: "Agent: sound has stopped" });
+  assert.equal(trouble(applyLegs([fetched(1, "customer", { flow: stopped, state: "ended" })])), undefined);
 });

@@ -5,6 +5,7 @@ import {
   applySnapshot,
   inOrder,
   isTranslationEvent,
+  latestWords,
   NO_SENTENCES,
   parseTranslation,
   type Sentences,
@@ -84,4 +85,11 @@ test("what is no translation event is not one", () => {
   assert.equal(parseTranslation({ segment: 1, text: "", unrecognised: true })?.unrecognised, true);
   assert.equal(parseTranslation({ segment: 1, text: "", final: true, missed: true })?.missed, true);
   assert.deepEqual(["partial", "translation.final", "lag", "call", "leg"].map(isTranslationEvent), [true, true, true, false, false]);
+});
+
+test("the latest words are the newest segment's that was understood", () => {
+  let words: Sentences = NO_SENTENCES;
+  assert.equal(latestWords(words), "");
+  for (const [segment, leg, text] of [[2, "agent", "Claro"], [1, "customer", "Good morning"], [3, "customer", ""]] as const) words = applyEvent(words, event({ segment, leg, text }), segment);
+  assert.equal(latestWords(words), "Agent: Claro");
 });

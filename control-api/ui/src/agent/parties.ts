@@ -43,7 +43,7 @@ export function parties(legs: Legs, names: Names, transferring = false): Party[]
   const all = present(legs).filter((leg) => leg.peer !== names.me || leg === mine);
   const state = (leg: Leg): PartyState => {
     if (leg.state !== "answered") return "ringing";
-    if (leg.supervises === "listen" || leg.supervises === "whisper") return "listening";
+    if (leg.supervises !== null && leg.supervises.mode !== "barge") return "listening";
     if (leg === mine && transferring) return "aside";
     return leg.held ? "held" : leg.muted ? "muted" : "talking";
   };
@@ -58,7 +58,7 @@ export function parties(legs: Legs, names: Names, transferring = false): Party[]
       case "aside":
         return "is out of the conversation until the transfer is done";
       case "listening":
-        return leg.supervises === "whisper" ? "hears everybody and whispers to an agent" : "hears everybody, and nobody hears it";
+        return leg.supervises?.mode === "whisper" ? "hears everybody and whispers to an agent" : "hears everybody, and nobody hears it";
       default:
         return floorHears(leg);
     }

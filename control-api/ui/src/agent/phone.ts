@@ -14,7 +14,7 @@ import { Latest } from "../latest.js";
 import { domainOf } from "../numbers.js";
 import { tokenDelay, type Token } from "../token.js";
 import { endingText } from "./endings.js";
-import { dialogOf, forget, keep, recall, replacing, type Kept, type Named } from "./kept.js";
+import { dialogOf, forget, keep, recall, replacing, type Kept, type Named, type Store } from "./kept.js";
 import { WatchedSocket } from "./socket.js";
 
 export type Registration = "connecting" | "registered" | "unregistered" | "failed";
@@ -37,8 +37,15 @@ export interface PhoneEvents {
   /** A sentence about how the last call ended. `ours`: the person at this page ended it, and knows why. */
   onEnded(text: string, ours: boolean): void;
   onRinging(what: "ring" | "ringback" | "none"): void;
+  /** Whether this page takes an incoming call at all, by a header of its INVITE; every one when this is left out. */
+  accepts?(header: (name: string) => string | undefined): boolean;
   /** A microphone for the call that is taken back; nothing when there is none. */
   onTakeBack(): Promise<MediaStream | undefined>;
+}
+
+/** A SIP message as far as its headers are read. */
+interface Headers {
+  getHeader(name: string): string | undefined;
 }
 
 export class Phone {
@@ -59,6 +66,8 @@ export class Phone {
   constructor(
     private readonly events: PhoneEvents,
     private readonly remote: HTMLAudioElement,
+    /** Where the running call is kept for the page that is loaded next. */
+    private readonly store: Store = sessionStorage,
   ) {}
 
   get username(): string {
@@ -103,7 +112,7 @@ export class Phone {
   /** Goes on with the call that the page before this one was in. */
   private async takeBack(): Promise<void> {
     if (this.line.phase !== "idle") return;
-    const kept = recall(sessionStorage);
+    const kept = recall(this.store);
     if (!kept) return;
     const microphone = await this.events.onTakeBack();
     if (!microphone) return this.events.onEnded("The running call could not be taken back: there is no microphone.", true);
@@ -187,6 +196,7 @@ export class Phone {
     ua.on("newRTCSession", ({ originator, session, request }: RTCSessionEvent) => {
       if (String(originator) !== "remote") return;
       if (this.line.phase !== "idle") return session.terminate({ status_code: 486 });
+      if (this.events.accepts?.((name) => (request as unknown as Headers).getHeader(name)) === false) return session.terminate({ status_code: 480 });
       this.take(session, () => dialogOf(request as unknown as Named, false));
       this.set({ ...IDLE, phase: "incoming", peer: peerOf(session) });
       this.events.onRinging("ring");
@@ -274,7 +284,7 @@ export class Phone {
       this.set({ ...this.line, phase: "active", since: since ?? Date.now() });
       const { response } = event as { response?: Named };
       const { peer, since: answered } = this.line;
-      keep(sessionStorage, { ...dialog(response ?? { call_id: "", from_tag: "", to_tag: "" }), peer, since: answered });
+      keep(this.store, { ...dialog(response ?? { call_id: "", from_tag: "", to_tag: "" }), peer, since: answered });
     });
     session.on("failed", (event) => {
       if (current()) this.finish(event);
@@ -316,7 +326,7 @@ export class Phone {
     this.session = undefined;
     this.hangingUp = false;
     this.astray = false;
-    forget(sessionStorage);
+    forget(this.store);
     this.microphone?.getTracks().forEach((track) => track.stop());
     this.microphone = undefined;
     this.remote.srcObject = null;

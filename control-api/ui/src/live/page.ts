@@ -1,19 +1,28 @@
-/** The supervisor's page: every running call, what is said and what it means, while it is said. */
-import { isRunning, statusText, translationNotice, visibleCalls, type Call } from "../calls.js";
+/**
+ * The supervisor's page: every running call, what is said and what it means, while it is said; and the way into each of them.
+ *
+ *   feed ─ news, ten times a second at most ─▶ list, when a call came or changed ─▶ cards of the calls that have news
+ *
+ * Invariants: what has no news is not drawn; the card that is read stays where it is.
+ */
+import { isRunning, visibleCalls, type Call } from "../calls.js";
 import { arrange, h, icon, ICON, setText } from "../dom.js";
-import { askToEnd } from "../ending.js";
-import { Feed } from "../feed.js";
-import { LadderView } from "../ladderview.js";
-import type { Legs } from "../legs.js";
-import { LegView } from "../legview.js";
+import { Feed, type News } from "../feed.js";
+import type { SuperviseMode } from "../legs.js";
 import { ProviderBar } from "../providerbar.js";
-import { SentenceList } from "../sentences.js";
-import { may, type Session } from "../session.js";
 import { shell, type Shell } from "../shell.js";
-import { causeText, duration, languageName } from "../words.js";
+import { SupervisionBar } from "./bar.js";
+import { CallCard, type CardActions } from "./card.js";
 import { keepInPlace } from "./place.js";
+import { legDrop, superviseChange, superviseStart } from "./requests.js";
+import { lateLine, Supervisor, type Line } from "./supervisor.js";
+import "../live.css";
 
 const PINS = "tandem.pins";
+/** So many calls are shown whole; of more each begins as a line. */
+const OPEN_MAX = 3;
+/** Between two drawings. */
+const PAUSE_MS = 100;
 
 export async function livePage(): Promise<void> {
   const frame = await shell("live");
@@ -21,17 +30,37 @@ export async function livePage(): Promise<void> {
 }
 
 class LivePage {
-  private readonly feed = new Feed(() => this.draw());
+  private readonly feed = new Feed((news) => this.draw(news), undefined, PAUSE_MS);
   private readonly providers = new ProviderBar();
   private readonly cards = new Map<string, CallCard>();
   private readonly pinned = new Set<string>(readPins());
   /** Calls that were seen running stay until the page is left, and the one of the link. */
   private readonly keep = new Set<string>();
   private linked = "";
+  /** Calls that came above what can be seen. */
+  private readonly above = new Set<string>();
+
+  private readonly supervisor: Supervisor = new Supervisor(
+    lateLine(async () => this.telephone()), { start: superviseStart, change: superviseChange, drop: legDrop }, () => this.drawSupervision());
+  private readonly bar = new SupervisionBar({
+    ask: (wish) => {
+      const { state } = this.supervisor;
+      if (state.phase !== "idle") void this.supervisor.ask(state.call, wish);
+    },
+    leave: () => this.supervisor.leave(),
+    show: (call) => this.show(call),
+  });
+  private readonly actions: CardActions = {
+    pin: (id) => this.pin(id),
+    open: (id, open) => this.open(id, open),
+    supervise: (id, mode) => this.supervise(id, mode),
+    leave: () => this.supervisor.leave(),
+  };
 
   private readonly filter = h("input", { id: "filter", type: "search", placeholder: "Number, agent or status", "aria-label": "Filter calls" });
   private readonly count = h("span", { id: "call-count", class: "muted", role: "status" });
   private readonly list = h("div", { id: "calls", class: "calls" });
+  private readonly fresh = h("button", { id: "live-fresh", class: "primary", type: "button", hidden: true, onclick: () => this.toTop() });
   private readonly empty = h("div", { id: "calls-empty", class: "card empty" },
     h("h2", {}, "No call is running"), h("p", {}, "Calls appear here by themselves, with every word while it is spoken."));
   private readonly message = h("p", { id: "live-message", class: "problem", role: "alert" });
@@ -40,151 +69,149 @@ class LivePage {
     frame.main.replaceChildren(
       h("div", { class: "live" },
         h("div", { class: "head" }, h("h1", {}, "Live calls"), this.count, this.filter),
-        this.providers.element, this.message, this.empty, this.list));
+        this.providers.element, this.message, this.fresh, this.empty, this.list, this.bar.element));
   }
 
   start(): void {
-    this.filter.addEventListener("input", () => this.draw());
+    this.filter.addEventListener("input", () => this.drawList());
     window.addEventListener("hashchange", () => void this.openLink());
+    window.addEventListener("scroll", () => this.look(), { passive: true });
     // Durations grow without events.
     setInterval(() => this.cards.forEach((card) => card.tick()), 1000);
     this.feed.start();
     void this.openLink();
-    this.draw();
+    this.drawList();
   }
 
   private async openLink(): Promise<void> {
     this.linked = decodeURIComponent(location.hash.slice(1));
     if (!/^[\w-]{8,64}$/.test(this.linked)) this.linked = "";
     setText(this.message, "");
-    if (this.linked === "") return this.draw();
+    if (this.linked === "") return this.drawList();
     this.keep.add(this.linked);
     const wanted = this.linked;
     if (!this.feed.calls.has(wanted) && !(await this.feed.fetchCall(wanted)) && wanted === this.linked) {
       setText(this.message, "The call of this link was not found.");
     }
-    this.draw();
-    this.cards.get(wanted)?.element.scrollIntoView({ block: "start", behavior: "smooth" });
+    this.drawList();
+    this.show(wanted);
   }
 
-  private draw(): void {
+  private draw(news: News): void {
     this.frame.connection(this.feed.state);
     this.providers.draw(this.feed.providers);
+    if (news.list) return this.drawList();
+    keepInPlace(this.list, () => {
+      for (const id of news.calls) {
+        const call = this.feed.calls.get(id);
+        const card = this.cards.get(id);
+        if (call && card) this.drawCard(card, call);
+      }
+    });
+    if (news.calls.has(this.supervised)) this.drawSupervision();
+  }
+
+  private drawList(): void {
     for (const call of this.feed.calls.values()) if (isRunning(call)) this.keep.add(call.id);
     const calls = visibleCalls(this.feed.calls, { filter: this.filter.value, pinned: this.pinned, keep: this.keep });
     const running = [...this.feed.calls.values()].filter(isRunning).length;
     setText(this.count, running === 1 ? "1 running" : `${running} running`);
     this.empty.hidden = calls.length > 0;
     setText(this.empty.querySelector("h2") ?? this.empty, this.filter.value ? "No call matches the filter" : "No call is running");
-    const elements = calls.map((call) => this.card(call).element);
-    keepInPlace(this.list, () => arrange(this.list, elements));
-    for (const [id, card] of this.cards) {
-      if (calls.some((call) => call.id === id)) continue;
-      card.rest();
-      this.cards.delete(id);
-    }
+    const known = new Set(this.cards.keys());
+    keepInPlace(this.list, () => {
+      const cards = calls.map((call) => this.card(call, calls.length));
+      arrange(this.list, cards.map(({ element }) => element));
+      const shown = new Set(cards);
+      for (const [id, card] of this.cards) {
+        if (shown.has(card)) continue;
+        card.rest();
+        this.cards.delete(id);
+      }
+    });
+    if (known.size > 0) for (const call of calls) if (!known.has(call.id)) this.above.add(call.id);
+    this.look();
+    this.drawSupervision();
   }
 
-  private card(call: Call): CallCard {
+  private card(call: Call, among: number): CallCard {
     let card = this.cards.get(call.id);
     if (!card) {
-      card = new CallCard(call, this.frame.session, (id) => this.pin(id));
+      const open = among <= OPEN_MAX || call.id === this.linked || this.pinned.has(call.id);
+      card = new CallCard(call, this.frame.session, this.actions, open);
       this.cards.set(call.id, card);
     }
-    this.feed.follow(call.id);
-    card.draw(call, this.pinned.has(call.id), call.id === this.linked);
-    card.drawLegs(this.feed.legs(call.id));
-    card.words.draw(this.feed.sentences(call.id));
-    card.drawEmpty(this.feed.sentences(call.id).size === 0);
+    this.drawCard(card, call);
     return card;
+  }
+
+  private drawCard(card: CallCard, call: Call): void {
+    const { id } = call;
+    if (card.isOpen) this.feed.follow(id);
+    else this.feed.followLegs(id);
+    card.draw({
+      call, legs: this.feed.legs(id), sentences: this.feed.sentences(id), pinned: this.pinned.has(id), linked: id === this.linked,
+      supervision: this.supervisor.state, problem: this.supervisor.problem,
+    });
+  }
+
+  private async telephone(): Promise<Line> {
+    const { SupervisorLine } = await import("./line.js");
+    const line = new SupervisorLine(() => this.supervisor.lineEnded());
+    this.frame.main.append(line.audio);
+    return line;
+  }
+
+  private get supervised(): string {
+    const { state } = this.supervisor;
+    return state.phase === "idle" ? "" : state.call;
+  }
+
+  private drawSupervision(): void {
+    const { state, problem } = this.supervisor;
+    for (const [id, card] of this.cards) {
+      const call = this.feed.calls.get(id);
+      if (call) card.drawSupervision({ call, supervision: state, problem });
+    }
+    this.bar.draw(state, this.feed.calls.get(this.supervised), this.feed.legs(this.supervised));
+    this.frame.main.classList.toggle("supervising", state.phase !== "idle");
+  }
+
+  private supervise(id: string, mode: SuperviseMode): void {
+    void this.supervisor.ask(id, { mode, to: null });
+  }
+
+  private open(id: string, open: boolean): void {
+    const [card, call] = [this.cards.get(id), this.feed.calls.get(id)];
+    if (!card || !call) return;
+    card.open(open);
+    this.drawCard(card, call);
+  }
+
+  private show(id: string): void {
+    this.open(id, true);
+    this.cards.get(id)?.element.scrollIntoView({ block: "start", behavior: "smooth" });
+  }
+
+  /** Tells how many calls came above what is seen, until they are seen. */
+  private look(): void {
+    if (this.above.size === 0 && this.fresh.hidden) return;
+    for (const id of this.above) {
+      const box = this.cards.get(id)?.element.getBoundingClientRect();
+      if (!box || box.bottom > 0) this.above.delete(id);
+    }
+    this.fresh.hidden = this.above.size === 0;
+    if (!this.fresh.hidden) this.fresh.replaceChildren(icon(ICON.up), this.above.size === 1 ? "1 new call" : `${this.above.size} new calls`);
+  }
+
+  private toTop(): void {
+    window.scrollTo({ top: 0, behavior: "smooth" });
   }
 
   private pin(id: string): void {
     if (!this.pinned.delete(id)) this.pinned.add(id);
     writePins(this.pinned);
-    this.draw();
-  }
-}
-
-class CallCard {
-  readonly element: HTMLElement;
-  readonly words: SentenceList;
-  private readonly title = h("h2", {});
-  private readonly status = h("span", { class: "pill", "data-role": "status" });
-  private readonly detail = h("span", { class: "muted" });
-  private readonly time = h("span", { class: "timer" });
-  private readonly pinButton: HTMLButtonElement;
-  private readonly endButton: HTMLButtonElement;
-  private readonly notice = h("p", { class: "note", "data-role": "notice", hidden: true });
-  private readonly legs = new LegView();
-  private readonly ladder: LadderView;
-  private readonly empty = h("p", { class: "empty" }, "Nothing has been said yet.");
-  private readonly columns: HTMLElement;
-  private readonly dials: boolean;
-  private call: Call;
-
-  constructor(call: Call, session: Session, pin: (id: string) => void) {
-    this.call = call;
-    this.dials = may(session, "calls.dial");
-    this.ladder = new LadderView(call.id, may(session, "calls.trace"));
-    this.pinButton = h("button", { class: "quiet square", type: "button", "data-role": "pin", onclick: () => pin(call.id) }, icon(ICON.pin));
-    this.endButton = h("button", { class: "quiet danger", type: "button", "data-role": "end" }, "End call");
-    this.endButton.addEventListener("click", () => askToEnd(this.call));
-    const link = h("a", { class: "button quiet square", href: `#${call.id}`, title: "Link to this call", "aria-label": "Link to this call" }, icon(ICON.link));
-    const whole = h("a", { class: "button quiet square", href: `/calls/${call.id}`, title: "Everything about this call", "aria-label": "Everything about this call" }, icon(ICON.page));
-    this.columns = h("div", { class: "columns-head", "aria-hidden": "true" }, h("span", {}, "What was said"), h("span", {}, "What it means"));
-    const list = h("ol", { class: "sentences columns", tabindex: 0 });
-    this.words = new SentenceList(list, (leg) => (leg === "agent" ? "Agent" : "Customer"));
-    this.element = h("article", { class: "card call", "data-call": call.id, tabindex: -1 },
-      h("div", { class: "head" }, this.title, this.status, this.time, h("span", { class: "tools" }, this.pinButton, link, whole, this.endButton)),
-      this.detail, this.legs.element, this.notice, this.columns, this.empty, list, this.ladder.element);
-  }
-
-  /** It is no longer shown. */
-  rest(): void {
-    this.ladder.rest();
-  }
-
-  draw(call: Call, pinned: boolean, linked: boolean): void {
-    this.call = call;
-    if (!this.title.hasChildNodes()) {
-      const whole = (text: string): HTMLElement => h("span", { class: "whole" }, text);
-      this.title.append(whole(call.from ?? "Unknown"), " to ", whole(call.to));
-    }
-    this.element.dataset["status"] = call.status;
-    this.element.classList.toggle("linked", linked);
-    this.element.setAttribute("aria-label", `Call from ${call.from ?? "unknown"} to ${call.to}`);
-    this.status.dataset["state"] = call.status;
-    setText(this.status, isRunning(call) ? statusText(call) : causeText(call.ended_reason));
-    const { translate_from, translate_to, record } = call.config;
-    const languages = `${languageName(translate_from)} and ${languageName(translate_to)}`;
-    const parts = [call.agent ? `Agent ${call.agent}` : "", call.direction, languages, record ? "recorded" : ""];
-    setText(this.detail, parts.filter(Boolean).join(", "));
-    this.pinButton.setAttribute("aria-pressed", String(pinned));
-    const label = pinned ? "Unpin this call" : "Pin this call on top";
-    this.pinButton.title = label;
-    this.pinButton.setAttribute("aria-label", label);
-    this.endButton.hidden = !isRunning(call) || !this.dials;
-    const notice = translationNotice(call.config);
-    this.notice.hidden = notice === undefined;
-    setText(this.notice, notice ?? "");
-    this.columns.hidden = notice !== undefined;
-    this.tick();
-  }
-
-  drawLegs(legs: Legs): void {
-    this.legs.draw(legs);
-  }
-
-  drawEmpty(none: boolean): void {
-    this.empty.hidden = !none || !this.notice.hidden;
-    if (none) this.columns.hidden = true;
-  }
-
-  tick(): void {
-    const { created_at, answered_at, ended_at } = this.call;
-    const end = ended_at ? Date.parse(ended_at) : isRunning(this.call) ? Date.now() : Date.parse(answered_at ?? created_at);
-    setText(this.time, duration(end - Date.parse(answered_at ?? created_at)));
+    this.drawList();
   }
 }
 

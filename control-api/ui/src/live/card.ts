@@ -1,0 +1,168 @@
+/** One running call: a line with what matters at a glance, which opens to its legs, its words and its messages. */
+import { isRunning, statusText, translationNotice, type Call } from "../calls.js";
+import { h, icon, ICON, setText } from "../dom.js";
+import { askToEnd } from "../ending.js";
+import { LadderView } from "../ladderview.js";
+import { trouble, type Legs, type SuperviseMode } from "../legs.js";
+import { LegView } from "../legview.js";
+import { SentenceList } from "../sentences.js";
+import { may, type Session } from "../session.js";
+import { latestWords, type Sentences } from "../translations.js";
+import { causeText, duration, languageName } from "../words.js";
+import { inCall, type Problem, type State } from "./supervisor.js";
+
+export const MODES: readonly { mode: SuperviseMode; label: string; about: string }[] = [
+  { mode: "listen", label: "Listen", about: "Hear the call; nobody hears you" },
+  { mode: "whisper", label: "Whisper", about: "Talk to the agent alone" },
+  { mode: "barge", label: "Barge in", about: "Talk to everybody" },
+];
+
+/** What a card asks of its page. */
+export interface CardActions {
+  pin(call: string): void;
+  open(call: string, open: boolean): void;
+  supervise(call: string, mode: SuperviseMode): void;
+  leave(): void;
+}
+
+/** What a card shows of its call. */
+export interface CardState {
+  call: Call;
+  legs: Legs;
+  sentences: Sentences;
+  pinned: boolean;
+  linked: boolean;
+  supervision: State;
+  problem: Problem | undefined;
+}
+
+export class CallCard {
+  readonly element: HTMLElement;
+  private readonly title = h("span", { class: "parties" });
+  private readonly toggle: HTMLButtonElement;
+  private readonly status = h("span", { class: "pill", "data-role": "status" });
+  private readonly trouble = h("span", { class: "pill", "data-role": "trouble", hidden: true });
+  private readonly detail = h("span", { class: "muted" });
+  private readonly time = h("span", { class: "timer" });
+  private readonly latest = h("p", { class: "latest", "data-role": "latest", hidden: true });
+  private readonly modes: HTMLElement;
+  private readonly modeButtons: readonly HTMLButtonElement[];
+  private readonly leave: HTMLButtonElement;
+  private readonly problem = h("p", { class: "problem", role: "alert", "data-role": "supervise-problem" });
+  private readonly pinButton: HTMLButtonElement;
+  private readonly endButton: HTMLButtonElement;
+  private readonly notice = h("p", { class: "note", "data-role": "notice", hidden: true });
+  private readonly legs = new LegView();
+  private readonly words: SentenceList;
+  private readonly ladder: LadderView;
+  private readonly empty = h("p", { class: "empty" }, "Nothing has been said yet.");
+  private readonly columns = h("div", { class: "columns-head", "aria-hidden": "true" }, h("span", {}, "What was said"), h("span", {}, "What it means"));
+  private readonly body: HTMLElement;
+  private readonly dials: boolean;
+  private readonly monitors: boolean;
+  private call: Call;
+
+  constructor(call: Call, session: Session, actions: CardActions, open: boolean) {
+    this.call = call;
+    this.dials = may(session, "calls.dial");
+    this.monitors = may(session, "calls.monitor");
+    this.ladder = new LadderView(call.id, may(session, "calls.trace"));
+    const body = `call-${call.id}`;
+    this.toggle = h("button", { class: "fold-call", type: "button", "data-role": "open", "aria-controls": body, onclick: () => actions.open(call.id, !this.isOpen) }, icon(ICON.next), this.title);
+    this.modeButtons = MODES.map(({ mode, label, about }) =>
+      h("button", { type: "button", "data-role": mode, title: about, "aria-pressed": "false", onclick: () => actions.supervise(call.id, mode) }, label));
+    this.leave = h("button", { class: "quiet", type: "button", "data-role": "leave", hidden: true, onclick: () => actions.leave() }, "Leave");
+    this.modes = h("div", { class: "modes", role: "group", "aria-label": "Supervise", hidden: true }, h("div", { class: "segments" }, ...this.modeButtons), this.leave);
+    this.pinButton = h("button", { class: "quiet square", type: "button", "data-role": "pin", onclick: () => actions.pin(call.id) }, icon(ICON.pin));
+    this.endButton = h("button", { class: "quiet danger", type: "button", "data-role": "end", onclick: () => askToEnd(this.call) }, "End call");
+    const link = h("a", { class: "button quiet square", href: `#${call.id}`, title: "Link to this call", "aria-label": "Link to this call" }, icon(ICON.link));
+    const whole = h("a", { class: "button quiet square", href: `/calls/${call.id}`, title: "Everything about this call", "aria-label": "Everything about this call" }, icon(ICON.page));
+    const list = h("ol", { class: "sentences columns", tabindex: 0 });
+    this.words = new SentenceList(list, (leg) => (leg === "agent" ? "Agent" : "Customer"));
+    this.body = h("div", { id: body, class: "call-body" }, this.legs.element, this.notice, this.columns, this.empty, list, this.ladder.element);
+    this.element = h("article", { class: "card call", "data-call": call.id, tabindex: -1 },
+      h("div", { class: "call-head" }, h("h2", {}, this.toggle), h("span", { class: "call-state" }, this.status, this.trouble, this.time),
+        this.modes, h("span", { class: "tools" }, this.pinButton, link, whole, this.endButton)),
+      this.problem, h("div", { class: "call-line" }, this.detail, this.latest), this.body);
+    this.open(open);
+  }
+
+  get isOpen(): boolean {
+    return !this.body.hidden;
+  }
+
+  open(open: boolean): void {
+    this.body.hidden = !open;
+    this.element.dataset["open"] = String(open);
+    this.toggle.setAttribute("aria-expanded", String(open));
+    if (!open) this.ladder.rest();
+  }
+
+  /** It is no longer shown. */
+  rest(): void {
+    this.ladder.rest();
+  }
+
+  draw(state: CardState): void {
+    this.drawHead(state);
+    this.drawSupervision(state);
+    const latest = this.isOpen ? "" : latestWords(state.sentences);
+    this.latest.hidden = latest === "";
+    setText(this.latest, latest);
+    // What is folded away is not drawn: fifty calls at once say much that nobody reads.
+    if (this.isOpen) this.drawBody(state);
+  }
+
+  drawSupervision({ call, supervision, problem }: Pick<CardState, "call" | "supervision" | "problem">): void {
+    const own = inCall(supervision, call.id);
+    const talks = call.status === "answered" || call.status === "bridged";
+    this.modes.hidden = !this.monitors || !(talks || own);
+    this.element.classList.toggle("supervised", own !== undefined);
+    this.modes.classList.toggle("busy", own?.busy === true);
+    MODES.forEach(({ mode }, index) => this.modeButtons[index]?.setAttribute("aria-pressed", String(own?.wish.mode === mode)));
+    this.leave.hidden = own === undefined;
+    setText(this.problem, problem?.call === call.id ? problem.text : "");
+  }
+
+  tick(): void {
+    const { created_at, answered_at, ended_at } = this.call;
+    const end = ended_at ? Date.parse(ended_at) : isRunning(this.call) ? Date.now() : Date.parse(answered_at ?? created_at);
+    setText(this.time, duration(end - Date.parse(answered_at ?? created_at)));
+  }
+
+  private drawHead({ call, legs, pinned, linked }: CardState): void {
+    this.call = call;
+    if (!this.title.hasChildNodes()) {
+      const whole = (text: string): HTMLElement => h("span", { class: "whole" }, text);
+      this.title.append(whole(call.from ?? "Unknown"), " to ", whole(call.to));
+    }
+    this.element.dataset["status"] = call.status;
+    this.element.classList.toggle("linked", linked);
+    this.element.setAttribute("aria-label", `Call from ${call.from ?? "unknown"} to ${call.to}`);
+    this.status.dataset["state"] = call.status;
+    setText(this.status, isRunning(call) ? statusText(call) : causeText(call.ended_reason));
+    const wrong = isRunning(call) ? trouble(legs) : undefined;
+    this.trouble.hidden = wrong === undefined;
+    this.trouble.dataset["tone"] = wrong?.tone ?? "idle";
+    setText(this.trouble, wrong?.text ?? "");
+    const { translate_from, translate_to, record } = call.config;
+    const languages = `${languageName(translate_from)} and ${languageName(translate_to)}`;
+    setText(this.detail, [call.agent ? `Agent ${call.agent}` : "", call.direction, languages, record ? "recorded" : ""].filter(Boolean).join(", "));
+    this.pinButton.setAttribute("aria-pressed", String(pinned));
+    const label = pinned ? "Unpin this call" : "Pin this call on top";
+    this.pinButton.title = label;
+    this.pinButton.setAttribute("aria-label", label);
+    this.endButton.hidden = !isRunning(call) || !this.dials;
+    this.tick();
+  }
+
+  private drawBody({ call, legs, sentences }: CardState): void {
+    const notice = translationNotice(call.config);
+    this.notice.hidden = notice === undefined;
+    setText(this.notice, notice ?? "");
+    this.columns.hidden = notice !== undefined || sentences.size === 0;
+    this.empty.hidden = sentences.size > 0 || notice !== undefined;
+    this.legs.draw(legs);
+    this.words.draw(sentences);
+  }
+}

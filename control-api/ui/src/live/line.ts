@@ -1,0 +1,147 @@
+/**
+ * The supervisor's telephone: the agent's SIP telephone, registered only while a call is supervised, which answers the one INVITE that
+ * this page has asked for and refuses all others, so that no customer is answered by a page that nobody talks at.
+ *
+ * Invariant: a listener sends silence; the microphone is opened when the supervisor is to be heard.
+ */
+import { Phone, type Line as PhoneLine, type Registration } from "../agent/phone.js";
+import { Sound } from "../agent/sound.js";
+import { h } from "../dom.js";
+import { microphoneText } from "../microphone.js";
+import type { Line } from "./supervisor.js";
+
+/** The header of the INVITE to a supervisor: the call that is supervised. */
+const SUPERVISES = "Tandem-Supervises";
+/** A telephone that is not registered by then is told as such. */
+const OPEN_MS = 10_000;
+/** A call that the server has taken up rings within this. */
+const RING_MS = 10_000;
+/** After a call the telephone stays registered this long, for the next one. */
+const REST_MS = 15_000;
+
+interface Waiter {
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+export class SupervisorLine implements Line {
+  /** What the supervisor hears. */
+  readonly audio = h("audio", { id: "supervision-sound", autoplay: true });
+  private readonly sound = new Sound(() => undefined);
+  private phone: Phone | undefined;
+  private registered: Waiter[] = [];
+  private isRegistered = false;
+  private voice: MediaStream | undefined;
+  private expected = "";
+  private joined: Waiter | undefined;
+  private phase: PhoneLine["phase"] = "idle";
+  private rest: ReturnType<typeof setTimeout> | undefined;
+  private silent: AudioContext | undefined;
+
+  /** `onEnded`: the call is over. */
+  constructor(private readonly onEnded: () => void) {
+    this.sound.attach(this.audio);
+    window.addEventListener("pagehide", () => this.close());
+  }
+
+  async open(): Promise<void> {
+    clearTimeout(this.rest);
+    if (this.isRegistered) return;
+    const ready = within(OPEN_MS, "Your browser's telephone could not be registered. Try again.", (waiter) => this.registered.push(waiter));
+    if (!this.phone) {
+      this.phone = new Phone(
+        {
+          onRegistration: (state, text) => this.registration(state, text),
+          onLine: (line) => this.follow(line),
+          onEnded: () => undefined,
+          onRinging: () => undefined,
+          accepts: (header) => this.expected !== "" && header(SUPERVISES) === this.expected,
+          onTakeBack: () => Promise.resolve(undefined),
+        },
+        this.audio,
+        // A page that goes away leaves the call: nothing is taken back.
+        { getItem: () => null, setItem: () => undefined, removeItem: () => undefined },
+      );
+      await this.phone.start();
+    }
+    await ready;
+  }
+
+  async speak(on: boolean): Promise<void> {
+    const voice = on ? await this.sound.open() : this.silence();
+    if (!voice) throw new Error(microphoneText(this.sound.state) || "There is no microphone.");
+    if (this.phase === "active" && this.phone) return this.phone.replaceMicrophone(voice);
+    stop(this.voice);
+    this.voice = voice;
+  }
+
+  join(call: string): Promise<void> {
+    this.expected = call;
+    return within(RING_MS, "The call did not reach your browser's telephone. Try again.", (waiter) => (this.joined = waiter));
+  }
+
+  hangUp(): void {
+    this.expected = "";
+    this.joined = undefined;
+    if (this.phase !== "idle") this.phone?.hangup();
+    stop(this.voice);
+    this.voice = undefined;
+    clearTimeout(this.rest);
+    this.rest = setTimeout(() => this.close(), REST_MS);
+  }
+
+  private close(): void {
+    if (this.phase !== "idle") this.phone?.hangup();
+    this.phone?.stop();
+    this.phone = undefined;
+    this.isRegistered = false;
+  }
+
+  private registration(state: Registration, text: string): void {
+    this.isRegistered = state === "registered";
+    if (state === "connecting") return;
+    const waiting = this.registered.splice(0);
+    for (const waiter of waiting) if (this.isRegistered) waiter.resolve(); else waiter.reject(new Error(`Your browser's telephone is not ready: ${text}`));
+  }
+
+  private follow(line: PhoneLine): void {
+    const before = this.phase;
+    this.phase = line.phase;
+    if (line.phase === "incoming" && before !== "incoming") this.phone?.answer(this.voice ?? this.silence());
+    if (line.phase === "active" && before !== "active") {
+      this.voice = undefined;
+      this.joined?.resolve();
+      this.joined = undefined;
+    }
+    if (line.phase === "idle" && before !== "idle") {
+      this.expected = "";
+      this.joined?.reject(new Error("The call has ended."));
+      this.joined = undefined;
+      if (before === "active") this.onEnded();
+      clearTimeout(this.rest);
+      this.rest = setTimeout(() => this.close(), REST_MS);
+    }
+  }
+
+  /** A track that sounds of nothing: a call needs one. */
+  private silence(): MediaStream {
+    this.silent ??= new AudioContext();
+    void this.silent.resume().catch(() => undefined);
+    return this.silent.createMediaStreamDestination().stream;
+  }
+}
+
+function within(milliseconds: number, late: string, wait: (waiter: Waiter) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(late)), milliseconds);
+    const done = (): void => clearTimeout(timer);
+    wait({
+      resolve: () => (done(), resolve()),
+      reject: (error) => (done(), reject(error)),
+    });
+  });
+}
+
+function stop(stream: MediaStream | undefined): void {
+  stream?.getTracks().forEach((track) => track.stop());
+}
