@@ -3,12 +3,14 @@
 //   npm run build && npm run mock        http://127.0.0.1:8088, any email, password "demo"
 //   POST /mock/ring, /mock/hangup, /mock/drop (cuts all event streams), /mock/provider
 //   POST /mock/set {"role": "viewer", "empty": true, "signup": "open", "broken": true, "refuse": "why a verb is refused", "ring": 1500}
+//   POST /mock/crowd {"calls": 50, "word_ms": 350} starts so many calls that talk; {"calls": 0} silences them
 //
 // What it tells: calls that run are here, calls of the past in history.mjs, people and settings in organization.mjs.
 import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
 import { extname, join, normalize } from "node:path";
 import { pathToFileURL } from "node:url";
+import { crowd } from "./crowd.mjs";
 import { history, sendSound } from "./history.mjs";
 import { organization } from "./organization.mjs";
 import { sipPeer } from "./sip.mjs";
@@ -52,7 +54,7 @@ const RINGING_ONLY = {
 const SDP = `v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=fingerprint:sha-256 ${Array(32).fill("AA").join(":")}\r\na=setup:actpass\r\na=mid:0\r\na=sendrecv\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n`;
 
 export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace = 90, dist = join(import.meta.dirname, "../dist") } = {}) {
-  const state = { signedIn: true, streams: new Set(), events: [], id: 0, words: new Map(), phones: new Set(), providerDown: false, legs: 10 };
+  const state = { signedIn: true, streams: new Set(), events: [], id: 0, words: new Map(), crowd: new Map(), phones: new Set(), providerDown: false, legs: 10 };
   const now = Date.now();
   const call = (id, change) => ({
     id, status: "bridged", direction: "inbound", mode: null, from: "+1 555 555 0142", to: "+34 910 000 001", agent: "ana", config: CONFIG,
@@ -63,6 +65,9 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
     [CALL_B, call(CALL_B, { from: "+44 20 7946 0123", agent: "luis", status: "answered", config: { ...CONFIG, live_translate: false, record: false }, created_at: new Date(now - 20_000).toISOString(), answered_at: new Date(now - 12_000).toISOString() })],
   ]);
 
+  const many = crowd({
+    make: call, emit: (...event) => emit(...event), calls, legs: LEGS, leg, flows: FLOWS, deaf: DEAF, words: state.crowd,
+  });
   const tenant = organization();
   const past = history(CONFIG, tenant);
   const canned = [...tenant.routes, ...past.routes];
@@ -153,6 +158,11 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
       Object.assign(tenant.state, await read(request));
       json(response, 204);
     },
+    "POST /mock/crowd": async (request, response) => {
+      const { calls: count, word_ms: wordMs } = await read(request);
+      if (count === 0) many.stop();
+      json(response, 200, { calls: many.start(count, wordMs) });
+    },
     "POST /mock/ring": (_, response) => {
       state.phones.forEach((phone) => void phone.ring("+15555550142"));
       json(response, 204);
@@ -215,9 +225,38 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
     json(response, 200, { leg: one.leg });
   }
 
+  /** A supervisor's leg: rings the page's telephone, changes, goes. */
+  async function supervise(request, response, found, rest) {
+    if (tenant.state.refuse) return problem(response, 409, tenant.state.refuse);
+    const legs = (LEGS[found.id] ??= []);
+    const body = await read(request);
+    const number = Number(rest.split("/")[2] ?? 1 + legs.reduce((most, { leg: n }) => Math.max(most, n), 0));
+    const seat = (one) => emit("call.seat", { type: "call.seat", call_id: found.id, leg: one.leg, role: one.role, held: false, muted: false, supervises: one.supervises });
+    const told = (one) => emit("call.leg", { type: "call.leg", call_id: found.id, leg: one.leg, role: one.role, state: one.state, peer: one.peer, codec: one.codec });
+    const mode = body.mode === "whisper" ? { whisper: body.whisper_to ?? null } : body.mode;
+    if (request.method === "POST") {
+      const one = { ...leg(number, "supervisor", "opus", FLOWS), peer: "ana", supervises: mode, held: false, muted: false };
+      legs.push(one);
+      const gone = () => (Object.assign(one, { state: "ended" }), told(one));
+      state.phones.forEach((phone) => void phone.ring(found.from, [`Tandem-Supervises: ${found.id}`], gone));
+      told(one);
+      seat(one);
+      return json(response, 201, { leg: number });
+    }
+    const one = legs.find(({ leg: n }) => n === number);
+    if (!one) return problem(response, 404, "there is no such leg");
+    if (request.method === "PUT") one.supervises = mode;
+    else one.state = "ended";
+    if (request.method === "PUT") seat(one); else told(one);
+    json(response, 200, { leg: number });
+  }
+
   /** A running call's own routes. */
   async function running(request, response, found, rest) {
-    if (rest === "/translations") return json(response, 200, { translations: found.id === CALL_A ? [...state.words.values()] : [] });
+    if (rest === "/translations") return json(response, 200, { translations: [...(found.id === CALL_A ? state.words : state.crowd.get(found.id) ?? new Map()).values()] });
+    const of = Number(rest.split("/")[2]);
+    const supervises = (LEGS[found.id] ?? []).some((one) => one.leg === of && one.role === "supervisor");
+    if (rest.startsWith("/supervise") || supervises) return supervise(request, response, found, rest);
     if (rest === "/say") {
       const { text } = await read(request);
       emit("translation.final", { segment: 1000 + state.id, call_id: found.id, leg: "agent", source_language: "es", target_language: "en", text, translation: null, final: true, lag_ms: {} });
@@ -239,7 +278,7 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
     if (!state.signedIn && !path.startsWith("/auth/")) return problem(response, 401, "log in first");
     const sound = /^\/calls\/[\w-]+\/recording$/.test(path);
     if (sound) return sendSound(request, response, past.wav);
-    const [, id, rest = ""] = /^\/calls\/([\w-]+)(\/translations|\/say|\/hangup|\/transfer|\/legs(?:\/\d+(?:\/\w+)?)?)?$/.exec(path) ?? [];
+    const [, id, rest = ""] = /^\/calls\/([\w-]+)(\/translations|\/say|\/hangup|\/transfer|\/supervise(?:\/\d+)?|\/legs(?:\/\d+(?:\/\w+)?)?)?$/.exec(path) ?? [];
     if (calls.has(id)) return running(request, response, calls.get(id), rest);
     const csrf = request.method === "GET" || path.startsWith("/auth/") || request.headers["x-csrf-token"] === "canned" || !/tandem_csrf/.test(request.headers.cookie ?? "");
     if (!csrf) return problem(response, 403, "the X-CSRF-Token header is missing");

@@ -6,6 +6,7 @@ export function sipPeer(connection, media, log) {
   const tag = randomUUID().slice(0, 8);
   let contact = "";
   let dialog;
+  let gone = () => {};
 
   const header = (message, name) => new RegExp(`^${name}:\\s*(.*?)\\r?$`, "im").exec(message)?.[1] ?? "";
   const all = (message, name) => [...message.matchAll(new RegExp(`^${name}:.*$`, "gim"))].map((found) => found[0].trim());
@@ -52,7 +53,10 @@ export function sipPeer(connection, media, log) {
       const sdp = body(message).startsWith("v=") ? await media.reoffer(body(message)) : "";
       return respond(message, 200, "OK", ["Contact: <sip:mock@127.0.0.1;transport=ws>"], sdp);
     }
-    if (method === "BYE") media.close();
+    if (method === "BYE") {
+      media.close();
+      gone();
+    }
     if (method !== "ACK") respond(message, 200, "OK");
   };
 
@@ -66,10 +70,12 @@ export function sipPeer(connection, media, log) {
   }
 
   return {
-    async ring(from) {
+    /** `headers`: further ones of the INVITE; `over`: told when the page hangs up. */
+    async ring(from, headers = [], over = () => {}) {
       if (!contact) return;
-      dialog = { target: contact, local: `<sip:${from}@127.0.0.1>;tag=${tag}`, remote: "<sip:agent@127.0.0.1>", id: randomUUID(), branch: randomUUID(), cseq: 1 };
-      request("INVITE", 1, [], await media.offer());
+      gone = over;
+      dialog = { target: contact, local: `<sip:${from.replaceAll(" ", "")}@127.0.0.1>;tag=${tag}`, remote: "<sip:agent@127.0.0.1>", id: randomUUID(), branch: randomUUID(), cseq: 1 };
+      request("INVITE", 1, headers, await media.offer());
     },
     hangup() {
       if (!dialog) return;

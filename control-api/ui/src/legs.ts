@@ -103,7 +103,7 @@ const ROLES: readonly (readonly [role: string, name: string])[] = [["customer", 
 export function shownLegs(legs: Legs): Leg[] {
   const rank = ({ role }: Leg): number => (ROLES.findIndex(([known]) => known === role) + ROLES.length + 1) % (ROLES.length + 1);
   return [...legs.values()]
-    .filter((leg) => leg.flow !== null || leg.quality !== null)
+    .filter((leg) => leg.flow !== null || leg.quality !== null || (leg.supervises !== null && leg.state !== "ended"))
     .sort((a, b) => rank(a) - rank(b) || a.leg - b.leg);
 }
 

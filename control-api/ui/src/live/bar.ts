@@ -51,7 +51,7 @@ export class SupervisionBar {
 
   private fill(legs: Legs, wish: Supervises): void {
     const targets = whisperTargets(legs);
-    this.whomLabel.hidden = targets.length < 2;
+    this.whomLabel.hidden = targets.length < 2 || wish.mode !== "whisper";
     const options = targets.map((leg) => `${leg.leg} ${legName(leg)}`).join("|");
     if (options !== this.options) {
       this.options = options;

@@ -22,7 +22,6 @@ export interface CardActions {
   pin(call: string): void;
   open(call: string, open: boolean): void;
   supervise(call: string, mode: SuperviseMode): void;
-  leave(): void;
 }
 
 /** What a card shows of its call. */
@@ -47,7 +46,6 @@ export class CallCard {
   private readonly latest = h("p", { class: "latest", "data-role": "latest", hidden: true });
   private readonly modes: HTMLElement;
   private readonly modeButtons: readonly HTMLButtonElement[];
-  private readonly leave: HTMLButtonElement;
   private readonly problem = h("p", { class: "problem", role: "alert", "data-role": "supervise-problem" });
   private readonly pinButton: HTMLButtonElement;
   private readonly endButton: HTMLButtonElement;
@@ -71,8 +69,7 @@ export class CallCard {
     this.toggle = h("button", { class: "fold-call", type: "button", "data-role": "open", "aria-controls": body, onclick: () => actions.open(call.id, !this.isOpen) }, icon(ICON.next), this.title);
     this.modeButtons = MODES.map(({ mode, label, about }) =>
       h("button", { type: "button", "data-role": mode, title: about, "aria-pressed": "false", onclick: () => actions.supervise(call.id, mode) }, label));
-    this.leave = h("button", { class: "quiet", type: "button", "data-role": "leave", hidden: true, onclick: () => actions.leave() }, "Leave");
-    this.modes = h("div", { class: "modes", role: "group", "aria-label": "Supervise", hidden: true }, h("div", { class: "segments" }, ...this.modeButtons), this.leave);
+    this.modes = h("div", { class: "modes segments", role: "group", "aria-label": "Supervise", hidden: true }, ...this.modeButtons);
     this.pinButton = h("button", { class: "quiet square", type: "button", "data-role": "pin", onclick: () => actions.pin(call.id) }, icon(ICON.pin));
     this.endButton = h("button", { class: "quiet danger", type: "button", "data-role": "end", onclick: () => askToEnd(this.call) }, "End call");
     const link = h("a", { class: "button quiet square", href: `#${call.id}`, title: "Link to this call", "aria-label": "Link to this call" }, icon(ICON.link));
@@ -81,9 +78,9 @@ export class CallCard {
     this.words = new SentenceList(list, (leg) => (leg === "agent" ? "Agent" : "Customer"));
     this.body = h("div", { id: body, class: "call-body" }, this.legs.element, this.notice, this.columns, this.empty, list, this.ladder.element);
     this.element = h("article", { class: "card call", "data-call": call.id, tabindex: -1 },
-      h("div", { class: "call-head" }, h("h2", {}, this.toggle), h("span", { class: "call-state" }, this.status, this.trouble, this.time),
+      h("div", { class: "call-head" }, h("h2", {}, this.toggle), h("span", { class: "call-state" }, this.status, this.time),
         this.modes, h("span", { class: "tools" }, this.pinButton, link, whole, this.endButton)),
-      this.problem, h("div", { class: "call-line" }, this.detail, this.latest), this.body);
+      this.problem, h("div", { class: "call-line" }, this.trouble, this.detail, this.latest), this.body);
     this.open(open);
   }
 
@@ -120,7 +117,6 @@ export class CallCard {
     this.element.classList.toggle("supervised", own !== undefined);
     this.modes.classList.toggle("busy", own?.busy === true);
     MODES.forEach(({ mode }, index) => this.modeButtons[index]?.setAttribute("aria-pressed", String(own?.wish.mode === mode)));
-    this.leave.hidden = own === undefined;
     setText(this.problem, problem?.call === call.id ? problem.text : "");
   }
 

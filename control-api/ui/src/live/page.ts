@@ -54,7 +54,6 @@ class LivePage {
     pin: (id) => this.pin(id),
     open: (id, open) => this.open(id, open),
     supervise: (id, mode) => this.supervise(id, mode),
-    leave: () => this.supervisor.leave(),
   };
 
   private readonly filter = h("input", { id: "filter", type: "search", placeholder: "Number, agent or status", "aria-label": "Filter calls" });
@@ -101,13 +100,14 @@ class LivePage {
     this.frame.connection(this.feed.state);
     this.providers.draw(this.feed.providers);
     if (news.list) return this.drawList();
-    keepInPlace(this.list, () => {
-      for (const id of news.calls) {
-        const call = this.feed.calls.get(id);
-        const card = this.cards.get(id);
-        if (call && card) this.drawCard(card, call);
-      }
+    const drawn = [...news.calls].flatMap((id): [CallCard, Call][] => {
+      const [card, call] = [this.cards.get(id), this.feed.calls.get(id)];
+      return card && call ? [[card, call]] : [];
     });
+    const draw = (): void => drawn.forEach(([card, call]) => this.drawCard(card, call));
+    // A line does not grow.
+    if (drawn.some(([card]) => card.isOpen)) keepInPlace(this.list, draw);
+    else draw();
     if (news.calls.has(this.supervised)) this.drawSupervision();
   }
 
