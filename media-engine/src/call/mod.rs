@@ -28,6 +28,7 @@ mod leg;
 mod losing;
 mod program;
 mod route;
+pub mod script;
 mod succession;
 mod verbs;
 
