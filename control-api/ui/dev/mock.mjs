@@ -39,7 +39,7 @@ const leg = (number, role, codec, flow, outgoing = SCORE, peer = role) => ({
 });
 const FLOWS = { incoming: { state: "flowing", detail: null }, outgoing: { state: "sending", detail: null } };
 const DEAF = { incoming: { state: "wrong_address", detail: "packets come from 192.0.2.7:4000, not from 192.0.2.1:4000" }, outgoing: { state: "far_end_reports_nothing", detail: "the far end sends no RTCP: whether it hears us cannot be told" } };
-const LEGS = {
+const RUNNING_LEGS = {
   [CALL_A]: [leg(1, "customer", "PCMU", FLOWS, SCORE, "+15555550142"), leg(2, "agent", "opus", { ...FLOWS, outgoing: { state: "far_end_reports_loss", detail: "the far end misses 9 % of what is sent to it" } }, { ...SCORE, mos: 3.48, loss_percent: 9 }, "ana")],
   [CALL_B]: [leg(3, "customer", "PCMA", DEAF, NO_SCORE), leg(4, "agent", "opus", FLOWS)],
 };
@@ -65,6 +65,7 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
     [CALL_B, call(CALL_B, { from: "+44 20 7946 0123", agent: "luis", status: "answered", config: { ...CONFIG, live_translate: false, record: false }, created_at: new Date(now - 20_000).toISOString(), answered_at: new Date(now - 12_000).toISOString() })],
   ]);
 
+  const LEGS = structuredClone(RUNNING_LEGS);
   const many = crowd({
     make: call, emit: (...event) => emit(...event), calls, legs: LEGS, leg, flows: FLOWS, deaf: DEAF, words: state.crowd,
   });

@@ -1,12 +1,17 @@
-//! The agent's telephone as a person uses it: how calls end, who has the focus, what is asked before a call is lost.
+//! The agent's telephone as a person uses it: how calls end, who has the focus, what is asked before a call is lost, and what is done
+//! with a call that runs.
+
+use std::net::SocketAddr;
 
 use media_engine::party::Noticed;
 use media_engine::sdp::Codec;
 use tests::browser::Browser;
+use tests::desk::{Desk, Line, hear_each_other, hears_tones};
 use tests::ears::FarEnd;
+use tests::ports;
 use tests::tandem::{Setup, Tandem};
 
-use super::{CALLER, PATIENCE, browser, is_quiet};
+use super::{CALLER, HERTZ, PATIENCE, browser, is_quiet};
 
 const CALLED: &str = "+15550001";
 
@@ -91,4 +96,120 @@ async fn a_call_that_another_tab_answered_is_not_told_as_given_up() {
     here.close().await;
     there.close().await;
     tandem.stop().await;
+}
+
+const CUSTOMER_HZ: f32 = 700.0;
+const BEN_HZ: f32 = 1000.0;
+/// What who is held hears now and then.
+const HOLD_HZ: f32 = 350.0;
+
+/// Anna, who is an agent and nothing more, at her page; ben at a telephone; a customer who talks with anna.
+struct Talk {
+    tandem: Tandem,
+    anna: Browser,
+    ben: Desk,
+    customer_desk: Desk,
+    customer: Line,
+}
+
+impl Talk {
+    async fn begin() -> Talk {
+        let carrier = SocketAddr::from(([127, 0, 0, 2], ports::free()));
+        let tandem = Tandem::start(&Setup {
+            trunks: vec![("carrier", vec![carrier.to_string()])],
+            routes: vec![("+*", "trunk:carrier"), ("100", "agent:anna")],
+            ..Setup::default()
+        })
+        .await;
+        let account = tandem.member("acme", "anna", "agent").await;
+        let (ben, _) = Desk::of_agent(&tandem, "ben").await;
+        let mut anna = browser().await;
+        anna.sign_in(&tandem.http, &account).await;
+        let mut customer_desk = Desk::start_at(carrier, tandem.sip(), "+15550142").await;
+        let (customer, ()) = tokio::join!(customer_desk.call("100", CUSTOMER_HZ, "", PATIENCE), async {
+            anna.line_becomes("incoming", PATIENCE).await;
+            anna.press("Control+Enter").await;
+            anna.line_becomes("active", PATIENCE).await;
+        });
+        anna.visible("[data-party][data-me=false][data-state=talking]", PATIENCE).await;
+        Talk { tandem, anna, ben, customer_desk, customer: customer.expect("anna answered") }
+    }
+
+    /// Chooses ben by the keyboard, and confirms by this key.
+    async fn choose_ben(&mut self, confirm: &str) {
+        self.anna.fill("#picker-input", "ben").await;
+        self.anna.attribute("#picker-0", "data-address", "ben", PATIENCE).await;
+        self.anna.press(confirm).await;
+    }
+
+    async fn end(self) {
+        self.anna.close().await;
+        self.tandem.stop().await;
+    }
+}
+
+/// Asserts that a line hears these and no others.
+async fn hears(what: &str, line: &mut Line, tones: &[f32]) {
+    let others: Vec<f32> = [HERTZ, CUSTOMER_HZ, BEN_HZ].into_iter().filter(|hertz| !tones.contains(hertz)).collect();
+    hears_tones(what, line, tones, &others).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_holds_consults_swaps_joins_and_connects_by_the_keyboard() {
+    let mut talk = Talk::begin().await;
+    hears("the customer", &mut talk.customer, &[HERTZ]).await;
+    talk.anna.press("h").await;
+    talk.anna.visible("[data-party][data-state=held]", PATIENCE).await;
+    hears("the customer on hold", &mut talk.customer, &[]).await;
+    talk.customer.sound.until_tone(HOLD_HZ, PATIENCE).await;
+    talk.anna.press("h").await;
+    hears("the customer again", &mut talk.customer, &[HERTZ]).await;
+
+    talk.anna.press("t").await;
+    talk.choose_ben("Shift+Enter").await;
+    let invite = talk.ben.rings(PATIENCE).await;
+    let mut ben = talk.ben.answer(&invite, BEN_HZ, PATIENCE).await;
+    talk.anna.visible("#consult", PATIENCE).await;
+    tokio::join!(hears("ben", &mut ben, &[HERTZ]), hears("the customer waits", &mut talk.customer, &[]));
+    talk.anna.press("s").await;
+    tokio::join!(hears("ben waits", &mut ben, &[]), hears("the customer", &mut talk.customer, &[HERTZ]));
+    talk.anna.press("j").await;
+    tokio::join!(
+        hears("ben hears both", &mut ben, &[HERTZ, CUSTOMER_HZ]),
+        hears("the customer hears both", &mut talk.customer, &[HERTZ, BEN_HZ]),
+    );
+    talk.anna.press("m").await;
+    talk.anna.visible("[data-party][data-me=true][data-state=muted]", PATIENCE).await;
+    hears("ben, without anna", &mut ben, &[CUSTOMER_HZ]).await;
+    talk.anna.press("l").await;
+    talk.anna.says("#call-message", "talk on").await;
+    hear_each_other((&mut talk.customer, CUSTOMER_HZ), (&mut ben, BEN_HZ)).await;
+    talk.ben.hang_up(&mut ben, PATIENCE).await;
+    talk.customer_desk.is_hung_up(&talk.customer, PATIENCE).await;
+    is_quiet(&mut talk.anna).await;
+    talk.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blind_transfer_comes_back_with_its_reason_or_goes_through() {
+    let mut talk = Talk::begin().await;
+    talk.anna.press("t").await;
+    talk.choose_ben("Enter").await;
+    let invite = talk.ben.rings(PATIENCE).await;
+    talk.anna.visible("#transfer-state", PATIENCE).await;
+    talk.ben.refuse(&invite, 486).await;
+    talk.anna.says("#control-problem", "The line is busy").await;
+    hears("the customer is back", &mut talk.customer, &[HERTZ]).await;
+
+    talk.anna.press("t").await;
+    talk.choose_ben("Enter").await;
+    let invite = talk.ben.rings(PATIENCE).await;
+    let mut ben = talk.ben.answer(&invite, BEN_HZ, PATIENCE).await;
+    talk.anna.line_becomes("idle", PATIENCE).await;
+    talk.anna.says("#call-message", "The call was transferred to").await;
+    hear_each_other((&mut talk.customer, CUSTOMER_HZ), (&mut ben, BEN_HZ)).await;
+    talk.ben.hang_up(&mut ben, PATIENCE).await;
+    talk.customer_desk.is_hung_up(&talk.customer, PATIENCE).await;
+    is_quiet(&mut talk.anna).await;
+    talk.end().await;
 }

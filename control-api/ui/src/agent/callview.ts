@@ -54,7 +54,7 @@ export class CallView {
     this.controls = h("div", { id: "controls", class: "controls", role: "group", "aria-label": "Call" }, this.mute, this.hold, this.transfer, this.add);
     this.swap = button("swap", "plain", "Swap", ICON.swap, "swap");
     this.merge = button("merge", "plain", "Join all", ICON.merge, "merge");
-    this.complete = button("complete", "primary", "Connect them", ICON.transfer, "complete");
+    this.complete = button("complete", "primary", "Connect them and leave", ICON.transfer, "complete");
     this.consult = h("div", { id: "consult", class: "consult", role: "group", "aria-label": "Several parties", hidden: true }, this.complete, this.merge, this.swap);
     const callOff = h("button", { id: "transfer-off", class: "quiet", type: "button", onclick: () => events.onCallOff() }, "Take back");
     this.transferState = h("div", { id: "transfer-state", class: "note transfer-state", role: "status", hidden: true }, this.transferText, callOff);
@@ -62,12 +62,12 @@ export class CallView {
 
   draw(shown: CallShown): void {
     const { known, parties, choices, transferring, waiting } = shown;
-    const rows = [...parties.map((party) => this.row(String(party.leg), party)), ...waiting.map((name) => this.row(`wait ${name}`, pending(name)))];
+    const busy = transferring !== undefined;
+    const rows = [...parties.map((party) => this.row(String(party.leg), party, busy)), ...waiting.map((name) => this.row(`wait ${name}`, pending(name), busy))];
     arrange(this.parties, rows.map(({ element }) => element));
     const drawn = new Set(rows);
     for (const [key, row] of this.rows) if (!drawn.has(row)) this.rows.delete(key);
 
-    const busy = transferring !== undefined;
     face(this.mute, shown.muted ? "Unmute" : "Mute", shown.muted ? ICON.muted : ICON.microphone, shown.muted);
     face(this.hold, choices.held ? "Resume" : "Hold", choices.held ? ICON.play : ICON.pause, choices.held);
     this.hold.disabled = !known || busy || choices.others === 0;
@@ -76,17 +76,15 @@ export class CallView {
     this.transfer.setAttribute("aria-expanded", String(shown.picking === "transfer"));
     this.add.setAttribute("aria-expanded", String(shown.picking === "add"));
 
-    this.consult.hidden = busy || choices.others < 2;
-    this.swap.hidden = this.merge.hidden = !choices.consulting;
-    face(this.complete, choices.consulting && choices.others === 2 ? "Connect them" : "Leave the others", ICON.transfer);
+    this.consult.hidden = busy || !choices.consulting;
     this.transferState.hidden = !busy;
     setText(this.transferText, busy ? `${transferring} is being called. ${others(parties)} ${plural(parties) ? "hear" : "hears"} it ring.` : "");
   }
 
-  private row(key: string, party: Party): Row {
+  private row(key: string, party: Party, busy: boolean): Row {
     let row = this.rows.get(key);
     if (!row) this.rows.set(key, (row = new Row(this.events)));
-    row.draw(party);
+    row.draw(party, busy);
     return row;
   }
 }
@@ -106,7 +104,8 @@ class Row {
     this.element = h("li", { class: "party" }, h("div", { class: "party-who" }, h("div", { class: "party-name" }, this.name, this.state), this.hears), this.hold, this.remove);
   }
 
-  draw(party: Party): void {
+  /** `busy`: a transfer is under way, and nothing else can be done. */
+  draw(party: Party, busy: boolean): void {
     this.party = party;
     const { element, hold, remove } = this;
     if (party.leg > 0) element.dataset["party"] = String(party.leg);
@@ -119,7 +118,7 @@ class Row {
     this.state.dataset["tone"] = party.state === "ringing" ? "good" : "warn";
     setText(this.state, STATE[party.state]);
     setText(this.hears, party.hears.charAt(0).toUpperCase() + party.hears.slice(1));
-    const acts = !party.me && party.leg > 0 && party.state !== "listening";
+    const acts = !busy && !party.me && party.leg > 0 && party.state !== "listening";
     hold.hidden = !acts || party.state === "ringing";
     remove.hidden = !acts;
     const held = party.state === "held";

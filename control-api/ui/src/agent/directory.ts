@@ -14,6 +14,8 @@ export interface Entry {
 /** Pages of a list that are fetched at most: 1,000 entries each of people and targets. */
 const PAGES = 5;
 const PAGE = 200;
+/** Roles that make and take no calls. */
+const WITHOUT_TELEPHONE = new Set(["compliance", "viewer"]);
 /** Found entries that are shown. */
 export const SHOWN = 8;
 
@@ -26,6 +28,7 @@ export async function directoryList(me: string): Promise<{ entries: Entry[]; com
   const colleague = (value: unknown): Entry | undefined => {
     const member = fields(value);
     const [address, name] = [text(member["sip_name"]), text(member["name"]) || text(member["email"])];
+    if (WITHOUT_TELEPHONE.has(text(member["role"]) ?? "")) return undefined;
     return address && name && address !== me ? { kind: "colleague", name, address } : undefined;
   };
   const target = (value: unknown): Entry | undefined => {

@@ -266,7 +266,10 @@ class AgentPage {
       waiting: this.controls.waiting(actual).map(({ name }) => name), transferring: transferring?.name, picking: this.picker.purpose,
     });
     for (const one of [this.callView.parties, this.callView.controls]) one.hidden = this.phone.line.phase !== "active";
-    setText(this.view.hangup.querySelector("span") ?? this.view.hangup, choices(this.party).others > 1 ? "Leave the call" : "Hang up");
+    const { consulting, others } = choices(this.party);
+    // Who leaves a consultation connects the others: one button says so.
+    this.view.hangup.hidden = consulting && transferring === undefined;
+    setText(this.view.hangup.querySelector("span") ?? this.view.hangup, others > 1 ? "Leave the call" : "Hang up");
   }
 
   /** The server's record may say more: it is told as soon as it is there. */
@@ -422,7 +425,10 @@ class AgentPage {
       meter.style.setProperty("--level", `${level}%`);
     }
     setText(view.flowDetail, flow?.detail ?? "");
-    const problem = !flow || this.phone.line.phase !== "active" ? "" : !flow.arriving
+    // While nobody is to be heard, silence is no fault.
+    const { others, openLegs } = choices(this.party);
+    const expected = (others === 0 || openLegs.length > 0) && this.controls.transferring === undefined;
+    const problem = !flow || this.phone.line.phase !== "active" ? "" : !flow.arriving && expected
       ? "No sound is arriving from the other side."
       : !flow.leaving ? "Your sound is not leaving this browser: check the network." : "";
     setText(view.flowProblem, problem);

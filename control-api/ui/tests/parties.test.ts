@@ -1,0 +1,79 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { choices, listed, ownLeg, parties, type Names } from "../src/agent/parties.js";
+import { applyLegEvent, applyLegs, type Legs } from "../src/legs.js";
+
+const NAMES: Names = { me: "ana", of: (peer) => ({ luis: "Luis", mei: "Mei" })[peer] };
+const CUSTOMER = { leg: 1, role: "customer", state: "answered", peer: "+15555550142" };
+const ANA = { leg: 2, role: "agent", state: "answered", peer: "ana" };
+const LUIS = { leg: 3, role: "agent", state: "answered", peer: "luis" };
+
+const hears = (legs: Legs, transferring = false): Record<string, string> =>
+  Object.fromEntries(parties(legs, NAMES, transferring).map(({ name, hears }) => [name, hears]));
+
+test("two who talk hear each other", () => {
+  const legs = applyLegs([CUSTOMER, ANA]);
+  assert.deepEqual(hears(legs), { You: "hear +15555550142", "+15555550142": "hears you" });
+  assert.deepEqual(choices(parties(legs, NAMES)), { held: false, heldLegs: [], openLegs: [1], consulting: false, others: 1, ringing: [] });
+});
+
+test("who is on hold hears a tone, and whoever waits hears nobody", () => {
+  const legs = applyLegs([{ ...CUSTOMER, held: true }, ANA]);
+  assert.deepEqual(hears(legs), { You: "hear nobody: the others are on hold", "+15555550142": "hears a soft tone" });
+  assert.equal(choices(parties(legs, NAMES)).held, true);
+});
+
+test("in a consultation the one who waits hears neither", () => {
+  const legs = applyLegs([{ ...CUSTOMER, held: true }, ANA, LUIS]);
+  assert.deepEqual(hears(legs), { You: "hear Luis", "+15555550142": "hears a soft tone", Luis: "hears you" });
+  const { consulting, heldLegs, openLegs } = choices(parties(legs, NAMES));
+  assert.deepEqual([consulting, heldLegs, openLegs], [true, [1], [3]]);
+});
+
+test("of three who are joined each hears the other two but those who are muted", () => {
+  const legs = applyLegs([CUSTOMER, { ...ANA, muted: true }, LUIS]);
+  assert.deepEqual(hears(legs), { You: "hear +15555550142 and Luis", "+15555550142": "hears Luis", Luis: "hears +15555550142" });
+});
+
+test("a muted partner is told as the reason for silence", () => {
+  assert.equal(hears(applyLegs([{ ...CUSTOMER, muted: true }, ANA]))["You"], "hear nobody: +15555550142 is muted");
+  assert.equal(hears(applyLegs([CUSTOMER, { ...ANA, muted: true }]))["+15555550142"], "hears nobody: you are muted");
+});
+
+test("during a transfer the transferor is out, and the other one hears it ring", () => {
+  const legs = applyLegs([CUSTOMER, ANA, { ...LUIS, state: "ringing" }]);
+  assert.deepEqual(hears(legs, true), {
+    You: "are out of the conversation until the transfer is done", "+15555550142": "hears it ring", Luis: "is being called",
+  });
+  assert.equal(hears(legs)["You"], "hear +15555550142");
+  assert.deepEqual(choices(parties(legs, NAMES)).ringing, [3]);
+});
+
+test("a supervisor hears and is not counted among those who talk", () => {
+  const legs = applyLegs([CUSTOMER, ANA, { leg: 4, role: "supervisor", state: "answered", peer: "mei", supervises: "listen" }]);
+  assert.match(hears(legs)["Mei"] ?? "", /^hears everybody/);
+  assert.equal(choices(parties(legs, NAMES)).others, 1);
+  const whispers = applyLegs([CUSTOMER, ANA, { leg: 4, role: "supervisor", state: "answered", peer: "mei", supervises: { whisper: 2 } }]);
+  assert.match(hears(whispers)["Mei"] ?? "", /whispers/);
+});
+
+test("events change seats, and ended legs are gone", () => {
+  let legs = applyLegs([CUSTOMER, ANA, LUIS]);
+  legs = applyLegEvent(legs, "call.seat", { leg: 1, role: "customer", held: true, muted: false, supervises: null });
+  legs = applyLegEvent(legs, "call.active_speaker", { leg: 3, role: "agent", active: true });
+  assert.deepEqual(parties(legs, NAMES).map(({ state, speaking }) => [state, speaking]), [["talking", false], ["held", false], ["talking", true]]);
+  legs = applyLegEvent(legs, "call.leg", { leg: 3, role: "agent", state: "ended", peer: "luis", ending: { cause: "busy", by: "far_end", sip_status: 486 } });
+  assert.deepEqual(parties(legs, NAMES).map(({ leg }) => leg), [2, 1]);
+  assert.deepEqual(legs.get(3)?.ending, { cause: "busy", sipStatus: 486, text: null });
+});
+
+test("the own leg is the newest that has not ended", () => {
+  const legs = applyLegs([CUSTOMER, { ...ANA, state: "ended" }, { ...ANA, leg: 5 }]);
+  assert.equal(ownLeg(legs, "ana")?.leg, 5);
+  assert.equal(ownLeg(legs, "nobody"), undefined);
+  assert.deepEqual(parties(legs, NAMES).map(({ leg }) => leg), [5, 1]);
+});
+
+test("names are listed as in a sentence", () => {
+  assert.deepEqual([[], ["a"], ["a", "b"], ["a", "b", "c"]].map(listed), ["", "a", "a and b", "a, b and c"]);
+});
