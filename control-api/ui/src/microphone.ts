@@ -20,6 +20,12 @@ export function microphoneText(state: MicrophoneState): string {
   }
 }
 
+/** The same to somebody whose telephone rings: a reload would lose the call. */
+export function answerText(state: MicrophoneState): string {
+  if (state !== "denied") return `You cannot answer yet. ${microphoneText(state)}`;
+  return "You cannot answer yet. Allow the microphone in the site settings beside the address, then press Answer again.";
+}
+
 /** The same in two words, where a telephone would say that it is ready; "" when it is. */
 export function microphoneWords(state: MicrophoneState): string {
   switch (state) {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { endingText, recordedText, refusalText, type Ending } from "../src/agent/endings.js";
-import { microphoneText, microphoneWords, type MicrophoneState } from "../src/microphone.js";
+import { answerText, microphoneText, microphoneWords, type MicrophoneState } from "../src/microphone.js";
 
 const ending = (change: Partial<Ending>): string =>
   endingText({ stage: "active", ours: false, originator: "remote", cause: "Terminated", status: 0, phrase: "", reason: "", ...change });
@@ -60,4 +60,7 @@ test("a telephone without a microphone is not called ready, and says what to do"
   const unfit = states.filter((state) => microphoneWords(state) !== "");
   assert.deepEqual(unfit, ["denied", "absent", "busy", "insecure"]);
   for (const state of unfit) assert.notEqual(microphoneText(state), "");
+  // A reload would lose the call that rings.
+  assert.doesNotMatch(answerText("denied"), /reload/);
+  for (const state of unfit) assert.match(answerText(state), /^You cannot answer yet\. \S/);
 });

@@ -4,7 +4,7 @@ import { isRunning, ownCall, translationNotice, type Call } from "../calls.js";
 import { setText } from "../dom.js";
 import { Feed } from "../feed.js";
 import { Latest } from "../latest.js";
-import { microphoneText, microphoneWords } from "../microphone.js";
+import { answerText, microphoneText, microphoneWords } from "../microphone.js";
 import { dialTarget } from "../numbers.js";
 import { ProviderBar } from "../providerbar.js";
 import { SentenceList } from "../sentences.js";
@@ -135,7 +135,7 @@ class AgentPage {
     setText(view.answerProblem, sound.state === "prompt" ? "Allow the microphone in your browser's question: then you are connected." : "");
     const stream = await sound.open();
     view.answer.disabled = false;
-    setText(view.answerProblem, stream ? "" : `You cannot answer yet. ${microphoneText(sound.state)}`);
+    setText(view.answerProblem, stream ? "" : answerText(sound.state));
     if (stream) this.phone.answer(stream);
   }
 
