@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
+use control_api::engine::Command;
 use control_api::rate_limit::{Charge, Group, charge};
 use control_api::rbac::{self, Action};
 use control_api::store::{Role, Store, StorePlace};
@@ -425,6 +426,38 @@ async fn roles_may_what_the_table_says_and_nothing_else() {
                 browser = somebody().await;
             }
         }
+    }
+}
+
+/// What an agent's page does with a running call, but for calling somebody into it: the engine of these tests names no legs.
+const VERBS: [(Method, &str, &str); 8] = [
+    (Method::POST, "legs/1/hold", ""),
+    (Method::POST, "legs/1/resume", ""),
+    (Method::POST, "legs/2/mute", ""),
+    (Method::POST, "legs/2/unmute", ""),
+    (Method::POST, "legs/1/dtmf", r#"{"digits": "1"}"#),
+    (Method::POST, "transfer", r#"{"leg": 2, "targets": [{"agent": "anna"}], "ring_s": 30}"#),
+    (Method::DELETE, "legs/1", ""),
+    (Method::POST, "hangup", ""),
+];
+
+#[tokio::test]
+async fn an_agent_applies_verbs_to_the_own_call_and_a_colleagues_looks_like_a_missing_one() {
+    let mut world = world(UNLIMITED).await;
+    let (ben, carla) = (world.member("ben", Role::Agent).await, world.member("carla", Role::Agent).await);
+    let made = world.post("/api/calls", r#"{"mode": "webrtc", "to": "+15555550142", "agent": "ben"}"#).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    assert!(matches!(world.commands.recv().await, Some(Command::CallCreate { .. })));
+    let call = made.json()["id"].as_str().unwrap().to_owned();
+    for (method, verb, body) in VERBS {
+        let path = format!("/api/calls/{call}/{verb}");
+        let refused = world.by(&carla, method.clone(), &path, body).await;
+        assert_eq!(refused.problem().0, 404, "carla, {verb}: {refused:?}");
+        assert!(world.commands.try_recv().is_err(), "the engine is asked for carla: {verb}");
+        let done = world.by(&ben, method, &path, body).await;
+        assert!(done.status.is_success(), "ben, {verb}: {done:?}");
+        let asked = world.commands.recv().await;
+        assert!(matches!(asked, Some(Command::CallVerb { .. } | Command::CallHangup { .. })), "{verb}: {asked:?}");
     }
 }
 
