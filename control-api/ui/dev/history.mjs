@@ -103,18 +103,35 @@ export function history(config, organization) {
     const event = (type, ms, more) => ({ type: `call.${type}`, call_id: call.id, at: after(ms), ...more });
     const quality = { packets_received: 14_000, packets_sent: 14_020, packets_lost: 31, packets_late: 2, jitter_ms: 3.1, round_trip_ms: 41, incoming: { mos: null, mos_call: 4.21, loss_percent: null, jitter_ms: null, delay_ms: null }, outgoing: { mos: null, mos_call: 4.02, loss_percent: null, jitter_ms: null, delay_ms: null } };
     const flow = { incoming: { state: "flowing", detail: null }, outgoing: { state: "sending", detail: null } };
-    const leg = (number, role, codec, peer) => ({ leg: number, role, state: "ended", peer, codec, created_at: after(0), answered_at: call.answered_at, ended_at: call.ended_at, flow, quality });
     const answered = call.answered_at !== null;
+    const leg = (number, role, codec, peer, change = {}) => ({
+      leg: number, role, state: "ended", peer, codec, created_at: after(0), answered_at: call.answered_at, ended_at: call.ended_at, flow, quality,
+      held: false, muted: false, supervises: null, ending: { cause: call.ended_reason === "crash" ? "shutdown" : "normal", by: number === 1 ? "far_end" : "tandem" }, ...change,
+    });
+    // A long one, as it goes in a contact centre: a hold, a colleague who does not answer, one who does, and a supervisor.
+    const busy = answered && call.agent !== null && end > 60_000;
+    const part = (share) => 11_000 + Math.round((end - 11_000) * share);
+    const seat = (number, role, share, change) => event("seat", part(share), { leg: number, role, held: false, muted: false, supervises: null, ...change });
+    const more = busy ? [
+      leg(3, "agent", null, "mei", { state: "ended", created_at: after(part(0.3)), answered_at: null, ended_at: after(part(0.36)), flow: null, quality: null, ending: { cause: "busy", by: "far_end", sip_status: 486, q850: 17, text: "Busy Here" } }),
+      leg(4, "agent", "opus", "bob", { created_at: after(part(0.38)), answered_at: after(part(0.42)), ending: { cause: "normal", by: "tandem" } }),
+      leg(5, "supervisor", "opus", "oluwaseun.adebayo", { created_at: after(part(0.5)), answered_at: after(part(0.51)), ended_at: after(part(0.9)), ending: { cause: "normal", by: "far_end" } }),
+    ] : [];
+    const seats = busy ? [
+      seat(1, "customer", 0.25, { held: true }), seat(1, "customer", 0.42, {}), seat(2, "agent", 0.6, { muted: true }), seat(2, "agent", 0.7, {}),
+      event("leg", part(0.36), { leg: 3, role: "agent", state: "ended", peer: "mei", codec: null, ending: more[0].ending }),
+      seat(5, "supervisor", 0.51, { supervises: "listen" }), seat(5, "supervisor", 0.65, { supervises: { whisper: 4 } }), seat(5, "supervisor", 0.75, { supervises: "barge" }),
+    ] : [];
     const events = [
       event("created", 0), event("status", 300, { status: "ringing" }), event("leg", 400, { leg: 1, role: "customer", state: "ringing", peer: call.from ?? call.to }),
       ...(answered ? [event("leg", 11_000, { leg: 1, role: "customer", state: "answered", peer: call.from ?? call.to, codec: "PCMA" }), event("status", 11_000, { status: "answered" }), event("recording", 11_020, { state: "started", note: null }),
         event("leg", 11_400, { leg: 2, role: "agent", state: "answered", peer: call.agent, codec: "opus" }), event("status", 11_500, { status: "bridged" }),
         event("flow", 23_000, { leg: 1, role: "customer", flow: { incoming: { state: "stopped", detail: "no packet for 2 s" }, outgoing: { state: "sending", detail: null } } }),
-        event("flow", 26_000, { leg: 1, role: "customer", flow }), event("dtmf", 31_000, { leg: 1, role: "customer", digit: "4" })] : []),
+        event("flow", 26_000, { leg: 1, role: "customer", flow }), event("dtmf", 31_000, { leg: 1, role: "customer", digit: "4" }), ...seats] : []),
       event("status", end, { status: call.status, cause: call.ended_reason }), ...(answered ? [event("recording", end + 40, { state: "finished", note: null })] : []),
-    ].map((one, index) => ({ ...one, id: index + 1 }));
+    ].sort((a, b) => a.at.localeCompare(b.at)).map((one, index) => ({ ...one, id: index + 1 }));
     const sound = answered && call.config.record ? { state: call.ended_reason === "crash" ? "interrupted" : "finished", note: call.ended_reason === "crash" ? "the server stopped during the call" : null, duration_ms: SECONDS * 1000, started_at: call.answered_at, ended_at: call.ended_at, url: `/api/calls/${call.id}/recording` } : null;
-    return { ...call, legs: answered ? [leg(1, "customer", "PCMA", call.from ?? "anonymous"), ...(call.agent ? [leg(2, "agent", "opus", `sip:${call.agent}@tandem.example.com`)] : [])] : [], events, recording: sound };
+    return { ...call, legs: answered ? [leg(1, "customer", "PCMA", call.from ?? "anonymous"), ...(call.agent ? [leg(2, "agent", "opus", `sip:${call.agent}@tandem.example.com`)] : []), ...more] : [leg(1, "customer", null, call.to, { answered_at: null, flow: null, quality: null, ending: { cause: call.ended_reason, by: "far_end", sip_status: 486, text: "Busy Here" } })], events, recording: sound };
   }
 
   const outcomeOf = (id) => ({ outcome: outcomes.get(id)?.[0]?.outcome ?? null, history: outcomes.get(id) ?? [] });

@@ -89,7 +89,7 @@ export function applyLegEvent(legs: Legs, kind: string, data: unknown): Legs {
   let after: Leg;
   if (kind === "call.leg") {
     after = { ...before, role, state: text(event["state"]) ?? before.state, peer: text(event["peer"]) ?? before.peer, codec: text(event["codec"]) ?? before.codec, ending: parseEnding(event["ending"]) ?? before.ending };
-  } else if (kind === "call.seat") after = { ...before, role, ...parseSeat(event), speaking: before.speaking };
+  } else if (kind === "call.seat") after = { ...before, role, ...parseSeat(event) };
   else if (kind === "call.active_speaker") after = { ...before, role, speaking: event["active"] === true };
   else if (kind === "call.flow") after = { ...before, role, flow: parseFlow(event["flow"]) ?? before.flow };
   else if (kind === "call.quality") after = { ...before, role, quality: parseQuality(event["quality"]) ?? before.quality };
@@ -118,7 +118,7 @@ export function legName(leg: Pick<Leg, "role" | "peer">): string {
 }
 
 /** What a leg does besides talking, in a word or two; "" when it simply talks. */
-export function seatText(leg: Pick<Leg, "held" | "muted" | "supervises">, legs: Legs): string {
+export function seatText(leg: Seat, legs: Legs): string {
   return [leg.supervises ? superviseText(leg.supervises, legs) : "", leg.held ? "On hold" : "", leg.muted ? "Muted" : ""].filter(Boolean).join(", ");
 }
 
@@ -190,15 +190,17 @@ function parseLeg(value: unknown): Leg | undefined {
   const { leg: number, role, state } = leg;
   if (typeof number !== "number" || typeof role !== "string" || typeof state !== "string") return undefined;
   const [peer, codec] = [text(leg["peer"]) ?? "", text(leg["codec"])];
-  return { leg: number, role, state, peer, codec, ...parseSeat(leg), ending: parseEnding(leg["ending"]), flow: parseFlow(leg["flow"]), quality: parseQuality(leg["quality"]) };
+  return { leg: number, role, state, peer, codec, ...parseSeat(leg), speaking: false, ending: parseEnding(leg["ending"]), flow: parseFlow(leg["flow"]), quality: parseQuality(leg["quality"]) };
 }
 
-type Seat = Pick<Leg, "held" | "muted" | "supervises" | "speaking">;
+/** What a leg does in the call besides talking. */
+export type Seat = Pick<Leg, "held" | "muted" | "supervises">;
 
-const NO_SEAT: Seat = { held: false, muted: false, supervises: null, speaking: false };
+const NO_SEAT = { held: false, muted: false, supervises: null, speaking: false };
 
-function parseSeat(value: Record<string, unknown>): Seat {
-  return { ...NO_SEAT, held: value["held"] === true, muted: value["muted"] === true, supervises: parseSupervises(value["supervises"]) };
+export function parseSeat(value: unknown): Seat {
+  const seat = record(value);
+  return { held: seat["held"] === true, muted: seat["muted"] === true, supervises: parseSupervises(seat["supervises"]) };
 }
 
 function parseEnding(value: unknown): LegEnding | null {

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { isOwn, isSame, parseDetail, parseEvent, parseNote, parseOutcome } from "../src/callpage/detail.js";
 import { found, lineAt, marked, mergeLines, offsetOf, parseSegment, withUnheard, type Line } from "../src/callpage/lines.js";
 import { timeline } from "../src/callpage/timeline.js";
+import { endingText, legTracks, parseEnding } from "../src/callpage/tracks.js";
 import { applyEvent, NO_SENTENCES, parseTranslation } from "../src/translations.js";
 
 const BEGAN = "2026-11-22T10:00:00Z";
@@ -118,4 +119,54 @@ test("a note is one's own by identity, else by name or address", () => {
   };
   assert.deepEqual([{ id: me.userId, name: "Else" }, me.userId, "Ana", "ana@example.com"].map(own), [true, true, true, true]);
   assert.deepEqual([{ id: "2", name: "Ana" }, "Bob", null].map(own), [false, false, false]);
+});
+
+const at = (seconds: number): string => new Date(Date.parse(BEGAN) + seconds * 1000).toISOString();
+
+function told(legs: object[], events: object[]) {
+  const detail = parseDetail({
+    id: "1", status: "ended", created_at: BEGAN, ended_at: at(100),
+    legs: legs.map((leg) => ({ state: "ended", codec: null, created_at: BEGAN, answered_at: at(10), ended_at: at(100), ...leg })),
+    events: events.map((event, id) => ({ id, call_id: "1", ...event })),
+  });
+  assert.ok(detail);
+  return legTracks(detail.times, detail.events, detail.legs, BEGAN, at(100));
+}
+
+test("a leg rings, talks, and is on hold and muted within that", () => {
+  const { until, tracks } = told([{ leg: 1, role: "customer", peer: "+15555550142" }], [
+    { type: "call.seat", at: at(50), leg: 1, role: "customer", held: false, muted: true },
+    { type: "call.seat", at: at(20), leg: 1, role: "customer", held: true, muted: false },
+    { type: "call.seat", at: at(30), leg: 1, role: "customer", held: true, muted: true },
+    { type: "call.seat", at: at(40), leg: 2, role: "agent", held: true, muted: true },
+  ]);
+  assert.equal(until, 100_000);
+  const spans = tracks[0]?.spans.map(({ kind, from, to, open }) => [kind, from / 1000, to / 1000, open]);
+  assert.deepEqual(spans, [["ring", 0, 10, false], ["talk", 10, 100, false], ["held", 20, 50, false], ["muted", 30, 100, false]]);
+  assert.deepEqual([tracks[0]?.name, tracks[0]?.when], ["Customer +15555550142", "In the call 0:10 to 1:40, 1:30"]);
+  assert.deepEqual(tracks[0]?.between, ["On hold 0:20 to 0:50", "Muted 0:30 to 1:40"]);
+});
+
+test("what a supervisor did stands in its lane, with whom it was whispered to", () => {
+  const { tracks } = told([{ leg: 2, role: "agent", peer: "ana" }, { leg: 3, role: "supervisor", peer: "mei", ended_at: null, state: "answered" }], [
+    { type: "call.seat", at: at(10), leg: 3, role: "supervisor", supervises: "listen" },
+    { type: "call.seat", at: at(40), leg: 3, role: "supervisor", supervises: { whisper: 2 } },
+  ]);
+  assert.deepEqual(tracks[1]?.between, ["Listens 0:10 to 0:40", "Whispers to Agent ana since 0:40"]);
+  assert.deepEqual([tracks[1]?.ended, tracks[1]?.ending, tracks[1]?.spans.at(-1)?.open], [false, "", true]);
+});
+
+test("a leg that was never answered has rung, and says how it was refused", () => {
+  const ending = { cause: "busy", by: "far_end", sip_status: 486, q850: 17, text: "Busy Here" };
+  const { tracks } = told([{ leg: 3, role: "agent", peer: "mei", created_at: at(30), answered_at: null, ended_at: at(36), ending }], []);
+  assert.deepEqual(tracks[0]?.spans.map(({ kind, from, to }) => [kind, from, to]), [["ring", 30_000, 36_000]]);
+  assert.equal(tracks[0]?.when, "Rang 0:30 to 0:36, never answered");
+  assert.equal(tracks[0]?.ending, "Refused: the line is busy (SIP 486, Q.850 17, Busy Here)");
+});
+
+test("who ended a leg is told, and odd endings survive", () => {
+  assert.equal(endingText(parseEnding({ by: "far_end", cause: "normal" }), true), "Hung up");
+  assert.equal(endingText(parseEnding({ by: "request", cause: "requested" }), true), "Ended by request: the call was ended here");
+  assert.equal(endingText(parseEnding({ by: "tandem", cause: "media_timeout" }), true), "Ended by Tandem: the sound stopped without a word");
+  for (const odd of [null, "normal", {}, { by: 7 }]) assert.equal(endingText(parseEnding(odd), true), "");
 });

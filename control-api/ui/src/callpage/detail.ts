@@ -1,6 +1,7 @@
 /** A call with all that is known of it, as the server tells it. */
 import { parseCall, type Call } from "../calls.js";
 import { applyLegs, type Legs } from "../legs.js";
+import { parseEnding } from "./tracks.js";
 import { compareTimes, fields, listOf, number, text } from "../shapes.js";
 
 export interface Recording {
@@ -18,10 +19,23 @@ export interface LegTimes {
   role: string;
   peer: string;
   codec: string | null;
+  createdAt: string | null;
   answeredAt: string | null;
   endedAt: string | null;
+  /** How it ended, once it has. */
+  ending: LegEnding | null;
   /** Loss, jitter and round trip over the whole call, as far as known. */
   quality: string;
+}
+
+/** How a leg ended: in the field's words, and raw as its signalling had it. */
+export interface LegEnding {
+  /** `far_end`, `tandem` or `request`. */
+  by: string;
+  cause: string | null;
+  sipStatus: number | null;
+  q850: number | null;
+  text: string | null;
 }
 
 export interface CallDetail {
@@ -65,8 +79,10 @@ function parseTimes(value: unknown): LegTimes | undefined {
     role,
     peer: text(leg["peer"]) ?? "",
     codec: text(leg["codec"]),
+    createdAt: text(leg["created_at"]),
     answeredAt: text(leg["answered_at"]),
     endedAt: text(leg["ended_at"]),
+    ending: parseEnding(leg["ending"]),
     quality: qualityText(fields(leg["quality"])),
   };
 }

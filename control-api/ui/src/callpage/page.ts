@@ -9,7 +9,7 @@ import { arrange, h, icon, ICON, setText } from "../dom.js";
 import { askToEnd } from "../ending.js";
 import { Feed } from "../feed.js";
 import { LadderView } from "../ladderview.js";
-import { roleName, type Legs } from "../legs.js";
+import type { Legs } from "../legs.js";
 import { LegView } from "../legview.js";
 import { parties, talkTime } from "../calllist/row.js";
 import { may, mayHear } from "../session.js";
@@ -23,6 +23,8 @@ import { Player } from "./player.js";
 import { NotesPanel, OutcomePanel } from "./remarks.js";
 import { detailShow, transcriptList } from "./requests.js";
 import { timeline, type Moment } from "./timeline.js";
+import { legTracks } from "./tracks.js";
+import { TracksView } from "./tracksview.js";
 import { TranscriptView } from "./transcript.js";
 
 /** After its end a call is still written down: what is left is asked for again so often, with growing pauses. */
@@ -53,7 +55,7 @@ class CallPage {
   private storedProblem = "";
   private player: Player | undefined;
   /** What is drawn already of what changes rarely. */
-  private readonly drawn: { times?: CallDetail["times"]; events?: CallDetail["events"] } = {};
+  private readonly drawn: { events?: CallDetail["events"] } = {};
 
   private readonly title = h("h1", {});
   private readonly status = h("span", { id: "call-status", class: "pill", role: "status" });
@@ -64,7 +66,8 @@ class CallPage {
   private readonly transcript: TranscriptView;
   private readonly moments = h("ol", { id: "events", class: "moments" });
   private readonly legs = new LegView();
-  private readonly legFacts = h("ul", { class: "leg-facts" });
+  private readonly tracks = new TracksView();
+  private readonly noLegs = h("p", { class: "muted", hidden: true }, "No leg was ever made.");
   private readonly ladder: LadderView;
   private readonly outcome: OutcomePanel;
   private readonly notes: NotesPanel;
@@ -87,7 +90,7 @@ class CallPage {
     this.title.append(...parties(call));
     document.title = `${call.from ?? "Unknown"} to ${call.to} · Tandem`;
     const panel = (title: string, ...content: Node[]): HTMLElement => h("section", { class: "card panel", "aria-label": title }, h("h2", {}, title), ...content);
-    const quality = panel("Legs and quality", this.legs.element, this.legFacts);
+    const quality = panel("Legs", this.tracks.element, this.noLegs, this.legs.element);
     // Where there is one column only, what is read most stands before them.
     for (const last of [quality, this.ladder.element]) last.classList.add("last");
     frame.main.replaceChildren(h("div", { class: "page call-page", "data-call": call.id },
@@ -113,7 +116,10 @@ class CallPage {
     this.feed.start();
     this.feed.follow(this.id);
     void this.feed.fetchCall(this.id);
-    setInterval(() => this.drawTime(), 1000);
+    setInterval(() => {
+      this.drawTime();
+      if (isRunning(this.detail.call)) this.drawTracks();
+    }, 1000);
   }
 
   /** The feed has news, perhaps of this call. */
@@ -135,8 +141,8 @@ class CallPage {
     const event = parseEvent(data);
     if (!event || event.body["call_id"] !== this.id || this.detail.events.some((known) => isSame(known, event))) return;
     this.detail = { ...this.detail, events: [...this.detail.events, event] };
-    // The page must not wait for the end to show that it is recorded.
-    if (event.type === "call.recording") void this.reload();
+    // The page must not wait for the end to show that it is recorded, or who came and left.
+    if (event.type === "call.recording" || event.type === "call.leg") void this.reload();
   }
 
   /** The call is over: its last words, events and recording arrive within moments. */
@@ -231,15 +237,14 @@ class CallPage {
 
   private drawLegs(legs: Legs): void {
     this.legs.draw(legs);
-    const { times, call } = this.detail;
-    if (times === this.drawn.times) return;
-    this.drawn.times = times;
-    this.legFacts.replaceChildren(...times.map((leg) => {
-      const from = leg.answeredAt === null ? "never answered" : `from ${duration(Date.parse(leg.answeredAt) - Date.parse(call.created_at))}`;
-      const to = leg.endedAt === null ? "" : `to ${duration(Date.parse(leg.endedAt) - Date.parse(call.created_at))}`;
-      return h("li", { "data-leg-facts": leg.leg }, h("strong", {}, roleName(leg.role)), " ", [leg.peer, leg.codec, `${from} ${to}`.trim(), leg.quality].filter(Boolean).join(", "));
-    }));
-    if (times.length === 0) this.legFacts.replaceChildren(h("li", { class: "muted" }, "No leg was ever made."));
+    this.drawTracks();
+  }
+
+  private drawTracks(): void {
+    const { times, events, call, legs } = this.detail;
+    const until = call.ended_at ?? (isRunning(call) ? Date.now() : (events.at(-1)?.at ?? call.created_at));
+    this.tracks.draw(legTracks(times, events, legs, call.created_at, until), new Map(times.map((leg) => [leg.leg, leg])));
+    this.noLegs.hidden = times.length > 0;
   }
 
   private drawEvents(call: Call): void {

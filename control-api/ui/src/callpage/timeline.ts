@@ -1,8 +1,9 @@
 /** What happened in a call, as sentences. */
-import { describe, type FlowState, roleName, type Tone } from "../legs.js";
+import { describe, type FlowState, NO_LEGS, parseSeat, roleName, seatText, type Tone } from "../legs.js";
 import { fields, number, text } from "../shapes.js";
 import { causeText, duration } from "../words.js";
 import type { CallEventRecord } from "./detail.js";
+import { endingText, parseEnding } from "./tracks.js";
 
 export interface Moment {
   key: string;
@@ -44,9 +45,16 @@ function describeEvent({ type, body }: CallEventRecord): Said | undefined {
     }
     case "leg": {
       const state = word("state");
-      const detail = [word("peer"), word("codec")].filter(Boolean).join(", ");
+      const told = parseEnding(body["ending"]);
+      const ending = state === "ended" ? endingText(told, told?.sipStatus === null) : "";
+      const detail = [word("peer"), word("codec"), ending].filter(Boolean).join(", ");
       return said("idle", `${who}: ${state === "ringing" ? "rings" : state === "answered" ? "joins" : state === "ended" ? "leaves" : state}`, detail);
     }
+    case "seat": {
+      const seat = seatText(parseSeat(body), NO_LEGS);
+      return said("idle", `${who}: ${seat === "" ? "talks again" : seat.charAt(0).toLowerCase() + seat.slice(1)}`);
+    }
+    case "active_speaker": return undefined;
     case "flow": return flow(who, body);
     case "transfer": return said("idle", `${who} is transferred: ${word("stage").replaceAll("_", " ")}`, [word("to"), word("cause") && causeText(word("cause"))].filter(Boolean).join(". "));
     case "media_timeout": return said("bad", `${who}: the sound stopped`, number(body["after_s"]) !== null ? `Nothing came for ${number(body["after_s"])} s` : "");

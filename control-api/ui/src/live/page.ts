@@ -1,7 +1,7 @@
 /**
  * The supervisor's page: every running call, what is said and what it means, while it is said; and the way into each of them.
  *
- *   feed ─ news, ten times a second at most ─▶ list, when a call came or changed ─▶ cards of the calls that have news
+ *   feed ─ news, four times a second at most ─▶ list, when a call came or changed ─▶ cards of the calls that have news
  *
  * Invariants: what has no news is not drawn; the card that is read stays where it is.
  */
@@ -22,7 +22,7 @@ const PINS = "tandem.pins";
 /** So many calls are shown whole; of more each begins as a line. */
 const OPEN_MAX = 3;
 /** Between two drawings. */
-const PAUSE_MS = 100;
+const PAUSE_MS = 250;
 
 export async function livePage(): Promise<void> {
   const frame = await shell("live");

@@ -1,0 +1,133 @@
+/**
+ * The legs of a call over its time: when each rang, talked, was on hold or muted, what a supervisor did, and how it ended.
+ *
+ *   legs (fetched) + call.leg and call.seat events ─▶ tracks ─▶ tracksview
+ *
+ * Pure. Times are milliseconds since the call began; what goes on ends at `until`.
+ */
+import { legName, parseSeat, seatText, type Legs, type Seat } from "../legs.js";
+import { fields, number, text } from "../shapes.js";
+import { causeText, duration } from "../words.js";
+import type { CallEventRecord, LegEnding, LegTimes } from "./detail.js";
+
+export type SpanKind = "ring" | "talk" | "held" | "muted" | "listen" | "whisper" | "barge";
+
+export interface Span {
+  kind: SpanKind;
+  from: number;
+  to: number;
+  /** It goes on. */
+  open: boolean;
+}
+
+export interface Track {
+  leg: number;
+  role: string;
+  name: string;
+  spans: Span[];
+  /** From when to when, in a sentence. */
+  when: string;
+  /** What happened in between: hold, mute, supervision. */
+  between: string[];
+  ending: string;
+  ended: boolean;
+}
+
+export interface Tracks {
+  /** The right edge. */
+  until: number;
+  tracks: Track[];
+}
+
+/** `began`: when the call was made; `until`: its end, or now. */
+export function legTracks(times: readonly LegTimes[], events: readonly CallEventRecord[], legs: Legs, began: string, until: string | number): Tracks {
+  const zero = Date.parse(began);
+  const after = (time: string | number | null): number | null => {
+    const at = typeof time === "number" ? time : Date.parse(time ?? "");
+    return Number.isNaN(at) || Number.isNaN(zero) ? null : Math.max(0, at - zero);
+  };
+  const edge = Math.max(1, after(until) ?? 1, ...times.map(({ endedAt }) => after(endedAt) ?? 0));
+  return {
+    until: edge,
+    tracks: times.map((leg) => {
+      const [made, answered, over] = [after(leg.createdAt) ?? 0, after(leg.answeredAt), after(leg.endedAt)];
+      const end = over ?? edge;
+      const open = over === null;
+      const spans: Span[] = [];
+      if (made < (answered ?? end)) spans.push({ kind: "ring", from: made, to: answered ?? end, open: answered === null && open });
+      if (answered !== null) spans.push({ kind: "talk", from: answered, to: end, open });
+      const seats = events.filter(({ type, body }) => type === "call.seat" && number(body["leg"]) === leg.leg)
+        .map(({ at, body }) => ({ at: after(at) ?? 0, seat: parseSeat(body) }));
+      const between = answered === null ? [] : seatSpans(seats, answered, end, open);
+      spans.push(...between);
+      return {
+        leg: leg.leg,
+        role: leg.role,
+        name: legName(leg),
+        spans,
+        when: when(made, answered, over, edge),
+        between: between.map((span) => `${spanName(span, seats, legs)} ${clock(span)}`),
+        ending: open ? "" : endingText(leg.ending, answered !== null),
+        ended: !open,
+      };
+    }),
+  };
+}
+
+interface Seated {
+  at: number;
+  seat: Seat;
+}
+
+function seatSpans(seats: readonly Seated[], from: number, end: number, open: boolean): Span[] {
+  const spans: Span[] = [];
+  const running = new Map<SpanKind, number>();
+  const close = (kind: SpanKind, to: number, goesOn: boolean): void => {
+    const since = running.get(kind);
+    running.delete(kind);
+    if (since !== undefined && to > since) spans.push({ kind, from: since, to, open: goesOn });
+  };
+  for (const { at, seat } of [...seats].sort((a, b) => a.at - b.at)) {
+    const now = kindsOf(seat);
+    const time = Math.min(Math.max(at, from), end);
+    for (const kind of [...running.keys()]) if (!now.includes(kind)) close(kind, time, false);
+    for (const kind of now) if (!running.has(kind)) running.set(kind, time);
+  }
+  for (const kind of [...running.keys()]) close(kind, end, open);
+  return spans.sort((a, b) => a.from - b.from);
+}
+
+function kindsOf({ held, muted, supervises }: Seat): SpanKind[] {
+  return [...(held ? ["held" as const] : []), ...(muted ? ["muted" as const] : []), ...(supervises ? [supervises.mode] : [])];
+}
+
+function spanName({ kind, from }: Span, seats: readonly Seated[], legs: Legs): string {
+  const told = seats.filter(({ at, seat }) => at <= from && kindsOf(seat).includes(kind)).at(-1) ?? seats.find(({ seat }) => kindsOf(seat).includes(kind));
+  const only = { held: kind === "held", muted: kind === "muted", supervises: kind === "held" || kind === "muted" ? null : (told?.seat.supervises ?? null) };
+  return seatText(only, legs);
+}
+
+const clock = ({ from, to, open }: Pick<Span, "from" | "to" | "open">): string => (open ? `since ${duration(from)}` : `${duration(from)} to ${duration(to)}`);
+
+function when(made: number, answered: number | null, over: number | null, edge: number): string {
+  if (answered === null) return over === null ? `Rings since ${duration(made)}` : `Rang ${duration(made)} to ${duration(over)}, never answered`;
+  return over === null ? `In the call since ${duration(answered)}, ${duration(edge - answered)} so far` : `In the call ${duration(answered)} to ${duration(over)}, ${duration(over - answered)}`;
+}
+
+/** How a leg ended, and as its signalling had it. */
+export function endingText(ending: LegEnding | null, answered: boolean): string {
+  if (!ending) return "";
+  const raw = [ending.sipStatus === null ? "" : `SIP ${ending.sipStatus}`, ending.q850 === null ? "" : `Q.850 ${ending.q850}`, ending.text ?? ""].filter(Boolean).join(", ");
+  const cause = ending.cause === null || ending.cause === "normal" ? "" : causeText(ending.cause).replace(/\.$/, "");
+  const who = ending.by === "far_end" ? (answered ? "Hung up" : "Refused") : ending.by === "request" ? "Ended by request" : ending.by === "tandem" ? "Ended by Tandem" : "Ended";
+  const said = cause === "" ? who : `${who}: ${cause.charAt(0).toLowerCase()}${cause.slice(1)}`;
+  return raw === "" ? said : `${said} (${raw})`;
+}
+
+/** An ending as the API tells it. */
+export function parseEnding(value: unknown): LegEnding | null {
+  const ending = fields(value);
+  const by = text(ending["by"]);
+  if (by === null) return null;
+  return { by, cause: text(ending["cause"]), sipStatus: number(ending["sip_status"]), q850: number(ending["q850"]), text: text(ending["text"]) };
+}
