@@ -115,7 +115,13 @@ const LINES: &[Line] = &[
     Line("GET /api/rbac/roles", Anybody, Tenant::None, By(None), ""),
     Line("GET /api/rbac/permissions", Anybody, Tenant::None, By(None), ""),
     Line("GET /api/api-keys", May(Action::ApiKeysRead), Own, By(None), ""),
-    Line("POST /api/api-keys", May(Action::ApiKeysWrite), Own, By(Some(Group::Configuration)), r#"{"name": "k"}"#),
+    Line(
+        "POST /api/api-keys",
+        May(Action::ApiKeysWrite),
+        Own,
+        By(Some(Group::Configuration)),
+        r#"{"name": "k", "scopes": ["calls.read"]}"#,
+    ),
     Line("DELETE /api/api-keys/{id}", May(Action::ApiKeysWrite), ById, By(Some(Group::Configuration)), ""),
     Line("GET /api/audit-logs", May(Action::AuditRead), Own, By(None), ""),
     Line("GET /api/audit-logs/verify", May(Action::AuditRead), Own, By(None), ""),
@@ -332,7 +338,7 @@ async fn without_a_credential_or_with_a_confused_one_nobody_gets_in() {
     let world = world(UNLIMITED).await;
     let anna = world.sign_in("anna@example.com").await;
     let session = anna.cookie.split("; ").find_map(|pair| pair.strip_prefix("tandem_session=")).unwrap();
-    let revoked = world.post("/api/api-keys", r#"{"name": "soon gone"}"#).await.json();
+    let revoked = world.post("/api/api-keys", r#"{"name": "soon gone", "scopes": ["calls.read"]}"#).await.json();
     let path = format!("/api/api-keys/{}", revoked["id"].as_str().unwrap());
     assert_eq!(world.with_json(Method::DELETE, &path, "").await.status, StatusCode::NO_CONTENT);
     let bearer = |secret: &str| Some((header::AUTHORIZATION, format!("Bearer {secret}")));
@@ -503,7 +509,8 @@ async fn a_key_may_what_its_scopes_say_and_never_what_only_owners_may() {
     }
     // A key makes no key that may more than itself.
     let maker = key(json!(["api_keys.write", "calls.read"])).await;
-    let made = world.with_key(&maker, Method::POST, "/api/api-keys", r#"{"name": "child"}"#).await.json();
+    let same = r#"{"name": "child", "scopes": ["calls.read", "api_keys.write"]}"#;
+    let made = world.with_key(&maker, Method::POST, "/api/api-keys", same).await.json();
     assert_eq!(made["scopes"], json!(["api_keys.write", "calls.read"]));
     let more = r#"{"name": "child", "scopes": ["calls.dial"]}"#;
     assert_eq!(world.with_key(&maker, Method::POST, "/api/api-keys", more).await.problem().0, 422);
@@ -525,7 +532,7 @@ async fn theirs(world: &mut World) -> BTreeMap<&'static str, Uuid> {
     let id = |answer: &Answer, field: &str| answer.json()[field].as_str().unwrap().parse::<Uuid>().unwrap();
     let call = world.call().await;
     let invitation = world.post("/api/team/invitations", r#"{"email": "guest@example.com", "role": "agent"}"#).await;
-    let key = world.post("/api/api-keys", r#"{"name": "theirs"}"#).await;
+    let key = world.post("/api/api-keys", r#"{"name": "theirs", "scopes": ["calls.read"]}"#).await;
     let members = world.get("/api/team/members").await.json();
     let member = members["members"][1]["user_id"].as_str().unwrap().parse().unwrap();
     let target = world.post("/api/voice/targets", r#"{"name": "desk", "address": "+15555550100"}"#).await;

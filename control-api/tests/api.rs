@@ -505,6 +505,41 @@ async fn an_incoming_call_goes_on_with_the_settings_of_its_organization() {
 }
 
 #[tokio::test]
+async fn a_call_that_an_agent_dials_is_outbound_and_counted_as_such() {
+    let mut world = world("").await;
+    let dialled = |trunk: Option<&str>| EventKind::CallIncoming {
+        from: "anna".into(),
+        to: "+15555550142".into(),
+        trunk: trunk.map(Into::into),
+        agent: Some("anna".into()),
+    };
+    let (out, back) = (Uuid::now_v7(), Uuid::now_v7());
+    for (call, trunk) in [(out, None), (back, Some("carrier"))] {
+        world.tell(call, dialled(trunk)).await;
+        assert!(matches!(world.commands.recv().await, Some(Command::CallProceed { .. })));
+    }
+    for (leg, role, peer) in [(1, LegRole::Agent, "anna"), (2, LegRole::Customer, "+15555550142")] {
+        let (peer, state) = (peer.to_owned(), LegState::Answered);
+        world.tell(out, EventKind::Leg { leg: LegId(leg), role, state, peer, codec: None, ending: None }).await;
+    }
+    let path = format!("/api/calls/{out}");
+    let legs = async || world.get(&path).await.json()["legs"].as_array().map_or(0, Vec::len);
+    world.until(async || legs().await == 2).await;
+    let shown = world.get(&path).await.json();
+    assert_eq!((&shown["direction"], &shown["mode"]), (&json!("outbound"), &Value::Null));
+    assert_eq!(
+        (&shown["from"], &shown["to"], &shown["agent"]),
+        (&json!("anna"), &json!("+15555550142"), &json!("anna"))
+    );
+    assert_eq!((&shown["legs"][0]["role"], &shown["legs"][1]["role"]), (&json!("agent"), &json!("customer")));
+    let usage = world.get("/api/usage").await.json();
+    let counted = (&usage["total"]["calls_inbound"], &usage["total"]["calls_outbound"]);
+    assert_eq!(counted, (&json!(1), &json!(1)), "one was dialled, one came in by a trunk");
+    let listed = world.get("/api/calls?direction=outbound").await.json();
+    assert_eq!(listed["calls"].as_array().unwrap().iter().map(|call| &call["id"]).collect::<Vec<_>>(), [&json!(out)]);
+}
+
+#[tokio::test]
 async fn events_of_calls_that_nobody_knows_are_dropped_and_hold_up_nothing() {
     let mut world = world("").await;
     let call = world.call().await;

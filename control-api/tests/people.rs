@@ -387,13 +387,28 @@ async fn keys_are_shown_once_listed_without_themselves_and_end() {
     assert!(row["revoked_at"].is_string() && row["last_used_at"].is_string(), "{row}");
     for (body, field) in [
         (r#"{"name": ""}"#, "name"),
+        (r#"{"name": "x"}"#, "scopes"),
         (r#"{"name": "x", "scopes": []}"#, "scopes"),
+        (r#"{"name": "x", "scopes": null}"#, "scopes"),
         (r#"{"name": "x", "scopes": ["all"]}"#, "scopes[0]"),
-        (r#"{"name": "x", "expires_in_days": 0}"#, "expires_in_days"),
-        (r#"{"name": "x", "expires_in_days": 99999}"#, "expires_in_days"),
+        (r#"{"name": "x", "scopes": ["calls.read"], "expires_in_days": 0}"#, "expires_in_days"),
+        (r#"{"name": "x", "scopes": ["calls.read"], "expires_in_days": 99999}"#, "expires_in_days"),
     ] {
         assert_eq!(world.post("/api/api-keys", body).await.problem(), (422, Some(field.into())), "{body}");
     }
+}
+
+#[tokio::test]
+async fn a_key_for_nothing_is_refused_in_a_sentence_and_never_gets_everything() {
+    let world = world("").await;
+    let before = world.get("/api/api-keys").await.json();
+    for body in [r#"{"name": "x"}"#, r#"{"name": "x", "scopes": []}"#] {
+        let refused = world.post("/api/api-keys", body).await;
+        assert_eq!(refused.problem(), (422, Some("scopes".into())), "{body}");
+        let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains("expected at least one permission"), "{detail}");
+    }
+    assert_eq!(world.get("/api/api-keys").await.json()["api_keys"], before["api_keys"], "no key was made");
 }
 
 #[tokio::test]
@@ -403,7 +418,7 @@ async fn each_list_goes_on_by_its_own_cursors_alone() {
         world.member(name, Role::Agent).await;
         let invitation = json!({"email": format!("{name}@new.example.com"), "role": "agent"}).to_string();
         assert_eq!(world.post("/api/team/invitations", &invitation).await.status, StatusCode::CREATED);
-        let key = json!({"name": name}).to_string();
+        let key = json!({"name": name, "scopes": ["calls.read"]}).to_string();
         assert_eq!(world.post("/api/api-keys", &key).await.status, StatusCode::CREATED);
     }
     let lists = [

@@ -56,7 +56,7 @@ impl KeyTerms {
 }
 
 /// Whether any key may do this.
-pub(crate) fn key_may(action: Action) -> bool {
+fn key_may(action: Action) -> bool {
     rbac::actions(Role::Admin).contains(&action)
 }
 

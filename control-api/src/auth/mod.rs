@@ -29,7 +29,7 @@ pub use actor::{Actor, CSRF_COOKIE, CSRF_HEADER, Person, SESSION_COOKIE, session
 pub(crate) use actor::{Identified, Origin, csrf_token, own_origin, own_page};
 pub(crate) use attempts::{Attempt, too_early};
 pub use credential::{Credentials, KeyInfo};
-pub(crate) use key::{KEY_DAYS_MAX, key_may};
+pub(crate) use key::KEY_DAYS_MAX;
 pub use key::{KeyTerms, api_key_create};
 pub use password::{HashError, Passwords};
 pub use throttle::Throttle;

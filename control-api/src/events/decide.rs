@@ -41,7 +41,7 @@ const AGAIN: Duration = Duration::from_millis(20);
 /// Calls whose organization is unknown share the bounds of one organization.
 const UNASSIGNED: OrganizationId = OrganizationId(Uuid::nil());
 
-/// A call that came in.
+/// A call that came in, or that an agent has dialled.
 pub(super) struct Announced {
     pub(super) call: Uuid,
     pub(super) from: String,
@@ -183,14 +183,16 @@ impl Decisions {
     async fn decide(&self, announced: Announced) -> (Option<Change>, Verdict, Option<Caller>) {
         let Announced { call: id, from, to, trunk, agent, at } = announced;
         tracing::info!(call = %id, from = mask(&from), to = mask(&to), trunk, agent, "call in");
+        let is_own = trunk.is_none();
+        let direction = if is_own { "outbound" } else { "inbound" };
         let away = self.writer.waiting() > 0;
         match self.tenants.of(agent.as_deref(), &to, away).await {
             Owner::Tenant(Tenant { organization, config, capabilities }) => {
                 let settings = call_settings(&config, &capabilities, Some(organization.0));
-                let verdict = self.admit(organization, id, &to, trunk.is_none(), settings);
-                let own = agent.clone().filter(|_| trunk.is_none());
+                let verdict = self.admit(organization, id, &to, is_own, settings);
+                let own = agent.clone().filter(|_| is_own);
                 let caller = own.map(|agent| Caller { organization, agent, to: to.clone() });
-                let (direction, mode, from) = ("inbound", None, Some(from));
+                let (mode, from) = (None, Some(from));
                 let call = NewCall { id, organization, direction, mode, from, to, agent, config };
                 (Some(Change::CallCreated { call, at }), verdict, caller)
             }
@@ -205,8 +207,9 @@ impl Decisions {
                 metrics::counter!("tandem_calls_unassigned_total").increment(1);
                 tracing::warn!(call = %id,
                     "the organization of a call is unknown while the database is away: the call goes on unrecorded, and gets its organization when it is written");
-                let verdict = self.admit(UNASSIGNED, id, &to, trunk.is_none(), CallSettings::default());
-                let call = UnassignedCall { id, from: Some(from), to, agent, config: VoiceConfig::default() };
+                let verdict = self.admit(UNASSIGNED, id, &to, is_own, CallSettings::default());
+                let (from, config) = (Some(from), VoiceConfig::default());
+                let call = UnassignedCall { id, direction, from, to, agent, config };
                 (Some(Change::CallUnassigned { call, at }), verdict, None)
             }
         }

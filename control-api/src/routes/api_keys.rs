@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::auth::{Actor, KEY_PREFIX, KeyTerms, Secret, check_name, key_may};
+use crate::auth::{Actor, KEY_PREFIX, KeyTerms, Secret, check_name};
 use crate::body::{JsonBody, PathId, QueryPairs};
 use crate::cursor::Page;
 use crate::phones;
@@ -53,8 +53,10 @@ pub(super) struct KeyList {
 pub(super) struct KeyRequest {
     /// What it is for.
     name: String,
-    /// What it may do, at most what an admin and the caller may; all of that when left out.
-    scopes: Option<Vec<String>>,
+    /// What it may do, at most what an admin and the caller may.
+    #[serde(default)]
+    #[schema(required, min_items = 1, example = json!(["calls.read"]))]
+    scopes: Vec<String>,
     /// In how many days it ends; never when left out.
     expires_in_days: Option<u32>,
 }
@@ -105,16 +107,15 @@ pub(super) async fn key_create(
 ) -> Result<Response, Problem> {
     actor.may(Action::ApiKeysWrite)?;
     check_name("name", &request.name)?;
-    let terms = KeyTerms { scopes: request.scopes, expires_in_days: request.expires_in_days };
-    let all = || actor.permissions().into_iter().filter(|word| Action::from_word(word).is_some_and(key_may)).collect();
-    let scopes = terms.granted(|action| actor.allows(action))?.unwrap_or_else(all);
+    let terms = KeyTerms { scopes: Some(request.scopes), expires_in_days: request.expires_in_days };
+    let scopes = terms.granted(|action| actor.allows(action))?;
     let expires_at = terms.expires_at()?;
     let key = Secret::random(KEY_PREFIX);
     let new = NewKey {
         name: &request.name,
         prefix: key.prefix(),
         key_hash: &key.hash(),
-        scopes: Some(scopes),
+        scopes,
         expires_at,
         created_by: actor.person.as_ref().map(|person| person.user),
     };

@@ -18,9 +18,9 @@ pub struct Call {
     pub id: Uuid,
     /// `queued`, `ringing`, `answered`, `bridged`, `ended` or `failed`.
     pub status: String,
-    /// `inbound` or `outbound`.
+    /// `inbound`, or `outbound`: started by the API or dialled by an agent.
     pub direction: String,
-    /// `direct`, `bridge` or `webrtc`; nothing for inbound calls.
+    /// `direct`, `bridge` or `webrtc`; nothing for calls that come in or that an agent dials.
     pub mode: Option<String>,
     /// Caller identity.
     pub from: Option<String>,

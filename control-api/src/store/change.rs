@@ -37,7 +37,7 @@ pub struct NewCall {
     /// `inbound` or `outbound`.
     #[serde(deserialize_with = "direction")]
     pub direction: Word,
-    /// `direct`, `bridge` or `webrtc`; nothing for inbound calls.
+    /// `direct`, `bridge` or `webrtc`; nothing for calls that come in or that an agent dials.
     pub mode: Option<String>,
     /// Caller identity.
     pub from: Option<String>,
@@ -49,11 +49,14 @@ pub struct NewCall {
     pub config: VoiceConfig,
 }
 
-/// A call that came in while it could not be found out whose it is.
+/// A call that came in, or that an agent dialled, while it could not be found out whose it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnassignedCall {
     /// Identity.
     pub id: Uuid,
+    /// `inbound` or `outbound`.
+    #[serde(default = "inbound", deserialize_with = "direction")]
+    pub direction: Word,
     /// Caller identity.
     pub from: Option<String>,
     /// Called number or URI.
@@ -67,8 +70,8 @@ pub struct UnassignedCall {
 impl UnassignedCall {
     /// The same call, of this organization.
     pub(super) fn assigned(self, organization: OrganizationId) -> NewCall {
-        let UnassignedCall { id, from, to, agent, config } = self;
-        NewCall { id, organization, direction: "inbound", mode: None, from, to, agent, config }
+        let UnassignedCall { id, direction, from, to, agent, config } = self;
+        NewCall { id, organization, direction, mode: None, from, to, agent, config }
     }
 }
 
@@ -308,6 +311,11 @@ fn first_part() -> u32 {
     1
 }
 
+/// The direction of an unassigned call in the spool of an earlier version, which did not name it.
+fn inbound() -> Word {
+    "inbound"
+}
+
 fn direction<'de, D: Deserializer<'de>>(from: D) -> Result<&'static str, D::Error> {
     word_of(from, &["inbound", "outbound"])
 }
@@ -348,7 +356,8 @@ impl Change {
             Change::CallCreated { call, at } => (call, at),
             Change::CallUnassigned { call, at } => {
                 let config = VoiceConfig::default();
-                let bare = UnassignedCall { id: call.id, from: None, to: String::new(), agent: None, config };
+                let (id, direction) = (call.id, call.direction);
+                let bare = UnassignedCall { id, direction, from: None, to: String::new(), agent: None, config };
                 return (bare != *call).then_some(Change::CallUnassigned { call: bare, at: *at });
             }
             _ => return None,

@@ -264,7 +264,9 @@ async fn missed_segments_wait(store: Store) {
 async fn unassigned_calls_find_their_tenant(store: Store) {
     let begins = |agent: Option<&str>, to: &str| {
         let (id, config) = (Uuid::now_v7(), VoiceConfig::default());
-        let call = UnassignedCall { id, from: Some("+1".into()), to: to.into(), agent: agent.map(Into::into), config };
+        let direction = if agent.is_some() { "outbound" } else { "inbound" };
+        let (from, to, agent) = (Some("+1".into()), to.into(), agent.map(Into::into));
+        let call = UnassignedCall { id, direction, from, to, agent, config };
         (id, Change::CallUnassigned { call, at: at(0) })
     };
     let written = store.changes_record(&[begins(None, "echo").1]).await.unwrap();
@@ -289,10 +291,16 @@ async fn unassigned_calls_find_their_tenant(store: Store) {
     let mark = Mark { run: Uuid::now_v7(), seq: 1 };
     assert_eq!(store.changes_record_once(mark, &changes).await.unwrap().unwrap().unknown, 0);
     assert!(store.changes_record_once(mark, &changes).await.unwrap().is_none());
-    for (call, organization) in ids.into_iter().zip([mine, theirs, theirs, mine]) {
+    let expected = [(mine, "inbound"), (theirs, "outbound"), (theirs, "inbound"), (mine, "outbound")];
+    for (call, (organization, direction)) in ids.into_iter().zip(expected) {
         let shown = store.call_show(organization, call).await.unwrap().expect("its row");
-        assert_eq!((&*shown.status, &*shown.direction, shown.created_at), ("ended", "inbound", at(0)));
+        assert_eq!((&*shown.status, &*shown.direction, shown.created_at), ("ended", direction, at(0)));
     }
+    // A spool of an earlier version named no direction.
+    let mut spooled = serde_json::to_value(begins(None, "100").1).unwrap();
+    spooled["CallUnassigned"]["call"].as_object_mut().unwrap().remove("direction").expect("it is written");
+    let Ok(Change::CallUnassigned { call, .. }) = serde_json::from_value(spooled) else { panic!("it is not read") };
+    assert_eq!(call.direction, "inbound");
     // Told apart from calls that the store refuses, and refused texts cost no row.
     let (id, change) = begins(Some("ben-u"), "100");
     assert_eq!(change.without_texts().map(|bare| bare.call()), Some(id));
