@@ -147,7 +147,10 @@ async fn loses_the_telephone(tandem: &Tandem, api: &Api, stays: &mut Desk, loss:
     let mut key = None;
     let token = match loss {
         Loss::Key => {
-            let made = api.ask(Method::POST, "/api/api-keys", Some(json!({ "name": "kiosk" }))).await.1;
+            let made = api
+                .ask(Method::POST, "/api/api-keys", Some(json!({ "name": "kiosk", "scopes": ["calls.dial"] })))
+                .await
+                .1;
             key = Some(made["id"].clone());
             let kiosk = api.with_key(made["key"].as_str().expect("a key"));
             kiosk.post(&format!("/api/webrtc/token?agent={name}")).await

@@ -164,6 +164,7 @@ async fn a_supervisor_listens_whispers_barges_in_survives_a_hold_and_never_ends_
     let asked = json!({ "mode": "listen", "agent": "carla" });
     done(&office, Method::POST, &call, "supervise", asked).await;
     let invite = carla_desk.rings(PATIENCE).await;
+    assert!(invite.contains(&format!("\r\nTandem-Supervises: {call}\r\n")), "a page knows it by this: {invite}");
     let mut carla = carla_desk.answer(&invite, CARLA_HZ, PATIENCE).await;
     let leg = answered(&office, &call, "carla").await;
     let supervise = format!("supervise/{leg}");

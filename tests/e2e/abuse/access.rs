@@ -195,8 +195,9 @@ async fn nobody_makes_somebody_with_more_rights_than_their_own() {
         keys.as_array().expect("a list").iter().find(|key| key["scopes"].as_array().is_some_and(|all| all.len() > 5));
     let path = format!("/api/api-keys/{}", mightier.expect("the operator's")["id"].as_str().expect("an id"));
     assert_eq!(narrow.ask(Method::DELETE, &path, None).await.0, StatusCode::FORBIDDEN);
-    let child = narrow.ask(Method::POST, "/api/api-keys", Some(json!({"name": "child"}))).await.1;
-    assert_eq!(child["scopes"], json!(["organization.read", "team.write", "api_keys.write"]), "no more than its maker");
+    let child = json!({"name": "child", "scopes": ["team.write", "calls.dial"]});
+    let (status, _) = narrow.ask(Method::POST, "/api/api-keys", Some(child)).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "no more than its maker");
     // What an admin may give ends with the admin's rights: an invitation is judged again when it is taken.
     let (status, made) = admin.ask(Method::POST, "/api/team/invitations", Some(invite("admin", "late"))).await;
     assert_eq!(status, StatusCode::CREATED);

@@ -22,6 +22,10 @@ use crate::units::{LegId, mask};
 /// neither tells whether there is one.
 const NOT_REACHED: Refusal = Refusal { status: 480, why: "Not Registered" };
 
+/// Header of an INVITE to a supervisor's telephone: the call that is supervised, by which a page tells this INVITE, that it asked for,
+/// from calls that must ring.
+const SUPERVISES: &str = "Tandem-Supervises";
+
 impl CallTask {
     /// Asks whether a transfer's leg may be called.
     pub(super) fn ask(&mut self, id: LegId, by: LegId, destination: &Destination) {
@@ -98,6 +102,9 @@ impl CallTask {
         };
         let mut headers = self.passed.clone();
         headers.retain(|(name, _)| trunk.is_none_or(|trunk| trunk.sip.passes(name)));
+        if matches!(destination, Destination::Agent(_)) && self.call.role(id) == Some(LegRole::Supervisor) {
+            headers.push((SUPERVISES.to_owned(), self.id.to_string()));
+        }
         let prefer = self.first_offered_codec(id);
         let may_be_browser = matches!(destination, Destination::Agent(_));
         let noise = self.partner(id).is_some_and(Leg::has_noise);
