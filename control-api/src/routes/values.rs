@@ -146,7 +146,7 @@ fn parameter(name: &str, path: &str) -> Option<Values> {
         "cursor" => text(cursor::PATTERN, (cursor::LENGTH, cursor::LENGTH)),
         "Idempotency-Key" => text(idempotency::KEY_PATTERN, (1, idempotency::KEY_MAX)),
         "agent" if path == "/api/webrtc/token" => text(auth::SIP_NAME_PATTERN, (1, auth::SIP_NAME_MAX)),
-        "name" if path == "/api/media" => name(media::NAME_MAX),
+        "name" if path == "/api/media" => self::name(media::NAME_MAX),
         "format" => Values::Words(vec!["csv", "json"]),
         "status" if of_calls => Values::Words(call_search::STATUSES.to_vec()),
         "direction" if of_calls => Values::Words(call_search::DIRECTIONS.to_vec()),
