@@ -16,20 +16,20 @@ const RATES: std::ops::RangeInclusive<u32> = 8_000..=48_000;
 
 /// A sound.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Heard {
+pub(crate) struct Heard {
     /// Samples per second of the file.
-    pub hz: u32,
+    pub(crate) hz: u32,
     /// How long it lasts.
-    pub duration_ms: u64,
+    pub(crate) duration_ms: u64,
     /// Rate of `samples`.
-    pub rate: SampleRate,
+    pub(crate) rate: SampleRate,
     /// Mono.
-    pub samples: Arc<[i16]>,
+    pub(crate) samples: Arc<[i16]>,
 }
 
 /// Why a file is no sound that calls could be played.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoSound {
+pub(crate) enum NoSound {
     /// It cannot be read.
     #[error("expected a WAV file of PCM or float samples: {0}")]
     Unreadable(String),
@@ -51,7 +51,7 @@ pub enum NoSound {
 ///
 /// # Errors
 /// [`NoSound`] says what was expected.
-pub fn read(wav: &[u8]) -> Result<Heard, NoSound> {
+pub(crate) fn read(wav: &[u8]) -> Result<Heard, NoSound> {
     let unreadable = |error: hound::Error| NoSound::Unreadable(error.to_string());
     let mut reader = WavReader::new(Cursor::new(wav)).map_err(unreadable)?;
     let WavSpec { channels, sample_rate: hz, bits_per_sample, sample_format } = reader.spec();
@@ -73,7 +73,7 @@ pub fn read(wav: &[u8]) -> Result<Heard, NoSound> {
         }
     };
     let all = all.map_err(unreadable)?;
-    let mono: Vec<i16> = all.chunks(channels.into()).map(|frame| mean(frame)).collect();
+    let mono: Vec<i16> = all.chunks(channels.into()).map(mean).collect();
     if mono.is_empty() {
         return Err(NoSound::Empty);
     }

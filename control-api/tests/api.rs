@@ -520,7 +520,9 @@ async fn a_call_that_an_agent_dials_is_outbound_and_counted_as_such() {
     }
     for (leg, role, peer) in [(1, LegRole::Agent, "anna"), (2, LegRole::Customer, "+15555550142")] {
         let (peer, state) = (peer.to_owned(), LegState::Answered);
-        world.tell(out, EventKind::Leg { leg: LegId(leg), role, state, peer, codec: None, ending: None }).await;
+        world
+            .tell(out, EventKind::Leg { leg: LegId(leg), role, state, peer, codec: None, agent: None, ending: None })
+            .await;
     }
     let path = format!("/api/calls/{out}");
     let legs = async || world.get(&path).await.json()["legs"].as_array().map_or(0, Vec::len);
