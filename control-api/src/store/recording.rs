@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
+use sqlx::AssertSqlSafe;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -137,14 +138,19 @@ impl Store {
         after: Place,
         limit: u32,
     ) -> Result<Vec<ListedRecording>, StoreError> {
-        let sql = "SELECT r.call_id, r.part, r.state, r.note, r.duration_ms, r.started_at, r.ended_at, c.from_address, \
-                   c.to_address, c.agent FROM recordings r \
-                   JOIN calls c ON c.organization_id = r.organization_id AND c.id = r.call_id \
-                   WHERE r.organization_id = $1 AND (r.started_at, r.call_id) < ($2, $3) \
-                   AND ($4 IS NULL OR EXISTS (SELECT 1 FROM call_stays s WHERE s.organization_id = $1 \
-                   AND s.call_id = r.call_id AND s.agent = $4 AND s.is_first)) ORDER BY r.started_at DESC, r.call_id DESC LIMIT $5";
+        // SQLite goes by the call, of which few people were part, and not by the agent.
+        let plus = self.db.pick("+", "");
+        let sql = format!(
+            "SELECT r.call_id, r.part, r.state, r.note, r.duration_ms, r.started_at, r.ended_at, c.from_address, \
+             c.to_address, c.agent FROM recordings r \
+             JOIN calls c ON c.organization_id = r.organization_id AND c.id = r.call_id \
+             WHERE r.organization_id = $1 AND (r.started_at, r.call_id) < ($2, $3) \
+             AND ($4 IS NULL OR EXISTS (SELECT 1 FROM call_stays s WHERE s.organization_id = $1 \
+             AND s.call_id = r.call_id AND {plus}s.agent = $4 AND s.is_first)) \
+             ORDER BY r.started_at DESC, r.call_id DESC LIMIT $5"
+        );
         let values = [organization.into(), after.at.into(), after.id.into(), agent.into(), limit.into()];
-        self.db.rows(organization, sql, &values).await?.iter().map(listed).collect()
+        self.db.rows(organization, AssertSqlSafe(sql), &values).await?.iter().map(listed).collect()
     }
 
     /// A part of the recording of a tenant's call, as lists show it.

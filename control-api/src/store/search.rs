@@ -344,10 +344,10 @@ impl Store {
             statement.push(&format!("AND {plus}c.{name} = {wanted} "));
         }
         if let Some(agent) = filter.person() {
-            let agent = statement.value(agent);
+            let (agent, plus) = (statement.value(agent), self.db.pick("+", ""));
             statement.push(&format!(
                 "AND EXISTS (SELECT 1 FROM call_stays p WHERE p.organization_id = c.organization_id \
-                 AND p.call_id = c.id AND p.agent = {agent} AND p.is_first) "
+                 AND p.call_id = c.id AND {plus}p.agent = {agent} AND p.is_first) "
             ));
         }
         if let Some(number) = &filter.number {
