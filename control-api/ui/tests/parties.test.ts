@@ -8,8 +8,8 @@ const CUSTOMER = { leg: 1, role: "customer", state: "answered", peer: "+15555550
 const ANA = { leg: 2, role: "agent", state: "answered", peer: "ana" };
 const LUIS = { leg: 3, role: "agent", state: "answered", peer: "luis" };
 
-const hears = (legs: Legs, transferring = false): Record<string, string> =>
-  Object.fromEntries(parties(legs, NAMES, transferring).map(({ name, hears }) => [name, hears]));
+const hears = (legs: Legs, aside?: number): Record<string, string> =>
+  Object.fromEntries(parties(legs, NAMES, aside).map(({ name, hears }) => [name, hears]));
 
 test("two who talk hear each other", () => {
   const legs = applyLegs([CUSTOMER, ANA]);
@@ -42,7 +42,7 @@ test("a muted partner is told as the reason for silence", () => {
 
 test("during a transfer the transferor is out, and the other one hears it ring", () => {
   const legs = applyLegs([CUSTOMER, ANA, { ...LUIS, state: "ringing" }]);
-  assert.deepEqual(hears(legs, true), {
+  assert.deepEqual(hears(legs, 2), {
     You: "are out of the conversation until the transfer is done", "+15555550142": "hears it ring", Luis: "is being called",
   });
   assert.equal(hears(legs)["You"], "hear +15555550142");

@@ -29,8 +29,8 @@ export interface ControlEvents {
 }
 
 export class Controls {
-  /** Who takes the person's place, while that is under way. */
-  transferring: Entry | undefined;
+  /** Whose place somebody else is being called to take, and who that is. */
+  transferring: { leg: number; name: string } | undefined;
   private invited: Invited[] = [];
   private wishes: Wishes = NO_WISHES;
   private ids = 0;
@@ -61,14 +61,21 @@ export class Controls {
     return this.invited.filter(({ leg }) => leg === undefined || !legs.has(leg));
   }
 
-  /** An event of this call's. */
-  onEvent(kind: string, data: unknown): void {
+  /** An event of this call's; `mine`: the person's leg. Transfers may be somebody else's doing, too. */
+  onEvent(kind: string, data: unknown, mine: number | undefined, nameOf: (peer: string) => string): void {
     const event = fields(data);
-    if (kind === "call.seat" && typeof event["leg"] === "number") this.wishes = told(this.wishes, event["leg"]);
-    if (kind !== "call.transfer" || text(event["stage"]) !== "failed" || !this.transferring) return;
-    const { name } = this.transferring;
-    this.transferring = undefined;
-    this.events.onProblem(`The call was not transferred to ${name}. ${causeText(text(event["cause"]))}`);
+    const leg = event["leg"];
+    if (typeof leg !== "number") return;
+    if (kind === "call.seat") this.wishes = told(this.wishes, leg);
+    if (kind !== "call.transfer") return;
+    const stage = text(event["stage"]);
+    const name = this.transferring?.leg === leg ? this.transferring.name : nameOf(text(event["to"]) ?? "");
+    if (stage === "started") this.transferring = { leg, name };
+    else if (stage === "failed") {
+      this.transferring = undefined;
+      this.events.onProblem(`The call was not transferred to ${name}. ${causeText(text(event["cause"]))}`);
+      // The person's own leg ends now, and the telephone says why.
+    } else if (leg !== mine) this.transferring = undefined;
     this.events.onChange();
   }
 
@@ -96,7 +103,7 @@ export class Controls {
   }
 
   transfer(call: string, mine: number, entry: Entry): void {
-    this.transferring = entry;
+    this.transferring = { leg: mine, name: entry.name };
     this.send({ work: () => verbs.transfer(call, mine, targetOf(entry)), refused: () => (this.transferring = undefined) });
   }
 

@@ -27,6 +27,8 @@ import { agentView, type AgentView } from "./view.js";
 
 const TITLE = "Phone · Tandem";
 const LETTERS = "tandem.shortcuts";
+/** How long after the end of a call the server's reason for it is of interest. */
+const EXPLAINED_MS = 10_000;
 
 export async function agentPage(): Promise<void> {
   const frame = await shell("agent");
@@ -60,7 +62,9 @@ class AgentPage {
   private notification: Notification | undefined;
   private registration: { state: Registration; text: string } = { state: "connecting", text: "Connecting" };
   /** The call that has ended and of which the server has not said why. */
-  private unexplained: string | undefined;
+  private unexplained: { call: string; leg: number | undefined; until: number } | undefined;
+  /** The person's leg in the running call, as last told. */
+  private ownLeg: number | undefined;
   /** The running call, as far as the server has told of it, and who is in it. */
   private running: Call | undefined;
   private party: Party[] = [];
@@ -252,7 +256,7 @@ class AgentPage {
 
   /** An event of the stream. */
   private hear(kind: string, data: unknown): void {
-    if (this.running && fields(data)["call_id"] === this.running.id) this.controls.onEvent(kind, data);
+    if (this.running && fields(data)["call_id"] === this.running.id) this.controls.onEvent(kind, data, this.ownLeg, (peer) => this.picker.nameOf(peer) ?? peer);
   }
 
   private drawCall(): void {
@@ -260,7 +264,8 @@ class AgentPage {
     const actual = this.feed.legs(call?.id ?? "");
     const legs = this.controls.shown(actual);
     const { transferring } = this.controls;
-    this.party = parties(legs, { me: this.me, of: (peer) => this.picker.nameOf(peer) }, transferring !== undefined);
+    this.party = parties(legs, { me: this.me, of: (peer) => this.picker.nameOf(peer) }, transferring?.leg);
+    this.ownLeg = this.mine()?.leg ?? this.ownLeg;
     this.callView.draw({
       known: this.party.some(({ me }) => me), parties: this.party, choices: choices(this.party), muted: this.isMuted(),
       waiting: this.controls.waiting(actual).map(({ name }) => name), transferring: transferring?.name, picking: this.picker.purpose,
@@ -274,19 +279,26 @@ class AgentPage {
 
   /** The server's record may say more: it is told as soon as it is there. */
   private onEnded(text: string, ours: boolean): void {
-    const heir = this.controls.transferring;
-    if (heir && !ours) text = `The call was transferred to ${heir.name}.`;
+    const { transferring } = this.controls;
+    const transferred = transferring !== undefined && transferring.leg === this.ownLeg && !ours;
+    if (transferred) text = `The call was transferred to ${transferring.name}.`;
     this.controls.reset();
     setText(this.view.message, text);
-    this.unexplained = ours ? undefined : this.call?.id;
+    const leg = this.ownLeg;
+    this.unexplained = ours || transferred || !this.call ? undefined : { call: this.call.id, leg, until: Date.now() + EXPLAINED_MS };
+    this.ownLeg = undefined;
     this.drawWords();
   }
 
   private explainEnd(): void {
-    const call = this.feed.calls.get(this.unexplained ?? "");
-    if (!call || isRunning(call)) return;
+    const { call: id = "", leg = 0, until = 0 } = this.unexplained ?? {};
+    const call = this.feed.calls.get(id);
+    // The call may go on without this person, and its end is then none of theirs.
+    if (Date.now() >= until) this.unexplained = undefined;
+    if (!call || !this.unexplained) return;
+    const recorded = recordedText(this.feed.legs(id).get(leg)?.ending?.cause ?? null) ?? recordedText(isRunning(call) ? null : call.ended_reason);
+    if (!recorded && isRunning(call)) return;
     this.unexplained = undefined;
-    const recorded = recordedText(call.ended_reason);
     if (recorded && this.phone.line.phase === "idle") setText(this.view.message, recorded);
   }
 

@@ -37,14 +37,14 @@ export function ownLeg(legs: Legs, me: string): Leg | undefined {
   return present(legs).filter((leg) => leg.peer === me && leg.role !== "customer").at(-1);
 }
 
-/** `transferring`: somebody is being called in the place of the person at this page. */
-export function parties(legs: Legs, names: Names, transferring = false): Party[] {
+/** `aside`: the leg in whose place somebody else is being called. */
+export function parties(legs: Legs, names: Names, aside?: number): Party[] {
   const mine = ownLeg(legs, names.me);
   const all = present(legs).filter((leg) => leg.peer !== names.me || leg === mine);
   const state = (leg: Leg): PartyState => {
     if (leg.state !== "answered") return "ringing";
     if (leg.supervises !== null && leg.supervises.mode !== "barge") return "listening";
-    if (leg === mine && transferring) return "aside";
+    if (leg.leg === aside) return "aside";
     return leg.held ? "held" : leg.muted ? "muted" : "talking";
   };
   const called = (leg: Leg): string => (leg === mine ? "you" : nameOf(leg, names));
