@@ -30,7 +30,7 @@ export interface ControlEvents {
 
 export class Controls {
   /** Whose place somebody else is being called to take, and who that is. */
-  transferring: { leg: number; name: string } | undefined;
+  transferring: { leg: number; name: string; takenBack: boolean } | undefined;
   private invited: Invited[] = [];
   private wishes: Wishes = NO_WISHES;
   private ids = 0;
@@ -70,10 +70,11 @@ export class Controls {
     if (kind !== "call.transfer") return;
     const stage = text(event["stage"]);
     const name = this.transferring?.leg === leg ? this.transferring.name : nameOf(text(event["to"]) ?? "");
-    if (stage === "started") this.transferring = { leg, name };
+    if (stage === "started") this.transferring = { leg, name, takenBack: false };
     else if (stage === "failed") {
+      const takenBack = this.transferring?.takenBack === true;
       this.transferring = undefined;
-      this.events.onProblem(`The call was not transferred to ${name}. ${causeText(text(event["cause"]))}`);
+      this.events.onProblem(takenBack ? "" : `The call was not transferred to ${name}. ${causeText(text(event["cause"]))}`);
       // The person's own leg ends now, and the telephone says why.
     } else if (leg !== mine) this.transferring = undefined;
     this.events.onChange();
@@ -103,8 +104,14 @@ export class Controls {
   }
 
   transfer(call: string, mine: number, entry: Entry): void {
-    this.transferring = { leg: mine, name: entry.name };
+    this.transferring = { leg: mine, name: entry.name, takenBack: false };
     this.send({ work: () => verbs.transfer(call, mine, targetOf(entry)), refused: () => (this.transferring = undefined) });
+  }
+
+  /** Lets go who is being called in somebody's place. */
+  takeBack(call: string, heir: number): void {
+    if (this.transferring) this.transferring.takenBack = true;
+    this.send({ work: () => verbs.legDelete(call, heir) });
   }
 
   remove(call: string, leg: number): void {

@@ -251,7 +251,7 @@ class AgentPage {
   /** Takes a transfer back: whoever is called in the person's place is let go. */
   private callOff(): void {
     const heir = this.party.find(({ state }) => state === "ringing");
-    if (this.running && heir) this.controls.remove(this.running.id, heir.leg);
+    if (this.running && heir) this.controls.takeBack(this.running.id, heir.leg);
   }
 
   /** An event of the stream. */
