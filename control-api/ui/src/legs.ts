@@ -99,11 +99,11 @@ export function applyLegEvent(legs: Legs, kind: string, data: unknown): Legs {
 
 const ROLES: readonly (readonly [role: string, name: string])[] = [["customer", "Customer"], ["agent", "Agent"], ["supervisor", "Supervisor"]];
 
-/** Legs of which there is something to show: customers first, supervisors last. */
+/** Legs of which there is something to show: customers first, supervisors last, and only while they are there. */
 export function shownLegs(legs: Legs): Leg[] {
   const rank = ({ role }: Leg): number => (ROLES.findIndex(([known]) => known === role) + ROLES.length + 1) % (ROLES.length + 1);
   return [...legs.values()]
-    .filter((leg) => leg.flow !== null || leg.quality !== null || (leg.supervises !== null && leg.state !== "ended"))
+    .filter((leg) => (leg.role === "supervisor" ? leg.state !== "ended" : leg.flow !== null || leg.quality !== null))
     .sort((a, b) => rank(a) - rank(b) || a.leg - b.leg);
 }
 

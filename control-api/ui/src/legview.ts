@@ -39,7 +39,9 @@ class LegRow {
   }
 
   draw(leg: Leg, legs: Legs): void {
-    setText(this.who, roleName(leg.role));
+    // Two agents are told apart by their names.
+    const several = [...legs.values()].filter(({ role }) => role === leg.role).length > 1;
+    setText(this.who, several ? legName(leg) : roleName(leg.role));
     this.who.title = legName(leg);
     const seat = leg.state === "ended" ? "" : seatText(leg, legs);
     this.seat.hidden = seat === "";
