@@ -61,10 +61,13 @@ export interface Supervises {
   to: number | null;
 }
 
-/** How a leg ended. */
+/** How a leg ended: in the field's words, and raw as its signalling had it. */
 export interface LegEnding {
   cause: string;
+  /** `far_end`, `tandem` or `request`; "" when it was not told. */
+  by: string;
   sipStatus: number | null;
+  q850: number | null;
   text: string | null;
 }
 
@@ -203,10 +206,10 @@ export function parseSeat(value: unknown): Seat {
   return { held: seat["held"] === true, muted: seat["muted"] === true, supervises: parseSupervises(seat["supervises"]) };
 }
 
-function parseEnding(value: unknown): LegEnding | null {
+export function parseEnding(value: unknown): LegEnding | null {
   const ending = record(value);
   const cause = text(ending["cause"]);
-  return cause === null ? null : { cause, sipStatus: number(ending["sip_status"]), text: text(ending["text"]) };
+  return cause === null ? null : { cause, by: text(ending["by"]) ?? "", sipStatus: number(ending["sip_status"]), q850: number(ending["q850"]), text: text(ending["text"]) };
 }
 
 /** `listen`, `barge`, or whom it whispers to: `{"whisper": 2}`, null for the first agent. */

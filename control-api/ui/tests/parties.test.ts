@@ -64,7 +64,7 @@ test("events change seats, and ended legs are gone", () => {
   assert.deepEqual(parties(legs, NAMES).map(({ state, speaking }) => [state, speaking]), [["talking", false], ["held", false], ["talking", true]]);
   legs = applyLegEvent(legs, "call.leg", { leg: 3, role: "agent", state: "ended", peer: "luis", ending: { cause: "busy", by: "far_end", sip_status: 486 } });
   assert.deepEqual(parties(legs, NAMES).map(({ leg }) => leg), [2, 1]);
-  assert.deepEqual(legs.get(3)?.ending, { cause: "busy", sipStatus: 486, text: null });
+  assert.deepEqual(legs.get(3)?.ending, { cause: "busy", by: "far_end", sipStatus: 486, q850: null, text: null });
 });
 
 test("the own leg is the newest that has not ended", () => {

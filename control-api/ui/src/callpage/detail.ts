@@ -1,7 +1,6 @@
 /** A call with all that is known of it, as the server tells it. */
 import { parseCall, type Call } from "../calls.js";
-import { applyLegs, type Legs } from "../legs.js";
-import { parseEnding } from "./tracks.js";
+import { applyLegs, parseEnding, type LegEnding, type Legs } from "../legs.js";
 import { compareTimes, fields, listOf, number, text } from "../shapes.js";
 
 export interface Recording {
@@ -26,16 +25,6 @@ export interface LegTimes {
   ending: LegEnding | null;
   /** Loss, jitter and round trip over the whole call, as far as known. */
   quality: string;
-}
-
-/** How a leg ended: in the field's words, and raw as its signalling had it. */
-export interface LegEnding {
-  /** `far_end`, `tandem` or `request`. */
-  by: string;
-  cause: string | null;
-  sipStatus: number | null;
-  q850: number | null;
-  text: string | null;
 }
 
 export interface CallDetail {

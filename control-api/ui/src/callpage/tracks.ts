@@ -5,10 +5,10 @@
  *
  * Pure. Times are milliseconds since the call began; what goes on ends at `until`.
  */
-import { legName, parseSeat, seatText, type Legs, type Seat } from "../legs.js";
-import { fields, number, text } from "../shapes.js";
+import { legName, parseSeat, seatText, type LegEnding, type Legs, type Seat } from "../legs.js";
+import { number } from "../shapes.js";
 import { causeText, duration } from "../words.js";
-import type { CallEventRecord, LegEnding, LegTimes } from "./detail.js";
+import type { CallEventRecord, LegTimes } from "./detail.js";
 
 export type SpanKind = "ring" | "talk" | "held" | "muted" | "listen" | "whisper" | "barge";
 
@@ -118,16 +118,8 @@ function when(made: number, answered: number | null, over: number | null, edge: 
 export function endingText(ending: LegEnding | null, answered: boolean): string {
   if (!ending) return "";
   const raw = [ending.sipStatus === null ? "" : `SIP ${ending.sipStatus}`, ending.q850 === null ? "" : `Q.850 ${ending.q850}`, ending.text ?? ""].filter(Boolean).join(", ");
-  const cause = ending.cause === null || ending.cause === "normal" ? "" : causeText(ending.cause).replace(/\.$/, "");
+  const cause = ending.cause === "normal" ? "" : causeText(ending.cause).replace(/\.$/, "");
   const who = ending.by === "far_end" ? (answered ? "Hung up" : "Refused") : ending.by === "request" ? "Ended by request" : ending.by === "tandem" ? "Ended by Tandem" : "Ended";
   const said = cause === "" ? who : `${who}: ${cause.charAt(0).toLowerCase()}${cause.slice(1)}`;
   return raw === "" ? said : `${said} (${raw})`;
-}
-
-/** An ending as the API tells it. */
-export function parseEnding(value: unknown): LegEnding | null {
-  const ending = fields(value);
-  const by = text(ending["by"]);
-  if (by === null) return null;
-  return { by, cause: text(ending["cause"]), sipStatus: number(ending["sip_status"]), q850: number(ending["q850"]), text: text(ending["text"]) };
 }

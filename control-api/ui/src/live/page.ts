@@ -175,6 +175,7 @@ class LivePage {
     }
     this.bar.draw(state, this.feed.calls.get(this.supervised), this.feed.legs(this.supervised));
     this.frame.main.classList.toggle("supervising", state.phase !== "idle");
+    this.frame.keepPage(state.phase === "idle" ? undefined : () => this.supervisor.leave());
   }
 
   private supervise(id: string, mode: SuperviseMode): void {
