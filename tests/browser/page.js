@@ -95,7 +95,7 @@
 
     /** The next `count` samples (48 kHz, 16 bits) of what the page plays. */
     async hear(count) {
-      const stream = document.querySelector("#remote").srcObject;
+      const stream = document.querySelector("#remote, #supervision-sound").srcObject;
       if (navigator.userAgent.includes("Firefox")) return record(stream, count);
       const context = new AudioContext({ sampleRate: 48000 });
       await context.resume();

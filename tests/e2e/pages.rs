@@ -5,6 +5,7 @@ mod calls;
 mod desk;
 mod people;
 mod settings;
+mod supervise;
 
 use std::time::Duration;
 
