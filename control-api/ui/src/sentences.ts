@@ -10,6 +10,8 @@ const STAGES: [keyof LagMs, string][] = [
 
 interface Row {
   element: HTMLElement;
+  leg: string;
+  who: HTMLElement;
   source: HTMLElement;
   target: HTMLElement;
   lag: HTMLElement;
@@ -36,6 +38,11 @@ export class SentenceList {
     if (atEnd) this.element.scrollTop = this.element.scrollHeight;
   }
 
+  /** The page calls its legs otherwise now. */
+  rename(): void {
+    for (const { leg, who } of this.rows.values()) setText(who, this.who(leg));
+  }
+
   private row(sentence: Sentence): HTMLElement {
     let row = this.rows.get(sentence.segment);
     if (!row) {
@@ -44,7 +51,7 @@ export class SentenceList {
       const lag = h("div", { class: "lag" });
       const who = h("span", { class: "who-said" }, this.who(sentence.leg));
       const element = h("li", { class: "sentence", "data-segment": sentence.segment, "data-leg": sentence.leg }, who, source, target, lag);
-      row = { element, source, target, lag };
+      row = { element, leg: sentence.leg, who, source, target, lag };
       this.rows.set(sentence.segment, row);
     }
     if (row.drawn !== sentence) this.fill(row, sentence);

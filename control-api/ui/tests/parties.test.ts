@@ -74,6 +74,14 @@ test("the own leg is the newest that has not ended", () => {
   assert.deepEqual(parties(legs, NAMES).map(({ leg }) => leg), [5, 1]);
 });
 
+test("whom a colleague has called stands in the customer's place, and is still the person at this page", () => {
+  const legs = applyLegs([{ ...LUIS, leg: 1 }, { ...ANA, leg: 2, role: "customer" }]);
+  assert.equal(ownLeg(legs, "ana")?.leg, 2);
+  assert.deepEqual(hears(legs), { You: "hear Luis", Luis: "hears you" });
+  // A stranger who calls under the same name is not.
+  assert.equal(ownLeg(applyLegs([{ ...CUSTOMER, leg: 9, peer: "ana" }, ANA]), "ana")?.leg, 2);
+});
+
 test("names are listed as in a sentence", () => {
   assert.deepEqual([[], ["a"], ["a", "b"], ["a", "b", "c"]].map(listed), ["", "a", "a and b", "a, b and c"]);
 });

@@ -63,6 +63,8 @@ class AgentPage {
   private registration: { state: Registration; text: string } = { state: "connecting", text: "Connecting" };
   /** The call that has ended and of which the server has not said why. */
   private unexplained: { call: string; leg: number | undefined; until: number } | undefined;
+  /** As whom the person takes part in the call whose words are shown. */
+  private ownRole = "agent";
   /** The person's leg in the running call, as last told. */
   private ownLeg: number | undefined;
   /** The running call, as far as the server has told of it, and who is in it. */
@@ -77,7 +79,7 @@ class AgentPage {
     this.view.picker.replaceWith(this.picker.element);
     this.view.shortcuts.replaceWith(shortcutHelp(this.letters, (on) => this.switchLetters(on)));
     this.view.providers.replaceWith(this.providers.element);
-    this.words = new SentenceList(this.view.sentences, (leg) => (leg === "agent" ? "You" : "Caller"));
+    this.words = new SentenceList(this.view.sentences, (leg) => (leg === this.ownRole ? "You" : "Other side"));
     this.phone = new Phone(
       {
         onRegistration: (state, text) => this.drawRegistration(state, text),
@@ -461,11 +463,16 @@ class AgentPage {
     this.explainEnd();
     const running = ownCall(this.feed.calls, this.me, (id) => ownLeg(this.feed.legs(id), this.me) !== undefined);
     this.running = running;
+    if (running && running.id !== this.call?.id) this.ownRole = "agent";
     if (running) this.call = running;
     else if (this.call) this.call = this.feed.calls.get(this.call.id) ?? this.call;
     const { view, call } = this;
     if (call) this.feed.follow(call.id);
     this.drawCall();
+    // Whom a colleague has called stands in the customer's place.
+    if (call) this.ownRole = ownLeg(this.feed.legs(call.id), this.me)?.role ?? this.ownRole;
+    if (view.sentences.dataset["mine"] !== this.ownRole) this.words.rename();
+    view.sentences.dataset["mine"] = this.ownRole;
     const sentences = this.feed.sentences(call?.id ?? "");
     this.words.draw(sentences);
     const config = call?.config;

@@ -32,9 +32,10 @@ export interface Names {
   of(peer: string): string | undefined;
 }
 
-/** The person's own leg; the newest, when a call was taken back. */
+/** The person's own leg; the newest, when a call was taken back. Whom a colleague has called stands in the customer's place. */
 export function ownLeg(legs: Legs, me: string): Leg | undefined {
-  return present(legs).filter((leg) => leg.peer === me && leg.role !== "customer").at(-1);
+  const mine = present(legs).filter((leg) => leg.peer === me);
+  return mine.filter((leg) => leg.role !== "customer").at(-1) ?? mine.at(-1);
 }
 
 /** `aside`: the leg in whose place somebody else is being called. */

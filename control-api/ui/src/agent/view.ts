@@ -46,7 +46,7 @@ export function agentView(call: CallView) {
   const picker = h("div");
   const ongoing = h("div", { id: "ongoing", class: "ongoing", hidden: true },
     h("div", { class: "who-line" }, peer, timer),
-    h("div", { class: "levels" }, h("span", { "aria-hidden": "true" }, "Caller"), levelIn, h("span", { "aria-hidden": "true" }, "You"), levelOut),
+    h("div", { class: "levels" }, h("span", { "aria-hidden": "true" }, "Other side"), levelIn, h("span", { "aria-hidden": "true" }, "You"), levelOut),
     flowDetail, flowProblem, call.parties, call.transferState, call.controls, picker, call.consult, call.problem, hangup);
 
   const dialInput = h("input", { id: "dial-input", type: "tel", autocomplete: "off", placeholder: "+44 20 7946 0123" });
