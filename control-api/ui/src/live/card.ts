@@ -37,7 +37,7 @@ export interface CardState {
 
 export class CallCard {
   readonly element: HTMLElement;
-  private readonly title = h("span", { class: "parties" });
+  private readonly title = h("span", { class: "call-parties" });
   private readonly toggle: HTMLButtonElement;
   private readonly status = h("span", { class: "pill", "data-role": "status" });
   private readonly trouble = h("span", { class: "pill", "data-role": "trouble", hidden: true });
@@ -78,7 +78,7 @@ export class CallCard {
     this.words = new SentenceList(list, (leg) => (leg === "agent" ? "Agent" : "Customer"));
     this.body = h("div", { id: body, class: "call-body" }, this.legs.element, this.notice, this.columns, this.empty, list, this.ladder.element);
     this.element = h("article", { class: "card call", "data-call": call.id, tabindex: -1 },
-      h("div", { class: "call-head" }, h("h2", {}, this.toggle), h("span", { class: "call-state" }, this.status, this.time),
+      h("div", { class: "call-head" }, h("h2", {}, this.toggle), h("span", { class: "call-now" }, this.status, this.time),
         this.modes, h("span", { class: "tools" }, this.pinButton, link, whole, this.endButton)),
       this.problem, h("div", { class: "call-line" }, this.trouble, this.detail, this.latest), this.body);
     this.open(open);
