@@ -1,7 +1,8 @@
 /**
  * The supervisor's page: every running call, what is said and what it means, while it is said; and the way into each of them.
  *
- *   feed ─ news, four times a second at most ─▶ list, when a call came or changed ─▶ cards of the calls that have news
+ *   feed ─ news, four times a second at most ─▶ list, when a call came or changed ─▶ open cards of calls that have news
+ *                                                                                  └▶ lines of the others, once a second
  *
  * Invariants: what has no news is not drawn; the card that is read stays where it is.
  */
@@ -37,6 +38,8 @@ class LivePage {
   /** Calls that were seen running stay until the page is left, and the one of the link. */
   private readonly keep = new Set<string>();
   private linked = "";
+  /** Calls with news that are not drawn yet. */
+  private readonly stale = new Set<string>();
   /** Calls that came above what can be seen. */
   private readonly above = new Set<string>();
 
@@ -76,7 +79,7 @@ class LivePage {
     window.addEventListener("hashchange", () => void this.openLink());
     window.addEventListener("scroll", () => this.look(), { passive: true });
     // Durations grow without events.
-    setInterval(() => this.cards.forEach((card) => card.tick()), 1000);
+    setInterval(() => this.everySecond(), 1000);
     this.feed.start();
     void this.openLink();
     this.drawList();
@@ -100,15 +103,24 @@ class LivePage {
     this.frame.connection(this.feed.state);
     this.providers.draw(this.feed.providers);
     if (news.list) return this.drawList();
-    const drawn = [...news.calls].flatMap((id): [CallCard, Call][] => {
-      const [card, call] = [this.cards.get(id), this.feed.calls.get(id)];
-      return card && call ? [[card, call]] : [];
-    });
-    const draw = (): void => drawn.forEach(([card, call]) => this.drawCard(card, call));
-    // A line does not grow.
-    if (drawn.some(([card]) => card.isOpen)) keepInPlace(this.list, draw);
-    else draw();
+    for (const id of news.calls) this.stale.add(id);
+    const open = [...this.stale].filter((id) => this.cards.get(id)?.isOpen === true);
+    if (open.length > 0) keepInPlace(this.list, () => this.drawStale(open));
     if (news.calls.has(this.supervised)) this.drawSupervision();
+  }
+
+  /** A line does not grow, and its latest words need not run. */
+  private everySecond(): void {
+    this.drawStale([...this.stale]);
+    this.cards.forEach((card) => card.tick());
+  }
+
+  private drawStale(ids: readonly string[]): void {
+    for (const id of ids) {
+      this.stale.delete(id);
+      const [card, call] = [this.cards.get(id), this.feed.calls.get(id)];
+      if (card && call) this.drawCard(card, call);
+    }
   }
 
   private drawList(): void {
@@ -119,6 +131,7 @@ class LivePage {
     this.empty.hidden = calls.length > 0;
     setText(this.empty.querySelector("h2") ?? this.empty, this.filter.value ? "No call matches the filter" : "No call is running");
     const known = new Set(this.cards.keys());
+    this.stale.clear();
     keepInPlace(this.list, () => {
       const cards = calls.map((call) => this.card(call, calls.length));
       arrange(this.list, cards.map(({ element }) => element));
