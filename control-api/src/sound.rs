@@ -129,7 +129,7 @@ mod tests {
             let heard = read(&wav(spec, spec.sample_rate / 2, value)).unwrap();
             assert_eq!((heard.hz, heard.duration_ms), (spec.sample_rate, 500));
             let length = heard.samples.len() * 1_000 / heard.rate.hz() as usize;
-            assert!((490..=510).contains(&length), "{spec:?}: {length} ms");
+            assert!((490..=530).contains(&length), "{spec:?}: {length} ms");
             let middle = heard.samples[heard.samples.len() / 2];
             assert!((8_000..8_400).contains(&middle), "{spec:?}: {middle}");
         }

@@ -214,7 +214,7 @@ const LINES: &[Line] = &[
     ),
     Line("DELETE /api/voice/targets/{id}", May(Action::VoiceWrite), ById, By(Some(Group::Configuration)), ""),
     Line("GET /api/media", May(Action::VoiceRead), Own, By(None), ""),
-    Line("POST /api/media", May(Action::VoiceWrite), Own, By(Some(Group::Configuration)), ""),
+    Line("POST /api/media", May(Action::VoiceWrite), Own, By(Some(Group::Configuration)), "{}"),
     Line("GET /api/media/{id}/audio", May(Action::VoiceRead), ById, By(None), ""),
     Line("DELETE /api/media/{id}", May(Action::VoiceWrite), ById, By(Some(Group::Configuration)), ""),
     Line("GET /api/caller-id/numbers", May(Action::VoiceRead), Own, By(None), ""),

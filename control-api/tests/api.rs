@@ -534,6 +534,12 @@ async fn a_call_that_an_agent_dials_is_outbound_and_counted_as_such() {
         (&json!("anna"), &json!("+15555550142"), &json!("anna"))
     );
     assert_eq!((&shown["legs"][0]["role"], &shown["legs"][1]["role"]), (&json!("agent"), &json!("customer")));
+    for call in [out, back] {
+        let cause = Some(HangupCause::Normal);
+        world.tell(call, EventKind::CallStatus { status: CallStatus::Ended, cause }).await;
+        let path = format!("/api/calls/{call}");
+        world.until(async || world.get(&path).await.json()["status"] == "ended").await;
+    }
     let usage = world.get("/api/usage").await.json();
     let counted = (&usage["total"]["calls_inbound"], &usage["total"]["calls_outbound"]);
     assert_eq!(counted, (&json!(1), &json!(1)), "one was dialled, one came in by a trunk");
