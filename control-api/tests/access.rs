@@ -620,11 +620,16 @@ async fn tenants_are_apart(mut world: World) {
     assert_eq!(proof["intact"], true, "{proof}");
 }
 
+/// A sound is no JSON.
+fn takes_json(line: &Line) -> bool {
+    !line.4.is_empty() && line.0 != "POST /api/media"
+}
+
 #[tokio::test]
 async fn bodies_that_name_tenant_role_or_anything_else_unasked_are_refused() {
     let world = world(UNLIMITED).await;
     let anna = world.sign_in("anna@example.com").await;
-    for line in LINES.iter().filter(|line| !line.4.is_empty()) {
+    for line in LINES.iter().filter(|line| takes_json(line)) {
         for field in ["organization_id", "user_id", "id", "created_at", "is_admin", "__proto__"] {
             let mut body: serde_json::Value = serde_json::from_str(line.4).unwrap();
             body[field] = json!("00000000-0000-0000-0000-000000000000");
@@ -648,7 +653,7 @@ async fn bodies_too_deep_too_large_or_not_json_are_refused_on_every_route() {
     let anna: Browser = world.member("olga", Role::Owner).await;
     let deep = format!("{{\"x\": {}{}}}", "[".repeat(5_000), "]".repeat(5_000));
     let large = format!("{{\"x\": \"{}\"}}", "a".repeat(70_000));
-    for line in LINES.iter().filter(|line| !line.4.is_empty()) {
+    for line in LINES.iter().filter(|line| takes_json(line)) {
         let (method, path) = line.method_and_path(Uuid::now_v7());
         for (body, expected) in
             [(deep.as_str(), [400, 422]), (&large, [413, 413]), ("{", [400, 400]), ("[]", [422, 422])]

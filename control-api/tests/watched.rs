@@ -258,7 +258,7 @@ async fn many_deeds_at_once_make_one_whole_chain() {
     let keys = (0..20).map(|n| {
         let world = &world;
         async move {
-            let body = json!({"name": format!("k{n}")}).to_string();
+            let body = json!({"name": format!("k{n}"), "scopes": ["calls.read"]}).to_string();
             assert_eq!(world.post("/api/api-keys", &body).await.status, StatusCode::CREATED);
         }
     });

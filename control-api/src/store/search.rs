@@ -185,7 +185,7 @@ impl Store {
         sight: &Sight,
         words: &[String],
     ) -> Result<bool, StoreError> {
-        if sight.hears(call.created_at, call.ended_at) {
+        if sight.covers(call.created_at, call.ended_at) {
             return Ok(true);
         }
         let mut said = HashSet::new();

@@ -21,6 +21,9 @@ use super::Stay;
 /// For so long after somebody has left, what belongs to their time may still be finished: the last sentence's end, a file's.
 pub const TAIL: SignedDuration = SignedDuration::from_secs(2);
 
+/// A word takes longer: what was said in the last moment of a call was begun before it.
+const MOMENT: SignedDuration = SignedDuration::from_millis(200);
+
 /// What somebody may see of one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sight {
@@ -95,6 +98,17 @@ impl Sight {
             (Sight::While(windows), None) => {
                 windows.iter().any(|window| window.until.is_none() && window.from <= began)
             }
+        }
+    }
+
+    /// Whether they were in the call for all of this time, but for a moment at its end: then every word of it is theirs.
+    pub fn covers(&self, began: Timestamp, ended: Option<Timestamp>) -> bool {
+        match (self, ended) {
+            (Sight::Whole, _) => true,
+            (Sight::While(windows), Some(ended)) => {
+                windows.iter().any(|window| window.has(began, SignedDuration::ZERO) && window.has(ended, MOMENT))
+            }
+            (Sight::While(_), None) => self.hears(began, None),
         }
     }
 
