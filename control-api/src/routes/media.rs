@@ -60,7 +60,7 @@ pub(super) async fn media_list(
 /// Adds a sound: a WAV of 8 to 32 bits PCM or of floats, with one or two channels, at most 10 MiB and ten minutes.
 #[utoipa::path(post, path = "/media", tag = "voice", security(("key" = []), ("session" = [])),
     params(("name" = String, Query, description = "Unique, 1 to 100 characters")),
-    request_body(content = Vec<u8>, content_type = "audio/wav"),
+    request_body(content((Vec<u8> = "audio/wav"), (Vec<u8> = "application/octet-stream"))),
     responses((status = 201, body = MediaFile), (status = 401, body = Problem), (status = 403, body = Problem),
               (status = 408, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem),
               (status = 415, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem)))]
@@ -73,7 +73,12 @@ pub(super) async fn media_create(
     actor.may(Action::VoiceWrite)?;
     let [name] = query.take(["name"])?;
     let name = text::name("name", &name.unwrap_or_default(), NAME_MAX)?;
-    let wav = read_bytes(request, &["audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave"], FILE_MAX).await?;
+    let wav = read_bytes(
+        request,
+        &["audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave", "application/octet-stream"],
+        FILE_MAX,
+    )
+    .await?;
     let (wav, heard) = tokio::task::spawn_blocking(move || {
         let heard = sound::read(&wav);
         (wav, heard)

@@ -198,9 +198,10 @@ export class Phone {
       if (this.line.phase !== "idle") return session.terminate({ status_code: 486 });
       if (this.events.accepts?.((name) => (request as unknown as Headers).getHeader(name)) === false) return session.terminate({ status_code: 480 });
       this.take(session, () => dialogOf(request as unknown as Named, false));
-      this.set({ ...IDLE, phase: "incoming", peer: peerOf(session) });
-      this.events.onRinging("ring");
+      // Before anybody is told: a page may answer at once, and its sound comes by this.
       session.on("peerconnection", ({ peerconnection }: { peerconnection: RTCPeerConnection }) => this.follow(peerconnection));
+      this.events.onRinging("ring");
+      this.set({ ...IDLE, phase: "incoming", peer: peerOf(session) });
     });
     return ua;
   }
