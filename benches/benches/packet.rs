@@ -16,10 +16,12 @@ use codecs::{Encoder, SampleRate};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use media_engine::jitter::{Playout, PlayoutConfig};
 use media_engine::leg::make_decoder;
+use media_engine::leg::rtp::Component;
 use media_engine::rtp::RtpHeader;
 use media_engine::sdp::{Audio, Codec};
 use media_engine::units::LegId;
-use media_engine::worker::switch::{Slot, Socket, Switch};
+use media_engine::worker::WorkerCommand;
+use media_engine::worker::switch::{Input, Slot, Switch};
 
 const PACKET: Duration = Duration::from_millis(20);
 
@@ -59,8 +61,11 @@ impl Call {
         let now = Instant::now();
         let mut switch = Switch::new(1, Vec::new(), now, UNIX_EPOCH);
         let audio = [audio(codecs[0], 4_000), audio(codecs[1], 4_002)];
-        let slots = [0, 1].map(|side| switch.leg_open_rtp(LegId(side as u64), Some(audio[side]), false, now));
-        switch.bridge(LegId(0), LegId(1), now);
+        let slots = [0, 1].map(|side| {
+            let open = Input::Open { leg: LegId(side as u64), audio: Some(audio[side]), nat: false };
+            switch.handle(open, now).slot().expect("it is new")
+        });
+        switch.handle(WorkerCommand::Bridge { a: LegId(0), b: LegId(1) }.into(), now);
         let mut call = Call { switch, slots, audio, payloads: codecs.map(payloads), now, number: 0 };
         (0..100).for_each(|_| call.both_ways());
         call
@@ -80,7 +85,10 @@ impl Call {
         let begin = header.write_to(&mut bytes).expect("room enough");
         let length = begin + payload.len();
         bytes[begin..length].copy_from_slice(payload);
-        self.switch.handle_datagram(self.slots[side], Socket::Rtp, audio.remote_rtp, &mut bytes[..length], self.now);
+        self.switch.handle(
+            Input::datagram(self.slots[side], Component::Rtp, audio.remote_rtp, &mut bytes[..length]),
+            self.now,
+        );
     }
 
     fn drain(&mut self) {
@@ -105,7 +113,7 @@ impl Call {
         self.drain();
         while let Some(at) = self.switch.poll_timeout().filter(|at| *at < end) {
             self.now = at.max(self.now);
-            self.switch.handle_timeout(self.now);
+            self.switch.handle(Input::Timeout, self.now);
             self.drain();
         }
         self.number += 1;

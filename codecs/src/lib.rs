@@ -34,4 +34,4 @@ pub mod tones;
 pub mod vad;
 
 pub use codec::{CodecError, Decoder, Encoder};
-pub use rate::SampleRate;
+pub use rate::{SampleRate, UnknownRate};

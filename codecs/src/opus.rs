@@ -29,7 +29,7 @@ const MAX_PACKET_MS: u32 = 120;
 const STRETCH_MS: (u32, u32) = (10, 20);
 
 /// How an encoder spends bits and time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct OpusSettings {
     /// Target, bits per second: 6000 to 510000.
     pub bitrate: u32,

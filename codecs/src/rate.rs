@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Samples per second of linear audio. Not the RTP clock, which may differ (G.722).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
 pub struct SampleRate(u32);
 
 impl SampleRate {
@@ -31,6 +34,25 @@ impl SampleRate {
         (self.0 / 1000 * ms) as usize
     }
 }
+
+impl TryFrom<u32> for SampleRate {
+    type Error = UnknownRate;
+
+    fn try_from(hz: u32) -> Result<SampleRate, UnknownRate> {
+        SampleRate::from_hz(hz).ok_or(UnknownRate)
+    }
+}
+
+impl From<SampleRate> for u32 {
+    fn from(rate: SampleRate) -> u32 {
+        rate.0
+    }
+}
+
+/// The live path does not carry this rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a sample rate of 8000, 16000, 24000 or 48000 Hz")]
+pub struct UnknownRate;
 
 impl fmt::Display for SampleRate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

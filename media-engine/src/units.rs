@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 pub use codecs::SampleRate;
 
 /// Identity of a call: a UUID, made by whoever creates the call (control plane or engine).
@@ -45,7 +47,7 @@ impl FromStr for CallId {
 }
 
 /// Identity of a leg: unique in the process, never reused.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LegId(pub u64);
 
@@ -62,7 +64,8 @@ impl fmt::Debug for LegId {
 }
 
 /// Identity of a conference on one worker: made by whoever opens it, unique in the process.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct ConferenceId(pub u64);
 
 impl fmt::Display for ConferenceId {
@@ -79,7 +82,8 @@ impl fmt::Debug for ConferenceId {
 
 /// RTP clock in ticks per second. Not the audio rate: G.722 samples at 16 kHz and clocks at 8 kHz
 /// (RFC 3551 section 4.5.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct ClockRate(pub u32);
 
 impl ClockRate {
@@ -94,9 +98,32 @@ impl ClockRate {
     }
 }
 
-/// Length of audio in one packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// Length of audio in one packet. Serialised in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "u64", into = "u64")]
 pub struct Ptime(pub Duration);
+
+impl TryFrom<u64> for Ptime {
+    type Error = BadPtime;
+
+    fn try_from(us: u64) -> Result<Ptime, BadPtime> {
+        PTIME_US.contains(&us).then_some(Ptime(Duration::from_micros(us))).ok_or(BadPtime)
+    }
+}
+
+impl From<Ptime> for u64 {
+    fn from(ptime: Ptime) -> u64 {
+        ptime.0.as_micros() as u64
+    }
+}
+
+/// Lengths of packets that can be agreed on, microseconds.
+const PTIME_US: std::ops::RangeInclusive<u64> = 1_000..=120_000;
+
+/// The length is one that nobody agrees on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a packet length of 1000 to 120000 microseconds")]
+pub struct BadPtime;
 
 impl Ptime {
     /// The field's default: 20 ms.

@@ -21,7 +21,7 @@ use media_engine::rtp::RtpHeader;
 use media_engine::rtp::telephone_event::{EventReceiver, TelephoneEvent};
 use media_engine::sdp::{Codec, TelephoneEventFormat};
 use media_engine::units::{ClockRate, LegId};
-use media_engine::worker::WorkerEventKind;
+use media_engine::worker::{WorkerCommand, WorkerEventKind};
 use network::Rng;
 use phones::{EVENT, Lab, MS, Phone, Sent, audio, is_one_stream, noise, ticks_of};
 
@@ -30,7 +30,7 @@ const L16: Codec = Codec::L16 { rate: SampleRate::HZ_16000 };
 /// Two legs that hear each other.
 fn call(lab: &mut Lab, a: (Codec, u64), b: (Codec, u64)) -> (Phone, Phone) {
     let (a, b) = (lab.phone(audio(a.0, 4000, a.1)), lab.phone(audio(b.0, 4002, b.1)));
-    lab.switch.bridge(a.id, b.id, lab.now);
+    lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
     (a, b)
 }
 
@@ -132,14 +132,14 @@ fn tap_listens_beside_the_relay() {
     let (mut a, b) = call(&mut lab, (Codec::Pcmu, 20), (Codec::Pcmu, 20));
     lab.talk(&mut a, 50);
     let (writer, mut reader) = tap(100);
-    lab.switch.tap(a.id, writer, lab.now);
+    lab.tap(a.id, writer);
     lab.talk(&mut a, 50);
     let mut tapped = Vec::new();
     while let Some(item) = reader.pop() {
         tapped.extend_from_slice(item.frame.samples());
     }
     drop(reader);
-    lab.switch.untap(a.id, lab.now);
+    lab.untap(a.id);
     lab.talk(&mut a, 50);
     assert_eq!(lab.switch.counters().packets_relayed, 150, "the listener hears packets all the while");
     assert!(goertzel_dbfs(&tapped[1_600..], SampleRate::HZ_8000, 440.0) > -13.0);
@@ -157,7 +157,7 @@ fn changes(seed: u64, codec: Codec, jitter_us: u64, tapped: bool, change: impl F
     let (mut a, b) = call(&mut lab, (codec, 20), (codec, 20));
     let _reader = tapped.then(|| {
         let (writer, reader) = tap(10);
-        lab.switch.tap(a.id, writer, lab.now);
+        lab.tap(a.id, writer);
         reader
     });
     // In order of arrival: microseconds, and the number that makes the key unique.
@@ -200,8 +200,14 @@ fn changing_between_relay_and_frames_neither_clicks_nor_loses_nor_repeats() {
             for (jitter_us, tapped) in [(1, false), (1, true), (15_000, false), (15_000, true)] {
                 // A listener that hears silence from elsewhere beside its talker: only the path changes.
                 changes(seed, codec, jitter_us, tapped, |lab, _, b, n| match n % 100 {
-                    30 => lab.switch.play(b.id, u64::from(n), codec.sample_rate(), vec![0; 80].into(), false, lab.now),
-                    60 => lab.switch.stop_play(b.id, None, lab.now),
+                    30 => lab.tell(WorkerCommand::Play {
+                        leg: b.id,
+                        segment: u64::from(n),
+                        rate: codec.sample_rate(),
+                        samples: vec![0; 80].into(),
+                        last: false,
+                    }),
+                    60 => lab.tell(WorkerCommand::StopPlay { leg: b.id, segment: None }),
                     _ => {}
                 });
             }
@@ -220,7 +226,7 @@ fn another_codec_on_one_side_goes_on_in_the_same_stream() {
         for codec in [Codec::Pcma, Codec::G722, Codec::Pcmu] {
             let part = lab.heard(&b);
             b.audio = audio(codec, 4002, 20);
-            lab.switch.rtp_update(b.id, b.audio, lab.now);
+            lab.tell(WorkerCommand::RtpUpdate { leg: b.id, audio: b.audio });
             lab.talk(&mut a, 100);
             let mut joined = part[part.len() - 1..].to_vec();
             let now = lab.heard(&b);
@@ -347,7 +353,7 @@ fn key_whose_end_is_lost_or_whose_leg_goes_ends_all_the_same() {
             lab.advance(MS * 20);
         }
         if leaves {
-            lab.switch.unbridge(a.id, lab.now);
+            lab.tell(WorkerCommand::Unbridge { leg: a.id });
         }
         lab.advance(MS * 600);
         let heard = lab.heard(&b);
@@ -365,7 +371,7 @@ fn key_is_passed_on_between_relayed_legs_whose_key_clocks_differ() {
     here.telephone_event =
         Some(TelephoneEventFormat { payload_type: EVENT, receive_payload_type: EVENT, clock: ClockRate::HZ_8000 });
     let (mut a, b) = (lab.phone(here), lab.phone(there));
-    lab.switch.bridge(a.id, b.id, lab.now);
+    lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
     lab.talk(&mut a, 50);
     let began = a.now_stamp();
     for (end, duration) in [(0, 160_u16), (0, 320), (0x80, 480), (0x80, 480), (0x80, 480)] {
@@ -402,7 +408,7 @@ fn comfort_noise_goes_through_a_relay_when_both_know_it() {
     let (mut here, mut there) = (audio(Codec::Pcmu, 4000, 20), audio(Codec::Pcmu, 4002, 20));
     (here.comfort_noise, there.comfort_noise) = (noise(), noise());
     let (mut a, b) = (lab.phone(here), lab.phone(there));
-    lab.switch.bridge(a.id, b.id, lab.now);
+    lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
     let heard = pause(&mut lab, &mut a, &b, 50);
     assert_eq!(
         heard.iter().map(|sent| (sent.header.payload_type, &sent.payload[..])).collect::<Vec<_>>(),
@@ -421,13 +427,13 @@ fn comfort_noise_is_played_to_a_leg_that_does_not_know_it() {
         let mut here = audio(Codec::Pcmu, 4000, 20);
         here.comfort_noise = noise();
         let (mut a, b) = (lab.phone(here), lab.phone(audio(codec, 4002, 20)));
-        lab.switch.bridge(a.id, b.id, lab.now);
+        lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
         let heard = pause(&mut lab, &mut a, &b, 40);
         assert_eq!(heard.len(), 50, "{codec:?}: audio goes on");
         let samples = b.listen(&heard[10..]);
         let level = level_dbfs(&samples);
         assert!((level + 37.0).abs() < 4.0, "{codec:?}: {level} dBFS");
-        lab.switch.leg_close(a.id, lab.now);
+        lab.tell(WorkerCommand::LegClose { leg: a.id });
         lab.drain();
         let closed = lab.events.iter().find_map(|event| match (&event.kind, event.leg) {
             (WorkerEventKind::Closed(quality), leg) if leg == a.id => Some(*quality),
@@ -443,7 +449,7 @@ fn pause_is_sent_as_comfort_noise_to_a_leg_that_knows_it() {
     let (mut here, mut there) = (audio(Codec::Pcmu, 4000, 20), audio(Codec::G722, 4002, 20));
     (here.comfort_noise, there.comfort_noise) = (noise(), noise());
     let (mut a, b) = (lab.phone(here), lab.phone(there));
-    lab.switch.bridge(a.id, b.id, lab.now);
+    lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
     let heard = pause(&mut lab, &mut a, &b, 45);
     let noises: Vec<_> = heard.iter().filter(|sent| sent.header.payload_type == 13).collect();
     assert!((2..=3).contains(&noises.len()), "one as it begins, one every 400 ms: {}", noises.len());
@@ -465,7 +471,7 @@ fn silence_is_not_sent_to_an_opus_leg_that_would_rather_not() {
     let mut there = audio(Codec::Opus, 4002, 20);
     there.dtx = true;
     let (mut a, b) = (lab.phone(audio(Codec::Pcmu, 4000, 20)), lab.phone(there));
-    lab.switch.bridge(a.id, b.id, lab.now);
+    lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
     lab.talk(&mut a, 50);
     a.silent = true;
     lab.talk(&mut a, 100);
@@ -489,7 +495,7 @@ fn shorter_packets_lose_nothing_of_what_waited_for_a_longer_one() {
         let (mut a, mut b) = call(&mut lab, (Codec::G722, 20), (Codec::Pcmu, 60));
         lab.talk(&mut a, 60 + after as u32);
         b.audio = audio(Codec::Pcmu, 4002, 20);
-        lab.switch.rtp_update(b.id, b.audio, lab.now);
+        lab.tell(WorkerCommand::RtpUpdate { leg: b.id, audio: b.audio });
         lab.talk(&mut a, 60);
         let heard = lab.heard(&b);
         is_one_stream(&heard).unwrap_or_else(|error| panic!("after {after}: {error}"));
@@ -510,10 +516,10 @@ fn who_is_joined_and_parted_many_times_is_sent_no_more_than_time_has_passed() {
         lab.talk(&mut a, 50);
         let begun = lab.heard(&b).last().unwrap().clone();
         for n in 0..20_u32 {
-            lab.switch.unbridge(b.id, lab.now);
+            lab.tell(WorkerCommand::Unbridge { leg: b.id });
             lab.talk(&mut a, 7);
             lab.advance(MS * (n % 5) * 3);
-            lab.switch.bridge(a.id, b.id, lab.now);
+            lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
             lab.talk(&mut a, 10);
         }
         let heard = lab.heard(&b);
@@ -533,13 +539,19 @@ fn no_leg_is_left_with_a_decoder_that_nobody_needs() {
     let mut lab = Lab::new(10);
     let (mut a, b) = call(&mut lab, (Codec::Pcmu, 20), (Codec::Pcmu, 20));
     lab.talk(&mut a, 20);
-    lab.switch.play(b.id, 1, SampleRate::HZ_8000, vec![0; 800].into(), true, lab.now);
+    lab.tell(WorkerCommand::Play {
+        leg: b.id,
+        segment: 1,
+        rate: SampleRate::HZ_8000,
+        samples: vec![0; 800].into(),
+        last: true,
+    });
     lab.talk(&mut a, 100);
     let frames = lab.switch.counters().frames;
     lab.talk(&mut a, 50);
     assert_eq!(lab.switch.counters().frames, frames, "relayed legs generate nothing");
-    lab.switch.leg_close(LegId(4000), lab.now);
-    lab.switch.leg_close(LegId(4002), lab.now);
+    lab.tell(WorkerCommand::LegClose { leg: LegId(4000) });
+    lab.tell(WorkerCommand::LegClose { leg: LegId(4002) });
     assert_eq!(lab.switch.census().legs, 0);
 }
 

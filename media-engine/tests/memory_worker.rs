@@ -14,6 +14,8 @@ use std::time::Duration;
 use media_engine::audio::tap::tap;
 use media_engine::sdp::Codec;
 use media_engine::units::LegId;
+use media_engine::worker::WorkerCommand;
+use media_engine::worker::switch::Input;
 use phones::{Lab, MS, audio};
 
 const CALLS: u16 = 20;
@@ -37,20 +39,24 @@ fn per_call(codecs: [Codec; 2], taps: usize) -> usize {
     }
     let ids: Vec<LegId> = phones.iter().map(|(phone, _)| phone.id).collect();
     for id in &ids {
-        lab.switch.leg_close(*id, lab.now);
+        lab.tell(WorkerCommand::LegClose { leg: *id });
         lab.drain();
     }
     // What the phones keep for themselves is no part of the switch.
     let before = in_use();
     let mut readers = Vec::new();
     for (phone, side) in &mut phones {
-        phone.slot = lab.switch.leg_open_rtp(phone.id, Some(phone.audio), false, lab.now);
+        phone.slot = lab
+            .switch
+            .handle(Input::Open { leg: phone.id, audio: Some(phone.audio), nat: false }, lab.now)
+            .slot()
+            .unwrap();
         if *side == 1 {
-            lab.switch.bridge(LegId(phone.id.0 - 2), phone.id, lab.now);
+            lab.tell(WorkerCommand::Bridge { a: LegId(phone.id.0 - 2), b: phone.id });
         }
         for _ in 0..taps {
             let (writer, reader) = tap(1);
-            lab.switch.tap(phone.id, writer, lab.now);
+            lab.tap(phone.id, writer);
             readers.push(reader);
         }
     }

@@ -12,12 +12,13 @@ use codecs::Encoder;
 use codecs::opus::{OpusEncoder, OpusSettings};
 use codecs::tones::Sine;
 use media_engine::audio::tap::tap;
+use media_engine::leg::rtp::Component;
 use media_engine::leg::webrtc::{DtlsCert, PeerOutput, WebRtcPeer};
 use media_engine::rtp::RtpHeader;
 use media_engine::sdp::{Audio, Codec};
 use media_engine::units::{ConferenceId, LegId, Ptime, SampleRate};
-use media_engine::worker::switch::{Slot, Socket, Switch};
-use media_engine::worker::{ConferenceRole, Output};
+use media_engine::worker::switch::{Input, Slot, Switch};
+use media_engine::worker::{ConferenceRole, Output, WorkerCommand};
 
 const TICK: Duration = Duration::from_millis(20);
 
@@ -60,8 +61,10 @@ impl Call {
     fn with_ptime(switch: &mut Switch, codecs: [Codec; 2], ptimes_ms: [u64; 2], port: u16, now: Instant) -> Call {
         let audio = [audio(codecs[0], port, ptimes_ms[0]), audio(codecs[1], port + 2, ptimes_ms[1])];
         let ids = [LegId(u64::from(port)), LegId(u64::from(port) + 2)];
-        let slots = [0, 1].map(|side| switch.leg_open_rtp(ids[side], Some(audio[side]), false, now));
-        switch.bridge(ids[0], ids[1], now);
+        let slots = [0, 1].map(|side| {
+            switch.handle(Input::Open { leg: ids[side], audio: Some(audio[side]), nat: false }, now).slot().unwrap()
+        });
+        switch.handle(WorkerCommand::Bridge { a: ids[0], b: ids[1] }.into(), now);
         Call { slots, audio, sounds: codecs.map(sounds) }
     }
 
@@ -79,7 +82,7 @@ impl Call {
         header.write_to(&mut bytes).unwrap();
         bytes[12..12 + payload.len()].copy_from_slice(payload);
         let bytes = &mut bytes[..12 + payload.len()];
-        switch.handle_datagram(self.slots[side], Socket::Rtp, audio.remote_rtp, bytes, now);
+        switch.handle(Input::datagram(self.slots[side], Component::Rtp, audio.remote_rtp, bytes), now);
     }
 }
 
@@ -99,7 +102,7 @@ fn run(switch: &mut Switch, calls: &[Call], from: u32, ticks: u32, start: Instan
         for ms in 0..20 {
             let now = now + Duration::from_millis(ms);
             if switch.poll_timeout().is_some_and(|at| at <= now) {
-                switch.handle_timeout(now);
+                switch.handle(Input::Timeout, now);
             }
             while let Some(output) = switch.poll_output() {
                 sent += u64::from(matches!(output, Output::Transmit { .. }));
@@ -124,12 +127,16 @@ fn relay_and_transcoding_allocate_nothing_per_packet() {
         Call::with_ptime(&mut switch, [Codec::Pcmu, Codec::G722], [30, 50], 4600, start),
         Call::with_ptime(&mut switch, [Codec::Opus, Codec::Pcma], [60, 10], 4700, start),
     ];
-    switch.leg_open_rtp(LegId(4900), Some(audio(Codec::G722, 4900, 20)), false, start);
-    switch.overhear(LegId(4900), &[LegId(4800), LegId(4202)], start);
+    switch.handle(Input::Open { leg: LegId(4900), audio: Some(audio(Codec::G722, 4900, 20)), nat: false }, start);
+    switch.handle(WorkerCommand::Overhear { leg: LegId(4900), of: vec![LegId(4800), LegId(4202)] }.into(), start);
     let (writer, mut reader) = tap(16);
-    switch.tap(LegId(4400), writer, start);
+    switch.handle(Input::tap(LegId(4400), writer), start);
     let voice = vec![1_000; 24_000 * 20].into();
-    switch.play(LegId(4402), 1, SampleRate::HZ_24000, voice, true, start);
+    switch.handle(
+        WorkerCommand::Play { leg: LegId(4402), segment: 1, rate: SampleRate::HZ_24000, samples: voice, last: true }
+            .into(),
+        start,
+    );
     run(&mut switch, &calls, 0, 100, start);
     let before = counting::calls();
     let sent = run(&mut switch, &calls, 100, 500, start);
@@ -158,15 +165,18 @@ fn conferences_allocate_nothing_per_packet() {
         _ => ConferenceRole::Participant,
     };
     for leg in calls.iter().flat_map(|call| call.audio).map(|audio| u64::from(audio.remote_rtp.port())) {
-        switch.conference_join(ConferenceId(1), LegId(leg), role(leg), start);
+        switch.handle(
+            WorkerCommand::ConferenceJoin { conference: ConferenceId(1), leg: LegId(leg), role: role(leg) }.into(),
+            start,
+        );
     }
-    switch.conference_gain(LegId(4000), LegId(4202), Some(0.3));
+    switch.handle(WorkerCommand::ConferenceGain { from: LegId(4000), to: LegId(4202), gain: Some(0.3) }.into(), start);
     run(&mut switch, &calls, 0, 100, start);
     // Gains on their way and a voice that breaks off: they end while it is counted.
-    switch.conference_gain(LegId(4000), LegId(4202), Some(0.6));
-    switch.conference_gain(LegId(4102), LegId(4200), Some(0.6));
-    switch.mute(LegId(4200), true, start + TICK * 100);
-    switch.leg_close(LegId(4302), start + TICK * 100);
+    switch.handle(WorkerCommand::ConferenceGain { from: LegId(4000), to: LegId(4202), gain: Some(0.6) }.into(), start);
+    switch.handle(WorkerCommand::ConferenceGain { from: LegId(4102), to: LegId(4200), gain: Some(0.6) }.into(), start);
+    switch.handle(WorkerCommand::Mute { leg: LegId(4200), muted: true }.into(), start + TICK * 100);
+    switch.handle(WorkerCommand::LegClose { leg: LegId(4302) }.into(), start + TICK * 100);
     while switch.poll_output().is_some() {}
     let before = counting::calls();
     let sent = run(&mut switch, &calls, 100, 500, start);
@@ -187,7 +197,7 @@ fn carry(switch: &mut Switch, browsers: &mut [(WebRtcPeer, SocketAddr)], shared:
             while let Some(output) = peer.poll_output() {
                 if let PeerOutput::Transmit { mut bytes, .. } = output {
                     carried = true;
-                    switch.handle_shared_datagram(0, *here, &mut bytes, now);
+                    switch.handle(Input::shared_datagram(0, *here, &mut bytes), now);
                 }
             }
         }
@@ -214,17 +224,17 @@ fn relayed_browser_packets_allocate_nothing() {
         .map(|n| {
             let (mut peer, offer) = WebRtcPeer::offer(&[address(6000 + n)], &certificate, start).unwrap();
             let (leg, answer) = WebRtcPeer::accept_offer(&offer, &[shared], &certificate, start).unwrap();
-            switch.leg_open_webrtc(LegId(u64::from(n)), leg, start);
+            switch.handle(Input::OpenBrowser { leg: LegId(u64::from(n)), peer: Some(Box::new(leg)) }, start);
             peer.handle_answer(&answer).unwrap();
             (peer, address(6000 + n))
         })
         .collect();
-    switch.bridge(LegId(0), LegId(1), start);
+    switch.handle(WorkerCommand::Bridge { a: LegId(0), b: LegId(1) }.into(), start);
     let (mut sent, mut allocations) = (0, 0);
     for ms in 0..12_000 {
         let now = start + Duration::from_millis(ms);
         if switch.poll_timeout().is_some_and(|at| at <= now) {
-            switch.handle_timeout(now);
+            switch.handle(Input::Timeout, now);
         }
         carry(&mut switch, &mut browsers, shared, now);
         if ms < 2_000 || ms % 20 != 7 {
@@ -235,7 +245,7 @@ fn relayed_browser_packets_allocate_nothing() {
             while let Some(output) = peer.poll_output() {
                 let PeerOutput::Transmit { mut bytes, .. } = output else { continue };
                 let before = counting::calls();
-                switch.handle_shared_datagram(0, *here, &mut bytes, now);
+                switch.handle(Input::shared_datagram(0, *here, &mut bytes), now);
                 while let Some(output) = switch.poll_output() {
                     sent += u64::from(matches!(output, Output::Transmit { .. }));
                 }

@@ -12,7 +12,7 @@ use media_engine::net::ports::PortRange;
 use media_engine::rtp::{RtpHeader, RtpPacket};
 use media_engine::sdp::{Audio, Codec};
 use media_engine::units::LegId;
-use media_engine::worker::{LegMedia, Pool, Worker, WorkerCommand, WorkerEvent, WorkerEventKind};
+use media_engine::worker::{LegMedia, Pool, Worker, WorkerCommand, WorkerEvent, WorkerEventKind, WorkerRequest};
 use tokio::sync::{mpsc, oneshot};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -37,7 +37,7 @@ fn phone(worker: &Worker, range: &PortRange, id: u64, codec: Codec) -> Phone {
     let audio = Audio { remote_rtcp: rtcp.local_addr().unwrap(), ..Audio::plain(codec, socket.local_addr().unwrap()) };
     let (sender, events) = mpsc::channel(256);
     let media = LegMedia::Rtp { ports, audio: Some(audio), nat: false };
-    worker.send(WorkerCommand::LegOpen { leg, media, events: sender }).unwrap();
+    worker.send(WorkerRequest::LegOpen { leg, media, events: sender }).unwrap();
     Phone { socket, codec, leg, leg_rtp, events }
 }
 
@@ -128,7 +128,7 @@ fn beside_a_flood(low: u16, at_shared_port: bool, codecs: [Codec; 2]) {
         worker.send(WorkerCommand::Bridge { a: pair[0].leg, b: pair[1].leg }).unwrap();
     }
     let (reply, answer) = oneshot::channel();
-    worker.send(WorkerCommand::Census { reply }).unwrap();
+    worker.send(WorkerRequest::Census { reply }).unwrap();
     assert_eq!(answer.blocking_recv().unwrap().bridged, 4);
     phones.iter().for_each(|phone| phone.socket.set_nonblocking(true).unwrap());
     // The worker's port for browsers is the highest of its range.

@@ -13,7 +13,7 @@ use media_engine::net::ports::PortRange;
 use media_engine::rtp::{RtpHeader, RtpPacket};
 use media_engine::sdp::{Audio, Codec};
 use media_engine::units::LegId;
-use media_engine::worker::{LegMedia, Pool, Worker, WorkerCommand, WorkerEvent, WorkerEventKind};
+use media_engine::worker::{LegMedia, Pool, Worker, WorkerCommand, WorkerEvent, WorkerEventKind, WorkerRequest};
 use tokio::sync::mpsc;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -42,7 +42,7 @@ fn phone(worker: &Worker, range: &PortRange, id: u64, codec: Codec) -> Phone {
         Audio { remote_rtcp: SocketAddr::new(LOOPBACK, 9), ..Audio::plain(codec, socket.local_addr().unwrap()) };
     let (sender, events) = mpsc::channel(64);
     let media = LegMedia::Rtp { ports, audio: Some(audio), nat: false };
-    worker.send(WorkerCommand::LegOpen { leg, media, events: sender }).unwrap();
+    worker.send(WorkerRequest::LegOpen { leg, media, events: sender }).unwrap();
     Phone { socket, leg, leg_rtp, codec, heard: HashSet::new(), events }
 }
 

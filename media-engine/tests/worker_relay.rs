@@ -18,7 +18,9 @@ use media_engine::rtp::{RtpHeader, RtpPacket};
 use media_engine::sdp::{Audio, Codec, Direction, TelephoneEventFormat};
 use media_engine::units::{LegId, SampleRate};
 use media_engine::worker::capture::replay;
-use media_engine::worker::{App, Census, LegMedia, Pool, Worker, WorkerCommand, WorkerEvent, WorkerEventKind};
+use media_engine::worker::{
+    App, Census, LegMedia, Pool, Worker, WorkerCommand, WorkerEvent, WorkerEventKind, WorkerRequest,
+};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::{mpsc, oneshot};
@@ -71,14 +73,14 @@ impl Bench {
         let payload_type = codec.static_payload_type().unwrap_or(111);
         let audio = Audio { remote_rtcp: rtcp.local_addr().unwrap(), ..Audio::plain(codec, rtp.local_addr().unwrap()) };
         let media = LegMedia::Rtp { ports, audio: Some(audio), nat };
-        self.send(WorkerCommand::LegOpen { leg, media, events: sender });
+        self.send(WorkerRequest::LegOpen { leg, media, events: sender });
         let mut phone =
             Phone { rtp, rtcp, leg, leg_rtp, audio, events, sequence: 65_500, timestamp: 4_000_000_000, payload_type };
         assert_eq!(phone.event(), WorkerEventKind::Connected);
         phone
     }
 
-    fn send(&self, command: WorkerCommand) {
+    fn send(&self, command: impl Into<WorkerRequest>) {
         self.worker.send(command).unwrap();
     }
 
@@ -90,7 +92,7 @@ impl Bench {
     /// Also a barrier: commands sent before are done when it answers.
     fn census(&self) -> Census {
         let (reply, answer) = oneshot::channel();
-        self.send(WorkerCommand::Census { reply });
+        self.send(WorkerRequest::Census { reply });
         answer.blocking_recv().unwrap()
     }
 
@@ -407,7 +409,7 @@ fn tap_gets_the_frames_and_numbers_without_a_gap() {
     let (mut a, b) = (bench.phone(Codec::Pcmu, false), bench.phone(Codec::Pcmu, false));
     bench.bridge(&a, &b);
     let (writer, mut reader) = tap(500);
-    bench.send(WorkerCommand::Tap { leg: a.leg, tap: writer });
+    bench.send(WorkerRequest::Tap { leg: a.leg, tap: writer });
     assert_eq!(bench.census().taps, 1);
     let heard = tone_across(
         &mut a,
@@ -427,7 +429,7 @@ fn tap_gets_the_frames_and_numbers_without_a_gap() {
     assert!(voiced > 60, "{voiced} frames of voice");
     assert_tone(&samples, SampleRate::HZ_8000, "tapped");
     drop(reader);
-    bench.send(WorkerCommand::Untap { leg: a.leg });
+    bench.send(WorkerRequest::Untap { leg: a.leg });
     assert_eq!(bench.census().taps, 0);
     bench.close(vec![a, b]);
 }
@@ -539,7 +541,7 @@ fn captured_call_with_loss_keys_hold_and_transcoding_replays_byte_for_byte() {
     let report = replay(capture.as_bytes()).unwrap();
     assert_eq!((&report.difference, report.missing_blocks, report.uncompared), (&None, 0, 0));
     assert!(report.datagrams > 180 && report.events >= 5 && report.inputs > 240, "{report:?}");
-    assert!(capture.contains("Dtmf") && capture.contains("\"sends\":false"), "keys and hold are in it");
+    assert!(capture.contains("Dtmf") && capture.contains("\"direction\":\"recvonly\""), "keys and hold are in it");
     let difference = replay(falsified(&capture).as_bytes()).unwrap().difference;
     assert!(difference.is_some_and(|found| found.line > 300), "a single digit is noticed");
     let (mut read, mut refused) = (0, 0);
@@ -562,7 +564,7 @@ fn capture_with_a_browser_compares_all_who_never_heard_it() {
     let browser = LegId(1_000);
     let (reply, offer) = oneshot::channel();
     let (sender, mut events) = mpsc::channel(64);
-    bench.send(WorkerCommand::LegOpen { leg: browser, media: LegMedia::WebRtcOffering { reply }, events: sender });
+    bench.send(WorkerRequest::LegOpen { leg: browser, media: LegMedia::WebRtcOffering { reply }, events: sender });
     offer.blocking_recv().unwrap().unwrap();
     let (mut c, d) = (bench.phone(Codec::Pcmu, false), bench.phone(Codec::G722, false));
     bench.bridge(&a, &b);

@@ -11,7 +11,7 @@ use media_engine::net::ports::PortRange;
 use media_engine::sdp::{Audio, Codec, SrtpKeys};
 use media_engine::srtp::MasterKey;
 use media_engine::units::LegId;
-use media_engine::worker::{Census, LegMedia, Pool, Worker, WorkerCommand, WorkerEvent};
+use media_engine::worker::{Census, LegMedia, Pool, Worker, WorkerCommand, WorkerEvent, WorkerRequest};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{FarEnd, Keys, SUITE, Setup, order, say};
@@ -89,7 +89,7 @@ impl Calls {
                 let address = SocketAddr::new(LOOPBACK, ports.rtp_port());
                 let (srtp, keys) = if link == Link::Sdes { keys(leg)? } else { (None, None) };
                 let audio = Some(Audio { srtp, ..audio(setup, setup.case.codecs()[side]) });
-                self.worker.send(WorkerCommand::LegOpen {
+                self.worker.send(WorkerRequest::LegOpen {
                     leg,
                     media: LegMedia::Rtp { ports, audio, nat: false },
                     events,
@@ -99,7 +99,7 @@ impl Calls {
             (Link::Browser, Some(offer)) => {
                 let (reply, answer) = oneshot::channel();
                 let media = LegMedia::WebRtcOffered { offer: offer.into(), reply };
-                self.worker.send(WorkerCommand::LegOpen { leg, media, events })?;
+                self.worker.send(WorkerRequest::LegOpen { leg, media, events })?;
                 let answer = answer.blocking_recv()??;
                 // Where media goes is in the answer's candidates.
                 Ok(FarEnd { address: SocketAddr::new(LOOPBACK, 0), payload_type, answer: Some(answer), keys: None })
@@ -121,7 +121,7 @@ impl Calls {
 
     fn census(&self) -> Result<Census> {
         let (reply, answer) = oneshot::channel();
-        self.worker.send(WorkerCommand::Census { reply })?;
+        self.worker.send(WorkerRequest::Census { reply })?;
         Ok(answer.blocking_recv()?)
     }
 }

@@ -18,7 +18,7 @@ use crate::record_io::{AGENT_CHANNEL, CUSTOMER_CHANNEL, Recording};
 use crate::speech::pipeline::{self, Pipeline, PipelineParams, PlayChunk};
 use crate::translate::TranslationEvent;
 use crate::units::{CallId, LegId};
-use crate::worker::{Worker, WorkerCommand};
+use crate::worker::{Worker, WorkerRequest};
 
 /// Frames of 20 ms that a tap may hold: one second for recognition.
 const SPEECH_TAP: usize = 50;
@@ -198,5 +198,5 @@ pub(super) fn record_leg(recording: &Recording, worker: &Worker, leg: LegId, rol
 /// A copy of what a leg says.
 pub(super) fn listen(worker: &Worker, leg: LegId, frames: usize) -> Option<tap::TapReader> {
     let (tap, reader) = tap::tap(frames);
-    worker.send(WorkerCommand::Tap { leg, tap }).ok().map(|()| reader)
+    worker.send(WorkerRequest::Tap { leg, tap }).ok().map(|()| reader)
 }

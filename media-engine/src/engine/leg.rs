@@ -13,7 +13,7 @@ use crate::net::ports::{PortLease, PortRange};
 use crate::sdp::{self, Audio, Codec, Direction, Local, LocalSrtp, Srtp};
 use crate::sip::{DialogId, ReferId, Source};
 use crate::units::LegId;
-use crate::worker::{LegMedia, Worker, WorkerCommand, WorkerEvent};
+use crate::worker::{LegMedia, Worker, WorkerCommand, WorkerEvent, WorkerRequest};
 
 /// How long a worker may take to make or take an SDP of a browser leg.
 const WORKER_REPLY: Duration = Duration::from_secs(1);
@@ -253,7 +253,7 @@ impl Leg {
         };
         let sdp = local.offer(self.sdp_version, Direction::SendRecv);
         let media = LegMedia::Rtp { ports, audio: None, nat: self.nat };
-        send(worker, WorkerCommand::LegOpen { leg: self.id, media, events: events.clone() })?;
+        send(worker, WorkerRequest::LegOpen { leg: self.id, media, events: events.clone() })?;
         self.plain = Some(self.id);
         watch(shared, worker, self.id)?;
         let mut offers = Offers { sdp, sdp_v6: None, webrtc_sdp: None };
@@ -264,7 +264,7 @@ impl Leg {
         let browser = shared.new_leg();
         let (reply, answer) = oneshot::channel();
         let media = LegMedia::WebRtcOffering { reply };
-        send(worker, WorkerCommand::LegOpen { leg: browser, media, events: events.clone() })?;
+        send(worker, WorkerRequest::LegOpen { leg: browser, media, events: events.clone() })?;
         self.browser = Some(browser);
         let webrtc = within(answer).await?;
         watch(shared, worker, browser)?;
@@ -290,7 +290,7 @@ impl Leg {
         offers.sdp_v6 = Some(local.offer(self.sdp_version, Direction::SendRecv));
         let leg = shared.new_leg();
         let media = LegMedia::Rtp { ports, audio: None, nat: self.nat };
-        send(worker, WorkerCommand::LegOpen { leg, media, events: events.clone() })?;
+        send(worker, WorkerRequest::LegOpen { leg, media, events: events.clone() })?;
         self.spare = Some(Spare { leg, local });
         watch(shared, worker, leg)
     }
@@ -319,7 +319,7 @@ impl Leg {
         if sdp::is_webrtc(&session) {
             let browser = self.browser.ok_or_else(|| NoMedia("a WebRTC answer to a plain offer".into()))?;
             let (reply, done) = oneshot::channel();
-            send(worker, WorkerCommand::WebRtcAnswer { leg: browser, sdp: answer.to_owned(), reply })?;
+            send(worker, WorkerRequest::WebRtcAnswer { leg: browser, sdp: answer.to_owned(), reply })?;
             within(done).await?;
             self.codec = webrtc_codec(&session);
             close(worker, self.plain.take());
@@ -374,7 +374,7 @@ impl Leg {
         if sdp::is_webrtc(&session) {
             let (reply, answer) = oneshot::channel();
             let media = LegMedia::WebRtcOffered { offer, reply };
-            send(worker, WorkerCommand::LegOpen { leg: self.id, media, events: events.clone() })?;
+            send(worker, WorkerRequest::LegOpen { leg: self.id, media, events: events.clone() })?;
             self.browser = Some(self.id);
             let answer = within(answer).await?;
             watch(shared, worker, self.id)?;
@@ -401,7 +401,7 @@ impl Leg {
         local.srtp.agreed = audio.srtp;
         self.codec = Some(audio.codec.name());
         let media = LegMedia::Rtp { ports, audio: Some(audio), nat: self.nat };
-        send(worker, WorkerCommand::LegOpen { leg: self.id, media, events: events.clone() })?;
+        send(worker, WorkerRequest::LegOpen { leg: self.id, media, events: events.clone() })?;
         self.plain = Some(self.id);
         watch(shared, worker, self.id)?;
         self.audio = Some(audio);
@@ -412,7 +412,7 @@ impl Leg {
     pub(super) async fn answer_reoffer(&mut self, worker: &Worker, offer: &str) -> Result<String, NoMedia> {
         if let Some(browser) = self.browser {
             let (reply, answer) = oneshot::channel();
-            send(worker, WorkerCommand::WebRtcReoffer { leg: browser, sdp: offer.to_owned(), reply })?;
+            send(worker, WorkerRequest::WebRtcReoffer { leg: browser, sdp: offer.to_owned(), reply })?;
             return within(answer).await;
         }
         let session = sdp::Session::parse(offer.as_bytes()).map_err(sdp_error)?;
@@ -501,8 +501,8 @@ fn close(worker: &Worker, leg: Option<LegId>) {
     }
 }
 
-pub(super) fn send(worker: &Worker, command: WorkerCommand) -> Result<(), NoMedia> {
-    worker.send(command).map_err(|_| NoMedia("the media worker is overloaded".into()))
+pub(super) fn send(worker: &Worker, request: impl Into<WorkerRequest>) -> Result<(), NoMedia> {
+    worker.send(request).map_err(|_| NoMedia("the media worker is overloaded".into()))
 }
 
 fn sdp_error(error: sdp::SdpError) -> NoMedia {

@@ -37,7 +37,9 @@ use crate::error::HangupCause;
 use crate::net::clock;
 use crate::sip::{Cause, DialogId, SipEvent, TraceLabel};
 use crate::units::{CallId, ConferenceId, Group, LegId};
-use crate::worker::{Incoming as Heard, LegQuality, Worker, WorkerCommand, WorkerEvent, WorkerEventKind};
+use crate::worker::{
+    Incoming as Heard, LegQuality, Worker, WorkerCommand, WorkerEvent, WorkerEventKind, WorkerRequest,
+};
 use dialling::Unreached;
 use gathers::Gathering;
 use hearing::Heard as Applied;
@@ -569,7 +571,7 @@ impl CallTask {
         Signals::of(&self.shared, self.id)
     }
 
-    fn media_command(&self, command: WorkerCommand) {
+    fn media_command(&self, command: impl Into<WorkerRequest>) {
         if self.worker.send(command).is_err() {
             metrics::counter!("worker_commands_dropped_total").increment(1);
             tracing::error!(call = %self.id, "the media worker is overloaded: a command was lost");

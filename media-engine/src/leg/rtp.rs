@@ -26,7 +26,8 @@ use crate::srtp::{Protect, SrtpError, Unprotect};
 use crate::units::ClockRate;
 
 /// Which of a leg's two flows (the word is ICE's).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Component {
     /// Media.
     Rtp,

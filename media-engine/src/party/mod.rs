@@ -21,7 +21,7 @@ use crate::sdp::{self, Codec, Direction, Local, LocalSrtp, Srtp};
 use crate::sip::{Cause, DialogId, SipCommand, SipEvent, Target};
 use crate::sip_io::{SipHandle, SipStack};
 use crate::units::LegId;
-use crate::worker::{LegMedia, Pool, Worker, WorkerCommand, WorkerEvent, WorkerEventKind};
+use crate::worker::{LegMedia, Pool, Worker, WorkerCommand, WorkerEvent, WorkerEventKind, WorkerRequest};
 
 /// The name under which a party knows Tandem.
 const TRUNK: &str = "tandem";
@@ -168,7 +168,7 @@ impl Party {
         let (sdp, audio) = local.answer(&session, 1).map_err(err)?;
         local.srtp.agreed = audio.srtp;
         let media = LegMedia::Rtp { ports: lease, audio: Some(audio), nat: false };
-        self.media_command(WorkerCommand::LegOpen { leg: LEG, media, events: self.media_in.clone() })?;
+        self.media_command(WorkerRequest::LegOpen { leg: LEG, media, events: self.media_in.clone() })?;
         self.open = true;
         self.local = Some(local);
         self.command(SipCommand::Accept { dialog, sdp })
@@ -189,7 +189,7 @@ impl Party {
     /// The media worker is overloaded.
     pub fn heard(&self) -> Result<TapReader, PartyError> {
         let (tap, reader) = tap::tap(HEARD);
-        self.media_command(WorkerCommand::Tap { leg: LEG, tap })?;
+        self.media_command(WorkerRequest::Tap { leg: LEG, tap })?;
         Ok(reader)
     }
 
@@ -309,7 +309,7 @@ impl Party {
         let ports = self.ports.lease().map_err(err)?;
         let local = self.local_for(ports.rtp_port(), ports.rtcp_port())?;
         let media = LegMedia::Rtp { ports, audio, nat: false };
-        self.media_command(WorkerCommand::LegOpen { leg: LEG, media, events: self.media_in.clone() })?;
+        self.media_command(WorkerRequest::LegOpen { leg: LEG, media, events: self.media_in.clone() })?;
         self.open = true;
         Ok(local)
     }
@@ -339,7 +339,7 @@ impl Party {
         self.sip.send(command).map_err(|_| err("the SIP stack is overloaded"))
     }
 
-    fn media_command(&self, command: WorkerCommand) -> Result<(), PartyError> {
+    fn media_command(&self, command: impl Into<WorkerRequest>) -> Result<(), PartyError> {
         self.worker.send(command).map_err(|_| err("the media worker is overloaded"))
     }
 }

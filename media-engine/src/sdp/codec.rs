@@ -8,7 +8,8 @@ use std::time::Duration;
 const MAX_PAYLOAD: usize = 1_440;
 
 /// A codec of the live path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Codec {
     /// G.711 µ-law.
     Pcmu,

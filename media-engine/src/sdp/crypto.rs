@@ -42,8 +42,9 @@ pub enum Srtp {
     Required,
 }
 
-/// The agreed keys of both directions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The agreed keys of both directions. Serialised, they stand in the open: without them nothing of a capture's encrypted leg
+/// could be replayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SrtpKeys {
     /// What we protect with.
     pub send: MasterKey,

@@ -70,7 +70,8 @@ impl SdpError {
 }
 
 /// Which way media flows, seen from whoever describes it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// Both ways.
     #[default]

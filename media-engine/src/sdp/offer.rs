@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
+use serde::{Deserialize, Serialize};
+
 use super::crypto::{Crypto, LocalSrtp, SrtpKeys};
 use super::{Codec, Direction, Media, SdpError, Session};
 use crate::units::{ClockRate, Ptime};
@@ -27,7 +29,7 @@ pub struct Local {
 }
 
 /// Comfort noise as agreed (RFC 3389): who has nothing to say may send this instead of audio.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ComfortNoiseFormat {
     /// Payload type to send.
     pub payload_type: u8,
@@ -36,7 +38,7 @@ pub struct ComfortNoiseFormat {
 }
 
 /// Telephone-events as agreed (RFC 4733).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TelephoneEventFormat {
     /// Payload type to send.
     pub payload_type: u8,
@@ -46,8 +48,8 @@ pub struct TelephoneEventFormat {
     pub clock: ClockRate,
 }
 
-/// What both sides agreed on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What both sides agreed on. Its serialised form holds the keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audio {
     /// Codec of both directions.
     pub codec: Codec,

@@ -43,7 +43,8 @@ const MAX_KEY: usize = 32;
 const MAX_SALT: usize = 14;
 
 /// What encrypts and authenticates (names of RFC 4568 and RFC 7714 section 14.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Suite {
     /// AES in counter mode, HMAC-SHA1 tags of 80 bits.
     AesCm128HmacSha1_80,
@@ -108,8 +109,10 @@ impl Suite {
     }
 }
 
-/// A suite with its master key and salt: what key agreement gives for one direction.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// A suite with its master key and salt: what key agreement gives for one direction. `Debug` leaves the key out; its serialised
+/// form has it, in hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "KeyText", into = "KeyText")]
 pub struct MasterKey {
     suite: Suite,
     key: [u8; MAX_KEY],
@@ -148,6 +151,34 @@ impl MasterKey {
         &self.key[..self.suite.key_len()]
     }
 }
+
+/// How a [`MasterKey`] is serialised.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct KeyText {
+    suite: Suite,
+    key_and_salt: String,
+}
+
+impl From<MasterKey> for KeyText {
+    fn from(key: MasterKey) -> KeyText {
+        let (bytes, length) = key.key_and_salt();
+        KeyText { suite: key.suite, key_and_salt: hex::encode(&bytes[..length]) }
+    }
+}
+
+impl TryFrom<KeyText> for MasterKey {
+    type Error = BadKey;
+
+    fn try_from(text: KeyText) -> Result<MasterKey, BadKey> {
+        let bytes = hex::decode(text.key_and_salt).map_err(|_| BadKey)?;
+        MasterKey::new(text.suite, &bytes).ok_or(BadKey)
+    }
+}
+
+/// The text is no key and salt of the suite's length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("key_and_salt: expected hexadecimal digits, as many as the suite's key and salt have")]
+struct BadKey;
 
 impl fmt::Debug for MasterKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

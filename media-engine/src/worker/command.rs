@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::audio::tap::TapWriter;
@@ -15,9 +16,14 @@ use crate::rtcp::mos::Rating;
 use crate::sdp;
 use crate::units::{ConferenceId, LegId, SampleRate};
 
-/// What a worker may be asked. Commands that name a leg it does not have are counted and do nothing.
-pub enum WorkerCommand {
-    /// Take a leg. It lives until `LegClose` or its own failure; its last event is `Closed` either way.
+/// What a worker may be asked: a command, or one of the requests that carry what lives in this process alone (ports, channels,
+/// the ends of taps) and stay with the worker's thread.
+#[expect(clippy::large_enum_variant, reason = "moved into the mailbox and out of it, never copied")]
+pub enum WorkerRequest {
+    /// Something for the switch.
+    Command(WorkerCommand),
+    /// Take a leg. It lives until `LegClose` or its own failure; its last event is `Closed` either way. An identity that the
+    /// worker has already is refused: the ports are freed and the event channel closes without an event.
     LegOpen {
         /// Its identity; unique in the process.
         leg: LegId,
@@ -32,13 +38,6 @@ pub enum WorkerCommand {
         leg: LegId,
         /// As in `LegOpen`.
         events: mpsc::Sender<WorkerEvent>,
-    },
-    /// The plain RTP leg's negotiated audio: the first answer or a re-INVITE's.
-    RtpUpdate {
-        /// The leg.
-        leg: LegId,
-        /// What offer and answer agreed.
-        audio: sdp::Audio,
     },
     /// The browser's answer to our offer.
     WebRtcAnswer {
@@ -57,6 +56,43 @@ pub enum WorkerCommand {
         sdp: String,
         /// Our answer.
         reply: oneshot::Sender<Result<String, LegError>>,
+    },
+    /// Copy what the leg says into this tap too.
+    Tap {
+        /// The leg.
+        leg: LegId,
+        /// The tap's writing end.
+        tap: TapWriter,
+    },
+    /// Drop the leg's taps whose reading end is gone.
+    Untap {
+        /// The leg.
+        leg: LegId,
+    },
+    /// Count what the worker holds.
+    Census {
+        /// The answer.
+        reply: oneshot::Sender<Census>,
+    },
+}
+
+impl From<WorkerCommand> for WorkerRequest {
+    fn from(command: WorkerCommand) -> WorkerRequest {
+        WorkerRequest::Command(command)
+    }
+}
+
+/// A verb of the switch. Commands that name a leg it does not have are counted and do nothing. A new verb is a variant here
+/// and an arm of `Switch::command`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkerCommand {
+    /// The plain RTP leg's negotiated audio: the first answer or a re-INVITE's.
+    RtpUpdate {
+        /// The leg.
+        leg: LegId,
+        /// What offer and answer agreed.
+        audio: sdp::Audio,
     },
     /// Let two legs hear each other; each leaves the bridge and the conference it was in.
     Bridge {
@@ -88,6 +124,7 @@ pub enum WorkerCommand {
         /// Who hears.
         to: LegId,
         /// 0 not at all, 1 as it is, at most 4 (+12 dB); `None`: as the role of `from` has it. Others do nothing and are counted.
+        #[serde(with = "gain_number")]
         gain: Option<f32>,
     },
     /// Take the leg out of its conference; its bridge, if it has one, is as before.
@@ -110,18 +147,6 @@ pub enum WorkerCommand {
         /// The application; `Record` is silence to the caller.
         app: Option<App>,
     },
-    /// Copy what the leg says into this tap too.
-    Tap {
-        /// The leg.
-        leg: LegId,
-        /// The tap's writing end.
-        tap: TapWriter,
-    },
-    /// Drop the leg's taps whose reading end is gone.
-    Untap {
-        /// The leg.
-        leg: LegId,
-    },
     /// Queue voice for the leg to hear, over the ducked original.
     Play {
         /// The listener.
@@ -131,6 +156,7 @@ pub enum WorkerCommand {
         /// Rate of `samples`.
         rate: SampleRate,
         /// Mono; listeners may share them.
+        #[serde(with = "shared_samples")]
         samples: Arc<[i16]>,
         /// No more of this segment will come.
         last: bool,
@@ -170,15 +196,37 @@ pub enum WorkerCommand {
         /// The leg.
         leg: LegId,
     },
-    /// Count what the worker holds.
-    Census {
-        /// The answer.
-        reply: oneshot::Sender<Census>,
-    },
+}
+
+/// Gains that JSON has no number for: a gain that is not finite is written as one that is refused as well.
+mod gain_number {
+    use super::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(gain: &Option<f32>, serializer: S) -> Result<S::Ok, S::Error> {
+        gain.map(|gain| if gain.is_finite() { gain } else { -1.0 }).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f32>, D::Error> {
+        Option::deserialize(deserializer)
+    }
+}
+
+/// Samples that several listeners share.
+mod shared_samples {
+    use super::{Arc, Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(samples: &Arc<[i16]>, serializer: S) -> Result<S::Ok, S::Error> {
+        samples[..].serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<[i16]>, D::Error> {
+        Vec::deserialize(deserializer).map(Arc::from)
+    }
 }
 
 /// Who hears a leg of a conference. All legs of a conference hear all that is heard by all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ConferenceRole {
     /// Heard by all others; also what a supervisor becomes who barges in.
     Participant,
@@ -324,7 +372,7 @@ pub struct Census {
     pub incoming: [usize; Incoming::WORDS.len()],
     /// Legs by the state of what goes out, in the order of [`Outgoing::WORDS`].
     pub outgoing: [usize; Outgoing::WORDS.len()],
-    /// Commands that wait.
+    /// Requests that wait.
     pub mailbox: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Commands on their way to a worker: a bounded lock-free queue and an eventfd.
+//! Requests on their way to a worker: a bounded lock-free queue and an eventfd.
 
 use std::io;
 use std::sync::Arc;
@@ -6,18 +6,18 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 
 use crossbeam_queue::ArrayQueue;
 
-use super::command::{Overloaded, WorkerCommand};
+use super::command::{Overloaded, WorkerRequest};
 use crate::net::epoll::Wake;
 
-/// Commands that may wait. A call needs about ten in its life.
+/// Requests that may wait. A call needs about ten in its life.
 const CAPACITY: usize = 4096;
 
 /// Shared by the worker and those who command it.
 pub(crate) struct Mailbox {
-    queue: ArrayQueue<WorkerCommand>,
+    queue: ArrayQueue<WorkerRequest>,
     pub(crate) wake: Wake,
     stopping: AtomicBool,
-    /// Commands refused so far.
+    /// Requests refused so far.
     pub(crate) refused: AtomicU64,
     /// Legs that were sent here and are not gone yet: what placement goes by.
     pub(crate) legs: AtomicUsize,
@@ -39,10 +39,10 @@ impl Mailbox {
         }))
     }
 
-    /// Puts a command in and wakes the worker.
-    pub(crate) fn send(&self, command: WorkerCommand) -> Result<(), Overloaded> {
-        let opens = matches!(command, WorkerCommand::LegOpen { .. });
-        if self.stopping.load(Ordering::Acquire) || self.queue.push(command).is_err() {
+    /// Puts a request in and wakes the worker.
+    pub(crate) fn send(&self, request: WorkerRequest) -> Result<(), Overloaded> {
+        let opens = matches!(request, WorkerRequest::LegOpen { .. });
+        if self.stopping.load(Ordering::Acquire) || self.queue.push(request).is_err() {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return Err(Overloaded);
         }
@@ -53,12 +53,12 @@ impl Mailbox {
         Ok(())
     }
 
-    /// The next command, oldest first.
-    pub(crate) fn next(&self) -> Option<WorkerCommand> {
+    /// The next request, oldest first.
+    pub(crate) fn next(&self) -> Option<WorkerRequest> {
         self.queue.pop()
     }
 
-    /// Commands that wait.
+    /// Requests that wait.
     pub(crate) fn len(&self) -> usize {
         self.queue.len()
     }
@@ -92,16 +92,22 @@ impl Mailbox {
 mod tests {
     use super::*;
     use crate::units::LegId;
+    use crate::worker::command::WorkerCommand;
+
+    fn close(leg: u64) -> WorkerRequest {
+        WorkerCommand::LegClose { leg: LegId(leg) }.into()
+    }
 
     #[test]
     fn full_mailbox_refuses_and_counts() {
         let mailbox = Mailbox::new().unwrap();
         for n in 0..CAPACITY {
-            mailbox.send(WorkerCommand::LegClose { leg: LegId(n as u64) }).unwrap();
+            mailbox.send(close(n as u64)).unwrap();
         }
-        assert_eq!(mailbox.send(WorkerCommand::LegClose { leg: LegId(0) }), Err(Overloaded));
+        assert_eq!(mailbox.send(close(0)), Err(Overloaded));
         assert_eq!(mailbox.refused.load(Ordering::Relaxed), 1);
-        assert!(matches!(mailbox.next(), Some(WorkerCommand::LegClose { leg: LegId(0) })));
+        let oldest = mailbox.next();
+        assert!(matches!(oldest, Some(WorkerRequest::Command(WorkerCommand::LegClose { leg: LegId(0) }))));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Pinned media threads that own legs whole.
 //!
 //! ```text
-//!           WorkerCommand (bounded mailbox + eventfd)          WorkerEvent (bounded channel per leg)
+//!           WorkerRequest (bounded mailbox + eventfd)          WorkerEvent (bounded channel per leg)
 //! call ─────────────────────────▶ ┌─────────────────────┐ ─────────────────────────▶ call
 //!                                 │ thread: epoll, ticks│
 //! sockets ── datagrams ─────────▶ │  switch (pure)      │ ── datagrams ───────────▶ sockets
@@ -30,6 +30,7 @@ pub use crate::leg::flow::{Flow, Incoming, Outgoing};
 pub use crate::rtcp::mos::Rating;
 pub use command::{
     Census, ConferenceRole, LegMedia, LegQuality, Overloaded, WorkerCommand, WorkerEvent, WorkerEventKind,
+    WorkerRequest,
 };
 pub use outbox::Output;
 pub use pool::{Pool, Worker};

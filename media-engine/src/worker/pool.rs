@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use crossbeam_queue::ArrayQueue;
 
-use super::command::{Overloaded, WorkerCommand};
+use super::command::{Overloaded, WorkerRequest};
 use super::mailbox::Mailbox;
 use super::thread::{Schedule, Thread, broken};
 use crate::config::MediaConfig;
@@ -130,9 +130,9 @@ impl Drop for Pool {
 }
 
 impl Worker {
-    /// Hands a command over; it is done within a millisecond or two, in the order of sending. Never waits.
-    pub fn send(&self, command: WorkerCommand) -> Result<(), Overloaded> {
-        self.mailbox.send(command)
+    /// Hands a request over; it is done within a millisecond or two, in the order of sending. Never waits.
+    pub fn send(&self, request: impl Into<WorkerRequest>) -> Result<(), Overloaded> {
+        self.mailbox.send(request.into())
     }
 
     /// Its place in the pool: the label of its metrics.

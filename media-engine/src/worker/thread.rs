@@ -1,12 +1,15 @@
 //! The worker's thread: sockets and mailbox around the switch.
 //!
 //! ```text
-//!            ┌──────────────── one loop ─────────────────┐
-//! epoll ──▶ sockets ─ recvmmsg ─▶ Switch::handle_datagram │
-//!        ├▶ mailbox ─ commands ─▶ Switch::…               ├─▶ poll_output ─▶ send / event channel
-//!   alarm or beat ─────────────▶ Switch::handle_timeout   │
-//!            └────────────────────────────────────────────┘
+//!            ┌───────────────── one loop ─────────────────┐
+//! epoll ──▶ sockets ─ recvmmsg ─▶ ┐                        │
+//!        ├▶ mailbox ─ requests ─▶ ├ Input ─▶ Switch::handle├─▶ poll_output ─▶ send / event channel
+//!   alarm or beat ──────────────▶ ┘     └─▶ capture        │
+//!            └─────────────────────────────────────────────┘
 //! ```
+//!
+//! What a request carries and cannot be written down (ports, event channels, replies) stays here; the switch gets the rest as
+//! an `Input`.
 //!
 //! Invariants: the clock is read once per look at the sockets; nothing here waits for anybody but the kernel; an event channel that is
 //! full loses events, counted. Not here: any decision about media.
@@ -21,15 +24,16 @@ use std::time::{Duration, Instant};
 use codecs::opus::OpusSettings;
 use tokio::sync::mpsc;
 
-use super::capture::{Capture, Entry, Start};
-use super::command::{Census, LegMedia, WorkerCommand, WorkerEvent, WorkerEventKind};
+use super::capture::{Capture, CapturedSwitch, Start};
+use super::command::{Census, LegMedia, WorkerCommand, WorkerEvent, WorkerEventKind, WorkerRequest};
 use super::mailbox::Mailbox;
 use super::meters::Meters;
 use super::outbox::Output;
 use super::pace::{GATHER, Pace};
-use super::switch::{Slot, Socket, Switch, contained};
+use super::switch::{Input, Outcome, Slot, Socket, Switch, contained};
 use crate::config::Profile;
 use crate::error::StartError;
+use crate::leg::rtp::Component;
 use crate::leg::webrtc::{Candidates, DtlsCert, LegError, WebRtcPeer};
 use crate::net::clock;
 use crate::net::epoll::{Alarm, Beat, Epoll, Ready, pin_to_cpu, run_before_others};
@@ -49,8 +53,8 @@ const SHARED_BATCH: usize = 64;
 const SHARED_ROUNDS: usize = 4;
 /// Sockets reported per wait.
 const READY: usize = 1024;
-/// Commands per look.
-const COMMANDS: usize = 64;
+/// Requests per look.
+const REQUESTS: usize = 64;
 /// A wake-up that comes so much after its deadline: the machine had held the thread up, and packets may have come meanwhile.
 const HELD_UP: Duration = Duration::from_millis(2);
 /// Looks at most before the ticks that are overdue then: a flood does not keep them waiting.
@@ -88,7 +92,7 @@ pub(crate) struct Thread {
     epoll: Epoll,
     alarm: Alarm,
     beat: Beat,
-    switch: Switch,
+    switch: CapturedSwitch,
     attached: Vec<Option<Attached>>,
     shared: Vec<(UdpSocket, SocketAddr)>,
     /// What a NAT in front of the shared ports shows to browsers.
@@ -102,7 +106,6 @@ pub(crate) struct Thread {
     packets: u64,
     looks: u64,
     schedule: Schedule,
-    capture: Option<Capture>,
 }
 
 /// What a thread waits by: the mailbox, its shared sockets, an alarm; and the beat.
@@ -136,20 +139,12 @@ impl Thread {
         let (now, wall) = (clock::now(), clock::system_now());
         let (epoll, alarm, beat) = wait_for(&mailbox, &shared).map_err(|error| broken(&error))?;
         let candidates: Vec<SocketAddr> = shared.iter().map(|(_, address)| *address).collect();
-        let start = || Start { seed, wall, shared: candidates.clone(), opus: schedule.opus };
         let capture = capture.map(|folder| {
-            Capture::start(folder, index, start(), now).map_err(|error| StartError::Config {
-                key: "debug.capture".into(),
-                problem: format!("{}: {error}; name a folder that this user may write", folder.display()),
-            })
+            let start = Start::new(seed, wall, candidates.clone(), schedule.opus);
+            start_capture(folder, index, start, now)
         });
-        let capture = capture.transpose()?;
-        let capture = capture.map(|(capture, file)| {
-            tracing::warn!(worker = index, file = %file.display(), "everything that is said is written into a capture");
-            capture
-        });
-        let mut switch = Switch::new(seed, candidates, now, wall);
-        switch.set_opus(schedule.opus);
+        let switch = Switch::new(seed, candidates, now, wall).with_opus(schedule.opus);
+        let switch = CapturedSwitch::new(switch, capture.transpose()?);
         Ok(Thread {
             index,
             mailbox,
@@ -169,7 +164,6 @@ impl Thread {
             packets: 0,
             looks: 1,
             schedule,
-            capture,
         })
     }
 
@@ -194,8 +188,7 @@ impl Thread {
                 break;
             }
             while self.switch.poll_timeout().is_some_and(|at| at <= now) {
-                note(&mut self.capture, now, || Entry::Timeout);
-                self.switch.handle_timeout(now);
+                self.switch.handle(Input::Timeout, now);
                 self.drain(now);
             }
             if now >= meter_at {
@@ -207,8 +200,7 @@ impl Thread {
                 pace.on_window(now, clock::thread_run_time(), self.switch.counters().packets_relayed);
                 self.mailbox.tell_load(pace.load());
                 if let Some(complexity) = pace.new_effort() {
-                    note(&mut self.capture, now, || Entry::Effort { complexity });
-                    self.switch.set_effort(complexity);
+                    self.switch.handle(Input::Effort { complexity }, now);
                 }
             }
             if let Some(until) = pace.rest_until(now).filter(|_| !pace.is_beating()) {
@@ -271,16 +263,16 @@ impl Thread {
                 TOKEN_ALARM => self.alarm.rang(),
                 token if token & TOKEN_SHARED != 0 => self.receive_shared((token & !TOKEN_SHARED) as usize, now),
                 token => {
-                    let socket = if token & 1 == 0 { Socket::Rtp } else { Socket::Rtcp };
-                    self.receive_leg(Slot((token >> 1) as u32), socket, now);
+                    let component = if token & 1 == 0 { Component::Rtp } else { Component::Rtcp };
+                    self.receive_leg(Slot((token >> 1) as u32), component, now);
                 }
             }
         }
         if woken {
             self.mailbox.wake.acknowledge();
-            for _ in 0..COMMANDS {
-                let Some(command) = self.mailbox.next() else { break };
-                self.handle_command(command, now);
+            for _ in 0..REQUESTS {
+                let Some(request) = self.mailbox.next() else { break };
+                self.handle_request(request, now);
                 self.drain(now);
             }
             if self.mailbox.len() > 0 {
@@ -289,20 +281,19 @@ impl Thread {
         }
     }
 
-    fn receive_leg(&mut self, slot: Slot, socket: Socket, now: Instant) {
+    fn receive_leg(&mut self, slot: Slot, component: Component, now: Instant) {
         let Some(Some(place)) = self.attached.get_mut(slot.index()) else { return };
         // A stream brings a packet now and then; who brought one at the look before has more of them, or is a flood.
         let again = std::mem::replace(&mut place.looked, self.looks) + 1 >= self.looks;
         let most = if again { LEG_BATCH } else { 1 };
         for _ in 0..LEG_ROUNDS {
             let Some(ports) = self.attached.get(slot.index()).and_then(|a| a.as_ref()?.ports.as_ref()) else { return };
-            let from_socket = if socket == Socket::Rtp { &ports.rtp } else { &ports.rtcp };
+            let from_socket = if component == Component::Rtp { &ports.rtp } else { &ports.rtcp };
             let Ok(count) = self.leg_batch.receive(from_socket, most) else { return };
             self.packets += count as u64;
             for index in 0..count {
                 if let Some((from, bytes)) = self.leg_batch.datagram(index) {
-                    note(&mut self.capture, now, || Entry::datagram(slot, socket, from, bytes));
-                    self.switch.handle_datagram(slot, socket, from, bytes, now);
+                    self.switch.handle(Input::datagram(slot, component, from, bytes), now);
                 }
             }
             self.drain(now);
@@ -319,7 +310,7 @@ impl Thread {
             self.packets += count as u64;
             for index in 0..count {
                 if let Some((from, bytes)) = self.shared_batch.datagram(index) {
-                    self.switch.handle_shared_datagram(at, from, bytes, now);
+                    self.switch.handle(Input::shared_datagram(at, from, bytes), now);
                 }
             }
             self.drain(now);
@@ -331,8 +322,8 @@ impl Thread {
 
     /// Does what the switch wants.
     fn drain(&mut self, now: Instant) {
-        let Thread { switch, attached, shared, send_batch, send_socket, meters, mailbox, capture, .. } = self;
-        while let Some(output) = switch.poll_output() {
+        let Thread { switch, attached, shared, send_batch, send_socket, meters, mailbox, .. } = self;
+        while let Some(output) = switch.poll_output(now) {
             match output {
                 Output::Transmit { socket: Socket::Shared(at), to, bytes, .. } => {
                     if send_batch.is_full() || *send_socket != at {
@@ -343,7 +334,6 @@ impl Thread {
                 }
                 Output::Transmit { slot, socket, to, bytes } => {
                     let ports = attached.get(slot.index()).and_then(|a| a.as_ref()?.ports.as_ref());
-                    note(capture, now, || Entry::sent(slot, socket, to, bytes));
                     let Some(ports) = ports else { continue };
                     let through = if socket == Socket::Rtp { &ports.rtp } else { &ports.rtcp };
                     if !udp::send(through, to, bytes) {
@@ -351,7 +341,6 @@ impl Thread {
                     }
                 }
                 Output::Event(slot, event) => {
-                    note(capture, now, || Entry::told(&event));
                     let closed = matches!(event.kind, WorkerEventKind::Closed(_));
                     if let WorkerEventKind::Failed(why) = &event.kind {
                         tracing::warn!(leg = %event.leg, why, "a media leg failed");
@@ -371,52 +360,37 @@ impl Thread {
         flush(send_batch, shared, *send_socket, meters);
     }
 
-    fn handle_command(&mut self, command: WorkerCommand, now: Instant) {
-        if let Some(capture) = &mut self.capture
-            && let Some(entry) = Entry::command(&command)
-        {
-            capture.note(now, entry);
-        }
-        match command {
-            WorkerCommand::LegOpen { leg, media, events } => self.open(leg, media, events, now),
-            WorkerCommand::LegEvents { leg, events } => {
+    fn handle_request(&mut self, request: WorkerRequest, now: Instant) {
+        match request {
+            WorkerRequest::Command(command) => {
+                self.switch.handle(command.into(), now);
+            }
+            WorkerRequest::LegOpen { leg, media, events } => self.open(leg, media, events, now),
+            WorkerRequest::LegEvents { leg, events } => {
                 let slot = self.switch.slot_of(leg);
                 if let Some(Some(place)) = slot.and_then(|slot| self.attached.get_mut(slot.index())) {
                     place.events = events;
                 }
             }
-            WorkerCommand::RtpUpdate { leg, audio } => self.switch.rtp_update(leg, audio, now),
             // A reply whose asker is gone needs no reader.
-            WorkerCommand::WebRtcAnswer { leg, sdp, reply } => {
-                let _ = reply.send(self.switch.webrtc_answer(leg, &sdp, now));
+            WorkerRequest::WebRtcAnswer { leg, sdp, reply } => {
+                if let Outcome::Applied(applied) = self.switch.handle(Input::WebRtcAnswer { leg, sdp }, now) {
+                    let _ = reply.send(applied);
+                }
             }
-            WorkerCommand::WebRtcReoffer { leg, sdp, reply } => {
-                let _ = reply.send(self.switch.webrtc_reoffer(leg, &sdp, now));
+            WorkerRequest::WebRtcReoffer { leg, sdp, reply } => {
+                if let Outcome::Answer(answer) = self.switch.handle(Input::WebRtcReoffer { leg, sdp }, now) {
+                    let _ = reply.send(answer);
+                }
             }
-            WorkerCommand::Bridge { a, b } => self.switch.bridge(a, b, now),
-            WorkerCommand::Unbridge { leg } => self.switch.unbridge(leg, now),
-            WorkerCommand::ConferenceJoin { conference, leg, role } => {
-                self.switch.conference_join(conference, leg, role, now);
+            WorkerRequest::Tap { leg, tap } => {
+                self.switch.handle(Input::tap(leg, tap), now);
             }
-            WorkerCommand::ConferenceGain { from, to, gain } => self.switch.conference_gain(from, to, gain),
-            WorkerCommand::ConferenceLeave { leg } => self.switch.conference_leave(leg, now),
-            WorkerCommand::Overhear { leg, of } => self.switch.overhear(leg, &of, now),
-            WorkerCommand::App { leg, app } => self.switch.app(leg, app, now),
-            WorkerCommand::Tap { leg, tap } => self.switch.tap(leg, tap, now),
-            WorkerCommand::Untap { leg } => {
-                self.switch.untap(leg, now);
-                let kept = self.switch.taps(leg);
-                note(&mut self.capture, now, || Entry::Untap { leg: leg.0, kept });
+            WorkerRequest::Untap { leg } => {
+                let taps = self.switch.deserted_taps(leg);
+                self.switch.handle(Input::Untap { leg, taps }, now);
             }
-            WorkerCommand::Play { leg, segment, rate, samples, last } => {
-                self.switch.play(leg, segment, rate, samples, last, now);
-            }
-            WorkerCommand::StopPlay { leg, segment } => self.switch.stop_play(leg, segment, now),
-            WorkerCommand::Mute { leg, muted } => self.switch.mute(leg, muted, now),
-            WorkerCommand::MediaTimeout { leg, after } => self.switch.media_timeout(leg, after, now),
-            WorkerCommand::SendDtmf { leg, digit, duration_ms } => self.switch.send_dtmf(leg, digit, duration_ms, now),
-            WorkerCommand::LegClose { leg } => self.switch.leg_close(leg, now),
-            WorkerCommand::Census { reply } => {
+            WorkerRequest::Census { reply } => {
                 let ports = self.attached.iter().flatten().filter(|attached| attached.ports.is_some()).count();
                 let _ = reply.send(Census { ports, mailbox: self.mailbox.len(), ..self.switch.census() });
             }
@@ -424,46 +398,59 @@ impl Thread {
     }
 
     fn open(&mut self, leg: LegId, media: LegMedia, events: mpsc::Sender<WorkerEvent>, now: Instant) {
-        let own: Vec<SocketAddr> = self.shared.iter().map(|(_, address)| *address).collect();
-        let candidates = Candidates { own: &own, advertised: &self.advertised };
         match media {
             LegMedia::Rtp { ports, audio, nat } => {
-                let slot = self.switch.leg_open_rtp(leg, audio, nat, now);
+                let Some(slot) = self.switch.handle(Input::Open { leg, audio, nat }, now).slot() else {
+                    return self.not_opened();
+                };
                 let token = u64::from(slot.0) << 1;
                 let added = self.epoll.add(&ports.rtp, token).and_then(|()| self.epoll.add(&ports.rtcp, token | 1));
                 self.attach(slot, Attached { events, ports: Some(ports), looked: 0 });
                 if let Err(error) = added {
                     let why = format!("its sockets cannot be watched: {error}");
-                    note(&mut self.capture, now, || Entry::Fail { leg: leg.0, why: why.clone() });
-                    self.switch.leg_fail(leg, why, now);
+                    self.switch.handle(Input::Fail { leg, why }, now);
                 }
             }
             LegMedia::WebRtcOffered { offer, reply } => {
-                let opened = contained(|| WebRtcPeer::accept_offer(&offer, candidates, &self.certificate, now));
-                match opened.unwrap_or_else(|why| Err(LegError::Media(why))) {
-                    Ok((peer, answer)) => {
-                        note(&mut self.capture, now, || Entry::OpenBrowser { leg: leg.0 });
-                        let slot = self.switch.leg_open_webrtc(leg, peer, now);
-                        self.attach(slot, Attached { events, ports: None, looked: 0 });
-                        let _ = reply.send(Ok(answer));
-                    }
-                    Err(error) => self.not_opened(reply.send(Err(error)).is_ok()),
-                }
+                let opened = self.open_browser(leg, events, now, |candidates, certificate| {
+                    WebRtcPeer::accept_offer(&offer, candidates, certificate, now)
+                });
+                let _ = reply.send(opened);
             }
-            LegMedia::WebRtcOffering { reply } => match WebRtcPeer::offer(candidates, &self.certificate, now) {
-                Ok((peer, offer)) => {
-                    note(&mut self.capture, now, || Entry::OpenBrowser { leg: leg.0 });
-                    let slot = self.switch.leg_open_webrtc(leg, peer, now);
-                    self.attach(slot, Attached { events, ports: None, looked: 0 });
-                    let _ = reply.send(Ok(offer));
-                }
-                Err(error) => self.not_opened(reply.send(Err(error)).is_ok()),
-            },
+            LegMedia::WebRtcOffering { reply } => {
+                let opened = self.open_browser(leg, events, now, |candidates, certificate| {
+                    WebRtcPeer::offer(candidates, certificate, now)
+                });
+                let _ = reply.send(opened);
+            }
         }
     }
 
-    /// The leg never came to be: its maker has the reason, and its event channel closes without a word.
-    fn not_opened(&mut self, _told: bool) {
+    /// Opens a browser's leg on the transport that `make` makes; gives what the browser is to be sent.
+    fn open_browser(
+        &mut self,
+        leg: LegId,
+        events: mpsc::Sender<WorkerEvent>,
+        now: Instant,
+        make: impl FnOnce(Candidates<'_>, &DtlsCert) -> Result<(WebRtcPeer, String), LegError>,
+    ) -> Result<String, LegError> {
+        let own: Vec<SocketAddr> = self.shared.iter().map(|(_, address)| *address).collect();
+        let candidates = Candidates { own: &own, advertised: &self.advertised };
+        let made = contained(|| make(candidates, &self.certificate)).unwrap_or_else(|why| Err(LegError::Media(why)));
+        let opened = made.and_then(|(peer, sdp)| {
+            let opened = self.switch.handle(Input::OpenBrowser { leg, peer: Some(Box::new(peer)) }, now);
+            let slot = opened.slot().ok_or(LegError::OutOfOrder("the worker has a leg of this identity"))?;
+            self.attach(slot, Attached { events, ports: None, looked: 0 });
+            Ok(sdp)
+        });
+        if opened.is_err() {
+            self.not_opened();
+        }
+        opened
+    }
+
+    /// The leg never came to be: its event channel closes without an event.
+    fn not_opened(&mut self) {
         self.mailbox.legs.fetch_sub(1, Ordering::Relaxed);
     }
 
@@ -476,13 +463,12 @@ impl Thread {
 
     fn close_all(&mut self, now: Instant) {
         // What was asked before the stop is done first, so that every leg that was opened is also told as closed.
-        while let Some(command) = self.mailbox.next() {
-            self.handle_command(command, now);
+        while let Some(request) = self.mailbox.next() {
+            self.handle_request(request, now);
             self.drain(now);
         }
         while let Some(leg) = self.switch.any_leg() {
-            note(&mut self.capture, now, || Entry::Close { leg: leg.0 });
-            self.switch.leg_close(leg, now);
+            self.switch.handle(WorkerCommand::LegClose { leg }.into(), now);
             self.drain(now);
         }
     }
@@ -490,17 +476,20 @@ impl Thread {
 
 impl Drop for Thread {
     fn drop(&mut self) {
-        // Also when the thread ends by a fault: commands are refused from now on instead of piling up.
+        // Also when the thread ends by a fault: requests are refused from now on instead of piling up.
         self.mailbox.stop();
         while self.mailbox.next().is_some() {}
     }
 }
 
-/// Writes a line into the capture, if there is one.
-fn note(capture: &mut Option<Capture>, now: Instant, entry: impl FnOnce() -> Entry) {
-    if let Some(capture) = capture {
-        capture.note(now, entry());
-    }
+/// Begins the thread's capture, and says so where an operator looks.
+fn start_capture(folder: &Path, index: usize, start: Start, now: Instant) -> Result<Capture, StartError> {
+    let (capture, file) = Capture::start(folder, index, start, now).map_err(|error| StartError::Config {
+        key: "debug.capture".into(),
+        problem: format!("{}: {error}; name a folder that this user may write", folder.display()),
+    })?;
+    tracing::warn!(worker = index, file = %file.display(), "everything that is said is written into a capture");
+    Ok(capture)
 }
 
 fn flush(batch: &mut SendBatch, shared: &[(UdpSocket, SocketAddr)], at: usize, meters: &mut Meters) {
@@ -530,7 +519,7 @@ mod tests {
         let (events, told) = mpsc::channel(16);
         let audio = Some(Audio::plain(Codec::Pcmu, SocketAddr::new(LOOPBACK, 9)));
         let media = LegMedia::Rtp { ports, audio, nat: false };
-        thread.handle_command(WorkerCommand::LegOpen { leg: LegId(1), media, events }, now);
+        thread.handle_request(WorkerRequest::LegOpen { leg: LegId(1), media, events }, now);
         (thread, to, told)
     }
 
@@ -554,5 +543,20 @@ mod tests {
     fn a_thread_that_was_held_up_reads_everything_before_overdue_ticks() {
         assert_eq!(read_before_the_tick(Duration::from_millis(30)), 4);
         assert_eq!(read_before_the_tick(Duration::ZERO), 1, "in time, one packet is all that a stream has brought");
+    }
+
+    #[test]
+    fn a_second_leg_of_one_identity_is_refused_and_its_events_end() {
+        let now = clock::now();
+        let (mut thread, _, _told) = with_leg(now);
+        let (events, mut told) = mpsc::channel(1);
+        let ports = PortRange::new(LOOPBACK, PORTS).lease().unwrap();
+        let media = LegMedia::Rtp { ports, audio: None, nat: false };
+        thread.mailbox.send(WorkerRequest::LegOpen { leg: LegId(1), media, events }).unwrap();
+        let request = thread.mailbox.next().unwrap();
+        thread.handle_request(request, now);
+        assert_eq!(told.try_recv(), Err(mpsc::error::TryRecvError::Disconnected));
+        assert_eq!((thread.mailbox.legs.load(Ordering::Relaxed), thread.switch.census().legs), (0, 1));
+        assert_eq!(thread.switch.counters().commands_void, 1);
     }
 }

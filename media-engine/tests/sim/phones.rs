@@ -5,12 +5,14 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use codecs::opus::OpusSettings;
 use codecs::{Decoder, Encoder, SampleRate};
+use media_engine::audio::tap::TapWriter;
+use media_engine::leg::rtp::Component;
 use media_engine::leg::{make_decoder, make_encoder};
 use media_engine::rtp::{RtpHeader, RtpPacket, is_rtcp};
 use media_engine::sdp::{Audio, Codec, ComfortNoiseFormat, TelephoneEventFormat};
 use media_engine::units::{LegId, Ptime};
-use media_engine::worker::switch::{Slot, Socket, Switch};
-use media_engine::worker::{Output, WorkerEvent};
+use media_engine::worker::switch::{Input, Slot, Socket, Switch};
+use media_engine::worker::{Output, WorkerCommand, WorkerEvent};
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
 pub(crate) const EVENT: u8 = 101;
@@ -72,9 +74,25 @@ impl Lab {
         Lab { switch, now, sent: Vec::new(), events: Vec::new() }
     }
 
+    pub(crate) fn tell(&mut self, command: WorkerCommand) {
+        self.switch.handle(command.into(), self.now);
+    }
+
+    /// Copies what the phone says into a tap.
+    pub(crate) fn tap(&mut self, id: LegId, writer: TapWriter) {
+        self.switch.handle(Input::tap(id, writer), self.now);
+    }
+
+    /// Drops the taps of the phone that nobody reads any more.
+    pub(crate) fn untap(&mut self, leg: LegId) {
+        let taps = self.switch.deserted_taps(leg);
+        self.switch.handle(Input::Untap { leg, taps }, self.now);
+    }
+
     pub(crate) fn phone(&mut self, audio: Audio) -> Phone {
         let id = LegId(u64::from(audio.remote_rtp.port()));
-        let slot = self.switch.leg_open_rtp(id, Some(audio), false, self.now);
+        let slot =
+            self.switch.handle(Input::Open { leg: id, audio: Some(audio), nat: false }, self.now).slot().unwrap();
         let encoder = make_encoder(audio.codec, audio.codec.sample_rate(), OpusSettings::default()).unwrap();
         let packet_ms = audio.ptime.0.as_millis() as u32;
         Phone {
@@ -111,7 +129,7 @@ impl Lab {
         while self.now < end {
             self.now = (self.now + MS).min(end);
             if self.switch.poll_timeout().is_some_and(|at| at <= self.now) {
-                self.switch.handle_timeout(self.now);
+                self.switch.handle(Input::Timeout, self.now);
             }
             self.drain();
         }
@@ -125,7 +143,7 @@ impl Lab {
         let mut bytes = vec![0; 12];
         header.write_to(&mut bytes).unwrap();
         bytes.extend_from_slice(payload);
-        self.switch.handle_datagram(phone.slot, Socket::Rtp, phone.audio.remote_rtp, &mut bytes, self.now);
+        self.switch.handle(Input::datagram(phone.slot, Component::Rtp, phone.audio.remote_rtp, &mut bytes), self.now);
         self.drain();
     }
 

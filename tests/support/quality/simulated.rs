@@ -4,10 +4,11 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use media_engine::leg::rtp::Component;
 use media_engine::sdp::{Audio, Codec};
 use media_engine::units::LegId;
-use media_engine::worker::Output;
-use media_engine::worker::switch::{Socket, Switch};
+use media_engine::worker::switch::{Input, Socket, Switch};
+use media_engine::worker::{Output, WorkerCommand};
 
 use super::{Call, Condition, Ear, FRAME, LINGER};
 
@@ -41,11 +42,12 @@ fn speak(call: &Call, condition: Condition, seed: u64) -> Vec<i16> {
     let mut switch = Switch::new(seed, Vec::new(), begun, UNIX_EPOCH);
     let mut open = |port: u16, codec: Codec| {
         let id = LegId(port.into());
-        (id, switch.leg_open_rtp(id, Some(Audio::plain(codec, address(port))), false, begun))
+        let open = Input::Open { leg: id, audio: Some(Audio::plain(codec, address(port))), nat: false };
+        (id, switch.handle(open, begun).slot().expect("it is new"))
     };
     let (speaker, mouth) = open(MOUTH, call.spoken.codec());
     let (listener, ear) = open(EAR, Codec::L16 { rate: call.spoken.rate() });
-    switch.bridge(speaker, listener, begun);
+    switch.handle(WorkerCommand::Bridge { a: speaker, b: listener }.into(), begun);
 
     let mut arrivals = arrivals(call, condition, seed);
     let end = begun + Call::offset(seed) + FRAME * call.packets.len() as u32 + LINGER;
@@ -66,9 +68,11 @@ fn speak(call: &Call, condition: Condition, seed: u64) -> Vec<i16> {
         match arrival {
             Some(at) if at <= due => {
                 let (_, n) = arrivals.pop().expect("one was there");
-                switch.handle_datagram(mouth, Socket::Rtp, address(MOUTH), &mut call.datagram(n, seed), at);
+                switch.handle(Input::datagram(mouth, Component::Rtp, address(MOUTH), &mut call.datagram(n, seed)), at);
             }
-            _ => switch.handle_timeout(due),
+            _ => {
+                switch.handle(Input::Timeout, due);
+            }
         }
     }
 }

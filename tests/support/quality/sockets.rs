@@ -9,7 +9,7 @@ use media_engine::config::MediaConfig;
 use media_engine::net::ports::PortRange;
 use media_engine::sdp::{Audio, Codec};
 use media_engine::units::LegId;
-use media_engine::worker::{LegMedia, Pool, Worker, WorkerCommand, WorkerEvent};
+use media_engine::worker::{LegMedia, Pool, Worker, WorkerCommand, WorkerEvent, WorkerRequest};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -67,7 +67,7 @@ impl Engine {
         let (events, receiver) = mpsc::channel(256);
         let audio = Audio { remote_rtcp: SocketAddr::new(LOOPBACK, 9), ..Audio::plain(codec, remote) };
         let media = LegMedia::Rtp { ports, audio: Some(audio), nat: false };
-        self.worker.send(WorkerCommand::LegOpen { leg, media, events }).expect("the worker takes orders");
+        self.worker.send(WorkerRequest::LegOpen { leg, media, events }).expect("the worker takes orders");
         (leg, address, receiver)
     }
 }

@@ -11,7 +11,7 @@ use crate::error::HangupCause;
 use crate::net::clock;
 use crate::sip::DialogId;
 use crate::units::CallId;
-use crate::worker::{WorkerCommand, WorkerEvent, WorkerEventKind};
+use crate::worker::{WorkerEvent, WorkerEventKind, WorkerRequest};
 
 /// How long the worker may take to close legs.
 const CLOSING: Duration = Duration::from_millis(500);
@@ -43,7 +43,7 @@ impl CallTask {
         }
         // What listened here to media that is another call's now has ended.
         for (leg, _) in std::mem::take(&mut self.given) {
-            self.media_command(WorkerCommand::Untap { leg });
+            self.media_command(WorkerRequest::Untap { leg });
         }
         let (cause, answered) = self.over.take().unwrap_or((HangupCause::Internal, false));
         tracing::info!(call = %self.id, cause = cause.as_str(), answered, "call over");

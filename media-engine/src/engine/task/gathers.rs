@@ -23,7 +23,7 @@ use crate::engine::event::EventKind;
 use crate::engine::prompt::{GatherId, NewGather, PlayId};
 use crate::net::clock;
 use crate::units::LegId;
-use crate::worker::WorkerCommand;
+use crate::worker::WorkerRequest;
 
 /// How often taps are emptied in which keys are listened for.
 const LISTEN: Duration = Duration::from_millis(20);
@@ -197,7 +197,7 @@ impl CallTask {
         let Gathering { leg, prompt, ears, .. } = self.gathers.swap_remove(at);
         if let Some(Ears { media, tap, .. }) = ears {
             drop(tap);
-            self.media_command(WorkerCommand::Untap { leg: media });
+            self.media_command(WorkerRequest::Untap { leg: media });
         }
         let Gathered { digits, end, enough } = gathered;
         self.shared.tell(Some(self.id), EventKind::Gathered { gather: id, leg, digits, end, enough });

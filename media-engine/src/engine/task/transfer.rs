@@ -30,7 +30,7 @@ use crate::engine::signalling::Signals;
 use crate::error::HangupCause;
 use crate::sip::{Cause, DialogId, ReferId, Replaces, SipEvent, Source};
 use crate::units::{CallId, Group, LegId, mask};
-use crate::worker::{Worker, WorkerCommand, WorkerEvent};
+use crate::worker::{Worker, WorkerEvent, WorkerRequest};
 
 /// What a party that may not transfer its call is told, with 403.
 const SWITCHED_OFF: &str = "transfer is switched off";
@@ -253,7 +253,7 @@ impl CallTask {
             }
         }
         for leg in leg.open_media() {
-            self.media_command(WorkerCommand::LegEvents { leg, events: media.clone() });
+            self.media_command(WorkerRequest::LegEvents { leg, events: media.clone() });
             self.given.push((leg, media.clone()));
         }
         self.tell_leg_of(&leg, LegState::Ended);

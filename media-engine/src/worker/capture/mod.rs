@@ -1,12 +1,13 @@
 //! Captures: a worker's inputs and outputs as they happen, and their replay to the same outputs, byte for byte.
 //!
 //! ```text
-//! thread ── Entry ─▶ Capture ── blocks of JSON lines, bounded ─▶ writer's thread ─▶ media-0-….jsonl
-//!                                                                                       │
-//!                                        Report ◀── compare ◀── Switch ◀── replay ◀────┘
+//! thread ── Input ─▶ CapturedSwitch ─ Entry ─▶ Capture ── blocks of JSON lines, bounded ─▶ writer's thread ─▶ media-0-….jsonl
+//!                                                                                                       │
+//!                                                  Report ◀── compare ◀── Switch::handle ◀── replay ◀────┘
 //! ```
 //!
-//! A line is one [`Line`]: nanoseconds since the start, then what came in (datagram, command, timeout) or what left (datagram, event).
+//! A line is one [`Line`]: nanoseconds since the start, then what came in (an [`Input`](super::switch::Input)) or what left
+//! (datagram, event).
 //! The switch is sans-IO and seeded, so the same inputs give the same outputs. Datagrams and events are compared as two
 //! streams, because the thread empties the outbox after several datagrams at once.
 //!
@@ -18,9 +19,13 @@
 
 mod entry;
 mod replay;
+mod switch;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use replay::{Difference, Report, replay};
 
-pub(crate) use entry::Entry;
-pub(crate) use writer::{Capture, Start};
+pub(crate) use entry::{Entry, Start};
+pub(crate) use switch::CapturedSwitch;
+pub(crate) use writer::Capture;

@@ -4,14 +4,13 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::BufRead;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use super::entry::{Entry, Hex, Line, VERSION};
-use crate::audio::tap::{TapReader, tap};
-use crate::config::App;
+use super::entry::{Entry, Line, Read, Start, VERSION, text_of};
 use crate::error::ReplayError;
 use crate::net::clock;
-use crate::units::{ConferenceId, LegId, SampleRate};
+use crate::units::{ConferenceId, LegId};
+use crate::worker::command::WorkerCommand;
 use crate::worker::outbox::Output;
-use crate::worker::switch::{Slot, Socket, Switch};
+use crate::worker::switch::{Input, Slot, Socket, Switch};
 
 /// Longest line that is read: a Play command of 120 s at 48 kHz.
 const MAX_LINE: usize = 64 << 20;
@@ -56,24 +55,31 @@ pub fn replay(capture: impl BufRead) -> Result<Report, ReplayError> {
         let line = index as u64 + 1;
         let text = text?;
         let malformed = |problem: String| ReplayError::Line { line, problem };
-        let Line { at, entry } = serde_json::from_str(&text)
+        if replay.is_none() {
+            check_version(&text).map_err(malformed)?;
+        }
+        let Line::<Read> { at, entry } = serde_json::from_str(&text)
             .map_err(|error| malformed(format!("expected a line of a tandem capture: {error}")))?;
         match (&mut replay, entry) {
-            (None, Entry::Start { version: VERSION, seed, wall, shared, opus }) => {
-                let base = clock::now();
-                let mut switch = Switch::new(seed, shared, base, UNIX_EPOCH + Duration::from_nanos(wall));
-                switch.set_opus(opus.into());
-                replay = Some(Replay::new(switch, base));
-            }
-            (None, Entry::Start { version, .. }) => {
-                return Err(malformed(format!("version {version}; this program replays version {VERSION}")));
-            }
+            (None, Entry::Start(start)) => replay = Some(Replay::new(start, clock::now())),
             (None, _) => return Err(malformed("expected `start` first".into())),
             (Some(replay), entry) => replay.take(line, at, entry).map_err(malformed)?,
         }
     }
     let replay = replay.ok_or(ReplayError::Line { line: 1, problem: "the file is empty".into() })?;
     Ok(replay.finish())
+}
+
+/// Refuses a capture of another version by its first line, whose other fields may be others there. Version 1 had the version
+/// beside `kind`.
+fn check_version(first: &str) -> Result<(), String> {
+    let line: serde_json::Value = serde_json::from_str(first).unwrap_or_default();
+    match line.get("start").unwrap_or(&line).get("version").and_then(serde_json::Value::as_u64) {
+        Some(version) if version != u64::from(VERSION) => Err(format!(
+            "this capture has version {version}, and this program replays version {VERSION}: use the program that wrote it"
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn bounded_lines(mut from: impl BufRead) -> impl Iterator<Item = std::io::Result<String>> {
@@ -94,82 +100,88 @@ struct Replay {
     /// What left the replay, of legs that are compared, and is not written yet.
     sent: VecDeque<String>,
     told: VecDeque<String>,
-    /// Readers of taps, so that taps go on as they did.
-    readers: HashMap<u64, VecDeque<TapReader>>,
-    browsers: HashSet<u64>,
+    taint: Taint,
+    slots: HashMap<Slot, LegId>,
+}
+
+/// Browser legs, and all that has heard them, or one who had: what these hear and send is not the same without a browser.
+#[derive(Default)]
+struct Taint {
+    browsers: HashSet<LegId>,
     /// Legs in each conference.
-    conferences: HashMap<u64, HashSet<u64>>,
-    /// Browser legs, and all that has heard them, or one who had.
-    tainted: HashSet<u64>,
-    slots: HashMap<u32, u64>,
+    conferences: HashMap<ConferenceId, HashSet<LegId>>,
+    tainted: HashSet<LegId>,
 }
 
 impl Replay {
-    fn new(switch: Switch, base: Instant) -> Replay {
+    fn new(start: Start, base: Instant) -> Replay {
+        let Start { seed, wall, shared, opus, .. } = start;
         Replay {
-            switch,
+            switch: Switch::new(seed, shared, base, UNIX_EPOCH + Duration::from_nanos(wall)).with_opus(opus),
             base,
             report: Report::default(),
             sent: VecDeque::new(),
             told: VecDeque::new(),
-            readers: HashMap::new(),
-            browsers: HashSet::new(),
-            conferences: HashMap::new(),
-            tainted: HashSet::new(),
+            taint: Taint::default(),
             slots: HashMap::new(),
         }
     }
 
-    fn take(&mut self, line: u64, at: u64, entry: Entry) -> Result<(), String> {
+    fn take(&mut self, line: u64, at: u64, entry: Read) -> Result<(), String> {
         let span = Duration::from_nanos(at);
-        let now = self.base.checked_add(span).ok_or("`at` is beyond all time")?;
+        let now = self.base.checked_add(span).ok_or("at: expected nanoseconds since the capture began")?;
         self.report.span = self.report.span.max(span);
         match entry {
+            Entry::Start(_) => return Err("`start` a second time".into()),
             Entry::Broken { blocks } => self.report.missing_blocks = blocks,
-            Entry::Sent { slot, socket, to, bytes: Hex(bytes) } => {
+            Entry::Input(input) => {
+                self.report.inputs += 1;
+                self.put_in(input, now);
+            }
+            Entry::Sent { slot, socket, to, bytes } => {
                 if self.compares() && !self.is_tainted(slot) {
                     let replayed = self.sent.pop_front().unwrap_or("nothing".into());
-                    let written = describe(slot, socket.into(), to, &bytes);
+                    let written = describe(slot, socket, to, &bytes);
                     self.compare(line, written, replayed, |report| &mut report.datagrams);
                 } else {
                     self.report.uncompared += 1;
                 }
             }
             Entry::Told { leg, event } => {
-                if self.compares() && !self.tainted.contains(&leg) {
+                if self.compares() && !self.taint.tainted.contains(&leg) {
                     let replayed = self.told.pop_front().unwrap_or("nothing".into());
-                    self.compare(line, format!("leg {leg}: {event}"), replayed, |report| &mut report.events);
+                    self.compare(line, format!("{leg}: {event}"), replayed, |report| &mut report.events);
                 } else {
                     self.report.uncompared += 1;
                 }
                 // A browser may leave of its own accord, and its place is free for the next leg.
-                if self.browsers.contains(&leg) && event.starts_with("Closed") {
-                    self.switch.leg_close(LegId(leg), now);
-                    self.drain();
+                if self.taint.browsers.contains(&leg) && event.starts_with("Closed") {
+                    self.put_in(WorkerCommand::LegClose { leg }.into(), now);
                 }
-            }
-            input => {
-                self.report.inputs += 1;
-                self.put_in(input, now)?;
-                self.drain();
             }
         }
         Ok(())
+    }
+
+    fn put_in(&mut self, input: Input<'_>, now: Instant) {
+        self.taint.follow(&input);
+        let opens = match &input {
+            Input::Open { leg, .. } | Input::OpenBrowser { leg, .. } => Some(*leg),
+            _ => None,
+        };
+        let outcome = self.switch.handle(input, now);
+        if let (Some(leg), Some(slot)) = (opens, outcome.slot()) {
+            self.slots.insert(slot, leg);
+        }
+        self.drain();
     }
 
     fn compares(&self) -> bool {
         self.report.difference.is_none() && self.report.missing_blocks == 0
     }
 
-    fn is_tainted(&self, slot: u32) -> bool {
-        self.slots.get(&slot).is_some_and(|leg| self.tainted.contains(leg))
-    }
-
-    /// What has heard a browser, or one who had, sounds otherwise without it: so does whoever hears that from here on.
-    fn taint(&mut self, together: &[u64]) {
-        if together.iter().any(|leg| self.tainted.contains(leg)) {
-            self.tainted.extend(together);
-        }
+    fn is_tainted(&self, slot: Slot) -> bool {
+        self.slots.get(&slot).is_some_and(|leg| self.taint.tainted.contains(leg))
     }
 
     fn compare(&mut self, line: u64, written: String, replayed: String, count: fn(&mut Report) -> &mut u64) {
@@ -180,99 +192,17 @@ impl Replay {
         }
     }
 
-    fn put_in(&mut self, entry: Entry, now: Instant) -> Result<(), String> {
-        let switch = &mut self.switch;
-        match entry {
-            Entry::Datagram { slot, socket, from, bytes: Hex(mut bytes) } => match socket.into() {
-                Socket::Shared(at) => switch.handle_shared_datagram(at, from, &mut bytes, now),
-                socket => switch.handle_datagram(Slot(slot), socket, from, &mut bytes, now),
-            },
-            Entry::Timeout => switch.handle_timeout(now),
-            Entry::Open { leg, audio, nat } => {
-                let audio = audio.map(|audio| audio.audio().ok_or("audio that cannot be agreed on")).transpose()?;
-                let slot = switch.leg_open_rtp(LegId(leg), audio, nat, now);
-                self.slots.insert(slot.0, leg);
-            }
-            Entry::OpenBrowser { leg } => {
-                let slot = switch.leg_open_absent(LegId(leg), now);
-                self.slots.insert(slot.0, leg);
-                self.browsers.insert(leg);
-                self.tainted.insert(leg);
-            }
-            Entry::Update { leg, audio } => {
-                switch.rtp_update(LegId(leg), audio.audio().ok_or("audio that cannot be agreed on")?, now);
-            }
-            Entry::Bridge { a, b } => {
-                self.taint(&[a, b]);
-                self.switch.bridge(LegId(a), LegId(b), now);
-            }
-            Entry::Unbridge { leg } => switch.unbridge(LegId(leg), now),
-            Entry::App { leg, app } => switch.app(LegId(leg), app.map(App::from), now),
-            Entry::Tap { leg } => {
-                let (writer, reader) = tap(1);
-                self.readers.entry(leg).or_default().push_back(reader);
-                switch.tap(LegId(leg), writer, now);
-            }
-            Entry::Untap { leg, kept } => {
-                let readers = self.readers.entry(leg).or_default();
-                while readers.len() > kept {
-                    readers.pop_front();
-                }
-                switch.untap(LegId(leg), now);
-            }
-            Entry::Play { leg, segment, hz, samples, last } => {
-                let rate = SampleRate::from_hz(hz).ok_or("unknown sample rate")?;
-                switch.play(LegId(leg), segment, rate, samples.into(), last, now);
-            }
-            Entry::StopPlay { leg, segment } => switch.stop_play(LegId(leg), segment, now),
-            Entry::Mute { leg, muted } => switch.mute(LegId(leg), muted, now),
-            Entry::Press { leg, digit, duration_ms } => switch.send_dtmf(LegId(leg), digit, duration_ms, now),
-            Entry::Join { conference, leg, role } => {
-                let members = self.conferences.entry(conference).or_default();
-                members.insert(leg);
-                let members: Vec<u64> = members.iter().copied().collect();
-                self.taint(&members);
-                self.switch.conference_join(ConferenceId(conference), LegId(leg), role.into(), now);
-            }
-            Entry::Gain { from, to, gain } => switch.conference_gain(LegId(from), LegId(to), gain),
-            Entry::Leave { leg } => {
-                for members in self.conferences.values_mut() {
-                    members.remove(&leg);
-                }
-                switch.conference_leave(LegId(leg), now);
-            }
-            Entry::Overhear { leg, of } => {
-                // Whom it overhears does not hear it.
-                if of.iter().any(|other| self.tainted.contains(other)) {
-                    self.tainted.insert(leg);
-                }
-                let of: Vec<LegId> = of.into_iter().map(LegId).collect();
-                self.switch.overhear(LegId(leg), &of, now);
-            }
-            Entry::DeadAfter { leg, ms } => switch.media_timeout(LegId(leg), ms.map(Duration::from_millis), now),
-            Entry::Effort { complexity } => switch.set_effort(complexity),
-            Entry::Close { leg } => switch.leg_close(LegId(leg), now),
-            Entry::Fail { leg, why } => switch.leg_fail(LegId(leg), why, now),
-            Entry::Start { .. } => return Err("`start` a second time".into()),
-            Entry::Broken { .. } | Entry::Sent { .. } | Entry::Told { .. } => {}
-        }
-        Ok(())
-    }
-
     fn drain(&mut self) {
         while let Some(output) = self.switch.poll_output() {
             match output {
                 Output::Transmit { slot, socket, to, bytes } => {
-                    let tainted = self.slots.get(&slot.0).is_some_and(|leg| self.tainted.contains(leg));
-                    if !tainted {
-                        self.sent.push_back(describe(slot.0, socket, to, bytes));
+                    if !self.slots.get(&slot).is_some_and(|leg| self.taint.tainted.contains(leg)) {
+                        self.sent.push_back(describe(slot, socket, to, bytes));
                     }
                 }
                 Output::Event(_, event) => {
-                    if let Entry::Told { leg, event } = Entry::told(&event)
-                        && !self.tainted.contains(&leg)
-                    {
-                        self.told.push_back(format!("leg {leg}: {event}"));
+                    if !self.taint.tainted.contains(&event.leg) {
+                        self.told.push_back(format!("{}: {}", event.leg, text_of(&event)));
                     }
                 }
             }
@@ -291,6 +221,42 @@ impl Replay {
     }
 }
 
-fn describe(slot: u32, socket: Socket, to: std::net::SocketAddr, bytes: &[u8]) -> String {
-    format!("slot {slot} {socket:?} to {to}: {}", hex::encode(bytes))
+impl Taint {
+    /// Follows who will hear whom.
+    fn follow(&mut self, input: &Input<'_>) {
+        match input {
+            Input::OpenBrowser { leg, .. } => {
+                self.browsers.insert(*leg);
+                self.tainted.insert(*leg);
+            }
+            Input::Command(WorkerCommand::Bridge { a, b }) => self.spread([*a, *b].into()),
+            Input::Command(WorkerCommand::ConferenceJoin { conference, leg, .. }) => {
+                let members = self.conferences.entry(*conference).or_default();
+                members.insert(*leg);
+                let members = members.clone();
+                self.spread(members);
+            }
+            Input::Command(WorkerCommand::ConferenceLeave { leg }) => {
+                for members in self.conferences.values_mut() {
+                    members.remove(leg);
+                }
+            }
+            // Whom it overhears does not hear it.
+            Input::Command(WorkerCommand::Overhear { leg, of }) if of.iter().any(|of| self.tainted.contains(of)) => {
+                self.tainted.insert(*leg);
+            }
+            _ => {}
+        }
+    }
+
+    /// These hear each other.
+    fn spread(&mut self, together: HashSet<LegId>) {
+        if together.iter().any(|leg| self.tainted.contains(leg)) {
+            self.tainted.extend(together);
+        }
+    }
+}
+
+fn describe(slot: Slot, socket: Socket, to: std::net::SocketAddr, bytes: &[u8]) -> String {
+    format!("slot {} {socket:?} to {to}: {}", slot.0, hex::encode(bytes))
 }

@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, SyncSender, TrySendError};
@@ -10,19 +11,20 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use codecs::opus::OpusSettings;
 
-use super::entry::{Entry, Line, VERSION};
+use super::entry::{Entry, Line, Start, VERSION, Written};
 
 /// A block is handed over at this size.
 const BLOCK: usize = 256 * 1024;
 /// Blocks that may wait for the disk: 16 MiB.
 const BLOCKS: usize = 64;
 
-/// What a switch was made from.
-pub(crate) struct Start {
-    pub(crate) seed: u64,
-    pub(crate) wall: SystemTime,
-    pub(crate) shared: Vec<std::net::SocketAddr>,
-    pub(crate) opus: OpusSettings,
+impl Start {
+    /// `wall` is the time of day at the beginning.
+    pub(crate) fn new(seed: u64, wall: SystemTime, shared: Vec<SocketAddr>, opus: OpusSettings) -> Start {
+        let wall = wall.duration_since(UNIX_EPOCH).map_or(0, |span| span.as_nanos() as u64);
+        // What goes by the far end is no setting of the switch.
+        Start { version: VERSION, seed, wall, shared, opus: OpusSettings { dtx: false, ..opus } }
+    }
 }
 
 /// A capture that is being written. Dropping it writes what is left and closes the file.
@@ -38,9 +40,7 @@ impl Capture {
     /// Begins a capture of worker `index` in `folder`, which is made when it does not exist.
     pub(crate) fn start(folder: &Path, index: usize, start: Start, now: Instant) -> io::Result<(Capture, PathBuf)> {
         std::fs::create_dir_all(folder)?;
-        let Start { seed, wall, shared, opus } = start;
-        let wall = wall.duration_since(UNIX_EPOCH).map_or(0, |span| span.as_nanos() as u64);
-        let path = folder.join(format!("media-{index}-{}.jsonl", wall / 1_000_000));
+        let path = folder.join(format!("media-{index}-{}.jsonl", start.wall / 1_000_000));
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         let (blocks, waiting) = mpsc::sync_channel::<Vec<u8>>(BLOCKS);
         let name = path.display().to_string();
@@ -52,19 +52,24 @@ impl Capture {
                 }
             }
         })?;
-        let mut capture = Capture {
-            started: now,
-            block: Vec::with_capacity(BLOCK * 2),
-            blocks: Some(blocks),
-            writer: Some(writer),
-            lost: 0,
-        };
-        capture.note(now, Entry::Start { version: VERSION, seed, wall, shared, opus: opus.into() });
-        Ok((capture, path))
+        Ok((Capture::into_blocks(blocks, Some(writer), start, now), path))
+    }
+
+    /// A capture that hands its blocks over to `writer`.
+    pub(super) fn into_blocks(
+        blocks: SyncSender<Vec<u8>>,
+        writer: Option<JoinHandle<()>>,
+        start: Start,
+        now: Instant,
+    ) -> Capture {
+        let block = Vec::with_capacity(BLOCK * 2);
+        let mut capture = Capture { started: now, block, blocks: Some(blocks), writer, lost: 0 };
+        capture.note(now, &Entry::Start(start));
+        capture
     }
 
     /// Takes one line; none any more when the writer has ended.
-    pub(crate) fn note(&mut self, now: Instant, entry: Entry) {
+    pub(crate) fn note(&mut self, now: Instant, entry: &Written<'_>) {
         if self.blocks.is_none() {
             return;
         }
@@ -86,7 +91,7 @@ impl Capture {
             Err(TrySendError::Full(_)) => {
                 self.lost += 1;
                 metrics::counter!("tandem_capture_blocks_dropped_total").increment(1);
-                let broken = Line { at, entry: Entry::Broken { blocks: self.lost } };
+                let broken = Line { at, entry: Written::Broken { blocks: self.lost } };
                 if serde_json::to_writer(&mut self.block, &broken).is_ok() {
                     self.block.push(b'\n');
                 }
@@ -115,6 +120,7 @@ impl Drop for Capture {
 mod tests {
     use super::*;
     use crate::units::test_epoch;
+    use crate::worker::switch::Input;
 
     #[test]
     fn capture_whose_writer_has_ended_holds_nothing_more() {
@@ -123,7 +129,7 @@ mod tests {
             Capture { started: test_epoch(), block: Vec::new(), blocks: Some(blocks), writer: None, lost: 0 };
         drop(waiting);
         for _ in 0..BLOCK {
-            capture.note(test_epoch(), Entry::Timeout);
+            capture.note(test_epoch(), &Entry::Input(&Input::Timeout));
         }
         assert!(capture.block.capacity() <= BLOCK * 2, "{} bytes", capture.block.capacity());
     }

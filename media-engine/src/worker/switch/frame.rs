@@ -19,7 +19,7 @@ const LONGEST_GAP: i32 = 10;
 
 impl Switch {
     /// Runs every phase that is due, or as many as fit the outbox: then `poll_timeout` is due still.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    pub(super) fn run_due_phases(&mut self, now: Instant) {
         self.handle_connecting(now);
         for index in 0..self.phases.len() {
             let due = self.phases[index].due;

@@ -146,6 +146,20 @@ pub(super) struct Frame {
     pub(super) kind: FrameKind,
 }
 
+/// A tap on what a leg says.
+pub(super) struct Tap {
+    pub(super) id: u64,
+    /// `None` in a replay: nobody reads it.
+    pub(super) writer: Option<TapWriter>,
+}
+
+impl Tap {
+    /// Whether nobody reads it any more.
+    pub(super) fn is_deserted(&self) -> bool {
+        self.writer.as_ref().is_some_and(TapWriter::is_reader_gone)
+    }
+}
+
 /// Decoding of what a leg says, while somebody needs samples of it.
 pub(super) struct Receive {
     playout: Playout,
@@ -219,7 +233,7 @@ pub(super) struct Leg {
     pub(super) receive: Option<Receive>,
     pub(super) events_in: EventReceiver,
     pub(super) muted: bool,
-    pub(super) taps: Vec<TapWriter>,
+    pub(super) taps: Vec<Tap>,
     /// Legs that overhear it.
     pub(super) overheard: Vec<TapWriter>,
     /// Reception of a browser leg; a plain leg keeps its own.
@@ -436,7 +450,8 @@ impl Leg {
             samples.fill(0);
             *kind = FrameKind::Silence;
         }
-        for tap in self.taps.iter_mut().chain(&mut self.overheard) {
+        let read = self.taps.iter_mut().filter_map(|tap| tap.writer.as_mut());
+        for tap in read.chain(&mut self.overheard) {
             tap.push(now, pulled.captured_at, *kind, *rate, samples);
         }
     }

@@ -118,7 +118,7 @@ impl Conferences {
 
 impl Switch {
     /// Takes a leg into a conference or changes its role there.
-    pub fn conference_join(&mut self, conference: ConferenceId, leg: LegId, role: ConferenceRole, now: Instant) {
+    pub(super) fn conference_join(&mut self, conference: ConferenceId, leg: LegId, role: ConferenceRole, now: Instant) {
         let Some(&slot) = self.by_id.get(&leg).filter(|_| role != ConferenceRole::Whisper(leg)) else {
             self.counters.commands_void += 1;
             return;
@@ -144,7 +144,7 @@ impl Switch {
     }
 
     /// Changes how loud one leg hears another.
-    pub fn conference_gain(&mut self, from: LegId, to: LegId, gain: Option<f32>) {
+    pub(super) fn conference_gain(&mut self, from: LegId, to: LegId, gain: Option<f32>) {
         let seat = |id| {
             let slot = *self.by_id.get(&id)?;
             Some((slot, self.legs.get(slot.index())?.as_ref()?.seat?))
@@ -166,7 +166,7 @@ impl Switch {
     }
 
     /// Takes a leg out of its conference.
-    pub fn conference_leave(&mut self, leg: LegId, now: Instant) {
+    pub(super) fn conference_leave(&mut self, leg: LegId, now: Instant) {
         let seated = self.by_id.get(&leg).copied().filter(|&slot| self.leg_mut(slot).seat.is_some());
         let Some(slot) = seated else {
             self.counters.commands_void += 1;

@@ -8,8 +8,7 @@
 //!                                                                                                           └─▶ datagram
 //! ```
 //!
-//! The driver's duty: after every `handle_*` and every command, empty `poll_output`; call `handle_timeout` when `poll_timeout`
-//! is due.
+//! The driver's duty: after every [`Switch::handle`] empty `poll_output`; hand in [`Input::Timeout`] when `poll_timeout` is due.
 //!
 //! Invariants:
 //! - Every leg ticks each 20 ms in one of twenty phases 1 ms apart. The phase follows the arrival of the leg's packets (`align`);
@@ -27,8 +26,10 @@
 
 mod align;
 mod frame;
+mod input;
 mod keys;
 mod leg;
+mod legs;
 mod mix;
 mod overhear;
 mod packet;
@@ -38,22 +39,16 @@ mod report;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use codecs::opus::OpusSettings;
 
-use super::command::{Census, LegQuality, WorkerEventKind};
+use super::command::{Census, WorkerCommand};
 use super::outbox::{Outbox, Output};
-use crate::audio::tap::TapWriter;
-use crate::config::App;
-use crate::leg::LegError;
-use crate::leg::rtp::RtpLeg;
-use crate::leg::webrtc::WebRtcPeer;
-use crate::sdp;
-use crate::units::{LegId, SampleRate};
+use crate::units::LegId;
 
-use leg::{Leg, Transport};
+pub use input::{Bytes, Input, Outcome};
+use leg::{Leg, Tap, Transport};
 
 /// Length of a tick and of the frames that it moves.
 pub const TICK: Duration = Duration::from_millis(20);
@@ -67,7 +62,8 @@ const MAX_LAG: Duration = Duration::from_millis(200);
 const MAX_SOURCES: usize = 32;
 
 /// A leg's place in the worker; used again after the leg is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
 pub struct Slot(pub u32);
 
 impl Slot {
@@ -78,7 +74,8 @@ impl Slot {
 }
 
 /// Which socket a datagram came by or leaves by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Socket {
     /// The leg's even port.
     Rtp,
@@ -213,200 +210,82 @@ impl Switch {
         }
     }
 
-    // ---- legs come and go ----
-
-    /// Takes a plain RTP leg.
-    pub fn leg_open_rtp(&mut self, id: LegId, audio: Option<sdp::Audio>, nat: bool, now: Instant) -> Slot {
-        let cname = format!("{:012x}@tandem", self.random.next() & 0xffff_ffff_ffff);
-        let rtp = RtpLeg::new(self.random.next() as u32, &cname, nat, now, self.wall_at(now));
-        let slot = self.insert(id, Transport::Rtp(Box::new(rtp)), now);
-        if let Some(audio) = audio {
-            self.rtp_update(id, audio, now);
-        }
-        slot
-    }
-
-    /// Takes a leg in place of a browser's, in a replay: it has its number and its bridges, and no media.
-    pub(super) fn leg_open_absent(&mut self, id: LegId, now: Instant) -> Slot {
-        let rtp = RtpLeg::new(0, "absent", false, now, self.wall_at(now));
-        self.insert(id, Transport::Rtp(Box::new(rtp)), now)
-    }
-
-    /// Takes a browser leg.
-    pub fn leg_open_webrtc(&mut self, id: LegId, mut peer: WebRtcPeer, now: Instant) -> Slot {
-        peer.set_wall(now, self.wall_at(now));
-        let slot = self.insert(id, Transport::WebRtc(Box::new(peer)), now);
-        self.connecting.push(slot);
-        self.on_webrtc_negotiated(slot, now);
-        slot
-    }
-
-    /// Applies what offer and answer agreed for a plain RTP leg.
-    pub fn rtp_update(&mut self, id: LegId, audio: sdp::Audio, now: Instant) {
-        self.with_leg(id, now, |switch, leg| {
-            if leg.on_audio(audio, now) {
-                switch.outbox.event(leg.slot, leg.id, WorkerEventKind::Connected);
-            }
-        });
-    }
-
-    /// Applies the browser's answer.
-    pub fn webrtc_answer(&mut self, id: LegId, sdp: &str, now: Instant) -> Result<(), LegError> {
-        let slot = self.webrtc_slot(id)?;
-        let result = self.with_peer(slot, now, |peer| {
-            let result = peer.handle_answer(sdp);
-            peer.handle_timeout(now);
-            result
-        });
-        self.on_webrtc_negotiated(slot, now);
-        result.unwrap_or(Err(LegError::OutOfOrder("the leg is gone")))
-    }
-
-    /// Answers the browser's new offer.
-    pub fn webrtc_reoffer(&mut self, id: LegId, sdp: &str, now: Instant) -> Result<String, LegError> {
-        let slot = self.webrtc_slot(id)?;
-        let result = self.with_peer(slot, now, |peer| {
-            let result = peer.handle_reoffer(sdp);
-            peer.handle_timeout(now);
-            result
-        });
-        self.on_webrtc_negotiated(slot, now);
-        result.unwrap_or(Err(LegError::OutOfOrder("the leg is gone")))
-    }
-
-    /// Ends a leg: RTCP BYE, then `Closed`.
-    pub fn leg_close(&mut self, id: LegId, now: Instant) {
-        match self.by_id.get(&id) {
-            Some(&slot) => self.remove(slot, None, now),
-            None => self.counters.commands_void += 1,
-        }
-    }
-
-    /// Ends a leg that cannot go on: `Failed`, then `Closed`.
-    pub fn leg_fail(&mut self, id: LegId, why: String, now: Instant) {
-        if let Some(&slot) = self.by_id.get(&id) {
-            self.remove(slot, Some(why), now);
-        }
-    }
-
-    /// Where a leg is.
-    pub fn slot_of(&self, id: LegId) -> Option<Slot> {
-        self.by_id.get(&id).copied()
-    }
-
-    /// Any leg that is still there: for closing them all, one by one, so that the outbox can be emptied in between.
-    pub fn any_leg(&self) -> Option<LegId> {
-        self.by_id.keys().next().copied()
-    }
-
-    // ---- who hears what ----
-
-    /// Lets two legs hear each other.
-    pub fn bridge(&mut self, a: LegId, b: LegId, now: Instant) {
-        let (Some(&a), Some(&b)) = (self.by_id.get(&a), self.by_id.get(&b)) else {
-            self.counters.commands_void += 1;
-            return;
-        };
-        if a == b {
-            self.counters.commands_void += 1;
-            return;
-        }
-        for slot in [a, b] {
-            self.part(slot, now);
-            self.unseat(slot, now);
-        }
-        self.leg_mut(a).peer = Some(b);
-        self.leg_mut(b).peer = Some(a);
-        self.refresh(a, now);
-    }
-
-    /// Parts a leg from its peer.
-    pub fn unbridge(&mut self, id: LegId, now: Instant) {
-        match self.by_id.get(&id) {
-            Some(&slot) => self.part(slot, now),
-            None => self.counters.commands_void += 1,
-        }
-    }
-
-    /// Gives the leg an application or takes it away.
-    pub fn app(&mut self, id: LegId, app: Option<App>, now: Instant) {
-        self.with_leg(id, now, |_, leg| leg.app = app);
-    }
-
-    /// Adds a tap on what the leg says.
-    pub fn tap(&mut self, id: LegId, tap: TapWriter, now: Instant) {
-        self.with_leg(id, now, |_, leg| leg.taps.push(tap));
-    }
-
-    /// Drops taps that nobody reads.
-    pub fn untap(&mut self, id: LegId, now: Instant) {
-        self.with_leg(id, now, |_, leg| leg.taps.retain(|tap| !tap.is_reader_gone()));
-    }
-
-    /// Taps on what the leg says.
-    pub(super) fn taps(&self, id: LegId) -> usize {
-        self.by_id.get(&id).and_then(|slot| self.legs[slot.index()].as_ref()).map_or(0, |leg| leg.taps.len())
-    }
-
-    /// How Opus is encoded from the next leg on; `dtx` goes by what each far end asks for.
-    pub fn set_opus(&mut self, opus: OpusSettings) {
+    /// How Opus is encoded; `dtx` goes by what each far end asks for.
+    pub fn with_opus(mut self, opus: OpusSettings) -> Switch {
         (self.opus, self.effort) = (opus, opus.complexity);
+        self
     }
 
-    /// How hard encoders work that have a choice, now and from now on: 0 to 10.
-    pub(super) fn set_effort(&mut self, effort: u8) {
-        self.effort = effort;
-        for leg in self.legs.iter_mut().flatten() {
-            leg.set_effort(self.effort);
+    /// Takes what happened at `now`, which never goes back. What names no leg, or does not fit the leg that it names, is
+    /// counted and does nothing.
+    pub fn handle(&mut self, input: Input<'_>, now: Instant) -> Outcome {
+        match input {
+            Input::Datagram { slot, component, from, mut bytes } => {
+                self.leg_datagram(slot, component, from, &mut bytes, now);
+            }
+            Input::SharedDatagram { port, from, mut bytes } => self.shared_datagram(port, from, &mut bytes, now),
+            Input::Timeout => self.run_due_phases(now),
+            Input::Command(command) => self.command(command, now),
+            Input::Open { leg, audio, nat } => return self.open_rtp(leg, audio, nat, now),
+            Input::OpenBrowser { leg, peer } => return self.open_browser(leg, peer, now),
+            Input::WebRtcAnswer { leg, sdp } => return Outcome::Applied(self.webrtc_answer(leg, &sdp, now)),
+            Input::WebRtcReoffer { leg, sdp } => return Outcome::Answer(self.webrtc_reoffer(leg, &sdp, now)),
+            Input::Tap { leg, tap, writer } => {
+                self.with_leg(leg, now, |_, leg| leg.taps.push(Tap { id: tap, writer }));
+            }
+            Input::Untap { leg, taps } => {
+                self.with_leg(leg, now, |_, leg| leg.taps.retain(|tap| !taps.contains(&tap.id)))
+            }
+            Input::Effort { complexity } => self.set_effort(complexity),
+            Input::Fail { leg, why } => self.end(leg, Some(why), now),
+        }
+        Outcome::Done
+    }
+
+    /// One arm a verb.
+    fn command(&mut self, command: WorkerCommand, now: Instant) {
+        match command {
+            WorkerCommand::RtpUpdate { leg, audio } => self.rtp_update(leg, audio, now),
+            WorkerCommand::Bridge { a, b } => self.bridge(a, b, now),
+            WorkerCommand::Unbridge { leg } => match self.by_id.get(&leg) {
+                Some(&slot) => self.part(slot, now),
+                None => self.counters.commands_void += 1,
+            },
+            WorkerCommand::ConferenceJoin { conference, leg, role } => self.conference_join(conference, leg, role, now),
+            WorkerCommand::ConferenceGain { from, to, gain } => self.conference_gain(from, to, gain),
+            WorkerCommand::ConferenceLeave { leg } => self.conference_leave(leg, now),
+            WorkerCommand::Overhear { leg, of } => self.overhear(leg, &of, now),
+            WorkerCommand::App { leg, app } => self.with_leg(leg, now, |_, leg| leg.app = app),
+            WorkerCommand::Play { leg, segment, rate, samples, last } => self.with_leg(leg, now, |switch, leg| {
+                let (slot, id) = (leg.slot, leg.id);
+                let Switch { outbox, counters, .. } = switch;
+                let mut notice = |notice| outbox.event(slot, id, leg::play_event(notice, now));
+                if !leg.play.push(segment, rate, samples, last, &mut notice) {
+                    counters.play_overflow += 1;
+                }
+            }),
+            WorkerCommand::StopPlay { leg, segment } => self.with_leg(leg, now, |switch, leg| {
+                let (slot, id) = (leg.slot, leg.id);
+                let mut notice = |notice| switch.outbox.event(slot, id, leg::play_event(notice, now));
+                match segment {
+                    Some(segment) => leg.play.cancel(segment, &mut notice),
+                    None => leg.play.stop(&mut notice),
+                }
+            }),
+            WorkerCommand::Mute { leg, muted } => self.with_leg(leg, now, |_, leg| leg.muted = muted),
+            WorkerCommand::MediaTimeout { leg, after } => {
+                self.with_leg(leg, now, |_, leg| leg.reporting.timeout = after);
+            }
+            WorkerCommand::SendDtmf { leg, digit, duration_ms } => self.with_leg(leg, now, |switch, leg| {
+                if !leg.press(digit, duration_ms) {
+                    switch.counters.commands_void += 1;
+                }
+            }),
+            WorkerCommand::LegClose { leg } => self.end(leg, None, now),
         }
     }
 
-    /// Queues voice for the leg to hear.
-    pub fn play(&mut self, id: LegId, segment: u64, rate: SampleRate, samples: Arc<[i16]>, last: bool, now: Instant) {
-        self.with_leg(id, now, |switch, leg| {
-            let (slot, id) = (leg.slot, leg.id);
-            let Switch { outbox, counters, .. } = switch;
-            let mut notice = |notice| outbox.event(slot, id, leg::play_event(notice, now));
-            if !leg.play.push(segment, rate, samples, last, &mut notice) {
-                counters.play_overflow += 1;
-            }
-        });
-    }
-
-    /// Forgets one segment of the voice queued for the leg, or all of it.
-    pub fn stop_play(&mut self, id: LegId, segment: Option<u64>, now: Instant) {
-        self.with_leg(id, now, |switch, leg| {
-            let (slot, id) = (leg.slot, leg.id);
-            let mut notice = |notice| switch.outbox.event(slot, id, leg::play_event(notice, now));
-            match segment {
-                Some(segment) => leg.play.cancel(segment, &mut notice),
-                None => leg.play.stop(&mut notice),
-            }
-        });
-    }
-
-    /// Silences the leg towards others.
-    pub fn mute(&mut self, id: LegId, muted: bool, now: Instant) {
-        self.with_leg(id, now, |_, leg| leg.muted = muted);
-    }
-
-    /// After how long without media the leg is dead; `None`: never.
-    pub fn media_timeout(&mut self, id: LegId, after: Option<Duration>, now: Instant) {
-        self.with_leg(id, now, |_, leg| leg.reporting.timeout = after);
-    }
-
-    /// Presses a key towards the leg.
-    pub fn send_dtmf(&mut self, id: LegId, digit: char, duration_ms: u32, now: Instant) {
-        self.with_leg(id, now, |switch, leg| {
-            if !leg.press(digit, duration_ms) {
-                switch.counters.commands_void += 1;
-            }
-        });
-    }
-
-    // ---- driving ----
-
-    /// When `handle_timeout` is due.
+    /// When `Input::Timeout` is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let ticks = self.phases.iter().filter(|phase| !phase.slots.is_empty()).map(|phase| phase.due);
         let timers = self.connecting.iter().filter_map(|slot| Some(self.legs.get(slot.index())?.as_ref()?.timer_at));
@@ -454,185 +333,20 @@ impl Switch {
         census
     }
 
-    // ---- inside ----
-
-    fn wall_at(&self, now: Instant) -> SystemTime {
-        self.born.1 + now.saturating_duration_since(self.born.0)
+    /// Where a leg is.
+    pub fn slot_of(&self, id: LegId) -> Option<Slot> {
+        self.by_id.get(&id).copied()
     }
 
-    fn insert(&mut self, id: LegId, transport: Transport, now: Instant) -> Slot {
-        let slot = self.free.pop().unwrap_or(Slot(self.legs.len() as u32));
-        if slot.index() == self.legs.len() {
-            self.legs.push(None);
-            self.rests.push(false);
-            // Ticks move from phase to phase on the packet path, where nothing allocates.
-            for phase in &mut self.phases {
-                phase.slots.reserve(self.legs.len() - phase.slots.len());
-            }
-        }
-        // Spread, and the same whatever other legs have done since: a replay has no browsers.
-        let phase = slot.index() * 7 % PHASES;
-        let leg = Leg::new(id, slot, phase, transport, self.random.next(), now);
-        self.rests[slot.index()] = false;
-        self.legs[slot.index()] = Some(Box::new(leg));
-        self.enter_phase(slot, phase, now);
-        self.by_id.insert(id, slot);
-        slot
+    /// Any leg that is still there: for closing them all, one by one, so that the outbox can be emptied in between.
+    pub fn any_leg(&self) -> Option<LegId> {
+        self.by_id.keys().next().copied()
     }
 
-    fn enter_phase(&mut self, slot: Slot, index: usize, now: Instant) {
-        let phase = &mut self.phases[index];
-        if phase.slots.is_empty() {
-            while phase.due <= now {
-                phase.due += TICK;
-                // A phase that lay empty for long catches up in one step.
-                let behind = now.saturating_duration_since(phase.due);
-                phase.due += TICK * (behind.as_nanos() / TICK.as_nanos()) as u32;
-            }
-        }
-        phase.slots.push(slot);
-    }
-
-    /// Moves a leg that is being worked on to another phase.
-    fn rephase(&mut self, leg: &mut Leg, index: usize, now: Instant) {
-        let before = std::mem::replace(&mut leg.phase, index);
-        if before != index {
-            self.phases[before].slots.retain(|&other| other != leg.slot);
-            self.enter_phase(leg.slot, index, now);
-        }
-    }
-
-    /// The phase whose tick is the first at or after `at`.
-    fn phase_at(&self, at: Instant) -> usize {
-        let since = at.saturating_duration_since(self.born.0).as_micros();
-        (since.div_ceil(1_000) % PHASES as u128) as usize
-    }
-
-    /// Only for slots that were just found to be filled.
-    fn leg_mut(&mut self, slot: Slot) -> &mut Leg {
-        self.legs[slot.index()].as_mut().expect("the slot was looked up in this call")
-    }
-
-    /// Does something with a leg by name, then brings the paths around it up to date.
-    fn with_leg(&mut self, id: LegId, now: Instant, change: impl FnOnce(&mut Switch, &mut Leg)) {
-        let Some(&slot) = self.by_id.get(&id) else {
-            self.counters.commands_void += 1;
-            return;
-        };
-        self.guarded(slot, now, change);
-        self.refresh(slot, now);
-    }
-
-    /// Takes a leg out, works on it, puts it back; a panic ends the leg and the one it is bridged to.
-    fn guarded(&mut self, slot: Slot, now: Instant, work: impl FnOnce(&mut Switch, &mut Leg)) {
-        let Some(mut leg) = self.legs.get_mut(slot.index()).and_then(Option::take) else { return };
-        let (id, peer, phase, seat) = (leg.id, leg.peer, leg.phase, leg.seat);
-        // The leg and what the work changed of the switch are whole again: the leg is dropped, the switch's parts are
-        // changed by single assignments.
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            work(self, &mut leg);
-            leg
-        }));
-        match outcome {
-            Ok(leg) => self.legs[slot.index()] = Some(leg),
-            Err(panic) => {
-                self.counters.panics += 1;
-                self.forget(slot, id, phase);
-                if let Some(seat) = seat {
-                    self.vacate(slot, seat, now);
-                }
-                let why = format!("a fault in the media path: {}", panic_text(panic.as_ref()));
-                self.outbox.event(slot, id, WorkerEventKind::Failed(why.clone()));
-                self.outbox.event(slot, id, WorkerEventKind::Closed(LegQuality::default()));
-                match (peer, seat) {
-                    (Some(peer), None) => self.remove(peer, Some(why), now),
-                    (Some(peer), Some(_)) => self.unlink(peer, now),
-                    (None, _) => {}
-                }
-            }
-        }
-    }
-
-    fn remove(&mut self, slot: Slot, why: Option<String>, now: Instant) {
-        self.unseat(slot, now);
-        self.part(slot, now);
-        let Some(mut leg) = self.legs.get_mut(slot.index()).and_then(Option::take) else { return };
-        let (id, phase, ears) = (leg.id, leg.phase, leg.ears.take());
-        let Switch { outbox, shared, .. } = self;
-        let goodbye = catch_unwind(AssertUnwindSafe(|| {
-            let quality = leg.goodbye(outbox, now);
-            packet::transmit_pending(&mut leg, outbox, shared);
-            quality
-        }));
-        self.counters.panics += u64::from(goodbye.is_err());
-        self.forget(slot, id, phase);
-        if let Some(why) = why {
-            self.outbox.event(slot, id, WorkerEventKind::Failed(why));
-        }
-        self.outbox.event(slot, id, WorkerEventKind::Closed(goodbye.unwrap_or_default()));
-        self.forget_ears(ears, now);
-    }
-
-    fn forget(&mut self, slot: Slot, id: LegId, phase: usize) {
-        self.by_id.remove(&id);
-        self.by_ufrag.retain(|_, s| *s != slot);
-        self.by_source.retain(|_, s| *s != slot);
-        self.phases[phase].slots.retain(|&other| other != slot);
-        self.connecting.retain(|&other| other != slot);
-        self.free.push(slot);
-    }
-
-    fn part(&mut self, slot: Slot, now: Instant) {
-        let Some(Some(leg)) = self.legs.get_mut(slot.index()) else { return };
-        let Some(peer) = leg.peer.take() else { return };
-        self.unlink(peer, now);
-        self.refresh(slot, now);
-    }
-
-    fn unlink(&mut self, slot: Slot, now: Instant) {
-        if let Some(Some(leg)) = self.legs.get_mut(slot.index()) {
-            leg.peer = None;
-            self.refresh(slot, now);
-        }
-    }
-
-    fn webrtc_slot(&self, id: LegId) -> Result<Slot, LegError> {
-        self.by_id.get(&id).copied().ok_or(LegError::OutOfOrder("the leg is gone"))
-    }
-
-    /// Negotiates with a browser leg; a panic ends it.
-    fn with_peer<R>(
-        &mut self,
-        slot: Slot,
-        now: Instant,
-        work: impl FnOnce(&mut WebRtcPeer) -> Result<R, LegError>,
-    ) -> Option<Result<R, LegError>> {
-        let worked = match &mut self.legs.get_mut(slot.index())?.as_mut()?.transport {
-            Transport::WebRtc(peer) => contained(|| work(peer)),
-            Transport::Rtp(_) => Ok(Err(LegError::OutOfOrder("the leg is plain RTP"))),
-        };
-        Some(worked.unwrap_or_else(|why| {
-            self.counters.panics += 1;
-            self.remove(slot, Some(why.clone()), now);
-            Err(LegError::Closed(why))
-        }))
-    }
-
-    /// After any offer or answer of a browser leg: names to demultiplex by, codec, first checks.
-    fn on_webrtc_negotiated(&mut self, slot: Slot, now: Instant) {
-        let Some(Some(leg)) = self.legs.get_mut(slot.index()) else { return };
-        if let Transport::WebRtc(peer) = &leg.transport {
-            for ufrag in [Some(peer.ufrag()), peer.previous_ufrag()].into_iter().flatten() {
-                if !self.by_ufrag.contains_key(ufrag) {
-                    self.by_ufrag.insert(ufrag.to_owned(), slot);
-                }
-            }
-        }
-        self.guarded(slot, now, |switch, leg| {
-            leg.on_webrtc_audio(now);
-            switch.pump(leg, now);
-        });
-        self.refresh(slot, now);
+    /// Taps on what the leg says that nobody reads any more: what `Input::Untap` is to name.
+    pub fn deserted_taps(&self, id: LegId) -> Vec<u64> {
+        let leg = self.by_id.get(&id).and_then(|slot| self.legs.get(slot.index())?.as_ref());
+        leg.map_or_else(Vec::new, |leg| leg.taps.iter().filter(|tap| tap.is_deserted()).map(|tap| tap.id).collect())
     }
 }
 

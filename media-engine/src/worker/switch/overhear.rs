@@ -11,7 +11,7 @@ use crate::units::LegId;
 impl Switch {
     /// Lets a leg overhear these others from now on, and no more whom it overheard before. Others that are not there, and the leg
     /// itself, are left out. While it has an application, a bridge or a place in a conference, it hears that instead.
-    pub fn overhear(&mut self, id: LegId, of: &[LegId], now: Instant) {
+    pub(super) fn overhear(&mut self, id: LegId, of: &[LegId], now: Instant) {
         let Some(&slot) = self.by_id.get(&id) else {
             self.counters.commands_void += 1;
             return;

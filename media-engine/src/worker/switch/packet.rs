@@ -41,11 +41,17 @@ enum Carries {
 
 impl Switch {
     /// A datagram on one of a plain RTP leg's ports.
-    pub fn handle_datagram(&mut self, slot: Slot, socket: Socket, from: SocketAddr, bytes: &mut [u8], now: Instant) {
+    pub(super) fn leg_datagram(
+        &mut self,
+        slot: Slot,
+        component: Component,
+        from: SocketAddr,
+        bytes: &mut [u8],
+        now: Instant,
+    ) {
         self.counters.datagrams += 1;
         self.guarded(slot, now, |switch, leg| {
             let Transport::Rtp(rtp) = &mut leg.transport else { return };
-            let component = if socket == Socket::Rtcp { Component::Rtcp } else { Component::Rtp };
             match rtp.handle_datagram(component, from, bytes, now) {
                 Received::Rtp(packet) => switch.on_packet(leg, &packet, now),
                 Received::Moved(packet) => {
@@ -74,7 +80,7 @@ impl Switch {
     }
 
     /// A datagram on the shared port number `at`: by the ICE user it names, else by where it comes from.
-    pub fn handle_shared_datagram(&mut self, at: usize, from: SocketAddr, bytes: &mut [u8], now: Instant) {
+    pub(super) fn shared_datagram(&mut self, at: usize, from: SocketAddr, bytes: &mut [u8], now: Instant) {
         self.counters.datagrams += 1;
         let named = stun_username_ufrag(bytes).and_then(|ufrag| self.by_ufrag.get(ufrag)).copied();
         let known = self.by_source.get(&from).copied();

@@ -9,11 +9,12 @@ use codecs::tones::{Sine, goertzel_dbfs};
 use codecs::{CodecError, Decoder, Encoder};
 
 use super::*;
+use crate::leg::rtp::Component;
 use crate::rtp::telephone_event::TelephoneEvent;
 use crate::rtp::{RtpHeader, RtpPacket, is_rtcp};
 use crate::sdp::{Audio, Codec, Direction, TelephoneEventFormat};
-use crate::units::{ClockRate, Ptime, test_epoch};
-use crate::worker::WorkerEvent;
+use crate::units::{ClockRate, Ptime, SampleRate, test_epoch};
+use crate::worker::{WorkerEvent, WorkerEventKind};
 
 mod mix;
 
@@ -55,9 +56,14 @@ impl Lab {
         Lab { switch: Switch::new(7, Vec::new(), now, UNIX_EPOCH), now, sent: Vec::new(), events: Vec::new() }
     }
 
+    fn tell(&mut self, command: WorkerCommand) {
+        self.switch.handle(command.into(), self.now);
+    }
+
     fn phone_with(&mut self, audio: Audio) -> Phone {
         let id = LegId(u64::from(audio.remote_rtp.port()));
-        let slot = self.switch.leg_open_rtp(id, Some(audio), false, self.now);
+        let slot =
+            self.switch.handle(Input::Open { leg: id, audio: Some(audio), nat: false }, self.now).slot().unwrap();
         Phone { id, slot, audio, sequence: 65_530, timestamp: 77, sine: Sine::new(NARROW, 440.0, -12.0) }
     }
 
@@ -79,7 +85,7 @@ impl Lab {
         while self.now < end {
             self.now += MS;
             if self.switch.poll_timeout().is_some_and(|at| at <= self.now) {
-                self.switch.handle_timeout(self.now);
+                self.switch.handle(Input::Timeout, self.now);
             }
             self.drain();
         }
@@ -91,7 +97,7 @@ impl Lab {
         let mut bytes = vec![0; 12];
         header.write_to(&mut bytes).unwrap();
         bytes.extend_from_slice(payload);
-        self.switch.handle_datagram(phone.slot, Socket::Rtp, phone.audio.remote_rtp, &mut bytes, self.now);
+        self.switch.handle(Input::datagram(phone.slot, Component::Rtp, phone.audio.remote_rtp, &mut bytes), self.now);
         self.drain();
     }
 
@@ -143,12 +149,18 @@ impl Lab {
 fn original_ducks_under_played_voice_and_comes_back() {
     let mut lab = Lab::new();
     let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
-    lab.switch.bridge(a.id, b.id, lab.now);
+    lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
     lab.talk(&mut a, 50);
     let before = goertzel_dbfs(&lab.heard_pcm(&b)[4_000..], NARROW, 440.0);
     let mut voice = vec![0; 24_000];
     Sine::new(SampleRate::HZ_24000, 1_000.0, -20.0).fill(&mut voice);
-    lab.switch.play(b.id, 5, SampleRate::HZ_24000, voice.into(), true, lab.now);
+    lab.tell(WorkerCommand::Play {
+        leg: b.id,
+        segment: 5,
+        rate: SampleRate::HZ_24000,
+        samples: voice.into(),
+        last: true,
+    });
     lab.talk(&mut a, 50);
     let during = lab.heard_pcm(&b);
     let during = &during[2_400..during.len() - 800];
@@ -171,16 +183,16 @@ fn one_stream_goes_on_through_silence_relay_voice_and_relay() {
     let mut lab = Lab::new();
     let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
     lab.advance(MS * 300);
-    lab.switch.bridge(a.id, b.id, lab.now);
+    lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
     lab.talk(&mut a, 20);
     let relayed = lab.switch.counters().packets_relayed;
     assert_eq!(relayed, 20);
-    lab.switch.play(b.id, 1, NARROW, vec![500; 4_000].into(), true, lab.now);
+    lab.tell(WorkerCommand::Play { leg: b.id, segment: 1, rate: NARROW, samples: vec![500; 4_000].into(), last: true });
     lab.talk(&mut a, 60);
     let after_play = lab.switch.counters().packets_relayed;
     assert!(after_play > relayed, "the path is a relay again");
     assert!(after_play < relayed + 40, "and was none while voice played");
-    lab.switch.unbridge(a.id, lab.now);
+    lab.tell(WorkerCommand::Unbridge { leg: a.id });
     lab.advance(MS * 200);
     let heard = lab.heard(&b);
     for pair in heard.windows(2) {
@@ -202,7 +214,7 @@ fn keys_are_relayed_between_equal_legs_and_told() {
     other.telephone_event =
         Some(TelephoneEventFormat { payload_type: 96, receive_payload_type: 96, clock: ClockRate::HZ_8000 });
     let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone_with(other));
-    lab.switch.bridge(a.id, b.id, lab.now);
+    lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
     lab.talk(&mut a, 3);
     lab.heard(&b);
     let payloads = [[5, 10, 0, 160], [5, 10, 1, 64], [5, 0x8a, 1, 224], [5, 0x8a, 1, 224], [5, 0x8a, 1, 224]];
@@ -223,7 +235,7 @@ fn keys_are_relayed_between_equal_legs_and_told() {
 fn key_is_pressed_anew_towards_a_leg_of_another_clock() {
     let mut lab = Lab::new();
     let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Opus, 4002));
-    lab.switch.bridge(a.id, b.id, lab.now);
+    lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
     lab.talk(&mut a, 5);
     lab.heard(&b);
     for payload in [[11, 10, 0, 160], [11, 0x8a, 3, 32], [11, 0x8a, 3, 32]] {
@@ -249,16 +261,16 @@ fn key_is_pressed_anew_towards_a_leg_of_another_clock() {
 fn sent_key_reaches_the_leg_and_audio_returns_to_the_relay() {
     let mut lab = Lab::new();
     let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
-    lab.switch.bridge(a.id, b.id, lab.now);
+    lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
     lab.talk(&mut a, 5);
-    lab.switch.send_dtmf(b.id, '#', 100, lab.now);
+    lab.tell(WorkerCommand::SendDtmf { leg: b.id, digit: '#', duration_ms: 100 });
     lab.talk(&mut a, 30);
     let events = lab.heard(&b).iter().filter(|(header, _)| header.payload_type == 101).count();
     assert_eq!(events, 7, "five of growing length, the last of them an end, and two more ends");
     let relayed = lab.switch.counters().packets_relayed;
     lab.talk(&mut a, 10);
     assert_eq!(lab.switch.counters().packets_relayed, relayed + 10);
-    lab.switch.send_dtmf(b.id, 'x', 100, lab.now);
+    lab.tell(WorkerCommand::SendDtmf { leg: b.id, digit: 'x', duration_ms: 100 });
     assert_eq!(lab.switch.counters().commands_void, 1);
 }
 
@@ -266,10 +278,10 @@ fn sent_key_reaches_the_leg_and_audio_returns_to_the_relay() {
 fn held_leg_is_neither_sent_to_nor_heard_nor_missed() {
     let mut lab = Lab::new();
     let (mut a, mut b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
-    lab.switch.bridge(a.id, b.id, lab.now);
+    lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
     lab.talk(&mut a, 5);
     b.audio.direction = Direction::Inactive;
-    lab.switch.rtp_update(b.id, b.audio, lab.now);
+    lab.tell(WorkerCommand::RtpUpdate { leg: b.id, audio: b.audio });
     lab.heard(&a);
     lab.heard(&b);
     for _ in 0..65 {
@@ -280,7 +292,7 @@ fn held_leg_is_neither_sent_to_nor_heard_nor_missed() {
     assert!(comfort.len() > 3_000 && comfort.iter().all(|(_, p)| p.iter().all(|&c| ulaw_decode(c).abs() < 10)));
     assert!(!lab.events_of(b.id).contains(&WorkerEventKind::MediaTimeout));
     b.audio.direction = Direction::SendRecv;
-    lab.switch.rtp_update(b.id, b.audio, lab.now);
+    lab.tell(WorkerCommand::RtpUpdate { leg: b.id, audio: b.audio });
     lab.talk(&mut a, 5);
     assert_eq!(lab.heard(&b).len(), 5);
 }
@@ -289,18 +301,24 @@ fn held_leg_is_neither_sent_to_nor_heard_nor_missed() {
 fn voice_that_comes_while_a_leg_is_held_is_not_played_afterwards() {
     let mut lab = Lab::new();
     let (mut a, mut b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
-    lab.switch.bridge(a.id, b.id, lab.now);
+    lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
     lab.talk(&mut a, 5);
     b.audio.direction = Direction::Inactive;
-    lab.switch.rtp_update(b.id, b.audio, lab.now);
+    lab.tell(WorkerCommand::RtpUpdate { leg: b.id, audio: b.audio });
     let mut voice = vec![0; 24_000 * 5];
     Sine::new(SampleRate::HZ_24000, 1_000.0, -20.0).fill(&mut voice);
-    lab.switch.play(b.id, 5, SampleRate::HZ_24000, voice.into(), true, lab.now);
+    lab.tell(WorkerCommand::Play {
+        leg: b.id,
+        segment: 5,
+        rate: SampleRate::HZ_24000,
+        samples: voice.into(),
+        last: true,
+    });
     lab.talk(&mut a, 100);
     let told = lab.events_of(b.id);
     assert!(told.contains(&WorkerEventKind::PlayDone { segment: 5 }), "its owner hears of its end: {told:?}");
     b.audio.direction = Direction::SendRecv;
-    lab.switch.rtp_update(b.id, b.audio, lab.now);
+    lab.tell(WorkerCommand::RtpUpdate { leg: b.id, audio: b.audio });
     lab.heard(&b);
     lab.talk(&mut a, 50);
     let heard = lab.heard_pcm(&b);
@@ -324,12 +342,12 @@ fn silent_far_end_is_told_once_after_a_minute() {
 fn muted_leg_is_silent_to_its_peer() {
     let mut lab = Lab::new();
     let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
-    lab.switch.bridge(a.id, b.id, lab.now);
-    lab.switch.mute(a.id, true, lab.now);
+    lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
+    lab.tell(WorkerCommand::Mute { leg: a.id, muted: true });
     lab.talk(&mut a, 50);
     let heard = lab.heard_pcm(&b);
     assert!(heard.len() > 7_000 && heard.iter().all(|sample| sample.abs() < 10));
-    lab.switch.mute(a.id, false, lab.now);
+    lab.tell(WorkerCommand::Mute { leg: a.id, muted: false });
     lab.talk(&mut a, 50);
     let heard = lab.heard_pcm(&b);
     assert!(goertzel_dbfs(&heard[1_600..], NARROW, 440.0) > -13.0);
@@ -339,7 +357,7 @@ fn muted_leg_is_silent_to_its_peer() {
 fn opus_beside_a_narrowband_leg_is_made_from_8_khz() {
     let mut lab = Lab::new();
     let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Opus, 4002));
-    lab.switch.bridge(a.id, b.id, lab.now);
+    lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
     assert_eq!(lab.switch.leg_mut(b.slot).send.as_ref().unwrap().rate(), NARROW);
     lab.talk(&mut a, 60);
     let mut decoder = OpusDecoder::new(NARROW).unwrap();
@@ -361,7 +379,7 @@ fn other_packet_lengths_are_cut_from_the_same_samples() {
         let mut audio = audio_of(Codec::Pcmu, 4002);
         audio.ptime = Ptime(MS * ms);
         let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone_with(audio));
-        lab.switch.bridge(a.id, b.id, lab.now);
+        lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
         lab.talk(&mut a, 60);
         let heard = lab.heard(&b);
         assert!(heard.iter().all(|(_, payload)| payload.len() == bytes), "{ms} ms");
@@ -386,8 +404,8 @@ fn fault_in_one_call_ends_that_call_only() {
     let mut lab = Lab::new();
     let (a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Opus, 4002));
     let (mut c, d) = (lab.phone(Codec::Pcmu, 4004), lab.phone(Codec::Pcmu, 4006));
-    lab.switch.bridge(a.id, b.id, lab.now);
-    lab.switch.bridge(c.id, d.id, lab.now);
+    lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
+    lab.tell(WorkerCommand::Bridge { a: c.id, b: d.id });
     lab.switch.leg_mut(b.slot).send = Some(leg::Send::with_encoder(Box::new(Faulty), Codec::Opus, 640));
     lab.talk(&mut c, 50);
     for id in [a.id, b.id] {
@@ -406,7 +424,7 @@ fn reports_leave_every_five_seconds_and_a_goodbye_at_the_end() {
     let mut lab = Lab::new();
     let mut a = lab.phone(Codec::Pcmu, 4000);
     lab.talk(&mut a, 1_100);
-    lab.switch.leg_close(a.id, lab.now);
+    lab.tell(WorkerCommand::LegClose { leg: a.id });
     lab.drain();
     let reports: Vec<_> = lab.sent.iter().filter(|(_, socket, _, _)| *socket == Socket::Rtcp).collect();
     assert!(reports.iter().all(|(_, _, to, _)| *to == a.audio.remote_rtcp));
@@ -427,7 +445,7 @@ fn loss_is_told_in_the_leg_s_numbers() {
     lab.talk(&mut a, 50);
     (a.sequence, a.timestamp) = (a.sequence.wrapping_add(7), a.timestamp.wrapping_add(7 * 160));
     lab.talk(&mut a, 50);
-    lab.switch.leg_close(a.id, lab.now);
+    lab.tell(WorkerCommand::LegClose { leg: a.id });
     lab.drain();
     let Some(WorkerEventKind::Closed(quality)) = lab.events_of(a.id).pop() else { panic!("not closed") };
     assert_eq!((quality.packets_received, quality.packets_lost), (100, 7));
@@ -437,11 +455,11 @@ fn loss_is_told_in_the_leg_s_numbers() {
 fn commands_about_no_leg_do_nothing_but_count() {
     let mut lab = Lab::new();
     let (a, nobody) = (lab.phone(Codec::Pcmu, 4000), LegId(9));
-    lab.switch.bridge(a.id, nobody, lab.now);
-    lab.switch.bridge(a.id, a.id, lab.now);
-    lab.switch.unbridge(nobody, lab.now);
-    lab.switch.mute(nobody, true, lab.now);
-    lab.switch.leg_close(nobody, lab.now);
+    lab.tell(WorkerCommand::Bridge { a: a.id, b: nobody });
+    lab.tell(WorkerCommand::Bridge { a: a.id, b: a.id });
+    lab.tell(WorkerCommand::Unbridge { leg: nobody });
+    lab.tell(WorkerCommand::Mute { leg: nobody, muted: true });
+    lab.tell(WorkerCommand::LegClose { leg: nobody });
     assert_eq!(lab.switch.counters().commands_void, 5);
     assert_eq!(lab.switch.census(), Census { legs: 1, ..Census::default() });
 }
@@ -454,7 +472,7 @@ fn held_up_worker_does_not_flood_the_far_end() {
     lab.heard(&a);
     lab.now += Duration::from_secs(10);
     while lab.switch.poll_timeout().is_some_and(|at| at <= lab.now) {
-        lab.switch.handle_timeout(lab.now);
+        lab.switch.handle(Input::Timeout, lab.now);
     }
     lab.drain();
     assert!(lab.heard(&a).len() <= 11);

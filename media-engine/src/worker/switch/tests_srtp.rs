@@ -3,11 +3,12 @@
 use std::time::UNIX_EPOCH;
 
 use super::*;
+use crate::leg::rtp::Component;
 use crate::rtp::{RtpHeader, RtpPacket, is_rtcp};
 use crate::sdp::{Audio, Codec, Direction, SrtpKeys};
 use crate::srtp::{MAX_OVERHEAD, MasterKey, Protect, Suite, Unprotect};
 use crate::units::test_epoch;
-use crate::worker::WorkerEvent;
+use crate::worker::{App, WorkerEvent, WorkerEventKind};
 
 const STRANGER: ([u8; 4], u16) = ([192, 0, 2, 66], 6666);
 
@@ -44,15 +45,19 @@ fn audio(port: u16, srtp: Option<SrtpKeys>) -> Audio {
 }
 
 impl Lab {
+    fn tell(&mut self, command: WorkerCommand) {
+        self.switch.handle(command.into(), self.now);
+    }
+
     fn new(suite: Suite, nat: bool) -> Lab {
         let (now, keys) = (test_epoch(), keys(suite, 1));
         let mut switch = Switch::new(5, Vec::new(), now, UNIX_EPOCH);
         let (secure, plain) = (audio(4000, Some(keys)), audio(4002, None));
         let slots = [
-            switch.leg_open_rtp(LegId(1), Some(secure), nat, now),
-            switch.leg_open_rtp(LegId(2), Some(plain), false, now),
+            switch.handle(Input::Open { leg: LegId(1), audio: Some(secure), nat }, now).slot().unwrap(),
+            switch.handle(Input::Open { leg: LegId(2), audio: Some(plain), nat: false }, now).slot().unwrap(),
         ];
-        switch.bridge(LegId(1), LegId(2), now);
+        switch.handle(WorkerCommand::Bridge { a: LegId(1), b: LegId(2) }.into(), now);
         Lab {
             switch,
             now,
@@ -86,8 +91,8 @@ impl Lab {
         bytes
     }
 
-    fn receive(&mut self, side: usize, socket: Socket, from: SocketAddr, bytes: &[u8]) {
-        self.switch.handle_datagram(self.slots[side], socket, from, &mut bytes.to_vec(), self.now);
+    fn receive(&mut self, side: usize, component: Component, from: SocketAddr, bytes: &[u8]) {
+        self.switch.handle(Input::datagram(self.slots[side], component, from, &mut bytes.to_vec()), self.now);
         self.drain();
     }
 
@@ -125,10 +130,10 @@ impl Lab {
     fn talk(&mut self, ticks: usize, mut meanwhile: impl FnMut(&mut Lab)) {
         for _ in 0..ticks {
             let clear = self.sealed();
-            self.receive(0, Socket::Rtp, address(4000), &clear);
+            self.receive(0, Component::Rtp, address(4000), &clear);
             meanwhile(self);
             let clear = self.packet();
-            self.receive(1, Socket::Rtp, address(4002), &clear);
+            self.receive(1, Component::Rtp, address(4002), &clear);
             self.pass(Duration::from_millis(20));
         }
     }
@@ -137,7 +142,7 @@ impl Lab {
         let end = self.now + span;
         while let Some(at) = self.switch.poll_timeout().filter(|&at| at <= end) {
             self.now = self.now.max(at);
-            self.switch.handle_timeout(self.now);
+            self.switch.handle(Input::Timeout, self.now);
             self.drain();
         }
         self.now = end;
@@ -145,7 +150,7 @@ impl Lab {
 
     fn direction(&mut self, direction: Direction) {
         let audio = Audio { direction, ..self.audio };
-        self.switch.rtp_update(LegId(1), audio, self.now);
+        self.tell(WorkerCommand::RtpUpdate { leg: LegId(1), audio });
     }
 
     fn counts(&mut self) -> [usize; 2] {
@@ -181,15 +186,15 @@ fn forged_replayed_cut_huge_and_plain_packets_change_nothing() {
             forged[2 + n % (own.len() - 2)] ^= 0x40;
             let from = address(4000);
             for bytes in [&forged[..], &own[..n % own.len()], &[own.as_slice(), &[7; 1_800]].concat(), &last] {
-                lab.receive(0, Socket::Rtp, from, bytes);
-                lab.receive(0, Socket::Rtp, SocketAddr::from(STRANGER), bytes);
+                lab.receive(0, Component::Rtp, from, bytes);
+                lab.receive(0, Component::Rtp, SocketAddr::from(STRANGER), bytes);
             }
             let plain = lab.packet();
-            lab.receive(0, Socket::Rtp, from, &plain);
+            lab.receive(0, Component::Rtp, from, &plain);
             let goodbye = [0x81, 203, 0, 1, 0, 0, 0, 9];
-            lab.receive(0, Socket::Rtcp, SocketAddr::from(STRANGER), &goodbye);
-            lab.receive(0, Socket::Rtcp, address(4001), &goodbye);
-            lab.receive(0, Socket::Rtp, from, &own);
+            lab.receive(0, Component::Rtcp, SocketAddr::from(STRANGER), &goodbye);
+            lab.receive(0, Component::Rtcp, address(4001), &goodbye);
+            lab.receive(0, Component::Rtp, from, &own);
             last = own;
         });
         let [to_secure, to_plain] = lab.counts();
@@ -210,15 +215,15 @@ fn source_is_learned_from_an_authentic_packet_only() {
         let mut forged = lab.sealed();
         forged[100] ^= 1;
         for bytes in [forged, lab.packet()] {
-            lab.receive(0, Socket::Rtp, stranger, &bytes);
+            lab.receive(0, Component::Rtp, stranger, &bytes);
         }
         let behind_nat = address(41_000);
         let first = lab.sealed();
-        lab.receive(0, Socket::Rtp, behind_nat, &first);
-        lab.receive(0, Socket::Rtp, stranger, &first);
+        lab.receive(0, Component::Rtp, behind_nat, &first);
+        lab.receive(0, Component::Rtp, stranger, &first);
         lab.reached.clear();
         let clear = lab.packet();
-        lab.receive(1, Socket::Rtp, address(4002), &clear);
+        lab.receive(1, Component::Rtp, address(4002), &clear);
         assert_eq!(lab.reached, [behind_nat], "{suite:?}");
     }
 }
@@ -230,13 +235,13 @@ fn roll_over_and_replay_windows_outlive_a_re_invite_that_keeps_the_keys() {
         lab.talk(60, |_| {});
         assert!(lab.sequence < 100, "the sequence number has rolled over");
         let old = lab.sealed();
-        lab.receive(0, Socket::Rtp, address(4000), &old);
+        lab.receive(0, Component::Rtp, address(4000), &old);
         lab.counts();
         for direction in [Direction::RecvOnly, Direction::SendRecv] {
             let (audio, now) = (Audio { direction, ..lab.audio }, lab.now);
-            lab.switch.rtp_update(LegId(1), audio, now);
+            lab.switch.handle(WorkerCommand::RtpUpdate { leg: LegId(1), audio }.into(), now);
         }
-        lab.receive(0, Socket::Rtp, address(4000), &old);
+        lab.receive(0, Component::Rtp, address(4000), &old);
         assert_eq!(lab.switch.counters().replayed, 1, "{suite:?}");
         lab.talk(50, |_| {});
         assert_eq!(lab.counts(), [50, 50], "{suite:?}");
@@ -245,8 +250,8 @@ fn roll_over_and_replay_windows_outlive_a_re_invite_that_keeps_the_keys() {
         lab.keys = keys(suite, 71);
         (lab.protect, lab.unprotect) = (Protect::new(&lab.keys.receive), Unprotect::new(&lab.keys.send));
         let (audio, now) = (Audio { srtp: Some(lab.keys), ..lab.audio }, lab.now);
-        lab.switch.rtp_update(LegId(1), audio, now);
-        lab.receive(0, Socket::Rtp, address(4000), &old);
+        lab.switch.handle(WorkerCommand::RtpUpdate { leg: LegId(1), audio }.into(), now);
+        lab.receive(0, Component::Rtp, address(4000), &old);
         assert_eq!(lab.switch.counters().unauthentic, 1, "{suite:?}");
         lab.talk(50, |_| {});
         assert_eq!(lab.counts(), [50, 50], "{suite:?}");
@@ -268,13 +273,13 @@ fn after_eleven_minutes_of_hold_both_hear_each_other_in_the_same_streams() {
         ] {
             lab.direction(held);
             let app = ours.then_some(App::Hold);
-            lab.switch.app(LegId(1), app, lab.now);
+            lab.tell(WorkerCommand::App { leg: LegId(1), app });
             (lab.heard, lab.numbers) = (Default::default(), Vec::new());
             let begun = lab.now;
             while lab.now < begun + HOLD {
                 if music {
                     let packet = lab.sealed();
-                    lab.receive(0, Socket::Rtp, address(4000), &packet);
+                    lab.receive(0, Component::Rtp, address(4000), &packet);
                 }
                 lab.pass(Duration::from_millis(20));
             }
@@ -282,7 +287,7 @@ fn after_eleven_minutes_of_hold_both_hear_each_other_in_the_same_streams() {
             let dead = |event: &WorkerEvent| event.kind == WorkerEventKind::MediaTimeout && event.leg == LegId(1);
             assert!(!lab.events.iter().any(dead), "{suite:?} {held:?}: who is held may be silent");
             lab.direction(Direction::SendRecv);
-            lab.switch.app(LegId(1), None, lab.now);
+            lab.tell(WorkerCommand::App { leg: LegId(1), app: None });
             lab.heard = Default::default();
             // By turns: the encrypted telephone says the first one, the plain one the second.
             let said: Vec<_> = (1..=100).map(|n| vec![lab.sequence.wrapping_add(n) as u8; 160]).collect();

@@ -9,11 +9,11 @@ use codecs::tones::{Sine, goertzel_dbfs};
 
 use super::*;
 use crate::leg::flow::{Incoming, Outgoing};
-use crate::leg::webrtc::{DtlsCert, PeerOutput, stun_username_ufrag};
+use crate::leg::webrtc::{DtlsCert, PeerOutput, WebRtcPeer, stun_username_ufrag};
 use crate::rtp::RtpPacket;
 use crate::sdp::{Audio, Codec, TelephoneEventFormat};
-use crate::units::{ClockRate, test_epoch};
-use crate::worker::WorkerEvent;
+use crate::units::{ClockRate, SampleRate, test_epoch};
+use crate::worker::{WorkerEvent, WorkerEventKind};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -47,6 +47,10 @@ fn address(port: u16) -> SocketAddr {
 }
 
 impl Lab {
+    fn tell(&mut self, command: WorkerCommand) {
+        self.switch.handle(command.into(), self.now);
+    }
+
     fn new() -> Lab {
         let (now, shared) = (test_epoch(), address(5000));
         let switch = Switch::new(11, vec![shared], now, UNIX_EPOCH);
@@ -65,7 +69,8 @@ impl Lab {
         let certificate = DtlsCert::generate().unwrap();
         let (mut peer, offer) = WebRtcPeer::offer(&[here], &certificate, self.now).unwrap();
         let (leg, answer) = WebRtcPeer::accept_offer(&offer, &[self.shared], ours, self.now).unwrap();
-        let slot = self.switch.leg_open_webrtc(id, leg, self.now);
+        let slot =
+            self.switch.handle(Input::OpenBrowser { leg: id, peer: Some(Box::new(leg)) }, self.now).slot().unwrap();
         peer.handle_answer(&answer).unwrap();
         let encoder = OpusEncoder::new(SampleRate::HZ_48000, OpusSettings::default()).unwrap();
         let sine = Sine::new(SampleRate::HZ_48000, 440.0, -12.0);
@@ -94,7 +99,7 @@ impl Lab {
             remote_rtcp: address(4001),
             ..Audio::plain(Codec::Pcmu, address(4000))
         };
-        self.switch.leg_open_rtp(id, Some(audio), false, self.now)
+        self.switch.handle(Input::Open { leg: id, audio: Some(audio), nat: false }, self.now).slot().unwrap()
     }
 
     fn advance(&mut self, span: Duration) {
@@ -102,7 +107,7 @@ impl Lab {
         while self.now < end {
             self.now += MS;
             if self.switch.poll_timeout().is_some_and(|at| at <= self.now) {
-                self.switch.handle_timeout(self.now);
+                self.switch.handle(Input::Timeout, self.now);
             }
             self.deliver();
         }
@@ -122,13 +127,13 @@ impl Lab {
                     let browser = &mut self.browsers[index];
                     match output {
                         PeerOutput::Transmit { from, bytes, .. } => {
-                            self.switch.handle_shared_datagram(0, from, &mut bytes.clone(), self.now);
+                            self.switch.handle(Input::shared_datagram(0, from, &mut bytes.clone()), self.now);
                             if let Some((thief, victim, forged)) = &mut self.thief
                                 && *thief == index
                                 && stun_username_ufrag(&bytes).is_some()
                             {
                                 *forged += 1;
-                                self.switch.handle_shared_datagram(0, *victim, &mut bytes.clone(), self.now);
+                                self.switch.handle(Input::shared_datagram(0, *victim, &mut bytes.clone()), self.now);
                             }
                         }
                         PeerOutput::Rtp { payload_type, seq, timestamp, payload, .. } => {
@@ -178,7 +183,7 @@ impl Lab {
 fn two_browsers_hear_each_other_s_very_packets() {
     let mut lab = Lab::new();
     let (a, b) = (lab.browser(), lab.browser());
-    lab.switch.bridge(lab.browsers[a].id, lab.browsers[b].id, lab.now);
+    lab.tell(WorkerCommand::Bridge { a: lab.browsers[a].id, b: lab.browsers[b].id });
     lab.advance(MS * 500);
     assert!(lab.browsers.iter().all(|browser| browser.connected));
     lab.browsers[b].heard.clear();
@@ -205,7 +210,7 @@ fn browser_and_telephone_hear_each_other() {
     let mut lab = Lab::new();
     let a = lab.browser();
     let phone = lab.phone(LegId(1));
-    lab.switch.bridge(lab.browsers[a].id, LegId(1), lab.now);
+    lab.tell(WorkerCommand::Bridge { a: lab.browsers[a].id, b: LegId(1) });
     lab.advance(MS * 500);
     lab.plain.clear();
     for _ in 0..75 {
@@ -234,7 +239,7 @@ fn connected_first_packet_and_closed_are_told_and_nothing_is_left() {
     let (id, slot) = (lab.browsers[a].id, lab.browsers[a].slot);
     let kinds: Vec<_> = lab.events.iter().filter(|event| event.leg == id).map(|event| &event.kind).collect();
     assert_eq!(kinds, [&WorkerEventKind::Connected, &WorkerEventKind::FirstPacket]);
-    lab.switch.leg_close(id, lab.now);
+    lab.tell(WorkerCommand::LegClose { leg: id });
     lab.deliver();
     lab.advance(MS * 100);
     assert!(lab.browsers[a].closed, "the browser is told by DTLS");
@@ -251,9 +256,9 @@ fn stranger_on_the_shared_port_reaches_nobody() {
     lab.advance(MS * 500);
     let before = lab.switch.counters();
     for bytes in [&[0x80, 111, 0, 1][..], &[0; 20], &[22, 254, 253], &[]] {
-        lab.switch.handle_shared_datagram(0, address(9999), &mut bytes.to_vec(), lab.now);
+        lab.switch.handle(Input::shared_datagram(0, address(9999), &mut bytes.to_vec()), lab.now);
     }
-    lab.switch.handle_shared_datagram(7, lab.browsers[a].address, &mut [0; 20], lab.now);
+    lab.switch.handle(Input::shared_datagram(7, lab.browsers[a].address, &mut [0; 20]), lab.now);
     assert_eq!(lab.switch.counters().strangers, before.strangers + 5);
 }
 
@@ -262,11 +267,11 @@ fn browser_that_never_comes_is_given_up() {
     let mut lab = Lab::new();
     let certificate = DtlsCert::generate().unwrap();
     let (peer, _) = WebRtcPeer::offer(&[lab.shared], &certificate, lab.now).unwrap();
-    lab.switch.leg_open_webrtc(LegId(5), peer, lab.now);
+    lab.switch.handle(Input::OpenBrowser { leg: LegId(5), peer: Some(Box::new(peer)) }, lab.now);
     // Without an answer nothing is begun that could fail: signalling decides.
     lab.advance(Duration::from_secs(40));
     assert_eq!(lab.switch.census().legs, 1);
-    lab.switch.leg_close(LegId(5), lab.now);
+    lab.tell(WorkerCommand::LegClose { leg: LegId(5) });
     lab.deliver();
     assert_eq!(lab.switch.census().legs, 0);
 }
@@ -289,7 +294,7 @@ fn binding_request(username: &str) -> Vec<u8> {
 fn strangers_on_the_shared_port_get_no_answer_and_disturb_nobody() {
     let mut lab = Lab::new();
     let (a, b) = (lab.browser(), lab.browser());
-    lab.switch.bridge(lab.browsers[a].id, lab.browsers[b].id, lab.now);
+    lab.tell(WorkerCommand::Bridge { a: lab.browsers[a].id, b: lab.browsers[b].id });
     lab.advance(MS * 500);
     let ufrags: Vec<String> = lab.switch.by_ufrag.keys().cloned().collect();
     let hello = [&[22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 40, 1][..], &[1; 200]].concat();
@@ -302,13 +307,13 @@ fn strangers_on_the_shared_port_get_no_answer_and_disturb_nobody() {
     for n in 0..200 {
         for bytes in &hostile {
             let from = SocketAddr::from(([198, 51, 100, 9], 3000 + n % 40));
-            lab.switch.handle_shared_datagram(0, from, &mut bytes.clone(), lab.now);
+            lab.switch.handle(Input::shared_datagram(0, from, &mut bytes.clone()), lab.now);
             // `deliver` fails on a datagram for anybody but the browsers.
             lab.deliver();
         }
         // A browser's address may be forged too.
         let own = lab.browsers[a].address;
-        lab.switch.handle_shared_datagram(0, own, &mut hello.clone(), lab.now);
+        lab.switch.handle(Input::shared_datagram(0, own, &mut hello.clone()), lab.now);
         said.push(lab.talk(a));
     }
     let heard = lab.browsers[b].heard.iter().filter(|packet| said.contains(&packet.3)).count();
@@ -321,7 +326,7 @@ fn strangers_on_the_shared_port_get_no_answer_and_disturb_nobody() {
 fn who_has_a_call_of_their_own_cannot_take_another_s_address() {
     let mut lab = Lab::new();
     let (a, b, thief) = (lab.browser(), lab.browser(), lab.browser());
-    lab.switch.bridge(lab.browsers[a].id, lab.browsers[b].id, lab.now);
+    lab.tell(WorkerCommand::Bridge { a: lab.browsers[a].id, b: lab.browsers[b].id });
     lab.advance(MS * 500);
     lab.browsers[b].heard.clear();
     // Checks that are right in every bit, but for where they seem to come from.
@@ -336,7 +341,7 @@ fn who_has_a_call_of_their_own_cannot_take_another_s_address() {
 fn a_browser_leg_s_flow_and_score_are_told() {
     let mut lab = Lab::new();
     let (a, b) = (lab.browser(), lab.browser());
-    lab.switch.bridge(lab.browsers[a].id, lab.browsers[b].id, lab.now);
+    lab.tell(WorkerCommand::Bridge { a: lab.browsers[a].id, b: lab.browsers[b].id });
     lab.advance(MS * 500);
     for _ in 0..800 {
         lab.talk(a);
@@ -369,7 +374,7 @@ fn relay_cost(name: &str, ours: &DtlsCert) {
     const PACKETS: usize = 5_000;
     let mut lab = Lab::new();
     let (a, b) = (lab.browser_of(ours), lab.browser_of(ours));
-    lab.switch.bridge(lab.browsers[a].id, lab.browsers[b].id, lab.now);
+    lab.tell(WorkerCommand::Bridge { a: lab.browsers[a].id, b: lab.browsers[b].id });
     lab.advance(MS * 1_000);
     let (mut spent, mut relayed, mut ticks) = (Duration::ZERO, 0, Duration::ZERO);
     for n in 0..PACKETS {
@@ -384,7 +389,7 @@ fn relay_cost(name: &str, ours: &DtlsCert) {
         let from = browser.address;
         let begun = crate::net::clock::now();
         for bytes in &mut datagrams {
-            lab.switch.handle_shared_datagram(0, from, bytes, lab.now);
+            lab.switch.handle(Input::shared_datagram(0, from, bytes), lab.now);
         }
         while let Some(output) = lab.switch.poll_output() {
             relayed += usize::from(matches!(output, Output::Transmit { bytes, .. } if bytes.len() > 60));
@@ -395,7 +400,7 @@ fn relay_cost(name: &str, ours: &DtlsCert) {
         for _ in 0..20 {
             lab.now += MS;
             if lab.switch.poll_timeout().is_some_and(|at| at <= lab.now) {
-                lab.switch.handle_timeout(lab.now);
+                lab.switch.handle(Input::Timeout, lab.now);
             }
         }
         ticks += begun.elapsed();

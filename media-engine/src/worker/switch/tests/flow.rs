@@ -4,6 +4,7 @@ use super::*;
 use crate::leg::flow::{Flow, Incoming, Outgoing};
 use crate::rtcp::{Compound, ReportBlock, SenderReport, write_compound};
 use crate::rtp::fuzz::mutate::Random;
+use crate::worker::LegQuality;
 
 const SECOND: Duration = Duration::from_secs(1);
 const SEED: u64 = 0x0e_11a8;
@@ -42,7 +43,7 @@ impl Lab {
         let compound = Compound { ssrc, sender: Some(sender), blocks, cname: "far", bye };
         let mut bytes = [0; 400];
         let length = write_compound(&mut bytes, &compound).unwrap();
-        self.switch.handle_datagram(phone.slot, Socket::Rtcp, from, &mut bytes[..length], self.now);
+        self.switch.handle(Input::datagram(phone.slot, Component::Rtcp, from, &mut bytes[..length]), self.now);
         self.drain();
     }
 
@@ -55,7 +56,7 @@ impl Lab {
 fn packets_from_another_address_are_named_and_get_no_answer() {
     let mut lab = Lab::new();
     let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
-    lab.switch.bridge(a.id, b.id, lab.now);
+    lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
     for _ in 0..150 {
         lab.send_from(&mut a, elsewhere(4000), 0, &[0x20; 160]);
         lab.advance(MS * 20);
@@ -71,7 +72,7 @@ fn packets_from_another_address_are_named_and_get_no_answer() {
     assert_eq!(lab.switch.census().incoming[Incoming::WrongAddress { from, expected }.index()], 1);
     // A re-INVITE that names the other address heals it, and that is told.
     a.audio.remote_rtp = elsewhere(4000);
-    lab.switch.rtp_update(a.id, a.audio, lab.now);
+    lab.tell(WorkerCommand::RtpUpdate { leg: a.id, audio: a.audio });
     lab.talk(&mut a, 60);
     assert_eq!(lab.flows(&a).last().map(|flow| flow.incoming), Some(Incoming::Flowing));
 }
@@ -94,7 +95,7 @@ fn silence_is_seen_on_the_relay_and_on_the_decoded_path() {
     for codec in [Codec::Pcmu, Codec::G722] {
         let mut lab = Lab::new();
         let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(codec, 4002));
-        lab.switch.bridge(a.id, b.id, lab.now);
+        lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
         lab.talk(&mut a, 100);
         assert_eq!(lab.flows(&a).last().unwrap().incoming, Incoming::Flowing, "{codec:?}");
         for _ in 0..400 {
@@ -118,7 +119,7 @@ fn a_stream_that_stops_and_a_held_one_are_told_apart() {
     lab.advance(SECOND * 7);
     assert_eq!(lab.flows(&a).last().unwrap().incoming, Incoming::Stopped);
     a.audio.direction = Direction::Inactive;
-    lab.switch.rtp_update(a.id, a.audio, lab.now);
+    lab.tell(WorkerCommand::RtpUpdate { leg: a.id, audio: a.audio });
     lab.advance(SECOND * 2);
     assert_eq!(lab.flows(&a), [Flow { incoming: Incoming::OnHold, outgoing: Outgoing::OnHold }]);
 }
@@ -129,7 +130,7 @@ fn both_directions_are_rated_from_our_reception_and_the_far_end_s_reports() {
     let mut random = Random::new(SEED);
     let mut lab = Lab::new();
     let (mut a, mut b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
-    lab.switch.bridge(a.id, b.id, lab.now);
+    lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
     for second in 0..60 {
         for _ in 0..50 {
             // A twentieth is lost on the way from A, nothing on the way from B.
@@ -166,7 +167,7 @@ fn both_directions_are_rated_from_our_reception_and_the_far_end_s_reports() {
     assert_eq!(other.outgoing.mos, None, "nobody told");
     // The last stretch is rated when the leg ends: two of these seven seconds, in which nothing is lost.
     lab.talk(&mut a, 350);
-    lab.switch.leg_close(a.id, lab.now);
+    lab.tell(WorkerCommand::LegClose { leg: a.id });
     lab.drain();
     let events = lab.events_of(a.id);
     let Some(WorkerEventKind::Closed(quality)) = events.last() else { panic!("{events:?}") };
@@ -178,7 +179,7 @@ fn both_directions_are_rated_from_our_reception_and_the_far_end_s_reports() {
 fn an_orderly_call_has_the_best_score_there_is() {
     let mut lab = Lab::new();
     let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::G722, 4002));
-    lab.switch.bridge(a.id, b.id, lab.now);
+    lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
     lab.talk(&mut a, 750);
     let quality = *lab.qualities(&a).last().unwrap();
     assert!(quality.incoming.mos.unwrap() > 4.35, "{quality:?}");
@@ -190,7 +191,7 @@ fn a_dead_leg_is_told_after_its_own_time_out() {
     let timeout = WorkerEventKind::MediaTimeout;
     let mut lab = Lab::new();
     let mut a = lab.phone(Codec::Pcmu, 4000);
-    lab.switch.media_timeout(a.id, Some(SECOND * 10), lab.now);
+    lab.tell(WorkerCommand::MediaTimeout { leg: a.id, after: Some(SECOND * 10) });
     lab.talk(&mut a, 100);
     lab.advance(SECOND * 9);
     assert!(!lab.events_of(a.id).contains(&timeout));
@@ -198,11 +199,11 @@ fn a_dead_leg_is_told_after_its_own_time_out() {
     assert!(lab.events_of(a.id).contains(&timeout));
     assert_eq!(lab.switch.counters().media_timeouts, 1);
     // Off, on hold, and while reports come: never.
-    lab.switch.media_timeout(a.id, None, lab.now);
+    lab.tell(WorkerCommand::MediaTimeout { leg: a.id, after: None });
     lab.talk(&mut a, 1);
     lab.advance(SECOND * 300);
     assert!(!lab.events_of(a.id).contains(&timeout));
-    lab.switch.media_timeout(a.id, Some(SECOND * 10), lab.now);
+    lab.tell(WorkerCommand::MediaTimeout { leg: a.id, after: Some(SECOND * 10) });
     lab.talk(&mut a, 1);
     for _ in 0..12 {
         lab.advance(SECOND * 5);
@@ -210,11 +211,11 @@ fn a_dead_leg_is_told_after_its_own_time_out() {
     }
     assert!(!lab.events_of(a.id).contains(&timeout));
     a.audio.direction = Direction::SendOnly;
-    lab.switch.rtp_update(a.id, a.audio, lab.now);
+    lab.tell(WorkerCommand::RtpUpdate { leg: a.id, audio: a.audio });
     lab.advance(SECOND * 60);
     assert!(!lab.events_of(a.id).contains(&timeout));
     a.audio.direction = Direction::SendRecv;
-    lab.switch.rtp_update(a.id, a.audio, lab.now);
+    lab.tell(WorkerCommand::RtpUpdate { leg: a.id, audio: a.audio });
     lab.advance(SECOND * 12);
     assert!(lab.events_of(a.id).contains(&timeout));
 }
@@ -223,7 +224,7 @@ fn a_dead_leg_is_told_after_its_own_time_out() {
 fn a_goodbye_by_rtcp_ends_nothing_whoever_says_it() {
     let mut lab = Lab::new();
     let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
-    lab.switch.bridge(a.id, b.id, lab.now);
+    lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
     lab.talk(&mut a, 50);
     for from in [elsewhere(4001), a.audio.remote_rtcp] {
         lab.send_report(&a, from, &[], true);

@@ -40,18 +40,18 @@ fn a_call_beside_ten_thousand_hostile_datagrams_a_second_loses_nothing() {
     let mut random = Random::new(SEED);
     let mut lab = Lab::new();
     let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
-    lab.switch.bridge(a.id, b.id, lab.now);
+    lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
     lab.talk(&mut a, 10);
     lab.heard(&b);
     let victim = [&[0x80, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3][..], &[0x20; 160]].concat();
     for packet in 0..250 {
         for _ in 0..20 * JUNK {
             let (bytes, may_be_own) = junk(&mut random, &victim);
-            let socket = if random.below(4) == 0 { Socket::Rtcp } else { Socket::Rtp };
-            let own = if socket == Socket::Rtp { a.audio.remote_rtp } else { a.audio.remote_rtcp };
+            let component = if random.below(4) == 0 { Component::Rtcp } else { Component::Rtp };
+            let own = if component == Component::Rtp { a.audio.remote_rtp } else { a.audio.remote_rtcp };
             let from = if may_be_own && random.below(4) == 0 { own } else { stranger(random.next() as usize) };
-            lab.switch.handle_datagram(a.slot, socket, from, &mut bytes.clone(), lab.now);
-            lab.switch.handle_shared_datagram(0, stranger(packet), &mut bytes.clone(), lab.now);
+            lab.switch.handle(Input::datagram(a.slot, component, from, &mut bytes.clone()), lab.now);
+            lab.switch.handle(Input::shared_datagram(0, stranger(packet), &mut bytes.clone()), lab.now);
         }
         lab.talk(&mut a, 1);
     }

@@ -21,7 +21,7 @@ impl Lab {
 
     fn join(&mut self, phones: &[&Phone]) {
         for phone in phones {
-            self.switch.conference_join(ROOM, phone.id, Participant, self.now);
+            self.tell(WorkerCommand::ConferenceJoin { conference: ROOM, leg: phone.id, role: Participant });
         }
     }
 
@@ -114,7 +114,7 @@ fn supervisor_monitors_whispers_barges_in_and_leaves_the_call_as_it_was() {
     let mut lab = Lab::new();
     let (mut agent, mut customer) = (lab.singer(Codec::Pcmu, 4000, 500.0), lab.singer(Codec::Pcmu, 4002, 700.0));
     let mut supervisor = lab.singer(WIDE, 4004, 900.0);
-    lab.switch.bridge(agent.id, customer.id, lab.now);
+    lab.tell(WorkerCommand::Bridge { a: agent.id, b: customer.id });
     let mut phones = [&mut agent, &mut customer, &mut supervisor];
     lab.sing(&mut phones, 20);
     let relayed = lab.switch.counters().packets_relayed;
@@ -124,14 +124,14 @@ fn supervisor_monitors_whispers_barges_in_and_leaves_the_call_as_it_was() {
     for (role, to_agent, to_customer) in
         [(Monitor, false, false), (to_agent, true, false), (Participant, true, true), (Monitor, false, false)]
     {
-        lab.switch.conference_join(ROOM, phones[2].id, role, lab.now);
+        lab.tell(WorkerCommand::ConferenceJoin { conference: ROOM, leg: phones[2].id, role });
         assert_levels(&lab.levels(&mut phones, 0, &[500.0, 700.0, 900.0]), &[false, true, to_agent]);
         assert_levels(&lab.levels(&mut phones, 1, &[500.0, 700.0, 900.0]), &[true, false, to_customer]);
         assert_levels(&lab.levels(&mut phones, 2, &[500.0, 700.0, 900.0]), &[true, true, false]);
     }
     assert_eq!(lab.switch.counters().packets_relayed, relayed);
     for phone in &phones {
-        lab.switch.conference_leave(phone.id, lab.now);
+        lab.tell(WorkerCommand::ConferenceLeave { leg: phone.id });
     }
     lab.sing(&mut phones, 20);
     assert_eq!(lab.switch.counters().packets_relayed, relayed + 40, "agent and customer are relayed again");
@@ -147,9 +147,9 @@ fn a_listener_overhears_both_parties_and_a_relayed_call_stays_relayed() {
     let mut lab = Lab::new();
     let (mut agent, mut customer) = (lab.singer(Codec::Pcmu, 4000, 500.0), lab.singer(Codec::Pcmu, 4002, 700.0));
     let mut listener = lab.singer(WIDE, 4004, 900.0);
-    lab.switch.bridge(agent.id, customer.id, lab.now);
+    lab.tell(WorkerCommand::Bridge { a: agent.id, b: customer.id });
     let both = [agent.id, customer.id];
-    lab.switch.overhear(listener.id, &both, lab.now);
+    lab.tell(WorkerCommand::Overhear { leg: listener.id, of: both.to_vec() });
     let mut phones = [&mut agent, &mut customer, &mut listener];
     assert_levels(&lab.levels(&mut phones, 2, &[500.0, 700.0, 900.0]), &[true, true, false]);
     assert_levels(&lab.levels(&mut phones, 0, &[500.0, 700.0, 900.0]), &[false, true, false]);
@@ -158,14 +158,14 @@ fn a_listener_overhears_both_parties_and_a_relayed_call_stays_relayed() {
     assert_eq!(lab.switch.counters().packets_relayed, before + 40, "each packet of the parties is relayed");
     let census = lab.switch.census();
     assert_eq!((census.overhearing, census.overheard, census.bridged), (1, 2, 2));
-    lab.switch.mute(phones[1].id, true, lab.now);
+    lab.tell(WorkerCommand::Mute { leg: phones[1].id, muted: true });
     assert_levels(&lab.levels(&mut phones, 2, &[500.0, 700.0]), &[true, false]);
-    lab.switch.mute(phones[1].id, false, lab.now);
-    lab.switch.overhear(phones[2].id, &both[1..], lab.now);
+    lab.tell(WorkerCommand::Mute { leg: phones[1].id, muted: false });
+    lab.tell(WorkerCommand::Overhear { leg: phones[2].id, of: both[1..].to_vec() });
     assert_levels(&lab.levels(&mut phones, 2, &[500.0, 700.0]), &[false, true]);
-    lab.switch.leg_close(phones[1].id, lab.now);
+    lab.tell(WorkerCommand::LegClose { leg: phones[1].id });
     lab.sing(&mut phones[..1], 20);
-    lab.switch.leg_close(phones[2].id, lab.now);
+    lab.tell(WorkerCommand::LegClose { leg: phones[2].id });
     let census = lab.switch.census();
     assert_eq!((census.overhearing, census.overheard, census.legs), (0, 0, 1));
 }
@@ -175,19 +175,19 @@ fn who_overhears_hears_a_conference_or_an_application_instead_when_it_gets_one()
     let mut lab = Lab::new();
     let (mut a, mut b) = (lab.singer(Codec::Pcmu, 4000, 500.0), lab.singer(Codec::Pcmu, 4002, 700.0));
     let mut listener = lab.singer(Codec::Pcmu, 4004, 900.0);
-    lab.switch.bridge(a.id, b.id, lab.now);
-    lab.switch.overhear(listener.id, &[a.id], lab.now);
+    lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
+    lab.tell(WorkerCommand::Overhear { leg: listener.id, of: vec![a.id] });
     lab.join(&[&a, &b]);
-    lab.switch.conference_join(ROOM, listener.id, Monitor, lab.now);
+    lab.tell(WorkerCommand::ConferenceJoin { conference: ROOM, leg: listener.id, role: Monitor });
     let mut phones = [&mut a, &mut b, &mut listener];
     assert_levels(&lab.levels(&mut phones, 2, &[500.0, 700.0]), &[true, true]);
     for phone in &phones {
-        lab.switch.conference_leave(phone.id, lab.now);
+        lab.tell(WorkerCommand::ConferenceLeave { leg: phone.id });
     }
     assert_levels(&lab.levels(&mut phones, 2, &[500.0, 700.0]), &[true, false]);
     let void = lab.switch.counters().commands_void;
-    lab.switch.overhear(LegId(77), &[LegId(1)], lab.now);
-    lab.switch.overhear(phones[2].id, &[phones[2].id, LegId(77)], lab.now);
+    lab.tell(WorkerCommand::Overhear { leg: LegId(77), of: vec![LegId(1)] });
+    lab.tell(WorkerCommand::Overhear { leg: phones[2].id, of: vec![phones[2].id, LegId(77)] });
     assert_eq!(lab.switch.counters().commands_void, void + 1, "others that are not there are left out");
     assert_eq!(lab.switch.census().overhearing, 0);
 }
@@ -198,7 +198,7 @@ fn gain_lowers_one_leg_for_one_listener_and_survives_a_change_of_rate() {
     let (mut a, mut b) = (lab.singer(Codec::Pcmu, 4000, 500.0), lab.singer(WIDE, 4002, 700.0));
     let mut c = lab.singer(WIDE, 4004, 900.0);
     lab.join(&[&a, &b, &c]);
-    lab.switch.conference_gain(a.id, b.id, Some(0.1));
+    lab.tell(WorkerCommand::ConferenceGain { from: a.id, to: b.id, gain: Some(0.1) });
     let mut phones = [&mut a, &mut b, &mut c];
     let ducked = lab.levels(&mut phones, 1, &[500.0, 900.0]);
     assert!((ducked[0] + 35.0).abs() < 0.6 && (ducked[1] + 15.0).abs() < 0.6, "{ducked:?}");
@@ -206,10 +206,10 @@ fn gain_lowers_one_leg_for_one_listener_and_survives_a_change_of_rate() {
     // The listener's codec changes, and with it the rate at which it is mixed.
     phones[1].audio = Audio { remote_rtp: phones[1].audio.remote_rtp, ..audio_of(Codec::Pcmu, 4002) };
     phones[1].sine = Sine::new(NARROW, 700.0, -15.0);
-    lab.switch.rtp_update(phones[1].id, phones[1].audio, lab.now);
+    lab.tell(WorkerCommand::RtpUpdate { leg: phones[1].id, audio: phones[1].audio });
     let ducked = lab.levels(&mut phones, 1, &[500.0, 900.0]);
     assert!((ducked[0] + 35.0).abs() < 0.6 && (ducked[1] + 15.0).abs() < 0.6, "{ducked:?}");
-    lab.switch.conference_gain(phones[0].id, phones[1].id, None);
+    lab.tell(WorkerCommand::ConferenceGain { from: phones[0].id, to: phones[1].id, gain: None });
     assert_levels(&lab.levels(&mut phones, 1, &[500.0, 900.0]), &[true, true]);
 }
 
@@ -218,7 +218,7 @@ fn whisper_waits_for_its_listener() {
     let mut lab = Lab::new();
     let (mut agent, mut customer) = (lab.singer(Codec::Pcmu, 4000, 500.0), lab.singer(Codec::Pcmu, 4002, 700.0));
     let mut supervisor = lab.singer(Codec::Pcmu, 4004, 900.0);
-    lab.switch.conference_join(ROOM, supervisor.id, Whisper(agent.id), lab.now);
+    lab.tell(WorkerCommand::ConferenceJoin { conference: ROOM, leg: supervisor.id, role: Whisper(agent.id) });
     lab.join(&[&customer]);
     let mut phones = [&mut agent, &mut customer, &mut supervisor];
     assert_levels(&lab.levels(&mut phones, 1, &[900.0]), &[false]);
@@ -232,9 +232,9 @@ fn muted_leg_is_silent_in_its_conference() {
     let mut lab = Lab::new();
     let (mut a, mut b) = (lab.singer(WIDE, 4000, 500.0), lab.singer(WIDE, 4002, 700.0));
     lab.join(&[&a, &b]);
-    lab.switch.mute(a.id, true, lab.now);
+    lab.tell(WorkerCommand::Mute { leg: a.id, muted: true });
     assert_levels(&lab.levels(&mut [&mut a, &mut b], 1, &[500.0]), &[false]);
-    lab.switch.mute(a.id, false, lab.now);
+    lab.tell(WorkerCommand::Mute { leg: a.id, muted: false });
     assert_levels(&lab.levels(&mut [&mut a, &mut b], 1, &[500.0]), &[true]);
 }
 
@@ -243,7 +243,7 @@ fn keys_are_told_and_not_mixed() {
     let mut lab = Lab::new();
     let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
     let outside = lab.phone(Codec::Pcmu, 4004);
-    lab.switch.bridge(a.id, outside.id, lab.now);
+    lab.tell(WorkerCommand::Bridge { a: a.id, b: outside.id });
     lab.join(&[&a, &b]);
     for payload in [[5, 10, 0, 160], [5, 10, 1, 64], [5, 0x8a, 1, 224]] {
         lab.send_packet(&a, 101, false, &payload);
@@ -262,13 +262,13 @@ fn bridged_peer_outside_hears_nothing_of_a_conference() {
     let mut lab = Lab::new();
     let (mut agent, mut expert) = (lab.singer(Codec::Pcmu, 4000, 500.0), lab.singer(Codec::Pcmu, 4002, 700.0));
     let mut customer = lab.singer(Codec::Pcmu, 4004, 900.0);
-    lab.switch.bridge(agent.id, customer.id, lab.now);
+    lab.tell(WorkerCommand::Bridge { a: agent.id, b: customer.id });
     lab.join(&[&agent, &expert]);
     let mut phones = [&mut agent, &mut expert, &mut customer];
     assert_levels(&lab.levels(&mut phones, 2, &[500.0, 700.0]), &[false, false]);
     assert_levels(&lab.levels(&mut phones, 0, &[700.0, 900.0]), &[true, false]);
     // A new bridge takes the leg out of the conference.
-    lab.switch.bridge(phones[0].id, phones[2].id, lab.now);
+    lab.tell(WorkerCommand::Bridge { a: phones[0].id, b: phones[2].id });
     assert_levels(&lab.levels(&mut phones, 2, &[500.0, 700.0]), &[true, false]);
     assert_eq!(lab.switch.census().mixed, 1);
 }
@@ -312,13 +312,13 @@ fn legs_that_close_or_fail_leave_the_conference_whole_and_the_last_gives_it_back
     let mut lab = Lab::new();
     let (mut a, mut b) = (lab.singer(Codec::Pcmu, 4000, 500.0), lab.singer(Codec::Pcmu, 4002, 700.0));
     let (c, d) = (lab.phone(Codec::Pcmu, 4004), lab.phone(Codec::Pcmu, 4006));
-    lab.switch.bridge(a.id, c.id, lab.now);
+    lab.tell(WorkerCommand::Bridge { a: a.id, b: c.id });
     lab.join(&[&a, &b, &c, &d]);
     lab.sing(&mut [&mut a, &mut b], 5);
     lab.switch.leg_mut(c.slot).send = Some(leg::Send::with_encoder(Box::new(Faulty), Codec::Pcmu, 0));
     lab.sing(&mut [&mut a, &mut b], 5);
     assert!(matches!(lab.events_of(c.id).last(), Some(WorkerEventKind::Closed(_))));
-    lab.switch.leg_close(d.id, lab.now);
+    lab.tell(WorkerCommand::LegClose { leg: d.id });
     let census = lab.switch.census();
     assert_eq!((census.legs, census.mixed, census.bridged, census.conferences), (2, 2, 0, 1));
     assert_levels(&lab.levels(&mut [&mut a, &mut b], 1, &[500.0, 700.0]), &[true, false]);
@@ -327,8 +327,8 @@ fn legs_that_close_or_fail_leave_the_conference_whole_and_the_last_gives_it_back
     let mut e = lab.singer(Codec::Pcmu, 4008, 900.0);
     assert!([c.slot, d.slot].contains(&e.slot));
     assert_levels(&lab.levels(&mut [&mut a, &mut b, &mut e], 1, &[500.0, 900.0]), &[true, false]);
-    lab.switch.leg_close(a.id, lab.now);
-    lab.switch.conference_leave(b.id, lab.now);
+    lab.tell(WorkerCommand::LegClose { leg: a.id });
+    lab.tell(WorkerCommand::ConferenceLeave { leg: b.id });
     assert_eq!(lab.switch.counters().panics, 1);
     let census = lab.switch.census();
     assert_eq!((census.legs, census.mixed, census.conferences), (2, 0, 0));
@@ -342,7 +342,7 @@ fn fault_while_mixing_ends_the_legs_of_that_conference_only() {
     let (mut c, mut d) = (lab.singer(Codec::Pcmu, 4004, 500.0), lab.singer(Codec::Pcmu, 4006, 700.0));
     lab.join(&[&a, &b]);
     for phone in [&c, &d] {
-        lab.switch.conference_join(ConferenceId(2), phone.id, Participant, lab.now);
+        lab.tell(WorkerCommand::ConferenceJoin { conference: ConferenceId(2), leg: phone.id, role: Participant });
     }
     lab.advance(MS * 40);
     lab.switch.conferences.spoil(ROOM);
@@ -364,18 +364,18 @@ fn joining_and_leaving_neither_clicks_nor_breaks_the_numbering() {
     let mut c = lab.singer(SUPER_WIDE, 4004, 260.0);
     // Untouched samples: as little as a tap makes a bridge decode.
     let (writer, _reader) = tap(4);
-    lab.switch.bridge(a.id, b.id, lab.now);
-    lab.switch.tap(a.id, writer, lab.now);
+    lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
+    lab.switch.handle(Input::tap(a.id, writer), lab.now);
     lab.sing(&mut [&mut a, &mut b, &mut c], 30);
     lab.heard(&b);
     for step in 0..6 {
         match step {
             0 => lab.join(&[&a, &b]),
             1 => lab.join(&[&c]),
-            2 => lab.switch.conference_gain(a.id, b.id, Some(0.2)),
-            3 => lab.switch.mute(a.id, true, lab.now),
-            4 => lab.switch.conference_leave(c.id, lab.now),
-            _ => lab.switch.conference_leave(b.id, lab.now),
+            2 => lab.tell(WorkerCommand::ConferenceGain { from: a.id, to: b.id, gain: Some(0.2) }),
+            3 => lab.tell(WorkerCommand::Mute { leg: a.id, muted: true }),
+            4 => lab.tell(WorkerCommand::ConferenceLeave { leg: c.id }),
+            _ => lab.tell(WorkerCommand::ConferenceLeave { leg: b.id }),
         }
         lab.sing(&mut [&mut a, &mut b, &mut c], 10);
     }
@@ -414,8 +414,8 @@ fn opus_is_mixed_as_wide_as_another_leg_speaks_and_never_narrower_again() {
         let encoder = lab.switch.leg_mut(phone.slot).send.as_ref().unwrap().rate();
         assert_eq!(encoder, SampleRate::HZ_48000);
     }
-    lab.switch.conference_leave(other.id, lab.now);
-    lab.switch.conference_leave(wide.id, lab.now);
+    lab.tell(WorkerCommand::ConferenceLeave { leg: other.id });
+    lab.tell(WorkerCommand::ConferenceLeave { leg: wide.id });
     assert_eq!(rate(&mut lab, &opus), Some(SampleRate::HZ_48000));
     assert_eq!(rate(&mut lab, &narrow), Some(NARROW));
     lab.advance(MS * 100);
@@ -427,11 +427,11 @@ fn leg_without_a_codec_yet_is_mixed_as_soon_as_it_has_one() {
     let mut lab = Lab::new();
     let mut a = lab.singer(Codec::Pcmu, 4000, 500.0);
     let mut b = lab.singer(Codec::Pcmu, 4002, 700.0);
-    lab.switch.leg_close(b.id, lab.now);
-    b.slot = lab.switch.leg_open_rtp(b.id, None, false, lab.now);
+    lab.tell(WorkerCommand::LegClose { leg: b.id });
+    b.slot = lab.switch.handle(Input::Open { leg: b.id, audio: None, nat: false }, lab.now).slot().unwrap();
     lab.join(&[&a, &b]);
     lab.sing(&mut [&mut a], 5);
-    lab.switch.rtp_update(b.id, b.audio, lab.now);
+    lab.tell(WorkerCommand::RtpUpdate { leg: b.id, audio: b.audio });
     assert_levels(&lab.levels(&mut [&mut a, &mut b], 1, &[500.0, 700.0]), &[true, false]);
     assert_levels(&lab.levels(&mut [&mut a, &mut b], 0, &[500.0, 700.0]), &[false, true]);
 }
@@ -440,18 +440,18 @@ fn leg_without_a_codec_yet_is_mixed_as_soon_as_it_has_one() {
 fn commands_about_no_conference_do_nothing_but_count() {
     let mut lab = Lab::new();
     let (a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
-    lab.switch.conference_join(ROOM, LegId(9), Participant, lab.now);
-    lab.switch.conference_join(ROOM, a.id, Whisper(a.id), lab.now);
-    lab.switch.conference_leave(a.id, lab.now);
-    lab.switch.conference_leave(LegId(9), lab.now);
-    lab.switch.conference_gain(a.id, b.id, Some(0.5));
+    lab.tell(WorkerCommand::ConferenceJoin { conference: ROOM, leg: LegId(9), role: Participant });
+    lab.tell(WorkerCommand::ConferenceJoin { conference: ROOM, leg: a.id, role: Whisper(a.id) });
+    lab.tell(WorkerCommand::ConferenceLeave { leg: a.id });
+    lab.tell(WorkerCommand::ConferenceLeave { leg: LegId(9) });
+    lab.tell(WorkerCommand::ConferenceGain { from: a.id, to: b.id, gain: Some(0.5) });
     assert_eq!((lab.switch.counters().commands_void, lab.switch.census().conferences), (5, 0));
     lab.join(&[&a, &b]);
     for gain in [f32::NAN, -1.0, 5.0] {
-        lab.switch.conference_gain(a.id, b.id, Some(gain));
+        lab.tell(WorkerCommand::ConferenceGain { from: a.id, to: b.id, gain: Some(gain) });
     }
-    lab.switch.conference_gain(a.id, a.id, Some(0.5));
-    lab.switch.conference_join(ConferenceId(2), b.id, Participant, lab.now);
-    lab.switch.conference_gain(a.id, b.id, Some(0.5));
+    lab.tell(WorkerCommand::ConferenceGain { from: a.id, to: a.id, gain: Some(0.5) });
+    lab.tell(WorkerCommand::ConferenceJoin { conference: ConferenceId(2), leg: b.id, role: Participant });
+    lab.tell(WorkerCommand::ConferenceGain { from: a.id, to: b.id, gain: Some(0.5) });
     assert_eq!((lab.switch.counters().commands_void, lab.switch.census().conferences), (10, 2));
 }

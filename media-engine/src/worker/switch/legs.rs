@@ -1,0 +1,305 @@
+//! Legs come, are worked on and go.
+//!
+//! Invariants: an identity is there once; a place is used again after its leg has gone. A leg that is worked on is out of its
+//! place, so that the work may reach the switch around it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Instant, SystemTime};
+
+use super::leg::{Leg, Transport};
+use super::{Outcome, PHASES, Slot, Switch, TICK, contained, packet, panic_text};
+use crate::leg::LegError;
+use crate::leg::rtp::RtpLeg;
+use crate::leg::webrtc::WebRtcPeer;
+use crate::sdp;
+use crate::units::LegId;
+use crate::worker::command::{LegQuality, WorkerEventKind};
+
+/// The most that encoders can do.
+const MAX_EFFORT: u8 = 10;
+
+impl Switch {
+    /// Takes a plain RTP leg.
+    pub(super) fn open_rtp(&mut self, id: LegId, audio: Option<sdp::Audio>, nat: bool, now: Instant) -> Outcome {
+        if self.is_taken(id) {
+            return Outcome::Done;
+        }
+        let cname = format!("{:012x}@tandem", self.random.next() & 0xffff_ffff_ffff);
+        let rtp = RtpLeg::new(self.random.next() as u32, &cname, nat, now, self.wall_at(now));
+        let slot = self.insert(id, Transport::Rtp(Box::new(rtp)), now);
+        if let Some(audio) = audio {
+            self.rtp_update(id, audio, now);
+        }
+        Outcome::Opened(slot)
+    }
+
+    /// Takes a browser leg; in a replay, which has no browser, a leg in its place.
+    pub(super) fn open_browser(&mut self, id: LegId, peer: Option<Box<WebRtcPeer>>, now: Instant) -> Outcome {
+        if self.is_taken(id) {
+            return Outcome::Done;
+        }
+        let Some(mut peer) = peer else {
+            let absent = RtpLeg::new(0, "absent", false, now, self.wall_at(now));
+            return Outcome::Opened(self.insert(id, Transport::Rtp(Box::new(absent)), now));
+        };
+        peer.set_wall(now, self.wall_at(now));
+        let slot = self.insert(id, Transport::WebRtc(peer), now);
+        self.connecting.push(slot);
+        self.on_webrtc_negotiated(slot, now);
+        Outcome::Opened(slot)
+    }
+
+    /// Whether a leg of this identity is there; a second one is counted.
+    fn is_taken(&mut self, id: LegId) -> bool {
+        let taken = self.by_id.contains_key(&id);
+        self.counters.commands_void += u64::from(taken);
+        taken
+    }
+
+    /// Applies what offer and answer agreed for a plain RTP leg.
+    pub(super) fn rtp_update(&mut self, id: LegId, audio: sdp::Audio, now: Instant) {
+        self.with_leg(id, now, |switch, leg| {
+            if leg.on_audio(audio, now) {
+                switch.outbox.event(leg.slot, leg.id, WorkerEventKind::Connected);
+            }
+        });
+    }
+
+    /// Applies the browser's answer.
+    pub(super) fn webrtc_answer(&mut self, id: LegId, sdp: &str, now: Instant) -> Result<(), LegError> {
+        let slot = self.webrtc_slot(id)?;
+        let result = self.with_peer(slot, now, |peer| {
+            let result = peer.handle_answer(sdp);
+            peer.handle_timeout(now);
+            result
+        });
+        self.on_webrtc_negotiated(slot, now);
+        result.unwrap_or(Err(LegError::OutOfOrder("the leg is gone")))
+    }
+
+    /// Answers the browser's new offer.
+    pub(super) fn webrtc_reoffer(&mut self, id: LegId, sdp: &str, now: Instant) -> Result<String, LegError> {
+        let slot = self.webrtc_slot(id)?;
+        let result = self.with_peer(slot, now, |peer| {
+            let result = peer.handle_reoffer(sdp);
+            peer.handle_timeout(now);
+            result
+        });
+        self.on_webrtc_negotiated(slot, now);
+        result.unwrap_or(Err(LegError::OutOfOrder("the leg is gone")))
+    }
+
+    /// Ends a leg: RTCP BYE, then `Failed` if there is a reason, then `Closed`.
+    pub(super) fn end(&mut self, id: LegId, why: Option<String>, now: Instant) {
+        match self.by_id.get(&id) {
+            Some(&slot) => self.remove(slot, why, now),
+            None => self.counters.commands_void += 1,
+        }
+    }
+
+    /// Lets two legs hear each other.
+    pub(super) fn bridge(&mut self, a: LegId, b: LegId, now: Instant) {
+        let (Some(&a), Some(&b)) = (self.by_id.get(&a), self.by_id.get(&b)) else {
+            self.counters.commands_void += 1;
+            return;
+        };
+        if a == b {
+            self.counters.commands_void += 1;
+            return;
+        }
+        for slot in [a, b] {
+            self.part(slot, now);
+            self.unseat(slot, now);
+        }
+        self.leg_mut(a).peer = Some(b);
+        self.leg_mut(b).peer = Some(a);
+        self.refresh(a, now);
+    }
+
+    /// How hard encoders work that have a choice, now and from now on.
+    pub(super) fn set_effort(&mut self, effort: u8) {
+        self.effort = effort.min(MAX_EFFORT);
+        for leg in self.legs.iter_mut().flatten() {
+            leg.set_effort(self.effort);
+        }
+    }
+
+    pub(super) fn wall_at(&self, now: Instant) -> SystemTime {
+        self.born.1 + now.saturating_duration_since(self.born.0)
+    }
+
+    pub(super) fn insert(&mut self, id: LegId, transport: Transport, now: Instant) -> Slot {
+        let slot = self.free.pop().unwrap_or(Slot(self.legs.len() as u32));
+        if slot.index() == self.legs.len() {
+            self.legs.push(None);
+            self.rests.push(false);
+            // Ticks move from phase to phase on the packet path, where nothing allocates.
+            for phase in &mut self.phases {
+                phase.slots.reserve(self.legs.len() - phase.slots.len());
+            }
+        }
+        // Spread, and the same whatever other legs have done since: a replay has no browsers.
+        let phase = slot.index() * 7 % PHASES;
+        let leg = Leg::new(id, slot, phase, transport, self.random.next(), now);
+        self.rests[slot.index()] = false;
+        self.legs[slot.index()] = Some(Box::new(leg));
+        self.enter_phase(slot, phase, now);
+        self.by_id.insert(id, slot);
+        slot
+    }
+
+    fn enter_phase(&mut self, slot: Slot, index: usize, now: Instant) {
+        let phase = &mut self.phases[index];
+        if phase.slots.is_empty() {
+            while phase.due <= now {
+                phase.due += TICK;
+                // A phase that lay empty for long catches up in one step.
+                let behind = now.saturating_duration_since(phase.due);
+                phase.due += TICK * (behind.as_nanos() / TICK.as_nanos()) as u32;
+            }
+        }
+        phase.slots.push(slot);
+    }
+
+    /// Moves a leg that is being worked on to another phase.
+    pub(super) fn rephase(&mut self, leg: &mut Leg, index: usize, now: Instant) {
+        let before = std::mem::replace(&mut leg.phase, index);
+        if before != index {
+            self.phases[before].slots.retain(|&other| other != leg.slot);
+            self.enter_phase(leg.slot, index, now);
+        }
+    }
+
+    /// The phase whose tick is the first at or after `at`.
+    pub(super) fn phase_at(&self, at: Instant) -> usize {
+        let since = at.saturating_duration_since(self.born.0).as_micros();
+        (since.div_ceil(1_000) % PHASES as u128) as usize
+    }
+
+    /// Only for slots that were just found to be filled.
+    pub(super) fn leg_mut(&mut self, slot: Slot) -> &mut Leg {
+        self.legs[slot.index()].as_mut().expect("the slot was looked up in this call")
+    }
+
+    /// Does something with a leg by name, then brings the paths around it up to date.
+    pub(super) fn with_leg(&mut self, id: LegId, now: Instant, change: impl FnOnce(&mut Switch, &mut Leg)) {
+        let Some(&slot) = self.by_id.get(&id) else {
+            self.counters.commands_void += 1;
+            return;
+        };
+        self.guarded(slot, now, change);
+        self.refresh(slot, now);
+    }
+
+    /// Takes a leg out, works on it, puts it back; a panic ends the leg and the one it is bridged to.
+    pub(super) fn guarded(&mut self, slot: Slot, now: Instant, work: impl FnOnce(&mut Switch, &mut Leg)) {
+        let Some(mut leg) = self.legs.get_mut(slot.index()).and_then(Option::take) else { return };
+        let (id, peer, phase, seat) = (leg.id, leg.peer, leg.phase, leg.seat);
+        // The leg and what the work changed of the switch are whole again: the leg is dropped, the switch's parts are
+        // changed by single assignments.
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            work(self, &mut leg);
+            leg
+        }));
+        match outcome {
+            Ok(leg) => self.legs[slot.index()] = Some(leg),
+            Err(panic) => {
+                self.counters.panics += 1;
+                self.forget(slot, id, phase);
+                if let Some(seat) = seat {
+                    self.vacate(slot, seat, now);
+                }
+                let why = format!("a fault in the media path: {}", panic_text(panic.as_ref()));
+                self.outbox.event(slot, id, WorkerEventKind::Failed(why.clone()));
+                self.outbox.event(slot, id, WorkerEventKind::Closed(LegQuality::default()));
+                match (peer, seat) {
+                    (Some(peer), None) => self.remove(peer, Some(why), now),
+                    (Some(peer), Some(_)) => self.unlink(peer, now),
+                    (None, _) => {}
+                }
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, slot: Slot, why: Option<String>, now: Instant) {
+        self.unseat(slot, now);
+        self.part(slot, now);
+        let Some(mut leg) = self.legs.get_mut(slot.index()).and_then(Option::take) else { return };
+        let (id, phase, ears) = (leg.id, leg.phase, leg.ears.take());
+        let Switch { outbox, shared, .. } = self;
+        let goodbye = catch_unwind(AssertUnwindSafe(|| {
+            let quality = leg.goodbye(outbox, now);
+            packet::transmit_pending(&mut leg, outbox, shared);
+            quality
+        }));
+        self.counters.panics += u64::from(goodbye.is_err());
+        self.forget(slot, id, phase);
+        if let Some(why) = why {
+            self.outbox.event(slot, id, WorkerEventKind::Failed(why));
+        }
+        self.outbox.event(slot, id, WorkerEventKind::Closed(goodbye.unwrap_or_default()));
+        self.forget_ears(ears, now);
+    }
+
+    pub(super) fn forget(&mut self, slot: Slot, id: LegId, phase: usize) {
+        self.by_id.remove(&id);
+        self.by_ufrag.retain(|_, s| *s != slot);
+        self.by_source.retain(|_, s| *s != slot);
+        self.phases[phase].slots.retain(|&other| other != slot);
+        self.connecting.retain(|&other| other != slot);
+        self.free.push(slot);
+    }
+
+    pub(super) fn part(&mut self, slot: Slot, now: Instant) {
+        let Some(Some(leg)) = self.legs.get_mut(slot.index()) else { return };
+        let Some(peer) = leg.peer.take() else { return };
+        self.unlink(peer, now);
+        self.refresh(slot, now);
+    }
+
+    pub(super) fn unlink(&mut self, slot: Slot, now: Instant) {
+        if let Some(Some(leg)) = self.legs.get_mut(slot.index()) {
+            leg.peer = None;
+            self.refresh(slot, now);
+        }
+    }
+
+    fn webrtc_slot(&self, id: LegId) -> Result<Slot, LegError> {
+        self.by_id.get(&id).copied().ok_or(LegError::OutOfOrder("the leg is gone"))
+    }
+
+    /// Negotiates with a browser leg; a panic ends it.
+    fn with_peer<R>(
+        &mut self,
+        slot: Slot,
+        now: Instant,
+        work: impl FnOnce(&mut WebRtcPeer) -> Result<R, LegError>,
+    ) -> Option<Result<R, LegError>> {
+        let worked = match &mut self.legs.get_mut(slot.index())?.as_mut()?.transport {
+            Transport::WebRtc(peer) => contained(|| work(peer)),
+            Transport::Rtp(_) => Ok(Err(LegError::OutOfOrder("the leg is plain RTP"))),
+        };
+        Some(worked.unwrap_or_else(|why| {
+            self.counters.panics += 1;
+            self.remove(slot, Some(why.clone()), now);
+            Err(LegError::Closed(why))
+        }))
+    }
+
+    /// After any offer or answer of a browser leg: names to demultiplex by, codec, first checks.
+    fn on_webrtc_negotiated(&mut self, slot: Slot, now: Instant) {
+        let Some(Some(leg)) = self.legs.get_mut(slot.index()) else { return };
+        if let Transport::WebRtc(peer) = &leg.transport {
+            for ufrag in [Some(peer.ufrag()), peer.previous_ufrag()].into_iter().flatten() {
+                if !self.by_ufrag.contains_key(ufrag) {
+                    self.by_ufrag.insert(ufrag.to_owned(), slot);
+                }
+            }
+        }
+        self.guarded(slot, now, |switch, leg| {
+            leg.on_webrtc_audio(now);
+            switch.pump(leg, now);
+        });
+        self.refresh(slot, now);
+    }
+}
