@@ -18,7 +18,6 @@ use crate::units::{ConferenceId, LegId, SampleRate};
 
 /// What a worker may be asked: a command, or one of the requests that carry what lives in this process alone (ports, channels,
 /// the ends of taps) and stay with the worker's thread.
-#[expect(clippy::large_enum_variant, reason = "moved into the mailbox and out of it, never copied")]
 pub enum WorkerRequest {
     /// Something for the switch.
     Command(WorkerCommand),

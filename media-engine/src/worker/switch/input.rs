@@ -30,7 +30,6 @@ use crate::units::LegId;
 use crate::worker::command::WorkerCommand;
 
 /// Something that happened to a switch.
-#[expect(clippy::large_enum_variant, reason = "made and taken apart in one call, never kept")]
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Input<'a> {
