@@ -9,9 +9,9 @@
 
 use std::time::Instant;
 
-use super::align::Step;
 use super::leg::{Format, Leg, Path, Source, play_event};
-use super::{MAX_LAG, PHASES, REST_ROUNDS, Slot, Switch, TICK};
+use super::transport::Transport;
+use super::{MAX_LAG, REST_ROUNDS, Slot, Switch, TICK};
 use crate::audio::tap::FrameKind;
 
 /// Ticks between relayed packets and frames that count as loss.
@@ -69,11 +69,11 @@ impl Switch {
     /// First pass: what the leg says now.
     fn tick_in(&mut self, slot: Slot, now: Instant) {
         self.guarded(slot, now, |switch, leg| {
-            if leg.skips_tick {
+            if leg.timing.skips_tick {
                 return;
             }
             leg.pull(now);
-            if let (Some(format), Some(digit)) = (leg.format, leg.events_in.on_timeout(now)) {
+            if let (Some(format), Some(digit)) = (leg.format, leg.speech.events_in.on_timeout(now)) {
                 switch.on_digit(leg, &format, digit, now);
             }
         });
@@ -82,14 +82,14 @@ impl Switch {
     /// Second pass: what is heard now, of the leg by its peer and by the leg of nobody.
     fn tick_out(&mut self, slot: Slot, now: Instant) {
         let Some(Some(leg)) = self.legs.get(slot.index()) else { return };
-        if leg.skips_tick {
+        if leg.timing.skips_tick {
             return;
         }
         let speaks_to = leg.peer;
-        if !leg.path.is_driven_by_another(slot) {
+        if !leg.hearing.path.is_driven_by_another(slot) {
             self.generate_for(slot, now);
         }
-        let hears = |other: &Leg| other.path == Path::Generate(Source::Leg(slot));
+        let hears = |other: &Leg| other.hearing.path == Path::Generate(Source::Leg(slot));
         if let Some(peer) = speaks_to
             && self.legs[peer.index()].as_deref().is_some_and(hears)
         {
@@ -99,33 +99,52 @@ impl Switch {
 
     fn generate_for(&mut self, slot: Slot, now: Instant) {
         self.guarded(slot, now, |switch, leg| {
-            if let Path::Generate(source) = leg.path {
+            if let Path::Generate(source) = leg.hearing.path {
                 switch.generate(leg, source, now);
             }
         });
     }
 
+    /// Third pass of a tick: RTCP, ICE and DTLS timers, reports, time-outs, paths that may become relays again.
+    fn tick_upkeep(&mut self, slot: Slot, now: Instant) {
+        self.guarded(slot, now, |switch, leg| {
+            match &mut leg.transport {
+                Transport::Rtp(rtp) => {
+                    if rtp.is_report_due(now) {
+                        switch.outbox.transmit_report(slot, |out| rtp.write_report(now, out));
+                    }
+                }
+                Transport::WebRtc(browser) => {
+                    if browser.run_timers(now) {
+                        switch.pump(leg, now);
+                    }
+                }
+            }
+            leg.report(&mut switch.outbox, &mut switch.counters, now);
+            if leg.hearing.played_at.is_some() && leg.may_be_relayed_to(now) {
+                leg.hearing.played_at = None;
+                switch.stale.push(slot);
+            } else if leg.hearing.keys.ended() {
+                switch.stale.push(slot);
+            }
+        });
+        self.settle(slot, now);
+    }
+
     /// Last pass: the tick moves towards the leg's packets.
     fn tick_align(&mut self, slot: Slot, now: Instant) {
         self.guarded(slot, now, |switch, leg| {
-            if std::mem::take(&mut leg.skips_tick) {
+            if std::mem::take(&mut leg.timing.skips_tick) {
                 return;
             }
-            // Conferences tick as one.
-            let step = if leg.seat.is_some() { Step::Stay } else { leg.aligned() };
-            leg.skips_tick = step == Step::Later;
-            let phase = match step {
-                Step::Stay => leg.phase,
-                Step::Earlier => (leg.phase + PHASES - 1) % PHASES,
-                Step::Later => (leg.phase + 1) % PHASES,
-            };
+            let phase = leg.align();
             switch.rephase(leg, phase, now);
         });
     }
 
     fn generate(&mut self, leg: &mut Leg, source: Source, now: Instant) {
         let Some(format) = leg.format else { return };
-        if leg.keys.are_due(now) {
+        if leg.hearing.keys.are_due(now) {
             leg.break_off();
             self.send_key(leg, &format, now);
             return;
@@ -134,21 +153,21 @@ impl Switch {
             if leg.connected {
                 // On hold: a voice that waited would be stale, and everything later would wait behind it.
                 let (slot, id, outbox) = (leg.slot, leg.id, &mut self.outbox);
-                leg.play.stop(&mut |notice| outbox.event(slot, id, play_event(notice, now)));
+                leg.hearing.play.stop(&mut |notice| outbox.event(slot, id, play_event(notice, now)));
             }
             leg.break_off();
-            leg.outgoing.skip(format.tick());
+            leg.hearing.outgoing.skip(format.tick());
             return;
         }
         // Whom it hears has changed, and with it the tick that serves it: a frame right behind another would be one too many.
-        let before = leg.served.replace((source, now));
+        let before = leg.hearing.served.replace((source, now));
         if before.is_some_and(|(other, at)| other != source && now.saturating_duration_since(at) < TICK / 2) {
-            leg.served = before;
+            leg.hearing.served = before;
             return;
         }
-        let follows = leg.talking;
+        let follows = leg.hearing.talking;
         let Some(heard_before) = self.enter(leg, &format, source, now) else { return };
-        let Some(send) = leg.send.as_mut() else { return };
+        let Some(send) = leg.hearing.send.as_mut() else { return };
         let rate = send.rate();
         let pcm = &mut self.scratch.pcm[..rate.samples_in_ms(20)];
         match source {
@@ -156,34 +175,34 @@ impl Switch {
             Source::Ringback | Source::Hold => send.waiting(source, pcm),
             Source::Silence => pcm.fill(0),
             Source::Mix => self.conferences.hear(leg.seat, pcm),
-            Source::Overheard => match &mut leg.ears {
+            Source::Overheard => match &mut leg.hearing.ears {
                 Some(ears) => ears.hear(pcm, rate),
                 None => pcm.fill(0),
             },
-            Source::Leg(from) if from == leg.slot => send.fit(&leg.frame, pcm),
+            Source::Leg(from) if from == leg.slot => send.fit(&leg.speech.frame, pcm),
             Source::Leg(from) => match self.legs.get(from.index()) {
-                Some(Some(other)) => send.fit(&other.frame, pcm),
+                Some(Some(other)) => send.fit(&other.speech.frame, pcm),
                 _ => pcm.fill(0),
             },
         }
-        leg.seam.close(source, follows, pcm, rate);
-        let active = leg.play.is_active();
-        leg.ducker.process(active, pcm, rate);
-        if !leg.play.is_idle() {
+        leg.hearing.seam.close(source, follows, pcm, rate);
+        let active = leg.hearing.play.is_active();
+        leg.hearing.ducker.process(active, pcm, rate);
+        if !leg.hearing.play.is_idle() {
             let (slot, id, outbox) = (leg.slot, leg.id, &mut self.outbox);
-            leg.play.mix(pcm, rate, &mut |notice| outbox.event(slot, id, play_event(notice, now)));
-            leg.played_at = Some(now);
+            leg.hearing.play.mix(pcm, rate, &mut |notice| outbox.event(slot, id, play_event(notice, now)));
+            leg.hearing.played_at = Some(now);
         }
         self.counters.frames += 1;
         let frame = rate.samples_in_ms(20);
-        if let (Some(exit), 0) = (leg.exit, heard_before)
+        if let (Some(exit), 0) = (leg.hearing.exit, heard_before)
             && self.leave(leg, &format, exit.from, frame, now)
         {
-            leg.exit = None;
+            leg.hearing.exit = None;
             return;
         }
         if !(format.noise.is_some() && self.is_quiet(leg, source)) {
-            leg.break_silence();
+            leg.hearing.break_silence();
         } else if self.pause(leg, &format, frame, now) {
             return;
         }
@@ -195,22 +214,22 @@ impl Switch {
     fn is_quiet(&self, leg: &Leg, source: Source) -> bool {
         let Source::Leg(from) = source else { return false };
         let frame = if from == leg.slot {
-            Some(&leg.frame)
+            Some(&leg.speech.frame)
         } else {
-            self.legs.get(from.index()).and_then(Option::as_ref).map(|source| &source.frame)
+            self.legs.get(from.index()).and_then(Option::as_ref).map(|source| &source.speech.frame)
         };
         let pauses = frame.is_some_and(|frame| frame.kind == FrameKind::Silence && !frame.samples.is_empty());
-        pauses && leg.play.is_idle()
+        pauses && leg.hearing.play.is_idle()
     }
 
     /// A leg that heard relayed packets until now gets frames from where those ended: how much of this frame it has heard
     /// already, microseconds. `None`: all of it, or playout has not come so far.
     fn enter(&self, leg: &mut Leg, format: &Format, source: Source, now: Instant) -> Option<usize> {
-        let (Some(entry), Source::Leg(from)) = (leg.entry, source) else { return Some(0) };
+        let (Some(entry), Source::Leg(from)) = (leg.hearing.entry, source) else { return Some(0) };
         let played_to = if from == leg.slot {
-            leg.played_to()
+            leg.speech.played_to()
         } else {
-            self.legs.get(from.index()).and_then(Option::as_ref).and_then(|source| source.played_to())
+            self.legs.get(from.index()).and_then(Option::as_ref).and_then(|source| source.speech.played_to())
         };
         let fresh = match played_to {
             Some((ssrc, timestamp)) if ssrc == entry.ssrc => timestamp.wrapping_sub(entry.timestamp) as i32,
@@ -221,15 +240,15 @@ impl Switch {
         if fresh <= 0 && now < entry.until {
             return None;
         }
-        leg.entry = None;
+        leg.hearing.entry = None;
         // What lies between, and was lost, shows in the time stamps; a source that came to rest or was replaced shows as time.
         let gap = fresh.saturating_sub(tick);
         if fresh <= 0 || gap > LONGEST_GAP * tick {
             return Some(0);
         }
-        (leg.seamless, leg.talking) = (true, true);
+        (leg.hearing.seamless, leg.hearing.talking) = (true, true);
         if gap >= 0 {
-            leg.outgoing.skip(gap as u32);
+            leg.hearing.outgoing.skip(gap as u32);
             return Some(0);
         }
         Some((-gap) as usize * TICK.as_micros() as usize / tick.max(1) as usize)

@@ -6,9 +6,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Instant, SystemTime};
 
-use super::leg::{Leg, Transport};
-use super::{Outcome, PHASES, Slot, Switch, TICK, contained, packet, panic_text};
-use crate::leg::LegError;
+use super::leg::Leg;
+use super::transport::{Browser, Transport};
+use super::{Outcome, PHASES, Slot, Switch, TICK, panic_text};
 use crate::leg::rtp::RtpLeg;
 use crate::leg::webrtc::WebRtcPeer;
 use crate::sdp;
@@ -43,7 +43,7 @@ impl Switch {
             return Outcome::Opened(self.insert(id, Transport::Rtp(Box::new(absent)), now));
         };
         peer.set_wall(now, self.wall_at(now));
-        let slot = self.insert(id, Transport::WebRtc(peer), now);
+        let slot = self.insert(id, Transport::WebRtc(Box::new(Browser::new(*peer, now))), now);
         self.connecting.push(slot);
         self.on_webrtc_negotiated(slot, now);
         Outcome::Opened(slot)
@@ -63,30 +63,6 @@ impl Switch {
                 switch.outbox.event(leg.slot, leg.id, WorkerEventKind::Connected);
             }
         });
-    }
-
-    /// Applies the browser's answer.
-    pub(super) fn webrtc_answer(&mut self, id: LegId, sdp: &str, now: Instant) -> Result<(), LegError> {
-        let slot = self.webrtc_slot(id)?;
-        let result = self.with_peer(slot, now, |peer| {
-            let result = peer.handle_answer(sdp);
-            peer.handle_timeout(now);
-            result
-        });
-        self.on_webrtc_negotiated(slot, now);
-        result.unwrap_or(Err(LegError::OutOfOrder("the leg is gone")))
-    }
-
-    /// Answers the browser's new offer.
-    pub(super) fn webrtc_reoffer(&mut self, id: LegId, sdp: &str, now: Instant) -> Result<String, LegError> {
-        let slot = self.webrtc_slot(id)?;
-        let result = self.with_peer(slot, now, |peer| {
-            let result = peer.handle_reoffer(sdp);
-            peer.handle_timeout(now);
-            result
-        });
-        self.on_webrtc_negotiated(slot, now);
-        result.unwrap_or(Err(LegError::OutOfOrder("the leg is gone")))
     }
 
     /// Ends a leg: RTCP BYE, then `Failed` if there is a reason, then `Closed`.
@@ -120,7 +96,7 @@ impl Switch {
     pub(super) fn set_effort(&mut self, effort: u8) {
         self.effort = effort.min(MAX_EFFORT);
         for leg in self.legs.iter_mut().flatten() {
-            leg.set_effort(self.effort);
+            leg.hearing.set_effort(self.effort);
         }
     }
 
@@ -163,7 +139,7 @@ impl Switch {
 
     /// Moves a leg that is being worked on to another phase.
     pub(super) fn rephase(&mut self, leg: &mut Leg, index: usize, now: Instant) {
-        let before = std::mem::replace(&mut leg.phase, index);
+        let before = std::mem::replace(&mut leg.timing.phase, index);
         if before != index {
             self.phases[before].slots.retain(|&other| other != leg.slot);
             self.enter_phase(leg.slot, index, now);
@@ -194,7 +170,7 @@ impl Switch {
     /// Takes a leg out, works on it, puts it back; a panic ends the leg and the one it is bridged to.
     pub(super) fn guarded(&mut self, slot: Slot, now: Instant, work: impl FnOnce(&mut Switch, &mut Leg)) {
         let Some(mut leg) = self.legs.get_mut(slot.index()).and_then(Option::take) else { return };
-        let (id, peer, phase, seat) = (leg.id, leg.peer, leg.phase, leg.seat);
+        let (id, peer, phase, seat) = (leg.id, leg.peer, leg.timing.phase, leg.seat);
         // The leg and what the work changed of the switch are whole again: the leg is dropped, the switch's parts are
         // changed by single assignments.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -225,13 +201,9 @@ impl Switch {
         self.unseat(slot, now);
         self.part(slot, now);
         let Some(mut leg) = self.legs.get_mut(slot.index()).and_then(Option::take) else { return };
-        let (id, phase, ears) = (leg.id, leg.phase, leg.ears.take());
+        let (id, phase, ears) = (leg.id, leg.timing.phase, leg.hearing.ears.take());
         let Switch { outbox, shared, .. } = self;
-        let goodbye = catch_unwind(AssertUnwindSafe(|| {
-            let quality = leg.goodbye(outbox, now);
-            packet::transmit_pending(&mut leg, outbox, shared);
-            quality
-        }));
+        let goodbye = catch_unwind(AssertUnwindSafe(|| leg.say_goodbye(outbox, shared, now)));
         self.counters.panics += u64::from(goodbye.is_err());
         self.forget(slot, id, phase);
         if let Some(why) = why {
@@ -264,42 +236,14 @@ impl Switch {
         }
     }
 
-    fn webrtc_slot(&self, id: LegId) -> Result<Slot, LegError> {
-        self.by_id.get(&id).copied().ok_or(LegError::OutOfOrder("the leg is gone"))
-    }
-
-    /// Negotiates with a browser leg; a panic ends it.
-    fn with_peer<R>(
-        &mut self,
-        slot: Slot,
-        now: Instant,
-        work: impl FnOnce(&mut WebRtcPeer) -> Result<R, LegError>,
-    ) -> Option<Result<R, LegError>> {
-        let worked = match &mut self.legs.get_mut(slot.index())?.as_mut()?.transport {
-            Transport::WebRtc(peer) => contained(|| work(peer)),
-            Transport::Rtp(_) => Ok(Err(LegError::OutOfOrder("the leg is plain RTP"))),
-        };
-        Some(worked.unwrap_or_else(|why| {
-            self.counters.panics += 1;
-            self.remove(slot, Some(why.clone()), now);
-            Err(LegError::Closed(why))
-        }))
-    }
-
-    /// After any offer or answer of a browser leg: names to demultiplex by, codec, first checks.
-    fn on_webrtc_negotiated(&mut self, slot: Slot, now: Instant) {
-        let Some(Some(leg)) = self.legs.get_mut(slot.index()) else { return };
-        if let Transport::WebRtc(peer) = &leg.transport {
-            for ufrag in [Some(peer.ufrag()), peer.previous_ufrag()].into_iter().flatten() {
-                if !self.by_ufrag.contains_key(ufrag) {
-                    self.by_ufrag.insert(ufrag.to_owned(), slot);
-                }
-            }
+    /// After work on a leg: ends it if its transport did, brings paths up to date that the work made stale.
+    pub(super) fn settle(&mut self, slot: Slot, now: Instant) {
+        let over = self.legs.get_mut(slot.index()).and_then(|leg| leg.as_mut()?.over.take());
+        if let Some(why) = over {
+            self.remove(slot, Some(why), now);
         }
-        self.guarded(slot, now, |switch, leg| {
-            leg.on_webrtc_audio(now);
-            switch.pump(leg, now);
-        });
-        self.refresh(slot, now);
+        while let Some(slot) = self.stale.pop() {
+            self.refresh(slot, now);
+        }
     }
 }

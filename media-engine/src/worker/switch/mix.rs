@@ -128,7 +128,7 @@ impl Switch {
             seat.role = role;
         } else {
             self.unseat(slot, now);
-            let phase = self.leg_mut(slot).phase;
+            let phase = self.leg_mut(slot).timing.phase;
             let at = self.conferences.open(conference, phase);
             let Some(room) = self.conferences.room(at) else { return };
             room.members.push(slot);
@@ -136,7 +136,7 @@ impl Switch {
             self.outbox.reserve(members);
             self.guarded(slot, now, |switch, leg| {
                 leg.seat = Some(Seat { at, role, party: None });
-                leg.skips_tick = false;
+                leg.timing.skips_tick = false;
                 switch.rephase(leg, phase, now);
             });
         }
@@ -280,8 +280,8 @@ impl Conference {
         for slot in &self.members {
             let Some(leg) = legs[slot.index()].as_deref() else { continue };
             let Some((party, rate)) = leg.seat.and_then(|seat| seat.party) else { continue };
-            let said = !leg.muted && !leg.frame.samples.is_empty() && leg.frame.rate == rate;
-            self.mix.say(party, said.then_some(&*leg.frame.samples));
+            let said = !leg.speech.muted && !leg.speech.frame.samples.is_empty() && leg.speech.frame.rate == rate;
+            self.mix.say(party, said.then_some(&*leg.speech.frame.samples));
         }
         if let Some(SpeakerChange { before, after }) = self.mix.mix() {
             for (party, active) in [(before, false), (after, true)] {
@@ -325,7 +325,7 @@ impl Rates {
         if !format.has_free_rate() || self.free > 1 {
             return Some(format.codec_rate());
         }
-        let tapped = if leg.taps.is_empty() { SampleRate::HZ_8000 } else { SampleRate::HZ_16000 };
+        let tapped = if leg.speech.taps.is_empty() { SampleRate::HZ_8000 } else { SampleRate::HZ_16000 };
         let before = leg.seat.and_then(|seat| seat.rate());
         Some(tapped.max(self.widest.unwrap_or(tapped)).max(before.unwrap_or(tapped)))
     }

@@ -25,6 +25,8 @@
 //! Sources: RFC 3550, RFC 4733, RFC 7362 (latching).
 
 mod align;
+mod browser;
+mod demux;
 mod frame;
 mod input;
 mod keys;
@@ -32,9 +34,12 @@ mod leg;
 mod legs;
 mod mix;
 mod overhear;
-mod packet;
 mod paths;
+mod receive;
+mod relay;
 mod report;
+mod send;
+mod transport;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -48,7 +53,7 @@ use super::outbox::{Outbox, Output};
 use crate::units::LegId;
 
 pub use input::{Bytes, Input, Outcome};
-use leg::{Leg, Tap, Transport};
+use leg::{Leg, Tap};
 
 /// Length of a tick and of the frames that it moves.
 pub const TICK: Duration = Duration::from_millis(20);
@@ -231,10 +236,10 @@ impl Switch {
             Input::WebRtcAnswer { leg, sdp } => return Outcome::Applied(self.webrtc_answer(leg, &sdp, now)),
             Input::WebRtcReoffer { leg, sdp } => return Outcome::Answer(self.webrtc_reoffer(leg, &sdp, now)),
             Input::Tap { leg, tap, writer } => {
-                self.with_leg(leg, now, |_, leg| leg.taps.push(Tap { id: tap, writer }));
+                self.with_leg(leg, now, |_, leg| leg.speech.taps.push(Tap { id: tap, writer }));
             }
             Input::Untap { leg, taps } => {
-                self.with_leg(leg, now, |_, leg| leg.taps.retain(|tap| !taps.contains(&tap.id)))
+                self.with_leg(leg, now, |_, leg| leg.speech.taps.retain(|tap| !taps.contains(&tap.id)))
             }
             Input::Effort { complexity } => self.set_effort(complexity),
             Input::Fail { leg, why } => self.end(leg, Some(why), now),
@@ -255,12 +260,12 @@ impl Switch {
             WorkerCommand::ConferenceGain { from, to, gain } => self.conference_gain(from, to, gain),
             WorkerCommand::ConferenceLeave { leg } => self.conference_leave(leg, now),
             WorkerCommand::Overhear { leg, of } => self.overhear(leg, &of, now),
-            WorkerCommand::App { leg, app } => self.with_leg(leg, now, |_, leg| leg.app = app),
+            WorkerCommand::App { leg, app } => self.with_leg(leg, now, |_, leg| leg.hearing.app = app),
             WorkerCommand::Play { leg, segment, rate, samples, last } => self.with_leg(leg, now, |switch, leg| {
                 let (slot, id) = (leg.slot, leg.id);
                 let Switch { outbox, counters, .. } = switch;
                 let mut notice = |notice| outbox.event(slot, id, leg::play_event(notice, now));
-                if !leg.play.push(segment, rate, samples, last, &mut notice) {
+                if !leg.hearing.play.push(segment, rate, samples, last, &mut notice) {
                     counters.play_overflow += 1;
                 }
             }),
@@ -268,11 +273,11 @@ impl Switch {
                 let (slot, id) = (leg.slot, leg.id);
                 let mut notice = |notice| switch.outbox.event(slot, id, leg::play_event(notice, now));
                 match segment {
-                    Some(segment) => leg.play.cancel(segment, &mut notice),
-                    None => leg.play.stop(&mut notice),
+                    Some(segment) => leg.hearing.play.cancel(segment, &mut notice),
+                    None => leg.hearing.play.stop(&mut notice),
                 }
             }),
-            WorkerCommand::Mute { leg, muted } => self.with_leg(leg, now, |_, leg| leg.muted = muted),
+            WorkerCommand::Mute { leg, muted } => self.with_leg(leg, now, |_, leg| leg.speech.muted = muted),
             WorkerCommand::MediaTimeout { leg, after } => {
                 self.with_leg(leg, now, |_, leg| leg.reporting.timeout = after);
             }
@@ -288,7 +293,8 @@ impl Switch {
     /// When `Input::Timeout` is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let ticks = self.phases.iter().filter(|phase| !phase.slots.is_empty()).map(|phase| phase.due);
-        let timers = self.connecting.iter().filter_map(|slot| Some(self.legs.get(slot.index())?.as_ref()?.timer_at));
+        let timer = |slot: &Slot| Some(self.legs.get(slot.index())?.as_ref()?.transport.browser()?.timer_at);
+        let timers = self.connecting.iter().filter_map(timer);
         ticks.chain(timers).min()
     }
 
@@ -318,12 +324,12 @@ impl Switch {
         let mut census = Census::default();
         for leg in self.legs.iter().flatten() {
             census.legs += 1;
-            census.browser_legs += usize::from(matches!(leg.transport, Transport::WebRtc(_)));
+            census.browser_legs += usize::from(leg.transport.is_browser());
             census.bridged += usize::from(leg.peer.is_some());
             census.mixed += usize::from(leg.seat.is_some());
-            census.taps += leg.taps.len();
-            census.overhearing += usize::from(leg.ears.is_some());
-            census.overheard += usize::from(!leg.overheard.is_empty());
+            census.taps += leg.speech.taps.len();
+            census.overhearing += usize::from(leg.hearing.ears.is_some());
+            census.overheard += usize::from(!leg.speech.overheard.is_empty());
             if let Some(flow) = leg.reporting.flow.flow() {
                 census.incoming[flow.incoming.index()] += 1;
                 census.outgoing[flow.outgoing.index()] += 1;
@@ -346,7 +352,9 @@ impl Switch {
     /// Taps on what the leg says that nobody reads any more: what `Input::Untap` is to name.
     pub fn deserted_taps(&self, id: LegId) -> Vec<u64> {
         let leg = self.by_id.get(&id).and_then(|slot| self.legs.get(slot.index())?.as_ref());
-        leg.map_or_else(Vec::new, |leg| leg.taps.iter().filter(|tap| tap.is_deserted()).map(|tap| tap.id).collect())
+        leg.map_or_else(Vec::new, |leg| {
+            leg.speech.taps.iter().filter(|tap| tap.is_deserted()).map(|tap| tap.id).collect()
+        })
     }
 }
 

@@ -16,18 +16,18 @@ impl Switch {
             self.counters.commands_void += 1;
             return;
         };
-        let mut ears = self.leg_mut(slot).ears.take().unwrap_or_default();
+        let mut ears = self.leg_mut(slot).hearing.ears.take().unwrap_or_default();
         let mut changed: Vec<LegId> = ears.of().filter(|leg| !of.contains(leg)).collect();
         ears.retain(of);
         for &other in of {
             let Some(&speaker) = self.by_id.get(&other).filter(|_| other != id) else { continue };
             if !ears.of().any(|known| known == other) {
                 let tap = ears.overhear(other);
-                self.leg_mut(speaker).overheard.push(tap);
+                self.leg_mut(speaker).speech.overheard.push(tap);
                 changed.push(other);
             }
         }
-        self.leg_mut(slot).ears = (ears.of().count() > 0).then_some(ears);
+        self.leg_mut(slot).hearing.ears = (ears.of().count() > 0).then_some(ears);
         self.refresh(slot, now);
         self.refresh_all(changed, now);
     }

@@ -28,7 +28,8 @@ use std::time::{Duration, Instant};
 
 use codecs::opus::OpusSettings;
 
-use super::leg::{Entry, Exit, Format, Leg, Path, Source, table_between};
+use super::leg::{Entry, Exit, Format, Leg, Path, Source};
+use super::relay::table_between;
 use super::{Slot, Switch};
 use crate::config::App;
 use crate::sdp::Codec;
@@ -59,14 +60,14 @@ impl Switch {
         let Some(Some(leg)) = self.legs.get(listener.index()) else { return };
         // What a leg of a conference says is for those who are in it: its bridge rests.
         let seated = |slot: &Slot| self.legs[slot.index()].as_ref().is_some_and(|other| other.seat.is_some());
-        let source = match (leg.app, leg.peer) {
+        let source = match (leg.hearing.app, leg.peer) {
             (Some(App::Echo), _) => Source::Leg(listener),
             (Some(App::Tone), _) => Source::Tone,
             (Some(App::Record | App::Program), _) => Source::Silence,
             (Some(App::Ringback), _) => Source::Ringback,
             (Some(App::Hold), _) => Source::Hold,
             (None, _) if leg.seat.is_some() => Source::Mix,
-            (None, None) if leg.ears.is_some() => Source::Overheard,
+            (None, None) if leg.hearing.ears.is_some() => Source::Overheard,
             (None, peer) => peer.filter(|peer| !seated(peer)).map_or(Source::Silence, Source::Leg),
         };
         let path = match source {
@@ -76,29 +77,29 @@ impl Switch {
             },
             _ => Path::Generate(source),
         };
-        let ready = leg.send.as_ref().map(|send| send.rate());
+        let ready = leg.hearing.send.as_ref().map(|send| send.rate());
         let drains = |from: Slot| {
             let source = self.legs[from.index()].as_deref();
             from != listener
-                && source.is_some_and(|source| source.receive.is_some() && ready == Some(source.frame.rate))
+                && source.is_some_and(|source| source.speech.is_decoded() && ready == Some(source.speech.frame.rate))
         };
-        let exit = match (leg.path, path) {
+        let exit = match (leg.hearing.path, path) {
             (Path::Generate(Source::Leg(before)), Path::Relay(from)) if before == from && drains(from) => {
                 Some(Exit { from })
             }
             _ => None,
         };
         let leg = self.leg_mut(listener);
-        leg.exit = exit;
-        if exit.is_none() && leg.path != path {
-            leg.entry = match (leg.path, path) {
+        leg.hearing.exit = exit;
+        if exit.is_none() && leg.hearing.path != path {
+            leg.hearing.entry = match (leg.hearing.path, path) {
                 (Path::Relay(before), Path::Generate(Source::Leg(from))) if before == from => entry(leg, now),
                 _ => None,
             };
-            leg.path = path;
+            leg.hearing.path = path;
         }
         if !matches!(source, Source::Leg(from) if from != listener) {
-            leg.keys.let_go();
+            leg.hearing.keys.let_go();
         }
     }
 
@@ -107,35 +108,37 @@ impl Switch {
         let Some(Some(leg)) = self.legs.get(slot.index()) else { return };
         let mixed = leg.seat.and_then(|seat| seat.rate());
         let heard = mixed.is_some()
-            || leg.path == Path::Generate(Source::Leg(slot))
+            || leg.hearing.path == Path::Generate(Source::Leg(slot))
             || leg.peer.is_some_and(|peer| {
-                self.legs[peer.index()].as_ref().is_some_and(|other| other.path == Path::Generate(Source::Leg(slot)))
+                self.legs[peer.index()]
+                    .as_ref()
+                    .is_some_and(|other| other.hearing.path == Path::Generate(Source::Leg(slot)))
             });
         let peer = leg.peer.and_then(|peer| self.legs[peer.index()].as_ref());
         let other = peer.and_then(|peer| peer.format);
-        let goes_on = peer.is_some_and(|peer| peer.entry.is_some());
+        let goes_on = peer.is_some_and(|peer| peer.hearing.entry.is_some());
         self.guarded(slot, now, |switch, leg| {
             let Some(format) = leg.format else { return };
-            leg.overheard.retain(|tap| !tap.is_reader_gone());
-            let taps = !leg.taps.is_empty() || !leg.overheard.is_empty();
+            leg.speech.overheard.retain(|tap| !tap.is_reader_gone());
+            let taps = !leg.speech.taps.is_empty() || !leg.speech.overheard.is_empty();
             let mut made = Ok(());
             if heard || taps {
                 let rate = mixed.unwrap_or_else(|| decoded_rate(&format, other.as_ref(), taps));
-                made = leg.want_samples(rate, goes_on);
+                made = leg.speech.want_samples(&format, rate, goes_on.then(|| leg.transport.jitter()));
             } else {
-                leg.drop_samples();
+                leg.speech.drop_samples();
             }
             let rate = mixed.unwrap_or_else(|| encoded_rate(&format, other.as_ref()));
-            if matches!(leg.path, Path::Generate(_)) {
+            if matches!(leg.hearing.path, Path::Generate(_)) {
                 leg.reporting.loss.at_least = switch.opus.expected_loss_percent;
                 let expected_loss_percent = switch.opus.expected_loss_percent.max(leg.reporting.expected_loss());
                 let opus =
                     OpusSettings { complexity: switch.effort, dtx: format.dtx, expected_loss_percent, ..switch.opus };
-                made = made.and_then(|()| leg.want_encoder(rate, opus));
+                made = made.and_then(|()| leg.hearing.want_encoder(&format, rate, opus));
             } else {
-                leg.drop_encoder();
+                leg.hearing.drop_encoder();
             }
-            leg.play.prepare(rate);
+            leg.hearing.play.prepare(rate);
             if let Err(error) = made {
                 leg.over = Some(format!("its codec could not be made: {error}"));
             }
@@ -149,12 +152,12 @@ fn relays(source: &Leg, listener: &Leg) -> bool {
     let lengths_suit = from.ptime == to.ptime || from.codec == Codec::Opus;
     let pauses_suit = from.noise.is_none() || to.noise.is_some();
     let codecs_suit = from.codec == to.codec || table_between(from.codec, to.codec).is_some();
-    codecs_suit && lengths_suit && pauses_suit && from.receives && to.sends && !source.muted
+    codecs_suit && lengths_suit && pauses_suit && from.receives && to.sends && !source.speech.muted
 }
 
 /// From where a leg that was relayed to goes on with frames; `None` when nothing came lately.
 fn entry(leg: &Leg, now: Instant) -> Option<Entry> {
-    let (ssrc, timestamp, at) = leg.outgoing.relayed_to()?;
+    let (ssrc, timestamp, at) = leg.hearing.outgoing.relayed_to()?;
     let lately = now.saturating_duration_since(at) <= RELAYED_LATELY;
     lately.then(|| Entry { ssrc, timestamp, until: now + ENTRY_WAITS })
 }

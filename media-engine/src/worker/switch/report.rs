@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::Counters;
-use super::leg::{Format, Leg, Transport};
+use super::leg::{Format, Leg};
 use crate::leg::flow::{Flow, FlowWatch, LegView, is_silent_payload};
 use crate::leg::rtp::Component;
 use crate::rtcp::FarEnd;
@@ -123,8 +123,7 @@ impl Reporting {
 impl Leg {
     /// Tells what is due: flow, quality, silence for too long.
     pub(super) fn report(&mut self, outbox: &mut Outbox, counters: &mut Counters, now: Instant) {
-        let browser = matches!(self.transport, Transport::WebRtc(_));
-        if now >= self.reporting.flow_at || browser && self.reporting.flow.fell_silent(now) {
+        if now >= self.reporting.flow_at || self.transport.is_browser() && self.reporting.flow.fell_silent(now) {
             self.reporting.flow_at = now + FLOW_PERIOD;
             self.arm(now);
             if let Some(flow) = self.check_flow(now) {
@@ -176,35 +175,31 @@ impl Leg {
     pub(super) fn listen(&mut self, codec: Codec, payload: &[u8], now: Instant) {
         let flow = &mut self.reporting.flow;
         flow.on_audio();
-        if self.receive.is_none() && flow.wants_look(now) && is_silent_payload(codec, payload) != Some(true) {
+        if !self.speech.is_decoded() && flow.wants_look(now) && is_silent_payload(codec, payload) != Some(true) {
             flow.on_sound(now);
         }
     }
 
     /// Copies inside Opus cost bits and a third of the encoder's work: they are made while packets are lost.
     fn arm(&mut self, now: Instant) {
-        let (quality, far_end) = (self.quality(), self.far_end());
+        let (quality, far_end) = (self.quality(), self.transport.far_end());
         let changed = self.reporting.loss.check(quality.packets_received, quality.packets_lost, &far_end, now);
-        if let (Some(percent), Some(send)) = (changed, &mut self.send) {
+        if let (Some(percent), Some(send)) = (changed, &mut self.hearing.send) {
             send.expect_loss(percent.max(self.reporting.loss.at_least));
         }
     }
 
     fn check_flow(&mut self, now: Instant) -> Option<Flow> {
         let format = self.format?;
-        let expected = match &self.transport {
-            Transport::Rtp(rtp) => rtp.source(),
-            Transport::WebRtc(_) => None,
-        };
         let view = LegView {
             connected: self.connected,
             receives: format.receives,
             sends: format.sends,
-            sent: self.packets_sent,
-            expected,
+            sent: self.hearing.packets_sent,
+            expected: self.transport.source(),
             payload_type: format.receive_payload_type,
-            far_end: self.far_end(),
-            checked: matches!(self.transport, Transport::WebRtc(_)),
+            far_end: self.transport.far_end(),
+            checked: self.transport.is_browser(),
         };
         self.reporting.flow.check(&view, now)
     }
@@ -215,21 +210,14 @@ impl Leg {
             self.heard_at = now;
             return false;
         }
-        let heard_at = self.far_end().heard_at.map_or(self.heard_at, |reported| reported.max(self.heard_at));
+        let heard_at = self.transport.far_end().heard_at.map_or(self.heard_at, |reported| reported.max(self.heard_at));
         self.reporting.timeout.is_some_and(|timeout| now.saturating_duration_since(heard_at) >= timeout)
-    }
-
-    fn far_end(&self) -> FarEnd {
-        match &self.transport {
-            Transport::Rtp(rtp) => rtp.far_end(),
-            Transport::WebRtc(peer) => peer.quality().far_end,
-        }
     }
 
     /// Rates the time since the last interval.
     fn end_interval(&mut self, now: Instant) {
         let Some(format) = self.format else { return };
-        let (quality, far_end) = (self.quality(), self.far_end());
+        let (quality, far_end) = (self.quality(), self.transport.far_end());
         let totals = Totals {
             received: quality.packets_received,
             lost: quality.packets_lost,
@@ -245,7 +233,7 @@ impl Leg {
         let round_trip = quality.round_trip_ms.map_or(Duration::ZERO, |ms| Duration::from_secs_f32(ms / 1e3));
         let fixed = round_trip / 2 + format.ptime.0 + look_ahead(format.codec);
         // Where the buffer is not ours, it is taken to be as long as twice the jitter.
-        let buffer = self.receive.as_ref().map_or(jitter * 2, |receive| receive.delay());
+        let buffer = self.speech.delay().unwrap_or(jitter * 2);
         let lost = totals.lost.saturating_sub(before.lost);
         let incoming = Interval {
             expected: totals.received.saturating_sub(before.received) + lost,
@@ -276,37 +264,9 @@ impl Leg {
 
     /// Numbers since the leg began.
     pub(super) fn quality(&self) -> LegQuality {
-        let mut quality = match &self.transport {
-            Transport::Rtp(rtp) => {
-                let told = rtp.quality();
-                LegQuality {
-                    packets_received: told.packets_received,
-                    packets_lost: told.packets_lost,
-                    packets_repeated: told.packets_repeated,
-                    jitter_ms: told.jitter.as_secs_f32() * 1e3,
-                    round_trip_ms: told.round_trip.map(|span| span.as_secs_f32() * 1e3),
-                    ..LegQuality::default()
-                }
-            }
-            Transport::WebRtc(peer) => {
-                let told = peer.quality();
-                LegQuality {
-                    packets_received: told.packets_received,
-                    packets_lost: self.received.lost(),
-                    jitter_ms: self.received.jitter().as_secs_f32() * 1e3,
-                    round_trip_ms: told.round_trip.map(|span| span.as_secs_f32() * 1e3),
-                    ..LegQuality::default()
-                }
-            }
-        };
-        quality.packets_sent = self.packets_sent;
-        quality.packets_late = self.late_before;
-        quality.frames_concealed = self.concealed_before;
-        if let Some(receive) = &self.receive {
-            let counters = receive.counters();
-            quality.packets_late += counters.late;
-            quality.frames_concealed += counters.concealed_frames;
-        }
+        let mut quality = self.transport.reception();
+        quality.packets_sent = self.hearing.packets_sent;
+        (quality.packets_late, quality.frames_concealed) = self.speech.late_and_concealed();
         quality.incoming = self.reporting.incoming.rating();
         quality.outgoing = self.reporting.outgoing.rating();
         quality

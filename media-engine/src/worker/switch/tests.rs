@@ -358,7 +358,7 @@ fn opus_beside_a_narrowband_leg_is_made_from_8_khz() {
     let mut lab = Lab::new();
     let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Opus, 4002));
     lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
-    assert_eq!(lab.switch.leg_mut(b.slot).send.as_ref().unwrap().rate(), NARROW);
+    assert_eq!(lab.switch.leg_mut(b.slot).hearing.send.as_ref().unwrap().rate(), NARROW);
     lab.talk(&mut a, 60);
     let mut decoder = OpusDecoder::new(NARROW).unwrap();
     let mut heard = Vec::new();
@@ -406,7 +406,7 @@ fn fault_in_one_call_ends_that_call_only() {
     let (mut c, d) = (lab.phone(Codec::Pcmu, 4004), lab.phone(Codec::Pcmu, 4006));
     lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
     lab.tell(WorkerCommand::Bridge { a: c.id, b: d.id });
-    lab.switch.leg_mut(b.slot).send = Some(leg::Send::with_encoder(Box::new(Faulty), Codec::Opus, 640));
+    lab.switch.leg_mut(b.slot).hearing.send = Some(leg::Send::with_encoder(Box::new(Faulty), Codec::Opus, 640));
     lab.talk(&mut c, 50);
     for id in [a.id, b.id] {
         let told = lab.events_of(id);

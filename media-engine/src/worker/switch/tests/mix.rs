@@ -315,7 +315,7 @@ fn legs_that_close_or_fail_leave_the_conference_whole_and_the_last_gives_it_back
     lab.tell(WorkerCommand::Bridge { a: a.id, b: c.id });
     lab.join(&[&a, &b, &c, &d]);
     lab.sing(&mut [&mut a, &mut b], 5);
-    lab.switch.leg_mut(c.slot).send = Some(leg::Send::with_encoder(Box::new(Faulty), Codec::Pcmu, 0));
+    lab.switch.leg_mut(c.slot).hearing.send = Some(leg::Send::with_encoder(Box::new(Faulty), Codec::Pcmu, 0));
     lab.sing(&mut [&mut a, &mut b], 5);
     assert!(matches!(lab.events_of(c.id).last(), Some(WorkerEventKind::Closed(_))));
     lab.tell(WorkerCommand::LegClose { leg: d.id });
@@ -411,7 +411,7 @@ fn opus_is_mixed_as_wide_as_another_leg_speaks_and_never_narrower_again() {
         (Some(SampleRate::HZ_48000), Some(SampleRate::HZ_48000))
     );
     for phone in [&opus, &other] {
-        let encoder = lab.switch.leg_mut(phone.slot).send.as_ref().unwrap().rate();
+        let encoder = lab.switch.leg_mut(phone.slot).hearing.send.as_ref().unwrap().rate();
         assert_eq!(encoder, SampleRate::HZ_48000);
     }
     lab.tell(WorkerCommand::ConferenceLeave { leg: other.id });

@@ -1,0 +1,267 @@
+//! What a leg hears: the path that its sound takes, and the one stream that it is sent.
+
+use std::time::{Duration, Instant};
+
+use codecs::cng::NoiseEncoder;
+use codecs::opus::OpusSettings;
+use codecs::resample::Resampler;
+use codecs::tones::{Cadence, Sine};
+use codecs::{CodecError, Encoder};
+
+use super::{Format, Frame};
+use crate::audio::{Ducker, Ears};
+use crate::config::App;
+use crate::leg::make_encoder;
+use crate::rtp::RelayMap;
+use crate::sdp::Codec;
+use crate::units::{ClockRate, SampleRate};
+use crate::worker::command::WorkerEventKind;
+use crate::worker::play::{PlayNotice, PlayQueue};
+use crate::worker::switch::keys::Keys;
+use crate::worker::switch::mix::Seam;
+use crate::worker::switch::{Slot, TICK};
+
+/// After the last sample of queued voice the path stays as it is until the original is up again (release of the ducker).
+const PLAY_TAIL: Duration = Duration::from_millis(500);
+/// Coefficients by which the background of a pause is described.
+const NOISE_ORDER: usize = 8;
+
+/// See the module head.
+pub(crate) struct Hearing {
+    /// Whom it overhears.
+    pub(crate) ears: Option<Ears>,
+    pub(crate) app: Option<App>,
+    pub(crate) path: Path,
+    pub(crate) entry: Option<Entry>,
+    pub(crate) exit: Option<Exit>,
+    pub(crate) send: Option<Send>,
+    /// Numbering of the one stream that is sent to the leg, whatever feeds it.
+    pub(crate) outgoing: RelayMap,
+    /// The latest packet to the leg was generated: the next one is no new talkspurt.
+    pub(crate) talking: bool,
+    /// The next generated packet follows the latest relayed one without a pause, though time has passed.
+    pub(crate) seamless: bool,
+    pub(crate) keys: Keys,
+    pub(crate) play: PlayQueue,
+    pub(crate) ducker: Ducker,
+    pub(crate) seam: Seam,
+    pub(crate) played_at: Option<Instant>,
+    /// What the latest frame began with, and when it was made.
+    pub(crate) served: Option<(Source, Instant)>,
+    pub(crate) packets_sent: u64,
+}
+
+/// What a leg hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Path {
+    /// Packets of this leg, with mapped headers.
+    Relay(Slot),
+    /// Frames made at its ticks.
+    Generate(Source),
+}
+
+impl Path {
+    /// Whether the frames of a leg at `slot` are made in the tick of the leg that it hears.
+    pub(crate) fn is_driven_by_another(self, slot: Slot) -> bool {
+        matches!(self, Path::Generate(Source::Leg(from)) if from != slot)
+    }
+}
+
+/// What generated frames begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    Leg(Slot),
+    /// The others of its conference.
+    Mix,
+    /// Those whom it overhears.
+    Overheard,
+    Tone,
+    /// Somebody else is being called.
+    Ringback,
+    /// Somebody will be back.
+    Hold,
+    Silence,
+}
+
+/// Encoding of what a leg hears.
+pub(crate) struct Send {
+    encoder: Box<dyn Encoder>,
+    codec: Codec,
+    resampler: Option<Resampler>,
+    tone: Option<Sine>,
+    /// What it hears while it waits.
+    waiting: Option<(Source, Cadence)>,
+    /// Samples that do not fill a packet yet. Room for a packet and a frame.
+    pub(crate) pending: Vec<i16>,
+    /// What the background of a pause sounds like, and how many frames it has lasted.
+    pub(crate) noise: NoiseEncoder,
+    pub(crate) quiet: u32,
+}
+
+/// A leg's way from relayed packets to frames: until playout has come to where the relay ended, nothing is sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    /// Stream and time stamp behind the last relayed packet.
+    pub(crate) ssrc: u32,
+    pub(crate) timestamp: u32,
+    /// The source seems to have paused: frames are sent, come what may.
+    pub(crate) until: Instant,
+}
+
+/// A leg's way from frames back to relayed packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Exit {
+    /// Whose packets are relayed after the next frame.
+    pub(crate) from: Slot,
+}
+
+impl Hearing {
+    /// The stream has the source `ssrc` and begins at random numbers.
+    pub(super) fn new(ssrc: u32, random: u64) -> Hearing {
+        // In the lower half, so that a lost first packet does not hide a roll-over (RFC 3711 section 3.3.1).
+        let (sequence, timestamp) = ((random & 0x7fff) as u16, (random >> 32) as u32);
+        Hearing {
+            ears: None,
+            app: None,
+            path: Path::Generate(Source::Silence),
+            entry: None,
+            exit: None,
+            send: None,
+            outgoing: RelayMap::new(ssrc, sequence, timestamp, ClockRate::HZ_8000, TICK),
+            talking: false,
+            seamless: false,
+            keys: Keys::new(),
+            play: PlayQueue::new(),
+            ducker: Ducker::new(),
+            seam: Seam::new(),
+            played_at: None,
+            served: None,
+            packets_sent: 0,
+        }
+    }
+
+    /// Whether there is nothing to hear but the source.
+    pub(super) fn is_plain(&self, now: Instant) -> bool {
+        let played = self.played_at.is_some_and(|at| now.saturating_duration_since(at) < PLAY_TAIL);
+        self.play.is_idle() && !played && !self.keys.are_there()
+    }
+
+    /// Sees to it that samples at `rate` can be encoded.
+    pub(crate) fn want_encoder(
+        &mut self,
+        format: &Format,
+        rate: SampleRate,
+        opus: OpusSettings,
+    ) -> Result<(), CodecError> {
+        let room = (format.ptime.samples(rate) + rate.samples_in_ms(20)).max(rate.samples_in_ms(40));
+        let fits = |send: &Send| send.rate() == rate && send.codec == format.codec && send.pending.capacity() >= room;
+        if !self.send.as_ref().is_some_and(fits) {
+            self.send = Some(Send::with_encoder(make_encoder(format.codec, rate, opus)?, format.codec, room));
+        }
+        Ok(())
+    }
+
+    /// How hard its encoder works, if it has a choice.
+    pub(crate) fn set_effort(&mut self, effort: u8) {
+        if let Some(send) = &mut self.send {
+            send.encoder.set_complexity(effort);
+        }
+    }
+
+    /// Nothing is generated for the leg any more.
+    pub(crate) fn drop_encoder(&mut self) {
+        self.send = None;
+    }
+
+    /// Sound is generated, no pause.
+    pub(crate) fn break_silence(&mut self) {
+        if let Some(send) = self.send.as_mut().filter(|send| send.quiet > 0) {
+            send.quiet = 0;
+            send.noise.reset();
+        }
+    }
+
+    /// The run of generated audio ends here: what fills no packet is not sent.
+    pub(super) fn break_off(&mut self, clock: ClockRate) {
+        self.talking = false;
+        self.entry = None;
+        self.seamless = false;
+        if let Some(send) = &mut self.send {
+            let span_ticks = send.pending.len() as u64 * u64::from(clock.0) / u64::from(send.rate().hz());
+            send.pending.clear();
+            self.outgoing.skip(span_ticks as u32);
+        }
+    }
+}
+
+impl Send {
+    /// Sends what `encoder` makes, a `codec`; `room` samples may wait for their packet.
+    pub(crate) fn with_encoder(encoder: Box<dyn Encoder>, codec: Codec, room: usize) -> Send {
+        let noise = NoiseEncoder::new(NOISE_ORDER);
+        let pending = Vec::with_capacity(room);
+        Send { encoder, codec, resampler: None, tone: None, waiting: None, pending, noise, quiet: 0 }
+    }
+
+    /// Rate of the frames that it takes.
+    pub(crate) fn rate(&self) -> SampleRate {
+        self.encoder.sample_rate()
+    }
+
+    /// Brings a leg's frame to this rate; nothing there is silence.
+    pub(crate) fn fit(&mut self, frame: &Frame, pcm: &mut [i16]) {
+        let rate = self.rate();
+        let samples = &frame.samples[..];
+        if samples.is_empty() {
+            pcm.fill(0);
+        } else if frame.rate == rate {
+            pcm.copy_from_slice(samples);
+        } else {
+            if self.resampler.as_ref().is_none_or(|r| r.from_rate() != frame.rate || r.to_rate() != rate) {
+                self.resampler = Some(Resampler::new(frame.rate, rate));
+            }
+            if let Some(resampler) = &mut self.resampler {
+                let written = resampler.process(samples, pcm);
+                pcm[written..].fill(0);
+            }
+        }
+    }
+
+    /// 1 kHz at −16 dBFS.
+    pub(crate) fn tone(&mut self, pcm: &mut [i16]) {
+        let rate = self.rate();
+        self.tone.get_or_insert_with(|| Sine::new(rate, 1_000.0, -16.0)).fill(pcm);
+    }
+
+    /// Ring-back, or the sound of being on hold, from its beginning when the leg heard something else before.
+    pub(crate) fn waiting(&mut self, source: Source, pcm: &mut [i16]) {
+        let rate = self.rate();
+        if self.waiting.as_ref().is_none_or(|(before, _)| *before != source) {
+            let cadence = match source {
+                Source::Ringback => Cadence::new(rate, 425.0, -20.0, 1_000, 5_000),
+                _ => Cadence::new(rate, 350.0, -30.0, 500, 2_500),
+            };
+            self.waiting = Some((source, cadence));
+        }
+        if let Some((_, cadence)) = &mut self.waiting {
+            cadence.fill(pcm);
+        }
+    }
+
+    /// What share of packets is lost, percent.
+    pub(crate) fn expect_loss(&mut self, percent: u8) {
+        self.encoder.expect_loss(percent);
+    }
+
+    /// Encodes one frame into `out`.
+    pub(crate) fn encode(&mut self, pcm: &[i16], out: &mut [u8]) -> Result<usize, CodecError> {
+        self.encoder.encode(pcm, out)
+    }
+}
+
+/// What the leg's owner is told of a play queue's notice.
+pub(crate) fn play_event(notice: PlayNotice, now: Instant) -> WorkerEventKind {
+    match notice {
+        PlayNotice::Started(segment) => WorkerEventKind::PlayStarted { segment, at: now },
+        PlayNotice::Done(segment) => WorkerEventKind::PlayDone { segment },
+    }
+}

@@ -1,0 +1,175 @@
+//! A leg as the switch sees it: its transport and format, what it says, what it hears, and when it ticks.
+
+mod format;
+mod hearing;
+mod speech;
+mod timing;
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::mix::Seat;
+use super::report::Reporting;
+use super::transport::Transport;
+use super::{Slot, TICK};
+use crate::rtp::telephone_event::EventReceiver;
+use crate::sdp::Audio;
+use crate::units::{ClockRate, LegId, Ptime};
+use crate::worker::command::LegQuality;
+use crate::worker::outbox::Outbox;
+
+pub(super) use format::Format;
+#[cfg(test)]
+pub(super) use hearing::Send;
+pub(super) use hearing::{Entry, Exit, Hearing, Path, Source, play_event};
+pub(super) use speech::{Frame, Speech, Tap};
+pub(super) use timing::Timing;
+
+/// One leg.
+pub(super) struct Leg {
+    pub(super) id: LegId,
+    pub(super) slot: Slot,
+    pub(super) timing: Timing,
+    pub(super) transport: Transport,
+    pub(super) format: Option<Format>,
+    pub(super) connected: bool,
+    /// Why the leg has ended; it is removed as soon as nobody works on it.
+    pub(super) over: Option<String>,
+    pub(super) speech: Speech,
+    pub(super) hearing: Hearing,
+    /// The leg that it is bridged to.
+    pub(super) peer: Option<Slot>,
+    /// Its place in a conference.
+    pub(super) seat: Option<Seat>,
+    /// Whether a valid packet has come, and when one came last.
+    pub(super) heard: bool,
+    pub(super) heard_at: Instant,
+    pub(super) reporting: Reporting,
+}
+
+impl Leg {
+    pub(super) fn new(id: LegId, slot: Slot, phase: usize, transport: Transport, random: u64, now: Instant) -> Leg {
+        let ssrc = transport.ssrc();
+        Leg {
+            id,
+            slot,
+            timing: Timing::new(phase),
+            transport,
+            format: None,
+            connected: false,
+            over: None,
+            speech: Speech::new(),
+            hearing: Hearing::new(ssrc, random),
+            peer: None,
+            seat: None,
+            heard: false,
+            heard_at: now,
+            reporting: Reporting::new(now),
+        }
+    }
+
+    // ---- negotiation ----
+
+    /// Offer and answer of a plain RTP leg. `true`: the leg is connected by it.
+    pub(super) fn on_audio(&mut self, audio: Audio, now: Instant) -> bool {
+        let Transport::Rtp(rtp) = &mut self.transport else { return false };
+        let format = Format {
+            codec: audio.codec,
+            payload_type: audio.payload_type,
+            receive_payload_type: audio.receive_payload_type,
+            event: audio.telephone_event,
+            noise: audio.comfort_noise,
+            dtx: audio.dtx,
+            ptime: audio.ptime,
+            sends: audio.direction.sends() && !audio.remote_rtp.ip().is_unspecified() && audio.remote_rtp.port() != 0,
+            receives: audio.direction.receives(),
+        };
+        rtp.update(audio, now);
+        self.heard_at = now;
+        self.on_format(format);
+        !std::mem::replace(&mut self.connected, true)
+    }
+
+    /// What a browser leg negotiated, if it did.
+    pub(super) fn on_webrtc_audio(&mut self, now: Instant) {
+        let Some(audio) = self.transport.browser().and_then(|browser| browser.peer.audio()) else { return };
+        let format = Format {
+            codec: audio.codec,
+            payload_type: audio.payload_type,
+            receive_payload_type: audio.payload_type,
+            event: audio.telephone_event,
+            noise: None,
+            dtx: false,
+            ptime: Ptime::MS_20,
+            sends: audio.direction.sends(),
+            receives: audio.direction.receives(),
+        };
+        self.heard_at = now;
+        self.on_format(format);
+    }
+
+    fn on_format(&mut self, format: Format) {
+        let before = self.format.replace(format);
+        if before.is_some_and(|before| before.codec != format.codec) {
+            self.speech.drop_samples();
+            self.hearing.drop_encoder();
+        }
+        if before.is_none_or(|before| before.clock() != format.clock()) {
+            self.transport.set_clock(format.clock());
+            // The same stream at another clock: the next numbers, and from here on the new pace.
+            self.hearing.outgoing.set_clock(format.clock(), TICK);
+        }
+        let clock = format.event.map_or(format.clock(), |event| event.clock);
+        if before.is_none_or(|before| before.event != format.event) {
+            self.speech.events_in = EventReceiver::new(clock);
+        }
+    }
+
+    // ---- what it says, what it hears, when ----
+
+    /// The tick's frame out of the playout buffer, copied to the taps.
+    pub(super) fn pull(&mut self, now: Instant) {
+        self.speech.pull(&mut self.reporting.flow, now);
+    }
+
+    /// The phase to which the tick should go, after the frame that was pulled. Conferences tick as one.
+    pub(super) fn align(&mut self) -> usize {
+        let room_us = if self.seat.is_some() { None } else { self.speech.room_us() };
+        self.timing.align(room_us)
+    }
+
+    /// Whether a packet may be sent to the leg now.
+    pub(super) fn can_send(&self) -> bool {
+        self.connected && self.format.is_some_and(|format| format.sends)
+    }
+
+    /// Whether the leg has nothing to hear but its source.
+    pub(super) fn may_be_relayed_to(&self, now: Instant) -> bool {
+        self.can_send() && self.hearing.is_plain(now)
+    }
+
+    /// Whether nothing is decoded of it, encoded for it, or timed by its tick.
+    pub(super) fn rests(&self) -> bool {
+        let Hearing { path, exit, keys, .. } = &self.hearing;
+        let relayed = matches!(path, Path::Relay(_)) && !self.transport.is_browser();
+        relayed && !self.speech.is_decoded() && exit.is_none() && !keys.are_there()
+    }
+
+    /// The run of generated audio ends here: what fills no packet is not sent.
+    pub(super) fn break_off(&mut self) {
+        self.hearing.break_off(self.format.map_or(ClockRate::HZ_8000, |format| format.clock()));
+    }
+
+    /// Queues a key. `false`: the leg has no telephone-event, the character is no key, or too many wait.
+    pub(super) fn press(&mut self, digit: char, duration_ms: u32) -> bool {
+        self.format.is_some_and(|format| format.event.is_some()) && self.hearing.keys.press(digit, duration_ms)
+    }
+
+    /// The leg ends: says so to the far end.
+    pub(super) fn say_goodbye(&mut self, outbox: &mut Outbox, shared: &[SocketAddr], now: Instant) -> LegQuality {
+        let (slot, id) = (self.slot, self.id);
+        self.hearing.play.stop(&mut |notice| outbox.event(slot, id, play_event(notice, now)));
+        self.transport.say_goodbye(slot, outbox, shared, now);
+        self.last_quality(now)
+    }
+}
