@@ -21,6 +21,8 @@ use crate::worker::switch::{Input, Outcome, Slot, Switch};
 /// Sequences of one run, in `make test` and under TANDEM_SOAK=1.
 const SEQUENCES: u64 = 2_000;
 const SEQUENCES_OF_A_SOAK: u64 = 100_000;
+/// Sequences that found faults: a browser's answer for a plain leg chose the leg's paths anew, and no capture has such answers.
+const KEPT: [u64; 1] = [9_913];
 /// Inputs of a sequence besides time-outs.
 const INPUTS: usize = 60;
 /// Identities that inputs name: not all of them are there.
@@ -335,7 +337,7 @@ fn random_inputs_end_in_an_empty_switch_and_replay_to_the_same_outputs() {
     let soak = std::env::var_os("TANDEM_SOAK").is_some();
     let sequences = if soak { SEQUENCES_OF_A_SOAK } else { SEQUENCES };
     let (mut sent, mut told) = (0, 0);
-    for seed in 0..sequences {
+    for seed in KEPT.into_iter().chain(0..sequences) {
         let mut trial = Trial::new(seed);
         for _ in 0..INPUTS {
             trial.step();

@@ -15,7 +15,7 @@ use crate::worker::command::WorkerEventKind;
 impl Switch {
     /// Applies the browser's answer.
     pub(super) fn webrtc_answer(&mut self, id: LegId, sdp: &str, now: Instant) -> Result<(), LegError> {
-        let slot = self.webrtc_slot(id)?;
+        let slot = self.browser_slot(id)?;
         let result = self.with_peer(slot, now, |peer| {
             let result = peer.handle_answer(sdp);
             peer.handle_timeout(now);
@@ -27,7 +27,7 @@ impl Switch {
 
     /// Answers the browser's new offer.
     pub(super) fn webrtc_reoffer(&mut self, id: LegId, sdp: &str, now: Instant) -> Result<String, LegError> {
-        let slot = self.webrtc_slot(id)?;
+        let slot = self.browser_slot(id)?;
         let result = self.with_peer(slot, now, |peer| {
             let result = peer.handle_reoffer(sdp);
             peer.handle_timeout(now);
@@ -93,8 +93,12 @@ impl Switch {
         }
     }
 
-    fn webrtc_slot(&self, id: LegId) -> Result<Slot, LegError> {
-        self.by_id.get(&id).copied().ok_or(LegError::OutOfOrder("the leg is gone"))
+    /// The place of a browser's leg. Nothing is done to another leg: a capture does not have what browsers say.
+    fn browser_slot(&self, id: LegId) -> Result<Slot, LegError> {
+        let slot = self.by_id.get(&id).copied().ok_or(LegError::OutOfOrder("the leg is gone"))?;
+        let leg = self.legs.get(slot.index()).and_then(Option::as_ref);
+        let is_browser = leg.is_some_and(|leg| leg.transport.is_browser());
+        is_browser.then_some(slot).ok_or(LegError::OutOfOrder("the leg is plain RTP"))
     }
 
     /// Negotiates with a browser leg; a panic ends it.
@@ -104,10 +108,8 @@ impl Switch {
         now: Instant,
         work: impl FnOnce(&mut WebRtcPeer) -> Result<R, LegError>,
     ) -> Option<Result<R, LegError>> {
-        let worked = match self.legs.get_mut(slot.index())?.as_mut()?.transport.browser_mut() {
-            Some(browser) => contained(|| work(&mut browser.peer)),
-            None => Ok(Err(LegError::OutOfOrder("the leg is plain RTP"))),
-        };
+        let browser = self.legs.get_mut(slot.index())?.as_mut()?.transport.browser_mut()?;
+        let worked = contained(|| work(&mut browser.peer));
         Some(worked.unwrap_or_else(|why| {
             self.counters.panics += 1;
             self.remove(slot, Some(why.clone()), now);
