@@ -93,6 +93,8 @@ bench: setup-bench ui $(TANDEM_PESQ)/requirements.txt ## Measure Tandem beside r
 	@"$(CARGO_TARGET_DIR)/release/benches" signalling --out benches
 	@echo "bench: control plane"
 	@"$(CARGO_TARGET_DIR)/release/benches" control --out benches
+	@echo "bench: supervisors, conferences and verbs"
+	@"$(CARGO_TARGET_DIR)/release/benches" verbs --out benches
 	@echo "bench: how calls sound"
 	@"$(CARGO_TARGET_DIR)/release/sound-table" | tee -a benches/RESULTS.md
 

@@ -25,6 +25,27 @@ pub(crate) fn pin(cpu: usize) {
     }
 }
 
+/// Pins all threads of a process, and those they start later; `realtime`: they run before all others that did not ask for it.
+pub(crate) fn place(pid: u32, cpu: usize, realtime: bool) -> Result<()> {
+    ensure!(cpu < libc::CPU_SETSIZE as usize, "there is no CPU {cpu}");
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let name = task?.file_name();
+        let thread: libc::pid_t = name.to_str().context("a thread without a number")?.parse()?;
+        let parameters = libc::sched_param { sched_priority: 1 };
+        // SAFETY: an all-zero set is valid, `cpu` was checked to be in it; set and parameters outlive the calls. A thread that has
+        // ended meanwhile is refused, and another one is not placed in its stead: numbers are not used again so soon.
+        unsafe {
+            let mut set: libc::cpu_set_t = std::mem::zeroed();
+            libc::CPU_SET(cpu, &mut set);
+            libc::sched_setaffinity(thread, size_of::<libc::cpu_set_t>(), &raw const set);
+            if realtime {
+                libc::sched_setscheduler(thread, libc::SCHED_RR, &raw const parameters);
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Lets the calling thread, and the threads and processes it starts, run before all others that did not ask for it.
 pub(crate) fn run_before_others() -> Result<()> {
     let parameters = libc::sched_param { sched_priority: 1 };

@@ -61,6 +61,8 @@ fn call(entry: Entry, sounds: &Arc<Recordings>) -> Result<Option<Call>> {
     let sounds = Arc::clone(sounds);
     Ok(Some(match (entry.case, entry.peer) {
         (_, Peer::Floor) | (Case::PcmuPcmu | Case::WebrtcWebrtc, _) => return Ok(None),
+        (Case::PcmuOverheard | Case::Conference3 | Case::Conference8 | Case::Conference50, _) => return Ok(None),
+        (Case::ConferenceOpus8, _) => return Ok(None),
         (Case::PcmuPcma, _) => g711(sounds),
         (Case::PcmuSrtp, _) => srtp()?,
         (Case::PcmuOpusEqual, Peer::Rtpengine) => opus_of_rtpengine(sounds, opus::Channels::Mono, 24_000)?,

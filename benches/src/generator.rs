@@ -63,6 +63,8 @@ pub(crate) struct Leg {
     pub(crate) shift: usize,
     /// When each packet was sent.
     pub(crate) sent_at: Vec<u64>,
+    /// Whether what it hears are the payloads of its neighbour.
+    relayed: bool,
     pub(crate) ear: Ear,
 }
 
@@ -144,7 +146,7 @@ impl Generator {
     pub(crate) fn new(entry: Entry, span: Duration, recordings: Arc<Recordings>) -> Result<Generator> {
         let window = window(span);
         let packets = window.1 + FOLLOWERS;
-        let count = entry.calls * 2;
+        let count = entry.legs();
         let links = entry.case.links(entry.peer);
         let certificate = DtlsCert::generate()?;
         let mut browsers = Vec::with_capacity(count);
@@ -179,10 +181,10 @@ impl Generator {
 
     /// Takes what the peer answered.
     pub(crate) fn connect(&mut self, ends: &[FarEnd]) -> Result<()> {
-        ensure!(ends.len() == self.entry.calls * 2, "the peer set up {} legs", ends.len());
-        let relayed = self.entry.case.relayed();
+        ensure!(ends.len() == self.entry.legs(), "the peer set up {} legs", ends.len());
         for (index, end) in ends.iter().enumerate() {
             let codec = self.entry.case.codecs()[index % 2];
+            let relayed = self.entry.is_relayed(index);
             let far = match (self.browsers[index].take(), &end.answer) {
                 (Some((mut browser, _)), Some(answer)) => {
                     browser.answer(answer)?;
@@ -205,6 +207,7 @@ impl Generator {
                 payload_type: end.payload_type,
                 shift: index * 37 % PHRASE,
                 sent_at: Vec::with_capacity(self.packets),
+                relayed,
                 ear: Ear {
                     arrived_at: vec![0; if relayed { self.packets } else { 0 }],
                     heard: Vec::with_capacity(transcoded),
@@ -288,7 +291,7 @@ impl Generator {
         let begin = header.write_to(&mut bytes)?;
         let length = begin + payload.len();
         bytes.get_mut(begin..length).context("a payload is too long")?.copy_from_slice(payload);
-        if self.entry.case.relayed() {
+        if leg.relayed {
             mark(&mut bytes[begin..length], index as u32, packet as u32);
         }
         let sent_at = match &mut leg.far {
@@ -335,27 +338,27 @@ impl Generator {
 
     /// Takes a batch of what has come.
     fn receive(&mut self, batch: &mut Batch) {
-        let relayed = self.entry.case.relayed();
         for index in 0..batch.receive(&self.socket) {
             let (port, at, bytes) = batch.datagram(index);
             let Some(&listener) = self.by_port.get(&port) else { continue };
-            let Leg { far, ear, .. } = &mut self.legs[listener];
+            let Leg { far, ear, relayed, .. } = &mut self.legs[listener];
             let bytes = match far {
                 Far::Sdes(sdes) => sdes.open(bytes),
                 _ => Some(&*bytes),
             };
             let Some(Ok(packet)) = bytes.map(RtpPacket::parse) else { continue };
-            ear.hear(packet.timestamp(), packet.payload(), at, relayed, listener ^ 1);
+            ear.hear(packet.timestamp(), packet.payload(), at, *relayed, listener ^ 1);
         }
         if self.by_port.len() == self.legs.len() {
             return;
         }
         for ready in 0..self.watch.look() {
             let listener = self.watch.token(ready);
-            let Leg { far: Far::Browser(browser), ear, .. } = &mut self.legs[listener] else { continue };
+            let Leg { far: Far::Browser(browser), ear, relayed, .. } = &mut self.legs[listener] else { continue };
             for index in 0..batch.receive(&browser.socket) {
                 let (port, at, bytes) = batch.datagram(index);
-                browser.take(port, bytes, |timestamp, payload| ear.hear(timestamp, payload, at, relayed, listener ^ 1));
+                browser
+                    .take(port, bytes, |timestamp, payload| ear.hear(timestamp, payload, at, *relayed, listener ^ 1));
             }
         }
     }

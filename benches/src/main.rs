@@ -7,7 +7,7 @@
 //!
 //! plan: cases and peers. peer: Tandem's worker, rtpengine (spoken to by `ng`), a bare forwarder. generator, far, wire, sound:
 //! far ends of all legs. score: what a record amounts to. floors: bare codecs. report, page: what is kept and shown. signalling: SIP alone. control: HTTP, events and the
-//! store.
+//! store. verbs: supervisors, conferences, and how soon a verb is heard.
 //!
 //! Every measurement starts its peer anew. Repetitions run the whole plan in turn, so that a disturbance of the machine does
 //! not fall on one peer alone.
@@ -17,6 +17,7 @@ mod cpu;
 mod far;
 mod floors;
 mod generator;
+mod latencies;
 mod ng;
 mod page;
 mod peer;
@@ -25,6 +26,7 @@ mod report;
 mod score;
 mod signalling;
 mod sound;
+mod verbs;
 mod wire;
 
 use std::fs::File;
@@ -93,45 +95,44 @@ enum Process {
     Control(control::Arguments),
     /// Measures signalling instead, beside Kamailio.
     Signalling(signalling::Arguments),
+    /// Measures calls of more than two instead, and how soon a verb is heard.
+    Verbs(verbs::Arguments),
 }
 
 fn main() -> Result<()> {
     let mut arguments = Arguments::parse();
     match &arguments.process {
         Some(Process::Peer { name, case }) => {
-            let mut plan = plan::plan().into_iter();
-            let known = plan.find(|entry| entry.peer.name() == name && entry.case.name() == case);
-            let Entry { peer, case, .. } = known.context("no such peer and case")?;
+            let (peer, case) = plan::known(name, case).context("no such peer and case")?;
             return peer::run(peer, case);
         }
         Some(Process::Control(arguments)) => return control::run(arguments),
         Some(Process::Signalling(arguments)) => return signalling::run(arguments),
+        Some(Process::Verbs(arguments)) => return verbs::run(arguments),
         None => {}
     }
     if arguments.quick {
         (arguments.repetitions, arguments.seconds) = (1, 3);
     }
-    if cpu::count() < 2 {
-        eprintln!("only one CPU: generator and peer share it, and the numbers say little");
-    }
-    let realtime = arguments.realtime.unwrap_or_else(cpu::may_run_before_others);
-    if !realtime {
-        eprintln!("without real-time scheduling: other work on this machine shows in the figures");
-    }
+    let terms = Terms {
+        span: arguments.span(),
+        peer: Place { cpu: arguments.peer_cpu, realtime: realtime(arguments.realtime) },
+        generator_cpu: arguments.generator_cpu,
+    };
     let plan = chosen(&arguments.only)?;
     let _alone = alone()?;
-    let sounds = Arc::new(Recordings::new(generator::recorded_packets(arguments.span()))?);
+    let sounds = Arc::new(Recordings::new(generator::recorded_packets(terms.span))?);
     let mut rows = Vec::new();
     for run in 1..=arguments.repetitions.max(1) {
         for &entry in &plan {
             let (measured, memory_kb, floors) =
-                measure_calmly(entry, &arguments, realtime, &sounds).with_context(|| entry.to_string())?;
+                measure_calmly(entry, terms, &sounds).with_context(|| entry.to_string())?;
             let row = Row::new(entry, run, &measured, memory_kb, floors);
             println!("{run}/{}: {row}", arguments.repetitions);
             rows.push(row);
         }
     }
-    report::write(&arguments, realtime, &rows)
+    report::write(&arguments, terms.peer.realtime, &rows)
 }
 
 impl Arguments {
@@ -139,6 +140,27 @@ impl Arguments {
     fn span(&self) -> Duration {
         Duration::from_secs(self.seconds.max(1))
     }
+}
+
+/// How the media path is measured.
+#[derive(Clone, Copy, Debug)]
+struct Terms {
+    /// Length of one measurement.
+    span: Duration,
+    peer: Place,
+    generator_cpu: usize,
+}
+
+/// Whether peer and generator run before everything else, as asked for or where the system permits it; says what spoils figures.
+fn realtime(asked: Option<bool>) -> bool {
+    if cpu::count() < 2 {
+        eprintln!("only one CPU: generator and peer share it, and the numbers say little");
+    }
+    let realtime = asked.unwrap_or_else(cpu::may_run_before_others);
+    if !realtime {
+        eprintln!("without real-time scheduling: other work on this machine shows in the figures");
+    }
+    realtime
 }
 
 /// Waits until no other run measures on this machine: two would take turns on the same CPUs, and neither would be right.
@@ -170,15 +192,10 @@ fn listed(plan: &[Entry]) -> String {
 }
 
 /// Measures until the generator kept its times, a few times at most; what the last attempt gave counts.
-fn measure_calmly(
-    entry: Entry,
-    arguments: &Arguments,
-    realtime: bool,
-    sounds: &Arc<Recordings>,
-) -> Result<(Measured, f64, Floors)> {
+fn measure_calmly(entry: Entry, terms: Terms, sounds: &Arc<Recordings>) -> Result<(Measured, f64, Floors)> {
     let mut attempt = 1;
     loop {
-        let mut result = measure(entry, arguments, realtime, sounds)?;
+        let mut result = measure(entry, terms, sounds)?;
         result.0.attempts = attempt;
         if result.0.lag_p999_us <= TOLERATED_LAG_US || attempt == ATTEMPTS {
             return Ok(result);
@@ -189,19 +206,13 @@ fn measure_calmly(
 }
 
 /// One measurement: what was scored, kB per call, bare codec work.
-fn measure(
-    entry: Entry,
-    arguments: &Arguments,
-    realtime: bool,
-    sounds: &Arc<Recordings>,
-) -> Result<(Measured, f64, Floors)> {
-    let place = Place { cpu: arguments.peer_cpu, realtime };
-    let floors = floors::codec_floors(entry, place, sounds)?;
-    let mut generator = Generator::new(entry, arguments.span(), Arc::clone(sounds))?;
-    let mut peer = Running::start(entry, place)?;
+fn measure(entry: Entry, terms: Terms, sounds: &Arc<Recordings>) -> Result<(Measured, f64, Floors)> {
+    let floors = floors::codec_floors(entry, terms.peer, sounds)?;
+    let mut generator = Generator::new(entry, terms.span, Arc::clone(sounds))?;
+    let mut peer = Running::start(entry, terms.peer)?;
     let idle_kb = cpu::resident_kb(peer.pid())?;
     generator.connect(&peer.open(&generator.setup()?)?)?;
-    let mut record = generator.run(peer.pid(), arguments.generator_cpu, realtime)?;
+    let mut record = generator.run(peer.pid(), terms.generator_cpu, terms.peer.realtime)?;
     let loaded_kb = cpu::resident_kb(peer.pid())?;
     peer.stop()?;
     let memory_kb = loaded_kb.saturating_sub(idle_kb) as f64 / entry.calls as f64;

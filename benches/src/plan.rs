@@ -1,11 +1,18 @@
 //! What is measured: cases, peers, how many calls each.
+//!
+//! Legs of a measurement, in their order:
+//! ```text
+//! bridges       a b  a b  a b …
+//! overheard     a b  a b  a b …  s s s …      supervisor n overhears call n
+//! conferences   1 … n  1 … n …
+//! ```
 
 use std::fmt;
 
 use media_engine::sdp::Codec;
 use serde::{Deserialize, Serialize};
 
-/// Two legs that are joined.
+/// Legs that are joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Case {
@@ -23,6 +30,27 @@ pub(crate) enum Case {
     PcmuWebrtc,
     /// Two browser legs, Opus.
     WebrtcWebrtc,
+    /// Both legs PCMU, and a supervisor, PCMU too, who overhears them.
+    PcmuOverheard,
+    /// Three legs that are mixed, PCMU.
+    Conference3,
+    /// Eight legs that are mixed, PCMU.
+    Conference8,
+    /// Fifty legs that are mixed, PCMU.
+    Conference50,
+    /// Eight legs that are mixed, Opus.
+    ConferenceOpus8,
+}
+
+/// How the legs of a call are joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Two hear each other.
+    Bridge,
+    /// Two hear each other, and a third overhears both.
+    Overheard,
+    /// So many hear one another.
+    Conference(usize),
 }
 
 /// How a leg's far end reaches it.
@@ -46,37 +74,66 @@ impl Case {
             Case::PcmuOpusEqual => "pcmu-opus-equal",
             Case::PcmuWebrtc => "pcmu-webrtc",
             Case::WebrtcWebrtc => "webrtc-webrtc",
+            Case::PcmuOverheard => "pcmu-overheard",
+            Case::Conference3 => "conference-3-pcmu",
+            Case::Conference8 => "conference-8-pcmu",
+            Case::Conference50 => "conference-50-pcmu",
+            Case::ConferenceOpus8 => "conference-8-opus",
         }
     }
 
-    /// Codecs of legs A and B.
+    pub(crate) fn shape(self) -> Shape {
+        match self {
+            Case::PcmuOverheard => Shape::Overheard,
+            Case::Conference3 => Shape::Conference(3),
+            Case::Conference8 | Case::ConferenceOpus8 => Shape::Conference(8),
+            Case::Conference50 => Shape::Conference(50),
+            _ => Shape::Bridge,
+        }
+    }
+
+    /// Legs of a call.
+    pub(crate) fn legs(self) -> usize {
+        match self.shape() {
+            Shape::Bridge => 2,
+            Shape::Overheard => 3,
+            Shape::Conference(legs) => legs,
+        }
+    }
+
+    /// Codecs of legs with even and with odd numbers.
     pub(crate) fn codecs(self) -> [Codec; 2] {
         match self {
-            Case::PcmuPcmu | Case::PcmuSrtp => [Codec::Pcmu; 2],
+            Case::PcmuPcmu
+            | Case::PcmuSrtp
+            | Case::PcmuOverheard
+            | Case::Conference3
+            | Case::Conference8
+            | Case::Conference50 => [Codec::Pcmu; 2],
             Case::PcmuPcma => [Codec::Pcmu, Codec::Pcma],
             Case::PcmuOpus | Case::PcmuOpusEqual | Case::PcmuWebrtc => [Codec::Pcmu, Codec::Opus],
-            Case::WebrtcWebrtc => [Codec::Opus; 2],
+            Case::WebrtcWebrtc | Case::ConferenceOpus8 => [Codec::Opus; 2],
         }
     }
 
-    /// Links of legs A and B with this peer.
+    /// Links of legs with even and with odd numbers with this peer.
     pub(crate) fn links(self, peer: Peer) -> [Link; 2] {
         match self {
             Case::PcmuSrtp => [Link::Rtp, Link::Sdes],
             Case::PcmuWebrtc if peer == Peer::Rtpengine => [Link::Rtp, Link::Sdes],
             Case::PcmuWebrtc => [Link::Rtp, Link::Browser],
             Case::WebrtcWebrtc => [Link::Browser; 2],
-            Case::PcmuPcmu | Case::PcmuPcma | Case::PcmuOpus | Case::PcmuOpusEqual => [Link::Rtp; 2],
+            _ => [Link::Rtp; 2],
         }
     }
 
-    /// Whether a leg's payload reaches the other unaltered.
+    /// Whether the payloads of legs that are bridged reach the other unaltered.
     pub(crate) fn relayed(self) -> bool {
-        self.codecs()[0] == self.codecs()[1]
+        self.codecs()[0] == self.codecs()[1] && !matches!(self.shape(), Shape::Conference(_))
     }
 }
 
-/// Who bridges.
+/// Who joins them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Peer {
@@ -109,13 +166,53 @@ pub(crate) struct Entry {
     pub(crate) calls: usize,
 }
 
+impl Entry {
+    /// Legs of all calls.
+    pub(crate) fn legs(self) -> usize {
+        self.calls * self.case.legs()
+    }
+
+    /// Whether what leg `index` hears are the payloads of the leg `index ^ 1`.
+    pub(crate) fn is_relayed(self, index: usize) -> bool {
+        self.case.relayed() && index < self.calls * 2
+    }
+}
+
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.case.name(), self.peer.name(), self.calls)
     }
 }
 
-/// All measurements of a repetition, in their order. Rivals in a case follow one another.
+/// What a peer's process is started for.
+pub(crate) fn known(peer: &str, case: &str) -> Option<(Peer, Case)> {
+    let mut all = plan().into_iter().chain(more_than_two());
+    all.find(|entry| entry.peer.name() == peer && entry.case.name() == case).map(|entry| (entry.peer, entry.case))
+}
+
+/// All measurements of calls with more than two legs, in their order; the relay of as many calls without supervisors beside the
+/// one with them.
+pub(crate) fn more_than_two() -> Vec<Entry> {
+    use Case::{Conference3, Conference8, Conference50, ConferenceOpus8, PcmuOverheard, PcmuPcmu};
+    use Peer::{Tandem, TandemLowDelay};
+    [
+        (PcmuPcmu, Tandem, 100),
+        (PcmuOverheard, Tandem, 100),
+        (PcmuPcmu, TandemLowDelay, 100),
+        (PcmuOverheard, TandemLowDelay, 100),
+        (Conference3, Tandem, 33),
+        (Conference8, Tandem, 12),
+        (Conference50, Tandem, 2),
+        (ConferenceOpus8, Tandem, 2),
+        (Conference3, Tandem, 333),
+        (Conference50, Tandem, 20),
+    ]
+    .into_iter()
+    .map(|(case, peer, calls)| Entry { case, peer, calls })
+    .collect()
+}
+
+/// All measurements of a repetition of calls with two legs, in their order. Rivals in a case follow one another.
 pub(crate) fn plan() -> Vec<Entry> {
     use Case::{PcmuOpus, PcmuOpusEqual, PcmuPcma, PcmuPcmu, PcmuSrtp, PcmuWebrtc, WebrtcWebrtc};
     use Peer::{Floor, Rtpengine, Tandem, TandemLowDelay};

@@ -10,10 +10,14 @@
 //! ```
 //! A transcoder that takes no time gives 0: the 20 ms that it takes to fill a packet are not in it. Between two onsets, packets
 //! are matched by RTP timestamp, so every output packet has a delay, of which the percentiles are taken.
+//!
+//! Mixed: what is said cannot be told apart in what is heard. Instead of delays there is how far from 20 ms each output packet comes
+//! after the one before; every listener must have heard something loud.
 
 use anyhow::{Result, ensure};
 
 use crate::generator::{Leg, Record};
+use crate::plan::Shape;
 use crate::sound::{self, Onset, OnsetFinder};
 
 /// An output onset is looked for from so much before its input's send on (clocks and thresholds are not exact) ...
@@ -43,7 +47,13 @@ pub(crate) struct Measured {
 
 /// Scores a record.
 pub(crate) fn score(record: &mut Record) -> Result<Measured> {
-    let heard = if record.entry.case.relayed() { relayed(record) } else { transcoded(record)? };
+    let shape = record.entry.case.shape();
+    let heard = match shape {
+        Shape::Conference(_) => mixed(record)?,
+        Shape::Overheard => overheard(record)?,
+        Shape::Bridge if record.entry.case.relayed() => relayed(record, record.legs.len()),
+        Shape::Bridge => transcoded(record)?,
+    };
     let Heard { mut delays_ns, mut audio_ns, expected, got } = heard;
     ensure!(!delays_ns.is_empty(), "nothing came through");
     delays_ns.sort_unstable();
@@ -54,7 +64,7 @@ pub(crate) fn score(record: &mut Record) -> Result<Measured> {
         direction.sort_unstable();
         at(direction, 0.5)
     });
-    let audio = !record.entry.case.relayed();
+    let audio = shape == Shape::Bridge && !record.entry.case.relayed();
     Ok(Measured {
         cpu_ms_per_call_s: (ran_after - ran_before) as f64 / 1e6 / seconds / record.entry.calls as f64,
         p50_us: at(&delays_ns, 0.5),
@@ -84,9 +94,10 @@ struct Heard {
     got: u64,
 }
 
-fn relayed(record: &Record) -> Heard {
+/// The first `count` legs, which hear their neighbours.
+fn relayed(record: &Record, count: usize) -> Heard {
     let mut heard = Heard { delays_ns: Vec::new(), audio_ns: Default::default(), expected: 0, got: 0 };
-    for (index, speaker) in record.legs.iter().enumerate() {
+    for (index, speaker) in record.legs[..count].iter().enumerate() {
         let listener = &record.legs[index ^ 1];
         for packet in record.window.0..record.window.1 {
             heard.expected += 1;
@@ -98,6 +109,41 @@ fn relayed(record: &Record) -> Heard {
         }
     }
     heard
+}
+
+/// Delays of the parties; the loss is the supervisors' too.
+fn overheard(record: &Record) -> Result<Heard> {
+    let parties = record.entry.calls * 2;
+    let mut heard = relayed(record, parties);
+    for supervisor in &record.legs[parties..] {
+        hears_something(supervisor)?;
+        let (expected, got) = throughput(supervisor, supervisor, record.window);
+        heard.expected += expected;
+        heard.got += got;
+    }
+    Ok(heard)
+}
+
+/// How far from 20 ms packets come after one another.
+fn mixed(record: &Record) -> Result<Heard> {
+    let mut heard = Heard { delays_ns: Vec::new(), audio_ns: Default::default(), expected: 0, got: 0 };
+    for leg in &record.legs {
+        hears_something(leg)?;
+        let (expected, got) = throughput(leg, leg, record.window);
+        heard.expected += expected;
+        heard.got += got;
+        let window = leg.sent_at[record.window.0]..leg.sent_at[record.window.1];
+        let came: Vec<u64> = leg.ear.heard.iter().map(|heard| heard.at).filter(|at| window.contains(at)).collect();
+        heard.delays_ns.extend(came.windows(2).map(|two| (two[1] as i64 - two[0] as i64 - 20_000_000).abs()));
+    }
+    Ok(heard)
+}
+
+fn hears_something(leg: &Leg) -> Result<()> {
+    let mut finder = OnsetFinder::new(leg.codec)?;
+    let loud = leg.ear.heard.iter().any(|heard| finder.is_loud(leg.ear.payload(heard)));
+    ensure!(loud, "a listener heard nothing");
+    Ok(())
 }
 
 fn transcoded(record: &Record) -> Result<Heard> {

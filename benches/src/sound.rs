@@ -119,27 +119,38 @@ impl OnsetFinder {
 
     /// Takes the next payload; tells how far into it sound sets in, if it does.
     pub(crate) fn look(&mut self, payload: &[u8]) -> Option<u64> {
-        let OnsetFinder { codec, opus, pcm, quiet } = self;
-        let count = match opus {
-            Some(decoder) => decoder.decode(payload, pcm).ok()?,
-            None => {
-                let decode = if *codec == Codec::Pcma { alaw_decode } else { ulaw_decode };
-                payload.iter().zip(pcm.iter_mut()).map(|(&code, sample)| *sample = decode(code)).count()
-            }
-        };
-        let hz = codec.sample_rate().hz();
+        let count = self.decode(payload)?;
+        let hz = self.codec.sample_rate().hz();
         let mut found = None;
-        for (index, sample) in pcm[..count].iter().enumerate() {
+        for (index, sample) in self.pcm[..count].iter().enumerate() {
             if sample.unsigned_abs() < LOUD.unsigned_abs() {
-                *quiet += 1;
+                self.quiet += 1;
                 continue;
             }
-            if *quiet >= hz / 1_000 * QUIET_MS {
+            if self.quiet >= hz / 1_000 * QUIET_MS {
                 found = Some(index as u64 * 1_000_000_000 / u64::from(hz));
             }
-            *quiet = 0;
+            self.quiet = 0;
         }
         found
+    }
+
+    /// Takes the next payload; whether there is loud sound in it.
+    pub(crate) fn is_loud(&mut self, payload: &[u8]) -> bool {
+        let count = self.decode(payload).unwrap_or_default();
+        self.pcm[..count].iter().any(|sample| sample.unsigned_abs() >= LOUD.unsigned_abs())
+    }
+
+    /// Samples of the next payload.
+    fn decode(&mut self, payload: &[u8]) -> Option<usize> {
+        let OnsetFinder { codec, opus, pcm, .. } = self;
+        match opus {
+            Some(decoder) => decoder.decode(payload, pcm).ok(),
+            None => {
+                let decode = if *codec == Codec::Pcma { alaw_decode } else { ulaw_decode };
+                Some(payload.iter().zip(pcm.iter_mut()).map(|(&code, sample)| *sample = decode(code)).count())
+            }
+        }
     }
 }
 

@@ -121,6 +121,7 @@ async fn digits_in_the_sound_are_collected_in_order_although_packets_are_lost() 
     let gathered = told(&mut events, "call.gathered", ("gather", &begun["gather"])).await;
     assert_eq!((&gathered["digits"], &gathered["ended_by"]), (&json!(digits), &json!("finish_key")), "{gathered}");
     assert_eq!(gathered["enough"], true);
+    assert!(customer.sound.lost() >= 2, "{} packets were lost", customer.sound.lost());
     office.customer.hang_up(&mut customer, PATIENCE).await;
     office.anna.is_hung_up(&anna, PATIENCE).await;
     office.close(&["normal"]).await;

@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection, Row, SqliteConnection};
 use tests::api::SentEvent;
-use tests::desk::Desk;
+use tests::desk::{Desk, Line, hears_tones};
+use tests::office::{ANNA_HZ, BEN_HZ, CUSTOMER_HZ};
 use tests::postgres::{Database, Postgres};
 use tests::rtp::{RtpEnd, assert_unaltered};
 use tests::sipp::Sipp;
 use tests::tandem::{Setup, Tandem};
-use tests::{ports, soak};
+use tests::{ports, soak, sound};
 use tokio::time::{Instant, timeout};
 
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -264,6 +265,100 @@ async fn a_server_killed_at_any_moment_loses_doubles_and_leaves_open_nothing() {
     let database = postgres.database().await;
     killed_often(Kept::Postgres(&database), if soak() { 60 } else { 8 }, 0x52).await;
     postgres.stop().await;
+}
+
+/// Calls of three that are running when the server is killed.
+const CONFERENCES: usize = 10;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_killed_with_ten_conferences_leaves_recordings_that_are_readable_and_rows_that_are_closed() {
+    let carrier = SocketAddr::from(([127, 0, 0, 2], ports::free()));
+    let setup = Setup {
+        trunks: vec![("carrier", vec![carrier.to_string()])],
+        routes: vec![("+*", "trunk:carrier"), ("100", "agent:anna")],
+        further: "[dial]\nallow = [\"+1555\"]\n",
+        ..Setup::default()
+    };
+    let tandem = Tandem::start(&setup).await;
+    let api = tandem.api("acme").await;
+    api.voice_config(json!({ "record": true })).await;
+    let (mut anna, _) = Desk::of_agent(&tandem, "anna").await;
+    let mut outside = Desk::start_at(carrier, tandem.sip(), "+15550142").await;
+    let mut stream = api.events("/api/events", None).await;
+    let (mut calls, mut lines): (Vec<String>, Vec<[Line; 3]>) = (Vec::new(), Vec::new());
+    for n in 0..CONFERENCES {
+        let (customer, agent) = tokio::join!(outside.call("100", CUSTOMER_HZ, "", PATIENCE), async {
+            let invite = anna.rings(PATIENCE).await;
+            anna.answer(&invite, ANNA_HZ, PATIENCE).await
+        });
+        let is_next = |event: &SentEvent| {
+            let id = event.data["call_id"].as_str()?;
+            let is_it = event.data["status"] == "bridged" && calls.iter().all(|call| call != id);
+            is_it.then(|| id.to_owned())
+        };
+        let call = stream.until("a call that is bridged", PATIENCE, is_next).await;
+        let body = json!({ "to": format!("+1555010{n}") });
+        let (status, added) = api.ask(Method::POST, &format!("/api/calls/{call}/legs"), Some(body)).await;
+        assert!(status.is_success(), "{status} {added}");
+        let invite = outside.rings(PATIENCE).await;
+        let third = outside.answer(&invite, BEN_HZ, PATIENCE).await;
+        lines.push([customer.expect("anna answered"), agent, third]);
+        calls.push(call);
+    }
+    // All ten are under way: the three of the last one hear one another.
+    let [customer, agent, third] = lines.last_mut().expect("there are ten");
+    tokio::join!(
+        hears_tones("a customer", customer, &[ANNA_HZ, BEN_HZ], &[CUSTOMER_HZ]),
+        hears_tones("an agent", agent, &[CUSTOMER_HZ, BEN_HZ], &[ANNA_HZ]),
+        hears_tones("who was added", third, &[CUSTOMER_HZ, ANNA_HZ], &[BEN_HZ]),
+    );
+    // Three seconds of two channels of 16 bits are in every file, as its size says.
+    let folder = tandem.data().join("recordings");
+    let kept = |call: &String| std::fs::metadata(folder.join(format!("{call}.wav"))).map_or(0, |file| file.len());
+    let flushed = async {
+        let mut look = tokio::time::interval(Duration::from_millis(50));
+        while !calls.iter().all(|call| kept(call) >= 44 + 3 * 8_000 * 4) {
+            look.tick().await;
+        }
+    };
+    timeout(PATIENCE, flushed).await.expect("ten recordings grow");
+    let mut told = Vec::new();
+    let folder = tandem.kill().await;
+    let _rest = timeout(PATIENCE, async {
+        while let Some(event) = stream.next().await {
+            told.push(event);
+        }
+    })
+    .await;
+    drop(lines);
+
+    for call in &calls {
+        let path = folder.path().join("data/recordings").join(format!("{call}.wav"));
+        let (rate, channels) = sound::read_wav(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let loud = |channel: &Vec<i16>, hertz: f32| {
+            let stretches = channel.chunks_exact(rate.samples_in_ms(100));
+            stretches.filter(|part| sound::find(part, rate, hertz).tone_dbfs > -30.0).count()
+        };
+        let tones = [CUSTOMER_HZ, ANNA_HZ, BEN_HZ];
+        let heard = tones.map(|hertz| channels.iter().map(|channel| loud(channel, hertz)).collect::<Vec<_>>());
+        let kept = heard.iter().filter(|channels| channels.iter().any(|stretches| *stretches >= 10)).count();
+        let what = format!("{call}: stretches of 100 ms by tone and channel: {heard:?} of {tones:?}");
+        assert!(kept >= channels.len(), "no channel is empty: {what}");
+    }
+    let tandem = Tandem::start_in(folder, &setup).await;
+    let (rows, events) = Kept::Sqlite.rows(&tandem.data()).await;
+    check(&rows, &events, &told);
+    assert_eq!(rows.len(), CONFERENCES);
+    assert!(rows.values().all(|(_, _, reason)| reason.as_deref() == Some("crash")), "{rows:?}");
+    let api = api.with_base(&tandem.http);
+    for call in &calls {
+        let shown = api.get(&format!("/api/calls/{call}")).await;
+        assert_eq!(shown["recording"]["state"], "interrupted", "{shown}");
+        let legs = shown["legs"].as_array().expect("legs");
+        assert_eq!(legs.len(), 3, "{shown}");
+        assert!(legs.iter().all(|leg| leg["state"] == "ended"), "{shown}");
+    }
+    tandem.stop().await;
 }
 
 /// Kills a server between the dial and the answer; the same request again makes no second call.

@@ -134,6 +134,15 @@ impl Baresip {
         }
     }
 
+    /// Waits until it was pressed these keys by telephone-events, in this order, since it was started.
+    pub async fn until_keys(&self, keys: &str, deadline: Duration) {
+        let mut from = 0;
+        for key in keys.chars() {
+            let text = format!("received event: '{key}' (end=1)");
+            self.process.line_from(&mut from, &text, deadline, |line| line.contains(&text).then_some(())).await;
+        }
+    }
+
     /// Presses keys, one after the other: telephone-events (RFC 4733).
     pub fn press(&mut self, keys: &str) {
         for key in keys.chars() {
@@ -158,11 +167,13 @@ impl Baresip {
         self.find_sound(direction).unwrap_or_else(|| panic!("baresip kept no sound `{direction}`"))
     }
 
+    /// Of its newest call.
     fn find_sound(&self, direction: &str) -> Option<PathBuf> {
         let ending = format!("-{direction}.wav");
         let files = std::fs::read_dir(self.folder.path()).expect("baresip's folder");
-        let mut paths = files.filter_map(|entry| Some(entry.ok()?.path()));
-        paths.find(|path| path.to_string_lossy().ends_with(&ending))
+        let paths = files.filter_map(|entry| Some(entry.ok()?.path()));
+        let sounds = paths.filter(|path| path.to_string_lossy().ends_with(&ending));
+        sounds.max_by_key(|path| std::fs::metadata(path).and_then(|file| file.modified()).ok())
     }
 
     /// Ends it.

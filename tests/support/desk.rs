@@ -10,6 +10,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use codecs::SampleRate;
@@ -76,6 +77,7 @@ pub struct Sound {
     to: watch::Sender<Option<SocketAddr>>,
     heard: mpsc::Receiver<Vec<i16>>,
     keys: mpsc::UnboundedSender<[u8; FRAME]>,
+    lost: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -98,6 +100,8 @@ impl Sound {
         let (to, target) = watch::channel(None);
         let (heard_in, heard) = mpsc::channel(KEPT_FRAMES);
         let (keys, mut pressed) = mpsc::unbounded_channel::<[u8; FRAME]>();
+        let lost = Arc::new(AtomicUsize::new(0));
+        let dropped = Arc::clone(&lost);
         let task = tokio::spawn(async move {
             let tone: Vec<u8> = sound::tone(RATE, hertz, LEVEL_DBFS, 1.0).into_iter().map(ulaw_encode).collect();
             let mut pace = tokio::time::interval(Duration::from_millis(20));
@@ -118,7 +122,10 @@ impl Sound {
                         let at = usize::from(n) * FRAME % tone.len();
                         n = n.wrapping_add(1);
                         match pressed.try_recv() {
-                            Ok(_) if line.random_ratio(1, 100) => continue,
+                            Ok(_) if line.random_ratio(1, 100) => {
+                                dropped.fetch_add(1, Ordering::Relaxed);
+                                continue;
+                            }
                             Ok(frame) => packet.extend(frame),
                             Err(_) => packet.extend(&tone[at..at + FRAME]),
                         }
@@ -137,7 +144,7 @@ impl Sound {
                 }
             }
         });
-        Sound { port, to, heard, keys, task }
+        Sound { port, to, heard, keys, lost, task }
     }
 
     /// Presses keys in the sound itself, each for 100 ms with a pause as long, instead of the line's tone. One packet in a hundred is lost.
@@ -153,9 +160,27 @@ impl Sound {
         }
     }
 
+    /// Packets that were lost while keys were pressed.
+    pub fn lost(&self) -> usize {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// The next packet's samples.
+    pub async fn next(&mut self, deadline: Duration) -> Vec<i16> {
+        match timeout_at(Instant::now() + deadline, self.heard.recv()).await {
+            Ok(Some(samples)) => samples,
+            _ => panic!("no packet came within {deadline:?}"),
+        }
+    }
+
+    /// Forgets what has come and was not listened to.
+    pub fn forget(&mut self) {
+        while self.heard.try_recv().is_ok() {}
+    }
+
     /// The next `seconds` of what comes, from now on.
     pub async fn hears(&mut self, seconds: f32, deadline: Duration) -> Vec<i16> {
-        while self.heard.try_recv().is_ok() {}
+        self.forget();
         let wanted = (seconds * RATE.hz() as f32) as usize;
         let until = Instant::now() + deadline;
         let mut heard = Vec::with_capacity(wanted + FRAME);
@@ -181,7 +206,7 @@ impl Sound {
     pub async fn until_tone(&mut self, hertz: f32, deadline: Duration) {
         let until = Instant::now() + deadline;
         let mut heard: VecDeque<i16> = VecDeque::new();
-        while self.heard.try_recv().is_ok() {}
+        self.forget();
         loop {
             let Ok(Some(samples)) = timeout_at(until, self.heard.recv()).await else {
                 panic!("no {hertz} Hz within {deadline:?}: {:?}", sound::find(heard.make_contiguous(), RATE, hertz));

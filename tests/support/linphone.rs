@@ -69,6 +69,13 @@ impl Linphone {
         phone
     }
 
+    /// Waits until it was pressed these keys, in this order, since it last said something that was waited for.
+    pub async fn until_keys(&mut self, keys: &str, deadline: Duration) {
+        for key in keys.chars() {
+            self.until(&format!("Receiving tone {key}"), deadline).await;
+        }
+    }
+
     /// Dials and waits until sound flows.
     pub async fn dial(&mut self, uri: &str, deadline: Duration) {
         self.process.write_line(&format!("call {uri}"));

@@ -115,6 +115,26 @@ impl RtpEnd {
         }
     }
 
+    /// Waits for so many keys that come as telephone-events (RFC 4733) of `payload_type`, each of which must come to an end.
+    pub async fn keys(&self, payload_type: u8, count: usize, deadline: Duration) -> String {
+        const KEYS: &[u8; 16] = b"0123456789*#ABCD";
+        let until = Instant::now() + deadline;
+        let mut buffer = [0; 2048];
+        let (mut keys, mut last) = (String::new(), None);
+        while keys.len() < count {
+            let received = timeout_at(until, self.socket.recv_from(&mut buffer)).await;
+            let Ok(Ok((length, source))) = received else { panic!("only the keys {keys:?} came within {deadline:?}") };
+            let Some(packet) = Packet::parse(&buffer[..length], source) else { continue };
+            // The end is told three times; packets of one event have one timestamp.
+            let is_end = packet.payload.get(1).is_some_and(|flags| flags & 0x80 != 0);
+            if packet.payload_type == payload_type && is_end && last != Some(packet.timestamp) {
+                last = Some(packet.timestamp);
+                keys.push(char::from(KEYS[usize::from(packet.payload[0])]));
+            }
+        }
+        keys
+    }
+
     /// Where packets for this end come from: `other` speaks into its leg at `through` until they arrive. Also returns
     /// the number of packets that took.
     pub async fn peer(&self, deadline: Duration, other: &RtpEnd, through: SocketAddr) -> (SocketAddr, usize) {

@@ -424,11 +424,12 @@ fn keeps_secrets(process: &Process) {
     assert!(leaks.is_empty(), "the server's log tells what it must not: {leaks:#?}");
 }
 
-/// A binary of the dev build, beside this test's own.
+/// A binary of the same build, beside this test's (or this program's) own.
 pub fn binary(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("the test's own path");
-    let folder = test.ancestors().find(|folder| folder.ends_with("deps")).and_then(Path::parent);
-    let path = folder.expect("tests lie in target/debug/deps").join(name);
+    let own = std::env::current_exe().expect("the test's own path");
+    // Tests lie in target/PROFILE/deps, programs in target/PROFILE.
+    let folder = own.ancestors().find(|folder| folder.ends_with("deps")).or(Some(own.as_path())).and_then(Path::parent);
+    let path = folder.expect("programs lie in a folder").join(name);
     assert!(path.exists(), "{} is missing: {BUILD}", path.display());
     path
 }

@@ -7,6 +7,8 @@ use anyhow::{Context, Result, bail};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
+use crate::latencies::Latencies;
+
 /// A kept connection.
 pub(super) struct Connection {
     stream: BufReader<TcpStream>,
@@ -97,31 +99,6 @@ impl Events {
     }
 }
 
-/// Latencies, in milliseconds.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Latencies(Vec<f64>);
-
-impl Latencies {
-    pub(super) fn add(&mut self, latency: Duration) {
-        self.0.push(latency.as_secs_f64() * 1e3);
-    }
-
-    pub(super) fn merge(&mut self, other: Latencies) {
-        self.0.extend(other.0);
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// By nearest rank; 0 of nothing.
-    pub(super) fn percentile(&mut self, percent: f64) -> f64 {
-        self.0.sort_by(f64::total_cmp);
-        let rank = (percent / 100.0 * self.0.len() as f64).ceil() as usize;
-        self.0.get(rank.saturating_sub(1)).copied().unwrap_or(0.0)
-    }
-}
-
 /// Sends `rate` requests a second for `seconds`, over `connections`, each at its time whether the one before was answered
 /// or not; a latency is counted from that time. Also how many were not answered with 200, and
 /// how long it all took.
@@ -160,20 +137,4 @@ pub(super) async fn requests(
         failed += not;
     }
     Ok((latencies, failed, begin.elapsed()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentiles_are_by_nearest_rank() {
-        let mut latencies = Latencies::default();
-        (1..=200).rev().for_each(|ms| latencies.add(Duration::from_millis(ms)));
-        assert_eq!(
-            [50.0, 95.0, 99.0, 100.0].map(|percent| latencies.percentile(percent)),
-            [100.0, 190.0, 198.0, 200.0]
-        );
-        assert_eq!(Latencies::default().percentile(99.0), 0.0);
-    }
 }

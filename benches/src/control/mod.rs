@@ -21,7 +21,8 @@ use clap::{Args, Subcommand};
 use tests::postgres::{Database, Postgres};
 
 use crate::cpu;
-use client::{Connection, Latencies};
+use crate::latencies::Latencies;
+use client::Connection;
 use page::Row;
 use server::Server;
 

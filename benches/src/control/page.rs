@@ -6,8 +6,8 @@ use std::fs;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::client::Latencies;
 use super::{Arguments, LISTENERS, READS, STARTS};
+use crate::latencies::Latencies;
 use crate::{page as machine, report};
 
 /// Heading of our part.

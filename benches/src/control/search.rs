@@ -6,8 +6,8 @@ use anyhow::Result;
 use control_api::store::{CallFilter, OrganizationId, Store, StorePlace, now};
 use tests::seed;
 
-use super::client::Latencies;
 use super::{Kept, Measured};
+use crate::latencies::Latencies;
 
 /// Calls in the store.
 pub(super) const CALLS: u32 = 100_000;

@@ -92,7 +92,13 @@ impl Control {
 /// What A's side offers, and what is to become of it.
 fn offer(case: Case, call: &str, sdp: &str) -> Value {
     let transcode: &[&str] = match case {
-        Case::PcmuPcmu | Case::PcmuSrtp => &[],
+        Case::PcmuPcmu
+        | Case::PcmuSrtp
+        | Case::PcmuOverheard
+        | Case::Conference3
+        | Case::Conference8
+        | Case::Conference50
+        | Case::ConferenceOpus8 => &[],
         Case::PcmuPcma => &["PCMA"],
         Case::PcmuOpus | Case::PcmuWebrtc | Case::WebrtcWebrtc => &["opus"],
         Case::PcmuOpusEqual => &["opus/48000/1"],

@@ -10,12 +10,14 @@ use media_engine::config::{MediaConfig, Profile};
 use media_engine::net::ports::PortRange;
 use media_engine::sdp::{Audio, Codec, SrtpKeys};
 use media_engine::srtp::MasterKey;
-use media_engine::units::LegId;
-use media_engine::worker::{Census, LegMedia, Pool, Worker, WorkerCommand, WorkerEvent, WorkerRequest};
+use media_engine::units::{ConferenceId, LegId};
+use media_engine::worker::{
+    Census, ConferenceRole, LegMedia, Pool, Worker, WorkerCommand, WorkerEvent, WorkerRequest,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{FarEnd, Keys, SUITE, Setup, order, say};
-use crate::plan::{Case, Link, Peer};
+use crate::plan::{Case, Link, Peer, Shape};
 use crate::sound::payload_type;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -62,19 +64,45 @@ struct Calls {
 }
 
 impl Calls {
-    /// Opens two legs per call and joins them.
+    /// Opens all legs and joins them.
     fn open(&mut self, setup: &Setup) -> Result<Vec<FarEnd>> {
         let mut ends = Vec::new();
-        for offers in setup.offers.chunks_exact(2) {
-            for (side, offer) in offers.iter().enumerate() {
-                ends.push(self.open_leg(setup, side, offer.as_deref())?);
-            }
-            let [.., a, b] = self.legs[..] else { bail!("a call has two legs") };
-            self.worker.send(WorkerCommand::Bridge { a, b })?;
+        for (index, offer) in setup.offers.iter().enumerate() {
+            ends.push(self.open_leg(setup, index % 2, offer.as_deref())?);
             // Waits until the worker has done it, so that its mailbox cannot overflow.
             self.census()?;
         }
+        let calls = self.legs.len() / setup.case.legs();
+        match setup.case.shape() {
+            Shape::Bridge => self.bridge(self.legs.len())?,
+            Shape::Overheard => {
+                self.bridge(calls * 2)?;
+                for (call, leg) in self.legs[calls * 2..].iter().enumerate() {
+                    let of = self.legs[call * 2..call * 2 + 2].to_vec();
+                    self.worker.send(WorkerCommand::Overhear { leg: *leg, of })?;
+                    self.census()?;
+                }
+            }
+            Shape::Conference(size) => {
+                for (index, leg) in self.legs.iter().enumerate() {
+                    let conference = ConferenceId((index / size) as u64 + 1);
+                    let role = ConferenceRole::Participant;
+                    self.worker.send(WorkerCommand::ConferenceJoin { conference, leg: *leg, role })?;
+                    self.census()?;
+                }
+            }
+        }
         Ok(ends)
+    }
+
+    /// Joins the first `count` legs in pairs.
+    fn bridge(&self, count: usize) -> Result<()> {
+        for pair in self.legs[..count].chunks_exact(2) {
+            let &[a, b] = pair else { bail!("a bridge has two legs") };
+            self.worker.send(WorkerCommand::Bridge { a, b })?;
+            self.census()?;
+        }
+        Ok(())
     }
 
     fn open_leg(&mut self, setup: &Setup, side: usize, offer: Option<&str>) -> Result<FarEnd> {

@@ -1,0 +1,86 @@
+//! Calls of more than two, and how soon a verb is heard.
+//!
+//! ```text
+//! generator ── packets of all legs ─▶ media thread: relay beside supervisors, conferences          (rooms)
+//! telephones ─ SIP, RTP ─▶ the whole product ◀─ HTTP: hold, mute, whisper, barge                   (changes)
+//! ```
+//!
+//! rooms are measured as the packet path is, by the same generator. changes: the binary, its store and its HTTP. page: what is kept.
+
+mod changes;
+mod page;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use crate::peer::Place;
+use crate::sound::Recordings;
+use crate::{Terms, generator, measure_calmly, plan};
+use page::{Room, Row, Verb};
+
+/// Measures supervisors, conferences, and the time from a verb's request to its sound.
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// Folder of results.json and RESULTS.md, whose part about verbs is written anew; without it results are printed only.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// How often rooms are measured.
+    #[arg(long, default_value_t = 3)]
+    repetitions: usize,
+    /// Length of one measurement of rooms.
+    #[arg(long, default_value_t = 6)]
+    seconds: u64,
+    /// How often each verb is asked for.
+    #[arg(long, default_value_t = 300)]
+    verbs: usize,
+    /// Only cases whose name contains one of these: relayed, overheard, conference, verb (several with commas).
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Run generator and peer before everything else on the machine (SCHED_RR); by default where the system permits it.
+    #[arg(long)]
+    realtime: Option<bool>,
+    /// CPU of the peer under test.
+    #[arg(long, default_value_t = 0)]
+    peer_cpu: usize,
+    /// CPU of its far ends.
+    #[arg(long, default_value_t = 1)]
+    generator_cpu: usize,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let terms = Terms {
+        span: Duration::from_secs(arguments.seconds.max(1)),
+        peer: Place { cpu: arguments.peer_cpu, realtime: crate::realtime(arguments.realtime) },
+        generator_cpu: arguments.generator_cpu,
+    };
+    let _alone = crate::alone()?;
+    let asked =
+        |case: &str| arguments.only.is_empty() || arguments.only.iter().any(|part| case.contains(part.as_str()));
+    let mut rows = Vec::new();
+    let mut add = |row: Row| {
+        println!("{row}");
+        rows.push(row);
+    };
+    let mut rooms = plan::more_than_two();
+    rooms.retain(|&entry| asked(page::name(entry.case)));
+    if !rooms.is_empty() {
+        let sounds = Arc::new(Recordings::new(generator::recorded_packets(terms.span))?);
+        for run in 1..=arguments.repetitions.max(1) {
+            for &entry in &rooms {
+                let (measured, memory_kb, _) =
+                    measure_calmly(entry, terms, &sounds).with_context(|| entry.to_string())?;
+                add(Row::Room(Room::new(entry, run, &measured, memory_kb)));
+            }
+        }
+    }
+    if asked("verb") {
+        for (verb, latencies) in changes::measure(terms, arguments.verbs)? {
+            add(Row::Verb(Verb::new(verb, latencies)));
+        }
+    }
+    page::write(arguments, terms.peer.realtime, rows)
+}

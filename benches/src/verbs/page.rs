@@ -1,0 +1,452 @@
+//! What is printed and kept of verbs: rows in `results.json`, and a part of `RESULTS.md`.
+
+use std::fmt;
+use std::fs;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Arguments;
+use crate::latencies::Latencies;
+use crate::plan::{Case, Entry, Shape, more_than_two};
+use crate::score::Measured;
+use crate::{page as machine, report};
+
+/// Heading of our part.
+const HEADING: &str = "## Calls of more than two";
+
+/// What a case is called here: the relay beside supervisors is measured for itself.
+pub(super) fn name(case: Case) -> &'static str {
+    if case == Case::PcmuPcmu { "relayed" } else { case.name() }
+}
+
+/// One measurement.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Row {
+    Room(Room),
+    Verb(Verb),
+}
+
+/// A relay, a relay with supervisors, or a conference.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Room {
+    case: String,
+    peer: String,
+    calls: usize,
+    parties: usize,
+    cpu_ms_per_call_s: f64,
+    cpu_ms_per_party_s: f64,
+    /// Of the parties' packets; none in a conference.
+    p50_us: Option<f64>,
+    p99_us: Option<f64>,
+    p999_us: Option<f64>,
+    /// How far from 20 ms a conference's packets come after one another.
+    beat_off_p99_us: Option<f64>,
+    loss_pct: f64,
+    rss_kb_per_party: f64,
+    generator_lag_p99_us: f64,
+    attempts: usize,
+    run: usize,
+    commit: String,
+}
+
+/// The time from a verb's request to its sound.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Verb {
+    case: String,
+    count: usize,
+    p50_ms: f64,
+    p95_ms: f64,
+    p99_ms: f64,
+    most_ms: f64,
+    commit: String,
+}
+
+impl Row {
+    fn case(&self) -> &str {
+        match self {
+            Row::Room(room) => &room.case,
+            Row::Verb(verb) => &verb.case,
+        }
+    }
+
+    fn commit(&self) -> &str {
+        match self {
+            Row::Room(room) => &room.commit,
+            Row::Verb(verb) => &verb.commit,
+        }
+    }
+}
+
+impl Room {
+    pub(super) fn new(entry: Entry, run: usize, measured: &Measured, memory_kb: f64) -> Room {
+        let per_party = entry.calls as f64 / entry.legs() as f64;
+        let mixed = matches!(entry.case.shape(), Shape::Conference(_));
+        let delay = |us: f64| (!mixed).then(|| rounded(us, 1));
+        Room {
+            case: name(entry.case).into(),
+            peer: entry.peer.name().into(),
+            calls: entry.calls,
+            parties: entry.legs(),
+            cpu_ms_per_call_s: rounded(measured.cpu_ms_per_call_s, 4),
+            cpu_ms_per_party_s: rounded(measured.cpu_ms_per_call_s * per_party, 4),
+            p50_us: delay(measured.p50_us),
+            p99_us: delay(measured.p99_us),
+            p999_us: delay(measured.p999_us),
+            beat_off_p99_us: mixed.then(|| rounded(measured.p99_us, 1)),
+            loss_pct: rounded(measured.loss_pct, 4),
+            rss_kb_per_party: rounded(memory_kb * per_party, 1),
+            generator_lag_p99_us: rounded(measured.lag_p99_us, 1),
+            attempts: measured.attempts,
+            run,
+            commit: report::commit(),
+        }
+    }
+}
+
+impl Verb {
+    pub(super) fn new(verb: &str, mut latencies: Latencies) -> Verb {
+        let mut at = |percent| rounded(latencies.percentile(percent), 2);
+        let (p50_ms, p95_ms, p99_ms, most_ms) = (at(50.0), at(95.0), at(99.0), at(100.0));
+        let case = format!("verb-{verb}");
+        Verb { case, count: latencies.len(), p50_ms, p95_ms, p99_ms, most_ms, commit: report::commit() }
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Row::Room(room) => {
+                let Room { case, peer, parties, cpu_ms_per_party_s, loss_pct, generator_lag_p99_us, .. } = room;
+                write!(f, "{case:<17} {peer:<16} {parties:>4} legs: {cpu_ms_per_party_s:.3} ms CPU a leg, ")?;
+                match (room.p50_us, room.p99_us, room.beat_off_p99_us) {
+                    (Some(p50), Some(p99), _) => write!(f, "delay {p50:.0} / {p99:.0} µs, ")?,
+                    (.., Some(off)) => write!(f, "beat off by {off:.0} µs, ")?,
+                    _ => {}
+                }
+                write!(f, "loss {loss_pct:.3} %, generator p99 {generator_lag_p99_us:.0} µs late")
+            }
+            Row::Verb(Verb { case, count, p50_ms, p95_ms, p99_ms, most_ms, .. }) => {
+                write!(
+                    f,
+                    "{case:<18} {count} times: p50 {p50_ms:.1}, p95 {p95_ms:.1}, p99 {p99_ms:.1}, most {most_ms:.1} ms"
+                )
+            }
+        }
+    }
+}
+
+fn rounded(value: f64, digits: i32) -> f64 {
+    (value * 10_f64.powi(digits)).round() / 10_f64.powi(digits)
+}
+
+/// Prints the tables; keeps them beside what else is in both files, where that was asked for. Cases that were not measured this time
+/// stay as they are.
+pub(super) fn write(arguments: &Arguments, realtime: bool, rows: Vec<Row>) -> Result<()> {
+    let Some(out) = &arguments.out else {
+        println!("\n{}", part(realtime, &rows));
+        return Ok(());
+    };
+    let (json, page) = (out.join("results.json"), out.join("RESULTS.md"));
+    let text = fs::read_to_string(&json).unwrap_or_else(|_| "[]".into());
+    let rows = with_those_of_before(&text, rows).with_context(|| format!("{}", json.display()))?;
+    let part = part(realtime, &rows);
+    println!("\n{part}");
+    let kept = report::others(&text, is_own).with_context(|| format!("{}", json.display()))?;
+    let own = rows.iter().map(serde_json::to_string_pretty).collect::<Result<Vec<_>, _>>()?;
+    fs::write(&json, report::joined(kept, own)).context("results.json cannot be written")?;
+    let text = fs::read_to_string(&page).unwrap_or_default();
+    fs::write(&page, report::with_part(&text, HEADING, &part)).context("RESULTS.md cannot be written")
+}
+
+/// Our rows of earlier runs, but for cases that are among `rows`, and these.
+fn with_those_of_before(text: &str, rows: Vec<Row>) -> Result<Vec<Row>> {
+    let before: Vec<Value> = serde_json::from_str(text)?;
+    let is_missing = |case: &Value| {
+        let case = case.as_str().unwrap_or_default();
+        is_own(case) && rows.iter().all(|row| row.case() != case)
+    };
+    let kept = before.into_iter().filter(|row| is_missing(&row["case"])).map(serde_json::from_value);
+    let mut all = kept.collect::<Result<Vec<Row>, _>>()?;
+    all.extend(rows);
+    Ok(all)
+}
+
+/// Whether a row of `results.json` is one of ours.
+fn is_own(case: &str) -> bool {
+    case.starts_with("verb-") || more_than_two().iter().any(|entry| name(entry.case) == case)
+}
+
+fn part(realtime: bool, rows: &[Row]) -> String {
+    let scheduling =
+        if realtime { "far ends and peer run before all else (SCHED_RR)" } else { "without real-time scheduling" };
+    let Sorted { rooms, verbs } = &Sorted::of(rows);
+    let mut commits: Vec<&str> = rows.iter().map(Row::commit).collect();
+    commits.dedup();
+    let runs = rooms.iter().map(|room| room.run).max().unwrap_or(1);
+    let mut text = format!(
+        "{HEADING}\n\n{}, {}. Commit {}. {runs} repetitions; {scheduling}. `make bench`.\n\n",
+        machine::date(),
+        machine::machine(),
+        commits.join(", "),
+    );
+    if !rooms.is_empty() {
+        text += &room_table(rooms);
+    }
+    if !verbs.is_empty() {
+        text += "| verb | times | p50, ms | p95, ms | p99, ms | most, ms |\n|---|---:|---:|---:|---:|---:|\n";
+        for Verb { case, count, p50_ms, p95_ms, p99_ms, most_ms, .. } in verbs {
+            let verb = case.trim_start_matches("verb-");
+            text += &format!("| {verb} | {count} | {p50_ms:.1} | {p95_ms:.1} | {p99_ms:.1} | {most_ms:.1} |\n");
+        }
+        text += "\n";
+    }
+    text += "| case | to be reached | measured | |\n|---|---|---|---|\n";
+    for (case, target, measured, reached) in verdicts(&Sorted::of(rows)) {
+        let verdict = if reached { "reached" } else { "**not reached**" };
+        text += &format!("| {case} | {target} | {measured} | {verdict} |\n");
+    }
+    text + "\n" + WHAT
+}
+
+/// Rows by their kind.
+#[derive(Default)]
+struct Sorted<'a> {
+    rooms: Vec<&'a Room>,
+    verbs: Vec<&'a Verb>,
+}
+
+impl<'a> Sorted<'a> {
+    fn of(rows: &'a [Row]) -> Sorted<'a> {
+        let mut sorted = Sorted::default();
+        for row in rows {
+            match row {
+                Row::Room(room) => sorted.rooms.push(room),
+                Row::Verb(verb) => sorted.verbs.push(verb),
+            }
+        }
+        sorted
+    }
+}
+
+fn room_table(rooms: &[&Room]) -> String {
+    let mut text = String::from(
+        "| case | peer | calls | legs | CPU, ms per call-second | CPU, ms per leg-second | share of a core, % | p50, µs | p99, µs | p99.9, µs \
+         | beat off, p99, µs | loss, % | memory, kB per leg | generator late, p99, µs |\n\
+         |---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+    );
+    for entry in more_than_two() {
+        let group = Group::find(rooms, name(entry.case), entry.peer.name(), entry.calls);
+        let Some(first) = group.0.first() else { continue };
+        let figure = |pick: fn(&Room) -> Option<f64>| match pick(first) {
+            Some(_) => format!("{:.0}", group.median(|room| pick(room).unwrap_or(f64::NAN))),
+            None => "–".into(),
+        };
+        text += &format!(
+            "| {} | {} | {} | {} | {} | {:.3} | {:.1} | {} | {} | {} | {} | {:.3} | {:.1} | {:.0} |\n",
+            first.case,
+            first.peer,
+            first.calls,
+            first.parties,
+            group.spread(|room| room.cpu_ms_per_call_s),
+            group.median(|room| room.cpu_ms_per_party_s),
+            group.median(core_percent),
+            figure(|room| room.p50_us),
+            figure(|room| room.p99_us),
+            figure(|room| room.p999_us),
+            figure(|room| room.beat_off_p99_us),
+            group.median(|room| room.loss_pct),
+            group.median(|room| room.rss_kb_per_party),
+            group.median(|room| room.generator_lag_p99_us),
+        );
+    }
+    text + "\n"
+}
+
+/// What all calls of a measurement take of one core.
+fn core_percent(room: &Room) -> f64 {
+    room.cpu_ms_per_call_s * room.calls as f64 / 10.0
+}
+
+/// The measurements of one case, peer and number of calls.
+struct Group<'a>(Vec<&'a Room>);
+
+impl<'a> Group<'a> {
+    fn find(rooms: &[&'a Room], case: &str, peer: &str, calls: usize) -> Group<'a> {
+        let is_it = |room: &&&Room| room.case == case && room.peer == peer && room.calls == calls;
+        Group(rooms.iter().filter(is_it).copied().collect())
+    }
+
+    fn values(&self, pick: impl Fn(&Room) -> f64) -> Vec<f64> {
+        let mut values: Vec<f64> = self.0.iter().map(|room| pick(room)).collect();
+        values.sort_by(f64::total_cmp);
+        values
+    }
+
+    fn median(&self, pick: impl Fn(&Room) -> f64) -> f64 {
+        median(&self.values(pick))
+    }
+
+    fn spread(&self, pick: impl Fn(&Room) -> f64) -> String {
+        match &self.values(pick)[..] {
+            [] => "–".into(),
+            [one] => format!("{one:.3}"),
+            all => format!("{:.3} ({:.3}–{:.3})", median(all), all[0], all[all.len() - 1]),
+        }
+    }
+
+    /// Median over runs of something of ours and of another's in the same run.
+    fn beside(&self, other: &Group<'_>, compare: impl Fn(&Room, &Room) -> Option<f64>) -> Option<f64> {
+        let pairs = self.0.iter().filter_map(|room| Some((room, other.0.iter().find(|other| other.run == room.run)?)));
+        let mut values: Vec<f64> = pairs.filter_map(|(room, other)| compare(room, other)).collect();
+        values.sort_by(f64::total_cmp);
+        (!values.is_empty()).then(|| median(&values))
+    }
+}
+
+/// Of sorted values; the upper one of two middles.
+fn median(sorted: &[f64]) -> f64 {
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// A p99 that is more by this is more: below it is what two runs of the same differ by.
+const SAME_US: f64 = 100.0;
+
+/// Case, what is asked for, what was measured, whether that is enough.
+fn verdicts(sorted: &Sorted<'_>) -> Vec<(String, String, String, bool)> {
+    let Sorted { rooms, verbs } = sorted;
+    let mut verdicts = Vec::new();
+    let mut add = |case: &str, target: &str, measured: String, reached: bool| {
+        verdicts.push((case.to_owned(), target.to_owned(), measured, reached));
+    };
+    for peer in ["tandem", "tandem-low-delay"] {
+        let [bare, overheard] = ["relayed", "pcmu-overheard"].map(|case| Group::find(rooms, case, peer, 100));
+        let case = format!("pcmu-overheard, {peer}");
+        let ratio = overheard.beside(&bare, |ours, bare| Some(ours.cpu_ms_per_call_s / bare.cpu_ms_per_call_s));
+        if let Some(ratio) = ratio {
+            add(&case, "CPU per call-second ≤ 1.6 × the relay's", format!("{ratio:.2} ×"), ratio <= 1.6);
+        }
+        if let Some(more) = overheard.beside(&bare, |ours, bare| Some(ours.p99_us? - bare.p99_us?)) {
+            let target = format!("the parties' p99 as without (at most {SAME_US:.0} µs more)");
+            add(&case, &target, format!("{more:+.0} µs"), more <= SAME_US);
+        }
+    }
+    for (case, calls) in [("conference-3-pcmu", 333), ("conference-50-pcmu", 20)] {
+        let group = Group::find(rooms, case, "tandem", calls);
+        let Some(first) = group.0.first() else { continue };
+        let (core, loss) = (group.median(core_percent), group.values(|room| room.loss_pct).pop().unwrap_or(f64::NAN));
+        let case = format!("{case}, {} parties", first.parties);
+        add(&case, "1,000 mixed on one core, no packet lost", format!("{core:.0} % of a core, {loss:.4} % lost"), {
+            core < 100.0 && loss == 0.0
+        });
+    }
+    let lost = rooms.iter().filter(|room| room.parties <= 300).map(|room| room.loss_pct).reduce(f64::max);
+    if let Some(lost) = lost {
+        add("all others", "no packet lost", format!("at worst {lost:.4} %"), lost == 0.0);
+    }
+    for verb in verbs
+        .iter()
+        .filter(|verb| ["hold", "mute", "whisper", "barge"].iter().any(|name| verb.case.ends_with(&format!("-{name}"))))
+    {
+        let target = "p99 ≤ 60 ms from the request to the changed packet";
+        add(verb.case.trim_start_matches("verb-"), target, format!("{:.1} ms", verb.p99_ms), verb.p99_ms <= 60.0);
+    }
+    verdicts
+}
+
+const WHAT: &str = "\
+Rooms: the packet path's process with one media thread, pinned to one CPU, and its generator on the other; every leg sends 50 packets a second of \
+speech all the time, supervisors and all parties of a conference too. `relayed`: two legs, PCMU, nothing else, measured right before the \
+same with one supervisor for each call (`pcmu-overheard`); ratios and differences are of the same repetition. `conference-N`: rooms of N.
+
+A supervisor is a third leg: the packets that it sends and gets, and the playout, decoding and mixing of both parties for it. `tandem` gathers packets, \
+which makes the relay cheap and not the third leg; `tandem-low-delay` is how a thread works by default until it has used half a CPU.
+
+- **p50, p99, p99.9**: delay of the parties' packets through the relay, as above.
+- **beat off**: how far from 20 ms a conference's packet comes after the one before it: a sum of voices cannot be told apart, so it has no \
+delay by packet.
+- **loss**: packets of the window without an output; of supervisors and conferences, output packets missing from one every 20 ms. \
+Each listener must have heard something.
+
+Verbs: the whole product (the binary `tandem`, SQLite, limits off) on one CPU, and on the other the telephones of four calls, each of a \
+customer, an agent and a supervisor who says a tone of their own. A request over a kept connection goes out at a random moment; until the first packet at \
+the listener in which the tone has come or gone (beyond half its strength). The packet's own 20 ms are in it. `hold` and `resume` of the customer, heard by \
+the agent; `mute` and `unmute` of the agent, heard by the customer; the supervisor's `whisper` heard by the agent, `barge` by the customer, and \
+`listen` after either.
+";
+
+#[cfg(test)]
+mod tests {
+    use super::super::changes::VERBS;
+    use super::*;
+    use crate::plan::Peer;
+
+    fn room(case: Case, calls: usize, run: usize, cpu: f64, p99_us: f64, loss_pct: f64) -> Row {
+        let measured = Measured {
+            cpu_ms_per_call_s: cpu,
+            p50_us: 50.0,
+            p99_us,
+            p999_us: 900.0,
+            audio_delay_us: None,
+            audio_delays_us: None,
+            loss_pct,
+            lag_p99_us: 10.0,
+            lag_p999_us: 20.0,
+            attempts: 1,
+        };
+        Row::Room(Room::new(Entry { case, peer: Peer::Tandem, calls }, run, &measured, 90.0))
+    }
+
+    fn judged(rows: &[Row]) -> Vec<(String, String, bool)> {
+        let verdicts = verdicts(&Sorted::of(rows)).into_iter();
+        verdicts.map(|(case, _, measured, reached)| (case, measured, reached)).collect()
+    }
+
+    #[test]
+    fn cases_that_were_not_measured_again_stay_and_those_of_others_are_left_alone() {
+        let old = [room(Case::Conference3, 33, 1, 1.0, 1.0, 0.0), room(Case::Conference50, 2, 1, 1.0, 1.0, 0.0)];
+        let mut text: Vec<Value> = old.iter().map(|row| serde_json::to_value(row).unwrap()).collect();
+        text.push(serde_json::json!({ "case": "pcmu-pcmu" }));
+        let new = vec![room(Case::Conference3, 33, 1, 2.0, 1.0, 0.0)];
+        let all = with_those_of_before(&serde_json::to_string(&text).unwrap(), new).unwrap();
+        let cpu: Vec<f64> = Sorted::of(&all).rooms.iter().map(|room| room.cpu_ms_per_call_s).collect();
+        assert_eq!(cpu, [1.0, 2.0]);
+        assert_eq!(Sorted::of(&all).rooms[0].case, "conference-50-pcmu");
+    }
+
+    #[test]
+    fn a_supervisor_costs_what_the_same_run_says() {
+        // The second run was disturbed: both needed twice as much.
+        let mut rows = Vec::new();
+        for (run, factor) in [(1, 1.0), (2, 2.0), (3, 1.0)] {
+            rows.push(room(Case::PcmuPcmu, 100, run, factor, 400.0, 0.0));
+            rows.push(room(Case::PcmuOverheard, 100, run, 1.5 * factor, 520.0, 0.0));
+        }
+        let judged = judged(&rows);
+        assert_eq!(judged[0], ("pcmu-overheard, tandem".into(), "1.50 ×".into(), true));
+        assert_eq!(judged[1], ("pcmu-overheard, tandem".into(), "+120 µs".into(), false));
+    }
+
+    #[test]
+    fn a_thousand_parties_are_on_one_core_only_without_loss() {
+        let rows = |loss| [room(Case::Conference50, 20, 1, 30.0, 100.0, loss)];
+        let place = "conference-50-pcmu, 1000 parties".to_owned();
+        assert_eq!(judged(&rows(0.0))[0], (place.clone(), "60 % of a core, 0.0000 % lost".into(), true));
+        assert_eq!(judged(&rows(0.01))[0], (place, "60 % of a core, 0.0100 % lost".into(), false));
+    }
+
+    #[test]
+    fn four_verbs_are_judged_by_their_p99() {
+        let of = |verb, slow: u64| {
+            let mut latencies = Latencies::default();
+            (0..100).for_each(|n| latencies.add(std::time::Duration::from_millis(if n < 98 { 30 } else { slow })));
+            Row::Verb(Verb::new(verb, latencies))
+        };
+        let all: Vec<Row> = VERBS.iter().map(|verb| of(verb, if *verb == "barge" { 61 } else { 59 })).collect();
+        let reached: Vec<(String, bool)> = judged(&all).into_iter().map(|(case, _, reached)| (case, reached)).collect();
+        let wanted = [("hold", true), ("mute", true), ("whisper", true), ("barge", false)];
+        assert_eq!(reached, wanted.map(|(case, reached)| (case.to_owned(), reached)));
+    }
+}
