@@ -34,7 +34,7 @@ impl Call {
         let phase = self.dialling(&to, None, now);
         match self.enter(role, phase, part) {
             Some(leg) => vec![Effect::Ring(leg, to)],
-            None => self.end(HangupCause::Internal),
+            None => self.end(&HangupCause::Internal.into()),
         }
     }
 

@@ -8,7 +8,7 @@
 //! Invariant: an agent's name is shown to agents only.
 
 use super::{CallTask, Rooms};
-use crate::call::{Destination, Ending, Input};
+use crate::call::{Destination, EndedBy, Ending, Input};
 use crate::engine::dial::{self, Refusal, name_of};
 use crate::engine::event::{EventKind, LegRole, LegState};
 use crate::engine::leg::Leg;
@@ -186,6 +186,7 @@ pub(super) struct Unreached {
 impl From<Refusal> for Unreached {
     fn from(refusal: Refusal) -> Unreached {
         let Refusal { status, why } = refusal.counted();
-        Unreached { ending: Ending::refused(status), why: why.to_owned() }
+        let ending = Ending { by: EndedBy::Tandem, text: Some(why.to_owned()), ..Ending::refused(status) };
+        Unreached { ending, why: why.to_owned() }
     }
 }
