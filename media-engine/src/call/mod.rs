@@ -62,6 +62,8 @@ pub const LEGS: u64 = 4_096;
 pub enum Destination {
     /// A registered agent by SIP user name.
     Agent(String),
+    /// The same, but none of the agent's telephones except those in browsers.
+    Browser(String),
     /// A number through a trunk.
     Trunk {
         /// Trunk's name.
@@ -112,6 +114,12 @@ pub struct Timing {
     pub decision: Duration,
     /// For the answer of a leg that is called.
     pub ring: Duration,
+    /// For that of the leg with which a call of our own begins; `None`: `ring`.
+    #[serde(default)]
+    pub ring_first: Option<Duration>,
+    /// For that of the leg that the plan calls next; `None`: `ring`.
+    #[serde(default)]
+    pub ring_second: Option<Duration>,
     /// For a lost leg to come back.
     pub lost: Duration,
     /// For a leg that was replaced to hang up by itself.
@@ -124,8 +132,9 @@ pub struct Timing {
 
 impl Timing {
     fn longest_wait(&self) -> Duration {
-        let Timing { decision, ring, lost, leave, goodbye, longest } = *self;
-        [decision, ring, lost, leave, goodbye].into_iter().chain(longest).max().unwrap_or_default()
+        let Timing { decision, ring, ring_first, ring_second, lost, leave, goodbye, longest } = *self;
+        let chosen = [ring_first, ring_second, longest].into_iter().flatten();
+        [decision, ring, lost, leave, goodbye].into_iter().chain(chosen).max().unwrap_or_default()
     }
 }
 

@@ -114,6 +114,8 @@ pub(super) struct CallTask {
     group: Option<Group>,
     /// The call comes from a trunk and its group is not known yet: it becomes that of the agent that its route names.
     is_unclaimed: bool,
+    /// Whom the first leg of a call of our own is shown.
+    first_shown: Option<(LegId, Option<String>)>,
     /// Caller identity for agents that we call.
     caller: Option<String>,
     /// Caller identity for everybody else; `None`: the trunk's own, or none.
@@ -180,19 +182,20 @@ impl CallTask {
         inbox_in: mpsc::Sender<TaskInput>,
         inbox: mpsc::Receiver<TaskInput>,
     ) -> CallTask {
-        let Outgoing { id, to, plan, settings, from, first_role } = outgoing;
+        let Outgoing { id, to, plan, settings, first_shown, caller, from, ring, first_role } = outgoing;
         let worker = match &to {
-            Destination::Agent(user) => shared.place(Some(user)),
+            Destination::Agent(user) | Destination::Browser(user) => shared.place(Some(user)),
             _ => shared.place(None),
         };
-        let begins = start(&shared);
+        let mut begins = start(&shared);
+        [begins.timing.ring_first, begins.timing.ring_second] = ring;
         let how = || Happened::began(Some(to.clone()), plan.clone(), first_role, &begins);
         let capture = begin_capture(&shared, id, &begins, how);
         let (call, effects) = Call::outgoing(to, plan, first_role, begins);
         let mut task = CallTask::new(shared, id, call, worker, (inbox_in, inbox));
         task.group = settings.group;
         task.settings = settings;
-        (task.caller, task.from) = (from.clone(), from);
+        (task.first_shown, task.caller, task.from) = (Some((begins.legs, first_shown)), caller, from);
         (task.first_effects, task.capture) = (effects, capture);
         task
     }
@@ -225,6 +228,7 @@ impl CallTask {
             given: Vec::new(),
             group: None,
             is_unclaimed: false,
+            first_shown: None,
             caller: None,
             from: None,
             cause: Cause::default(),
@@ -650,6 +654,8 @@ fn start(shared: &Shared) -> Start {
     let timing = Timing {
         decision: DECISION,
         ring: shared.config.ring_timeout,
+        ring_first: None,
+        ring_second: None,
         lost: LOST,
         leave: LEAVE,
         goodbye: BYE_AFTER_MEDIA,

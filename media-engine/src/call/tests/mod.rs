@@ -18,6 +18,8 @@ pub(super) const FOURTH: LegId = LegId(4);
 pub(super) const TIMING: Timing = Timing {
     decision: Duration::from_secs(2),
     ring: Duration::from_secs(60),
+    ring_first: None,
+    ring_second: None,
     lost: Duration::from_secs(15),
     leave: Duration::from_secs(2),
     goodbye: Duration::from_secs(1),
@@ -254,6 +256,20 @@ fn customer_without_answer_releases_the_agent_and_counts_as_failed() {
     });
     assert_eq!(effects[..2], ends);
     assert_eq!(effects[2..], [over(cause, false)]);
+}
+
+#[test]
+fn each_of_two_legs_rings_as_long_as_it_was_given() {
+    let (first, second) = (Duration::from_secs(7), Duration::from_secs(90));
+    let timing = Timing { ring_first: Some(first), ring_second: Some(second), ..TIMING };
+    let start = Start { legs: FIRST, timing, now: test_epoch() };
+    let (call, _) = Call::outgoing(agent(), Plan::Join(customer()), LegRole::Agent, start);
+    let mut lab = Lab { call, now: start.now };
+    assert_eq!(lab.call.poll_timeout(), Some(lab.now + first));
+    assert_eq!(lab.clone().after(first).last(), Some(&over(HangupCause::NoAnswer, false)));
+    lab.give(Input::Answered(FIRST));
+    assert_eq!(lab.call.poll_timeout(), Some(lab.now + second), "longer than any other leg may");
+    assert_eq!(lab.after(second).last(), Some(&over(HangupCause::NoAnswer, false)));
 }
 
 #[test]

@@ -61,6 +61,8 @@ pub enum Target {
     },
     /// All registered contacts of a user at once; the first that answers wins and the others are cancelled.
     User(String),
+    /// Those of a user's contacts that are behind a WebSocket: browsers.
+    Browser(String),
     /// A given address.
     Uri {
         /// The Request-URI, such as `sip:bob@192.0.2.7`.

@@ -27,6 +27,7 @@ use crate::sip::dialog::Dialog;
 use crate::sip::header::{Name, quote};
 use crate::sip::message::{Message, Method, Start, body_of};
 use crate::sip::reason::Told;
+use crate::sip::registrar::Binding;
 use crate::sip::transaction::{ClientInvite, StatusClass};
 use crate::sip::trunk::TrunkSettings;
 use crate::sip::uri::{Uri, escape_user};
@@ -125,7 +126,7 @@ impl Endpoint {
             (Ok(goals), _) => goals,
         };
         let mut leg = Leg::new(id, LegState::Calling(Calling::default()));
-        if let Target::User(user) = target {
+        if let Target::User(user) | Target::Browser(user) = target {
             leg.user = Some(user.as_str().into());
         }
         for goal in goals {
@@ -144,20 +145,20 @@ impl Endpoint {
     fn goals(&mut self, target: &Target) -> Result<Vec<Goal>, (u16, &'static str)> {
         match target {
             Target::Trunk { .. } | Target::Emergency { .. } => Ok(Vec::new()),
-            Target::User(user) => {
+            Target::User(user) | Target::Browser(user) => {
+                let browsers_only = matches!(target, Target::Browser(_));
                 let to = format!("<sip:{}@{}>", escape_user(user), self.config.domain);
                 let bindings = self.registrar.bindings(user);
-                if bindings.is_empty() {
-                    return Err((480, "Not Registered"));
-                }
-                let goal = |binding: &crate::sip::registrar::Binding| Goal {
+                let goal = |binding: &Binding| Goal {
                     uri: binding.uri.clone(),
                     to: to.clone(),
                     flow: binding.flow,
                     routes: binding.path.clone(),
                     place: None,
                 };
-                Ok(bindings.iter().map(goal).collect())
+                let rings = |binding: &&Binding| !browsers_only || binding.flow.transport.is_websocket();
+                let goals: Vec<Goal> = bindings.iter().filter(rings).map(goal).collect();
+                if goals.is_empty() { Err((480, "Not Registered")) } else { Ok(goals) }
             }
             Target::Uri { uri, addr, transport } => {
                 let parsed = Uri::parse(uri).ok().filter(|uri| uri.scheme.is_sip());

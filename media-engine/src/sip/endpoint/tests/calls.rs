@@ -312,11 +312,7 @@ fn all_contacts_ring_the_first_answer_wins_and_the_others_are_cancelled() {
     let phone = flow(Transport::Udp, 1, "203.0.113.9:5071");
     bench.register(&browser(7), "<sip:k1@x.invalid;transport=ws>");
     let (first, second) = (browser(7), phone);
-    let request = register(3, "<sip:alice@10.0.0.9:5070>", "").replace("WS u8k2.invalid", "UDP 10.0.0.9;rport");
-    let challenge = bench.receive(&phone, &request).only().to_owned();
-    let line = format!("Authorization: {}\r\n", authorize(&challenge, "REGISTER", "alice", "secret", 1));
-    let request = register(4, "<sip:alice@10.0.0.9:5070>", &line).replace("WS u8k2.invalid", "UDP 10.0.0.9;rport");
-    bench.receive(&phone, &request);
+    bench.register_further(&phone, "<sip:alice@10.0.0.9:5070>");
     assert_eq!(bench.events, [SipEvent::Registered { user: "alice".into(), contacts: 2 }]);
 
     let (dialog, order) = call(Target::User("alice".into()));
@@ -359,6 +355,24 @@ fn browsers_are_offered_webrtc_and_phones_plain_rtp() {
     let mut bench = Bench::new();
     bench.register(&phone, "<sip:alice@10.0.0.9:5070>");
     assert!(bench.command(order).only().ends_with(OFFER));
+}
+
+#[test]
+fn of_a_user_s_telephones_the_browsers_alone_ring_when_they_are_called_alone() {
+    let mut bench = Bench::new();
+    let phone = flow(Transport::Udp, 1, "203.0.113.9:5071");
+    bench.register(&phone, "<sip:alice@10.0.0.9:5070>");
+    let (dialog, order) = call(Target::Browser("alice".into()));
+    let reason = "Not Registered".into();
+    let failed = SipEvent::Failed { dialog, status: 480, reason, told: None };
+    assert_eq!(bench.command(order).events, [failed], "the desk telephone does not count");
+    let mut bench = Bench::new();
+    bench.register(&browser(7), "<sip:k1@x.invalid;transport=ws>");
+    bench.register_further(&phone, "<sip:alice@10.0.0.9:5070>");
+    for (target, rings) in [(Target::User("alice".into()), 2), (Target::Browser("alice".into()), 1)] {
+        let sent = &bench.command(call(target).1).sent;
+        assert_eq!((sent.len(), sent[0].0), (rings, browser(7)), "{sent:?}");
+    }
 }
 
 #[test]
