@@ -25,10 +25,10 @@ pub use media_engine::config::{
 };
 pub use media_engine::engine::replay_calls;
 pub use media_engine::engine::{
-    CallMode, CallSettings, CallStatus, CallTrace, Callee, Command, CommandError, DTMF_MAX, EndedBy, Ending, Engine,
-    Envelope, Event, EventKind, Flow, GatherEnd, GatherId, LagMs, LegQuality, LegRole, LegState, NewGather, NewLeg,
-    PlayId, PlayState, ProviderKind, ProviderState, Rating, RecordingState, Reply, Room, SPEECH_MAX, Sound, Space,
-    Started, SuperviseMode, TONE_MS_MAX, TraceParty, TraceStep, TransferStage, TranslationEvent, Verb,
+    CallSettings, CallStatus, CallTarget, CallTrace, Callee, Command, CommandError, DTMF_MAX, EndedBy, Ending, Engine,
+    Envelope, Event, EventKind, Flow, GatherEnd, GatherId, LagMs, LegQuality, LegRole, LegState, NewCall, NewGather,
+    NewLeg, PlayId, PlayState, ProviderKind, ProviderState, Rating, RecordingState, Reply, Room, SPEECH_MAX, Sound,
+    Space, Started, SuperviseMode, TONE_MS_MAX, TraceParty, TraceStep, TransferStage, TranslationEvent, Verb,
 };
 pub use media_engine::error::{HangupCause, StartError};
 pub use media_engine::leg::flow::{Incoming, Outgoing};

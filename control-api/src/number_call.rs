@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use crate::engine::{App, CallMode, CallSettings, CallStatus, Command, Engine, EventKind, call_id};
+use crate::engine::{App, CallSettings, CallStatus, CallTarget, Callee, Command, Engine, EventKind, NewCall, call_id};
 
 /// Calls at once, over all organizations.
 const AT_ONCE: usize = 16;
@@ -120,8 +120,8 @@ impl NumberCall {
             ..CallSettings::default()
         };
         let app = Some(App::Hold);
-        let create =
-            Command::CallCreate { call, mode: CallMode::Direct, to: number, from: None, agent: None, app, settings };
+        let first = CallTarget::new(Callee::Number(number));
+        let create = Command::CallCreate(Box::new(NewCall { call, first, second: None, app, settings }));
         if let Err(error) = engine.command(create).await {
             tracing::warn!(call = %self.id, %error, "the number was not called");
             return "refused";

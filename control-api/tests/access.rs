@@ -453,7 +453,7 @@ async fn an_agent_applies_verbs_to_the_own_call_and_a_colleagues_looks_like_a_mi
     let (ben, carla) = (world.member("ben", Role::Agent).await, world.member("carla", Role::Agent).await);
     let made = world.post("/api/calls", r#"{"mode": "webrtc", "to": "+15555550142", "agent": "ben"}"#).await;
     assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
-    assert!(matches!(world.commands.recv().await, Some(Command::CallCreate { .. })));
+    assert!(matches!(world.commands.recv().await, Some(Command::CallCreate(_))));
     let call = made.json()["id"].as_str().unwrap().to_owned();
     for (method, verb, body) in VERBS {
         let path = format!("/api/calls/{call}/{verb}");

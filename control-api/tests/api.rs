@@ -4,16 +4,22 @@
 
 mod support;
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
 use control_api::engine::{
-    CallStatus, Command, CommandError, EventKind, Flow, HangupCause, Incoming, LegId, LegQuality, LegRole, LegState,
-    Outgoing, ProviderKind, ProviderState, Rating, RecordingState, call_id,
+    CallStatus, CallTarget, Callee, Command, CommandError, EventKind, Flow, HangupCause, Incoming, LegId, LegQuality,
+    LegRole, LegState, NewCall, Outgoing, ProviderKind, ProviderState, Rating, RecordingState, call_id,
 };
 use control_api::store::By;
 use serde_json::{Value, json};
 use support::{PASSWORD, SseReader, World, words, world};
 use uuid::Uuid;
+
+fn number(number: &str) -> Callee {
+    Callee::Number(number.into())
+}
 
 /// Every route of the issue, with a body that would be taken.
 fn routes(call: Uuid) -> Vec<(Method, String, Option<&'static str>)> {
@@ -199,7 +205,7 @@ async fn an_organization_starts_no_more_calls_than_it_may_by_api_or_phone() {
     let created = world.post("/api/calls", out).await;
     assert_eq!(created.status, StatusCode::CREATED);
     let first: Uuid = created.json()["id"].as_str().unwrap().parse().unwrap();
-    assert!(matches!(world.commands.recv().await, Some(Command::CallCreate { .. })));
+    assert!(matches!(world.commands.recv().await, Some(Command::CallCreate(_))));
     let refused = world.post("/api/calls", out).await;
     assert_eq!(refused.problem(), (429, None));
     assert!(refused.json()["detail"].as_str().unwrap().contains("[dial] calls"), "{refused:?}");
@@ -218,7 +224,7 @@ async fn an_organization_starts_no_more_calls_than_it_may_by_api_or_phone() {
     let urgent = world.post("/api/calls", r#"{"mode": "direct", "to": "112"}"#).await;
     assert_eq!(urgent.status, StatusCode::CREATED);
     let urgent: Uuid = urgent.json()["id"].as_str().unwrap().parse().unwrap();
-    assert!(matches!(world.commands.recv().await, Some(Command::CallCreate { .. })), "nobody in need meets a limit");
+    assert!(matches!(world.commands.recv().await, Some(Command::CallCreate(_))), "nobody in need meets a limit");
     for over in [first, urgent] {
         let ended = EventKind::CallStatus { status: CallStatus::Ended, cause: Some(HangupCause::Normal) };
         world.tell(over, ended).await;
@@ -288,14 +294,11 @@ async fn a_call_goes_to_the_engine_with_the_organizations_settings_and_its_own()
     assert_eq!(created.json()["status"], "queued");
     let id = created.json()["id"].as_str().unwrap().to_owned();
     assert_eq!(created.headers[header::LOCATION], format!("/api/calls/{id}"));
-    let Some(Command::CallCreate { call, to, from, agent, settings, .. }) = world.commands.recv().await else {
-        panic!("no call")
-    };
+    let Some(Command::CallCreate(new)) = world.commands.recv().await else { panic!("no call") };
+    let NewCall { call, first, second, settings, .. } = *new;
     assert_eq!(call.to_string(), id);
-    assert_eq!(
-        (to.as_str(), from.as_deref(), agent.as_deref()),
-        ("sip:c@example.com", Some("+15555550100"), Some("anna"))
-    );
+    let customer = CallTarget { from: Some("+15555550100".into()), ..CallTarget::new(number("sip:c@example.com")) };
+    assert_eq!((first, second), (CallTarget::new(Callee::Agent("anna".into())), Some(customer)));
     assert!(settings.live_translate && !settings.record && settings.translate_to == "fr");
     assert_eq!(
         settings.group.map(|group| group.0),
@@ -314,6 +317,100 @@ async fn a_call_goes_to_the_engine_with_the_organizations_settings_and_its_own()
     // The organization's settings are as they were put.
     let config = world.get("/api/voice/config").await.json();
     assert_eq!((&config["record"], &config["translate_to"]), (&json!(true), &json!("es")));
+}
+
+#[tokio::test]
+async fn mode_webrtc_calls_the_agent_s_browsers_alone() {
+    let mut world = world("").await;
+    let body = r#"{"mode": "webrtc", "to": "+15555550142", "agent": "anna"}"#;
+    assert_eq!(world.post("/api/calls", body).await.status, StatusCode::CREATED);
+    let Some(Command::CallCreate(new)) = world.commands.recv().await else { panic!("no call") };
+    assert_eq!(new.first.to, Callee::Browser("anna".into()));
+}
+
+#[tokio::test]
+async fn any_two_can_be_called_each_with_time_identity_and_trunk_of_its_own() {
+    let trunk = "[[trunks]]\nname = \"backup\"\nhosts = [\"192.0.2.7\"]\n";
+    let mut world = world(trunk).await;
+    let acme = world.state.store.organization_by_name("acme").await.unwrap().unwrap().id;
+    let by = control_api::store::By::system("test");
+    world.state.store.caller_id_number_assign(acme, "+15555550100", &by).await.unwrap();
+    let anna = CallTarget::new(Callee::Agent("anna".into()));
+    let one = CallTarget::new(number("+15555550142"));
+    let backup = CallTarget { trunk: Some("backup".into()), ring: Some(Duration::from_secs(9)), ..one.clone() };
+    let shown = CallTarget { from: Some("+15555550100".into()), ..CallTarget::new(number("sip:c@example.com")) };
+    for (body, first, second, row) in [
+        (
+            json!({"first": {"to": "+15555550142", "ring_s": 9, "trunk": "backup"}, "second": {"agent": "anna"}}),
+            backup.clone(),
+            Some(anna.clone()),
+            ("bridge", "+15555550142", Some("anna"), None),
+        ),
+        (
+            json!({"first": {"to": "+15555550142"}, "second": {"to": "sip:c@example.com", "from": "+15555550100"}}),
+            one.clone(),
+            Some(shown),
+            ("bridge", "sip:c@example.com", None, Some("+15555550100")),
+        ),
+        (
+            json!({"first": {"agent": "anna", "ring_s": 300}, "second": {"agent": "vera"}}),
+            CallTarget { ring: Some(Duration::from_secs(300)), ..anna.clone() },
+            Some(CallTarget::new(Callee::Agent("vera".into()))),
+            ("bridge", "vera", Some("anna"), None),
+        ),
+        (json!({"first": {"agent": "anna"}, "app": "echo"}), anna, None, ("direct", "anna", Some("anna"), None)),
+    ] {
+        let made = world.post("/api/calls", &body.to_string()).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{body} {made:?}");
+        let Some(Command::CallCreate(new)) = world.commands.recv().await else { panic!("no call") };
+        assert_eq!((new.first, new.second), (first, second), "{body}");
+        let shown = world.get(&format!("/api/calls/{}", made.json()["id"].as_str().unwrap())).await.json();
+        let (mode, to, agent, from) = row;
+        assert_eq!((&shown["mode"], &shown["to"]), (&json!(mode), &json!(to)));
+        assert_eq!((&shown["agent"], &shown["from"]), (&json!(agent), &json!(from)));
+    }
+}
+
+#[tokio::test]
+async fn who_is_called_is_said_in_one_way_and_each_target_is_checked() {
+    let world = world("").await;
+    let number = || json!({"to": "+15555550142"});
+    for (body, field) in [
+        (json!({}), "mode"),
+        (json!({"second": number()}), "second"),
+        (json!({"first": number(), "mode": "direct"}), "mode"),
+        (json!({"first": number(), "to": "+15555550142"}), "to"),
+        (json!({"first": number(), "agent": "anna"}), "agent"),
+        (json!({"first": number(), "from": "+15555550142"}), "from"),
+        (json!({"first": number(), "second": number(), "app": "echo"}), "app"),
+        (json!({"first": {}}), "first.to"),
+        (json!({"first": {"to": "x"}}), "first.to"),
+        (json!({"first": {"to": "+15555550142", "agent": "anna"}}), "first.to"),
+        (json!({"first": {"agent": "zoe"}}), "first.agent"),
+        (json!({"first": {"agent": "anna", "from": "+15555550142"}}), "first.from"),
+        (json!({"first": {"agent": "anna", "trunk": "carrier"}}), "first.trunk"),
+        (json!({"first": {"agent": "anna"}, "second": {"to": "+15555550142", "trunk": "nobody's"}}), "second.trunk"),
+        (json!({"first": {"to": "+15555550142", "ring_s": 0}}), "first.ring_s"),
+        (json!({"first": {"agent": "anna"}, "second": {"to": "+15555550142", "ring_s": 301}}), "second.ring_s"),
+        (json!({"first": {"to": "+15555550142", "from": "me"}}), "first.from"),
+    ] {
+        let answer = world.post("/api/calls", &body.to_string()).await;
+        assert_eq!(answer.problem(), (422, Some(field.into())), "{body}");
+    }
+    let foreign = json!({"first": {"to": "+15555550142", "from": "+19998887777"}});
+    assert_eq!(world.post("/api/calls", &foreign.to_string()).await.problem(), (403, Some("first.from".into())));
+}
+
+#[tokio::test]
+async fn a_trunk_is_chosen_by_whoever_may_change_the_voice_configuration() {
+    let mut world = world("[[trunks]]\nname = \"backup\"\nhosts = [\"192.0.2.7\"]\n").await;
+    let made = world.post("/api/api-keys", r#"{"name": "dialler", "scopes": ["calls.dial"]}"#).await.json();
+    let dialler = made["key"].as_str().unwrap();
+    let chosen = r#"{"first": {"to": "+15555550142", "trunk": "backup"}}"#;
+    assert_eq!(world.with_key(dialler, Method::POST, "/api/calls", chosen).await.status, StatusCode::FORBIDDEN);
+    let plain = r#"{"first": {"to": "+15555550142"}}"#;
+    assert_eq!(world.with_key(dialler, Method::POST, "/api/calls", plain).await.status, StatusCode::CREATED);
+    assert!(matches!(world.commands.recv().await, Some(Command::CallCreate(_))));
 }
 
 #[tokio::test]

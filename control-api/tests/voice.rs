@@ -9,7 +9,8 @@ use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
 use control_api::auth::{NewAccount, Passwords, account_create};
 use control_api::engine::{
-    CallStatus, Command, CommandError, EventKind, HangupCause, ProviderKind, ProviderState, RecordingState, call_uuid,
+    CallStatus, CallTarget, Callee, Command, CommandError, EventKind, HangupCause, NewCall, ProviderKind,
+    ProviderState, RecordingState, call_uuid,
 };
 use control_api::store::{Assigned, By, Proof};
 use serde_json::{Value, json};
@@ -280,8 +281,8 @@ async fn calls_show_only_identities_that_rules_allow(kept: &Kept) {
         match shown {
             Ok(shown) => {
                 assert_eq!(free.status, StatusCode::CREATED, "{from:?}");
-                let Some(Command::CallCreate { from, .. }) = world.commands.recv().await else { panic!("no call") };
-                assert_eq!(from.as_deref(), shown);
+                let Some(Command::CallCreate(new)) = world.commands.recv().await else { panic!("no call") };
+                assert_eq!(called_last(&new).from.as_deref(), shown);
             }
             Err(()) => {
                 assert_eq!(free.problem(), (403, Some("from".into())), "without rules own numbers only: {from:?}")
@@ -309,12 +310,17 @@ async fn calls_show_only_identities_that_rules_allow(kept: &Kept) {
         match shown {
             Ok(shown) => {
                 assert_eq!(answer.status, StatusCode::CREATED, "{to} {asked:?} {agent:?} {answer:?}");
-                let Some(Command::CallCreate { from, .. }) = world.commands.recv().await else { panic!("no call") };
-                assert_eq!(from.as_deref(), shown, "{to} {asked:?} {agent:?}");
+                let Some(Command::CallCreate(new)) = world.commands.recv().await else { panic!("no call") };
+                assert_eq!(called_last(&new).from.as_deref(), shown, "{to} {asked:?} {agent:?}");
             }
             Err(()) => assert_eq!(answer.problem(), (403, Some("from".into())), "{to} {asked:?} {agent:?}"),
         }
     }
+}
+
+/// Who is called last: the other side of the call.
+fn called_last(new: &NewCall) -> &CallTarget {
+    new.second.as_ref().unwrap_or(&new.first)
 }
 
 /// A number that the operator gave to acme: its identity.
@@ -351,7 +357,8 @@ async fn what_is_switched_off_is_refused_by_its_name(kept: &Kept) {
         // What is only the default is left out.
         let answer = json(&world, Method::POST, "/api/calls", json!({"mode": "direct", "to": "+15555550142"})).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{switch}");
-        let Some(Command::CallCreate { settings, .. }) = world.commands.recv().await else { panic!("no call") };
+        let Some(Command::CallCreate(new)) = world.commands.recv().await else { panic!("no call") };
+        let settings = new.settings;
         assert_eq!((settings.record, settings.record_app), (switch != "record", switch != "record"));
         assert_eq!(settings.live_translate, switch == "record" || switch == "voice_to_voice", "{switch}");
         // So it is with calls from outside.
@@ -375,8 +382,10 @@ async fn what_is_switched_off_is_refused_by_its_name(kept: &Kept) {
 
 /// The code that the engine is told to speak, and what it is told before and after.
 async fn spoken_code(world: &mut World) -> String {
-    let Some(Command::CallCreate { call, to, settings, .. }) = world.commands.recv().await else { panic!("no call") };
-    assert_eq!((to.as_str(), settings.record, settings.record_app), ("+15555550188", false, false));
+    let Some(Command::CallCreate(new)) = world.commands.recv().await else { panic!("no call") };
+    let (NewCall { call, settings, .. }, to) = (&*new, Callee::Number("+15555550188".into()));
+    assert_eq!((&new.first.to, settings.record, settings.record_app), (&to, false, false));
+    let call = *call;
     let answered = EventKind::CallStatus { status: CallStatus::Answered, cause: None };
     world.tell(call_uuid(call), answered).await;
     let Some(Command::CallSay { text, .. }) = world.commands.recv().await else { panic!("nothing is spoken") };
@@ -479,7 +488,7 @@ async fn a_request_that_is_sent_again_is_not_carried_out_again(kept: &Kept) {
     assert_eq!(again.headers[header::LOCATION], first.headers[header::LOCATION]);
     let other = keyed(&world, "/api/calls", "one", r#"{"mode": "direct", "to": "+15555550143"}"#).await;
     assert_eq!(other.problem(), (422, Some("Idempotency-Key".into())));
-    assert!(matches!(world.commands.recv().await, Some(Command::CallCreate { .. })));
+    assert!(matches!(world.commands.recv().await, Some(Command::CallCreate(_))));
     assert!(world.commands.try_recv().is_err(), "one call");
     // The same key for something else is another request.
     let call = first.json()["id"].as_str().unwrap().to_owned();
@@ -511,7 +520,7 @@ async fn requests_with_one_key_at_once_make_one_call(kept: &Kept) {
     assert!(answers.iter().all(|answer| answer.bytes == answers[0].bytes));
     let replayed = answers.iter().filter(|answer| answer.headers.contains_key("idempotent-replayed")).count();
     assert_eq!(replayed, 5);
-    assert!(matches!(world.commands.recv().await, Some(Command::CallCreate { .. })));
+    assert!(matches!(world.commands.recv().await, Some(Command::CallCreate(_))));
     assert!(world.commands.try_recv().is_err());
     assert_eq!(world.get("/api/calls").await.json()["calls"].as_array().unwrap().len(), 1);
 }

@@ -6,6 +6,7 @@
 mod abuse;
 mod api;
 mod browser;
+mod causes;
 mod demo;
 mod dialogs;
 mod gate;

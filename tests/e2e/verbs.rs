@@ -81,6 +81,28 @@ async fn an_agent_who_is_added_hears_both_and_the_call_goes_back_to_two_when_ano
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_number_that_is_called_first_is_joined_with_the_agent_who_is_called_second() {
+    let mut office = Office::open().await;
+    let body = json!({ "first": { "to": CUSTOMER, "trunk": "carrier", "ring_s": 20 }, "second": { "agent": "anna" } });
+    let (status, made) = office.api.ask(Method::POST, "/api/calls", Some(body)).await;
+    assert_eq!(status, StatusCode::CREATED, "{made}");
+    let invite = office.customer.rings(PATIENCE).await;
+    let mut customer = office.customer.answer(&invite, CUSTOMER_HZ, PATIENCE).await;
+    let invite = office.anna.rings(PATIENCE).await;
+    assert!(invite.contains("\r\nFrom: <sip:+15550142@"), "anna sees the customer: {invite}");
+    let mut anna = office.anna.answer(&invite, ANNA_HZ, PATIENCE).await;
+    hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
+    // Ben's desk telephone is no browser: in mode `webrtc` it does not ring, and nobody is called.
+    let body = json!({ "mode": "webrtc", "to": "+15550177", "agent": "ben" });
+    let (status, refused) = office.api.ask(Method::POST, "/api/calls", Some(body)).await;
+    assert_eq!(status, StatusCode::CREATED, "{refused}");
+    office.api.call_becomes("failed", PATIENCE).await;
+    office.anna.hang_up(&mut anna, PATIENCE).await;
+    office.customer.is_hung_up(&customer, PATIENCE).await;
+    office.tandem.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_added_leg_that_refuses_leaves_both_talking_and_is_told_to_be_over() {
     let mut office = Office::open().await;
     let (mut customer, mut anna) = office.talk().await;

@@ -188,7 +188,7 @@ fn a_busy_callee() {
         &[],
         |_, event| match event {
             SipEvent::Incoming { dialog, .. } => {
-                vec![(ms(200), SipCommand::Reject { dialog: *dialog, status: 486, reason: None })]
+                vec![(ms(200), SipCommand::Reject { dialog: *dialog, status: 486, reason: None, q850: None })]
             }
             _ => vec![],
         },

@@ -440,6 +440,36 @@ impl Desk {
         self.respond(invite, status, "").await;
     }
 
+    /// The same with further headers, such as Reason and Warning.
+    pub async fn refuse_with(&mut self, invite: &str, status: u16, headers: &[(&str, &str)]) {
+        let invite = Message::parse(invite.as_bytes()).expect("a SIP message");
+        let refusal = response_to(&invite, None, status, "Said", Some(&self.tag()));
+        let refusal = headers.iter().fold(refusal, |refusal, (name, value)| refusal.header(name, value)).build();
+        self.socket.send_to(&refusal, self.server).await.expect("a datagram sent on loopback");
+    }
+
+    /// Calls somebody who is not reached; the refusal.
+    pub async fn is_refused(&mut self, to: &str, deadline: Duration) -> String {
+        let call_id = self.fresh("refused");
+        let offer = sdp(self.own.ip(), 4_000, 1, "sendrecv");
+        let local = format!("<sip:{}@{}>;tag={}", self.user, self.own, self.requests);
+        let uri = format!("sip:{to}@{}", self.server);
+        let remote = format!("<{uri}>");
+        let (answer, _) = self.ask("INVITE", &uri, (&local, &remote), &call_id, 1, "", &offer, deadline).await;
+        assert!(status_of(&answer).is_some_and(|status| status >= 300), "{answer}");
+        answer
+    }
+
+    /// Waits until a call that rings is cancelled, and refuses it as it must; the CANCEL.
+    pub async fn is_cancelled(&mut self, invite: &str, deadline: Duration) -> String {
+        let call_id = header(invite, Name::CallId);
+        let of_call = |text: &str| is_request(text, "CANCEL") && text.contains(&call_id);
+        let cancel = self.next("CANCEL", deadline, of_call).await;
+        self.respond(&cancel, 200, "").await;
+        self.respond(invite, 487, "").await;
+        cancel
+    }
+
     /// Offers a changed direction, such as `sendonly`, and waits for the answer.
     pub async fn redirect(&mut self, line: &mut Line, direction: &str, deadline: Duration) {
         line.version += 1;
@@ -493,15 +523,20 @@ impl Desk {
         lines
     }
 
-    /// Waits until the server hangs a line up.
-    pub async fn is_hung_up(&mut self, line: &Line, deadline: Duration) {
+    /// Waits until the server hangs a line up; the BYE.
+    pub async fn is_hung_up(&mut self, line: &Line, deadline: Duration) -> String {
         let of_line = |text: &str| is_request(text, "BYE") && text.contains(&line.call_id);
-        self.next("BYE", deadline, of_line).await;
+        self.next("BYE", deadline, of_line).await
     }
 
     /// Hangs up.
     pub async fn hang_up(&mut self, line: &mut Line, deadline: Duration) {
-        let answer = self.within(line, "BYE", "", "", deadline).await;
+        self.hang_up_with(line, "", deadline).await;
+    }
+
+    /// Hangs up with further header lines, such as a Reason.
+    pub async fn hang_up_with(&mut self, line: &mut Line, extra: &str, deadline: Duration) {
+        let answer = self.within(line, "BYE", extra, "", deadline).await;
         assert_eq!(status_of(&answer), Some(200), "{answer}");
     }
 

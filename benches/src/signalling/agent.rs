@@ -68,7 +68,7 @@ impl Agent {
         match event {
             SipEvent::Incoming { dialog, from_user, to_user, sdp, .. } => {
                 let Some(sdp) = sdp else {
-                    return self.order(SipCommand::Reject { dialog, status: 488, reason: None });
+                    return self.order(SipCommand::Reject { dialog, status: 488, reason: None, q850: None });
                 };
                 let second = DialogId::outgoing();
                 self.other.insert(dialog, second);
@@ -98,7 +98,7 @@ impl Agent {
             }
             SipEvent::Failed { dialog, status, .. } => {
                 if let Some(dialog) = self.part(dialog) {
-                    self.order(SipCommand::Reject { dialog, status, reason: None });
+                    self.order(SipCommand::Reject { dialog, status, reason: None, q850: None });
                 }
             }
             SipEvent::Ended { dialog, .. } => {

@@ -10,20 +10,21 @@ use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::call_targets::{self, Asked, CallTargetRequest, Wanted};
 use super::caller_id;
 use crate::auth::Actor;
 use crate::body::CallPath;
 use crate::capabilities::switched_off;
-use crate::engine::{self, App, CallMode, CallStatus, Command, CommandError, call_id, call_settings, mask};
+use crate::engine::{self, App, CallStatus, Command, CommandError, call_id, call_settings, mask};
 use crate::idempotency::{Attempt, Keyed, Reply, once};
 use crate::problem::Problem;
 use crate::rate_limit::Deferred;
 use crate::rbac::Action;
 use crate::state::AppState;
 use crate::store::{self, Call, Change, Deed, Leg, NewCall, Recording, Sight, now};
+use crate::text;
 use crate::voice_config::VoiceConfigPatch;
 use crate::who::Seen;
-use crate::{number, text};
 
 /// Events shown with one call.
 const EVENTS_MAX: u32 = 1_000;
@@ -38,7 +39,7 @@ pub(super) enum Mode {
     Direct,
     /// The agent is called first, then `to`, then both are joined.
     Bridge,
-    /// Like `bridge`, with the agent's browser as first leg.
+    /// Like `bridge`, with the agent's browser as first leg: none of the agent's other telephones rings.
     Webrtc,
 }
 
@@ -58,18 +59,22 @@ pub(super) enum AppName {
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CallRequest {
+    /// Who is called first, in place of `mode`, `to`, `from` and `agent`.
+    pub(super) first: Option<CallTargetRequest>,
+    /// Who is called when the first has answered, and joined with it. Without one the first is connected with `app`, or hears silence.
+    pub(super) second: Option<CallTargetRequest>,
     /// In which order the legs are made.
-    mode: Mode,
+    pub(super) mode: Option<Mode>,
     /// Whom to call: E.164 or a `sip:` URI.
     #[schema(example = "+15555550142")]
-    to: String,
+    pub(super) to: Option<String>,
     /// Caller identity shown to the called: one of the organization's own or proven numbers, as its rules allow. By default what the
     /// first fitting rule gives; without one the trunk's own number, or none.
-    from: Option<String>,
+    pub(super) from: Option<String>,
     /// Agent's SIP user name. Needed by `bridge`; with `webrtc`, a logged-in user's own by default.
-    agent: Option<String>,
-    /// Application for `direct`.
-    app: Option<AppName>,
+    pub(super) agent: Option<String>,
+    /// Application for `direct`, and for `first` alone.
+    pub(super) app: Option<AppName>,
     /// Differences to the organization's voice configuration.
     config: Option<VoiceConfigPatch>,
 }
@@ -158,7 +163,7 @@ pub(super) async fn call_create(
 ) -> Result<Response, Problem> {
     actor.may(Action::CallsDial)?;
     let (request, key, hash) = keyed.parts();
-    deferred.unless(engine::is_emergency(&state.config, &request.to))?;
+    deferred.unless(call_targets::is_urgent(&state, &request))?;
     let (inner, by) = (state.clone(), actor.clone());
     once(&state, &actor, key, &hash, |attempt| async move { call_out(inner, by, request, attempt).await }).await
 }
@@ -173,10 +178,10 @@ async fn call_out(state: AppState, actor: Actor, request: CallRequest, attempt: 
     {
         return made(call.status);
     }
-    let agent = checked(&state, &actor, &request).await?;
-    let urgent = engine::is_emergency(&state.config, &request.to);
+    let wanted = call_targets::wanted(&state, &actor, &request).await?;
+    let urgent = wanted.is_urgent();
     let capabilities = state.store.capabilities_show(actor.organization).await?;
-    if actor.person.is_none() && !capabilities.api_dialing && !urgent {
+    if actor.person.is_none() && !capabilities.api_dialing && wanted.dials() {
         return Err(switched_off("api_dialing"));
     }
     let patch = request.config.clone().unwrap_or_default();
@@ -186,36 +191,33 @@ async fn call_out(state: AppState, actor: Actor, request: CallRequest, attempt: 
     }
     let defaults = state.store.voice_config_show(actor.organization).await?;
     let config = capabilities.applied(defaults.patched(patch, "config.")?);
-    let from = match urgent {
-        // Nobody in need is kept from calling by what is shown.
-        true => request.from,
-        false => caller_id::shown(&state, &actor, agent.as_deref(), &request.to, request.from).await?,
+    let agent = wanted.agent().map(str::to_owned);
+    let first = identity(&state, &actor, &wanted, &wanted.first).await?;
+    let second = match &wanted.second {
+        Some(second) => Some(identity(&state, &actor, &wanted, second).await?),
+        None => None,
     };
-    let (mode, mode_name) = match request.mode {
-        Mode::Direct => (CallMode::Direct, "direct"),
-        Mode::Bridge => (CallMode::Bridge, "bridge"),
-        Mode::Webrtc => (CallMode::Webrtc, "webrtc"),
-    };
+    // The identity that the other side is shown.
+    let from = second.clone().flatten().or_else(|| first.clone());
+    let (to, mode) = (wanted.to().to_owned(), wanted.mode);
     let call = NewCall {
         id,
         organization: actor.organization,
         direction: "outbound",
-        mode: Some(mode_name.into()),
+        mode: Some(mode.into()),
         from: from.clone(),
-        to: request.to.clone(),
+        to: to.clone(),
         agent: agent.clone(),
         config: config.clone(),
     };
-    state.limits.admit(actor.organization, id, &request.to)?;
-    tracing::info!(call = %id, to = mask(&request.to), mode = mode_name, "call out");
+    state.limits.admit(actor.organization, id, wanted.counted())?;
+    tracing::info!(call = %id, to = mask(&to), mode, urgent, "call out");
     let deed = Deed::new("call.create", format!("call:{id}"))
-        .after(json!({"mode": mode_name, "from": &from, "to": &request.to, "agent": &agent, "config": &config}));
-    let command = Command::CallCreate {
+        .after(json!({"mode": mode, "from": &from, "to": &to, "agent": &agent, "config": &config}));
+    let new = engine::NewCall {
         call: call_id(id),
-        mode,
-        to: request.to,
-        from,
-        agent,
+        first: wanted.first.target(first),
+        second: wanted.second.as_ref().map(|asked| asked.target(second.flatten())),
         app: request.app.map(|app| match app {
             AppName::Echo => App::Echo,
             AppName::Tone => App::Tone,
@@ -223,7 +225,7 @@ async fn call_out(state: AppState, actor: Actor, request: CallRequest, attempt: 
         }),
         settings: call_settings(&config, &capabilities, Some(actor.organization.0)),
     };
-    call_start(&state, call, command).await?;
+    call_start(&state, call, Command::CallCreate(Box::new(new))).await?;
     state.audit(&actor, deed).await?;
     made("queued".into())
 }
@@ -246,31 +248,20 @@ async fn call_start(state: &AppState, call: NewCall, command: Command) -> Result
     Err(error.into())
 }
 
-/// Checks all fields but `config`; the agent, if the call has one.
-async fn checked(state: &AppState, actor: &Actor, request: &CallRequest) -> Result<Option<String>, Problem> {
-    if !number::is_callable(&request.to) && !engine::is_emergency(&state.config, &request.to) {
-        return Err(Problem::field("to", number::EXPECTED));
+/// Whom somebody who is called is shown outside; nothing for agents.
+async fn identity(state: &AppState, actor: &Actor, wanted: &Wanted, asked: &Asked) -> Result<Option<String>, Problem> {
+    match asked.number() {
+        None => Ok(None),
+        // Nobody in need is kept from calling by what is shown.
+        Some(_) if asked.is_urgent() => Ok(asked.from.clone()),
+        Some(to) => {
+            let shown = caller_id::shown(state, actor, wanted.agent(), to, asked.from.clone()).await;
+            shown.map_err(|problem| match problem.field {
+                Some(_) => Problem { field: Some(asked.from_field.clone()), ..problem },
+                None => problem,
+            })
+        }
     }
-    if request.from.as_deref().is_some_and(|from| !number::is_callable(from)) {
-        return Err(Problem::field("from", number::EXPECTED));
-    }
-    if request.app.is_some() && request.mode != Mode::Direct {
-        return Err(Problem::field("app", "only a call in mode `direct` connects an application"));
-    }
-    if request.mode == Mode::Direct {
-        return match &request.agent {
-            Some(_) => Err(Problem::field("agent", "a call in mode `direct` has no agent")),
-            None => Ok(None),
-        };
-    }
-    let own = actor.person.as_ref().map(|person| person.sip_name.clone());
-    let Some(agent) = request.agent.clone().or(own.filter(|_| request.mode == Mode::Webrtc)) else {
-        return Err(Problem::field("agent", "this mode needs the SIP user name of the agent who is called first"));
-    };
-    if state.store.membership_by_sip_name(actor.organization, &agent).await?.is_none() {
-        return Err(Problem::field("agent", "there is no agent of this SIP user name in your organization"));
-    }
-    Ok(Some(agent))
 }
 
 /// One call with its legs, events and recording.

@@ -8,6 +8,7 @@ mod api_keys;
 mod audit_logs;
 mod auth;
 mod call_search;
+mod call_targets;
 mod caller_id;
 mod calls;
 mod capabilities;

@@ -450,7 +450,7 @@ fn within(problem: Problem, at: usize) -> Problem {
     Problem { field, ..problem }
 }
 
-fn ring(field: &'static str, seconds: Option<u16>) -> Result<Option<Duration>, Problem> {
+pub(super) fn ring(field: &str, seconds: Option<u16>) -> Result<Option<Duration>, Problem> {
     match seconds {
         Some(seconds) if !RING_S.contains(&seconds) => {
             Err(Problem::field(field, format!("expected {} to {} seconds", RING_S.start(), RING_S.end())))
@@ -479,7 +479,7 @@ fn mode_word(mode: ModeName) -> &'static str {
 /// As the audit log shows somebody who is called.
 fn shown(callee: &Callee) -> String {
     match callee {
-        Callee::Agent(agent) => agent.clone(),
+        Callee::Agent(agent) | Callee::Browser(agent) => agent.clone(),
         Callee::Number(number) => mask(number),
     }
 }

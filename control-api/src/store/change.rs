@@ -20,7 +20,7 @@ use super::{
     Call, LegFlow, LegReport, OrganizationId, Quality, StoreError, call, missed, stay, transcript, translation,
 };
 use crate::engine::{
-    CallStatus, Ending, GatherEnd, LegRole, LegState, SuperviseMode, TransferStage, TranslationEvent, word,
+    CallStatus, Ending, GatherEnd, HangupCause, LegRole, LegState, SuperviseMode, TransferStage, TranslationEvent, word,
 };
 use crate::voice_config::VoiceConfig;
 
@@ -587,11 +587,37 @@ async fn call_status_update(
     let values = [word(&status).into(), answered.into(), over.into(), cause.into(), organization.into(), call.into()];
     let row = tx.row(AssertSqlSafe(sql), &values).await?;
     let Some(mut shown) = row.as_ref().map(call::call).transpose()? else { return Ok(None) };
-    if over.is_none() {
-        stay::people_fill_in(tx, organization, &mut shown).await?;
+    match over {
+        Some(at) => legs_close(tx, organization, call, cause, at).await?,
+        None => stay::people_fill_in(tx, organization, &mut shown).await?,
     }
     Ok(Some(shown))
 }
+
+/// Closes the legs of a call that has ended, of whose own end nothing was heard: the call's task or the whole process failed.
+async fn legs_close(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    call: Uuid,
+    cause: Option<&str>,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE legs SET state = 'ended', ended_at = COALESCE(ended_at, $1), ending = COALESCE(ending, $2) \
+               WHERE organization_id = $3 AND call_id = $4 AND state <> 'ended'";
+    let ending = json!(ending_unheard(cause)).to_string();
+    tx.run(sql, &[at.into(), ending.into(), organization.into(), call.into()]).await?;
+    Ok(())
+}
+
+/// How a leg ended of whose end nothing was heard, by the cause of its call.
+pub(super) fn ending_unheard(cause: Option<&str>) -> Ending {
+    let known = cause.and_then(|cause| serde_json::from_value(json!(cause)).ok());
+    let text = (cause == Some(CRASH)).then(|| "the server stopped while the call was running".to_owned());
+    Ending { text, ..known.unwrap_or(HangupCause::Internal).into() }
+}
+
+/// Cause of calls that ran when the server was killed.
+pub(super) const CRASH: &str = "crash";
 
 async fn leg_upsert(tx: &mut Tx, organization: OrganizationId, change: &Change) -> Result<(), StoreError> {
     let Change::Leg { call, leg, role, state, peer, codec, ending, at, .. } = change else { return Ok(()) };

@@ -13,10 +13,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use super::change::{Change, Draft, apply, leg_report};
+use super::change::{CRASH, Change, Draft, apply, ending_unheard, leg_report};
 use super::db::Tx;
 use super::{OrganizationId, Store, StoreError, StoredEvent, clean, lookup, now};
 use crate::engine::CallStatus;
@@ -132,7 +133,7 @@ impl Store {
         for row in &rows {
             let call = row.uuid("id")?;
             let status = if row.time_opt("answered_at")?.is_some() { CallStatus::Ended } else { CallStatus::Failed };
-            changes.push(Change::CallStatus { call, status, cause: Some("crash".into()), at });
+            changes.push(Change::CallStatus { call, status, cause: Some(CRASH.into()), at });
             for recording in self.recording_parts(organization, call).await? {
                 if recording.state != "started" {
                     continue;
@@ -149,10 +150,12 @@ impl Store {
             }
         }
         self.changes_record(&changes).await?;
-        let sql = "UPDATE legs SET state = 'ended', ended_at = $1 WHERE organization_id = $2 AND state <> 'ended' \
+        let sql = "UPDATE legs SET state = 'ended', ended_at = $1, ending = COALESCE(ending, $3) \
+                   WHERE organization_id = $2 AND state <> 'ended' \
                    AND EXISTS (SELECT 1 FROM calls c WHERE c.id = legs.call_id \
                                AND c.organization_id = legs.organization_id AND c.status IN ('ended', 'failed'))";
-        self.db.run(organization, sql, &[at.into(), organization.into()]).await?;
+        let ending = json!(ending_unheard(Some(CRASH))).to_string();
+        self.db.run(organization, sql, &[at.into(), organization.into(), ending.into()]).await?;
         Ok(rows.len())
     }
 }

@@ -9,12 +9,13 @@ use std::future::Future;
 use std::pin::Pin;
 
 use ::tests::postgres::{Database, Postgres};
+use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::*;
-use crate::engine::{CallStatus, LegRole, LegState, TranslationEvent};
+use crate::engine::{CallStatus, EndedBy, Ending, HangupCause, LegRole, LegState, TranslationEvent};
 use crate::voice_config::VoiceConfig;
 
 pub(super) type Case = (&'static str, fn(Store) -> Pin<Box<dyn Future<Output = ()> + Send>>);
@@ -33,6 +34,7 @@ const CASES: &[Case] = &[
         Box::pin(stays::everybody_who_took_part_finds_the_call(store))
     }),
     ("a crash ends everybody's stay", |store| Box::pin(stays::a_crash_ends_them(store))),
+    ("how a leg ended is kept as it was told, once", |store| Box::pin(endings_are_kept(store))),
     ("calls left open are closed as crashed", |store| Box::pin(left_open_is_closed(store))),
     ("events cannot be changed", |store| Box::pin(events_stay(store))),
     ("of many first sign-ups one is the first", |store| Box::pin(people::the_first_is_one(store))),
@@ -319,6 +321,35 @@ async fn changes_are_written_in_order(store: Store) {
     assert_eq!((shown.status.as_str(), shown.ended_at), ("ended", Some(at)));
 }
 
+async fn endings_are_kept(store: Store) {
+    let Two { theirs, call, .. } = two(&store).await;
+    let text = Some("Line 3 is busy\0".into());
+    let ending = Ending { q850: Some(17), text, ..Ending::refused(486) };
+    let leg = |leg, ending: Option<Ending>| Change::Leg {
+        call,
+        leg,
+        role: LegRole::Customer,
+        state: if ending.is_some() { LegState::Ended } else { LegState::Ringing },
+        peer: "+15555550142".into(),
+        agent: None,
+        codec: None,
+        ending,
+        at: now(),
+    };
+    let late = Ending::far_end(HangupCause::Normal);
+    let over = Change::CallStatus { call, status: CallStatus::Failed, cause: Some("shutdown".into()), at: now() };
+    let changes = [leg(1, Some(ending.clone())), leg(1, Some(late)), leg(2, None), over];
+    let written = store.changes_record(&changes).await.unwrap();
+    let told = written.events.iter().find(|event| &*event.kind == "call.leg").unwrap();
+    let told: serde_json::Value = serde_json::from_str(&told.body).unwrap();
+    assert_eq!((&told["ending"]["q850"], &told["ending"]["by"]), (&json!(17), &json!("far_end")));
+    let legs = store.leg_list(theirs, call).await.unwrap();
+    let kept = Ending { text: Some("Line 3 is busy\u{fffd}".into()), ..ending };
+    assert_eq!(legs[0].ending.as_ref(), Some(&kept), "the first one counts");
+    let unheard: Ending = HangupCause::Shutdown.into();
+    assert_eq!((legs[1].state.as_str(), legs[1].ending.as_ref()), ("ended", Some(&unheard)), "it ended with its call");
+}
+
 async fn left_open_is_closed(store: Store) {
     let Two { mine, theirs, call, .. } = two(&store).await;
     let other = new_call(mine);
@@ -330,7 +361,10 @@ async fn left_open_is_closed(store: Store) {
         let shown = store.call_show(who, call).await.unwrap().unwrap();
         assert_eq!((shown.status.as_str(), shown.ended_reason.as_deref()), ("failed", Some("crash")));
     }
-    assert_eq!(store.leg_list(theirs, call).await.unwrap()[0].state, "ended");
+    let leg = store.leg_list(theirs, call).await.unwrap().remove(0);
+    let ending = leg.ending.expect("it is known how it ended");
+    assert_eq!((leg.state.as_str(), ending.cause, ending.by), ("ended", HangupCause::Internal, EndedBy::Tandem));
+    assert_eq!(ending.text.as_deref(), Some("the server stopped while the call was running"));
     assert_eq!(store.recording_by_call(theirs, call).await.unwrap().unwrap().state, "interrupted");
 }
 

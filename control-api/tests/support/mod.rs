@@ -282,7 +282,7 @@ impl World {
     pub async fn call(&mut self) -> Uuid {
         let answer = self.post("/api/calls", r#"{"mode": "direct", "to": "+15555550142", "app": "echo"}"#).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
-        assert!(matches!(self.commands.recv().await, Some(Command::CallCreate { .. })));
+        assert!(matches!(self.commands.recv().await, Some(Command::CallCreate(_))));
         answer.json()["id"].as_str().unwrap().parse().unwrap()
     }
 

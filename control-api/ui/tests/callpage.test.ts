@@ -169,5 +169,7 @@ test("who ended a leg is told, and odd endings survive", () => {
   assert.equal(endingText(parseEnding({ by: "far_end", cause: "normal" }), true), "Hung up");
   assert.equal(endingText(parseEnding({ by: "request", cause: "requested" }), true), "Ended by request: the call was ended here");
   assert.equal(endingText(parseEnding({ by: "tandem", cause: "media_timeout" }), true), "Ended by Tandem: the sound stopped without a word");
+  assert.equal(endingText(parseEnding({ by: "far_end", cause: "cancelled", q850: 16 }), false), "Gave up before the answer (Q.850 16)");
+  assert.equal(endingText(parseEnding({ by: "tandem", cause: "busy", sip_status: 486, q850: 17 }), false), "Ended by Tandem: the line is busy (SIP 486, Q.850 17)");
   for (const odd of [null, "normal", {}, { by: 7 }]) assert.equal(endingText(parseEnding(odd), true), "");
 });

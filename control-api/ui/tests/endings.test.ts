@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { endingText, recordedText, refusalText, type Ending } from "../src/agent/endings.js";
+import { endText, endingText, recordedText, refusalText, type Ending } from "../src/agent/endings.js";
 import { answerText, microphoneText, microphoneWords, type MicrophoneState } from "../src/microphone.js";
 
 const ending = (change: Partial<Ending>): string =>
@@ -53,6 +53,14 @@ test("the server's record explains what a telephone cannot know", () => {
   assert.match(recordedText("crash") ?? "", /restarted/);
   assert.match(recordedText("requested") ?? "", /another page or program/);
   for (const cause of [null, "normal", "busy", "of a newer server"]) assert.equal(recordedText(cause), undefined);
+});
+
+test("how a person's own leg ended comes before how the call did, but for a restart", () => {
+  assert.match(endText("internal", "crash") ?? "", /restarted/);
+  assert.match(endText("requested", "normal") ?? "", /another page or program/);
+  assert.match(endText("normal", "max_duration") ?? "", /as long as calls may/);
+  assert.match(endText(null, "shutdown") ?? "", /stopped/);
+  for (const [leg, call] of [[null, null], ["normal", null], ["normal", "normal"]] as const) assert.equal(endText(leg, call), undefined);
 });
 
 test("a telephone without a microphone is not called ready, and says what to do", () => {

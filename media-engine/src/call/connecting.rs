@@ -31,10 +31,15 @@ impl Call {
 
     /// Calls somebody at once.
     pub(super) fn dial(&mut self, role: LegRole, part: Part, to: Destination, now: Instant) -> Vec<Effect> {
-        let phase = self.dialling(&to, None, now);
+        let ring = match part {
+            Part::Opener => self.timing.ring_first,
+            Part::Callee => self.timing.ring_second,
+            Part::Heir { .. } | Part::Added | Part::Party => None,
+        };
+        let phase = self.dialling(&to, ring, now);
         match self.enter(role, phase, part) {
             Some(leg) => vec![Effect::Ring(leg, to)],
-            None => self.end(HangupCause::Internal),
+            None => self.end(&HangupCause::Internal.into()),
         }
     }
 

@@ -62,6 +62,8 @@ pub const LEGS: u64 = 4_096;
 pub enum Destination {
     /// A registered agent by SIP user name.
     Agent(String),
+    /// The same, but none of the agent's telephones except those in browsers.
+    Browser(String),
     /// A number through a trunk.
     Trunk {
         /// Trunk's name.
@@ -112,6 +114,12 @@ pub struct Timing {
     pub decision: Duration,
     /// For the answer of a leg that is called.
     pub ring: Duration,
+    /// For that of the leg with which a call of our own begins; `None`: `ring`.
+    #[serde(default)]
+    pub ring_first: Option<Duration>,
+    /// For that of the leg that the plan calls next; `None`: `ring`.
+    #[serde(default)]
+    pub ring_second: Option<Duration>,
     /// For a lost leg to come back.
     pub lost: Duration,
     /// For a leg that was replaced to hang up by itself.
@@ -124,8 +132,9 @@ pub struct Timing {
 
 impl Timing {
     fn longest_wait(&self) -> Duration {
-        let Timing { decision, ring, lost, leave, goodbye, longest } = *self;
-        [decision, ring, lost, leave, goodbye].into_iter().chain(longest).max().unwrap_or_default()
+        let Timing { decision, ring, ring_first, ring_second, lost, leave, goodbye, longest } = *self;
+        let chosen = [ring_first, ring_second, longest].into_iter().flatten();
+        [decision, ring, lost, leave, goodbye].into_iter().chain(chosen).max().unwrap_or_default()
     }
 }
 
@@ -163,10 +172,11 @@ pub struct Ending {
     pub cause: HangupCause,
     /// Who ended it.
     pub by: EndedBy,
-    /// The final SIP status of its INVITE, when that failed.
+    /// The final SIP status of its INVITE, when that failed: theirs, or ours to a leg that called us.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sip_status: Option<u16>,
-    /// The cause value of ITU-T Q.850 that its Reason header gave (RFC 3326), 1 to 127.
+    /// The cause value of ITU-T Q.850 that its Reason header gave (RFC 3326), or that was passed on to it from another leg's; 1 to
+    /// 127.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub q850: Option<u8>,
     /// What it said in words: the text of its Warning header, of its Reason header, or its reason phrase; at most
@@ -195,6 +205,17 @@ impl Ending {
     pub fn refused(status: u16) -> Ending {
         let cause = HangupCause::from_sip_status(status);
         Ending { cause, by: EndedBy::FarEnd, sip_status: Some(status), q850: None, text: None }
+    }
+
+    /// The far end hung up or gave up.
+    pub fn far_end(cause: HangupCause) -> Ending {
+        Ending { by: EndedBy::FarEnd, ..cause.into() }
+    }
+
+    /// How a leg ends that Tandem ends because of this: what a far end said in words stays with its own leg.
+    fn of_another(&self, stage: Option<Stage>) -> Ending {
+        let sip_status = (stage == Some(Stage::Offered)).then(|| self.cause.sip_status());
+        Ending { sip_status, q850: self.q850, ..self.cause.clone().into() }
     }
 }
 
@@ -350,6 +371,8 @@ pub enum Effect {
         /// What it is told.
         cause: HangupCause,
     },
+    /// How a leg ended: told once for every leg that ends in the call, before it is hung up or forgotten.
+    Ended(LegId, Ending),
     /// Close the leg's media; its dialog may live on for a while.
     Retire(LegId),
     /// A leg's part in the call is over, and so is its dialog, or as good as: give back what it has.
@@ -488,7 +511,7 @@ impl Call {
             Input::Proceed => self.on_proceed(now),
             Input::ProceedWithProgram => self.on_proceed_with_program(now),
             Input::ProgramOver(leg) => self.on_program_over(leg),
-            Input::Refuse(cause) | Input::HangUp(cause) => self.end(cause),
+            Input::Refuse(cause) | Input::HangUp(cause) => self.end(&cause.into()),
             Input::Rang(leg) => self.on_rang(leg),
             Input::EarlyMedia(leg) => self.on_early_media(leg),
             Input::Answered(leg) => self.on_answered(leg, now),
@@ -526,7 +549,7 @@ impl Call {
         while !self.is_over() {
             if self.longest.is_some_and(|at| at <= now) {
                 effects.push(Effect::Tell(Notice::TooLong));
-                effects.extend(self.end(HangupCause::MaxDuration));
+                effects.extend(self.end(&HangupCause::MaxDuration.into()));
             } else if self.decision.is_some_and(|at| at <= now) {
                 effects.push(Effect::Tell(Notice::Undecided(None)));
                 effects.extend(self.on_proceed(now));
@@ -603,20 +626,22 @@ impl Call {
     }
 
     fn on_gone(&mut self, id: LegId, ending: Ending, now: Instant) -> Vec<Effect> {
-        match self.remove(id) {
-            Some(leg) => self.after(leg, ending, now),
-            None => Vec::new(),
-        }
+        let Some(leg) = self.remove(id) else { return Vec::new() };
+        let mut effects = vec![Effect::Ended(id, ending.clone())];
+        effects.extend(self.after(leg, ending, now));
+        effects
     }
 
     /// Ends a leg that has not ended by itself, and what ends with it.
     fn put_out(&mut self, id: LegId, cause: HangupCause, now: Instant) -> Vec<Effect> {
+        let ending: Ending = cause.into();
         if self.leg(id).is_some_and(Leg::is_party) && self.is_needed(id) {
-            return self.end(cause);
+            return self.end(&ending);
         }
         let Some(leg) = self.remove(id) else { return Vec::new() };
-        let hang_up = leg.stage().map(|stage| Effect::HangUp { leg: id, stage, cause: cause.clone() });
-        hang_up.into_iter().chain(self.after(leg, cause.into(), now)).collect()
+        let mut effects = hang_up(&leg, &ending);
+        effects.extend(self.after(leg, ending, now));
+        effects
     }
 
     /// What follows when a leg has gone, which was taken out.
@@ -633,7 +658,7 @@ impl Call {
                 effects.extend(self.return_to_program());
                 effects
             }
-            Part::Opener | Part::Callee | Part::Party => self.end(ending.cause),
+            Part::Opener | Part::Callee | Part::Party => self.end(&ending),
         }
     }
 
@@ -644,16 +669,25 @@ impl Call {
         self.heir_of(id).is_none() && others().count() < 2 && !others().any(|leg| leg.program)
     }
 
-    /// Ends the call: every leg that still stands is refused, cancelled or hung up.
-    fn end(&mut self, cause: HangupCause) -> Vec<Effect> {
+    /// Ends the call: every leg that still stands is refused, cancelled or hung up. `ending`: that of the leg that ends it, or the
+    /// call's own.
+    fn end(&mut self, ending: &Ending) -> Vec<Effect> {
         let answered = self.is_talking();
         self.status = Status::Over;
         (self.decision, self.longest) = (None, None);
         let legs = std::mem::take(&mut self.legs);
+        let cause = ending.cause.clone();
         let transfers = legs.iter().filter_map(|leg| told(leg, TransferState::Failed(cause.clone().into())));
-        let hang_up = |leg: &Leg| Some(Effect::HangUp { leg: leg.id, stage: leg.stage()?, cause: cause.clone() });
-        let mut effects: Vec<Effect> = transfers.chain(legs.iter().filter_map(hang_up)).collect();
+        let mut effects: Vec<Effect> = transfers.chain(legs.iter().flat_map(|leg| hang_up(leg, ending))).collect();
         effects.push(Effect::Tell(Notice::Over { cause, answered }));
         effects
     }
+}
+
+/// Ends a leg that was taken out because of this.
+fn hang_up(leg: &Leg, because: &Ending) -> Vec<Effect> {
+    let stage = leg.stage();
+    let mut effects = vec![Effect::Ended(leg.id, because.of_another(stage))];
+    effects.extend(stage.map(|stage| Effect::HangUp { leg: leg.id, stage, cause: because.cause.clone() }));
+    effects
 }

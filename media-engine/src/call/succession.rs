@@ -161,7 +161,7 @@ impl Call {
         let Some(taken) = self.partner(id).filter(|_| self.may_give_partner(id)) else { return Vec::new() };
         self.remove(taken);
         let mut effects = vec![Effect::Give(taken)];
-        effects.extend(self.end(HangupCause::Transferred));
+        effects.extend(self.end(&HangupCause::Transferred.into()));
         effects
     }
 
@@ -212,7 +212,7 @@ impl Call {
         if self.leg(of).is_none() && parties < 2 {
             effects.extend(match self.legs.iter().any(|leg| leg.is_party() && leg.program) {
                 true => self.return_to_program(),
-                false => self.end(ending.cause),
+                false => self.end(&ending),
             });
         }
         effects
@@ -222,7 +222,8 @@ impl Call {
     pub(super) fn let_go(&mut self, id: LegId) -> Vec<Effect> {
         self.remove(id);
         let cause = HangupCause::Transferred;
-        vec![Effect::HangUp { leg: id, stage: Stage::Up, cause }, Effect::Forget(id)]
+        let ended = Effect::Ended(id, cause.clone().into());
+        vec![ended, Effect::HangUp { leg: id, stage: Stage::Up, cause }, Effect::Forget(id)]
     }
 
     fn let_all_go(&mut self) -> Vec<Effect> {

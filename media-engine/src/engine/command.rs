@@ -26,18 +26,6 @@ pub struct Envelope {
     pub reply: oneshot::Sender<Result<Reply, CommandError>>,
 }
 
-/// How the first leg of an API call is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CallMode {
-    /// The platform calls `to`; once answered, the application (echo, tone, record) or, without one, silence.
-    Direct,
-    /// The agent is called first, then the customer, then both are joined.
-    Bridge,
-    /// Like `Bridge`, with the agent's browser as first leg (a registered WebSocket contact).
-    Webrtc,
-}
-
 /// What is done with a call's audio, and what its parties may do. Decided by the control plane, per call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallSettings {
@@ -81,26 +69,47 @@ impl Default for CallSettings {
     }
 }
 
+/// A call of our own that is to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewCall {
+    /// Its id: a fresh UUID.
+    pub call: CallId,
+    /// Who is called first.
+    pub first: CallTarget,
+    /// Who is called once the first has answered, and joined with it; `None`: the first is left with `app`, or with silence.
+    pub second: Option<CallTarget>,
+    /// What the first is connected with when nobody else is called.
+    pub app: Option<App>,
+    /// What is done with the audio.
+    pub settings: CallSettings,
+}
+
+/// Somebody whom a new call calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallTarget {
+    /// Who.
+    pub to: Callee,
+    /// Name of the trunk that carries it; `None`: the one that its host names, else the first. Emergency numbers go through theirs
+    /// whatever this says, and only a number can be given one.
+    pub trunk: Option<String>,
+    /// Caller identity that it is shown outside; `None`: the trunk's own, or none.
+    pub from: Option<String>,
+    /// How long it may ring; `None`: as long as any leg.
+    pub ring: Option<Duration>,
+}
+
+impl CallTarget {
+    /// Somebody who is called as any leg is.
+    pub fn new(to: Callee) -> CallTarget {
+        CallTarget { to, trunk: None, from: None, ring: None }
+    }
+}
+
 /// What the control plane may ask.
 #[derive(Debug)]
 pub enum Command {
-    /// Start an outbound call under an id of the caller's choice.
-    CallCreate {
-        /// New call's id (a fresh UUID).
-        call: CallId,
-        /// Order of legs.
-        mode: CallMode,
-        /// Customer: a number (goes to the first trunk), or a `sip:`, `sips:` or `tel:` URI.
-        to: String,
-        /// Caller identity shown to the customer; `None`: the trunk's own, or none.
-        from: Option<String>,
-        /// Agent's SIP user name; needed by `Bridge` and `Webrtc`.
-        agent: Option<String>,
-        /// Application for `Direct`.
-        app: Option<App>,
-        /// What is done with the audio.
-        settings: CallSettings,
-    },
+    /// Start a call of our own.
+    CallCreate(Box<NewCall>),
     /// Let an announced incoming call (`EventKind::CallIncoming`) go on, with these settings.
     CallProceed {
         /// The announced call.
@@ -278,11 +287,13 @@ pub struct NewLeg {
     pub ring: Option<Duration>,
 }
 
-/// Who is called by a verb.
+/// Who is called by a verb or by a new call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Callee {
     /// An agent, by SIP user name.
     Agent(String),
+    /// An agent's browsers alone, by SIP user name: none of the agent's other telephones rings.
+    Browser(String),
     /// A number, or a `sip:`, `sips:` or `tel:` URI.
     Number(String),
 }

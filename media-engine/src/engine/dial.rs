@@ -12,7 +12,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::command::{CallMode, CallSettings, Callee, Command, CommandError};
+use super::command::{CallSettings, CallTarget, Callee, CommandError, NewCall};
 use super::{LegRole, Shared};
 use crate::call::{self, Destination, Plan};
 use crate::config::{RouteTarget, TrunkConfig};
@@ -33,6 +33,8 @@ pub(super) struct Refusal {
 }
 
 const NOT_AN_AGENT: Refusal = Refusal { status: 403, why: "a trunk's party can transfer to agents only" };
+const NO_SUCH_TRUNK: Refusal = Refusal { status: 404, why: "no trunk has this name" };
+const TRUNK_FOR_NUMBERS: Refusal = Refusal { status: 400, why: "a trunk can be chosen for a number only" };
 const NO_TRUNK: Refusal =
     Refusal { status: 404, why: "no trunk is configured: add one under [[trunks]], or give a sip: URI" };
 const NOBODY: Refusal = Refusal { status: 404, why: "nobody has this name" };
@@ -100,8 +102,14 @@ pub(super) struct Outgoing {
     /// What follows its answer.
     pub(super) plan: Plan,
     pub(super) settings: CallSettings,
-    /// Caller identity shown to the customer.
+    /// Whom the first leg is shown.
+    pub(super) first_shown: Option<String>,
+    /// Whom further agents are shown.
+    pub(super) caller: Option<String>,
+    /// Whom everybody else is shown.
     pub(super) from: Option<String>,
+    /// How long the first and the second leg may ring; `None`: as long as any.
+    pub(super) ring: [Option<Duration>; 2],
     /// Role of the first leg.
     pub(super) first_role: LegRole,
 }
@@ -116,43 +124,73 @@ pub(super) fn new_call_id() -> CallId {
     CallId((id & !(0xf000_u128 << 64) & !(0xc000_u128 << 48)) | version | variant)
 }
 
-/// Checks a `CallCreate` and lays out its call.
-pub(super) fn outgoing(shared: &Shared, command: Command) -> Result<Outgoing, CommandError> {
-    let Command::CallCreate { call: id, mode, to, from, agent, app, settings } = command else {
-        return Err(CommandError::Conflict("not a call".into()));
+/// Checks a new call and lays it out.
+pub(super) fn outgoing(shared: &Shared, new: NewCall) -> Result<Outgoing, CommandError> {
+    let NewCall { call: id, first, second, app, settings } = new;
+    let leads = |target: &CallTarget| {
+        callee_by(shared, &target.to, target.trunk.as_deref()).inspect_err(|error| {
+            tracing::info!(call = %id, %error, "the destination is not called");
+        })
     };
-    let customer = shared.guard.read(&to).map_err(Refusal::from).and_then(|dialled| destination(shared, dialled));
-    let customer = customer.map_err(|refusal| {
-        tracing::info!(call = %id, status = refusal.status, why = refusal.why, "the destination is not called");
-        CommandError::from(refusal.counted())
-    })?;
-    let (to, plan, first_role) = match mode {
-        CallMode::Direct => (customer, app.map_or(Plan::Hold, Plan::Application), LegRole::Customer),
-        CallMode::Bridge | CallMode::Webrtc => {
-            let agent = agent.ok_or(CommandError::Invalid {
-                field: "agent",
-                problem: "modes bridge and webrtc need the agent's SIP user name".into(),
-            })?;
-            (Destination::Agent(agent), Plan::Join(customer), LegRole::Agent)
+    let to = leads(&first)?;
+    let plan = match &second {
+        Some(second) => Plan::Join(leads(second)?),
+        None => app.map_or(Plan::Hold, Plan::Application),
+    };
+    let first_role = match &first.to {
+        Callee::Agent(_) | Callee::Browser(_) => LegRole::Agent,
+        Callee::Number(_) => LegRole::Customer,
+    };
+    let ring = [first.ring, second.as_ref().and_then(|second| second.ring)];
+    let identity = second.as_ref().and_then(|second| second.from.clone());
+    let (first_shown, caller, from) = match (&first.to, second.map(|second| second.to)) {
+        (_, None) => (first.from.clone(), first.from.clone(), first.from),
+        // An agent who is called first sees the identity that the other side will see.
+        (Callee::Agent(_) | Callee::Browser(_), Some(Callee::Number(_))) => {
+            (identity.clone(), identity.clone(), identity)
         }
+        (Callee::Agent(one) | Callee::Browser(one), Some(Callee::Agent(other) | Callee::Browser(other))) => {
+            (Some(other), Some(one.clone()), identity)
+        }
+        (Callee::Number(number), Some(_)) => (first.from, Some(number.clone()), identity),
     };
-    Ok(Outgoing { id, to, plan, settings, from, first_role })
+    Ok(Outgoing { id, to, plan, settings, first_shown, caller, from, ring, first_role })
 }
 
 /// Where a callee of a verb leads.
 pub(super) fn callee(shared: &Shared, callee: &Callee) -> Result<Destination, CommandError> {
-    let number = match callee {
-        Callee::Agent(user) => return Ok(Destination::Agent(user.clone())),
-        Callee::Number(number) => number,
+    callee_by(shared, callee, None)
+}
+
+/// Where a callee leads. `trunk`: name of the one that carries a number.
+fn callee_by(shared: &Shared, callee: &Callee, trunk: Option<&str>) -> Result<Destination, CommandError> {
+    let of_trunk =
+        |refusal: Refusal| CommandError::Invalid { field: "trunk", problem: refusal.counted().why.to_owned() };
+    let number = match (callee, trunk) {
+        (Callee::Agent(_) | Callee::Browser(_), Some(_)) => return Err(of_trunk(TRUNK_FOR_NUMBERS)),
+        (Callee::Agent(user), None) => return Ok(Destination::Agent(user.clone())),
+        (Callee::Browser(user), None) => return Ok(Destination::Browser(user.clone())),
+        (Callee::Number(number), _) => number,
     };
-    let leads = shared.guard.read(number).map_err(Refusal::from).and_then(|dialled| destination(shared, dialled));
+    let dialled = shared.guard.read(number).map_err(|error| Refusal::from(error).counted())?;
+    let leads = match (trunk, dialled) {
+        (Some(_), dialled @ Dialled::Emergency(_)) | (None, dialled) => destination(shared, dialled),
+        (Some(name), dialled @ Dialled::Number { at: None, .. }) => match shared.trunk(Some(name)) {
+            Some(_) => through(shared, name, dialled),
+            None => return Err(of_trunk(NO_SUCH_TRUNK)),
+        },
+        (Some(_), Dialled::Number { .. } | Dialled::Uri { .. }) => return Err(of_trunk(TRUNK_FOR_NUMBERS)),
+    };
     leads.map_err(|refusal| CommandError::from(refusal.counted()))
 }
 
 /// Number, agent's name or URI.
 pub(super) fn name_of(destination: &Destination) -> &str {
     match destination {
-        Destination::Agent(user) | Destination::Trunk { user, .. } | Destination::Emergency { user, .. } => user,
+        Destination::Agent(user)
+        | Destination::Browser(user)
+        | Destination::Trunk { user, .. }
+        | Destination::Emergency { user, .. } => user,
         Destination::Uri(uri) => uri,
     }
 }
@@ -331,6 +369,7 @@ fn is_here(shared: &Shared, place: &Place) -> bool {
 pub(super) async fn target(shared: &Shared, destination: Destination) -> Result<(Destination, Target), Refusal> {
     let target = match &destination {
         Destination::Agent(user) => Target::User(user.clone()),
+        Destination::Browser(user) => Target::Browser(user.clone()),
         Destination::Trunk { trunk, user } => Target::Trunk { name: trunk.clone(), user: user.clone() },
         Destination::Emergency { trunk, user } => Target::Emergency { name: trunk.clone(), user: user.clone() },
         Destination::Uri(uri) => {

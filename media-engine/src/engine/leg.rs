@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::homes::Claim;
 use super::{LegRole, Shared};
+use crate::call::Ending;
 use crate::config::TrunkConfig;
 use crate::leg::LegError;
 use crate::net::ports::{PortLease, PortRange};
@@ -103,6 +104,8 @@ pub(super) struct Leg {
     pub(super) out_of_reach: bool,
     /// It need not send any.
     pub(super) on_hold: bool,
+    /// How it ended, once the machine has said so.
+    pub(super) ending: Option<Ending>,
 }
 
 /// A leg that is over, until the worker has closed its media.
@@ -155,7 +158,13 @@ impl Leg {
             silent: false,
             out_of_reach: false,
             on_hold: false,
+            ending: None,
         }
+    }
+
+    /// The cause of Q.850 that it ends with, where another leg's was passed on to it.
+    pub(super) fn q850(&self) -> Option<u8> {
+        self.ending.as_ref().and_then(|ending| ending.q850)
     }
 
     /// Its media is a browser's and nothing else.

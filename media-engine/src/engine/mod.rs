@@ -36,7 +36,7 @@ pub use crate::sip::{CallTrace, PlaceStatus, TraceParty, TraceStep, TrunkStatus}
 pub use crate::translate::{LagMs, TranslationEvent};
 pub use capture::replay_calls;
 pub use command::{
-    CallMode, CallSettings, Callee, Command, CommandError, DTMF_MAX, Engine, Envelope, NewLeg, Reply, Verb,
+    CallSettings, CallTarget, Callee, Command, CommandError, DTMF_MAX, Engine, Envelope, NewCall, NewLeg, Reply, Verb,
 };
 pub use event::{
     CallStatus, Direction, EndedBy, Ending, Event, EventKind, Flow, GatherEnd, LegQuality, LegRole, LegState,

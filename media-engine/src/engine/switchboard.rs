@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::command::{Command, CommandError, Envelope, Reply};
+use super::command::{CallTarget, Callee, Command, CommandError, Envelope, NewCall, Reply};
 use super::dial::Refusal;
 use super::event::EventKind;
 use super::task::{CallTask, Replacement, TaskInput};
@@ -126,7 +126,7 @@ impl Switchboard {
     fn on_command(&mut self, envelope: Envelope) {
         let Envelope { command, reply } = envelope;
         let result = match command {
-            Command::CallCreate { .. } => self.create(command),
+            Command::CallCreate(new) => self.create(*new),
             Command::CallProceed { call, settings } => self.hand_over(call, TaskInput::Proceed(settings)),
             Command::CallReject { call, cause } => self.hand_over(call, TaskInput::Refuse(cause)),
             Command::CallHangup { call } => self.hand_over(call, TaskInput::Hangup(HangupCause::Requested)),
@@ -256,8 +256,9 @@ impl Switchboard {
         })
     }
 
-    fn create(&mut self, command: Command) -> Result<(), CommandError> {
-        let urgent = matches!(&command, Command::CallCreate { to, .. } if self.shared.guard.is_emergency(to));
+    fn create(&mut self, new: NewCall) -> Result<(), CommandError> {
+        let is_urgent = |target: &CallTarget| matches!(&target.to, Callee::Number(number) if self.shared.guard.is_emergency(number));
+        let urgent = is_urgent(&new.first) || new.second.as_ref().is_some_and(is_urgent);
         if self.draining && !urgent {
             return Err(CommandError::Busy("the server is draining"));
         }
@@ -266,7 +267,7 @@ impl Switchboard {
             metrics::counter!("calls_refused_total", "why" => NO_CAPACITY).increment(1);
             return Err(CommandError::Busy("the media threads have no room for another call; try again later"));
         }
-        let outgoing = dial::outgoing(&self.shared, command)?;
+        let outgoing = dial::outgoing(&self.shared, new)?;
         if self.shared.calls.contains_key(&outgoing.id) {
             return Err(CommandError::Conflict(format!("call {} exists", outgoing.id)));
         }

@@ -32,10 +32,12 @@ use super::dial::{Incoming, Outgoing};
 use super::event::{CallStatus, EventKind, LegRole, LegState};
 use super::leg::{ClosingLeg, Leg};
 use super::signalling::Signals;
-use crate::call::{Call, Destination, Effect, Ending, Happened, Input, KeyWay, LEGS, Notice, Start, Timing, Topology};
+use crate::call::{
+    Call, Destination, Effect, EndedBy, Ending, Happened, Input, KeyWay, LEGS, Notice, Start, Timing, Topology,
+};
 use crate::error::HangupCause;
 use crate::net::clock;
-use crate::sip::{Cause, DialogId, SipEvent, TraceLabel};
+use crate::sip::{Cause, DialogId, SipEvent, Told, TraceLabel, reason};
 use crate::units::{CallId, ConferenceId, Group, LegId};
 use crate::worker::{
     Incoming as Heard, LegQuality, Worker, WorkerCommand, WorkerEvent, WorkerEventKind, WorkerRequest,
@@ -114,6 +116,8 @@ pub(super) struct CallTask {
     group: Option<Group>,
     /// The call comes from a trunk and its group is not known yet: it becomes that of the agent that its route names.
     is_unclaimed: bool,
+    /// Whom the first leg of a call of our own is shown.
+    first_shown: Option<(LegId, Option<String>)>,
     /// Caller identity for agents that we call.
     caller: Option<String>,
     /// Caller identity for everybody else; `None`: the trunk's own, or none.
@@ -180,19 +184,20 @@ impl CallTask {
         inbox_in: mpsc::Sender<TaskInput>,
         inbox: mpsc::Receiver<TaskInput>,
     ) -> CallTask {
-        let Outgoing { id, to, plan, settings, from, first_role } = outgoing;
+        let Outgoing { id, to, plan, settings, first_shown, caller, from, ring, first_role } = outgoing;
         let worker = match &to {
-            Destination::Agent(user) => shared.place(Some(user)),
+            Destination::Agent(user) | Destination::Browser(user) => shared.place(Some(user)),
             _ => shared.place(None),
         };
-        let begins = start(&shared);
+        let mut begins = start(&shared);
+        [begins.timing.ring_first, begins.timing.ring_second] = ring;
         let how = || Happened::began(Some(to.clone()), plan.clone(), first_role, &begins);
         let capture = begin_capture(&shared, id, &begins, how);
         let (call, effects) = Call::outgoing(to, plan, first_role, begins);
         let mut task = CallTask::new(shared, id, call, worker, (inbox_in, inbox));
         task.group = settings.group;
         task.settings = settings;
-        (task.caller, task.from) = (from.clone(), from);
+        (task.first_shown, task.caller, task.from) = (Some((begins.legs, first_shown)), caller, from);
         (task.first_effects, task.capture) = (effects, capture);
         task
     }
@@ -225,6 +230,7 @@ impl CallTask {
             given: Vec::new(),
             group: None,
             is_unclaimed: false,
+            first_shown: None,
             caller: None,
             from: None,
             cause: Cause::default(),
@@ -312,14 +318,17 @@ impl CallTask {
             }
             SipEvent::Progress { status, .. } if status > 100 => self.handle(Input::Rang(leg)).await,
             SipEvent::Answered { sdp, remote, .. } => self.on_answer(leg, &sdp, remote).await,
-            SipEvent::Failed { status, reason, .. } => {
+            SipEvent::Failed { status, reason, told, .. } => {
                 let trunk = self.leg(leg).and_then(|leg| leg.trunk.clone()).unwrap_or_default();
                 if !trunk.is_empty() {
                     let labels = [("trunk", trunk.clone()), ("status", status.to_string())];
                     metrics::counter!("tandem_trunk_calls_failed_total", &labels).increment(1);
                 }
                 tracing::info!(call = %self.id, %leg, trunk, status, reason, "leg failed");
-                let ending = Ending::refused(status);
+                let by = if told.is_some() { EndedBy::FarEnd } else { EndedBy::Tandem };
+                let Told { q850, text } = told.map(|told| *told).unwrap_or_default();
+                let text = text.or_else(|| reason::clean(&reason));
+                let ending = Ending { by, q850, text, ..Ending::refused(status) };
                 self.unreached = Some(Unreached { ending: ending.clone(), why: reason });
                 self.handle(Input::Gone(leg, ending)).await;
             }
@@ -343,12 +352,22 @@ impl CallTask {
                 tracing::info!(call = %self.id, %leg, "the device is back");
                 self.judge_loss(leg, |leg| leg.unreachable = false).await;
             }
-            SipEvent::Ended { reason, .. } => {
-                let told = reason.as_deref().and_then(HangupCause::from_reason).unwrap_or(HangupCause::Normal);
-                let cause = if self.call.is_talking() { told } else { HangupCause::Cancelled };
-                self.handle(Input::Gone(leg, cause.into())).await;
+            SipEvent::Ended { reason, fault, .. } => {
+                let ending = self.ending_of_dialog(reason.as_deref(), fault);
+                self.handle(Input::Gone(leg, ending)).await;
             }
             _ => {}
+        }
+    }
+
+    /// How a leg's dialog ended: by its peer, perhaps with a reason, or by a fault that the SIP core found.
+    fn ending_of_dialog(&self, reason: Option<&str>, fault: Option<&'static str>) -> Ending {
+        let Told { q850, text } = reason.map(Told::of_reason).unwrap_or_default();
+        let told = q850.and_then(HangupCause::from_q850).unwrap_or(HangupCause::Normal);
+        let cause = if self.call.is_talking() { told } else { HangupCause::Cancelled };
+        match fault {
+            Some(fault) => Ending { by: EndedBy::Tandem, text: Some(fault.to_owned()), ..cause.into() },
+            None => Ending { q850, text, ..Ending::far_end(cause) },
         }
     }
 
@@ -501,8 +520,13 @@ impl CallTask {
                 Effect::AnswerEarly(leg) => self.answer_early(leg).await,
                 Effect::Answer(leg) => self.answer(leg).await,
                 Effect::HangUp { leg, stage, cause } => {
-                    if let Some(dialog) = self.dialog(leg) {
-                        self.signals().hang_up(dialog, stage, &cause, self.words_for(leg, &cause));
+                    if let Some((dialog, q850)) = self.leg(leg).and_then(|leg| Some((leg.dialog?, leg.q850()))) {
+                        self.signals().hang_up(dialog, stage, (&cause, q850), self.words_for(leg, &cause));
+                    }
+                }
+                Effect::Ended(leg, ending) => {
+                    if let Some(leg) = self.leg_mut(leg) {
+                        leg.ending = Some(ending);
                     }
                 }
                 Effect::Retire(leg) => self.retire(leg),
@@ -562,8 +586,8 @@ impl CallTask {
     fn tell_leg_of(&self, leg: &Leg, state: LegState) {
         let Leg { id, role, peer, codec, .. } = leg;
         let agent = leg.agent().map(str::to_owned);
+        let ending = leg.ending.clone().filter(|_| state == LegState::Ended);
         let (leg, role, peer, codec) = (*id, *role, peer.clone(), *codec);
-        let ending = None;
         self.shared.tell(Some(self.id), EventKind::Leg { leg, role, state, peer, agent, codec, ending });
     }
 
@@ -632,6 +656,8 @@ fn start(shared: &Shared) -> Start {
     let timing = Timing {
         decision: DECISION,
         ring: shared.config.ring_timeout,
+        ring_first: None,
+        ring_second: None,
         lost: LOST,
         leave: LEAVE,
         goodbye: BYE_AFTER_MEDIA,

@@ -241,7 +241,7 @@ impl Party {
     fn on_sip(&mut self, event: SipEvent) -> Option<Noticed> {
         if let SipEvent::Incoming { dialog, from_user, sdp, .. } = event {
             if self.dialog.is_some() {
-                self.command(SipCommand::Reject { dialog, status: 486, reason: None }).ok();
+                self.command(SipCommand::Reject { dialog, status: 486, reason: None, q850: None }).ok();
                 return None;
             }
             self.dialog = Some(dialog);

@@ -2,7 +2,7 @@
 
 use super::message::Message;
 use super::write::response_to;
-use super::{digest, framing, gate, header, uri};
+use super::{digest, framing, gate, header, reason, uri};
 
 /// Parses bytes as a datagram; what passes the gate can be answered, and the answer passes it too.
 pub fn fuzz_message(bytes: &[u8]) {
@@ -10,6 +10,7 @@ pub fn fuzz_message(bytes: &[u8]) {
     for name in [header::Name::Via, header::Name::Contact, header::Name::Other] {
         let _ = message.headers(name).count();
     }
+    bounded(&reason::Told::of(&message));
     let verdict = gate::check(&message);
     let source = "192.0.2.1:5060".parse().ok();
     let answer = response_to(&message, source, 400, "Bad Request", Some("t")).build();
@@ -46,7 +47,7 @@ pub fn fuzz_stream(bytes: &[u8]) {
     assert_eq!(whole, frames(7));
 }
 
-/// Parses text as URI, address, Via and digest headers.
+/// Parses text as URI, address, Via, Reason and digest headers.
 pub fn fuzz_values(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(parsed) = uri::Uri::parse(text) {
@@ -57,6 +58,14 @@ pub fn fuzz_values(bytes: &[u8]) {
     let _ = header::CSeq::parse(text);
     let _ = digest::Challenge::parse(text);
     let _ = digest::Credentials::parse(text);
+    bounded(&reason::Told::of_reason(text));
+}
+
+/// What was read of a reason may be kept and shown.
+fn bounded(told: &reason::Told) {
+    assert!(told.q850.is_none_or(|cause| (1..=127).contains(&cause)));
+    let fits = |text: &String| text.chars().count() <= reason::TEXT_MAX && !text.contains(char::is_control);
+    assert!(told.text.as_ref().is_none_or(fits));
 }
 
 #[cfg(test)]
@@ -212,6 +221,34 @@ pub(crate) mod tests {
                 });
             });
             assert!(result.is_ok(), "round {round}, seed {seed:#x}: {}", bytes.escape_ascii());
+        }
+    }
+
+    /// Values of Reason and Warning headers as telephone systems send them.
+    const REASONS: [&str; 6] = [
+        "Reason: Q.850;cause=16;text=\"Normal call clearing\"",
+        "Reason: SIP;cause=200;text=\"Call completed elsewhere\", Q.850 ;cause=31",
+        "Reason: Q.850;cause=1;text=\"No \\\"such\\\" number\";location=RN",
+        "Reason: preemption ;cause=1 ;text=\"UA Preemption\"",
+        "Warning: 399 pbx.example \"Line out of order\", 370 192.0.2.1:5060 \"Insufficient bandwidth\"",
+        "Warning: 307 [2001:db8::1]:5060 \"Session parameter 'foo' not understood\"",
+    ];
+
+    #[test]
+    fn mutated_reasons_and_warnings_never_break_their_parser() {
+        let mut seeded = Seeded(0x7265_6173_6f6e);
+        for round in 0..20_000 {
+            let seed = seeded.0;
+            let mut line = REASONS[round % REASONS.len()].as_bytes().to_vec();
+            let other = REASONS[seeded.below(REASONS.len())];
+            mutate(&mut line, other.as_bytes(), &mut seeded);
+            let head = b"BYE sip:a@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKa\r\n";
+            let message = [&head[..], &line, b"\r\nContent-Length: 0\r\n\r\n"].concat();
+            let result = std::panic::catch_unwind(|| {
+                fuzz_message(&message);
+                fuzz_values(line.splitn(2, |&b| b == b':').last().unwrap_or_default());
+            });
+            assert!(result.is_ok(), "round {round}, seed {seed:#x}: {}", line.escape_ascii());
         }
     }
 }

@@ -69,6 +69,7 @@ names! {
     WwwAuthenticate "WWW-Authenticate";
     ProxyAuthenticate "Proxy-Authenticate";
     Reason "Reason";
+    Warning "Warning";
     UserAgent "User-Agent";
     Server "Server";
     Subject "Subject" "s";
@@ -93,7 +94,7 @@ impl Name {
     /// Whether several values may share one line, separated by commas.
     pub fn is_list(self) -> bool {
         use Name::{Accept, Allow, AllowEvents, Contact, Diversion, PAssertedIdentity, PPreferredIdentity, Path};
-        use Name::{ProxyRequire, Reason, RecordRoute, Require, Route, Supported, Unsupported, Via};
+        use Name::{ProxyRequire, Reason, RecordRoute, Require, Route, Supported, Unsupported, Via, Warning};
         matches!(
             self,
             Via | Contact
@@ -108,6 +109,7 @@ impl Name {
                 | Unsupported
                 | AllowEvents
                 | Reason
+                | Warning
                 | Diversion
                 | PAssertedIdentity
                 | PPreferredIdentity

@@ -20,6 +20,7 @@ pub mod gate;
 pub mod header;
 pub mod message;
 pub(crate) mod numbered;
+pub mod reason;
 pub(crate) mod registrar;
 pub mod trace;
 pub(crate) mod transaction;
@@ -34,6 +35,7 @@ pub use endpoint::{
 };
 pub use header::{CSeq, Contact, HeaderError, Name, NameAddr, Params, Via};
 pub use message::{Message, Method, ParseError, Start};
+pub use reason::Told;
 pub use trace::{CallTrace, Trace, TraceBounds, TraceLabel, TraceLevel, TraceParty, TraceStep};
 pub use trunk::{Destination, Trunk};
 pub use uri::{Host, Scheme, Uri};

@@ -166,7 +166,7 @@ async fn a_peer_that_stops_answering_pings_is_closed_and_its_calls_go_on_by_anot
     peer.answers_pings = false;
     peer.closed().await;
     stack.handle.send(SipCommand::Bye { dialog, reason: None }).unwrap();
-    assert_eq!(stack.event().await, SipEvent::Ended { dialog, reason: None });
+    assert_eq!(stack.event().await, SipEvent::Ended { dialog, reason: None, fault: None });
     let mut again = Peer::new(listener.accept().await.unwrap().0);
     let bye = again.message().await;
     assert!(bye.starts_with("BYE "), "{bye}");

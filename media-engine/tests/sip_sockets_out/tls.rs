@@ -38,7 +38,7 @@ async fn a_tls_listener_takes_a_registration_and_calls_both_ways() {
     assert_eq!(stack.event().await, SipEvent::Registered { user: "anna".into(), contacts: 0 });
     for dialog in [out, dialog] {
         stack.handle.send(SipCommand::Bye { dialog, reason: None }).unwrap();
-        assert_eq!(stack.event().await, SipEvent::Ended { dialog, reason: None });
+        assert_eq!(stack.event().await, SipEvent::Ended { dialog, reason: None, fault: None });
     }
 }
 

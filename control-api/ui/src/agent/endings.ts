@@ -123,6 +123,14 @@ export function recordedText(cause: string | null): string | undefined {
   return cause === null ? undefined : RECORDED[cause];
 }
 
+/**
+ * The sentence about a person's end of a call: how their own leg ended, else how the call did. Whoever was cut off by a restart is told of
+ * the restart, which the leg's cause calls a fault.
+ */
+export function endText(leg: string | null, call: string | null): string | undefined {
+  return recordedText(call === "crash" ? call : leg) ?? recordedText(call);
+}
+
 /** `SIP;cause=200;text="…"`: the first value's protocol and cause; 0 when it names none. */
 function parseReason(value: string): { protocol: string; cause: number } {
   const [protocol = "", ...fields] = (value.split(",")[0] ?? "").split(";").map((field) => field.trim());

@@ -15,7 +15,7 @@ import { duration, languageName } from "../words.js";
 import { CallView, shortcutHelp } from "./callview.js";
 import { Controls } from "./controls.js";
 import type { Entry } from "./directory.js";
-import { recordedText } from "./endings.js";
+import { endText } from "./endings.js";
 import { watchFlow, type Flow } from "./flow.js";
 import { choices, listed, ownLeg, parties, type Party } from "./parties.js";
 import { Phone, type Line, type Registration } from "./phone.js";
@@ -298,7 +298,7 @@ class AgentPage {
     // The call may go on without this person, and its end is then none of theirs.
     if (Date.now() >= until) this.unexplained = undefined;
     if (!call || !this.unexplained) return;
-    const recorded = recordedText(this.feed.legs(id).get(leg)?.ending?.cause ?? null) ?? recordedText(isRunning(call) ? null : call.ended_reason);
+    const recorded = endText(this.feed.legs(id).get(leg)?.ending?.cause ?? null, isRunning(call) ? null : call.ended_reason);
     if (!recorded && isRunning(call)) return;
     this.unexplained = undefined;
     if (recorded && this.phone.line.phase === "idle") setText(this.view.message, recorded);

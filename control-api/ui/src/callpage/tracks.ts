@@ -118,8 +118,9 @@ function when(made: number, answered: number | null, over: number | null, edge: 
 export function endingText(ending: LegEnding | null, answered: boolean): string {
   if (!ending) return "";
   const raw = [ending.sipStatus === null ? "" : `SIP ${ending.sipStatus}`, ending.q850 === null ? "" : `Q.850 ${ending.q850}`, ending.text ?? ""].filter(Boolean).join(", ");
-  const cause = ending.cause === "normal" ? "" : causeText(ending.cause).replace(/\.$/, "");
-  const who = ending.by === "far_end" ? (answered ? "Hung up" : "Refused") : ending.by === "request" ? "Ended by request" : ending.by === "tandem" ? "Ended by Tandem" : "Ended";
+  const gaveUp = ending.by === "far_end" && ending.cause === "cancelled";
+  const cause = ending.cause === "normal" || gaveUp ? "" : causeText(ending.cause).replace(/\.$/, "");
+  const who = gaveUp ? "Gave up before the answer" : ending.by === "far_end" ? (answered ? "Hung up" : "Refused") : ending.by === "request" ? "Ended by request" : ending.by === "tandem" ? "Ended by Tandem" : "Ended";
   const said = cause === "" ? who : `${who}: ${cause.charAt(0).toLowerCase()}${cause.slice(1)}`;
   return raw === "" ? said : `${said} (${raw})`;
 }

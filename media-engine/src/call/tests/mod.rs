@@ -18,6 +18,8 @@ pub(super) const FOURTH: LegId = LegId(4);
 pub(super) const TIMING: Timing = Timing {
     decision: Duration::from_secs(2),
     ring: Duration::from_secs(60),
+    ring_first: None,
+    ring_second: None,
     lost: Duration::from_secs(15),
     leave: Duration::from_secs(2),
     goodbye: Duration::from_secs(1),
@@ -45,11 +47,18 @@ impl Lab {
         (Lab { call, now }, effects)
     }
 
-    /// The effects of an input, but for who hears whom.
+    /// The effects of an input, but for who hears whom and how legs ended.
     pub(super) fn give(&mut self, input: Input) -> Vec<Effect> {
         let mut effects = self.call.handle(input, self.now);
-        effects.retain(|effect| !matches!(effect, Effect::Hearing(_)));
+        effects.retain(|effect| !matches!(effect, Effect::Hearing(_) | Effect::Ended(..)));
         effects
+    }
+
+    /// How legs end by an input.
+    pub(super) fn endings(&mut self, input: Input) -> Vec<(LegId, Ending)> {
+        let effects = self.call.handle(input, self.now).into_iter();
+        let ended = |effect| if let Effect::Ended(leg, ending) = effect { Some((leg, ending)) } else { None };
+        effects.filter_map(ended).collect()
     }
 
     /// What happens when so much time has passed.
@@ -174,6 +183,54 @@ fn busy_agent_is_told_to_the_caller() {
 }
 
 #[test]
+fn a_cause_of_one_leg_is_passed_on_to_the_others_and_its_words_are_not() {
+    let mut lab = Lab::incoming(Plan::Join(customer()));
+    lab.give(Input::Proceed);
+    let ending = Ending { q850: Some(1), text: Some("No such number".into()), ..Ending::refused(404) };
+    let told = Ending { sip_status: Some(404), q850: Some(1), ..HangupCause::NotFound.into() };
+    assert_eq!(told.by, EndedBy::Tandem);
+    let endings = lab.endings(Input::Gone(SECOND, ending.clone()));
+    assert_eq!(endings, [(SECOND, ending), (FIRST, told)], "the caller was refused with 404");
+}
+
+#[test]
+fn a_party_s_goodbye_ends_its_own_leg_and_tandem_the_other_one() {
+    let mut lab = Lab::incoming(Plan::Join(agent()));
+    lab.give(Input::Proceed);
+    lab.give(Input::Answered(SECOND));
+    let goodbye = Ending { q850: Some(31), ..Ending::far_end(HangupCause::Normal) };
+    let other = Ending { by: EndedBy::Tandem, ..goodbye.clone() };
+    assert_eq!(lab.clone().endings(Input::Gone(FIRST, goodbye.clone())), [(FIRST, goodbye), (SECOND, other)]);
+    let requested: Ending = HangupCause::Requested.into();
+    assert_eq!(requested.by, EndedBy::Request);
+    let both = [(FIRST, requested.clone()), (SECOND, requested)];
+    assert_eq!(lab.clone().endings(Input::HangUp(HangupCause::Requested)), both);
+    assert_eq!(lab.endings(Input::Drop(FIRST)), both, "whoever is left talks with nobody");
+}
+
+#[test]
+fn a_leg_that_rings_too_long_is_ended_by_tandem() {
+    let mut lab = Lab::incoming(Plan::Join(agent()));
+    lab.give(Input::Proceed);
+    lab.now += TIMING.ring;
+    let late: Ending = HangupCause::NoAnswer.into();
+    let refused = Ending { sip_status: Some(480), ..late.clone() };
+    assert_eq!(lab.endings(Input::Timeout), [(FIRST, refused), (SECOND, late)]);
+}
+
+#[test]
+fn a_leg_that_leaves_others_talking_is_told_as_it_ended() {
+    let mut lab = Lab::incoming(Plan::Join(agent()));
+    lab.give(Input::Proceed);
+    lab.give(Input::Answered(SECOND));
+    lab.give(Input::Add { to: customer(), role: LegRole::Customer, supervises: None, ring: None });
+    let denied: Ending = HangupCause::Rejected.into();
+    assert_eq!(lab.clone().endings(Input::Denied(THIRD, denied.clone())), [(THIRD, denied)]);
+    lab.give(Input::Allowed(THIRD));
+    assert_eq!(lab.endings(Input::Drop(THIRD)), [(THIRD, HangupCause::Requested.into())]);
+}
+
+#[test]
 fn bridge_calls_the_agent_then_the_customer_then_joins() {
     let (mut lab, effects) = Lab::outgoing(agent(), Plan::Join(customer()));
     assert_eq!(effects, [Effect::Ring(FIRST, agent())]);
@@ -199,6 +256,20 @@ fn customer_without_answer_releases_the_agent_and_counts_as_failed() {
     });
     assert_eq!(effects[..2], ends);
     assert_eq!(effects[2..], [over(cause, false)]);
+}
+
+#[test]
+fn each_of_two_legs_rings_as_long_as_it_was_given() {
+    let (first, second) = (Duration::from_secs(7), Duration::from_secs(90));
+    let timing = Timing { ring_first: Some(first), ring_second: Some(second), ..TIMING };
+    let start = Start { legs: FIRST, timing, now: test_epoch() };
+    let (call, _) = Call::outgoing(agent(), Plan::Join(customer()), LegRole::Agent, start);
+    let mut lab = Lab { call, now: start.now };
+    assert_eq!(lab.call.poll_timeout(), Some(lab.now + first));
+    assert_eq!(lab.clone().after(first).last(), Some(&over(HangupCause::NoAnswer, false)));
+    lab.give(Input::Answered(FIRST));
+    assert_eq!(lab.call.poll_timeout(), Some(lab.now + second), "longer than any other leg may");
+    assert_eq!(lab.after(second).last(), Some(&over(HangupCause::NoAnswer, false)));
 }
 
 #[test]

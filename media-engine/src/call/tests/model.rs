@@ -29,6 +29,8 @@ struct World {
     muted: BTreeSet<LegId>,
     /// Legs that were added to supervise: whether they are to be heard by all.
     supervisors: BTreeMap<LegId, bool>,
+    /// Legs of which it was told how they ended.
+    ended: BTreeSet<LegId>,
     hearing: Topology,
     ends: usize,
 }
@@ -82,10 +84,15 @@ impl World {
                 }
             }
             Effect::Alert(leg) => assert!(self.lines.contains(leg)),
-            Effect::HangUp { leg, .. } => assert!(self.lines.remove(leg), "{leg} is hung up, and is not there"),
+            Effect::Ended(leg, _) => assert!(self.ended.insert(*leg), "{leg} ends twice"),
+            Effect::HangUp { leg, .. } => {
+                assert!(self.ended.contains(leg), "nobody is told how {leg} ended");
+                assert!(self.lines.remove(leg), "{leg} is hung up, and is not there");
+            }
             Effect::Retire(leg) => assert!(self.media.remove(leg), "{leg} is heard no more, and never was"),
             Effect::Forget(leg) => {
                 assert!(self.open.remove(leg), "{leg} is given back twice");
+                assert!(self.ended.contains(leg), "nobody is told how {leg} ended");
                 assert!(!self.lines.contains(leg), "{leg} is given back with its far end there");
                 self.media.remove(leg);
                 self.parted.remove(leg);
@@ -123,6 +130,7 @@ impl World {
         if call.is_over() {
             assert_eq!(self.ends, 1);
             assert!(self.lines.is_empty(), "left over: {:?}", self.lines);
+            assert!(self.open.is_subset(&self.ended), "nobody is told how {:?} ended", self.open);
             assert_eq!(call.poll_timeout(), None);
             return;
         }

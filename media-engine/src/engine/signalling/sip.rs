@@ -7,6 +7,7 @@ use crate::engine::Shared;
 use crate::engine::command::CommandError;
 use crate::engine::leg::Offers;
 use crate::error::HangupCause;
+use crate::sip::reason::Q850;
 use crate::sip::{Cause, DialogId, ReferId, SipCommand, Target};
 use crate::sip_io::SipHandle;
 use crate::units::CallId;
@@ -69,7 +70,7 @@ impl Signals<'_> {
 
     /// Refuses a caller.
     pub(in crate::engine) fn refuse(&self, dialog: DialogId, status: u16, reason: Option<&str>) {
-        self.send(SipCommand::Reject { dialog, status, reason: reason.map(str::to_owned) });
+        self.send(SipCommand::Reject { dialog, status, reason: reason.map(str::to_owned), q850: None });
     }
 
     /// Answers a peer's offer in mid-call; `None`: refuses it.
@@ -85,14 +86,22 @@ impl Signals<'_> {
         self.send(SipCommand::Bye { dialog, reason: Some("SIP;cause=488".into()) });
     }
 
-    /// Refuses, cancels or hangs up. `words`: the reason phrase of a refusal; `None`: the standard one.
-    pub(in crate::engine) fn hang_up(&self, dialog: DialogId, stage: Stage, cause: &HangupCause, words: Option<&str>) {
+    /// Refuses, cancels or hangs up, and tells a cause of Q.850: `q850`, which another leg's peer gave, else the cause's own. `words`:
+    /// the reason phrase of a refusal; `None`: the standard one.
+    pub(in crate::engine) fn hang_up(
+        &self,
+        dialog: DialogId,
+        stage: Stage,
+        (cause, q850): (&HangupCause, Option<u8>),
+        words: Option<&str>,
+    ) {
+        let q850 = q850.unwrap_or(cause.q850());
         self.send(match stage {
             Stage::Offered => {
-                SipCommand::Reject { dialog, status: cause.sip_status(), reason: words.map(str::to_owned) }
+                let (status, reason) = (cause.sip_status(), words.map(str::to_owned));
+                SipCommand::Reject { dialog, status, reason, q850: Some(q850) }
             }
-            Stage::Dialling => SipCommand::Cancel { dialog },
-            Stage::Up => SipCommand::Bye { dialog, reason: Some(cause.reason().into()) },
+            Stage::Dialling | Stage::Up => SipCommand::Bye { dialog, reason: Some(Q850(q850).to_string()) },
         });
     }
 
@@ -145,7 +154,7 @@ pub(in crate::engine) fn end_credential(shared: &Shared, user: String) -> Result
 /// Refuses a caller that no call belongs to.
 pub(in crate::engine) fn refuse(shared: &Shared, dialog: DialogId, status: u16, reason: &str) {
     let reason = Some(reason.to_owned());
-    if shared.sip.send(SipCommand::Reject { dialog, status, reason }).is_err() {
+    if shared.sip.send(SipCommand::Reject { dialog, status, reason, q850: None }).is_err() {
         tracing::error!("the SIP stack is overloaded: a refusal was lost");
     }
 }

@@ -8,7 +8,7 @@
 //! Invariant: an agent's name is shown to agents only.
 
 use super::{CallTask, Rooms};
-use crate::call::{Destination, Ending, Input};
+use crate::call::{Destination, EndedBy, Ending, Input};
 use crate::engine::dial::{self, Refusal, name_of};
 use crate::engine::event::{EventKind, LegRole, LegState};
 use crate::engine::leg::Leg;
@@ -86,11 +86,11 @@ impl CallTask {
     async fn try_ring(&mut self, id: LegId, destination: Destination) -> Result<(), Unreached> {
         let shared = self.shared.clone();
         let (destination, target) = match &destination {
-            Destination::Agent(user) if !self.reaches(user) => Err(NOT_REACHED),
+            Destination::Agent(user) | Destination::Browser(user) if !self.reaches(user) => Err(NOT_REACHED),
             _ => dial::target(&shared, destination).await,
         }?;
         let owner = match &destination {
-            Destination::Agent(user) => Some(Source::User(user.clone())),
+            Destination::Agent(user) | Destination::Browser(user) => Some(Source::User(user.clone())),
             Destination::Trunk { trunk, .. } | Destination::Emergency { trunk, .. } => {
                 Some(Source::Trunk(trunk.clone()))
             }
@@ -102,11 +102,11 @@ impl CallTask {
         };
         let mut headers = self.passed.clone();
         headers.retain(|(name, _)| trunk.is_none_or(|trunk| trunk.sip.passes(name)));
-        if matches!(destination, Destination::Agent(_)) && self.call.role(id) == Some(LegRole::Supervisor) {
+        let may_be_browser = matches!(destination, Destination::Agent(_) | Destination::Browser(_));
+        if may_be_browser && self.call.role(id) == Some(LegRole::Supervisor) {
             headers.push((SUPERVISES.to_owned(), self.id.to_string()));
         }
         let prefer = self.first_offered_codec(id);
-        let may_be_browser = matches!(destination, Destination::Agent(_));
         let noise = self.partner(id).is_some_and(Leg::has_noise);
         let dialog = DialogId::outgoing();
         let Some((leg, Rooms { shared, worker, events })) = self.with_leg(id) else { return Ok(()) };
@@ -155,6 +155,9 @@ impl CallTask {
     /// identity that was decided.
     fn shown_to(&self, id: LegId, is_agent: bool) -> Option<String> {
         let joins_later = self.joins_later(id);
+        if let Some((_, shown)) = self.first_shown.as_ref().filter(|(first, _)| *first == id) {
+            return shown.clone().or_else(|| is_agent.then(|| "tandem".into()));
+        }
         if !is_agent {
             return if joins_later { self.leg(id)?.shown.clone() } else { self.from.clone() };
         }
@@ -186,6 +189,7 @@ pub(super) struct Unreached {
 impl From<Refusal> for Unreached {
     fn from(refusal: Refusal) -> Unreached {
         let Refusal { status, why } = refusal.counted();
-        Unreached { ending: Ending::refused(status), why: why.to_owned() }
+        let ending = Ending { by: EndedBy::Tandem, text: Some(why.to_owned()), ..Ending::refused(status) };
+        Unreached { ending, why: why.to_owned() }
     }
 }

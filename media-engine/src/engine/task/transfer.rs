@@ -94,7 +94,7 @@ impl Drop for Given {
         leg.close_media(&self.worker);
         if let Some(dialog) = leg.dialog {
             self.shared.dialogs.remove(&dialog);
-            Signals::of(&self.shared, self.call).hang_up(dialog, Stage::Up, &HangupCause::Transferred, None);
+            Signals::of(&self.shared, self.call).hang_up(dialog, Stage::Up, (&HangupCause::Transferred, None), None);
         }
     }
 }
@@ -235,7 +235,7 @@ impl CallTask {
         let Some(Fetch { dialog, call, inbox, media, reply, .. }) = self.asked.take() else { return };
         let transferor = self.legs.iter().find(|leg| leg.dialog == Some(dialog)).map(|leg| (leg.id, leg.role));
         self.leave_prompts(id);
-        let Some(leg) = self.take_leg(id) else { return };
+        let Some(mut leg) = self.take_leg(id) else { return };
         if let Some(dialog) = leg.dialog {
             // From here on nothing more of it comes to this call: the switchboard holds the entry while it sends.
             self.shared.dialogs.insert(dialog, (call, inbox.clone()));
@@ -256,7 +256,10 @@ impl CallTask {
             self.media_command(WorkerRequest::LegEvents { leg, events: media.clone() });
             self.given.push((leg, media.clone()));
         }
+        leg.ending = Some(HangupCause::Transferred.into());
         self.tell_leg_of(&leg, LegState::Ended);
+        // In the other call it has not ended.
+        leg.ending = None;
         if let Some(by) = transferor {
             self.tell_transfer_event(by, leg.peer.clone(), TransferStage::Done, None, Some(call));
         }

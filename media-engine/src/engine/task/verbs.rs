@@ -88,14 +88,14 @@ impl CallTask {
         let NewLeg { to, supervises, from, ring } = new;
         let role = match &to {
             _ if supervises.is_some() => LegRole::Supervisor,
-            Callee::Agent(_) => LegRole::Agent,
+            Callee::Agent(_) | Callee::Browser(_) => LegRole::Agent,
             Callee::Number(_) => LegRole::Customer,
         };
         let destination = dial::callee(&self.shared, &to)?;
         let input = Input::Add { to: destination.clone(), role, supervises, ring };
         self.call.check(&input)?;
         match &destination {
-            Destination::Agent(user) if !self.reaches(user) => {
+            Destination::Agent(user) | Destination::Browser(user) if !self.reaches(user) => {
                 let problem = "no agent of this call's organization has this name".to_owned();
                 return Err(CommandError::Invalid { field: "agent", problem });
             }

@@ -207,7 +207,7 @@ impl Endpoint {
                 if let Some(place) = fork.tried_place().cloned().filter(|_| !fork.abandoned) {
                     self.place_failed(&place, reason, None, now);
                 }
-                self.fork_failed(client, status, reason.into(), now);
+                self.fork_failed(client, (status, reason.into()), None, now);
             }
             ClientUser::Probe(place) => {
                 let place = place.clone();
@@ -262,9 +262,10 @@ impl Endpoint {
     pub(super) fn send_cancel(&mut self, client: &mut Client, now: Instant) {
         let Ok(invite) = Message::parse(&client.bytes) else { return };
         let Ok(branch) = invite.top_via().map(|via| via.branch().unwrap_or_default().to_owned()) else { return };
-        // A phone that knows does not count the call among those that it missed (RFC 3326 section 3.1).
-        let elsewhere = matches!(&client.user, ClientUser::Fork(fork) if fork.elsewhere);
-        let reason = elsewhere.then_some("SIP;cause=200;text=\"Call completed elsewhere\"");
+        let reason = match &client.user {
+            ClientUser::Fork(fork) => fork.cancel_reason.as_deref(),
+            _ => None,
+        };
         let request = hop_request(&invite, "CANCEL", invite.header(Name::To).unwrap_or_default());
         let bytes = request.header_opt("Reason", reason).build();
         let give_up = now + self.config.timers.give_up();

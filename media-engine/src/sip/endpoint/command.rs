@@ -61,6 +61,8 @@ pub enum Target {
     },
     /// All registered contacts of a user at once; the first that answers wins and the others are cancelled.
     User(String),
+    /// Those of a user's contacts that are behind a WebSocket: browsers.
+    Browser(String),
     /// A given address.
     Uri {
         /// The Request-URI, such as `sip:bob@192.0.2.7`.
@@ -142,6 +144,8 @@ pub enum SipCommand {
         status: u16,
         /// Reason phrase; `None`: the standard one.
         reason: Option<String>,
+        /// Cause of Q.850 that a Reason header tells beside the status (RFC 6432).
+        q850: Option<u8>,
     },
     /// Gives up an outgoing call before its answer. CANCEL leaves after a provisional answer has come; an answer
     /// that crosses it is acknowledged and hung up.
@@ -149,7 +153,7 @@ pub enum SipCommand {
         /// The outgoing dialog.
         dialog: DialogId,
     },
-    /// Hangs up. Before the answer it means [`SipCommand::Cancel`], or a rejection with 480.
+    /// Hangs up. Before the answer it means [`SipCommand::Cancel`], with this reason, or a rejection with 480.
     Bye {
         /// The dialog.
         dialog: DialogId,

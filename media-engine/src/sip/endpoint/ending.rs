@@ -7,7 +7,7 @@ use super::event::SipEvent;
 use super::flow::{Flow, FlowId};
 use super::legs::{Leg, LegState, Talking};
 use super::status::phrase;
-use super::tables::{ClientState, ClientUser};
+use super::tables::{ClientId, ClientState, ClientUser};
 use super::{Endpoint, TagOwner};
 use crate::sip::dialog::Dialog;
 use crate::sip::message::Method;
@@ -18,30 +18,34 @@ impl Endpoint {
     pub(super) fn hang_up(&mut self, id: DialogId, reason: Option<String>, now: Instant) {
         let Some(leg) = self.legs.get_mut(&id).filter(|leg| leg.is_open()) else { return };
         match &mut leg.state {
-            LegState::Ringing(_) => self.end_ringing(id, 480, None, None, now),
-            LegState::Calling(_) => {
+            LegState::Ringing(_) => self.end_ringing(id, 480, (None, None), now),
+            LegState::Calling(calling) => {
+                let forks: Vec<ClientId> = calling.forks.iter().map(|(client, _)| *client).collect();
+                for client in forks {
+                    self.note_cancel_reason(client, reason.as_deref());
+                }
                 self.drop_leg(id, now);
-                self.event(SipEvent::Failed { dialog: id, status: 487, reason: phrase(487).into() });
+                self.event(SipEvent::Failed { dialog: id, status: 487, reason: phrase(487).into(), told: None });
             }
             LegState::Talking(talking) if talking.unacknowledged.is_some() => {
                 // BYE has to wait for the ACK (RFC 3261 section 15); the engine need not.
                 talking.closing = Some(reason);
-                self.event(SipEvent::Ended { dialog: id, reason: None });
+                self.event(SipEvent::Ended { dialog: id, reason: None, fault: None });
             }
             LegState::Talking(_) => {
                 self.bye_and_drop(id, reason.as_deref(), now);
-                self.event(SipEvent::Ended { dialog: id, reason: None });
+                self.event(SipEvent::Ended { dialog: id, reason: None, fault: None });
             }
         }
     }
 
     /// The peer no longer knows the dialog or does not answer (RFC 3261 section 12.2.1.2).
-    pub(super) fn dialog_is_dead(&mut self, id: DialogId, why: &str, now: Instant) {
+    pub(super) fn dialog_is_dead(&mut self, id: DialogId, why: &'static str, now: Instant) {
         let Some(leg) = self.legs.get(&id).filter(|leg| matches!(leg.state, LegState::Talking(_))) else { return };
         let open = leg.is_open();
         self.bye_and_drop(id, None, now);
         if open {
-            self.event(SipEvent::Ended { dialog: id, reason: Some(why.to_owned()) });
+            self.event(SipEvent::Ended { dialog: id, reason: None, fault: Some(why) });
         }
     }
 
@@ -54,7 +58,7 @@ impl Endpoint {
             LegState::Ringing(_) => self.ringing_timer(id, now),
             LegState::Calling(_) => {
                 self.drop_leg(id, now);
-                self.event(SipEvent::Failed { dialog: id, status: 408, reason: phrase(408).into() });
+                self.event(SipEvent::Failed { dialog: id, status: 408, reason: phrase(408).into(), told: None });
             }
             LegState::Talking(talking) => {
                 let Some(waiting) = &mut talking.unacknowledged else { return };
@@ -131,7 +135,7 @@ impl Endpoint {
         }
         self.dismantle(leg, now);
         if open {
-            self.event(SipEvent::Ended { dialog: id, reason: Some("connection lost".into()) });
+            self.event(SipEvent::Ended { dialog: id, reason: None, fault: Some("the connection was lost") });
         }
     }
 
@@ -204,7 +208,7 @@ impl Endpoint {
                     self.respond(offer.server, 487, None, |response, _| response, now);
                 }
                 for (client, _) in calling.forks {
-                    self.abandon_fork(client, false, now);
+                    self.abandon_fork(client, now);
                 }
                 if let Some(patience) = calling.attempts.and_then(|attempts| attempts.patience) {
                     self.wheel.cancel(patience);
@@ -230,7 +234,7 @@ impl Endpoint {
     }
 
     /// An INVITE whose dialog is over need not be answered any more: it is forgotten after 64·T1.
-    fn forget_soon(&mut self, id: super::tables::ClientId, now: Instant) {
+    fn forget_soon(&mut self, id: ClientId, now: Instant) {
         let give_up = now + self.config.timers.give_up();
         let Some(mut client) = self.tables.client_take(id) else { return };
         if matches!(client.state, ClientState::Invite(ClientInvite::Calling(_) | ClientInvite::Proceeding)) {

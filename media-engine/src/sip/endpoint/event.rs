@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::command::{Cause, DialogId, ReferId, Replaces};
 use super::flow::{Flow, FlowId};
+use crate::sip::reason::Told;
 
 /// Who calls, as proven by address or password.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +77,8 @@ pub enum SipEvent {
         status: u16,
         /// The reason phrase.
         reason: String,
+        /// What the peer's refusal says besides; `None`: the endpoint failed the call by itself.
+        told: Option<Box<Told>>,
     },
     /// The peer offers a changed session (re-INVITE or UPDATE): answer by AcceptReinvite or RejectReinvite.
     Reoffer {
@@ -149,8 +152,10 @@ pub enum SipEvent {
     Ended {
         /// The dialog.
         dialog: DialogId,
-        /// The peer's Reason header, or ours when the endpoint ended it.
+        /// The peer's Reason header.
         reason: Option<String>,
+        /// In words why the endpoint gave the dialog up by itself; `None`: the peer or the engine ended it.
+        fault: Option<&'static str>,
     },
     /// A user's contacts changed.
     Registered {

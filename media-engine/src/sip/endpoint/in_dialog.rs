@@ -110,12 +110,12 @@ impl Endpoint {
         let reason = joined(bye, Name::Reason);
         let Some(leg) = self.legs.get(&id) else { return };
         if matches!(leg.state, LegState::Ringing(_)) {
-            return self.end_ringing(id, 487, None, reason, now);
+            return self.end_ringing(id, 487, (reason, None), now);
         }
         let open = leg.is_open();
         self.drop_leg(id, now);
         if open {
-            self.event(SipEvent::Ended { dialog: id, reason });
+            self.event(SipEvent::Ended { dialog: id, reason, fault: None });
         }
     }
 

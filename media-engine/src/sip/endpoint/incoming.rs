@@ -15,6 +15,7 @@ use crate::sip::dial::{Dialled, Written};
 use crate::sip::dialog::Dialog;
 use crate::sip::header::{Name, NameAddr, SplitOutside, Via};
 use crate::sip::message::Message;
+use crate::sip::reason::Q850;
 use crate::sip::transaction::{Pace, Resend};
 use crate::sip::trunk::TrunkSettings;
 use crate::sip::write::{ResponseBuilder, ResponseHead};
@@ -203,28 +204,45 @@ impl Endpoint {
     }
 
     /// The engine refuses.
-    pub(super) fn reject(&mut self, id: DialogId, status: u16, reason: Option<String>, now: Instant) {
+    pub(super) fn reject(
+        &mut self,
+        id: DialogId,
+        (status, phrase): (u16, Option<&str>),
+        q850: Option<u8>,
+        now: Instant,
+    ) {
         if matches!(self.legs.get(&id).map(|leg| &leg.state), Some(LegState::Ringing(_))) {
             let status = if (300..700).contains(&status) { status } else { 480 };
-            self.end_ringing(id, status, reason.as_deref(), None, now);
+            self.refuse_ringing(id, (status, phrase), q850, (None, None), now);
         }
     }
 
-    /// Ends an unanswered incoming call with a final status.
+    /// Ends an unanswered incoming call with a final status. `reason`: the peer's; `fault`: why the endpoint does it by itself.
     pub(super) fn end_ringing(
         &mut self,
         id: DialogId,
         status: u16,
-        phrase: Option<&str>,
-        told: Option<String>,
+        (reason, fault): (Option<String>, Option<&'static str>),
+        now: Instant,
+    ) {
+        self.refuse_ringing(id, (status, None), None, (reason, fault), now);
+    }
+
+    fn refuse_ringing(
+        &mut self,
+        id: DialogId,
+        (status, phrase): (u16, Option<&str>),
+        q850: Option<u8>,
+        (reason, fault): (Option<String>, Option<&'static str>),
         now: Instant,
     ) {
         let Some(leg) = self.legs.remove(&id) else { return };
         if let LegState::Ringing(ringing) = &leg.state {
-            self.respond(ringing.invite, status, phrase, |response, _| response, now);
+            let finish = |response: ResponseBuilder, _: &ResponseHead| response.header_opt("Reason", q850.map(Q850));
+            self.respond(ringing.invite, status, phrase, finish, now);
         }
         self.dismantle(leg, now);
-        self.event(SipEvent::Ended { dialog: id, reason: told });
+        self.event(SipEvent::Ended { dialog: id, reason, fault });
     }
 
     /// CANCEL of a transaction that we know (RFC 3261 section 9.2).
@@ -238,7 +256,7 @@ impl Endpoint {
         let reason = joined(cancel, Name::Reason);
         match self.legs.get(&dialog).map(|leg| &leg.state) {
             Some(LegState::Ringing(ringing)) if ringing.invite == invite => {
-                self.end_ringing(dialog, 487, None, reason, now);
+                self.end_ringing(dialog, 487, (reason, None), now);
             }
             // A cancelled re-INVITE: the session goes on as it was; the engine's answer comes too late and is ignored.
             Some(LegState::Talking(_)) => self.withdraw_peer_offer(dialog, invite, now),

@@ -17,6 +17,7 @@ use super::session::Refresh;
 use super::tables::{ClientId, ServerId};
 use super::trunking::{Attempts, TrunkIndex};
 use crate::sip::dialog::Dialog;
+use crate::sip::reason::Told;
 use crate::sip::transaction::Resend;
 use crate::sip::wheel::TimerKey;
 
@@ -71,7 +72,7 @@ pub(super) struct Calling {
     /// INVITEs that may still be answered.
     pub(super) forks: Vec<(ClientId, Flow)>,
     /// The best failure so far.
-    pub(super) failure: Option<(u16, String)>,
+    pub(super) failure: Option<Failure>,
     /// The last progress told, so that forks that ring together are told once.
     pub(super) progress: u16,
     /// A trunk's call: what further places would be called with.
@@ -140,6 +141,15 @@ pub(super) struct PeerOffer {
     /// re-INVITE, whose answer waits for an ACK; else UPDATE.
     pub(super) is_invite: bool,
     pub(super) session: Option<SessionTimer>,
+}
+
+/// How a place or a contact refused a call.
+pub(super) struct Failure {
+    pub(super) status: u16,
+    /// The reason phrase.
+    pub(super) reason: String,
+    /// What it said besides; `None`: nobody answered, or not even the request could be sent.
+    pub(super) told: Option<Box<Told>>,
 }
 
 /// What the peer has said of itself in Allow and Supported.

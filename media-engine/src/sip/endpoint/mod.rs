@@ -213,7 +213,9 @@ impl Endpoint {
             }
             SipCommand::Progress { dialog, status, sdp } => self.progress(dialog, status, sdp, now),
             SipCommand::Accept { dialog, sdp } => self.accept(dialog, sdp, now),
-            SipCommand::Reject { dialog, status, reason } => self.reject(dialog, status, reason, now),
+            SipCommand::Reject { dialog, status, reason, q850 } => {
+                self.reject(dialog, (status, reason.as_deref()), q850, now);
+            }
             SipCommand::Cancel { dialog } => self.hang_up(dialog, None, now),
             SipCommand::Bye { dialog, reason } => self.hang_up(dialog, reason, now),
             SipCommand::Reinvite { dialog, sdp } => self.reinvite(dialog, sdp, now),

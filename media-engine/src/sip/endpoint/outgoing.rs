@@ -15,7 +15,7 @@ use super::command::{Cause, DialogId, Target};
 use super::early::EarlyDialogs;
 use super::event::SipEvent;
 use super::flow::{Flow, Transport};
-use super::legs::{Calling, Leg, LegState, PeerAbilities, Talking};
+use super::legs::{Calling, Failure, Leg, LegState, PeerAbilities, Talking};
 use super::requests::session_description;
 use super::session::{Refresh, propose_session};
 use super::status::phrase;
@@ -26,6 +26,8 @@ use crate::sip::dial::Written;
 use crate::sip::dialog::Dialog;
 use crate::sip::header::{Name, quote};
 use crate::sip::message::{Message, Method, Start, body_of};
+use crate::sip::reason::Told;
+use crate::sip::registrar::Binding;
 use crate::sip::transaction::{ClientInvite, StatusClass};
 use crate::sip::trunk::TrunkSettings;
 use crate::sip::uri::{Uri, escape_user};
@@ -75,6 +77,10 @@ struct Identity {
     asserted: Option<String>,
 }
 
+/// Told to forks that are cancelled because another one was answered: a phone that knows it does not count the call among those that
+/// it missed (RFC 3326 section 3.1).
+const ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
+
 /// Headers that the endpoint writes itself.
 const OWN_HEADERS: [Name; 20] = [
     Name::Via,
@@ -113,14 +119,14 @@ impl Endpoint {
         };
         let goals = match (goals, target) {
             (Err((status, reason)), _) => {
-                return self.event(SipEvent::Failed { dialog: id, status, reason: reason.into() });
+                return self.event(SipEvent::Failed { dialog: id, status, reason: reason.into(), told: None });
             }
             (Ok(_), Target::Trunk { name, user }) => return self.invite_trunk(call, name, user, false, now),
             (Ok(_), Target::Emergency { name, user }) => return self.invite_trunk(call, name, user, true, now),
             (Ok(goals), _) => goals,
         };
         let mut leg = Leg::new(id, LegState::Calling(Calling::default()));
-        if let Target::User(user) = target {
+        if let Target::User(user) | Target::Browser(user) = target {
             leg.user = Some(user.as_str().into());
         }
         for goal in goals {
@@ -139,20 +145,20 @@ impl Endpoint {
     fn goals(&mut self, target: &Target) -> Result<Vec<Goal>, (u16, &'static str)> {
         match target {
             Target::Trunk { .. } | Target::Emergency { .. } => Ok(Vec::new()),
-            Target::User(user) => {
+            Target::User(user) | Target::Browser(user) => {
+                let browsers_only = matches!(target, Target::Browser(_));
                 let to = format!("<sip:{}@{}>", escape_user(user), self.config.domain);
                 let bindings = self.registrar.bindings(user);
-                if bindings.is_empty() {
-                    return Err((480, "Not Registered"));
-                }
-                let goal = |binding: &crate::sip::registrar::Binding| Goal {
+                let goal = |binding: &Binding| Goal {
                     uri: binding.uri.clone(),
                     to: to.clone(),
                     flow: binding.flow,
                     routes: binding.path.clone(),
                     place: None,
                 };
-                Ok(bindings.iter().map(goal).collect())
+                let rings = |binding: &&Binding| !browsers_only || binding.flow.transport.is_websocket();
+                let goals: Vec<Goal> = bindings.iter().filter(rings).map(goal).collect();
+                if goals.is_empty() { Err((480, "Not Registered")) } else { Ok(goals) }
             }
             Target::Uri { uri, addr, transport } => {
                 let parsed = Uri::parse(uri).ok().filter(|uri| uri.scheme.is_sip());
@@ -207,7 +213,7 @@ impl Endpoint {
             local_tag: local_tag.as_str().into(),
             contact,
             abandoned: false,
-            elsewhere: false,
+            cancel_reason: None,
             provisional: false,
             cancelled: false,
             winner: None,
@@ -274,7 +280,7 @@ impl Endpoint {
                 if self.call_again(client, response, status, now) {
                     return;
                 }
-                self.fork_failed(client, status, reason, now);
+                self.fork_failed(client, (status, reason), Some(Box::new(Told::of(response))), now);
             }
         }
     }
@@ -301,7 +307,8 @@ impl Endpoint {
         }
         dialog.trunk = fork.place.as_ref().map(|place| place.trunk);
         if fork.abandoned || !calling {
-            return self.send_bye(&mut dialog, None, now);
+            let reason = fork.cancel_reason.clone();
+            return self.send_bye(&mut dialog, reason.as_deref(), now);
         }
         fork.winner = Some(tag.into());
         let Some(mut leg) = self.legs.remove(&fork.dialog) else { return };
@@ -309,7 +316,7 @@ impl Endpoint {
             self.send_bye(&mut dialog, Some("SIP;cause=488;text=\"Answer without a session description\""), now);
             self.dismantle(leg, now);
             let reason = "Answer Without Session Description".into();
-            return self.event(SipEvent::Failed { dialog: fork.dialog, status: 488, reason });
+            return self.event(SipEvent::Failed { dialog: fork.dialog, status: 488, reason, told: None });
         };
         self.leave_forks(&mut leg, client.id, now);
         // Unless an offer of the callee's was answered meanwhile, the last word is our offer, which is still in the INVITE.
@@ -345,7 +352,13 @@ impl Endpoint {
     }
 
     /// One fork has failed; the call fails with the last one, or at once when the callee refused everywhere (6xx).
-    pub(super) fn fork_failed(&mut self, client: &mut Client, status: u16, reason: String, now: Instant) {
+    pub(super) fn fork_failed(
+        &mut self,
+        client: &mut Client,
+        (status, reason): (u16, String),
+        told: Option<Box<Told>>,
+        now: Instant,
+    ) {
         let ClientUser::Fork(fork) = &client.user else { return };
         if fork.abandoned {
             return;
@@ -356,8 +369,8 @@ impl Endpoint {
             return;
         };
         calling.forks.retain(|(id, _)| *id != client.id);
-        if calling.failure.as_ref().is_none_or(|(best, _)| rank(status) < rank(*best)) {
-            calling.failure = Some((status, reason));
+        if calling.failure.as_ref().is_none_or(|best| rank(status) < rank(best.status)) {
+            calling.failure = Some(Failure { status, reason, told });
         }
         let over = calling.forks.is_empty() || status >= 600;
         // Who has rung once is not rung again.
@@ -378,13 +391,14 @@ impl Endpoint {
             _ => None,
         };
         if let Some(trunk) = leg.trunk
-            && let Some((status, reason)) = &failure
+            && let Some(Failure { status, reason, .. }) = &failure
         {
             self.trunk_failed(trunk, &format!("{status} {reason}"));
         }
-        let (status, reason) = failure.unwrap_or((408, phrase(408).into()));
+        let nobody = || Failure { status: 408, reason: phrase(408).into(), told: None };
+        let Failure { status, reason, told } = failure.unwrap_or_else(nobody);
         self.dismantle(leg, now);
-        self.event(SipEvent::Failed { dialog: id, status, reason });
+        self.event(SipEvent::Failed { dialog: id, status, reason, told });
     }
 
     /// Gives up all forks of a call but `kept`, which was answered.
@@ -397,16 +411,26 @@ impl Endpoint {
         self.detach(leg);
         for (id, _) in forks {
             if id != kept {
-                self.abandon_fork(id, true, now);
+                self.note_cancel_reason(id, Some(ELSEWHERE));
+                self.abandon_fork(id, now);
             }
         }
     }
 
-    /// Gives up a fork; `elsewhere`: because another one was answered.
-    pub(super) fn abandon_fork(&mut self, id: ClientId, elsewhere: bool, now: Instant) {
+    /// What a fork's CANCEL tells as its reason, should one be sent.
+    pub(super) fn note_cancel_reason(&mut self, id: ClientId, reason: Option<&str>) {
         let Some(mut client) = self.tables.client_take(id) else { return };
         if let ClientUser::Fork(fork) = &mut client.user {
-            (fork.abandoned, fork.elsewhere) = (true, elsewhere);
+            fork.cancel_reason = reason.map(Into::into);
+        }
+        self.tables.client_put_back(client);
+    }
+
+    /// Gives up a fork.
+    pub(super) fn abandon_fork(&mut self, id: ClientId, now: Instant) {
+        let Some(mut client) = self.tables.client_take(id) else { return };
+        if let ClientUser::Fork(fork) = &mut client.user {
+            fork.abandoned = true;
             if fork.provisional {
                 self.cancel_fork(&mut client, now);
             }

@@ -207,11 +207,11 @@ impl Endpoint {
         let give_up = self.config.timers.give_up();
         let Some(ringing) = self.ringing(id) else { return };
         if ringing.until <= now {
-            return self.end_ringing(id, 480, None, Some("nobody answered".into()), now);
+            return self.end_ringing(id, 480, (None, Some("nobody answered")), now);
         }
         if let Some(waiting) = &mut ringing.reliable.waiting {
             if waiting.resend.until <= now {
-                return self.end_ringing(id, 504, None, Some("no PRACK came".into()), now);
+                return self.end_ringing(id, 504, (None, Some("no PRACK came")), now);
             }
             // Doubles without a bound below 64·T1 (section 3).
             if waiting.resend.due(now, give_up) {

@@ -85,8 +85,8 @@ pub(super) struct Fork {
     pub(super) contact: String,
     /// The call has gone on without it: an answer is hung up.
     pub(super) abandoned: bool,
-    /// So it has because another one was answered.
-    pub(super) elsewhere: bool,
+    /// What its CANCEL tells as its reason (RFC 3326).
+    pub(super) cancel_reason: Option<Box<str>>,
     /// A provisional answer has come: CANCEL may be sent.
     pub(super) provisional: bool,
     pub(super) cancelled: bool,

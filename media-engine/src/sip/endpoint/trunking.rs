@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use super::command::DialogId;
 use super::event::SipEvent;
 use super::flow::{Flow, Transport};
-use super::legs::{Calling, Leg, LegState};
+use super::legs::{Calling, Failure, Leg, LegState};
 use super::outgoing::{Call, Goal};
 use super::tables::{ClientId, ClientUser};
 use super::{ALLOW, Endpoint, Timeout};
@@ -242,7 +242,7 @@ impl Endpoint {
     /// Calls a number through a trunk. `urgent`: past its limits.
     pub(super) fn invite_trunk(&mut self, call: Call, name: &str, user: &str, urgent: bool, now: Instant) {
         let id = call.dialog;
-        let fail = |status, reason: &str| SipEvent::Failed { dialog: id, status, reason: reason.into() };
+        let fail = |status, reason: &str| SipEvent::Failed { dialog: id, status, reason: reason.into(), told: None };
         let Some(index) = self.trunk_named(name) else { return self.event(fail(404, "No Such Trunk")) };
         let mut left = self.places(index, now);
         if left.is_empty() {
@@ -352,10 +352,11 @@ impl Endpoint {
         let LegState::Calling(calling) = &mut leg.state else { return };
         let Some(attempts) = &mut calling.attempts else { return };
         attempts.patience = None;
-        calling.failure.get_or_insert((408, "Request Timeout".into()));
+        let nobody = || Failure { status: 408, reason: "Request Timeout".into(), told: None };
+        calling.failure.get_or_insert_with(nobody);
         for (client, _) in std::mem::take(&mut calling.forks) {
             let place = self.place_of(client);
-            self.abandon_fork(client, false, now);
+            self.abandon_fork(client, now);
             if let Some(place) = place {
                 self.place_failed(&place, "no answer, not even a provisional one", None, now);
             }

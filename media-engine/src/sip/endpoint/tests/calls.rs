@@ -60,7 +60,7 @@ fn an_incoming_call_is_tried_rung_answered_and_hung_up() {
     assert!(bench.wait(secs(60)).sent.is_empty());
     bench.receive(&trunk(), &in_dialog(1, "BYE", 2, &ringing_tag, ""));
     assert_eq!(bench.lines(), ["SIP/2.0 200 OK"]);
-    assert_eq!(bench.events, [SipEvent::Ended { dialog, reason: None }]);
+    assert_eq!(bench.events, [SipEvent::Ended { dialog, reason: None, fault: None }]);
     bench.receive(&trunk(), &in_dialog(1, "BYE", 2, &ringing_tag, ""));
     assert_eq!((bench.lines(), bench.events.len()), (vec!["SIP/2.0 200 OK"], 0));
     bench.assert_rests();
@@ -76,7 +76,7 @@ fn an_answer_is_repeated_until_the_ack_and_given_up_after_64_t1() {
     assert!(bench.lines().iter().all(|line| line.starts_with("SIP/2.0 200")));
     bench.wait(secs(1));
     assert!(bench.find("BYE ").contains("tag=far1"));
-    assert!(matches!(&bench.events[..], [SipEvent::Ended { reason: Some(_), .. }]));
+    assert!(matches!(&bench.events[..], [SipEvent::Ended { fault: Some(_), .. }]));
     bench.assert_rests();
 }
 
@@ -88,7 +88,7 @@ fn a_hang_up_before_the_ack_waits_for_it() {
     let tag = tag_of(bench.only());
     bench.command(SipCommand::Bye { dialog, reason: Some("Q.850;cause=16".into()) });
     assert!(bench.sent.is_empty());
-    assert_eq!(bench.events, [SipEvent::Ended { dialog, reason: None }]);
+    assert_eq!(bench.events, [SipEvent::Ended { dialog, reason: None, fault: None }]);
     bench.receive(&trunk(), &in_dialog(1, "ACK", 1, &tag, ""));
     assert_eq!(header(bench.find("BYE "), Name::Reason).as_deref(), Some("Q.850;cause=16"));
     assert!(bench.events.is_empty(), "the end is told once");
@@ -104,7 +104,7 @@ fn cancel_ends_a_ringing_call_and_tells_its_reason() {
     let cancel = invite(1).replace("INVITE", "CANCEL").replace("Contact", "Reason: SIP;cause=200\r\nContact");
     bench.receive(&trunk(), &cancel);
     assert_eq!(bench.lines(), ["SIP/2.0 200 OK", "SIP/2.0 487 Request Terminated"]);
-    assert_eq!(bench.events, [SipEvent::Ended { dialog, reason: Some("SIP;cause=200".into()) }]);
+    assert_eq!(bench.events, [SipEvent::Ended { dialog, reason: Some("SIP;cause=200".into()), fault: None }]);
     assert_eq!(tag_of(&bench.sent[0].1), tag_of(&bench.sent[1].1));
     bench.command(SipCommand::Accept { dialog, sdp: ANSWER.into() });
     assert!(bench.sent.is_empty(), "orders for a dialog that is over are ignored");
@@ -117,9 +117,9 @@ fn cancel_ends_a_ringing_call_and_tells_its_reason() {
 fn a_refused_call_repeats_the_refusal_until_the_ack() {
     let mut bench = Bench::new();
     let dialog = bench.incoming(1);
-    bench.command(SipCommand::Reject { dialog, status: 486, reason: Some("Nobody Here".into()) });
+    bench.command(SipCommand::Reject { dialog, status: 486, reason: Some("Nobody Here".into()), q850: None });
     assert_eq!(bench.lines(), ["SIP/2.0 486 Nobody Here"]);
-    assert_eq!(bench.events, [SipEvent::Ended { dialog, reason: None }]);
+    assert_eq!(bench.events, [SipEvent::Ended { dialog, reason: None, fault: None }]);
     assert_eq!(bench.wait(Duration::from_millis(600)).lines(), ["SIP/2.0 486 Nobody Here"]);
     bench.receive(&trunk(), &invite(1).replace("INVITE", "ACK"));
     assert!(bench.wait(secs(60)).sent.is_empty());
@@ -166,7 +166,7 @@ fn an_outgoing_call_leaves_by_the_listener_and_is_acknowledged() {
     bench.command(SipCommand::Bye { dialog, reason: None });
     let bye = bench.only().to_owned();
     assert_eq!(header(&bye, Name::CSeq).as_deref(), Some("2 BYE"));
-    assert_eq!(bench.events, [SipEvent::Ended { dialog, reason: None }]);
+    assert_eq!(bench.events, [SipEvent::Ended { dialog, reason: None, fault: None }]);
     bench.receive(&trunk(), &respond(&bye, 200, "t", ""));
     bench.assert_rests();
 }
@@ -255,7 +255,10 @@ fn failures_are_acknowledged_and_told_with_status_and_reason() {
         let ack = bench.only();
         assert_eq!(header(ack, Name::Via), header(&sent, Name::Via));
         assert!(ack.starts_with("ACK ") && ack.contains(";tag=t\r\n"));
-        assert_eq!(bench.events, [SipEvent::Failed { dialog, status, reason: "Said".into() }]);
+        assert_eq!(
+            bench.events,
+            [SipEvent::Failed { dialog, status, reason: "Said".into(), told: Some(Box::default()) }]
+        );
         bench.receive(&trunk(), &respond(&sent, status, "t", ""));
         assert!(bench.only().starts_with("ACK ") && bench.events.is_empty());
         bench.assert_rests();
@@ -309,11 +312,7 @@ fn all_contacts_ring_the_first_answer_wins_and_the_others_are_cancelled() {
     let phone = flow(Transport::Udp, 1, "203.0.113.9:5071");
     bench.register(&browser(7), "<sip:k1@x.invalid;transport=ws>");
     let (first, second) = (browser(7), phone);
-    let request = register(3, "<sip:alice@10.0.0.9:5070>", "").replace("WS u8k2.invalid", "UDP 10.0.0.9;rport");
-    let challenge = bench.receive(&phone, &request).only().to_owned();
-    let line = format!("Authorization: {}\r\n", authorize(&challenge, "REGISTER", "alice", "secret", 1));
-    let request = register(4, "<sip:alice@10.0.0.9:5070>", &line).replace("WS u8k2.invalid", "UDP 10.0.0.9;rport");
-    bench.receive(&phone, &request);
+    bench.register_further(&phone, "<sip:alice@10.0.0.9:5070>");
     assert_eq!(bench.events, [SipEvent::Registered { user: "alice".into(), contacts: 2 }]);
 
     let (dialog, order) = call(Target::User("alice".into()));
@@ -356,6 +355,24 @@ fn browsers_are_offered_webrtc_and_phones_plain_rtp() {
     let mut bench = Bench::new();
     bench.register(&phone, "<sip:alice@10.0.0.9:5070>");
     assert!(bench.command(order).only().ends_with(OFFER));
+}
+
+#[test]
+fn of_a_user_s_telephones_the_browsers_alone_ring_when_they_are_called_alone() {
+    let mut bench = Bench::new();
+    let phone = flow(Transport::Udp, 1, "203.0.113.9:5071");
+    bench.register(&phone, "<sip:alice@10.0.0.9:5070>");
+    let (dialog, order) = call(Target::Browser("alice".into()));
+    let reason = "Not Registered".into();
+    let failed = SipEvent::Failed { dialog, status: 480, reason, told: None };
+    assert_eq!(bench.command(order).events, [failed], "the desk telephone does not count");
+    let mut bench = Bench::new();
+    bench.register(&browser(7), "<sip:k1@x.invalid;transport=ws>");
+    bench.register_further(&phone, "<sip:alice@10.0.0.9:5070>");
+    for (target, rings) in [(Target::User("alice".into()), 2), (Target::Browser("alice".into()), 1)] {
+        let sent = &bench.command(call(target).1).sent;
+        assert_eq!((sent.len(), sent[0].0), (rings, browser(7)), "{sent:?}");
+    }
 }
 
 #[test]
@@ -428,7 +445,11 @@ fn a_browser_call_goes_by_its_socket_and_outlives_it() {
     bench.command(SipCommand::AcceptReinvite { dialog, sdp: ANSWER.into() });
     bench.close(&browser(10));
     bench.command(SipCommand::Bye { dialog, reason: None });
-    assert_eq!(bench.events, [SipEvent::Ended { dialog, reason: None }], "nobody is there to hear the BYE");
+    assert_eq!(
+        bench.events,
+        [SipEvent::Ended { dialog, reason: None, fault: None }],
+        "nobody is there to hear the BYE"
+    );
     bench.assert_rests();
 }
 
@@ -447,7 +468,7 @@ fn a_lost_socket_fails_its_fork_only() {
     assert!(bench.events.is_empty());
     bench.close(&trunk());
     assert!(bench.events.is_empty(), "UDP calls do not hang on a socket");
-    bench.command(SipCommand::Reject { dialog: incoming, status: 486, reason: None });
+    bench.command(SipCommand::Reject { dialog: incoming, status: 486, reason: None, q850: None });
     bench.assert_rests();
 }
 

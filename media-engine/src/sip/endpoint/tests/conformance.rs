@@ -59,7 +59,7 @@ fn bye_in_an_early_dialog_ends_the_invite_with_487() {
     let (dialog, early) = incoming_reliable(&mut bench);
     bench.receive(&trunk(), &in_dialog(1, "BYE", 2, &tag_of(&early), ""));
     assert_eq!(bench.lines(), ["SIP/2.0 200 OK", "SIP/2.0 487 Request Terminated"]);
-    assert_eq!(bench.events, [SipEvent::Ended { dialog, reason: None }]);
+    assert_eq!(bench.events, [SipEvent::Ended { dialog, reason: None, fault: None }]);
     bench.receive(&trunk(), &in_dialog(1, "PRACK", 3, &tag_of(&early), ""));
     assert!(bench.only().starts_with("SIP/2.0 481"));
     bench.receive(&trunk(), &invite(1).replace("INVITE", "ACK"));
@@ -160,14 +160,17 @@ fn content_lengths_that_lie_are_refused() {
 fn reason_phrases_are_kept_in_both_directions() {
     let mut bench = Bench::new();
     let dialog = bench.incoming(1);
-    bench.command(SipCommand::Reject { dialog, status: 603, reason: Some("Keine Auskünfte".into()) });
+    bench.command(SipCommand::Reject { dialog, status: 603, reason: Some("Keine Auskünfte".into()), q850: None });
     assert_eq!(bench.lines(), ["SIP/2.0 603 Keine Auskünfte"]);
     bench.receive(&trunk(), &invite(1).replace("INVITE", "ACK"));
     let (dialog, order) = call_trunk();
     let sent = bench.command(order).only().to_owned();
     let reason = "Caller Origination Number is Invalid D35";
     bench.receive(&trunk(), &respond(&sent, 403, "t", "").replacen("Said", reason, 1));
-    assert_eq!(bench.events, [SipEvent::Failed { dialog, status: 403, reason: reason.into() }]);
+    assert_eq!(
+        bench.events,
+        [SipEvent::Failed { dialog, status: 403, reason: reason.into(), told: Some(Box::default()) }]
+    );
     bench.assert_rests();
 }
 

@@ -90,7 +90,7 @@ fn what_hangs_on_a_lost_connection_fails_at_once_and_the_next_call_opens_another
     let flow = bench.connects[0].0;
     bench.close(&flow);
     let reason = "Connection Failed".into();
-    assert_eq!(bench.events, [SipEvent::Failed { dialog, status: 503, reason }]);
+    assert_eq!(bench.events, [SipEvent::Failed { dialog, status: 503, reason, told: None }]);
     let (trunk, user, password) = ("carrier".into(), "acct".into(), "pw".into());
     bench.command(SipCommand::Register { trunk, user, password, expires: secs(600) });
     let again = bench.connects[1].0;

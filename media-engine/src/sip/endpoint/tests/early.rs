@@ -177,7 +177,7 @@ fn update_of_a_callee_is_answered_by_how_its_first_offer_stands() {
     bench.receive(&trunk(), &from_callee(&sent, "BYE", 3, "t", ""));
     assert!(bench.only().starts_with("SIP/2.0 500"), "numbers go on");
     bench.receive(&trunk(), &from_callee(&sent, "BYE", 6, "t", ""));
-    assert_eq!(bench.events, [SipEvent::Ended { dialog, reason: None }]);
+    assert_eq!(bench.events, [SipEvent::Ended { dialog, reason: None, fault: None }]);
     bench.assert_rests();
 }
 

@@ -93,7 +93,7 @@ fn a_waiting_offer_ends_with_its_call() {
             true => bench.receive(&trunk(), &in_dialog(1, "BYE", 2, &tag, "")),
             false => bench.command(SipCommand::Bye { dialog, reason: None }),
         };
-        assert_eq!(bench.events, [SipEvent::Ended { dialog, reason: None }]);
+        assert_eq!(bench.events, [SipEvent::Ended { dialog, reason: None, fault: None }]);
         assert!(!bench.wait(secs(5)).lines().iter().any(|line| line.starts_with("INVITE")));
         bench.assert_rests();
     }

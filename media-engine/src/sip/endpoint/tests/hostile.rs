@@ -153,7 +153,7 @@ fn order(seeded: &mut Seeded, dialogs: &[DialogId]) -> SipCommand {
         12 => SipCommand::ReferProgress { dialog, refer: ReferId(7), status: 200, reason: None },
         0 => SipCommand::Progress { dialog, status: 180, sdp: None },
         1 | 2 => SipCommand::Accept { dialog, sdp: sdp() },
-        3 if seeded.below(4) == 0 => SipCommand::Reject { dialog, status: 486, reason: None },
+        3 if seeded.below(4) == 0 => SipCommand::Reject { dialog, status: 486, reason: None, q850: None },
         4 if seeded.below(4) == 0 => SipCommand::Bye { dialog, reason: None },
         3 | 5 => SipCommand::Reinvite { dialog, sdp: sdp() },
         4 | 6 => SipCommand::AcceptReinvite { dialog, sdp: sdp() },

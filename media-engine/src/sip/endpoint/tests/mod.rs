@@ -203,6 +203,14 @@ impl Bench {
         self.receive(flow, &register(2, contact, &format!("Authorization: {authorization}\r\n")));
         assert!(self.only().starts_with("SIP/2.0 200"), "{}", self.only());
     }
+
+    /// Registers a contact over UDP beside the one that [`register`](Bench::register) has made.
+    pub(super) fn register_further(&mut self, flow: &Flow, contact: &str) {
+        let over_udp = |request: String| request.replace("WS u8k2.invalid", "UDP 10.0.0.9;rport");
+        let challenge = self.receive(flow, &over_udp(register(3, contact, ""))).only().to_owned();
+        let line = format!("Authorization: {}\r\n", authorize(&challenge, "REGISTER", "alice", "secret", 1));
+        self.receive(flow, &over_udp(register(4, contact, &line)));
+    }
 }
 
 /// An INVITE of the trunk; each `n` is another call.

@@ -186,7 +186,7 @@ impl Call {
                 SipCommand::Progress { dialog, status: 183, sdp: early.then(|| ANSWER.to_owned()) }
             }
             Order::Accept => SipCommand::Accept { dialog, sdp: ANSWER.into() },
-            Order::Reject => SipCommand::Reject { dialog, status: 486, reason: None },
+            Order::Reject => SipCommand::Reject { dialog, status: 486, reason: None, q850: None },
             Order::Bye => SipCommand::Bye { dialog, reason: None },
             Order::Cancel => SipCommand::Cancel { dialog },
             Order::Reinvite => SipCommand::Reinvite { dialog, sdp: OFFER.into() },

@@ -183,7 +183,7 @@ fn a_call_that_names_an_answered_one_is_told_with_it() {
     bench.receive(&trunk(), &replacing(2, &format!("call1;to-tag={tag};from-tag=far1")));
     let [SipEvent::Incoming { dialog: new, replaces, .. }] = bench.events[..] else { panic!("{:?}", bench.events) };
     assert_eq!(replaces, Some(dialog));
-    bench.command(SipCommand::Reject { dialog: new, status: 403, reason: None });
+    bench.command(SipCommand::Reject { dialog: new, status: 403, reason: None, q850: None });
     assert!(bench.only().starts_with("SIP/2.0 403"));
 }
 

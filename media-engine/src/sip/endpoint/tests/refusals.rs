@@ -128,7 +128,7 @@ fn an_rfc_2543_call_without_magic_branch_works() {
     let [SipEvent::Incoming { dialog, .. }] = bench.events[..] else { panic!("{:?}", bench.events) };
     bench.receive(&trunk(), &old(invite(1)));
     assert_eq!((bench.lines(), bench.events.len()), (vec!["SIP/2.0 100 Trying"], 0));
-    bench.command(SipCommand::Reject { dialog, status: 404, reason: None });
+    bench.command(SipCommand::Reject { dialog, status: 404, reason: None, q850: None });
     bench.receive(&trunk(), &old(invite(1).replace("INVITE", "ACK")));
     assert!(bench.wait(secs(40)).sent.is_empty());
     bench.assert_rests();
@@ -195,7 +195,7 @@ fn what_is_full_says_503_and_counts() {
     assert!(bench.only().starts_with("SIP/2.0 503"));
     bench.receive(&trunk(), &in_dialog(1, "BYE", 5, &tag, ""));
     assert!(bench.only().starts_with("SIP/2.0 200"), "a hang-up always gets through");
-    assert_eq!(bench.events, [SipEvent::Ended { dialog, reason: None }]);
+    assert_eq!(bench.events, [SipEvent::Ended { dialog, reason: None, fault: None }]);
     bench.assert_rests();
 }
 
@@ -236,7 +236,7 @@ fn a_draining_endpoint_takes_no_new_calls_and_keeps_the_old_ones() {
     bench.receive(&trunk(), &invite(2));
     assert!(bench.only().starts_with("SIP/2.0 503"));
     bench.receive(&trunk(), &in_dialog(1, "BYE", 2, &tag, ""));
-    assert_eq!(bench.events, [SipEvent::Ended { dialog, reason: None }]);
+    assert_eq!(bench.events, [SipEvent::Ended { dialog, reason: None, fault: None }]);
     bench.assert_rests();
 }
 

@@ -59,7 +59,7 @@ fn a_reliable_answer_is_repeated_at_doubling_intervals_until_504() {
     assert_eq!(gaps, [500, 1_000, 2_000, 4_000, 8_000, 16_000]);
     bench.wait(Duration::from_millis(600));
     assert_eq!(bench.lines(), ["SIP/2.0 504 Server Time-out"]);
-    assert_eq!(bench.events, [SipEvent::Ended { dialog, reason: Some("no PRACK came".into()) }]);
+    assert_eq!(bench.events, [SipEvent::Ended { dialog, reason: None, fault: Some("no PRACK came") }]);
     bench.assert_rests();
 }
 
@@ -76,7 +76,7 @@ fn an_answer_waits_for_the_prack_of_the_description() {
     assert_eq!(header(&bench.sent[1].1, Name::CSeq).as_deref(), Some("1 INVITE"));
     bench.receive(&trunk(), &in_dialog(1, "ACK", 1, &tag_of(&early), ""));
     bench.receive(&trunk(), &in_dialog(1, "BYE", 3, &tag_of(&early), ""));
-    assert_eq!(bench.events, [SipEvent::Ended { dialog, reason: None }]);
+    assert_eq!(bench.events, [SipEvent::Ended { dialog, reason: None, fault: None }]);
     bench.assert_rests();
 }
 
@@ -98,7 +98,7 @@ fn a_caller_that_requires_100rel_gets_one_answer_after_the_other() {
     bench.receive(&trunk(), &prack(1, 4, &second, ""));
     let third = bench.find("SIP/2.0 183").to_owned();
     assert!(third.ends_with(ANSWER));
-    bench.command(SipCommand::Reject { dialog, status: 486, reason: None });
+    bench.command(SipCommand::Reject { dialog, status: 486, reason: None, q850: None });
     assert_eq!(bench.lines(), ["SIP/2.0 486 Busy Here"], "a refusal waits for nothing");
     bench.receive(&trunk(), &invite(1).replace("INVITE", "ACK"));
     bench.assert_rests();

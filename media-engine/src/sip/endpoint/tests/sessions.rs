@@ -159,7 +159,7 @@ fn a_browsers_session_timer_is_agreed_refreshed_by_update_and_enforced() {
     assert!(bench.wait(secs(59)).events.is_empty());
     bench.wait(secs(2));
     assert!(bench.find("BYE ").contains("call1"));
-    assert!(matches!(&bench.events[..], [SipEvent::Ended { reason: Some(_), .. }]));
+    assert!(matches!(&bench.events[..], [SipEvent::Ended { fault: Some(_), .. }]));
     bench.assert_rests();
 }
 
@@ -227,7 +227,7 @@ fn a_peer_without_update_is_refreshed_by_re_invite_with_the_same_session() {
     let again = bench.only().to_owned();
     bench.receive(&trunk(), &respond(&again, 408, "", ""));
     assert!(bench.find("BYE ").contains("call1"));
-    assert!(matches!(&bench.events[..], [SipEvent::Ended { dialog: d, reason: Some(_) }] if *d == dialog));
+    assert!(matches!(&bench.events[..], [SipEvent::Ended { dialog: d, fault: Some(_), .. }] if *d == dialog));
     bench.assert_rests();
 }
 
@@ -243,7 +243,7 @@ fn a_refresh_that_fails_ends_the_call_before_the_session_does() {
     assert!(bench.wait(secs(867)).events.is_empty() && bench.sent.is_empty());
     bench.wait(secs(2));
     assert!(bench.lines()[0].starts_with("BYE "), "32 s before the end");
-    assert!(matches!(&bench.events[..], [SipEvent::Ended { dialog: d, reason: Some(_) }] if *d == dialog));
+    assert!(matches!(&bench.events[..], [SipEvent::Ended { dialog: d, fault: Some(_), .. }] if *d == dialog));
     bench.assert_rests();
 }
 

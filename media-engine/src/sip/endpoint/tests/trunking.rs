@@ -55,7 +55,7 @@ fn challenge(request: &str, status: u16, algorithm: &str, extra: &str) -> String
 }
 
 fn failed(dialog: DialogId, status: u16) -> SipEvent {
-    SipEvent::Failed { dialog, status, reason: "Said".into() }
+    SipEvent::Failed { dialog, status, reason: "Said".into(), told: Some(Box::default()) }
 }
 
 #[test]
@@ -366,7 +366,7 @@ fn a_trunk_carries_no_more_calls_than_its_channels_in_both_directions() {
     bench.receive(&trunk(), &invite(2));
     assert!(bench.find("SIP/2.0 503").contains("Retry-After"));
     assert_eq!(bench.endpoint.trunk_status(bench.now)[0].calls, 2);
-    bench.command(SipCommand::Reject { dialog, status: 486, reason: None });
+    bench.command(SipCommand::Reject { dialog, status: 486, reason: None, q850: None });
     assert_eq!(bench.endpoint.trunk_status(bench.now)[0].calls, 1);
     bench.command(call().1);
     assert_eq!(tried(&bench), [7]);
