@@ -11,9 +11,7 @@ use media_engine::net::ports::PortRange;
 use media_engine::sdp::{Audio, Codec, SrtpKeys};
 use media_engine::srtp::MasterKey;
 use media_engine::units::{ConferenceId, LegId};
-use media_engine::worker::{
-    Census, ConferenceRole, LegMedia, Pool, Worker, WorkerCommand, WorkerEvent, WorkerRequest,
-};
+use media_engine::worker::{Census, ConferenceRole, LegMedia, Pool, Worker, WorkerCommand, WorkerEvent, WorkerRequest};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{FarEnd, Keys, SUITE, Setup, order, say};
