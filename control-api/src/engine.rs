@@ -27,8 +27,9 @@ pub use media_engine::engine::replay_calls;
 pub use media_engine::engine::{
     CallSettings, CallStatus, CallTarget, CallTrace, Callee, Command, CommandError, DTMF_MAX, EndedBy, Ending, Engine,
     Envelope, Event, EventKind, Flow, GatherEnd, GatherId, LagMs, LegQuality, LegRole, LegState, NewCall, NewGather,
-    NewLeg, PlayId, PlayState, ProviderKind, ProviderState, Rating, RecordingState, Reply, Room, SPEECH_MAX, Sound,
-    Space, Started, SuperviseMode, TONE_MS_MAX, TraceParty, TraceStep, TransferStage, TranslationEvent, Verb,
+    NewLeg, PlayId, PlayState, ProviderKind, ProviderState, Rating, RecordingChannel, RecordingPart, RecordingState,
+    Reply, Room, SPEECH_MAX, Sound, Space, Started, SuperviseMode, TONE_MS_MAX, TraceParty, TraceStep, TransferStage,
+    TranslationEvent, Verb,
 };
 pub use media_engine::error::{HangupCause, StartError};
 pub use media_engine::leg::flow::{Incoming, Outgoing};
@@ -36,6 +37,7 @@ pub use media_engine::net::descriptors::{Budget, limit as descriptor_limit, rais
 pub use media_engine::net::memory;
 pub use media_engine::net::supervisor::{Fault, Supervisor};
 pub use media_engine::party::{Noticed, Party};
+pub use media_engine::record::CHANNELS_MAX;
 pub use media_engine::sdp::{Codec, Srtp};
 pub use media_engine::sip::dial::{HostRule, knows_country};
 pub use media_engine::sip::trunk::{NumberFormat, TrunkCredentials, TrunkSettings};

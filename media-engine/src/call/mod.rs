@@ -27,6 +27,7 @@ mod hearing;
 mod leg;
 mod losing;
 mod program;
+mod recording;
 mod route;
 pub mod script;
 mod succession;
@@ -42,6 +43,7 @@ pub use capture::{Captured, Happened, Replay};
 pub use gather::{DIGITS_MAX, Gather, GatherEnd, GatherRules, Gathered, KeyWay, KeyWays};
 pub use hearing::{Place, Sound, Topology};
 pub use leg::LegRole;
+pub use recording::{RECORDINGS_AT_ONCE, RECORDINGS_MAX, Recorded};
 pub use route::{pattern_matches, route};
 pub use verbs::{LEGS_AT_ONCE, Refused, TARGETS_MAX};
 
@@ -51,6 +53,7 @@ use crate::config::App;
 use crate::error::HangupCause;
 use crate::units::LegId;
 use leg::{Leg, LegPhase, Part, Seat};
+use recording::Recordings;
 use succession::told;
 
 /// How many legs a call may have in its life: the size of the block of names that [`Start`] begins.
@@ -327,6 +330,23 @@ pub enum Input {
         /// What it does.
         mode: SuperviseMode,
     },
+    /// A recording is to begin.
+    Record {
+        /// The leg that it is of; `None`: everybody.
+        leg: Option<LegId>,
+    },
+    /// A recording is to pause, or to go on.
+    RecordPause {
+        /// Its number.
+        number: u32,
+        /// Pause, or go on.
+        on: bool,
+    },
+    /// A recording is to end, or has.
+    RecordStop {
+        /// Its number.
+        number: u32,
+    },
     /// Nothing is heard of an answered leg any more, but its party may come back: a page that is loaded anew.
     Lost(LegId),
     /// A lost leg is heard again.
@@ -381,6 +401,8 @@ pub enum Effect {
     Give(LegId),
     /// Who hears whom from now on.
     Hearing(Topology),
+    /// Every recording that runs from now on, and whom it takes; those that are not named have ended.
+    Record(Vec<Recorded>),
     /// Tell the control plane, the transferor or the log.
     Tell(Notice),
 }
@@ -468,6 +490,7 @@ pub struct Call {
     targets: (VecDeque<Destination>, Option<Duration>),
     /// As it was told last.
     told: Topology,
+    recordings: Recordings,
 }
 
 impl Call {
@@ -499,6 +522,7 @@ impl Call {
             longest: timing.longest.map(|most| now + most),
             targets: Default::default(),
             told: Topology::default(),
+            recordings: Recordings::default(),
         }
     }
 
@@ -528,6 +552,9 @@ impl Call {
             Input::Hold { leg, on } => self.on_hold(leg, on),
             Input::Mute { leg, on } => self.on_mute(leg, on),
             Input::Supervise { leg, mode } => self.on_supervise(leg, mode),
+            Input::Record { leg } => self.on_record(leg),
+            Input::RecordPause { number, on } => self.on_record_pause(number, on),
+            Input::RecordStop { number } => self.on_record_stop(number),
             Input::Lost(leg) => self.on_lost(leg, now),
             Input::Back(leg) => self.on_back(leg),
             Input::MediaGone(leg) => self.on_media_gone(leg, now),
@@ -535,6 +562,7 @@ impl Call {
             Input::Timeout => self.on_timeout(now),
         };
         self.tell_hearing(&mut effects);
+        self.tell_recordings(&mut effects);
         effects
     }
 

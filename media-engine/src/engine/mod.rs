@@ -40,7 +40,7 @@ pub use command::{
 };
 pub use event::{
     CallStatus, Direction, EndedBy, Ending, Event, EventKind, Flow, GatherEnd, LegQuality, LegRole, LegState,
-    ProviderKind, ProviderState, Rating, RecordingState, SuperviseMode, TransferStage,
+    ProviderKind, ProviderState, Rating, RecordingChannel, RecordingPart, RecordingState, SuperviseMode, TransferStage,
 };
 pub use prompt::{GatherId, NewGather, PlayId, PlayState, SPEECH_MAX, Sound, TONE_MS_MAX, TONES_MAX};
 

@@ -12,6 +12,7 @@ mod hearing;
 mod info;
 mod listening;
 mod prompts;
+mod recordings;
 mod transfer;
 mod verbs;
 
@@ -45,8 +46,8 @@ use crate::worker::{
 use dialling::Unreached;
 use gathers::Gathering;
 use hearing::Heard as Applied;
-use listening::{CallRecording, next_recorded};
 use prompts::Prompts;
+use recordings::{CallRecording, next_recorded};
 use transfer::{Fetch, Fetching, next_fetched};
 use verbs::Keys;
 
@@ -135,7 +136,9 @@ pub(super) struct CallTask {
     pending: VecDeque<Input>,
     first_effects: Vec<Effect>,
     capture: Option<CallCapture>,
-    recording: Option<CallRecording>,
+    recordings: Vec<CallRecording>,
+    /// The recording that the settings ask for has begun.
+    is_recorded: bool,
     record_app: bool,
     /// The call has come so far that it may be recorded and translated.
     listens: bool,
@@ -243,7 +246,8 @@ impl CallTask {
             pending: VecDeque::new(),
             first_effects: Vec::new(),
             capture: None,
-            recording: None,
+            recordings: Vec::new(),
+            is_recorded: false,
             record_app: false,
             listens: false,
             translation: None,
@@ -269,7 +273,7 @@ impl CallTask {
                 () = sleep_until(next_key), if next_key.is_some() => self.press_due(),
                 () = sleep_until(next_gather), if next_gather.is_some() => self.gathers_due(),
                 () = sleep_until(timeout), if timeout.is_some() => self.handle(Input::Timeout).await,
-                report = next_recorded(&mut self.recording) => self.on_recorded(report),
+                (number, report) = next_recorded(&mut self.recordings) => self.on_recorded(number, report).await,
                 fetched = next_fetched(&mut self.fetching) => self.on_fetched(fetched).await,
             }
         }
@@ -533,6 +537,7 @@ impl CallTask {
                 Effect::Forget(leg) => self.forget(leg),
                 Effect::Give(leg) => self.give(leg),
                 Effect::Hearing(topology) => self.hear(topology),
+                Effect::Record(recorded) => self.on_record(recorded),
                 Effect::Tell(notice) => self.tell_notice(notice),
             }
         }

@@ -3,6 +3,7 @@
 mod losing;
 mod model;
 mod program;
+mod recording;
 mod succession;
 mod verbs;
 

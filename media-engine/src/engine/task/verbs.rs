@@ -48,6 +48,7 @@ impl From<Refused> for CommandError {
     fn from(refused: Refused) -> CommandError {
         match refused {
             Refused::NoLeg => CommandError::NoLeg,
+            Refused::NoRecording => CommandError::NoRecording,
             refused => CommandError::Conflict(refused.to_string()),
         }
     }
@@ -72,6 +73,11 @@ impl CallTask {
             Verb::Gather { leg, gather } => {
                 return self.gather(leg, gather).map(|(gather, prompt)| Reply::Gather(gather, prompt));
             }
+            Verb::Record { leg } => return self.record_start(leg).await.map(Reply::Recording),
+            Verb::RecordPause { number, on } => {
+                return self.record_pause(number, on).await.map(|()| Reply::Done);
+            }
+            Verb::RecordStop { number } => return self.record_stop(number).await.map(|()| Reply::Done),
             Verb::Transfer { leg, to, ring } => self.transfer_to(leg, &to, ring)?,
             Verb::LegDrop { leg } => Input::Drop(leg),
             Verb::Hold { leg, on } => Input::Hold { leg, on },
