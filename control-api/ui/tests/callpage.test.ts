@@ -3,8 +3,8 @@ import { test } from "node:test";
 import { isOwn, isSame, parseDetail, parseEvent, parseNote, parseOutcome } from "../src/callpage/detail.js";
 import { found, lineAt, marked, mergeLines, offsetOf, parseSegment, withUnheard, type Line } from "../src/callpage/lines.js";
 import { timeline } from "../src/callpage/timeline.js";
-import { endingText, legTracks } from "../src/callpage/tracks.js";
-import { parseEnding } from "../src/legs.js";
+import { legTracks } from "../src/callpage/tracks.js";
+import { endingText, parseEnding } from "../src/legs.js";
 import { applyEvent, NO_SENTENCES, parseTranslation } from "../src/translations.js";
 
 const BEGAN = "2026-11-22T10:00:00Z";

@@ -1,5 +1,7 @@
 /** What is done with a running call, by the server's REST interface. A request that was lost on its way is sent again under the same key. */
 import { ApiError, request } from "../http.js";
+import { fields, listOf, number } from "../shapes.js";
+import { parseParked, type Parked } from "./parked.js";
 
 /** Somebody who can be called into a call: a colleague by SIP name, or a number or SIP address. */
 export type Target = { agent: string } | { to: string };
@@ -30,8 +32,23 @@ export async function transfer(call: string, leg: number, target: Target): Promi
   await verb("POST", `/calls/${call}/transfer`, { leg, targets: [target], ring_s: RING_S });
 }
 
+/** Parks the only partner of `leg`, which is hung up; gives the slot. */
+export async function legPark(call: string, leg: number): Promise<number | undefined> {
+  const answer = fields(await verb("POST", `/calls/${call}/park`, { leg }));
+  return number(answer["slot"]) ?? undefined;
+}
+
+export async function parkedList(): Promise<Parked[]> {
+  return listOf(await request("GET", "/parked"), "parked", parseParked);
+}
+
+/** Rings one's own telephone into a parked call. */
+export async function parkedPickup(slot: number): Promise<void> {
+  await verb("POST", `/parked/${slot}/pickup`, {});
+}
+
 async function verb(method: string, path: string, body?: unknown): Promise<unknown> {
-  const key = name();
+  const key = keyName();
   try {
     return await request(method, path, body, key);
   } catch (error) {
@@ -40,7 +57,7 @@ async function verb(method: string, path: string, body?: unknown): Promise<unkno
   }
 }
 
-function name(): string {
+function keyName(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

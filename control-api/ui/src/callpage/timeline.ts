@@ -1,9 +1,8 @@
 /** What happened in a call, as sentences. */
-import { describe, type FlowState, NO_LEGS, parseEnding, parseSeat, roleName, seatText, type Tone } from "../legs.js";
+import { describe, endingText, type FlowState, NO_LEGS, parseEnding, parseSeat, roleName, seatText, type Tone } from "../legs.js";
 import { fields, number, text } from "../shapes.js";
 import { causeText, duration } from "../words.js";
 import type { CallEventRecord } from "./detail.js";
-import { endingText } from "./tracks.js";
 
 export interface Moment {
   key: string;

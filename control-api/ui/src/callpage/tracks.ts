@@ -5,12 +5,12 @@
  *
  * Pure. Times are milliseconds since the call began; what goes on ends at `until`.
  */
-import { legName, parseSeat, seatText, type LegEnding, type Legs, type Seat } from "../legs.js";
+import { endingText, legName, NO_SEAT, parseSeat, seatText, type Legs, type Seat } from "../legs.js";
 import { number } from "../shapes.js";
-import { causeText, duration } from "../words.js";
+import { duration } from "../words.js";
 import type { CallEventRecord, LegTimes } from "./detail.js";
 
-export type SpanKind = "ring" | "talk" | "held" | "muted" | "listen" | "whisper" | "barge";
+export type SpanKind = "ring" | "talk" | "held" | "holds" | "muted" | "listen" | "whisper" | "barge";
 
 export interface Span {
   kind: SpanKind;
@@ -97,13 +97,14 @@ function seatSpans(seats: readonly Seated[], from: number, end: number, open: bo
   return spans.sort((a, b) => a.from - b.from);
 }
 
-function kindsOf({ held, muted, supervises }: Seat): SpanKind[] {
-  return [...(held ? ["held" as const] : []), ...(muted ? ["muted" as const] : []), ...(supervises ? [supervises.mode] : [])];
+function kindsOf({ held, muted, holds, supervises }: Seat): SpanKind[] {
+  return [...(held ? ["held" as const] : []), ...(holds ? ["holds" as const] : []), ...(muted ? ["muted" as const] : []), ...(supervises ? [supervises.mode] : [])];
 }
 
 function spanName({ kind, from }: Span, seats: readonly Seated[], legs: Legs): string {
   const told = seats.filter(({ at, seat }) => at <= from && kindsOf(seat).includes(kind)).at(-1) ?? seats.find(({ seat }) => kindsOf(seat).includes(kind));
-  const only = { held: kind === "held", muted: kind === "muted", supervises: kind === "held" || kind === "muted" ? null : (told?.seat.supervises ?? null) };
+  const supervises = kind === "held" || kind === "holds" || kind === "muted" ? null : (told?.seat.supervises ?? null);
+  const only = { ...NO_SEAT, held: kind === "held", holds: kind === "holds", muted: kind === "muted", supervises };
   return seatText(only, legs);
 }
 
@@ -112,15 +113,4 @@ const clock = ({ from, to, open }: Pick<Span, "from" | "to" | "open">): string =
 function when(made: number, answered: number | null, over: number | null, edge: number): string {
   if (answered === null) return over === null ? `Rings since ${duration(made)}` : `Rang ${duration(made)} to ${duration(over)}, never answered`;
   return over === null ? `In the call since ${duration(answered)}, ${duration(edge - answered)} so far` : `In the call ${duration(answered)} to ${duration(over)}, ${duration(over - answered)}`;
-}
-
-/** How a leg ended, and as its signalling had it. */
-export function endingText(ending: LegEnding | null, answered: boolean): string {
-  if (!ending) return "";
-  const raw = [ending.sipStatus === null ? "" : `SIP ${ending.sipStatus}`, ending.q850 === null ? "" : `Q.850 ${ending.q850}`, ending.text ?? ""].filter(Boolean).join(", ");
-  const gaveUp = ending.by === "far_end" && ending.cause === "cancelled";
-  const cause = ending.cause === "normal" || gaveUp ? "" : causeText(ending.cause).replace(/\.$/, "");
-  const who = gaveUp ? "Gave up before the answer" : ending.by === "far_end" ? (answered ? "Hung up" : "Refused") : ending.by === "request" ? "Ended by request" : ending.by === "tandem" ? "Ended by Tandem" : "Ended";
-  const said = cause === "" ? who : `${who}: ${cause.charAt(0).toLowerCase()}${cause.slice(1)}`;
-  return raw === "" ? said : `${said} (${raw})`;
 }

@@ -5,7 +5,7 @@ import type { LegTimes } from "./detail.js";
 import type { Span, Track, Tracks } from "./tracks.js";
 
 const KINDS: Record<Span["kind"], string> = {
-  ring: "rings", talk: "in the call", held: "on hold", muted: "muted", listen: "listens", whisper: "whispers", barge: "heard by all",
+  ring: "rings", talk: "in the call", held: "on hold", holds: "holds the call", muted: "muted", listen: "listens", whisper: "whispers", barge: "heard by all",
 };
 
 export class TracksView {
