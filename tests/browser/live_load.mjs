@@ -54,7 +54,8 @@ try {
   await measure(page, browserSession, pageSession, "three of them open");
 
   await page.mouse.wheel(0, 300);
-  await page.waitForTimeout(500);
+  // The wheel glides: on a busy machine for longer than one would wait.
+  await page.waitForFunction(() => window.scrollY >= 299);
   const read = await page.evaluate(() => {
     const seen = [...document.querySelectorAll("[data-call]")].find((one) => one.getBoundingClientRect().bottom > 64);
     return { id: seen.dataset.call, top: seen.getBoundingClientRect().top };

@@ -7,6 +7,7 @@ import { Latest } from "../latest.js";
 import { answerText, microphoneText, microphoneWords } from "../microphone.js";
 import { dialTarget } from "../numbers.js";
 import { ProviderBar } from "../providerbar.js";
+import { RecordingBar } from "../recordingbar.js";
 import { SentenceList } from "../sentences.js";
 import { fields } from "../shapes.js";
 import { shell, type Shell } from "../shell.js";
@@ -58,6 +59,7 @@ class AgentPage {
     onAdd: (entry) => this.running && this.controls.add(this.running.id, entry),
   });
   private readonly parkedList = new ParkedList({ onPickUp: (parked) => void this.pickUp(parked), me: () => this.me, nameOf: (name) => this.picker.nameOf(name) });
+  private readonly recordings = new RecordingBar({ allowed: true, refresh: (call) => this.feed.fetchRecordings(call) });
   private readonly sound = new Sound(() => this.drawSound());
   private readonly phone: Phone;
   private readonly tones = { ring: ring(), ringback: ringback() };
@@ -89,6 +91,7 @@ class AgentPage {
     this.view = agentView(this.callView);
     frame.main.replaceChildren(this.view.root);
     this.view.picker.replaceWith(this.picker.element);
+    this.view.recordings.replaceWith(this.recordings.element);
     this.view.parked.replaceWith(this.parkedList.element);
     this.view.shortcuts.replaceWith(shortcutHelp(this.letters, (on) => this.switchLetters(on)));
     this.view.providers.replaceWith(this.providers.element);
@@ -208,6 +211,8 @@ class AgentPage {
         return void (consulting && this.hold(heldLegs, false));
       case "complete":
         return void (others > 1 && !this.controls.transferring && this.leave());
+      case "record":
+        return this.recordings.toggle();
       case "park":
         return void (others > 0 && !this.controls.transferring && this.park());
       case "parked":
@@ -345,6 +350,8 @@ class AgentPage {
       waiting: this.controls.waiting(actual).map(({ name }) => name), transferring: transferring?.name, music, picking: this.picker.purpose,
     });
     for (const one of [this.callView.parties, this.callView.controls]) one.hidden = this.phone.line.phase !== "active";
+    if (call) this.feed.followRecordings(call.id);
+    this.recordings.draw({ call: call?.id ?? "", recordings: this.feed.recordings(call?.id ?? "") ?? [], talks: call?.status === "answered" || call?.status === "bridged" });
     const { consulting, others } = choices(this.party);
     // Who leaves a consultation connects the others: one button says so.
     this.view.hangup.hidden = consulting && transferring === undefined;

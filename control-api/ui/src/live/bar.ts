@@ -41,7 +41,7 @@ export class SupervisionBar {
     setText(this.title, call ? `${call.from ?? "Unknown"} to ${call.to}` : "A call");
     for (const button of this.buttons) button.setAttribute("aria-pressed", String(button.dataset["mode"] === wish.mode));
     this.fill(legs, wish);
-    setText(this.says, state.phase === "joining" ? state.step : busy ? "One moment …" : this.saying(wish, legs));
+    setText(this.says, state.phase === "joining" ? state.step : busy ? "One moment …" : [this.saying(wish, legs), call?.config.supervision_notice ? "A tone tells the parties that the call is supervised." : ""].filter(Boolean).join(" "));
   }
 
   /** Whom a whisper is for, as chosen here; nobody where only one can be meant. */
