@@ -19,7 +19,7 @@ import { upgrade } from "./websocket.mjs";
 
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
 const CSP = "default-src 'self'; connect-src 'self' ws: wss:; media-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
-const CONFIG = { live_translate: true, transcribe: false, translate_from: "en", translate_to: "es", voice_to_voice: true, record: true, hold_music: "01993f2e-0000-7000-8000-0000000000a2", supervision_notice: false };
+const CONFIG = { live_translate: true, transcribe: false, translate_from: "en", translate_to: "es", voice_to_voice: true, record: true };
 const CALL_A = "01993f2e-7b11-7d4e-9c39-5b1f0a6f2a01";
 const CALL_B = "01993f2e-7b11-7d4e-9c39-5b1f0a6f2a02";
 
@@ -210,7 +210,7 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
       const made = legs && { ...leg(++state.legs, "agent", "opus", FLOWS, SCORE, "ana") };
       if (made) legs.push(made), emit("call.leg", { type: "call.leg", call_id: found.call_id, leg: made.leg, role: "agent", state: "answered", peer: "ana", codec: "opus" });
       emit("call.unparked", { type: "call.unparked", call_id: found.call_id, at: new Date().toISOString(), leg: 1, slot, why: "picked_up" });
-      state.phones.forEach((phone) => void phone.ring(found.peer, [`X-Tandem-Pickup: ${found.call_id}`]));
+      state.phones.forEach((phone) => void phone.ring(found.peer, [`Tandem-Picks-Up: ${found.call_id}`]));
     }, 900);
     return json(response, 201, { call_id: found.call_id, leg: 9 });
   }

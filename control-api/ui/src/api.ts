@@ -120,6 +120,19 @@ export async function parkedSlots(): Promise<Map<string, number>> {
   }));
 }
 
+/** What parties hear while they wait, and whether they hear that they are supervised. */
+export interface CallHandling {
+  /** The name of a sound of the media store; null: a soft tone. */
+  holdMusic: string | null;
+  /** A tone tells the parties that a supervisor has joined. */
+  supervisionNotice: boolean;
+}
+
+export async function callHandling(): Promise<CallHandling> {
+  const value = fields(await request("GET", "/call-handling"));
+  return { holdMusic: text(value["hold_music"]), supervisionNotice: value["supervision_notice"] === true };
+}
+
 /** A call's SIP messages; `messages`: with their texts. */
 export async function traceShow(call: string, messages: boolean): Promise<Ladder> {
   const ladder = parseLadder(await request("GET", `/calls/${encodeURIComponent(call)}/trace${messages ? "?messages=true" : ""}`));

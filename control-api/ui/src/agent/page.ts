@@ -9,6 +9,7 @@ import { dialTarget } from "../numbers.js";
 import { ProviderBar } from "../providerbar.js";
 import { RecordingBar } from "../recordingbar.js";
 import { SentenceList } from "../sentences.js";
+import { may } from "../session.js";
 import { fields } from "../shapes.js";
 import { shell, type Shell } from "../shell.js";
 import { read, write } from "../storage.js";
@@ -34,7 +35,7 @@ const LETTERS = "tandem.shortcuts";
 /** How long after the end of a call the server's reason for it is of interest. */
 const EXPLAINED_MS = 10_000;
 /** The header of the INVITE that connects whoever picks up a parked call: that call. */
-const PICKUP = "X-Tandem-Pickup";
+const PICKUP = "Tandem-Picks-Up";
 /** A call that is picked up rings within this. */
 const PICKUP_MS = 10_000;
 
@@ -73,6 +74,8 @@ class AgentPage {
   private registration: { state: Registration; text: string } = { state: "connecting", text: "Connecting" };
   /** The call that has ended and of which the server has not said why. */
   private unexplained: { call: string; leg: number | undefined; until: number } | undefined;
+  /** Whoever waits hears music. */
+  private music = false;
   /** The call that is being parked from here, and in which slot it is. */
   private parking: { name: string; slot: number | undefined } | undefined;
   /** The parked call that is being picked up, and the microphone for it. */
@@ -119,6 +122,14 @@ class AgentPage {
     this.feed.start();
     this.parkedList.start();
     void this.picker.load();
+    if (may(this.frame.session, "voice.read")) void this.loadHandling();
+  }
+
+  /** Whether whoever waits hears music, or a soft tone. */
+  private async loadHandling(): Promise<void> {
+    const handling = await api.callHandling().catch(() => undefined);
+    this.music = handling !== undefined && handling.holdMusic !== null;
+    this.drawCall();
   }
 
   private wire(): void {
@@ -342,7 +353,7 @@ class AgentPage {
     const actual = this.feed.legs(call?.id ?? "");
     const legs = this.controls.shown(actual);
     const { transferring } = this.controls;
-    const music = (call?.config.hold_music ?? null) !== null;
+    const { music } = this;
     this.party = parties(legs, { me: this.me, of: (peer) => this.picker.nameOf(peer), music }, transferring?.leg);
     this.ownLeg = this.mine()?.leg ?? this.ownLeg;
     this.callView.draw({

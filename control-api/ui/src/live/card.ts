@@ -161,9 +161,9 @@ export class CallCard {
     this.recorded.hidden = now === undefined;
     this.recorded.dataset["tone"] = now === "paused" ? "warn" : "bad";
     setText(this.recorded, now === "paused" ? "Recording paused" : now === "started" ? "Recording" : "");
-    const { translate_from, translate_to, record, supervision_notice } = call.config;
+    const { translate_from, translate_to, record } = call.config;
     const languages = `${languageName(translate_from)} and ${languageName(translate_to)}`;
-    setText(this.detail, [call.agent ? `Agent ${call.agent}` : "", call.direction, languages, record && recordings === undefined ? "recorded" : "", supervision_notice && this.monitors ? "notice tone for supervision" : ""].filter(Boolean).join(", "));
+    setText(this.detail, [call.agent ? `Agent ${call.agent}` : "", call.direction, languages, record && recordings === undefined ? "recorded" : ""].filter(Boolean).join(", "));
     this.pinButton.setAttribute("aria-pressed", String(pinned));
     const label = pinned ? "Unpin this call" : "Pin this call on top";
     this.pinButton.title = label;

@@ -6,6 +6,7 @@
  *
  * Invariants: what has no news is not drawn; the card that is read stays where it is.
  */
+import * as api from "../api.js";
 import { isRunning, visibleCalls, type Call } from "../calls.js";
 import { arrange, h, icon, ICON, setText } from "../dom.js";
 import { Feed, type News } from "../feed.js";
@@ -70,6 +71,7 @@ class LivePage {
   private readonly fresh = h("button", { id: "live-fresh", class: "primary", type: "button", hidden: true, onclick: () => this.toTop() });
   private readonly empty = h("div", { id: "calls-empty", class: "card empty" },
     h("h2", {}, "No call is running"), h("p", {}, "Calls appear here by themselves, with every word while it is spoken."));
+  private readonly noticeHint = h("p", { id: "live-notice", class: "hint", hidden: true }, "Your organization uses a notice tone: the parties of a call hear when you listen, whisper or barge in.");
   private readonly message = h("p", { id: "live-message", class: "problem", role: "alert" });
 
   constructor(private readonly frame: Shell) {
@@ -77,7 +79,7 @@ class LivePage {
     frame.main.replaceChildren(
       h("div", { class: "live" },
         h("div", { class: "head" }, h("h1", {}, "Live calls"), this.count, this.filter),
-        this.providers.element, this.message, this.fresh, this.empty, this.list, this.bar.element));
+        this.providers.element, this.noticeHint, this.message, this.fresh, this.empty, this.list, this.bar.element));
   }
 
   start(): void {
@@ -87,8 +89,15 @@ class LivePage {
     // Durations grow without events.
     setInterval(() => this.everySecond(), 1000);
     this.feed.start();
+    if (may(this.frame.session, "calls.monitor") && may(this.frame.session, "voice.read")) void this.loadHandling();
     void this.openLink();
     this.drawList();
+  }
+
+  private async loadHandling(): Promise<void> {
+    const handling = await api.callHandling().catch(() => undefined);
+    this.bar.notice = handling?.supervisionNotice === true;
+    this.noticeHint.hidden = !this.bar.notice;
   }
 
   private async openLink(): Promise<void> {
