@@ -231,8 +231,9 @@ pub(super) async fn call_recordings(
         match recordings.last_mut().filter(|last| last.number == part.file.number) {
             Some(recording) => recording.add(id, part),
             None => {
-                let of_it = gaps.iter().filter(|(number, _)| *number == part.file.number).map(|(_, gap)| *gap);
-                recordings.push(CallRecording::begin(id, part, of_it.collect()));
+                let of_it = gaps.iter().filter(|(number, _)| *number == part.file.number);
+                let gaps = of_it.map(|(_, gap)| *gap).collect();
+                recordings.push(CallRecording::begin(id, part, gaps));
             }
         }
     }
