@@ -19,6 +19,7 @@ mod openapi;
 mod pages;
 mod parties;
 mod phone;
+mod programs;
 mod prompts;
 mod recording;
 mod relay;

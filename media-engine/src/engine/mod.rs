@@ -36,11 +36,12 @@ pub use crate::sip::{CallTrace, PlaceStatus, TraceParty, TraceStep, TrunkStatus}
 pub use crate::translate::{LagMs, TranslationEvent};
 pub use capture::replay_calls;
 pub use command::{
-    CallSettings, CallTarget, Callee, Command, CommandError, DTMF_MAX, Engine, Envelope, NewCall, NewLeg, Reply, Verb,
+    CallProgram, CallSettings, CallTarget, Callee, Command, CommandError, DTMF_MAX, Engine, Envelope, NewCall, NewLeg,
+    ProgramHost, ProgramRequest, Reply, Verb,
 };
 pub use event::{
     CallStatus, Direction, EndedBy, Ending, Event, EventKind, Flow, GatherEnd, LegQuality, LegRole, LegState,
-    ProviderKind, ProviderState, Rating, RecordingState, SuperviseMode, TransferStage,
+    ProgramNews, ProviderKind, ProviderState, Rating, RecordingState, SuperviseMode, TransferStage,
 };
 pub use prompt::{GatherId, NewGather, PlayId, PlayState, SPEECH_MAX, Sound, TONE_MS_MAX, TONES_MAX};
 
