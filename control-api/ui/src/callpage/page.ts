@@ -244,7 +244,7 @@ class CallPage {
     this.recordingNow.draw({ call: this.id, recordings: this.hears ? this.shownRecordings() : (this.feed?.recordings(this.id) ?? []), talks });
     if (!this.hears) return setText(this.soundNote, "Your role may not hear this recording.");
     if (recordings.length === 0) {
-      return setText(this.soundNote, isRunning(call) && call.config.record ? "Recording begins when the call is answered." : call.config.record ? `There is no recording of this call${may(this.frame.session, "recordings.read") ? "" : " that was made while you were in it"}.` : "This call was not recorded: recording is off by configuration.");
+      return setText(this.soundNote, isRunning(call) && call.config.record ? "Recording starts when the call is answered." : call.config.record ? may(this.frame.session, "recordings.read") ? "There is no recording of this call." : "There is no recording from your time in this call." : "This call was not recorded: recording is off by configuration.");
     }
     if (!this.sounds) {
       const sounds = new RecordingView(this.id, () => this.drawTranscript());

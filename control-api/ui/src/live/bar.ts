@@ -69,6 +69,6 @@ export class SupervisionBar {
     if (mode === "listen") return "You hear the call. Nobody hears you.";
     if (mode === "barge") return "Everybody hears you.";
     const listener = to === null ? undefined : legs.get(to);
-    return listener ? `${legName(listener)} alone hears you.` : "The agent alone hears you.";
+    return listener ? `Only ${legName(listener)} hears you.` : "Only the agent hears you.";
   }
 }
