@@ -64,7 +64,9 @@ export function organization() {
     { id: randomUUID(), name: "Interpreter desk", address: "sip:interpreters@example.com", created_at: at(-day), updated_at: at(-day) },
     { id: randomUUID(), name: "Ambulance dispatch, non-urgent", address: "+34910000112", created_at: at(-day), updated_at: at(-day) },
   ];
-  const config = { live_translate: true, transcribe: false, translate_from: "en", translate_to: "es", voice_to_voice: true, record: true };
+  const sounds = [["Greeting", 4_200], ["Hold music: a quiet piece for piano, recorded in the Madrid studio", 183_000], ["Office closed", 7_900]]
+    .map(([name, ms], n) => ({ id: `01993f2e-0000-7000-8000-0000000000a${n + 1}`, name, size_bytes: 32 * ms, rate_hz: 16_000, duration_ms: ms, created_at: at(-(n * 40 + 1) * day) }));
+  const config = { live_translate: true, transcribe: false, translate_from: "en", translate_to: "es", voice_to_voice: true, record: true, hold_music: sounds[1].id, supervision_notice: false };
   const capabilities = { record: true, transcribe: true, translate: true, voice_to_voice: true, amd: false, transfer: true, conference: true, api_dialing: false };
 
   const session = () => ({
@@ -167,6 +169,17 @@ export function organization() {
       for (const field of ["translate_from", "translate_to"]) if (!/^[a-z]{2,3}(-\w{2,8})*$/i.test(body[field])) throw new Refusal(422, `${field}: expected a BCP 47 language tag such as \`en\` or \`es-419\``, field);
       return [200, Object.assign(config, body)];
     }],
+    ["GET", /^\/media$/, page("media", sounds)],
+    ["GET", /^\/media\/([\w-]+)\/audio$/, () => ["sound"]],
+    ["POST", /^\/media$/, (_, __, query) => {
+      need("voice.write");
+      const name = query.get("name");
+      named(name, "name");
+      if (sounds.some((one) => one.name === name)) throw new Refusal(409, "name: there is a sound of this name already", "name");
+      sounds.push({ id: randomUUID(), name, size_bytes: 64_000, rate_hz: 16_000, duration_ms: 2_000, created_at: at(0) });
+      return [201, {}];
+    }],
+    ["DELETE", /^\/media\/([\w-]+)$/, ([id]) => (drop(sounds, id), [204])],
     ["GET", /^\/call-capabilities$/, () => [200, capabilities]],
     ["PUT", /^\/call-capabilities$/, (_, body) => (need("voice.write"), [200, Object.assign(capabilities, body)])],
     ["GET", /^\/caller-id\/numbers$/, page("numbers", numbers)],

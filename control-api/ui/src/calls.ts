@@ -15,6 +15,10 @@ export interface VoiceConfig {
   translate_to: string;
   voice_to_voice: boolean;
   record: boolean;
+  /** The sound of the media store that plays on hold; null: a soft tone. */
+  hold_music: string | null;
+  /** A tone tells the parties that somebody supervises the call. */
+  supervision_notice: boolean;
 }
 
 /** As the API sends it. */
@@ -75,6 +79,8 @@ export function parseConfig(value: unknown): VoiceConfig {
     translate_to: text(config["translate_to"]) ?? "es",
     voice_to_voice: config["voice_to_voice"] === true,
     record: config["record"] === true,
+    hold_music: text(config["hold_music"]),
+    supervision_notice: config["supervision_notice"] === true,
   };
 }
 
@@ -151,7 +157,8 @@ export function visibleCalls(
 export function ownCall(calls: Calls, agent: string, takesPart: (call: string) => boolean = () => false): Call | undefined {
   return [...calls.values()]
     .filter((call) => isRunning(call) && (call.agent === agent || takesPart(call.id)))
-    .sort((a, b) => compareTimes(b.created_at, a.created_at))[0];
+    // A call that the agent has parked is still theirs, but the one they are in comes first.
+    .sort((a, b) => Number(takesPart(b.id)) - Number(takesPart(a.id)) || compareTimes(b.created_at, a.created_at))[0];
 }
 
 /** How the customer's side of a call is called: whoever was dialled does not call. */

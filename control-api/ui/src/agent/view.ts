@@ -70,6 +70,7 @@ export function agentView(call: CallView) {
   const notify = button("notify", "quiet", "Show a notification when a call comes");
   const devices = h("details", { id: "devices", class: "fold" }, h("summary", {}, icon(ICON.microphone), "Microphone and speaker"),
     h("label", { for: "mic-select" }, "Microphone"), microphone, speakerLabel, speaker, notify);
+  const parked = h("div");
   const shortcuts = h("div");
   const remote = h("audio", { id: "remote", autoplay: true });
 
@@ -86,7 +87,7 @@ export function agentView(call: CallView) {
   const root = h("div", { class: "agent" },
     h("section", { class: "card phone", "aria-label": "Phone" },
       h("div", { class: "head" }, h("h1", {}, "Phone"), registration),
-      microphoneCard, state, incoming, ongoing, dialForm, keypad, message, devices, shortcuts, remote),
+      microphoneCard, state, incoming, ongoing, dialForm, keypad, message, parked, devices, shortcuts, remote),
     h("section", { class: "card words", "aria-label": "Translation" },
       h("div", { class: "head" }, h("h2", {}, "Conversation")), providers, notice, empty, sentences, sayForm));
 
@@ -104,7 +105,7 @@ export function agentView(call: CallView) {
 
   return {
     root, registration, state, message, incoming, incomingPeer, answer, decline, answerProblem, unheard, ongoing, peer, timer, levelIn, levelOut,
-    flowDetail, flowProblem, picker, hangup, shortcuts, dialForm, dialInput, dial, keypad, keys, pressed, allow, microphone, speaker, notify,
+    flowDetail, flowProblem, picker, hangup, parked, shortcuts, dialForm, dialInput, dial, keypad, keys, pressed, allow, microphone, speaker, notify,
     remote, providers, notice, empty, sentences, sayForm, sayLabel, sayInput, saySend, sayProblem, drawSound,
   };
 }

@@ -1,6 +1,6 @@
 /** The server's REST interface, as far as the settings use it. */
 import { parseConfig, type VoiceConfig } from "../calls.js";
-import { request } from "../http.js";
+import { request, upload } from "../http.js";
 import { fields, listOf, number, pageOf, text, type Page } from "../shapes.js";
 import * as shapes from "./shapes.js";
 
@@ -203,4 +203,25 @@ export async function targetChange(target: string, change: { name: string; addre
 
 export async function targetRemove(target: string): Promise<void> {
   await request("DELETE", `/voice/targets/${id(target)}`);
+}
+
+export async function soundList(cursor: string | null): Promise<Page<shapes.MediaSound>> {
+  return pageOf(await request("GET", paged("/media", cursor)), "media", shapes.parseMediaSound);
+}
+
+/** Every sound, for choosing one; the server keeps 200 at most. */
+export async function soundAll(): Promise<shapes.MediaSound[]> {
+  return pageOf(await request("GET", "/media?limit=200"), "media", shapes.parseMediaSound).items;
+}
+
+export async function soundCreate(name: string, file: Blob): Promise<void> {
+  await upload(`/media?name=${id(name)}`, file, "audio/wav");
+}
+
+export async function soundRemove(sound: string): Promise<void> {
+  await request("DELETE", `/media/${id(sound)}`);
+}
+
+export function soundUrl(sound: string): string {
+  return `/api/media/${id(sound)}/audio`;
 }

@@ -210,6 +210,42 @@ export function parseTarget(value: unknown): Target | undefined {
   return id === null || name === null ? undefined : { id, name, address: text(fields(value)["address"]) ?? "" };
 }
 
+/** A sound of the media store. */
+export interface MediaSound {
+  id: string;
+  name: string;
+  durationMs: number;
+  sizeBytes: number;
+  createdAt: string | null;
+}
+
+export function parseMediaSound(value: unknown): MediaSound | undefined {
+  const sound = fields(value);
+  const [id, name] = [text(sound["id"]), text(sound["name"])];
+  if (id === null || name === null) return undefined;
+  return { id, name, durationMs: number(sound["duration_ms"]) ?? 0, sizeBytes: number(sound["size_bytes"]) ?? 0, createdAt: text(sound["created_at"]) };
+}
+
+/** The largest file that the media store takes. */
+export const SOUND_BYTES_MAX = 10 * 1024 * 1024;
+
+/** Why a file cannot be added to the media store, as far as the page can tell before it is sent. */
+export function soundProblem(file: { name: string; size: number } | undefined): string | undefined {
+  if (!file) return "Choose a WAV file.";
+  if (!/\.wave?$/i.test(file.name)) return "Only WAV files can be added.";
+  return file.size > SOUND_BYTES_MAX ? `This file is too large: ${sizeText(file.size)}. The limit is ${sizeText(SOUND_BYTES_MAX)}.` : undefined;
+}
+
+/** The name that a file suggests for its sound. */
+export function soundName(file: string): string {
+  return file.replace(/\.[^.]*$/, "").replaceAll(/[_\s]+/g, " ").trim().slice(0, 100);
+}
+
+/** `640 KB`, `1.2 MB`. */
+export function sizeText(bytes: number): string {
+  return bytes < 1024 * 1024 ? `${Math.max(1, Math.round(bytes / 1024))} KB` : `${(bytes / 1024 / 1024).toFixed(1)} MB`;
+}
+
 export interface Capability {
   name: string;
   label: string;
