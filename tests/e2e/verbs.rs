@@ -449,3 +449,24 @@ async fn the_parties_hear_that_somebody_listens_where_the_organization_wants_tha
     carla_desk.is_hung_up(&carla, PATIENCE).await;
     office.close(&["normal"]).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_customer_whom_nobody_takes_goes_back_to_the_agent_who_has_hung_up_meanwhile() {
+    let mut office = Office::open().await;
+    let (mut customer, mut anna) = office.talk().await;
+    let call = office.bridged().await;
+    let leg = answered(&office, &call, "anna").await;
+    let asked = json!({ "leg": leg, "targets": [{ "agent": "ben", "ring_s": 20 }] });
+    done(&office, Method::POST, &call, "transfer", asked).await;
+    let invite = office.ben.rings(PATIENCE).await;
+    office.anna.hang_up(&mut anna, PATIENCE).await;
+    hears("the customer waits", &mut customer, &[]).await;
+    office.ben.refuse(&invite, 486).await;
+    let invite = office.anna.rings(PATIENCE).await;
+    assert!(invite.contains("\r\nFrom: <sip:+15550142@"), "anna sees the customer: {invite}");
+    let mut anna = office.anna.answer(&invite, ANNA_HZ, PATIENCE).await;
+    hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
+    office.customer.hang_up(&mut customer, PATIENCE).await;
+    office.anna.is_hung_up(&anna, PATIENCE).await;
+    office.close(&["normal"]).await;
+}

@@ -110,8 +110,10 @@ pub(super) struct Parked {
     /// SIP user name of the agent who parked it; null: somebody outside.
     parked_by: Option<String>,
     /// From when.
+    #[schema(value_type = String, format = DateTime)]
     since: Timestamp,
     /// How long it waits at most, unless somebody is on the way.
+    #[schema(value_type = String, format = DateTime)]
     until: Timestamp,
 }
 
@@ -215,7 +217,7 @@ pub(super) async fn parked_pickup(
         };
         agent_of(&inner, &by, &agent).await?;
         let ring = ring("ring_s", ring_s)?;
-        let command = Command::PickUp { group: group(by.organization), slot, agent: agent.clone(), ring };
+        let command = Command::PickUp { group: group(by.organization.0), slot, agent: agent.clone(), ring };
         let reply = inner.engine.command(command).await;
         let (call, leg) = match reply {
             Ok(engine::Reply::PickedUp { call, leg }) => (call_uuid(call), leg.0),
@@ -232,7 +234,7 @@ pub(super) async fn parked_pickup(
 }
 
 async fn parked(state: &AppState, actor: &Actor) -> Result<Vec<ParkedCall>, Problem> {
-    match state.engine.command(Command::ParkedCalls { group: group(actor.organization) }).await? {
+    match state.engine.command(Command::ParkedCalls { group: group(actor.organization.0) }).await? {
         engine::Reply::ParkedCalls(parked) => Ok(parked),
         _ => Ok(Vec::new()),
     }

@@ -20,7 +20,8 @@ use super::{
     Call, LegFlow, LegReport, OrganizationId, Quality, StoreError, call, missed, stay, transcript, translation,
 };
 use crate::engine::{
-    CallStatus, Ending, GatherEnd, HangupCause, LegRole, LegState, SuperviseMode, TransferStage, TranslationEvent, word,
+    CallStatus, Ending, GatherEnd, HangupCause, LegRole, LegState, SuperviseMode, TransferStage, TranslationEvent,
+    Unparked, word,
 };
 use crate::voice_config::VoiceConfig;
 

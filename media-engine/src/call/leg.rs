@@ -114,6 +114,8 @@ pub(super) struct Fallback {
     pub(super) targets: VecDeque<Target>,
     pub(super) ring: Option<Duration>,
     pub(super) if_fails: IfFails,
+    /// Whose place it is: called again when nobody answers and it has gone meanwhile.
+    pub(super) back: Option<Destination>,
 }
 
 /// What its answer means to the call.

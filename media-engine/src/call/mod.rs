@@ -311,6 +311,8 @@ pub enum Input {
         ring: Option<Duration>,
         /// What follows when none of them answers.
         if_fails: IfFails,
+        /// Who is called, with [`IfFails::Return`], when none of them answers and `by` has gone meanwhile.
+        back: Option<Destination>,
     },
     /// The leg that was awaited from another call is here.
     Fetched {
@@ -610,14 +612,14 @@ impl Call {
             Input::Allowed(leg) => self.on_allowed(leg, now),
             Input::Denied(leg, ending) => self.on_denied(leg, ending, now),
             Input::Transfer { by, to } => self.on_transfer(by, to, now),
-            Input::TransferTo { by, to, ring, if_fails } => {
-                self.on_transfer_to(by, Fallback { targets: to.into(), ring, if_fails }, now)
+            Input::TransferTo { by, to, ring, if_fails, back } => {
+                self.on_transfer_to(by, Fallback { targets: to.into(), ring, if_fails, back }, now)
             }
             Input::Fetched { heir, leg } => self.on_fetched(heir, leg, now),
             Input::Replace(leg) => self.on_replace(leg),
             Input::Take(leg) => self.on_take(leg),
             Input::Add { to, role, supervises, ring, or_else, if_fails, notice } => {
-                let fallback = Fallback { targets: or_else.into(), ring, if_fails };
+                let fallback = Fallback { targets: or_else.into(), ring, if_fails, back: None };
                 self.on_add((to.into(), role), supervises.map(|mode| (mode, notice)), fallback, now)
             }
             Input::Drop(leg) => self.on_drop(leg, now),

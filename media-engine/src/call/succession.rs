@@ -3,7 +3,7 @@
 //! ```text
 //!   Transfer ─▶ heir Wanted ─Allowed─▶ Dialling ─answers─▶ Up; the transferor is Leaving and has its time to hang up
 //!                     └ fails ─▶ transferor still there? joined again : the call ends when nobody else talks
-//!   TransferTo ─▶ the same with each target in turn, until one answers
+//!   TransferTo ─▶ the same with each target in turn, until one answers; none does, and the transferor has gone? it is called again
 //!   Transfer ─▶ heir Coming ─Fetched─▶ the same; until then both talk on
 //!   Replace  ─▶ heir Offered ─answered─▶ Up; what it replaces is hung up at once (RFC 3891 section 3)
 //! ```
@@ -203,10 +203,17 @@ impl Call {
             effects.extend(next);
             return effects;
         }
-        let failed = self.targets.take().map(|left| left.if_fails);
+        let (failed, back) = self.targets.take().map(|left| (left.if_fails, left.back)).unzip();
         if failed == Some(IfFails::HangUp) {
             effects.extend(self.end(&ending));
             return effects;
+        }
+        let has_gone = self.leg(of).is_none() && self.legs.iter().any(|leg| leg.is_party() && leg.is_up());
+        if let Some(back) = back.flatten().filter(|_| has_gone) {
+            effects.extend(self.want_heir((of, heir.role), back.into(), now));
+            if self.heir_of(of).is_some() {
+                return effects;
+            }
         }
         let parties = self.legs.iter().filter(|leg| leg.is_party()).count();
         if self.leg(of).is_none() && parties < 2 {

@@ -128,7 +128,7 @@ impl World {
             }
             Effect::Hearing(topology) => self.hearing.clone_from(topology),
             Effect::Tell(Notice::Lost(leg)) => drop(self.lost.insert(*leg)),
-            Effect::Tell(Notice::Seat { leg, held, muted, holds: false, gain_db: 0, supervises, .. }) => {
+            Effect::Tell(Notice::Seat { leg, held, muted, supervises, .. }) => {
                 for (set, is_in) in [(&mut self.held, held), (&mut self.muted, muted)] {
                     if *is_in {
                         set.insert(*leg)
@@ -242,7 +242,13 @@ fn any_input(random: &mut SmallRng, lab: &Lab, foreign: &mut u64) -> Input {
         22..24 => {
             let to = vec![agent().into(); random.random_range(0..4)];
             let if_fails = any_fate(random);
-            Input::TransferTo { by: leg, to, ring: on.then_some(Duration::from_secs(3)), if_fails }
+            Input::TransferTo {
+                by: leg,
+                to,
+                ring: on.then_some(Duration::from_secs(3)),
+                if_fails,
+                back: on.then(agent),
+            }
         }
         24..28 => Input::Allowed(leg),
         28 => Input::Denied(leg, HangupCause::Rejected.into()),

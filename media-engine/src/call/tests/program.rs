@@ -85,7 +85,13 @@ fn a_transfer_that_fails_behind_its_transferor_gives_the_caller_back_to_the_prog
     let mut lab = lab();
     add(&mut lab);
     lab.give(Input::Answered(SECOND));
-    lab.give(Input::TransferTo { by: SECOND, to: vec![agent().into()], ring: None, if_fails: IfFails::Return });
+    lab.give(Input::TransferTo {
+        by: SECOND,
+        to: vec![agent().into()],
+        ring: None,
+        if_fails: IfFails::Return,
+        back: None,
+    });
     lab.give(Input::Allowed(THIRD));
     lab.give(gone(SECOND, HangupCause::Normal));
     assert!(lab.floor().is_empty(), "it hears ring-back");

@@ -278,7 +278,7 @@ fn the_targets_of_a_transfer_are_called_in_turn_and_when_none_answers_both_talk_
     let to = vec![other_agent(), customer(), agent()];
     let ring = Some(Duration::from_secs(7));
     let targets: Vec<Target> = to.iter().cloned().map(Target::from).collect();
-    let transfer = Input::TransferTo { by: SECOND, to: targets, ring, if_fails: IfFails::Return };
+    let transfer = Input::TransferTo { by: SECOND, to: targets, ring, if_fails: IfFails::Return, back: None };
     let mut effects = lab.give(transfer.clone());
     for (n, to) in (0..).zip(to) {
         let heir = LegId(THIRD.0 + n);
@@ -302,7 +302,7 @@ fn the_targets_of_a_transfer_are_called_in_turn_and_when_none_answers_both_talk_
     assert!(lab.give(Input::Drop(second)).contains(&Effect::Forget(second)));
     assert_eq!(lab.floor(), [FIRST, SECOND]);
     assert_eq!(
-        lab.call.check(&Input::TransferTo { by: SECOND, to: Vec::new(), ring, if_fails: IfFails::Return }),
+        lab.call.check(&Input::TransferTo { by: SECOND, to: Vec::new(), ring, if_fails: IfFails::Return, back: None }),
         Err(Refused::Targets)
     );
     lab.give(transfer.clone());
@@ -315,7 +315,7 @@ fn a_transfer_that_reaches_nobody_ends_the_call_when_that_was_asked_for() {
     let ring = Some(Duration::from_secs(7));
     let own = Target { to: other_agent(), ring: Some(Duration::from_secs(3)) };
     let to = vec![own, customer().into()];
-    lab.give(Input::TransferTo { by: SECOND, to, ring, if_fails: IfFails::HangUp });
+    lab.give(Input::TransferTo { by: SECOND, to, ring, if_fails: IfFails::HangUp, back: None });
     lab.give(Input::Allowed(THIRD));
     lab.now += Duration::from_secs(3);
     let effects = lab.give(Input::Timeout);
@@ -329,4 +329,28 @@ fn a_transfer_that_reaches_nobody_ends_the_call_when_that_was_asked_for() {
         assert!(effects.contains(&expected), "{effects:?}");
     }
     assert_eq!(effects.last(), Some(&over(busy, true)));
+}
+
+#[test]
+fn a_party_that_nobody_takes_goes_back_to_a_transferor_who_has_hung_up() {
+    let mut lab = talking();
+    let back = Some(other_agent());
+    lab.give(Input::TransferTo {
+        by: SECOND,
+        to: vec![customer().into()],
+        ring: None,
+        if_fails: IfFails::Return,
+        back,
+    });
+    lab.give(Input::Allowed(THIRD));
+    assert_eq!(lab.give(gone(SECOND, NORMAL)), [Effect::Forget(SECOND)]);
+    let effects = lab.give(gone(THIRD, HangupCause::Busy));
+    assert!(effects.contains(&Effect::Ask { leg: FOURTH, by: SECOND, to: other_agent() }), "{effects:?}");
+    assert_eq!(lab.places(), [(FIRST, Place::Aside(Sound::Wait))]);
+    lab.give(Input::Allowed(FOURTH));
+    let mut away = lab.clone();
+    lab.give(Input::Answered(FOURTH));
+    assert_eq!(lab.floor(), [FIRST, FOURTH]);
+    let busy = HangupCause::Busy;
+    assert_eq!(away.give(gone(FOURTH, busy.clone())).last(), Some(&over(busy, true)), "it is called once");
 }

@@ -24,6 +24,7 @@ use crate::engine::dial;
 use crate::engine::event::LegRole;
 use crate::engine::leg::Leg;
 use crate::net::clock;
+use crate::sip::Source;
 use crate::units::{LegId, mask};
 use crate::worker::WorkerCommand;
 
@@ -84,7 +85,11 @@ impl CallTask {
             Verb::Transfer { leg, to, ring, if_fails } => {
                 let to = self.targets(&to)?;
                 self.check_transfer(&to)?;
-                Input::TransferTo { by: leg, to, ring, if_fails }
+                let back = match self.leg(leg).and_then(Leg::owner) {
+                    Some(Source::User(user)) => Some(Destination::Agent(user.clone())),
+                    Some(Source::Trunk(_)) | None => None,
+                };
+                Input::TransferTo { by: leg, to, ring, if_fails, back }
             }
             Verb::Gain { leg, db } => Input::Gain { leg, db },
             Verb::LegDrop { leg } => Input::Drop(leg),
