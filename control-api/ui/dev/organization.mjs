@@ -66,7 +66,8 @@ export function organization() {
   ];
   const sounds = [["Greeting", 4_200], ["Hold music: a quiet piece for piano, recorded in the Madrid studio", 183_000], ["Office closed", 7_900]]
     .map(([name, ms], n) => ({ id: `01993f2e-0000-7000-8000-0000000000a${n + 1}`, name, size_bytes: 32 * ms, rate_hz: 16_000, duration_ms: ms, created_at: at(-(n * 40 + 1) * day) }));
-  const config = { live_translate: true, transcribe: false, translate_from: "en", translate_to: "es", voice_to_voice: true, record: true, hold_music: sounds[1].id, supervision_notice: false };
+  const config = { live_translate: true, transcribe: false, translate_from: "en", translate_to: "es", voice_to_voice: true, record: true};
+  const handling = { hold_music: sounds[1].name, supervision_notice: true };
   const capabilities = { record: true, transcribe: true, translate: true, voice_to_voice: true, amd: false, transfer: true, conference: true, api_dialing: false };
 
   const session = () => ({
@@ -168,6 +169,12 @@ export function organization() {
       need("voice.write");
       for (const field of ["translate_from", "translate_to"]) if (!/^[a-z]{2,3}(-\w{2,8})*$/i.test(body[field])) throw new Refusal(422, `${field}: expected a BCP 47 language tag such as \`en\` or \`es-419\``, field);
       return [200, Object.assign(config, body)];
+    }],
+    ["GET", /^\/call-handling$/, () => [200, handling]],
+    ["PUT", /^\/call-handling$/, (_, body) => {
+      need("voice.write");
+      if (body.hold_music && !sounds.some(({ name }) => name === body.hold_music)) throw new Refusal(422, "hold_music: there is no such sound", "hold_music");
+      return [200, Object.assign(handling, body)];
     }],
     ["GET", /^\/media$/, page("media", sounds)],
     ["GET", /^\/media\/([\w-]+)\/audio$/, () => ["sound"]],

@@ -7,7 +7,9 @@ import { Latest } from "../latest.js";
 import { answerText, microphoneText, microphoneWords } from "../microphone.js";
 import { dialTarget } from "../numbers.js";
 import { ProviderBar } from "../providerbar.js";
+import { RecordingBar } from "../recordingbar.js";
 import { SentenceList } from "../sentences.js";
+import { may } from "../session.js";
 import { fields } from "../shapes.js";
 import { shell, type Shell } from "../shell.js";
 import { read, write } from "../storage.js";
@@ -33,7 +35,7 @@ const LETTERS = "tandem.shortcuts";
 /** How long after the end of a call the server's reason for it is of interest. */
 const EXPLAINED_MS = 10_000;
 /** The header of the INVITE that connects whoever picks up a parked call: that call. */
-const PICKUP = "X-Tandem-Pickup";
+const PICKUP = "Tandem-Picks-Up";
 /** A call that is picked up rings within this. */
 const PICKUP_MS = 10_000;
 
@@ -58,6 +60,7 @@ class AgentPage {
     onAdd: (entry) => this.running && this.controls.add(this.running.id, entry),
   });
   private readonly parkedList = new ParkedList({ onPickUp: (parked) => void this.pickUp(parked), me: () => this.me, nameOf: (name) => this.picker.nameOf(name) });
+  private readonly recordings = new RecordingBar({ allowed: true, refresh: (call) => this.feed.fetchRecordings(call) });
   private readonly sound = new Sound(() => this.drawSound());
   private readonly phone: Phone;
   private readonly tones = { ring: ring(), ringback: ringback() };
@@ -71,6 +74,8 @@ class AgentPage {
   private registration: { state: Registration; text: string } = { state: "connecting", text: "Connecting" };
   /** The call that has ended and of which the server has not said why. */
   private unexplained: { call: string; leg: number | undefined; until: number } | undefined;
+  /** Whoever waits hears music. */
+  private music = false;
   /** The call that is being parked from here, and in which slot it is. */
   private parking: { name: string; slot: number | undefined } | undefined;
   /** The parked call that is being picked up, and the microphone for it. */
@@ -89,6 +94,7 @@ class AgentPage {
     this.view = agentView(this.callView);
     frame.main.replaceChildren(this.view.root);
     this.view.picker.replaceWith(this.picker.element);
+    this.view.recordings.replaceWith(this.recordings.element);
     this.view.parked.replaceWith(this.parkedList.element);
     this.view.shortcuts.replaceWith(shortcutHelp(this.letters, (on) => this.switchLetters(on)));
     this.view.providers.replaceWith(this.providers.element);
@@ -116,6 +122,14 @@ class AgentPage {
     this.feed.start();
     this.parkedList.start();
     void this.picker.load();
+    if (may(this.frame.session, "voice.read")) void this.loadHandling();
+  }
+
+  /** Whether whoever waits hears music, or a soft tone. */
+  private async loadHandling(): Promise<void> {
+    const handling = await api.callHandling().catch(() => undefined);
+    this.music = handling !== undefined && handling.holdMusic !== null;
+    this.drawCall();
   }
 
   private wire(): void {
@@ -208,6 +222,8 @@ class AgentPage {
         return void (consulting && this.hold(heldLegs, false));
       case "complete":
         return void (others > 1 && !this.controls.transferring && this.leave());
+      case "record":
+        return this.recordings.toggle();
       case "park":
         return void (others > 0 && !this.controls.transferring && this.park());
       case "parked":
@@ -337,7 +353,7 @@ class AgentPage {
     const actual = this.feed.legs(call?.id ?? "");
     const legs = this.controls.shown(actual);
     const { transferring } = this.controls;
-    const music = (call?.config.hold_music ?? null) !== null;
+    const { music } = this;
     this.party = parties(legs, { me: this.me, of: (peer) => this.picker.nameOf(peer), music }, transferring?.leg);
     this.ownLeg = this.mine()?.leg ?? this.ownLeg;
     this.callView.draw({
@@ -345,6 +361,8 @@ class AgentPage {
       waiting: this.controls.waiting(actual).map(({ name }) => name), transferring: transferring?.name, music, picking: this.picker.purpose,
     });
     for (const one of [this.callView.parties, this.callView.controls]) one.hidden = this.phone.line.phase !== "active";
+    if (call) this.feed.followRecordings(call.id);
+    this.recordings.draw({ call: call?.id ?? "", recordings: this.feed.recordings(call?.id ?? "") ?? [], talks: call?.status === "answered" || call?.status === "bridged" });
     const { consulting, others } = choices(this.party);
     // Who leaves a consultation connects the others: one button says so.
     this.view.hangup.hidden = consulting && transferring === undefined;

@@ -1,6 +1,7 @@
 /** The server's REST interface, as far as a call's page uses it. */
+import * as api from "../api.js";
 import { ApiError, request } from "../http.js";
-import { parseRecordings, type Recording } from "../recordings.js";
+import type { Recording } from "../recordings.js";
 import { fields, listOf, text } from "../shapes.js";
 import { parseDetail, parseNote, parseOutcome, type CallDetail, type Note, type Outcome } from "./detail.js";
 import { parseSegment, withUnheard, type Line } from "./lines.js";
@@ -51,7 +52,7 @@ export function recordingUrl(call: string): string {
 /** Every recording that may be heard; nothing: the server tells of the first one alone, in the call itself. */
 export async function recordingList(call: string): Promise<Recording[] | undefined> {
   try {
-    return parseRecordings(await request("GET", path(call, "/recordings")), recordingUrl(call));
+    return await api.recordingList(call);
   } catch (error) {
     if (error instanceof ApiError && error.status !== 0 && error.status < 500) return undefined;
     throw error;

@@ -71,7 +71,7 @@ function describeEvent({ type, body }: CallEventRecord): Said | undefined {
 }
 
 const UNPARKED: Record<string, string> = {
-  picked_up: "The parked call is picked up", returned: "Nobody picked the call up: it goes back to whoever parked it", ended: "The parked call ended",
+  picked_up: "The parked call is picked up", returned: "Nobody picked the call up: it goes back to whoever parked it", given_up: "Nobody picked the parked call up: it ends", ended: "The parked call ended",
 };
 
 const RECORDING: Record<string, string> = {

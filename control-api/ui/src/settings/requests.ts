@@ -225,3 +225,8 @@ export async function soundRemove(sound: string): Promise<void> {
 export function soundUrl(sound: string): string {
   return `/api/media/${id(sound)}/audio`;
 }
+
+/** What is left out stays. */
+export async function handlingPut(change: { hold_music: string | null; supervision_notice: boolean }): Promise<void> {
+  await request("PUT", "/call-handling", change);
+}

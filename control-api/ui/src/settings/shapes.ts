@@ -226,6 +226,12 @@ export function parseMediaSound(value: unknown): MediaSound | undefined {
   return { id, name, durationMs: number(sound["duration_ms"]) ?? 0, sizeBytes: number(sound["size_bytes"]) ?? 0, createdAt: text(sound["created_at"]) };
 }
 
+/** Sounds to choose from by name. One that was removed stays there while it is chosen. */
+export function musicOptions(sounds: readonly MediaSound[], chosen: string | null, length: (ms: number) => string): (readonly [name: string, label: string])[] {
+  const known = sounds.map(({ name, durationMs }) => [name, `${name} (${length(durationMs)})`] as const);
+  return chosen === null || sounds.some(({ name }) => name === chosen) ? known : [...known, [chosen, `${chosen} (removed)`]];
+}
+
 /** The largest file that the media store takes. */
 export const SOUND_BYTES_MAX = 10 * 1024 * 1024;
 
