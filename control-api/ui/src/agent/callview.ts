@@ -167,5 +167,5 @@ export function shortcutHelp(on: boolean, onSwitch: (on: boolean) => void): HTML
   box.addEventListener("change", () => onSwitch(box.checked));
   const rows = SHORTCUTS.flatMap(({ keys, label }) => [h("dt", {}, ...keys.split(" + ").map((key) => h("kbd", {}, key))), h("dd", {}, label)]);
   return h("details", { id: "shortcuts", class: "fold" }, h("summary", {}, icon(ICON.keyboard), "Keys"), h("dl", { class: "shortcut-list" }, ...rows),
-    h("label", { class: "check" }, box, "Single letters act during a call"));
+    h("label", { class: "check" }, box, "Use single-letter keys"));
 }
