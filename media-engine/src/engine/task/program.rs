@@ -24,7 +24,7 @@ use crate::call::script::{
     DialOutcome, Effect, Ended, FetchFailure, GatherEnd, GatherRules, Input, PlayEnd, RecordEnd, Script, Sound, Target,
     Ticket,
 };
-use crate::call::{self, EndedBy, Gathered, Place};
+use crate::call::{self, EndedBy, Gathered, IfFails, Place};
 use crate::config::App;
 use crate::engine::command::{CallProgram, Callee, CommandError, NewLeg, ProgramHost, ProgramRequest};
 use crate::engine::event::{EventKind, ProgramNews};
@@ -472,7 +472,8 @@ impl CallTask {
         let leg = self.call.next_leg();
         let Some(dialling) = self.programs.dialling(ticket) else { return true };
         dialling.stage = Stage::Calling(leg);
-        let new = NewLeg { to, supervises: None, from, ring: dialling.ring };
+        let (or_else, if_fails) = (Vec::new(), IfFails::Return);
+        let new = NewLeg { to, supervises: None, from, ring: dialling.ring, or_else, if_fails, notice: false };
         let Err(error) = self.add_leg(new).await else { return true };
         tracing::info!(call = %self.id, %error, "a target of a call program cannot be called");
         if let Some(dialling) = self.programs.dialling(ticket) {
