@@ -43,7 +43,10 @@ fn seconds_of(channel: &[i16], rate: SampleRate, hertz: f32) -> f64 {
 fn has_only(what: &str, channel: &[i16], rate: SampleRate, hertz: f32) {
     for tone in TONES {
         let heard = seconds_of(channel, rate, tone);
-        assert!((heard >= 1.0) == (tone == hertz) && (tone == hertz || heard == 0.0), "{what}: {tone} Hz for {heard} s");
+        assert!(
+            (heard >= 1.0) == (tone == hertz) && (tone == hertz || heard == 0.0),
+            "{what}: {tone} Hz for {heard} s"
+        );
     }
 }
 

@@ -3,6 +3,7 @@
 //   npm run build && npm run mock        http://127.0.0.1:8088, any email, password "demo"
 //   POST /mock/ring, /mock/hangup, /mock/drop (cuts all event streams), /mock/provider
 //   POST /mock/set {"role": "viewer", "empty": true, "signup": "open", "broken": true, "refuse": "why a verb is refused", "ring": 1500}
+//   POST /mock/holds {"on": true}: the other telephone puts the call on hold
 //   POST /mock/park {"calls": 2} parks so many calls of others
 //   POST /mock/crowd {"calls": 50, "word_ms": 350} starts so many calls that talk; {"calls": 0} silences them
 //
@@ -183,6 +184,12 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
       state.streams.forEach((stream) => stream.destroy());
       json(response, 204);
     },
+    "POST /mock/holds": async (request, response) => {
+      const [one] = LEGS[CALL_A];
+      one.holds = (await read(request)).on !== false;
+      emit("call.seat", { type: "call.seat", call_id: CALL_A, leg: one.leg, role: one.role, held: one.held, muted: one.muted, holds: one.holds, gain_db: 0, supervises: null });
+      json(response, 204);
+    },
     "POST /mock/provider": (_, response) => {
       state.providerDown = !state.providerDown;
       emit("provider", { type: "provider", provider: providers()[0] }, false);
@@ -338,6 +345,10 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
       return json(response, 202, {});
     }
     if (rest === "/hangup") {
+      for (const one of LEGS[found.id] ?? []) {
+        Object.assign(one, { state: "ended", ending: { cause: "requested", by: "request" } });
+        emit("call.leg", { type: "call.leg", call_id: found.id, at: new Date().toISOString(), leg: one.leg, role: one.role, state: "ended", peer: one.peer, codec: one.codec, ending: one.ending });
+      }
       Object.assign(found, { status: "ended", ended_reason: "requested", ended_at: new Date().toISOString() });
       emit("call.status", { type: "call.status", call_id: found.id, at: found.ended_at, status: "ended", cause: "requested", call: found });
       return json(response, 202, {});

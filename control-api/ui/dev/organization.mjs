@@ -201,6 +201,7 @@ export function organization() {
     }],
     ["DELETE", /^\/caller-id\/numbers\/([\w-]+)\/program$/, ([id]) => (programs.delete(id), [204])],
     ["GET", /^\/voice\/program-secret$/, () => (need("voice.write"), [200, { secret: "tps_6d0c0b1f4f7e4f2f9c5d8a3be2a1774c5e1b9c20" }])],
+    ["POST", /^\/voice\/program-secret$/, () => (need("voice.write"), [200, { secret: `tps_${randomUUID().replaceAll("-", "")}` }])],
     ["GET", /^\/call-handling$/, () => [200, handling]],
     ["PUT", /^\/call-handling$/, (_, body) => {
       need("voice.write");

@@ -131,7 +131,7 @@ class Row {
     const name = recordingName(recording, among);
     this.element.dataset["state"] = recording.state;
     this.state.dataset["tone"] = paused ? "warn" : "bad";
-    setText(this.state, paused ? `${name}, paused` : name);
+    setText(this.state, paused ? (name === "Recording" ? "Recording paused" : `${name}, paused`) : name);
     this.pause.hidden = this.stop.hidden = !allowed;
     if (this.pause.dataset["paused"] !== String(paused)) {
       this.pause.dataset["paused"] = String(paused);

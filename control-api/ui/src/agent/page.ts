@@ -9,7 +9,7 @@ import { dialTarget } from "../numbers.js";
 import { ProviderBar } from "../providerbar.js";
 import { RecordingBar } from "../recordingbar.js";
 import { SentenceList } from "../sentences.js";
-import { may } from "../session.js";
+import { may, mayHear } from "../session.js";
 import { fields } from "../shapes.js";
 import { shell, type Shell } from "../shell.js";
 import { read, write } from "../storage.js";
@@ -59,8 +59,8 @@ class AgentPage {
     onConsult: (entry) => this.consult(entry),
     onAdd: (entry) => this.running && this.controls.add(this.running.id, entry),
   });
-  private readonly parkedList = new ParkedList({ onPickUp: (parked) => void this.pickUp(parked), me: () => this.me, nameOf: (name) => this.picker.nameOf(name) });
-  private readonly recordings = new RecordingBar({ allowed: true, refresh: (call) => this.feed.fetchRecordings(call) });
+  private readonly parkedList = new ParkedList({ onChange: () => this.drawCall(), onPickUp: (parked) => void this.pickUp(parked), me: () => this.me, nameOf: (name) => this.picker.nameOf(name) });
+  private readonly recordings = new RecordingBar({ allowed: true, refresh: async (call) => (mayHear(this.frame.session) ? this.feed.fetchRecordings(call) : undefined) });
   private readonly sound = new Sound(() => this.drawSound());
   private readonly phone: Phone;
   private readonly tones = { ring: ring(), ringback: ringback() };
@@ -168,7 +168,7 @@ class AgentPage {
   private async answer(): Promise<void> {
     const { view, sound } = this;
     view.answer.disabled = true;
-    setText(view.answerProblem, sound.state === "prompt" ? "Allow the microphone in your browser's question: then you are connected." : "");
+    setText(view.answerProblem, sound.state === "prompt" ? "Allow the microphone when your browser asks, and you are connected." : "");
     const stream = await sound.open();
     view.answer.disabled = false;
     setText(view.answerProblem, stream ? "" : answerText(sound.state));
@@ -333,7 +333,7 @@ class AgentPage {
   private leave(): void {
     const names = this.party.filter(({ me, state }) => !me && state !== "ringing" && state !== "listening").map(({ name }) => name);
     this.phone.hangup();
-    setText(this.view.message, `You left the call: ${listed(names)} talk on.`);
+    setText(this.view.message, `You left the call. ${listed(names)} keep talking.`);
   }
 
   /** Takes a transfer back: whoever is called in the person's place is let go. */
@@ -354,14 +354,14 @@ class AgentPage {
     const legs = this.controls.shown(actual);
     const { transferring } = this.controls;
     const { music } = this;
-    this.party = parties(legs, { me: this.me, of: (peer) => this.picker.nameOf(peer), music }, transferring?.leg);
+    this.party = parties(legs, { me: this.me, of: (peer) => this.picker.nameOf(peer), music, parked: this.parkedList.find(call?.id ?? "") }, transferring?.leg);
     this.ownLeg = this.mine()?.leg ?? this.ownLeg;
     this.callView.draw({
       known: this.party.some(({ me }) => me), parties: this.party, choices: choices(this.party), muted: this.isMuted(),
       waiting: this.controls.waiting(actual).map(({ name }) => name), transferring: transferring?.name, music, picking: this.picker.purpose,
     });
     for (const one of [this.callView.parties, this.callView.controls]) one.hidden = this.phone.line.phase !== "active";
-    if (call) this.feed.followRecordings(call.id);
+    if (call && mayHear(this.frame.session)) this.feed.followRecordings(call.id);
     this.recordings.draw({ call: call?.id ?? "", recordings: this.feed.recordings(call?.id ?? "") ?? [], talks: call?.status === "answered" || call?.status === "bridged" });
     const { consulting, others } = choices(this.party);
     // Who leaves a consultation connects the others: one button says so.

@@ -12,6 +12,7 @@ import { LadderView } from "../ladderview.js";
 import type { Legs } from "../legs.js";
 import { LegView } from "../legview.js";
 import { parties, talkTime } from "../calllist/row.js";
+import { RecordingBar } from "../recordingbar.js";
 import { isRecording, singleRecording, type Recording } from "../recordings.js";
 import { may, mayHear } from "../session.js";
 import { shell, type Shell } from "../shell.js";
@@ -57,6 +58,8 @@ class CallPage {
   private stored: Line[] = [];
   private storedProblem = "";
   private sounds: RecordingView | undefined;
+  private readonly recordingNow: RecordingBar;
+  private readonly soundNote = h("p", {});
   /** Every recording, once they were fetched; before, the call's record tells of the first one. */
   private recordings: Recording[] | undefined;
   /** What is drawn already of what changes rarely. */
@@ -95,6 +98,8 @@ class CallPage {
     this.end.addEventListener("click", () => askToEnd(this.detail.call));
     this.title.append(...parties(call));
     document.title = `${call.from ?? "Unknown"} to ${call.to} · Tandem`;
+    this.recordingNow = new RecordingBar({ allowed: may(session, "calls.dial"), refresh: () => this.loadRecordings() });
+    this.sound.append(this.recordingNow.element, this.soundNote);
     const panel = (title: string, ...content: Node[]): HTMLElement => h("section", { class: "card panel", "aria-label": title }, h("h2", {}, title), ...content);
     const quality = panel("Legs", this.tracks.element, this.noLegs, this.legs.element);
     // Where there is one column only, what is read most stands before them.
@@ -235,15 +240,17 @@ class CallPage {
 
   private drawSound(call: Call): void {
     const recordings = this.shownRecordings().filter(({ parts }) => parts.length > 0);
-    if (!this.hears) return setText(this.sound, "Your role may not hear this recording.");
+    const talks = call.status === "answered" || call.status === "bridged";
+    this.recordingNow.draw({ call: this.id, recordings: this.hears ? this.shownRecordings() : (this.feed?.recordings(this.id) ?? []), talks });
+    if (!this.hears) return setText(this.soundNote, "Your role may not hear this recording.");
     if (recordings.length === 0) {
-      return setText(this.sound, isRunning(call) && call.config.record ? "Recording begins when the call is answered." : call.config.record ? `There is no recording of this call${may(this.frame.session, "recordings.read") ? "" : " that was made while you were in it"}.` : "This call was not recorded: recording is off by configuration.");
+      return setText(this.soundNote, isRunning(call) && call.config.record ? "Recording starts when the call is answered." : call.config.record ? may(this.frame.session, "recordings.read") ? "There is no recording of this call." : "There is no recording from your time in this call." : "This call was not recorded: recording is off by configuration.");
     }
     if (!this.sounds) {
       const sounds = new RecordingView(this.id, () => this.drawTranscript());
       this.sounds = sounds;
       sounds.player.audio.addEventListener("timeupdate", () => this.transcript.follow(sounds.player.audio.currentTime));
-      this.sound.replaceChildren(sounds.element);
+      this.soundNote.replaceWith(sounds.element);
     }
     this.sounds.draw(recordings);
   }

@@ -43,7 +43,7 @@ export class SupervisionBar {
     setText(this.title, call ? `${call.from ?? "Unknown"} to ${call.to}` : "A call");
     for (const button of this.buttons) button.setAttribute("aria-pressed", String(button.dataset["mode"] === wish.mode));
     this.fill(legs, wish);
-    setText(this.says, state.phase === "joining" ? state.step : busy ? "One moment …" : [this.saying(wish, legs), this.notice ? "The parties have heard a notice tone." : ""].filter(Boolean).join(" "));
+    setText(this.says, state.phase === "joining" ? state.step : busy ? "One moment …" : [this.saying(wish, legs), this.notice ? "A notice tone tells the parties." : ""].filter(Boolean).join(" "));
   }
 
   /** Whom a whisper is for, as chosen here; nobody where only one can be meant. */
@@ -69,6 +69,6 @@ export class SupervisionBar {
     if (mode === "listen") return "You hear the call. Nobody hears you.";
     if (mode === "barge") return "Everybody hears you.";
     const listener = to === null ? undefined : legs.get(to);
-    return listener ? `${legName(listener)} alone hears you.` : "The agent alone hears you.";
+    return listener ? `Only ${legName(listener)} hears you.` : "Only the agent hears you.";
   }
 }

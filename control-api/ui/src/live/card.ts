@@ -14,8 +14,8 @@ import { causeText, duration, languageName } from "../words.js";
 import { inCall, type Problem, type State } from "./supervisor.js";
 
 export const MODES: readonly { mode: SuperviseMode; label: string; about: string }[] = [
-  { mode: "listen", label: "Listen", about: "Hear the call; nobody hears you" },
-  { mode: "whisper", label: "Whisper", about: "Talk to the agent alone" },
+  { mode: "listen", label: "Listen", about: "Hear the call without being heard" },
+  { mode: "whisper", label: "Whisper", about: "Talk to the agent only" },
   { mode: "barge", label: "Barge in", about: "Talk to everybody" },
 ];
 

@@ -71,7 +71,7 @@ class LivePage {
   private readonly fresh = h("button", { id: "live-fresh", class: "primary", type: "button", hidden: true, onclick: () => this.toTop() });
   private readonly empty = h("div", { id: "calls-empty", class: "card empty" },
     h("h2", {}, "No call is running"), h("p", {}, "Calls appear here by themselves, with every word while it is spoken."));
-  private readonly noticeHint = h("p", { id: "live-notice", class: "hint", hidden: true }, "Your organization uses a notice tone: the parties of a call hear when you listen, whisper or barge in.");
+  private readonly noticeHint = h("p", { id: "live-notice", class: "hint", hidden: true }, "Notice tone: the parties of a call hear when you listen, whisper or barge in.");
   private readonly message = h("p", { id: "live-message", class: "problem", role: "alert" });
 
   constructor(private readonly frame: Shell) {

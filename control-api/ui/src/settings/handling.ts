@@ -18,7 +18,7 @@ function handlingForm(context: Context, handling: api.CallHandling, sounds: read
   input.disabled = locked !== null;
   const music = field("hold_music", "Music on hold", input,
     sounds.length === 0 ? "Add a WAV file under Sounds first." : "Heard on hold, while parked, and while a transfer calls somebody.");
-  const notice = toggle("supervision_notice", "handling-supervision_notice", "Notice tone for supervision", "A short tone tells the parties of a call that a supervisor has joined.", handling.supervisionNotice, locked !== null);
+  const notice = toggle("supervision_notice", "handling-supervision_notice", "Notice tone for supervision", "The parties of a call hear a short tone when a supervisor joins, and every minute while the supervision lasts.", handling.supervisionNotice, locked !== null);
   if (locked) return h("div", { class: "form" }, music.element, notice.element, locked);
   return new Form({
     id: "handling",

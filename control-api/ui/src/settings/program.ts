@@ -124,13 +124,15 @@ function editor(id: string, value: unknown) {
 function signingSecret(): HTMLElement {
   const place = h("div", { class: "row" });
   const problem = h("p", { class: "problem", role: "alert" });
+  const draw = (secret: string): void => place.replaceChildren(copyLine("program-secret", "Signing secret", secret),
+    h("p", { class: "hint" }, "Your server checks with it that a request comes from here. It is the same for all numbers."),
+    h("div", {}, h("button", { id: "program-secret-replace", class: "plain", type: "button", onclick: () => replaceSecret(draw) }, "Replace the secret")));
   const show = h("button", { id: "program-secret-show", class: "plain", type: "button" }, "Show the signing secret");
   show.addEventListener("click", () => {
     show.disabled = true;
     setText(problem, "");
     requests.programSecret().then(
-      (secret) => place.replaceChildren(copyLine("program-secret", "Signing secret", secret),
-        h("p", { class: "hint" }, "Your server proves with it that a request is from here. It is the same for all numbers.")),
+      (secret) => draw(secret),
       (error: unknown) => {
         show.disabled = false;
         setText(problem, loadProblem(error));
@@ -139,4 +141,14 @@ function signingSecret(): HTMLElement {
   });
   place.append(h("div", {}, show), problem);
   return place;
+}
+
+function replaceSecret(draw: (secret: string) => void): void {
+  confirm({
+    id: "program-secret-confirm",
+    title: "Replace the signing secret?",
+    text: "Requests are signed with the new one at once. Program servers that know only the old one refuse them until you give them the new one.",
+    action: "Replace",
+    run: async () => draw(await requests.programSecretReplace()),
+  });
 }

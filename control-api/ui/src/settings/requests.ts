@@ -253,3 +253,7 @@ export async function programRemove(number: string): Promise<void> {
 export async function programSecret(): Promise<string> {
   return text(fields(await request("GET", "/voice/program-secret"))["secret"]) ?? "";
 }
+
+export async function programSecretReplace(): Promise<string> {
+  return text(fields(await request("POST", "/voice/program-secret"))["secret"]) ?? "";
+}

@@ -1,5 +1,6 @@
 //! What of a call is recorded.
 
+use super::verbs::add;
 use super::*;
 
 /// A customer and an agent who talk.
@@ -26,7 +27,7 @@ fn a_recording_follows_who_is_heard() {
     let effects = lab.give(Input::Mute { leg: SECOND, on: true });
     assert_eq!(effects.last(), Some(&Effect::Record(vec![recorded(1, &[FIRST])])));
     lab.give(Input::Mute { leg: SECOND, on: false });
-    lab.give(Input::Add { to: agent(), role: LegRole::Agent, supervises: None, ring: None });
+    lab.give(add(None));
     lab.give(Input::Allowed(THIRD));
     let effects = lab.give(Input::Answered(THIRD));
     assert_eq!(effects.last(), Some(&Effect::Record(vec![recorded(1, &[FIRST, SECOND, THIRD])])));
@@ -54,7 +55,7 @@ fn a_second_start_is_a_second_recording_and_a_stop_ends_one_of_them() {
 #[test]
 fn a_recording_of_one_leg_ends_with_it() {
     let mut lab = talking();
-    lab.give(Input::Add { to: agent(), role: LegRole::Agent, supervises: None, ring: None });
+    lab.give(add(None));
     lab.give(Input::Allowed(THIRD));
     lab.give(Input::Answered(THIRD));
     lab.give(Input::Record { leg: Some(THIRD) });
@@ -77,7 +78,7 @@ fn what_cannot_be_recorded_is_refused_in_a_sentence() {
     }
     assert_eq!(check(&lab, None), Err(Refused::Recordings));
     let listens = Some(SuperviseMode::Listen);
-    lab.give(Input::Add { to: agent(), role: LegRole::Supervisor, supervises: listens, ring: None });
+    lab.give(add(listens));
     lab.give(Input::Allowed(THIRD));
     lab.give(Input::Answered(THIRD));
     assert_eq!(check(&lab, Some(THIRD)), Err(Refused::Supervises));
