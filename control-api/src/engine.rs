@@ -19,17 +19,22 @@ use uuid::Uuid;
 pub use codecs::SampleRate;
 pub use media_engine::admission::{ConnectionBounds, ConnectionTable, Standing};
 pub use media_engine::audio::tap::TapReader;
+pub use media_engine::call::script::{
+    Ended, FetchFailure, GatherBranch, Limits as ProgramLimits, Notice, PROGRAM_BYTES, Program, Start as ProgramStart,
+    StepAt, StepEnd, URL_MAX, Variables,
+};
 pub use media_engine::call::{DIGITS_MAX, GatherRules, Replay};
 pub use media_engine::config::{
     App, Config as EngineConfig, DtmfWay, HoldShown, NameServer, Profile, RecordConfig, RouteTarget, SpeechProvider,
 };
 pub use media_engine::engine::replay_calls;
 pub use media_engine::engine::{
-    CallSettings, CallStatus, CallTarget, CallTrace, Callee, Command, CommandError, DTMF_MAX, EndedBy, Ending, Engine,
-    Envelope, Event, EventKind, Flow, GAIN_DB, GatherEnd, GatherId, IfFails, LagMs, LegQuality, LegRole, LegState,
-    NewCall, NewGather, NewLeg, Park, ParkedCall, PlayId, PlayState, ProviderKind, ProviderState, Rating,
-    RecordingState, Reply, Room, SLOTS, SPEECH_MAX, Sound, Space, Started, SuperviseMode, TONE_MS_MAX, TraceParty,
-    TraceStep, TransferStage, TranslationEvent, Unparked, Verb, VerbTarget,
+    CallProgram, CallSettings, CallStatus, CallTarget, CallTrace, Callee, Command, CommandError, DTMF_MAX, EndedBy,
+    Ending, Engine, Envelope, Event, EventKind, Flow, GAIN_DB, GatherEnd, GatherId, IfFails, LagMs, LegQuality,
+    LegRole, LegState, NewCall, NewGather, NewLeg, Park, ParkedCall, PlayId, PlayState, ProgramHost, ProgramNews,
+    ProgramRequest, ProviderKind, ProviderState, Rating, RecordingState, Reply, Room, SLOTS, SPEECH_MAX, Sound, Space,
+    Started, SuperviseMode, TONE_MS_MAX, TraceParty, TraceStep, TransferStage, TranslationEvent, Unparked, Verb,
+    VerbTarget,
 };
 pub use media_engine::error::{HangupCause, StartError};
 pub use media_engine::leg::flow::{Incoming, Outgoing};
@@ -38,7 +43,7 @@ pub use media_engine::net::memory;
 pub use media_engine::net::supervisor::{Fault, Supervisor};
 pub use media_engine::party::{Noticed, Party};
 pub use media_engine::sdp::{Codec, Srtp};
-pub use media_engine::sip::dial::{HostRule, knows_country};
+pub use media_engine::sip::dial::{HostRule, is_public, knows_country};
 pub use media_engine::sip::trunk::{NumberFormat, TrunkCredentials, TrunkSettings};
 pub use media_engine::sip::{Advertise, PlaceStatus, TraceLevel, Transport, TrunkStatus};
 pub use media_engine::sip_io::{Listener, WsConnection};
@@ -238,6 +243,7 @@ pub fn call_settings(config: &VoiceConfig, capabilities: &Capabilities, organiza
         transfer: capabilities.transfer,
         group: organization.map(group),
         from: None,
+        program: None,
     }
 }
 

@@ -243,6 +243,23 @@ const LINES: &[Line] = &[
         r#"{"label": "x"}"#,
     ),
     Line("DELETE /api/caller-id/numbers/{id}", May(Action::VoiceWrite), ById, By(Some(Group::Configuration)), ""),
+    Line("GET /api/caller-id/numbers/{id}/program", May(Action::VoiceRead), ById, By(None), ""),
+    Line(
+        "PUT /api/caller-id/numbers/{id}/program",
+        May(Action::VoiceWrite),
+        ById,
+        By(Some(Group::Configuration)),
+        r#"{"program": [{"hangup": {}}]}"#,
+    ),
+    Line(
+        "DELETE /api/caller-id/numbers/{id}/program",
+        May(Action::VoiceWrite),
+        ById,
+        By(Some(Group::Configuration)),
+        "",
+    ),
+    Line("GET /api/voice/program-secret", May(Action::VoiceWrite), Own, By(None), ""),
+    Line("POST /api/voice/program-secret", May(Action::VoiceWrite), Own, By(Some(Group::Configuration)), ""),
     Line("POST /api/caller-id/numbers/{id}/call", May(Action::VoiceWrite), ById, By(Some(Group::Configuration)), ""),
     Line(
         "POST /api/caller-id/numbers/{id}/code",

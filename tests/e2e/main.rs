@@ -20,6 +20,7 @@ mod pages;
 mod parking;
 mod parties;
 mod phone;
+mod programs;
 mod prompts;
 mod recording;
 mod relay;

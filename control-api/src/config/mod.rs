@@ -56,6 +56,8 @@ pub struct Config {
     pub trunks: Vec<TrunkConfig>,
     /// Where incoming numbers go; the first match wins.
     pub routes: Vec<RouteConfig>,
+    /// Servers that supply call programs.
+    pub programs: ProgramsConfig,
     /// Speech providers.
     pub speech: SpeechConfig,
     /// Finding faults.
@@ -86,6 +88,15 @@ impl Default for HttpConfig {
             trusted_proxies: Vec::new(),
         }
     }
+}
+
+/// `[programs]`: servers that supply call programs.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProgramsConfig {
+    /// Addresses that may be asked although they are not public.
+    #[serde(deserialize_with = "value::list")]
+    pub networks: Vec<Network>,
 }
 
 /// `[metrics]`: Prometheus.

@@ -23,6 +23,7 @@ use super::decide::{Announced, Decisions, WantedLeg};
 use super::music::HoldMusic;
 use super::presence::Presence;
 use super::reconcile::reconcile;
+use super::steps;
 use super::tenants::Tenants;
 use super::writer::Writer;
 use crate::call_limits::CallLimits;
@@ -194,6 +195,7 @@ fn change(kind: EventKind, call: Uuid, at: Timestamp) -> Option<Change> {
             let legs = legs.into_iter().map(|leg| leg.0).collect();
             Change::Play { call, play: play.0, legs, state, note, at }
         }
+        EventKind::Program { leg, news } => Change::Program { call, leg: leg.0, news: steps::told(news), at },
         EventKind::Gathered { gather, leg, digits, end, enough } => {
             Change::Gathered { call, gather: gather.0, leg: leg.0, digits, ended_by: end, enough, at }
         }

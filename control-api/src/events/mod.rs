@@ -23,6 +23,7 @@ mod reconcile;
 mod refused;
 mod spool;
 mod sse;
+mod steps;
 mod tenants;
 mod writer;
 

@@ -22,6 +22,7 @@ mod organizations;
 mod pages;
 mod parking;
 mod password_reset;
+mod programs;
 mod prompts;
 mod rbac;
 mod recording_list;
@@ -136,6 +137,8 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(voice_targets::target_update, voice_targets::target_delete))
         .routes(routes!(media::media_list, media::media_create))
         .routes(routes!(media::media_delete))
+        .routes(routes!(programs::program_show, programs::program_put, programs::program_delete))
+        .routes(routes!(programs::secret_show, programs::secret_replace))
         .routes(routes!(media::media_audio))
         .routes(routes!(caller_id::number_list, caller_id::number_create))
         .routes(routes!(caller_id::number_update, caller_id::number_delete))

@@ -17,7 +17,8 @@ use uuid::Uuid;
 
 use super::db::Tx;
 use super::{
-    Call, LegFlow, LegReport, OrganizationId, Quality, StoreError, call, missed, stay, transcript, translation,
+    Call, LegFlow, LegReport, OrganizationId, ProgramStep, Quality, StoreError, call, missed, stay, transcript,
+    translation,
 };
 use crate::engine::{
     CallStatus, Ending, GatherEnd, HangupCause, LegRole, LegState, SuperviseMode, TransferStage, TranslationEvent,
@@ -207,6 +208,17 @@ pub enum Change {
         /// Time of the event, by the server's clock.
         at: Timestamp,
     },
+    /// How far a call's program is.
+    Program {
+        /// The call.
+        call: Uuid,
+        /// The number of the leg whose program it is.
+        leg: u64,
+        /// What is new.
+        news: ProgramStep,
+        /// When.
+        at: Timestamp,
+    },
     /// Digits were collected, or could not be.
     Gathered {
         /// The call.
@@ -376,6 +388,7 @@ impl Change {
             Change::Unparked { .. } => "unparked",
             Change::ActiveSpeaker { .. } => "active_speaker",
             Change::Play { .. } => "play",
+            Change::Program { .. } => "program",
             Change::Gathered { .. } => "gathered",
             Change::Transfer { .. } => "transfer",
             Change::LegQuality { .. } => "leg_quality",
@@ -422,6 +435,7 @@ impl Change {
             | Change::Unparked { call, .. }
             | Change::ActiveSpeaker { call, .. }
             | Change::Play { call, .. }
+            | Change::Program { call, .. }
             | Change::Gathered { call, .. }
             | Change::Transfer { call, .. }
             | Change::LegQuality { call, .. }
@@ -546,6 +560,13 @@ async fn apply_itself(tx: &mut Tx, organization: OrganizationId, change: &Change
             let body = json!({"type": "call.play", "call_id": call, "at": at, "play": play, "legs": legs,
                 "state": state, "note": note});
             Ok(draft("call.play", body, *at))
+        }
+        Change::Program { leg, news, at, .. } => {
+            let mut body = json!({"type": "call.program", "call_id": call, "at": at, "leg": leg});
+            if let (Value::Object(body), Ok(Value::Object(news))) = (&mut body, serde_json::to_value(news)) {
+                body.extend(news);
+            }
+            Ok(draft("call.program", body, *at))
         }
         Change::Gathered { gather, leg, digits, ended_by, enough, at, .. } => {
             let body = json!({"type": "call.gathered", "call_id": call, "at": at, "gather": gather, "leg": leg,

@@ -46,6 +46,10 @@ pub(super) fn cleaned(change: &Change) -> Change {
         Change::Parked { parked_by, .. } => parked_by.iter_mut().for_each(name),
         Change::Play { note, .. } => note.iter_mut().for_each(prose),
         Change::Gathered { digits, .. } => name(digits),
+        Change::Program { news, .. } => {
+            news.digits.iter_mut().for_each(name);
+            news.detail.iter_mut().for_each(prose);
+        }
         Change::Recording { path, note, .. } => {
             // A path with a control character is still the file's path.
             fit(path, PATH_MAX, |c| c == '\0');

@@ -1,5 +1,6 @@
 //! What the control plane may ask of the engine.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::parking::ParkedCall;
 use super::prompt::{GatherId, NewGather, PlayId, Sound};
+use crate::call::script::FetchFailure;
 use crate::call::{IfFails, SuperviseMode};
 use crate::config::App;
 use crate::error::HangupCause;
@@ -52,6 +54,8 @@ pub struct CallSettings {
     pub group: Option<Group>,
     /// Identity that an agent's own call shows outside; `None`: the trunk's own, or none (RFC 3323).
     pub from: Option<String>,
+    /// What the first leg is connected with, whatever the call was for.
+    pub program: Option<Box<CallProgram>>,
 }
 
 impl Default for CallSettings {
@@ -68,8 +72,78 @@ impl Default for CallSettings {
             transfer: false,
             group: None,
             from: None,
+            program: None,
         }
     }
+}
+
+/// A program for a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallProgram {
+    /// What is run.
+    pub start: crate::call::script::Start,
+    /// Who is asked for what the engine does not have.
+    pub host: ProgramHost,
+}
+
+/// The way to whoever has what a call's program needs besides the call. Its far end is closed when the call has ended.
+#[derive(Clone, Debug)]
+pub struct ProgramHost(mpsc::Sender<ProgramRequest>);
+
+impl ProgramHost {
+    /// Requests that may wait.
+    const REQUESTS: usize = 16;
+
+    /// The host of one call's program, and what it is asked.
+    pub fn channel() -> (ProgramHost, mpsc::Receiver<ProgramRequest>) {
+        let (requests, asked) = mpsc::channel(ProgramHost::REQUESTS);
+        (ProgramHost(requests), asked)
+    }
+
+    /// Asks; `None`: there is no answer.
+    pub(super) async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> ProgramRequest) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(question(reply)).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+impl PartialEq for ProgramHost {
+    fn eq(&self, other: &ProgramHost) -> bool {
+        self.0.same_channel(&other.0)
+    }
+}
+
+impl Eq for ProgramHost {}
+
+/// What a call's program needs. A question whose answer is not wanted any more has a closed `reply`.
+#[derive(Debug)]
+pub enum ProgramRequest {
+    /// The samples of a file of the organization's media store; `None`: there is no such file.
+    Media {
+        /// Its name.
+        name: String,
+        /// The answer.
+        reply: oneshot::Sender<Option<(SampleRate, Arc<[i16]>)>>,
+    },
+    /// Which identity a number or URI is shown that the program calls.
+    Identity {
+        /// What the program wants to be shown; `None`: what is shown by any call.
+        from: Option<String>,
+        /// Whom it calls.
+        to: String,
+        /// The identity, or none of our own. [`HangupCause`]: it may not be shown.
+        reply: oneshot::Sender<Result<Option<String>, HangupCause>>,
+    },
+    /// The next program.
+    Fetch {
+        /// Where it is.
+        url: String,
+        /// Sent as a JSON object.
+        payload: BTreeMap<String, String>,
+        /// The whole body of the answer.
+        reply: oneshot::Sender<Result<Vec<u8>, FetchFailure>>,
+    },
 }
 
 /// A call of our own that is to be made.

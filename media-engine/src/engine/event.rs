@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::prompt::{GatherId, PlayId, PlayState};
+use crate::call::script;
 pub use crate::call::{EndedBy, Ending, GatherEnd, LegRole, SuperviseMode, Unparked};
 use crate::error::HangupCause;
 use crate::record_io::Space;
@@ -88,6 +89,20 @@ pub enum RecordingState {
     Finished,
     /// Ended before the call did; the text says why (disk full, folder gone).
     Interrupted(String),
+}
+
+/// News of a call program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProgramNews {
+    /// It runs.
+    Began {
+        /// The steps of its first program, with its labels.
+        steps: usize,
+    },
+    /// Of one of its steps, or of its fallback.
+    Step(script::Notice),
+    /// It has ended, once.
+    Ended(script::Ended),
 }
 
 /// What happened.
@@ -236,6 +251,13 @@ pub enum EventKind {
         legs: Vec<LegId>,
         /// How far it has come.
         state: PlayState,
+    },
+    /// How far a leg's call program is.
+    Program {
+        /// The leg.
+        leg: LegId,
+        /// What is new.
+        news: ProgramNews,
     },
     /// Digits were collected, or could not be.
     Gathered {

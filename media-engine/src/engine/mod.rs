@@ -38,12 +38,12 @@ pub use crate::sip::{CallTrace, PlaceStatus, TraceParty, TraceStep, TrunkStatus}
 pub use crate::translate::{LagMs, TranslationEvent};
 pub use capture::replay_calls;
 pub use command::{
-    CallSettings, CallTarget, Callee, Command, CommandError, DTMF_MAX, Engine, Envelope, NewCall, NewLeg, Park, Reply,
-    Verb, VerbTarget,
+    CallProgram, CallSettings, CallTarget, Callee, Command, CommandError, DTMF_MAX, Engine, Envelope, NewCall, NewLeg,
+    Park, ProgramHost, ProgramRequest, Reply, Verb, VerbTarget,
 };
 pub use event::{
     CallStatus, Direction, EndedBy, Ending, Event, EventKind, Flow, GatherEnd, LegQuality, LegRole, LegState,
-    ProviderKind, ProviderState, Rating, RecordingState, SuperviseMode, TransferStage, Unparked,
+    ProgramNews, ProviderKind, ProviderState, Rating, RecordingState, SuperviseMode, TransferStage, Unparked,
 };
 pub use parking::{ParkedCall, SLOTS};
 pub use prompt::{GatherId, NewGather, PlayId, PlayState, SPEECH_MAX, Sound, TONE_MS_MAX, TONES_MAX};

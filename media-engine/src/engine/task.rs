@@ -14,6 +14,7 @@ mod info;
 mod listening;
 mod music;
 mod parking;
+mod program;
 mod prompts;
 mod transfer;
 mod verbs;
@@ -52,6 +53,7 @@ use gathers::Gathering;
 use hearing::Heard as Applied;
 use listening::{CallRecording, next_recorded};
 use music::WaitingMusic;
+use program::Programs;
 use prompts::Prompts;
 use transfer::{Fetch, Fetching, next_fetched};
 use verbs::Keys;
@@ -118,6 +120,8 @@ pub(super) struct CallTask {
     prompts: Prompts,
     /// Digits that are being collected.
     gathers: Vec<Gathering>,
+    /// The first leg's call program.
+    programs: Programs,
     /// Legs that are over and whose media is being closed.
     closing: Vec<ClosingLeg>,
     /// A leg of another call that this one waits for.
@@ -241,6 +245,7 @@ impl CallTask {
             keys: Vec::new(),
             prompts: Prompts::new(),
             gathers: Vec::new(),
+            programs: Programs::new(),
             closing: Vec::new(),
             fetching: None,
             asked: None,
@@ -274,10 +279,12 @@ impl CallTask {
         let effects = std::mem::take(&mut self.first_effects);
         self.carry_out(effects).await;
         self.settle().await;
+        self.run_program().await;
         while self.over.is_none() {
             let timeout = self.call.poll_timeout().map(tokio::time::Instant::from_std);
             let next_key = self.next_key().map(tokio::time::Instant::from_std);
             let next_gather = self.next_gather().map(tokio::time::Instant::from_std);
+            let next_step = self.programs.poll_timeout().map(tokio::time::Instant::from_std);
             tokio::select! {
                 Some(input) = self.inbox.recv() => self.on_input(input).await,
                 Some(event) = self.media.recv() => self.on_media(event).await,
@@ -285,10 +292,13 @@ impl CallTask {
                 Some(spoken) = self.prompts.next() => self.on_spoken(spoken),
                 () = sleep_until(next_key), if next_key.is_some() => self.press_due(),
                 () = sleep_until(next_gather), if next_gather.is_some() => self.gathers_due(),
+                Some(answer) = self.programs.next() => self.on_program_answer(answer).await,
+                () = sleep_until(next_step), if next_step.is_some() => self.program_due(),
                 () = sleep_until(timeout), if timeout.is_some() => self.handle(Input::Timeout).await,
                 report = next_recorded(&mut self.recording) => self.on_recorded(report),
                 fetched = next_fetched(&mut self.fetching) => self.on_fetched(fetched).await,
             }
+            self.run_program().await;
         }
         self.finish().await;
     }
@@ -303,8 +313,9 @@ impl CallTask {
                 } else {
                     self.from.clone_from(&settings.from);
                 }
+                let with_program = settings.program.is_some();
                 self.settings = settings;
-                self.handle(Input::Proceed).await;
+                self.handle(if with_program { Input::ProceedWithProgram } else { Input::Proceed }).await;
             }
             TaskInput::LegDecided(leg, decision) => self.on_leg_decided(leg, decision).await,
             TaskInput::Music(rate, samples) => self.on_music(rate, samples),
@@ -577,6 +588,7 @@ impl CallTask {
             Notice::Bridged => {
                 self.tell_status(CallStatus::Bridged, None);
                 self.listen();
+                self.begin_program();
             }
             Notice::Transfer { by, role, heir, state } => self.tell_transfer((by, role), heir, &state),
             Notice::Undecided(None) => {

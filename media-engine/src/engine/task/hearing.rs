@@ -138,6 +138,7 @@ impl CallTask {
         self.applied = change.wanted;
         self.run_record_app();
         self.follow_speakers();
+        self.program_hears();
     }
 
     /// What the worker is to be told of every leg that has media.

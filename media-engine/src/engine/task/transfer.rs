@@ -323,6 +323,7 @@ impl CallTask {
     pub(super) fn forget(&mut self, id: LegId) {
         self.leave_prompts(id);
         let Some(mut leg) = self.take_leg(id) else { return };
+        self.program_forgets(&leg);
         self.closing.extend(leg.part_with_media(&self.worker));
         if let Some(dialog) = leg.dialog {
             self.shared.dialogs.remove(&dialog);

@@ -17,6 +17,7 @@ use codecs::tones::Sine;
 use tokio::sync::oneshot;
 
 use super::CallTask;
+use super::prompts::Owner;
 use crate::call::{Destination, Input, Refused, Target};
 use crate::config::DtmfWay;
 use crate::engine::command::{Callee, CommandError, DTMF_MAX, NewLeg, Reply, Verb, VerbTarget};
@@ -75,10 +76,11 @@ impl CallTask {
         let input = match verb {
             Verb::LegAdd(new) => return self.add_leg(new).await,
             Verb::SendDtmf { leg, digits } => return self.press(leg, &digits),
-            Verb::Play { leg, sound } => return self.play(leg, sound).map(Reply::Play),
+            Verb::Play { leg, sound } => return self.play(leg, sound, Owner::Verb).map(Reply::Play),
             Verb::Stop { play, gather } => return self.stop(play, gather).map(|()| Reply::Done),
             Verb::Gather { leg, gather } => {
-                return self.gather(leg, gather).map(|(gather, prompt)| Reply::Gather(gather, prompt));
+                let begun = self.gather(leg, gather, Owner::Verb);
+                return begun.map(|(gather, prompt)| Reply::Gather(gather, prompt));
             }
             Verb::Park { leg, park } => return self.park(leg, park).await,
             Verb::PickUp { slot, agent, ring } => return self.pick_up(slot, agent, ring).await,
@@ -103,7 +105,7 @@ impl CallTask {
     }
 
     /// Calls somebody into the call.
-    async fn add_leg(&mut self, new: NewLeg) -> Result<Reply, CommandError> {
+    pub(super) async fn add_leg(&mut self, new: NewLeg) -> Result<Reply, CommandError> {
         let NewLeg { to, supervises, from, ring, or_else, if_fails, notice } = new;
         let role = match &to {
             _ if supervises.is_some() => LegRole::Supervisor,
