@@ -117,6 +117,11 @@ impl CallLimits {
     }
 
     /// The configuration of the bounds.
+    pub(crate) fn shared_config(&self) -> Arc<Config> {
+        Arc::clone(&self.config)
+    }
+
+    /// The configuration that they follow.
     pub(crate) fn config(&self) -> &Config {
         &self.config
     }

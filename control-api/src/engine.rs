@@ -19,16 +19,22 @@ use uuid::Uuid;
 pub use codecs::SampleRate;
 pub use media_engine::admission::{ConnectionBounds, ConnectionTable, Standing};
 pub use media_engine::audio::tap::TapReader;
+pub use media_engine::call::script::{
+    Ended, FetchFailure, GatherBranch, Limits as ProgramLimits, Notice, PROGRAM_BYTES, Program, Start as ProgramStart,
+    StepAt, StepEnd, URL_MAX, Variables,
+};
 pub use media_engine::call::{DIGITS_MAX, GatherRules, Replay};
 pub use media_engine::config::{
-    App, Config as EngineConfig, NameServer, Profile, RecordConfig, RouteTarget, SpeechProvider,
+    App, Config as EngineConfig, DtmfWay, HoldShown, NameServer, Profile, RecordConfig, RouteTarget, SpeechProvider,
 };
 pub use media_engine::engine::replay_calls;
 pub use media_engine::engine::{
-    CallSettings, CallStatus, CallTarget, CallTrace, Callee, Command, CommandError, DTMF_MAX, EndedBy, Ending, Engine,
-    Envelope, Event, EventKind, Flow, GatherEnd, GatherId, LagMs, LegQuality, LegRole, LegState, NewCall, NewGather,
-    NewLeg, PlayId, PlayState, ProviderKind, ProviderState, Rating, RecordingState, Reply, Room, SPEECH_MAX, Sound,
-    Space, Started, SuperviseMode, TONE_MS_MAX, TraceParty, TraceStep, TransferStage, TranslationEvent, Verb,
+    CallProgram, CallSettings, CallStatus, CallTarget, CallTrace, Callee, Command, CommandError, DTMF_MAX, EndedBy,
+    Ending, Engine, Envelope, Event, EventKind, Flow, GAIN_DB, GatherEnd, GatherId, IfFails, LagMs, LegQuality,
+    LegRole, LegState, NewCall, NewGather, NewLeg, Park, ParkedCall, PlayId, PlayState, ProgramHost, ProgramNews,
+    ProgramRequest, ProviderKind, ProviderState, Rating, RecordingState, Reply, Room, SLOTS, SPEECH_MAX, Sound, Space,
+    Started, SuperviseMode, TONE_MS_MAX, TraceParty, TraceStep, TransferStage, TranslationEvent, Unparked, Verb,
+    VerbTarget,
 };
 pub use media_engine::error::{HangupCause, StartError};
 pub use media_engine::leg::flow::{Incoming, Outgoing};
@@ -37,7 +43,7 @@ pub use media_engine::net::memory;
 pub use media_engine::net::supervisor::{Fault, Supervisor};
 pub use media_engine::party::{Noticed, Party};
 pub use media_engine::sdp::{Codec, Srtp};
-pub use media_engine::sip::dial::{HostRule, knows_country};
+pub use media_engine::sip::dial::{HostRule, is_public, knows_country};
 pub use media_engine::sip::trunk::{NumberFormat, TrunkCredentials, TrunkSettings};
 pub use media_engine::sip::{Advertise, PlaceStatus, TraceLevel, Transport, TrunkStatus};
 pub use media_engine::sip_io::{Listener, WsConnection};
@@ -94,6 +100,7 @@ pub fn settings(config: &Config, record_dir: &Path) -> EngineConfig {
             resolver: config.sip.resolver,
             advertise: config.sip.advertise.as_ref().map(ToString::to_string),
             trace: config.sip.trace,
+            hold: config.sip.hold,
             dial: dial_config(config),
         },
         media: MediaConfig {
@@ -116,6 +123,8 @@ pub fn settings(config: &Config, record_dir: &Path) -> EngineConfig {
                 nat: trunk.nat,
                 codecs: trunk.codecs.clone(),
                 srtp: trunk.srtp,
+                hold: trunk.hold,
+                dtmf: trunk.dtmf,
                 sip: trunk_settings(trunk),
             })
             .collect(),
@@ -234,6 +243,7 @@ pub fn call_settings(config: &VoiceConfig, capabilities: &Capabilities, organiza
         transfer: capabilities.transfer,
         group: organization.map(group),
         from: None,
+        program: None,
     }
 }
 

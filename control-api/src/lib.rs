@@ -46,6 +46,7 @@ mod number_call;
 mod opening;
 mod phones;
 mod plays;
+mod programs;
 mod readiness;
 mod request_id;
 mod routes;

@@ -14,6 +14,7 @@ use crate::events::{Bus, Listeners};
 use crate::mail::Mail;
 use crate::phones::Phones;
 use crate::plays::Plays;
+use crate::programs::Programs;
 use crate::rate_limit::RateLimits;
 use crate::readiness::Readiness;
 use crate::setup::Setup;
@@ -56,6 +57,8 @@ pub struct AppState {
     pub(crate) mail: Option<Mail>,
     /// What organizations may call.
     pub limits: Arc<CallLimits>,
+    /// What call programs need.
+    pub(crate) programs: Programs,
     /// Cancelled when the server stops: ends streams.
     pub stopping: CancellationToken,
 }
@@ -78,6 +81,7 @@ impl AppState {
             credentials: Arc::new(Credentials::new()),
             rate_limits: Arc::new(RateLimits::new()),
             limits: Arc::new(CallLimits::new(Arc::clone(&config))),
+            programs: Programs::new(store.clone(), Arc::clone(&config)),
             config,
             store,
             engine,

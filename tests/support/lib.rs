@@ -27,6 +27,7 @@ pub mod office;
 pub mod ports;
 pub mod postgres;
 pub mod process;
+pub mod program_server;
 pub mod quality;
 pub mod roam;
 pub mod rtp;

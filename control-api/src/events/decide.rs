@@ -25,10 +25,12 @@ use super::writer::Writer;
 use crate::call_limits::CallLimits;
 use crate::capabilities::Capabilities;
 use crate::engine::{
-    CallSettings, Command, CommandError, Engine, EventKind, HangupCause, LegId, LegState, TransferStage, call_id,
-    call_settings, mask,
+    CallProgram, CallSettings, Command, CommandError, Engine, EventKind, HangupCause, LegId, LegState, TransferStage,
+    call_id, call_settings, mask,
 };
 use crate::identity;
+use crate::number::as_e164;
+use crate::programs::{Programs, Served, Supply};
 use crate::store::{Change, NewCall, OrganizationId, UnassignedCall};
 use crate::voice_config::VoiceConfig;
 
@@ -36,6 +38,8 @@ use crate::voice_config::VoiceConfig;
 const ENGINE: Duration = Duration::from_millis(800);
 /// The store is given this long to say which identity a call shows; then it shows none of its own.
 const IDENTITY: Duration = Duration::from_millis(500);
+/// The store is given this long for the program of a number: the decision has to come within the engine's time.
+const PROGRAM: Duration = Duration::from_millis(500);
 /// Between two tries.
 const AGAIN: Duration = Duration::from_millis(20);
 /// Calls whose organization is unknown share the bounds of one organization.
@@ -75,6 +79,7 @@ pub(super) struct Decisions {
     engine: Engine,
     tenants: Tenants,
     limits: Arc<CallLimits>,
+    programs: Programs,
     writer: Writer,
     /// Calls that are being decided about, and whether they have ended meanwhile.
     pending: Arc<Mutex<HashMap<Uuid, bool>>>,
@@ -98,7 +103,8 @@ impl Verdict {
 
 impl Decisions {
     pub(super) fn new(engine: Engine, tenants: Tenants, limits: Arc<CallLimits>, writer: Writer) -> Decisions {
-        Decisions { engine, tenants, limits, writer, pending: Arc::default() }
+        let programs = Programs::new(tenants.store().clone(), limits.shared_config());
+        Decisions { engine, tenants, limits, programs, writer, pending: Arc::default() }
     }
 
     /// Decides about a call. Gives its beginning, to be written down; an error: the call leaves no trace.
@@ -188,7 +194,11 @@ impl Decisions {
         let away = self.writer.waiting() > 0;
         match self.tenants.of(agent.as_deref(), &to, away).await {
             Owner::Tenant(Tenant { organization, config, capabilities }) => {
-                let settings = call_settings(&config, &capabilities, Some(organization.0));
+                let mut settings = call_settings(&config, &capabilities, Some(organization.0));
+                if !is_own && !away {
+                    let served = Served { organization, call: id, caller: from.clone(), called: to.clone() };
+                    settings.program = self.program(served).await;
+                }
                 let verdict = self.admit(organization, id, &to, is_own, settings);
                 let own = agent.clone().filter(|_| is_own);
                 let caller = own.map(|agent| Caller { organization, agent, to: to.clone() });
@@ -213,6 +223,24 @@ impl Decisions {
                 (Some(Change::CallUnassigned { call, at }), verdict, None)
             }
         }
+    }
+
+    /// The program of the number that is called, if it has one.
+    async fn program(&self, served: Served) -> Option<Box<CallProgram>> {
+        let number = as_e164(&served.called)?;
+        let kept = self.tenants.store().number_program_of_call(served.organization, &number);
+        let kept = match tokio::time::timeout(PROGRAM, kept).await {
+            Ok(Ok(kept)) => kept?,
+            Ok(Err(error)) => {
+                tracing::warn!(call = %served.call, %error, "the store failed to give a number's program: the call goes where its route leads");
+                return None;
+            }
+            Err(_) => {
+                tracing::warn!(call = %served.call, "the store is slow to give a number's program: the call goes where its route leads");
+                return None;
+            }
+        };
+        Some(self.programs.of_call(served, Supply::of_number(&kept)?))
     }
 
     /// Calls that an organization's own people start count; calls that come in do not.

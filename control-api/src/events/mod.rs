@@ -16,12 +16,14 @@ mod decide;
 mod ingest;
 mod known;
 mod listeners;
+mod music;
 mod own;
 mod presence;
 mod reconcile;
 mod refused;
 mod spool;
 mod sse;
+mod steps;
 mod tenants;
 mod writer;
 

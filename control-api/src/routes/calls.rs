@@ -7,6 +7,7 @@ use axum::response::Response;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -18,6 +19,7 @@ use crate::capabilities::switched_off;
 use crate::engine::{self, App, CallStatus, Command, CommandError, call_id, call_settings, mask};
 use crate::idempotency::{Attempt, Keyed, Reply, once};
 use crate::problem::Problem;
+use crate::programs::{Served, Supply};
 use crate::rate_limit::Deferred;
 use crate::rbac::Action;
 use crate::state::AppState;
@@ -75,6 +77,15 @@ pub(super) struct CallRequest {
     pub(super) agent: Option<String>,
     /// Application for `direct`, and for `first` alone.
     pub(super) app: Option<AppName>,
+    /// Call program for `direct`, and for `first` alone: a list of steps, as in docs/programs.md.
+    #[schema(value_type = Option<Vec<Object>>)]
+    program: Option<Box<RawValue>>,
+    /// Where the program is asked for once the call is answered, in place of `program`.
+    #[schema(example = "https://programs.example/survey")]
+    program_url: Option<String>,
+    /// The program that runs once when another one cannot be had.
+    #[schema(value_type = Option<Vec<Object>>)]
+    program_fallback: Option<Box<RawValue>>,
     /// Differences to the organization's voice configuration.
     config: Option<VoiceConfigPatch>,
 }
@@ -179,6 +190,7 @@ async fn call_out(state: AppState, actor: Actor, request: CallRequest, attempt: 
         return made(call.status);
     }
     let wanted = call_targets::wanted(&state, &actor, &request).await?;
+    let supply = supply(&request, &wanted)?;
     let urgent = wanted.is_urgent();
     let capabilities = state.store.capabilities_show(actor.organization).await?;
     if actor.person.is_none() && !capabilities.api_dialing && wanted.dials() {
@@ -214,6 +226,12 @@ async fn call_out(state: AppState, actor: Actor, request: CallRequest, attempt: 
     tracing::info!(call = %id, to = mask(&to), mode, urgent, "call out");
     let deed = Deed::new("call.create", format!("call:{id}"))
         .after(json!({"mode": mode, "from": &from, "to": &to, "agent": &agent, "config": &config}));
+    let mut settings = call_settings(&config, &capabilities, Some(actor.organization.0));
+    if let Some(supply) = supply {
+        let called = from.clone().unwrap_or_default();
+        let served = Served { organization: actor.organization, call: id, caller: to.clone(), called };
+        settings.program = Some(state.programs.of_call(served, supply));
+    }
     let new = engine::NewCall {
         call: call_id(id),
         first: wanted.first.target(first),
@@ -223,7 +241,7 @@ async fn call_out(state: AppState, actor: Actor, request: CallRequest, attempt: 
             AppName::Tone => App::Tone,
             AppName::Record => App::Record,
         }),
-        settings: call_settings(&config, &capabilities, Some(actor.organization.0)),
+        settings,
     };
     call_start(&state, call, Command::CallCreate(Box::new(new))).await?;
     state.audit(&actor, deed).await?;
@@ -246,6 +264,22 @@ async fn call_start(state: &AppState, call: NewCall, command: Command) -> Result
     let failed = Change::CallStatus { call: id, status: CallStatus::Failed, cause: Some(cause.into()), at: now() };
     state.bus.record(vec![failed]).await?;
     Err(error.into())
+}
+
+/// The program of a request, which takes the place of an application.
+fn supply(request: &CallRequest, wanted: &Wanted) -> Result<Option<Supply>, Problem> {
+    let text = |raw: &Option<Box<RawValue>>| raw.as_ref().map(|raw| raw.get().to_owned());
+    let (program, fallback) = (text(&request.program), text(&request.program_fallback));
+    let program = (program.as_deref(), request.program_url.as_deref());
+    let supply = Supply::read(program, ("program_fallback", fallback.as_deref()))?;
+    let field = if request.program.is_some() { "program" } else { "program_url" };
+    match supply {
+        Some(_) if wanted.second.is_some() => {
+            Err(Problem::field(field, "expected no program where two are called: they are joined with each other"))
+        }
+        Some(_) if request.app.is_some() => Err(Problem::field("app", "expected either `app` or a program, not both")),
+        supply => Ok(supply),
+    }
 }
 
 /// Whom somebody who is called is shown outside; nothing for agents.

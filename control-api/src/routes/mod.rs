@@ -7,6 +7,7 @@ mod annotations;
 mod api_keys;
 mod audit_logs;
 mod auth;
+mod call_handling;
 mod call_search;
 mod call_targets;
 mod caller_id;
@@ -19,7 +20,9 @@ mod media;
 mod number_proof;
 mod organizations;
 mod pages;
+mod parking;
 mod password_reset;
+mod programs;
 mod prompts;
 mod rbac;
 mod recording_list;
@@ -107,6 +110,11 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(verbs::leg_unmute))
         .routes(routes!(verbs::leg_dtmf))
         .routes(routes!(verbs::call_transfer))
+        .routes(routes!(parking::call_park))
+        .routes(routes!(verbs::leg_gain))
+        .routes(routes!(call_handling::call_handling_show, call_handling::call_handling_put))
+        .routes(routes!(parking::parked_list))
+        .routes(routes!(parking::parked_pickup))
         .routes(routes!(prompts::call_play))
         .routes(routes!(prompts::call_stop))
         .routes(routes!(prompts::call_gather))
@@ -129,6 +137,8 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(voice_targets::target_update, voice_targets::target_delete))
         .routes(routes!(media::media_list, media::media_create))
         .routes(routes!(media::media_delete))
+        .routes(routes!(programs::program_show, programs::program_put, programs::program_delete))
+        .routes(routes!(programs::secret_show, programs::secret_replace))
         .routes(routes!(media::media_audio))
         .routes(routes!(caller_id::number_list, caller_id::number_create))
         .routes(routes!(caller_id::number_update, caller_id::number_delete))

@@ -255,7 +255,7 @@ pub(super) async fn call_gather(
             first: wait("first_s", first_s)?,
             between: wait("between_s", between_s)?,
         };
-        let new = NewGather { rules, prompt, barge_in };
+        let new = NewGather { rules, prompts: prompt.into_iter().collect(), barge_in, secret: false };
         let begun = verb(&inner, id, Verb::Gather { leg: LegId(leg), gather: new }).await?;
         let engine::Reply::Gather(GatherId(gather), play) = begun else { return Err(Problem::internal()) };
         let after = json!({"leg": leg, "gather": gather});

@@ -43,8 +43,13 @@ pub(super) fn cleaned(change: &Change) -> Change {
             name(to);
             cause.iter_mut().for_each(name);
         }
+        Change::Parked { parked_by, .. } => parked_by.iter_mut().for_each(name),
         Change::Play { note, .. } => note.iter_mut().for_each(prose),
         Change::Gathered { digits, .. } => name(digits),
+        Change::Program { news, .. } => {
+            news.digits.iter_mut().for_each(name);
+            news.detail.iter_mut().for_each(prose);
+        }
         Change::Recording { path, note, .. } => {
             // A path with a control character is still the file's path.
             fit(path, PATH_MAX, |c| c == '\0');
@@ -63,6 +68,7 @@ pub(super) fn cleaned(change: &Change) -> Change {
             event.translation.iter_mut().for_each(prose);
         }
         Change::LegSeat { .. }
+        | Change::Unparked { .. }
         | Change::ActiveSpeaker { .. }
         | Change::LegQuality { .. }
         | Change::LegFlow { .. }

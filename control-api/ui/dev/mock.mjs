@@ -3,6 +3,7 @@
 //   npm run build && npm run mock        http://127.0.0.1:8088, any email, password "demo"
 //   POST /mock/ring, /mock/hangup, /mock/drop (cuts all event streams), /mock/provider
 //   POST /mock/set {"role": "viewer", "empty": true, "signup": "open", "broken": true, "refuse": "why a verb is refused", "ring": 1500}
+//   POST /mock/holds {"on": true}: the other telephone puts the call on hold
 //   POST /mock/park {"calls": 2} parks so many calls of others
 //   POST /mock/crowd {"calls": 50, "word_ms": 350} starts so many calls that talk; {"calls": 0} silences them
 //
@@ -19,7 +20,7 @@ import { upgrade } from "./websocket.mjs";
 
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
 const CSP = "default-src 'self'; connect-src 'self' ws: wss:; media-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
-const CONFIG = { live_translate: true, transcribe: false, translate_from: "en", translate_to: "es", voice_to_voice: true, record: true, hold_music: "01993f2e-0000-7000-8000-0000000000a2", supervision_notice: false };
+const CONFIG = { live_translate: true, transcribe: false, translate_from: "en", translate_to: "es", voice_to_voice: true, record: true };
 const CALL_A = "01993f2e-7b11-7d4e-9c39-5b1f0a6f2a01";
 const CALL_B = "01993f2e-7b11-7d4e-9c39-5b1f0a6f2a02";
 
@@ -55,7 +56,7 @@ const RINGING_ONLY = {
 const SDP = `v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=fingerprint:sha-256 ${Array(32).fill("AA").join(":")}\r\na=setup:actpass\r\na=mid:0\r\na=sendrecv\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n`;
 
 export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace = 90, dist = join(import.meta.dirname, "../dist") } = {}) {
-  const state = { signedIn: true, streams: new Set(), events: [], id: 0, words: new Map(), crowd: new Map(), phones: new Set(), providerDown: false, legs: 10, parked: [] };
+  const state = { signedIn: true, streams: new Set(), events: [], id: 0, words: new Map(), crowd: new Map(), phones: new Set(), providerDown: false, legs: 10, parked: [], recordings: new Map() };
   const now = Date.now();
   const call = (id, change) => ({
     id, status: "bridged", direction: "inbound", mode: null, from: "+1 555 555 0142", to: "+34 910 000 001", agent: "ana", config: CONFIG,
@@ -183,6 +184,12 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
       state.streams.forEach((stream) => stream.destroy());
       json(response, 204);
     },
+    "POST /mock/holds": async (request, response) => {
+      const [one] = LEGS[CALL_A];
+      one.holds = (await read(request)).on !== false;
+      emit("call.seat", { type: "call.seat", call_id: CALL_A, leg: one.leg, role: one.role, held: one.held, muted: one.muted, holds: one.holds, gain_db: 0, supervises: null });
+      json(response, 204);
+    },
     "POST /mock/provider": (_, response) => {
       state.providerDown = !state.providerDown;
       emit("provider", { type: "provider", provider: providers()[0] }, false);
@@ -210,7 +217,7 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
       const made = legs && { ...leg(++state.legs, "agent", "opus", FLOWS, SCORE, "ana") };
       if (made) legs.push(made), emit("call.leg", { type: "call.leg", call_id: found.call_id, leg: made.leg, role: "agent", state: "answered", peer: "ana", codec: "opus" });
       emit("call.unparked", { type: "call.unparked", call_id: found.call_id, at: new Date().toISOString(), leg: 1, slot, why: "picked_up" });
-      state.phones.forEach((phone) => void phone.ring(found.peer, [`X-Tandem-Pickup: ${found.call_id}`]));
+      state.phones.forEach((phone) => void phone.ring(found.peer, [`Tandem-Picks-Up: ${found.call_id}`]));
     }, 900);
     return json(response, 201, { call_id: found.call_id, leg: 9 });
   }
@@ -266,6 +273,40 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
     json(response, 200, { leg: one.leg });
   }
 
+  /** What is recorded of a running call; all are from their answer on, where the configuration says so. */
+  function recordingsOf(call) {
+    if (!state.recordings.has(call.id)) {
+      const channels = (LEGS[call.id] ?? []).map((one, channel) => ({ channel, leg: one.leg, role: one.role, peer: one.peer, agent: one.role === "agent" ? one.peer : null, from: call.answered_at, until: null }));
+      const one = (number, startedAt) => ({ number, leg: null, state: "started", note: null, duration_ms: 0, started_at: startedAt, ended_at: null, gaps: [], parts: [{ part: 1, state: "started", note: null, duration_ms: 0, started_at: startedAt, ended_at: null, channels }] });
+      state.recordings.set(call.id, { list: call.config.record ? [one(1, call.answered_at)] : [], one });
+    }
+    return state.recordings.get(call.id);
+  }
+
+  /** Starts, pauses, resumes and stops recordings of a running call. */
+  function record(request, response, call, rest) {
+    const { list, one } = recordingsOf(call);
+    const [, number, act] = /^\/recordings\/(\d+)\/(\w+)$/.exec(rest) ?? [];
+    const tell = (found, word) => emit("call.recording", { type: "call.recording", call_id: call.id, at: new Date().toISOString(), number: found.number, ...(/ed$/.test(word) && word !== "paused" && word !== "resumed" ? { part: 1, note: null, duration_ms: 0, channels: [] } : {}), state: word });
+    if (request.method === "GET") return json(response, 200, { recordings: list });
+    if (tenant.state.refuse) return problem(response, 409, tenant.state.refuse);
+    if (!act) {
+      const made = one(list.length + 1, new Date().toISOString());
+      list.push(made);
+      tell(made, "started");
+      return json(response, 201, { recording: made.number });
+    }
+    const found = list.find((known) => known.number === Number(number));
+    if (!found) return problem(response, 404, "the call has no such recording");
+    const time = new Date().toISOString();
+    if (act === "pause") found.gaps.push({ from: time, until: null });
+    if (act === "resume") found.gaps.at(-1).until = time;
+    if (act === "stop") Object.assign(found.parts[0], { state: "finished", ended_at: time, duration_ms: Date.now() - Date.parse(found.started_at) });
+    Object.assign(found, { pause: { state: "paused" }, resume: { state: "started" }, stop: { state: "finished", ended_at: time } }[act]);
+    tell(found, { pause: "paused", resume: "resumed", stop: "finished" }[act]);
+    return json(response, 200, { recording: found.number });
+  }
+
   /** A supervisor's leg: rings the page's telephone, changes, goes. */
   async function supervise(request, response, found, rest) {
     if (tenant.state.refuse) return problem(response, 409, tenant.state.refuse);
@@ -304,10 +345,15 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
       return json(response, 202, {});
     }
     if (rest === "/hangup") {
+      for (const one of LEGS[found.id] ?? []) {
+        Object.assign(one, { state: "ended", ending: { cause: "requested", by: "request" } });
+        emit("call.leg", { type: "call.leg", call_id: found.id, at: new Date().toISOString(), leg: one.leg, role: one.role, state: "ended", peer: one.peer, codec: one.codec, ending: one.ending });
+      }
       Object.assign(found, { status: "ended", ended_reason: "requested", ended_at: new Date().toISOString() });
       emit("call.status", { type: "call.status", call_id: found.id, at: found.ended_at, status: "ended", cause: "requested", call: found });
       return json(response, 202, {});
     }
+    if (rest.startsWith("/recordings")) return record(request, response, found, rest);
     if (/^\/(legs|transfer|park)/.test(rest)) return verb(request, response, found, rest);
     const recording = found.config.record ? { state: found.ended_at ? "finished" : "started", note: null, duration_ms: 75_000, started_at: found.answered_at, ended_at: found.ended_at, url: "" } : null;
     const events = [{ id: 1, type: "call.created", call_id: found.id, at: found.created_at }, { id: 2, type: "call.status", call_id: found.id, at: found.answered_at, status: "bridged" }];
@@ -319,7 +365,7 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
     if (!state.signedIn && !path.startsWith("/auth/")) return problem(response, 401, "log in first");
     const sound = /^\/calls\/[\w-]+\/recording$/.test(path);
     if (sound) return sendSound(request, response, past.wav);
-    const [, id, rest = ""] = /^\/calls\/([\w-]+)(\/translations|\/say|\/hangup|\/transfer|\/park|\/supervise(?:\/\d+)?|\/legs(?:\/\d+(?:\/\w+)?)?)?$/.exec(path) ?? [];
+    const [, id, rest = ""] = /^\/calls\/([\w-]+)(\/translations|\/say|\/hangup|\/transfer|\/park|\/recordings(?:\/\d+\/\w+)?|\/supervise(?:\/\d+)?|\/legs(?:\/\d+(?:\/\w+)?)?)?$/.exec(path) ?? [];
     if (calls.has(id)) return running(request, response, calls.get(id), rest);
     const [, slot] = /^\/parked\/(\d+)\/pickup$/.exec(path) ?? [];
     if (slot) return pickUp(response, Number(slot));

@@ -15,10 +15,6 @@ export interface VoiceConfig {
   translate_to: string;
   voice_to_voice: boolean;
   record: boolean;
-  /** The sound of the media store that plays on hold; null: a soft tone. */
-  hold_music: string | null;
-  /** A tone tells the parties that somebody supervises the call. */
-  supervision_notice: boolean;
 }
 
 /** As the API sends it. */
@@ -79,8 +75,6 @@ export function parseConfig(value: unknown): VoiceConfig {
     translate_to: text(config["translate_to"]) ?? "es",
     voice_to_voice: config["voice_to_voice"] === true,
     record: config["record"] === true,
-    hold_music: text(config["hold_music"]),
-    supervision_notice: config["supervision_notice"] === true,
   };
 }
 

@@ -20,6 +20,17 @@ export async function request(method: string, path: string, body?: unknown, key?
   return send(method, path, body === undefined ? undefined : { type: "application/json", bytes: JSON.stringify(body) }, named);
 }
 
+/** A request that does something once: one that was lost on its way is sent again under the same key. */
+export async function command(method: string, path: string, body?: unknown): Promise<unknown> {
+  const key = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  try {
+    return await request(method, path, body, key);
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.status !== 0) throw error;
+    return request(method, path, body, key);
+  }
+}
+
 /** Sends a file as it is. */
 export async function upload(path: string, file: Blob, type: string): Promise<unknown> {
   return send("POST", path, { type, bytes: file }, {});

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { compact } from "../src/numbers.js";
-import { changes, keyState, limitText, parseApiKey, parseCapabilities, parseInvitation, parseLimit, parseMediaSound, parseMember, parseOrganization, parseRule, parseUsage, personName, retentionWarning, rolesText, ruleText, scopesProblem, sizeText, soundName, soundProblem } from "../src/settings/shapes.js";
+import { changes, keyState, limitText, musicOptions, parseApiKey, parseCapabilities, parseInvitation, parseLimit, parseMediaSound, parseMember, parseOrganization, parseRule, parseUsage, personName, retentionWarning, rolesText, ruleText, scopesProblem, sizeText, soundName, soundProblem } from "../src/settings/shapes.js";
 import { pageOf } from "../src/shapes.js";
 
 test("what cannot be read of a list is left out, and the rest is shown", () => {
@@ -118,4 +118,12 @@ test("a file suggests a name", () => {
 test("a sound without identity or name is none", () => {
   assert.deepEqual(parseMediaSound({ id: "1", name: "Greeting", duration_ms: 4200, size_bytes: 67_200 }), { id: "1", name: "Greeting", durationMs: 4200, sizeBytes: 67_200, createdAt: null });
   assert.equal(parseMediaSound({ id: "1" }), undefined);
+});
+
+test("music that was removed stays chosen until another is", () => {
+  const sounds = [{ id: "1", name: "Piano", durationMs: 60_000, sizeBytes: 1, createdAt: null }];
+  const names = (chosen: string | null) => musicOptions(sounds, chosen, (ms) => `${ms / 1000} s`).map(([name, label]) => `${name}=${label}`);
+  assert.deepEqual(names(null), ["Piano=Piano (60 s)"]);
+  assert.deepEqual(names("Piano"), ["Piano=Piano (60 s)"]);
+  assert.deepEqual(names("Old"), ["Piano=Piano (60 s)", "Old=Old (removed)"]);
 });

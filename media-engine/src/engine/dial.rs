@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::command::{CallSettings, CallTarget, Callee, CommandError, NewCall};
 use super::{LegRole, Shared};
 use crate::call::{self, Destination, Plan};
-use crate::config::{RouteTarget, TrunkConfig};
+use crate::config::{App, RouteTarget, TrunkConfig};
 use crate::sip::dial::place::ranked;
 use crate::sip::dial::{DialError, Dialled, Number, Place, Verdict, Written, uri_of};
 use crate::sip::trunk::NumberFormat;
@@ -135,6 +135,7 @@ pub(super) fn outgoing(shared: &Shared, new: NewCall) -> Result<Outgoing, Comman
     let to = leads(&first)?;
     let plan = match &second {
         Some(second) => Plan::Join(leads(second)?),
+        None if settings.program.is_some() => Plan::Application(App::Program),
         None => app.map_or(Plan::Hold, Plan::Application),
     };
     let first_role = match &first.to {

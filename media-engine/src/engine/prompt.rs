@@ -72,10 +72,12 @@ pub enum PlayState {
 pub struct NewGather {
     /// How many, and how long they are waited for.
     pub rules: crate::call::GatherRules,
-    /// Heard before; the time for the first key begins at its end.
-    pub prompt: Option<Sound>,
-    /// A key ends the prompt, and counts; else keys do not count until it is over.
+    /// Heard before, in turn; the time for the first key begins at their end.
+    pub prompts: Vec<Sound>,
+    /// A key ends the prompts, and counts; else keys do not count until they are over.
     pub barge_in: bool,
+    /// The keys are told by no events of their own.
+    pub secret: bool,
 }
 
 impl Sound {

@@ -9,8 +9,12 @@ mod dialling;
 mod ending;
 mod gathers;
 mod hearing;
+mod holding;
 mod info;
 mod listening;
+mod music;
+mod parking;
+mod program;
 mod prompts;
 mod transfer;
 mod verbs;
@@ -22,6 +26,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use codecs::SampleRate;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Shared;
@@ -31,6 +36,7 @@ use super::consumers::{FromTranslation, Translation};
 use super::dial::{Incoming, Outgoing};
 use super::event::{CallStatus, EventKind, LegRole, LegState};
 use super::leg::{ClosingLeg, Leg};
+use super::parking::Slot;
 use super::signalling::Signals;
 use crate::call::{
     Call, Destination, Effect, EndedBy, Ending, Happened, Input, KeyWay, LEGS, Notice, Start, Timing, Topology,
@@ -46,6 +52,8 @@ use dialling::Unreached;
 use gathers::Gathering;
 use hearing::Heard as Applied;
 use listening::{CallRecording, next_recorded};
+use music::WaitingMusic;
+use program::Programs;
 use prompts::Prompts;
 use transfer::{Fetch, Fetching, next_fetched};
 use verbs::Keys;
@@ -76,6 +84,8 @@ pub(super) enum TaskInput {
         verb: Verb,
         reply: oneshot::Sender<Result<Reply, CommandError>>,
     },
+    /// What who waits is to hear.
+    Music(SampleRate, Arc<[i16]>),
     /// Another call asks for one of our legs.
     Fetch(Fetch),
     /// Somebody calls who wants the place of one of our legs.
@@ -96,14 +106,22 @@ pub(super) struct CallTask {
     topology: Topology,
     /// What of it the worker was told, by the name of the leg's media.
     applied: Vec<(LegId, Applied)>,
+    /// What who waits hears.
+    music: WaitingMusic,
     /// What mixes the call's parties while they are more than two.
     conference: ConferenceId,
+    /// Where it is parked.
+    slot: Option<Slot>,
+    /// The leg of whoever picks it up.
+    picks_up: Option<LegId>,
     /// Keys that wait to be pressed.
     keys: Vec<Keys>,
     /// What is being played.
     prompts: Prompts,
     /// Digits that are being collected.
     gathers: Vec<Gathering>,
+    /// The first leg's call program.
+    programs: Programs,
     /// Legs that are over and whose media is being closed.
     closing: Vec<ClosingLeg>,
     /// A leg of another call that this one waits for.
@@ -220,10 +238,14 @@ impl CallTask {
             legs: Vec::new(),
             topology: Topology::default(),
             applied: Vec::new(),
+            music: WaitingMusic::default(),
             conference,
+            slot: None,
+            picks_up: None,
             keys: Vec::new(),
             prompts: Prompts::new(),
             gathers: Vec::new(),
+            programs: Programs::new(),
             closing: Vec::new(),
             fetching: None,
             asked: None,
@@ -257,10 +279,12 @@ impl CallTask {
         let effects = std::mem::take(&mut self.first_effects);
         self.carry_out(effects).await;
         self.settle().await;
+        self.run_program().await;
         while self.over.is_none() {
             let timeout = self.call.poll_timeout().map(tokio::time::Instant::from_std);
             let next_key = self.next_key().map(tokio::time::Instant::from_std);
             let next_gather = self.next_gather().map(tokio::time::Instant::from_std);
+            let next_step = self.programs.poll_timeout().map(tokio::time::Instant::from_std);
             tokio::select! {
                 Some(input) = self.inbox.recv() => self.on_input(input).await,
                 Some(event) = self.media.recv() => self.on_media(event).await,
@@ -268,10 +292,13 @@ impl CallTask {
                 Some(spoken) = self.prompts.next() => self.on_spoken(spoken),
                 () = sleep_until(next_key), if next_key.is_some() => self.press_due(),
                 () = sleep_until(next_gather), if next_gather.is_some() => self.gathers_due(),
+                Some(answer) = self.programs.next() => self.on_program_answer(answer).await,
+                () = sleep_until(next_step), if next_step.is_some() => self.program_due(),
                 () = sleep_until(timeout), if timeout.is_some() => self.handle(Input::Timeout).await,
                 report = next_recorded(&mut self.recording) => self.on_recorded(report),
                 fetched = next_fetched(&mut self.fetching) => self.on_fetched(fetched).await,
             }
+            self.run_program().await;
         }
         self.finish().await;
     }
@@ -286,10 +313,12 @@ impl CallTask {
                 } else {
                     self.from.clone_from(&settings.from);
                 }
+                let with_program = settings.program.is_some();
                 self.settings = settings;
-                self.handle(Input::Proceed).await;
+                self.handle(if with_program { Input::ProceedWithProgram } else { Input::Proceed }).await;
             }
             TaskInput::LegDecided(leg, decision) => self.on_leg_decided(leg, decision).await,
+            TaskInput::Music(rate, samples) => self.on_music(rate, samples),
             TaskInput::Refuse(cause) => self.handle(Input::Refuse(cause)).await,
             TaskInput::Hangup(cause) => self.handle(Input::HangUp(cause)).await,
             TaskInput::Fetch(fetch) => self.on_fetch(fetch).await,
@@ -337,9 +366,17 @@ impl CallTask {
                 if let Err(error) = &answer {
                     tracing::info!(call = %self.id, %leg, %error, "re-INVITE refused");
                 }
+                if let Ok(answer) = &answer {
+                    self.judge_answer(leg, answer).await;
+                }
                 self.signals().answer_offer(dialog, answer.ok());
+                self.offer_hold(leg);
             }
-            SipEvent::ReinviteAnswered { sdp, .. } => self.on_later_answer(leg, &sdp).await,
+            SipEvent::ReinviteAnswered { sdp, .. } => {
+                self.on_later_answer(leg, &sdp).await;
+                self.offer_hold(leg);
+            }
+            SipEvent::ReinviteFailed { status, .. } => self.on_offer_failed(leg, status),
             SipEvent::Referred { refer, to, replaces, replaced, .. } => {
                 self.on_referred(leg, refer, &to, (replaces, replaced)).await;
             }
@@ -417,6 +454,7 @@ impl CallTask {
                     leg.on_hold = flow.incoming == Heard::OnHold;
                 };
                 self.judge_loss(leg, judge).await;
+                self.judge_holding(leg, &flow).await;
             }
             WorkerEventKind::MediaTimeout => {
                 if self.call.is_party(leg) {
@@ -533,6 +571,7 @@ impl CallTask {
                 Effect::Forget(leg) => self.forget(leg),
                 Effect::Give(leg) => self.give(leg),
                 Effect::Hearing(topology) => self.hear(topology),
+                Effect::Notify(legs) => self.notify(&legs),
                 Effect::Tell(notice) => self.tell_notice(notice),
             }
         }
@@ -549,6 +588,7 @@ impl CallTask {
             Notice::Bridged => {
                 self.tell_status(CallStatus::Bridged, None);
                 self.listen();
+                self.begin_program();
             }
             Notice::Transfer { by, role, heir, state } => self.tell_transfer((by, role), heir, &state),
             Notice::Undecided(None) => {
@@ -561,8 +601,19 @@ impl CallTask {
             Notice::Lost(leg) => {
                 tracing::info!(call = %self.id, %leg, "a leg is lost: the other one waits for it");
             }
-            Notice::Seat { leg, role, held, muted, supervises } => {
-                self.shared.tell(Some(self.id), EventKind::LegSeat { leg, role, held, muted, supervises });
+            Notice::Seat { leg, role, held, muted, holds, gain_db, supervises } => {
+                self.change_gain(leg, gain_db);
+                self.show_hold(leg);
+                self.shared
+                    .tell(Some(self.id), EventKind::LegSeat { leg, role, held, muted, holds, gain_db, supervises });
+            }
+            Notice::Parked { leg, wait, .. } => {
+                self.show_hold(leg);
+                self.tell_parked(leg, wait);
+            }
+            Notice::Unparked { leg, why } => {
+                self.show_hold(leg);
+                self.tell_unparked(leg, why);
             }
             Notice::TooLong => {
                 let most = self.shared.config.max_call.unwrap_or_default();

@@ -25,7 +25,7 @@ export interface CallViewEvents {
   onCallOff(): void;
 }
 
-const STATE: Record<PartyState, string> = { ringing: "Ringing", talking: "", muted: "Muted", held: "On hold", holds: "Holds the call", aside: "Waiting", listening: "Listening" };
+const STATE: Record<PartyState, string> = { ringing: "Ringing", talking: "", muted: "Muted", held: "On hold", holds: "Holds the call", aside: "Waiting", parked: "Parked", listening: "Listening" };
 
 export class CallView {
   readonly parties = h("ul", { id: "parties", class: "parties", "aria-label": "Who is in the call" });
@@ -167,5 +167,5 @@ export function shortcutHelp(on: boolean, onSwitch: (on: boolean) => void): HTML
   box.addEventListener("change", () => onSwitch(box.checked));
   const rows = SHORTCUTS.flatMap(({ keys, label }) => [h("dt", {}, ...keys.split(" + ").map((key) => h("kbd", {}, key))), h("dd", {}, label)]);
   return h("details", { id: "shortcuts", class: "fold" }, h("summary", {}, icon(ICON.keyboard), "Keys"), h("dl", { class: "shortcut-list" }, ...rows),
-    h("label", { class: "check" }, box, "Single letters act during a call"));
+    h("label", { class: "check" }, box, "Use single-letter keys"));
 }

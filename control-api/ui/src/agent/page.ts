@@ -7,7 +7,9 @@ import { Latest } from "../latest.js";
 import { answerText, microphoneText, microphoneWords } from "../microphone.js";
 import { dialTarget } from "../numbers.js";
 import { ProviderBar } from "../providerbar.js";
+import { RecordingBar } from "../recordingbar.js";
 import { SentenceList } from "../sentences.js";
+import { may, mayHear } from "../session.js";
 import { fields } from "../shapes.js";
 import { shell, type Shell } from "../shell.js";
 import { read, write } from "../storage.js";
@@ -33,7 +35,7 @@ const LETTERS = "tandem.shortcuts";
 /** How long after the end of a call the server's reason for it is of interest. */
 const EXPLAINED_MS = 10_000;
 /** The header of the INVITE that connects whoever picks up a parked call: that call. */
-const PICKUP = "X-Tandem-Pickup";
+const PICKUP = "Tandem-Picks-Up";
 /** A call that is picked up rings within this. */
 const PICKUP_MS = 10_000;
 
@@ -57,7 +59,8 @@ class AgentPage {
     onConsult: (entry) => this.consult(entry),
     onAdd: (entry) => this.running && this.controls.add(this.running.id, entry),
   });
-  private readonly parkedList = new ParkedList({ onPickUp: (parked) => void this.pickUp(parked), me: () => this.me, nameOf: (name) => this.picker.nameOf(name) });
+  private readonly parkedList = new ParkedList({ onChange: () => this.drawCall(), onPickUp: (parked) => void this.pickUp(parked), me: () => this.me, nameOf: (name) => this.picker.nameOf(name) });
+  private readonly recordings = new RecordingBar({ allowed: true, refresh: async (call) => (mayHear(this.frame.session) ? this.feed.fetchRecordings(call) : undefined) });
   private readonly sound = new Sound(() => this.drawSound());
   private readonly phone: Phone;
   private readonly tones = { ring: ring(), ringback: ringback() };
@@ -71,6 +74,8 @@ class AgentPage {
   private registration: { state: Registration; text: string } = { state: "connecting", text: "Connecting" };
   /** The call that has ended and of which the server has not said why. */
   private unexplained: { call: string; leg: number | undefined; until: number } | undefined;
+  /** Whoever waits hears music. */
+  private music = false;
   /** The call that is being parked from here, and in which slot it is. */
   private parking: { name: string; slot: number | undefined } | undefined;
   /** The parked call that is being picked up, and the microphone for it. */
@@ -89,6 +94,7 @@ class AgentPage {
     this.view = agentView(this.callView);
     frame.main.replaceChildren(this.view.root);
     this.view.picker.replaceWith(this.picker.element);
+    this.view.recordings.replaceWith(this.recordings.element);
     this.view.parked.replaceWith(this.parkedList.element);
     this.view.shortcuts.replaceWith(shortcutHelp(this.letters, (on) => this.switchLetters(on)));
     this.view.providers.replaceWith(this.providers.element);
@@ -116,6 +122,14 @@ class AgentPage {
     this.feed.start();
     this.parkedList.start();
     void this.picker.load();
+    if (may(this.frame.session, "voice.read")) void this.loadHandling();
+  }
+
+  /** Whether whoever waits hears music, or a soft tone. */
+  private async loadHandling(): Promise<void> {
+    const handling = await api.callHandling().catch(() => undefined);
+    this.music = handling !== undefined && handling.holdMusic !== null;
+    this.drawCall();
   }
 
   private wire(): void {
@@ -154,7 +168,7 @@ class AgentPage {
   private async answer(): Promise<void> {
     const { view, sound } = this;
     view.answer.disabled = true;
-    setText(view.answerProblem, sound.state === "prompt" ? "Allow the microphone in your browser's question: then you are connected." : "");
+    setText(view.answerProblem, sound.state === "prompt" ? "Allow the microphone when your browser asks, and you are connected." : "");
     const stream = await sound.open();
     view.answer.disabled = false;
     setText(view.answerProblem, stream ? "" : answerText(sound.state));
@@ -208,6 +222,8 @@ class AgentPage {
         return void (consulting && this.hold(heldLegs, false));
       case "complete":
         return void (others > 1 && !this.controls.transferring && this.leave());
+      case "record":
+        return this.recordings.toggle();
       case "park":
         return void (others > 0 && !this.controls.transferring && this.park());
       case "parked":
@@ -317,7 +333,7 @@ class AgentPage {
   private leave(): void {
     const names = this.party.filter(({ me, state }) => !me && state !== "ringing" && state !== "listening").map(({ name }) => name);
     this.phone.hangup();
-    setText(this.view.message, `You left the call: ${listed(names)} talk on.`);
+    setText(this.view.message, `You left the call. ${listed(names)} keep talking.`);
   }
 
   /** Takes a transfer back: whoever is called in the person's place is let go. */
@@ -337,14 +353,16 @@ class AgentPage {
     const actual = this.feed.legs(call?.id ?? "");
     const legs = this.controls.shown(actual);
     const { transferring } = this.controls;
-    const music = (call?.config.hold_music ?? null) !== null;
-    this.party = parties(legs, { me: this.me, of: (peer) => this.picker.nameOf(peer), music }, transferring?.leg);
+    const { music } = this;
+    this.party = parties(legs, { me: this.me, of: (peer) => this.picker.nameOf(peer), music, parked: this.parkedList.find(call?.id ?? "") }, transferring?.leg);
     this.ownLeg = this.mine()?.leg ?? this.ownLeg;
     this.callView.draw({
       known: this.party.some(({ me }) => me), parties: this.party, choices: choices(this.party), muted: this.isMuted(),
       waiting: this.controls.waiting(actual).map(({ name }) => name), transferring: transferring?.name, music, picking: this.picker.purpose,
     });
     for (const one of [this.callView.parties, this.callView.controls]) one.hidden = this.phone.line.phase !== "active";
+    if (call && mayHear(this.frame.session)) this.feed.followRecordings(call.id);
+    this.recordings.draw({ call: call?.id ?? "", recordings: this.feed.recordings(call?.id ?? "") ?? [], talks: call?.status === "answered" || call?.status === "bridged" });
     const { consulting, others } = choices(this.party);
     // Who leaves a consultation connects the others: one button says so.
     this.view.hangup.hidden = consulting && transferring === undefined;

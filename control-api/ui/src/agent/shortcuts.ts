@@ -2,7 +2,7 @@
  * Keys for what is done in a call. Letters count while a call is up and nobody types, and P between calls as well; answering takes a key with Control, so that
  * no letter meant for something else opens the microphone.
  */
-export type Command = "answer" | "hangup" | "mute" | "hold" | "keypad" | "transfer" | "add" | "swap" | "merge" | "complete" | "park" | "parked" | "help";
+export type Command = "answer" | "hangup" | "mute" | "hold" | "keypad" | "transfer" | "add" | "swap" | "merge" | "complete" | "park" | "parked" | "record" | "help";
 
 /** Shown to people, in this order. */
 export const SHORTCUTS: readonly { command: Command; keys: string; label: string }[] = [
@@ -12,15 +12,16 @@ export const SHORTCUTS: readonly { command: Command; keys: string; label: string
   { command: "hold", keys: "H", label: "Hold" },
   { command: "transfer", keys: "T", label: "Transfer" },
   { command: "add", keys: "A", label: "Add somebody" },
-  { command: "swap", keys: "S", label: "Swap who waits" },
+  { command: "swap", keys: "S", label: "Swap who is on hold" },
   { command: "merge", keys: "J", label: "Join all" },
-  { command: "complete", keys: "L", label: "Leave: the others talk on" },
-  { command: "park", keys: "P", label: "Park; without a call: to the parked calls" },
+  { command: "complete", keys: "L", label: "Leave; the others keep talking" },
+  { command: "park", keys: "P", label: "Park the call, or go to the parked calls" },
+  { command: "record", keys: "R", label: "Record, pause or resume" },
   { command: "keypad", keys: "K", label: "Keypad" },
   { command: "help", keys: "?", label: "Show these keys" },
 ];
 
-const LETTERS: Record<string, Command> = { m: "mute", h: "hold", t: "transfer", a: "add", s: "swap", j: "merge", l: "complete", p: "park", k: "keypad", "?": "help" };
+const LETTERS: Record<string, Command> = { m: "mute", h: "hold", t: "transfer", a: "add", s: "swap", j: "merge", l: "complete", p: "park", r: "record", k: "keypad", "?": "help" };
 
 export interface Pressed {
   key: string;

@@ -44,10 +44,11 @@ export function agentView(call: CallView) {
   const hangup = h("button", { id: "hangup", class: "bad hangup", type: "button" }, icon(ICON.hangup), h("span", {}, "Hang up"));
   hangup.title = `Hang up (${keysOf("hangup")})`;
   const picker = h("div");
+  const recordings = h("div");
   const ongoing = h("div", { id: "ongoing", class: "ongoing", hidden: true },
     h("div", { class: "who-line" }, peer, timer),
     h("div", { class: "levels" }, h("span", { "aria-hidden": "true" }, "Other side"), levelIn, h("span", { "aria-hidden": "true" }, "You"), levelOut),
-    flowDetail, flowProblem, call.parties, call.transferState, call.controls, picker, call.consult, call.problem, hangup);
+    flowDetail, flowProblem, call.parties, call.transferState, recordings, call.controls, picker, call.consult, call.problem, hangup);
 
   const dialInput = h("input", { id: "dial-input", type: "tel", autocomplete: "off", placeholder: "+44 20 7946 0123" });
   const dial = h("button", { id: "dial", class: "good", type: "submit", disabled: true }, icon(ICON.phone), "Call");
@@ -105,7 +106,7 @@ export function agentView(call: CallView) {
 
   return {
     root, registration, state, message, incoming, incomingPeer, answer, decline, answerProblem, unheard, ongoing, peer, timer, levelIn, levelOut,
-    flowDetail, flowProblem, picker, hangup, parked, shortcuts, dialForm, dialInput, dial, keypad, keys, pressed, allow, microphone, speaker, notify,
+    flowDetail, flowProblem, picker, hangup, recordings, parked, shortcuts, dialForm, dialInput, dial, keypad, keys, pressed, allow, microphone, speaker, notify,
     remote, providers, notice, empty, sentences, sayForm, sayLabel, sayInput, saySend, sayProblem, drawSound,
   };
 }

@@ -7,10 +7,11 @@
  */
 import { endingText, legName, NO_SEAT, parseSeat, seatText, type Legs, type Seat } from "../legs.js";
 import { number } from "../shapes.js";
+import { isRecording, recordingName, type Recording } from "../recordings.js";
 import { duration } from "../words.js";
 import type { CallEventRecord, LegTimes } from "./detail.js";
 
-export type SpanKind = "ring" | "talk" | "held" | "holds" | "muted" | "listen" | "whisper" | "barge";
+export type SpanKind = "ring" | "talk" | "held" | "holds" | "muted" | "listen" | "whisper" | "barge" | "recorded" | "gap";
 
 export interface Span {
   kind: SpanKind;
@@ -72,6 +73,30 @@ export function legTracks(times: readonly LegTimes[], events: readonly CallEvent
       };
     }),
   };
+}
+
+/** The call's recordings as lanes of their own: when each ran, and its gaps. Their numbers are below zero. */
+export function recordingTracks(recordings: readonly Recording[], began: string, until: string | number): Track[] {
+  const zero = Date.parse(began);
+  const edge = (typeof until === "number" ? until : Date.parse(until)) - zero;
+  const after = (time: string | null): number => {
+    const at = Date.parse(time ?? "") - zero;
+    return Number.isNaN(at) ? Math.max(0, edge) : Math.max(0, at);
+  };
+  return recordings.filter(({ startedAt }) => startedAt !== null).map((recording) => {
+    const [from, to, open] = [after(recording.startedAt), after(recording.endedAt), isRecording(recording)];
+    const gaps = recording.gaps.map((gap) => ({ kind: "gap" as const, from: after(gap.from), to: Math.min(to, after(gap.until)), open: gap.until === null && open }));
+    return {
+      leg: -recording.number,
+      role: "recording",
+      name: recordingName(recording, recordings.length),
+      spans: [{ kind: "recorded", from, to, open }, ...gaps],
+      when: open ? `Recorded since ${duration(from)}` : `Recorded ${duration(from)} to ${duration(to)}`,
+      between: gaps.map((gap) => `Paused ${clock(gap)}`),
+      ending: recording.state === "interrupted" ? ["Interrupted", recording.note].filter(Boolean).join(": ") : "",
+      ended: !open,
+    };
+  });
 }
 
 interface Seated {

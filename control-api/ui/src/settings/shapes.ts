@@ -168,6 +168,48 @@ export function parseNumber(value: unknown): CallerNumber | undefined {
   return id === null || shown === null ? undefined : { id, number: shown, label: text(fields(value)["label"]) ?? "", proven: text(fields(value)["proven_at"]) !== null };
 }
 
+/** What a number's calls are given. */
+export interface NumberProgram {
+  /** A list of steps; null: a program server supplies them. */
+  program: unknown;
+  url: string | null;
+  fallback: unknown;
+}
+
+export type ProgramSource = "none" | "steps" | "server";
+
+export function parseNumberProgram(value: unknown): NumberProgram {
+  const told = fields(value);
+  return { program: told["program"] ?? null, url: text(told["program_url"]), fallback: told["fallback"] ?? null };
+}
+
+/** The request; the texts are JSON. */
+export function programDraft(source: ProgramSource, { steps, url, fallback }: { steps: string; url: string; fallback: string }): Record<string, unknown> {
+  return {
+    ...(source === "steps" ? { program: JSON.parse(steps) as unknown } : { program_url: url }),
+    ...(fallback.trim() === "" ? {} : { fallback: JSON.parse(fallback) as unknown }),
+  };
+}
+
+/** Steps as people write them: a line for each that fits in one. */
+export function programText(steps: unknown): string {
+  if (!Array.isArray(steps)) return JSON.stringify(steps, null, 2);
+  const lines = steps.map((step) => {
+    const short = JSON.stringify(step, null, 1).replace(/\n\s*/g, " ").replace(/\{ /g, "{").replace(/ \}/g, "}").replace(/\[ /g, "[").replace(/ \]/g, "]");
+    return short.length <= 110 && isSame(short, step) ? `  ${short}` : JSON.stringify(step, null, 2).replace(/^/gm, "  ");
+  });
+  return steps.length === 0 ? "[]" : `[\n${lines.join(",\n")}\n]`;
+}
+
+/** Texts that hold brackets or line ends are not to be changed by how they are written. */
+function isSame(written: string, value: unknown): boolean {
+  try {
+    return JSON.stringify(JSON.parse(written)) === JSON.stringify(value);
+  } catch {
+    return false;
+  }
+}
+
 export interface CallerRule {
   id: string;
   position: number;
@@ -224,6 +266,12 @@ export function parseMediaSound(value: unknown): MediaSound | undefined {
   const [id, name] = [text(sound["id"]), text(sound["name"])];
   if (id === null || name === null) return undefined;
   return { id, name, durationMs: number(sound["duration_ms"]) ?? 0, sizeBytes: number(sound["size_bytes"]) ?? 0, createdAt: text(sound["created_at"]) };
+}
+
+/** Sounds to choose from by name. One that was removed stays there while it is chosen. */
+export function musicOptions(sounds: readonly MediaSound[], chosen: string | null, length: (ms: number) => string): (readonly [name: string, label: string])[] {
+  const known = sounds.map(({ name, durationMs }) => [name, `${name} (${length(durationMs)})`] as const);
+  return chosen === null || sounds.some(({ name }) => name === chosen) ? known : [...known, [chosen, `${chosen} (removed)`]];
 }
 
 /** The largest file that the media store takes. */

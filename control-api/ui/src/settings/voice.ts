@@ -1,12 +1,13 @@
 /** What is done with calls' audio, and what may be done at all. */
 import type { VoiceConfig } from "../calls.js";
 import { h, setText } from "../dom.js";
-import { field, Form, select, toggle } from "../form.js";
+import { field, Form, toggle } from "../form.js";
 import { ApiError } from "../http.js";
-import { duration, languageName } from "../words.js";
+import { languageName } from "../words.js";
 import { loaded, lockNote, panel, type Context, type Section } from "./context.js";
 import * as requests from "./requests.js";
-import { CAPABILITIES as SWITCHES, type MediaSound } from "./shapes.js";
+import { handlingPanel } from "./handling.js";
+import { CAPABILITIES as SWITCHES } from "./shapes.js";
 
 export const VOICE: Section = { name: "voice", label: "Voice", takes: ["voice.read"], build: voice };
 export const CAPABILITIES: Section = { name: "capabilities", label: "Capabilities", takes: ["voice.read"], build: capabilities };
@@ -14,14 +15,16 @@ export const CAPABILITIES: Section = { name: "capabilities", label: "Capabilitie
 const LANGUAGES = ["en", "es", "fr", "de", "it", "pt", "pt-BR", "nl", "pl", "tr", "ru", "uk", "ar", "hi", "zh", "ja", "ko", "vi", "tl"];
 
 function voice(context: Context): HTMLElement {
-  return panel("Voice", "What happens to new calls. Running calls keep what they began with.", [],
-    loaded(() => Promise.all([requests.voiceShow(), requests.soundAll().catch(() => [])]), ([config, sounds]) => [voiceForm(context, config, sounds)]));
+  return h("div", { class: "stack wide-gap" },
+    panel("Voice", "What happens to new calls. Running calls keep what they began with.", [],
+      loaded(requests.voiceShow, (config) => [voiceForm(context, config)])),
+    handlingPanel(context));
 }
 
-function voiceForm(context: Context, config: VoiceConfig, sounds: readonly MediaSound[]): HTMLElement {
+function voiceForm(context: Context, config: VoiceConfig): HTMLElement {
   const locked = lockNote(context, "voice.write", "what is done with calls");
   const off = locked !== null;
-  const flag = (name: "live_translate" | "transcribe" | "voice_to_voice" | "record" | "supervision_notice", label: string, about: string) =>
+  const flag = (name: "live_translate" | "transcribe" | "voice_to_voice" | "record", label: string, about: string) =>
     toggle(name, `voice-${name}`, label, about, config[name], off);
   const [translate, transcribe] = [
     flag("live_translate", "Live translation", "Both sides are recognised and translated, and the text is shown while they talk. Off: nothing is sent to any speech provider."),
@@ -29,8 +32,6 @@ function voiceForm(context: Context, config: VoiceConfig, sounds: readonly Media
   ];
   const spoken = flag("voice_to_voice", "Voice to voice", "Translations are spoken to the other side over the quieter original.");
   const record = flag("record", "Recording", "Every call is recorded from its answer on, each party on a channel of its own.");
-  const notice = flag("supervision_notice", "Notice tone for supervision", "A short tone tells the parties of a call that a supervisor listens.");
-  const music = musicChoice(config.hold_music, sounds, off);
   const [from, to] = [language("translate_from", "Customers speak", config.translate_from, off), language("translate_to", "Agents speak", config.translate_to, off)];
   const depend = (): void => {
     spoken.input.disabled = off || !translate.input.checked;
@@ -39,9 +40,9 @@ function voiceForm(context: Context, config: VoiceConfig, sounds: readonly Media
   translate.input.addEventListener("change", depend);
   depend();
   const languages = h("datalist", { id: "languages" }, ...LANGUAGES.map((tag) => h("option", { value: tag }, languageName(tag))));
-  const fields = [translate, from, to, spoken, transcribe, record, music, notice];
+  const fields = [translate, from, to, spoken, transcribe, record];
   const pair = h("div", { class: "pair-row" }, from.element, to.element);
-  const shown = [translate.element, pair, spoken.element, transcribe.element, record.element, music.element, notice.element, languages];
+  const shown = [translate.element, pair, spoken.element, transcribe.element, record.element, languages];
   if (locked) return h("div", { class: "form" }, ...shown, locked);
   return new Form({
     id: "voice",
@@ -51,7 +52,7 @@ function voiceForm(context: Context, config: VoiceConfig, sounds: readonly Media
     async save() {
       const wanted: VoiceConfig = {
         live_translate: translate.input.checked, transcribe: transcribe.input.checked, translate_from: from.input.value.trim(), translate_to: to.input.value.trim(),
-        voice_to_voice: spoken.input.checked, record: record.input.checked, hold_music: music.input.value || null, supervision_notice: notice.input.checked,
+        voice_to_voice: spoken.input.checked, record: record.input.checked,
       };
       try {
         config = await requests.voicePut(changed(config, wanted));
@@ -61,16 +62,6 @@ function voiceForm(context: Context, config: VoiceConfig, sounds: readonly Media
       return "Saved. New calls follow it.";
     },
   }).element;
-}
-
-/** The sound that plays on hold. One that cannot be found any more stays chosen until another is. */
-function musicChoice(chosen: string | null, sounds: readonly MediaSound[], disabled: boolean) {
-  const known = sounds.map(({ id, name, durationMs }) => [id, `${name} (${duration(durationMs)})`] as const);
-  const lost = chosen !== null && !known.some(([id]) => id === chosen) ? [[chosen, "A sound that was removed"] as const] : [];
-  const input = select("voice-hold_music", [["", "No music: a soft tone"], ...known, ...lost], chosen ?? "");
-  input.disabled = disabled;
-  const hint = sounds.length === 0 ? "Add music under Sounds first." : "Heard on hold, while parked, and while a transfer rings.";
-  return { ...field("hold_music", "Music on hold", input, hint), input };
 }
 
 /** What was changed: what is on although the organization's capabilities have it off meanwhile stays out of the server's judgement. */

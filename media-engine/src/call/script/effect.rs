@@ -35,6 +35,8 @@ pub enum Effect {
         prompts: Vec<Sound>,
         /// A key ends the prompts, and counts.
         barge_in: bool,
+        /// What is pressed is nobody's but the program's.
+        secret: bool,
     },
     /// Record what the caller says. Blocking.
     RecordMessage {

@@ -23,7 +23,7 @@ use super::text::{Name, Variables};
 use crate::error::HangupCause;
 
 /// What a script begins with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Start {
     /// What it runs.
     pub program: Program,

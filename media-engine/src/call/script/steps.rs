@@ -67,7 +67,13 @@ impl Script {
     fn gather(&mut self, at: StepAt, gather: &Gather, out: &mut Vec<Effect>) {
         let prompts = gather.prompts.iter().filter_map(|prompt| prompt.fill(&self.variables)).collect();
         let ticket = self.wait(at, Wait::Gather);
-        out.push(Effect::Gather { ticket, rules: gather.rules, prompts, barge_in: gather.barge_in });
+        out.push(Effect::Gather {
+            ticket,
+            rules: gather.rules,
+            prompts,
+            barge_in: gather.barge_in,
+            secret: gather.secret,
+        });
     }
 
     fn record(&mut self, at: StepAt, record: &Record, out: &mut Vec<Effect>) {

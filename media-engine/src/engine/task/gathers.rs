@@ -8,6 +8,7 @@
 //!
 //! Invariant: a collection that was begun is told as over exactly once, and its tap goes with it.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -15,12 +16,13 @@ use codecs::SampleRate;
 use codecs::dtmf::{DtmfDetector, DtmfEvent};
 
 use super::CallTask;
+use super::prompts::Owner;
 use crate::audio::tap::TapReader;
 use crate::call::{Gather, GatherEnd, Gathered, KeyWay, KeyWays};
 use crate::engine::command::CommandError;
 use crate::engine::consumers;
 use crate::engine::event::EventKind;
-use crate::engine::prompt::{GatherId, NewGather, PlayId};
+use crate::engine::prompt::{GatherId, NewGather, PlayId, Sound};
 use crate::net::clock;
 use crate::units::LegId;
 use crate::worker::WorkerRequest;
@@ -37,7 +39,12 @@ pub(super) struct Gathering {
     gather: Gather,
     /// Heard before the digits.
     prompt: Option<PlayId>,
+    /// Heard behind it, in turn.
+    next_prompts: VecDeque<Sound>,
     barge_in: bool,
+    owner: Owner,
+    /// Which keys are pressed is told to its owner alone.
+    secret: bool,
     ways: KeyWays,
     ears: Option<Ears>,
 }
@@ -75,22 +82,29 @@ impl Ears {
 
 impl CallTask {
     /// Begins to collect digits from a leg.
-    pub(super) fn gather(&mut self, leg: LegId, new: NewGather) -> Result<(GatherId, Option<PlayId>), CommandError> {
+    pub(super) fn gather(
+        &mut self,
+        leg: LegId,
+        new: NewGather,
+        owner: Owner,
+    ) -> Result<(GatherId, Option<PlayId>), CommandError> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let NewGather { rules, prompt, barge_in } = new;
+        let NewGather { rules, prompts, barge_in, secret } = new;
         rules.check().map_err(|(field, problem)| CommandError::Invalid { field, problem })?;
         self.call.check_connected(leg)?;
         if self.gathers.iter().any(|gathering| gathering.leg == leg) {
             return Err(CommandError::Conflict("digits are being collected from this leg already".into()));
         }
-        let prompt = prompt.map(|sound| self.play(Some(leg), sound)).transpose()?;
+        let mut next_prompts = VecDeque::from(prompts);
+        let prompt = next_prompts.pop_front().map(|sound| self.play(Some(leg), sound, owner)).transpose()?;
         let id = GatherId(NEXT.fetch_add(1, Ordering::Relaxed));
         let mut gather = Gather::new(rules);
         if prompt.is_none() {
             gather.listen(clock::now());
         }
         let ears = self.ears(leg);
-        self.gathers.push(Gathering { id, leg, gather, prompt, barge_in, ways: KeyWays::default(), ears });
+        let ways = KeyWays::default();
+        self.gathers.push(Gathering { id, leg, gather, prompt, next_prompts, barge_in, owner, secret, ways, ears });
         Ok((id, prompt))
     }
 
@@ -138,12 +152,15 @@ impl CallTask {
         if gathering.as_mut().is_some_and(|gathering| !gathering.ways.is_new(digit, way, now)) {
             return false;
         }
-        self.shared.tell(Some(self.id), EventKind::Dtmf { leg, digit, duration_ms });
+        if !gathering.as_ref().is_some_and(|gathering| gathering.secret) {
+            self.shared.tell(Some(self.id), EventKind::Dtmf { leg, digit, duration_ms });
+        }
         let Some(gathering) = gathering else { return true };
         if gathering.prompt.is_some() && !gathering.barge_in {
             return true;
         }
         let (id, prompt) = (gathering.id, gathering.prompt.take());
+        gathering.next_prompts.clear();
         let gathered = gathering.gather.key(digit, now);
         if let Some(prompt) = prompt {
             self.stop_play(prompt);
@@ -154,11 +171,22 @@ impl CallTask {
         true
     }
 
-    /// A prompt is over: whoever waited for its end may press keys from now on.
+    /// A prompt is over: the next one follows. Behind the last one, whoever waited for its end may press keys from now on.
     pub(super) fn on_prompt_over(&mut self, play: PlayId) {
-        for gathering in self.gathers.iter_mut().filter(|gathering| gathering.prompt == Some(play)) {
-            gathering.prompt = None;
-            gathering.gather.listen(clock::now());
+        let Some(at) = self.gathers.iter().position(|gathering| gathering.prompt == Some(play)) else { return };
+        let mut prompt = None;
+        while prompt.is_none()
+            && let Some(next) = self.gathers[at].next_prompts.pop_front()
+        {
+            let Gathering { leg, owner, .. } = self.gathers[at];
+            // One that cannot be played is left out, and one that is over at once.
+            prompt = self.play(Some(leg), next, owner).ok().filter(|id| self.prompts.is_playing(*id));
+        }
+        if let Some(gathering) = self.gathers.get_mut(at) {
+            gathering.prompt = prompt;
+            if prompt.is_none() {
+                gathering.gather.listen(clock::now());
+            }
         }
     }
 
@@ -194,13 +222,18 @@ impl CallTask {
 
     fn end_gather(&mut self, id: GatherId, gathered: Gathered) {
         let Some(at) = self.gathers.iter().position(|gathering| gathering.id == id) else { return };
-        let Gathering { leg, prompt, ears, .. } = self.gathers.swap_remove(at);
+        let Gathering { leg, prompt, ears, owner, .. } = self.gathers.swap_remove(at);
         if let Some(Ears { media, tap, .. }) = ears {
             drop(tap);
             self.media_command(WorkerRequest::Untap { leg: media });
         }
-        let Gathered { digits, end, enough } = gathered;
-        self.shared.tell(Some(self.id), EventKind::Gathered { gather: id, leg, digits, end, enough });
+        match owner {
+            Owner::Verb => {
+                let Gathered { digits, end, enough } = gathered;
+                self.shared.tell(Some(self.id), EventKind::Gathered { gather: id, leg, digits, end, enough });
+            }
+            Owner::Program => self.program_gathered(id, gathered),
+        }
         if let Some(prompt) = prompt {
             self.stop_play(prompt);
         }

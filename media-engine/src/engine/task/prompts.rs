@@ -45,8 +45,19 @@ struct Playing {
     started: bool,
     /// It will not be heard to its end.
     cut: bool,
+    /// Who is told of it.
+    owner: Owner,
     /// Who makes its samples.
     synthesis: Option<AbortHandle>,
+}
+
+/// Who has something played or collected, and is told what became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// Whoever listens to the call's events.
+    Verb,
+    /// The call's program, which tells of its steps itself.
+    Program,
 }
 
 /// What a synthesiser has made of a text.
@@ -64,6 +75,11 @@ impl Prompts {
     /// The next text that was made into samples.
     pub(super) async fn next(&mut self) -> Option<Spoken> {
         self.spoken.recv().await
+    }
+
+    /// Whether it is under way.
+    pub(super) fn is_playing(&self, id: PlayId) -> bool {
+        self.playing.iter().any(|playing| playing.id == id)
     }
 
     fn find(&mut self, id: PlayId) -> Option<&mut Playing> {
@@ -86,7 +102,7 @@ impl Drop for Playing {
 
 impl CallTask {
     /// Plays to one leg, or to everybody in the conversation.
-    pub(super) fn play(&mut self, leg: Option<LegId>, sound: Sound) -> Result<PlayId, CommandError> {
+    pub(super) fn play(&mut self, leg: Option<LegId>, sound: Sound, owner: Owner) -> Result<PlayId, CommandError> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         sound.check()?;
         let legs = match leg {
@@ -103,7 +119,7 @@ impl CallTask {
             return Err(CommandError::Busy("as much is being played into this call as a call may have"));
         }
         let id = PlayId(NEXT.fetch_add(1, Ordering::Relaxed));
-        let mut playing = Playing { id, legs, waiting: Vec::new(), started: false, cut: false, synthesis: None };
+        let mut playing = Playing { id, legs, waiting: Vec::new(), started: false, cut: false, owner, synthesis: None };
         match sound {
             Sound::Speech { text, language } => {
                 playing.synthesis = Some(self.synthesise(id, text, language));
@@ -177,6 +193,7 @@ impl CallTask {
         let Some(id) = play_of(segment) else { return false };
         if let Some(playing) = self.prompts.find(id)
             && !std::mem::replace(&mut playing.started, true)
+            && playing.owner == Owner::Verb
         {
             let legs = playing.legs.clone();
             self.shared.tell(Some(self.id), EventKind::Play { play: id, legs, state: PlayState::Started });
@@ -202,8 +219,12 @@ impl CallTask {
 
     fn end_play(&mut self, id: PlayId, state: PlayState) {
         let Some(at) = self.prompts.playing.iter().position(|playing| playing.id == id) else { return };
-        let legs = std::mem::take(&mut self.prompts.playing.swap_remove(at).legs);
-        self.shared.tell(Some(self.id), EventKind::Play { play: id, legs, state });
+        let mut playing = self.prompts.playing.swap_remove(at);
+        let legs = std::mem::take(&mut playing.legs);
+        match playing.owner {
+            Owner::Verb => self.shared.tell(Some(self.id), EventKind::Play { play: id, legs, state }),
+            Owner::Program => self.program_played(id, &state),
+        }
         self.on_prompt_over(id);
     }
 

@@ -128,7 +128,7 @@ fn is_within(ip: IpAddr, network: IpAddr, bits: u8) -> bool {
 
 /// Whether an address is somebody's on the internet: not this machine, its networks, a carrier's NAT, a cloud's metadata, a
 /// group of receivers, or reserved (IANA special-purpose registries, RFC 6890).
-fn is_public(ip: IpAddr) -> bool {
+pub fn is_public(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(ip) => is_public_v4(ip),
         IpAddr::V6(ip) => is_public_v6(ip),

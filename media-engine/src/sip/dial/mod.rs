@@ -25,7 +25,7 @@ mod tests;
 use std::borrow::Cow;
 
 pub use guard::{DialConfig, Guard, NO_EMERGENCY_CALLS, Verdict, knows_country};
-pub use hosts::{HostRule, HostRules};
+pub use hosts::{HostRule, HostRules, is_public};
 pub use number::{Number, Plan};
 pub use place::Place;
 

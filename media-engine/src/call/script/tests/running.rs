@@ -93,7 +93,10 @@ fn a_gather_without_branches_goes_on_with_the_next_step() {
     for keys in ["", "5"] {
         let (mut lab, effects) = Lab::new(start(&json!([gather(json!({"into": "key"})), say("You pressed ${key}.")])));
         let rules = GatherRules { min: 1, max: 1, finish: None, first: 5 * SECOND, between: 3 * SECOND };
-        assert_eq!(effects, [Effect::Gather { ticket: Ticket(1), rules, prompts: vec![], barge_in: true }]);
+        assert_eq!(
+            effects,
+            [Effect::Gather { ticket: Ticket(1), rules, prompts: vec![], barge_in: true, secret: false }]
+        );
         assert_eq!(spoken(&lab.pressed(keys)), format!("You pressed {keys}."));
     }
 }

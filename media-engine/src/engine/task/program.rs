@@ -1,0 +1,578 @@
+//! Drives a call program: its effects become verbs of the call, and what becomes of them goes back to it.
+//!
+//! ```text
+//!   Bridged ─▶ begin_program ─▶ Script ─ effects ─▶ play, gather, add_leg, hang up
+//!                                ▲  ▲                     │
+//!   host (media, identity, fetch)┘  └─ inputs ◀─ played, gathered, who hears whom, legs that are gone
+//! ```
+//!
+//! What happens is queued as an input and taken by [`CallTask::run_program`] once the call's own machine has settled, so that neither
+//! machine is entered from within the other. A caller who is joined with somebody whom the program has not called is taken from it.
+//!
+//! Not here: what a program does next (`call::script`), when a leg has one (`call::program`), what an organization may use (the
+//! control plane).
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use super::CallTask;
+use super::prompts::Owner;
+use crate::call::script::{
+    DialOutcome, Effect, Ended, FetchFailure, GatherEnd, GatherRules, Input, PlayEnd, RecordEnd, Script, Sound, Target,
+    Ticket,
+};
+use crate::call::{self, EndedBy, Gathered, IfFails, Place};
+use crate::config::App;
+use crate::engine::command::{CallProgram, Callee, CommandError, NewLeg, ProgramHost, ProgramRequest};
+use crate::engine::event::{EventKind, ProgramNews};
+use crate::engine::leg::Leg;
+use crate::engine::prompt::{self, GatherId, NewGather, PlayId, PlayState};
+use crate::error::HangupCause;
+use crate::net::clock;
+use crate::units::LegId;
+
+/// Answers of the host that may wait: a program asks one question at a time.
+const ANSWERS: usize = 4;
+
+/// A call's program, and what has happened to it.
+pub(super) struct Programs {
+    running: Option<Running>,
+    /// The first effects, which wait until the call's machine has settled.
+    first: Vec<Effect>,
+    inputs: VecDeque<Input>,
+    /// A dial whose target could not be reached: the next one is to be called.
+    failed: Option<Ticket>,
+    answers_in: mpsc::Sender<Answer>,
+    answers: mpsc::Receiver<Answer>,
+}
+
+/// A program that runs.
+struct Running {
+    script: Script,
+    /// Whose it is.
+    leg: LegId,
+    host: ProgramHost,
+    /// What its open tickets stand for.
+    open: Vec<(Ticket, Doing)>,
+}
+
+/// What is being done for a program.
+enum Doing {
+    Play(PlayId),
+    Gather(GatherId),
+    /// The host is asked.
+    Ask {
+        _asking: Asking,
+    },
+    Dial(Dialling),
+}
+
+/// A question to the host, which is withdrawn with this.
+struct Asking(AbortHandle);
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Somebody is called.
+struct Dialling {
+    /// The caller is given to them.
+    is_transfer: bool,
+    /// Who is called next.
+    targets: VecDeque<Target>,
+    ring: Option<Duration>,
+    from: Option<String>,
+    stage: Stage,
+    /// Why the last target could not be reached.
+    cause: HangupCause,
+}
+
+enum Stage {
+    /// The next target's turn has come.
+    Next,
+    /// The host is asked for the identity that it is shown.
+    Asking {
+        to: String,
+        _asking: Asking,
+    },
+    Calling(LegId),
+    /// They talk.
+    Answered,
+}
+
+/// The host's answer to a ticket's question.
+pub(super) struct Answer {
+    ticket: Ticket,
+    answer: Answered,
+}
+
+enum Answered {
+    /// To be played.
+    Sound(Option<prompt::Sound>),
+    /// To be collected.
+    Gather(NewGather),
+    Identity(Result<Option<String>, HangupCause>),
+    Fetched(Result<Vec<u8>, FetchFailure>),
+}
+
+impl Programs {
+    pub(super) fn new() -> Programs {
+        let (answers_in, answers) = mpsc::channel(ANSWERS);
+        Programs { running: None, first: Vec::new(), inputs: VecDeque::new(), failed: None, answers_in, answers }
+    }
+
+    /// The host's next answer.
+    pub(super) async fn next(&mut self) -> Option<Answer> {
+        self.answers.recv().await
+    }
+
+    /// When the program wants to be looked at.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.running.as_ref().and_then(|running| running.script.poll_timeout())
+    }
+
+    /// What a ticket stands for, which is closed by this.
+    fn close(&mut self, ticket: Ticket) -> Option<Doing> {
+        let open = &mut self.running.as_mut()?.open;
+        let at = open.iter().position(|(known, _)| *known == ticket)?;
+        Some(open.swap_remove(at).1)
+    }
+
+    fn open(&mut self, ticket: Ticket, doing: Doing) {
+        if let Some(running) = &mut self.running {
+            running.open.push((ticket, doing));
+        }
+    }
+
+    fn ticket_of(&self, is_it: impl Fn(&Doing) -> bool) -> Option<Ticket> {
+        let open = &self.running.as_ref()?.open;
+        open.iter().find(|(_, doing)| is_it(doing)).map(|(ticket, _)| *ticket)
+    }
+
+    fn dialling(&mut self, ticket: Ticket) -> Option<&mut Dialling> {
+        let open = &mut self.running.as_mut()?.open;
+        open.iter_mut().find_map(|(known, doing)| match doing {
+            Doing::Dial(dialling) if *known == ticket => Some(dialling),
+            _ => None,
+        })
+    }
+
+    /// The conversation or call that is under way.
+    fn dial(&mut self) -> Option<(Ticket, &mut Dialling)> {
+        let open = &mut self.running.as_mut()?.open;
+        open.iter_mut().find_map(|(ticket, doing)| match doing {
+            Doing::Dial(dialling) => Some((*ticket, dialling)),
+            _ => None,
+        })
+    }
+
+    /// Asks the host in a task of its own, and has its answer come back under the ticket.
+    fn ask(&self, ticket: Ticket, answer: impl Future<Output = Answered> + Send + 'static) -> Asking {
+        let answers = self.answers_in.clone();
+        let task = tokio::spawn(async move {
+            let answer = answer.await;
+            // An error: the call is over.
+            let _ = answers.send(Answer { ticket, answer }).await;
+        });
+        Asking(task.abort_handle())
+    }
+}
+
+impl CallTask {
+    /// The first leg is with its program.
+    pub(super) fn begin_program(&mut self) {
+        let is_there = |(_, place): &(LegId, Place)| *place == Place::Scripted(App::Program);
+        let Some((leg, _)) = self.topology.places().find(is_there) else { return };
+        let Some(program) = self.settings.program.take() else { return };
+        let CallProgram { start, host } = *program;
+        let steps = start.program.steps();
+        tracing::info!(call = %self.id, %leg, steps, "a call program begins");
+        self.tell_program(leg, ProgramNews::Began { steps });
+        let (script, effects) = Script::new(start, clock::now());
+        self.programs.running = Some(Running { script, leg, host, open: Vec::new() });
+        self.programs.first = effects;
+    }
+
+    /// Gives the program what has happened, and does what it wants.
+    pub(super) async fn run_program(&mut self) {
+        let first = std::mem::take(&mut self.programs.first);
+        self.carry_out_program(first).await;
+        loop {
+            if let Some(ticket) = self.programs.failed.take() {
+                self.dial_next(ticket).await;
+            } else if let Some(input) = self.programs.inputs.pop_front() {
+                let Some(running) = &mut self.programs.running else { return self.programs.inputs.clear() };
+                let effects = running.script.handle(input, clock::now());
+                self.carry_out_program(effects).await;
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// The program's own time has come.
+    pub(super) fn program_due(&mut self) {
+        self.programs.inputs.push_back(Input::Timeout);
+    }
+
+    async fn carry_out_program(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            let Some(Running { leg, .. }) = self.programs.running else { return };
+            match effect {
+                Effect::Play { ticket, sound } => self.program_plays(ticket, leg, sound),
+                Effect::Gather { ticket, rules, prompts, barge_in, secret } => {
+                    self.program_gathers(ticket, leg, (rules, barge_in, secret), prompts);
+                }
+                Effect::Dial { ticket, targets, ring, from } => {
+                    self.program_dials(ticket, (targets, ring, from), false).await
+                }
+                Effect::Transfer { ticket, targets, ring, from } => {
+                    self.program_dials(ticket, (targets, ring, from), true).await
+                }
+                Effect::Fetch { ticket, url, payload } => {
+                    let Some(Running { host, .. }) = &self.programs.running else { return };
+                    let host = host.clone();
+                    let asking = self.programs.ask(ticket, async move {
+                        let fetched = host.ask(|reply| ProgramRequest::Fetch { url, payload, reply }).await;
+                        Answered::Fetched(fetched.unwrap_or(Err(FetchFailure::Unreachable)))
+                    });
+                    self.programs.open(ticket, Doing::Ask { _asking: asking });
+                }
+                Effect::RecordMessage { ticket, .. } | Effect::Record(ticket) => {
+                    tracing::warn!(call = %self.id, %leg, "a call program wants to record, which calls cannot do yet");
+                    let (end, duration) = (RecordEnd::Failed, Duration::ZERO);
+                    self.programs.inputs.push_back(Input::RecordEnded { ticket, end, duration });
+                }
+                Effect::PauseRecording { .. } => {}
+                Effect::Stop(ticket) => self.program_stops(ticket).await,
+                Effect::HangUp(cause) => self.handle(call::Input::HangUp(cause)).await,
+                Effect::Tell(notice) => self.tell_program(leg, ProgramNews::Step(notice)),
+                Effect::Done(ended) => self.program_ends(leg, ended).await,
+            }
+        }
+    }
+
+    fn tell_program(&self, leg: LegId, news: ProgramNews) {
+        self.shared.tell(Some(self.id), EventKind::Program { leg, news });
+    }
+
+    /// The program's last effect.
+    async fn program_ends(&mut self, leg: LegId, ended: Ended) {
+        tracing::info!(call = %self.id, %leg, ?ended, "a call program has ended");
+        self.programs.running = None;
+        self.programs.inputs.clear();
+        self.tell_program(leg, ProgramNews::Ended(ended));
+        if self.over.is_none() {
+            self.handle(call::Input::ProgramOver(leg)).await;
+        }
+    }
+
+    fn program_plays(&mut self, ticket: Ticket, leg: LegId, sound: Sound) {
+        match sound {
+            Sound::Media(name) => {
+                let Some(Running { host, .. }) = &self.programs.running else { return };
+                let host = host.clone();
+                let asking = self.programs.ask(ticket, async move { Answered::Sound(media(&host, name).await) });
+                self.programs.open(ticket, Doing::Ask { _asking: asking });
+            }
+            Sound::Tone { hz, duration_ms } => {
+                self.play_for_program(ticket, leg, prompt::Sound::Tone { hz, duration_ms });
+            }
+            Sound::Speech { text, language } => {
+                self.play_for_program(ticket, leg, prompt::Sound::Speech { text, language });
+            }
+        }
+    }
+
+    fn play_for_program(&mut self, ticket: Ticket, leg: LegId, sound: prompt::Sound) {
+        match self.play(Some(leg), sound, Owner::Program) {
+            Ok(play) if self.prompts.is_playing(play) => self.programs.open(ticket, Doing::Play(play)),
+            Ok(_) => self.programs.inputs.push_back(Input::Played(ticket, PlayEnd::Stopped)),
+            Err(error) => {
+                tracing::warn!(call = %self.id, %leg, %error, "a sound of a call program cannot be played");
+                self.programs.inputs.push_back(Input::Played(ticket, PlayEnd::Failed));
+            }
+        }
+    }
+
+    /// A sound of a program's is over.
+    pub(super) fn program_played(&mut self, play: PlayId, state: &PlayState) {
+        // The prompts of a collection are no steps.
+        let is_it = |doing: &Doing| matches!(doing, Doing::Play(known) if *known == play);
+        let Some(ticket) = self.programs.ticket_of(is_it) else { return };
+        self.programs.close(ticket);
+        let end = match state {
+            PlayState::Started => return,
+            PlayState::Done => PlayEnd::Done,
+            PlayState::Stopped => PlayEnd::Stopped,
+            PlayState::Failed(_) => PlayEnd::Failed,
+        };
+        self.programs.inputs.push_back(Input::Played(ticket, end));
+    }
+
+    fn program_gathers(
+        &mut self,
+        ticket: Ticket,
+        leg: LegId,
+        (rules, barge_in, secret): (GatherRules, bool, bool),
+        prompts: Vec<Sound>,
+    ) {
+        let GatherRules { min, max, finish, first, between } = rules;
+        let rules = call::GatherRules { min, max, finish, first, between };
+        let Some(Running { host, .. }) = &self.programs.running else { return };
+        let host = host.clone();
+        let is_here = |sound: &Sound| !matches!(sound, Sound::Media(_));
+        if prompts.iter().all(is_here) {
+            let prompts = prompts.into_iter().filter_map(own_sound).collect();
+            return self.gather_for_program(ticket, leg, NewGather { rules, prompts, barge_in, secret });
+        }
+        let asking = self.programs.ask(ticket, async move {
+            let mut sounds = Vec::with_capacity(prompts.len());
+            for sound in prompts {
+                sounds.extend(match sound {
+                    Sound::Media(name) => media(&host, name).await,
+                    sound => own_sound(sound),
+                });
+            }
+            Answered::Gather(NewGather { rules, prompts: sounds, barge_in, secret })
+        });
+        self.programs.open(ticket, Doing::Ask { _asking: asking });
+    }
+
+    fn gather_for_program(&mut self, ticket: Ticket, leg: LegId, new: NewGather) {
+        match self.gather(leg, new, Owner::Program) {
+            Ok((gather, _)) => self.programs.open(ticket, Doing::Gather(gather)),
+            Err(error) => {
+                tracing::warn!(call = %self.id, %leg, %error, "a call program cannot collect digits");
+                let (digits, end) = (String::new(), GatherEnd::Stopped);
+                self.programs.inputs.push_back(Input::Gathered { ticket, digits, end });
+            }
+        }
+    }
+
+    /// A collection of a program's is over.
+    pub(super) fn program_gathered(&mut self, gather: GatherId, gathered: Gathered) {
+        let is_it = |doing: &Doing| matches!(doing, Doing::Gather(known) if *known == gather);
+        let Some(ticket) = self.programs.ticket_of(is_it) else { return };
+        self.programs.close(ticket);
+        let Gathered { digits, end, .. } = gathered;
+        let end = match end {
+            call::GatherEnd::Length => GatherEnd::Length,
+            call::GatherEnd::FinishKey => GatherEnd::FinishKey,
+            call::GatherEnd::Timeout => GatherEnd::Timeout,
+            call::GatherEnd::Stopped => GatherEnd::Stopped,
+            call::GatherEnd::LegGone => GatherEnd::FarEndGone,
+        };
+        self.programs.inputs.push_back(Input::Gathered { ticket, digits, end });
+    }
+
+    /// The host has answered.
+    pub(super) async fn on_program_answer(&mut self, Answer { ticket, answer }: Answer) {
+        let Some(Running { leg, .. }) = self.programs.running else { return };
+        if let Answered::Identity(identity) = answer {
+            return self.on_identity(ticket, identity).await;
+        }
+        let is_asked = |doing: &Doing| matches!(doing, Doing::Ask { .. });
+        // A question that was withdrawn.
+        if self.programs.ticket_of(is_asked) != Some(ticket) {
+            return;
+        }
+        self.programs.close(ticket);
+        match answer {
+            Answered::Sound(Some(sound)) => self.play_for_program(ticket, leg, sound),
+            Answered::Sound(None) => self.programs.inputs.push_back(Input::Played(ticket, PlayEnd::Failed)),
+            Answered::Gather(new) => self.gather_for_program(ticket, leg, new),
+            Answered::Fetched(fetched) => self.programs.inputs.push_back(Input::Fetched(ticket, fetched)),
+            Answered::Identity(_) => {}
+        }
+    }
+
+    /// Ends what a ticket names, without an answer.
+    async fn program_stops(&mut self, ticket: Ticket) {
+        match self.programs.close(ticket) {
+            Some(Doing::Play(play)) => drop(self.stop_play(play)),
+            Some(Doing::Gather(gather)) => drop(self.stop_gather(gather)),
+            Some(Doing::Dial(Dialling { stage: Stage::Calling(leg), .. })) => {
+                self.handle(call::Input::Drop(leg)).await;
+            }
+            // Whoever talks with the caller stays, or is hung up with the call.
+            Some(Doing::Dial(_) | Doing::Ask { .. }) | None => {}
+        }
+    }
+
+    async fn program_dials(
+        &mut self,
+        ticket: Ticket,
+        (targets, ring, from): (Vec<Target>, Option<Duration>, Option<String>),
+        is_transfer: bool,
+    ) {
+        let (targets, stage, cause) = (targets.into(), Stage::Next, HangupCause::NoAnswer);
+        self.programs.open(ticket, Doing::Dial(Dialling { is_transfer, targets, ring, from, stage, cause }));
+        self.dial_next(ticket).await;
+    }
+
+    /// Calls the next target that can be called.
+    async fn dial_next(&mut self, ticket: Ticket) {
+        loop {
+            let Some(Running { host, .. }) = &self.programs.running else { return };
+            let host = host.clone();
+            let Some(dialling) = self.programs.dialling(ticket) else { return };
+            let from = dialling.from.clone();
+            let Some(target) = dialling.targets.pop_front() else {
+                let (cause, is_transfer) = (dialling.cause.clone(), dialling.is_transfer);
+                self.programs.close(ticket);
+                return self.programs.inputs.push_back(match is_transfer {
+                    true => Input::Transferred(ticket, Err(cause)),
+                    false => Input::Dialled(ticket, DialOutcome::Failed(cause)),
+                });
+            };
+            match target {
+                Target::Agent(user) => {
+                    if self.dial_leg(ticket, Callee::Agent(user), None).await {
+                        return;
+                    }
+                }
+                Target::To(to) => {
+                    let asked = to.clone();
+                    let asking = self.programs.ask(ticket, async move {
+                        let identity = host.ask(|reply| ProgramRequest::Identity { from, to: asked, reply }).await;
+                        Answered::Identity(identity.unwrap_or(Err(HangupCause::Unreachable)))
+                    });
+                    if let Some(dialling) = self.programs.dialling(ticket) {
+                        dialling.stage = Stage::Asking { to, _asking: asking };
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn on_identity(&mut self, ticket: Ticket, identity: Result<Option<String>, HangupCause>) {
+        let Some(dialling) = self.programs.dialling(ticket) else { return };
+        let Stage::Asking { to, .. } = std::mem::replace(&mut dialling.stage, Stage::Next) else { return };
+        let is_called = match identity {
+            Ok(shown) => self.dial_leg(ticket, Callee::Number(to), shown).await,
+            Err(cause) => {
+                dialling.cause = cause;
+                false
+            }
+        };
+        if !is_called {
+            self.dial_next(ticket).await;
+        }
+    }
+
+    /// Calls a target; `false`: it cannot be called.
+    async fn dial_leg(&mut self, ticket: Ticket, to: Callee, from: Option<String>) -> bool {
+        let leg = self.call.next_leg();
+        let Some(dialling) = self.programs.dialling(ticket) else { return true };
+        dialling.stage = Stage::Calling(leg);
+        let (or_else, if_fails) = (Vec::new(), IfFails::Return);
+        let new = NewLeg { to, supervises: None, from, ring: dialling.ring, or_else, if_fails, notice: false };
+        let Err(error) = self.add_leg(new).await else { return true };
+        tracing::info!(call = %self.id, %error, "a target of a call program cannot be called");
+        if let Some(dialling) = self.programs.dialling(ticket) {
+            dialling.stage = Stage::Next;
+            dialling.cause = match error {
+                CommandError::Invalid { .. } => HangupCause::NotFound,
+                CommandError::Forbidden(_) => HangupCause::Rejected,
+                _ => HangupCause::Unreachable,
+            };
+        }
+        false
+    }
+
+    /// Who hears whom has changed.
+    pub(super) fn program_hears(&mut self) {
+        let Some(Running { leg, .. }) = self.programs.running else { return };
+        let Some(place) = self.topology.place(leg) else { return };
+        let floor: Vec<LegId> = self.topology.floor().collect();
+        let is_talking = floor.contains(&leg);
+        let dial = self.programs.dial();
+        let input = match dial {
+            Some((ticket, dialling)) => match dialling.stage {
+                Stage::Calling(called) if floor.contains(&called) && is_talking => {
+                    dialling.stage = Stage::Answered;
+                    match dialling.is_transfer {
+                        true => {
+                            self.programs.close(ticket);
+                            Input::Transferred(ticket, Ok(()))
+                        }
+                        false => Input::Dialled(ticket, DialOutcome::Answered),
+                    }
+                }
+                Stage::Answered if place == Place::Scripted(App::Program) => {
+                    self.programs.close(ticket);
+                    Input::Dialled(ticket, DialOutcome::Ended)
+                }
+                Stage::Answered => return,
+                _ if is_talking => Input::Withdrawn,
+                _ => return,
+            },
+            None if is_talking => Input::Withdrawn,
+            None => return,
+        };
+        self.programs.inputs.push_back(input);
+    }
+
+    /// A leg is out of the call.
+    pub(super) fn program_forgets(&mut self, gone: &Leg) {
+        let Some(Running { leg, .. }) = self.programs.running else { return };
+        if gone.id == leg {
+            return self.programs.inputs.push_back(Input::FarEndGone);
+        }
+        let called = |dialling: &Dialling| matches!(dialling.stage, Stage::Calling(called) if called == gone.id);
+        if let Some((ticket, dialling)) = self.programs.dial()
+            && called(dialling)
+        {
+            dialling.stage = Stage::Next;
+            let cause = gone.ending.as_ref().map_or(HangupCause::Unreachable, |ending| ending.cause.clone());
+            dialling.cause = cause;
+            self.programs.failed = Some(ticket);
+        }
+    }
+
+    /// The call is over: the program learns why, and tells its last.
+    pub(super) fn end_program(&mut self) {
+        let Some(Running { leg, .. }) = self.programs.running else { return };
+        let ending = self.leg(leg).and_then(|leg| leg.ending.as_ref());
+        let hung_up = ending.is_some_and(|ending| ending.by == EndedBy::FarEnd);
+        if hung_up {
+            // What was pressed until then counts.
+            self.gathers_leave(Some(leg));
+        }
+        self.programs.inputs.push_back(if hung_up { Input::FarEndGone } else { Input::Withdrawn });
+        while let Some(input) = self.programs.inputs.pop_front() {
+            let Some(running) = &mut self.programs.running else { break };
+            for effect in running.script.handle(input, clock::now()) {
+                match effect {
+                    Effect::Tell(notice) => self.tell_program(leg, ProgramNews::Step(notice)),
+                    Effect::Done(ended) => self.tell_program(leg, ProgramNews::Ended(ended)),
+                    // There is nobody left to do anything for.
+                    _ => {}
+                }
+            }
+        }
+        self.programs.running = None;
+    }
+}
+
+/// A sound that needs nothing of the host.
+fn own_sound(sound: Sound) -> Option<prompt::Sound> {
+    match sound {
+        Sound::Media(_) => None,
+        Sound::Tone { hz, duration_ms } => Some(prompt::Sound::Tone { hz, duration_ms }),
+        Sound::Speech { text, language } => Some(prompt::Sound::Speech { text, language }),
+    }
+}
+
+/// A file of the media store.
+async fn media(host: &ProgramHost, name: String) -> Option<prompt::Sound> {
+    let found = host.ask(|reply| ProgramRequest::Media { name, reply }).await.flatten();
+    found.map(|(rate, samples)| prompt::Sound::Samples { rate, samples })
+}

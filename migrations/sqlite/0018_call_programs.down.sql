@@ -1,0 +1,2 @@
+ALTER TABLE signing_keys DROP COLUMN program_secret;
+DROP TABLE number_programs;

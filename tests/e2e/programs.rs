@@ -1,0 +1,340 @@
+//! Call programs: the examples that are shipped, and servers of programs that do not do what they should.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use codecs::SampleRate;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tests::api::{Api, Events};
+use tests::desk::{Desk, Line, hear_each_other};
+use tests::office::{ANNA_HZ, BEN_HZ, CUSTOMER_HZ, PATIENCE};
+use tests::program_server::ProgramServer;
+use tests::tandem::{Setup, Tandem};
+use tests::{ports, repository, sound};
+
+/// The number that has a program.
+const NUMBER: &str = "+15550100";
+/// Tone of the program that a server supplies.
+const GOOD_HZ: f32 = 1_000.0;
+/// Tone of the fallback.
+const FALLBACK_HZ: f32 = 1_800.0;
+
+/// A server with the agents ana and ben, and a customer at a carrier.
+struct House {
+    tandem: Tandem,
+    api: Api,
+    ana: Desk,
+    ben: Desk,
+    customer: Desk,
+    events: Events,
+}
+
+impl House {
+    async fn open(speech: bool) -> House {
+        let carrier = SocketAddr::from(([127, 0, 0, 2], ports::free()));
+        let tandem = Tandem::start(&Setup {
+            trunks: vec![("carrier", vec![carrier.to_string()])],
+            routes: vec![("+*", "trunk:carrier")],
+            further: "[dial]\nallow = [\"+1555\"]\n[programs]\nnetworks = [\"127.0.0.1\"]\n",
+            speech,
+            ..Setup::default()
+        })
+        .await;
+        let api = tandem.api("acme").await;
+        tandem.told(&["number", "assign", "--org", "acme", NUMBER]).await;
+        let (ana, _) = Desk::of_agent(&tandem, "ana").await;
+        let (ben, _) = Desk::of_agent(&tandem, "ben").await;
+        let customer = Desk::start_at(carrier, tandem.sip(), "+15550142").await;
+        let events = api.events("/api/events", None).await;
+        House { tandem, api, ana, ben, customer, events }
+    }
+
+    /// The path of the number's program.
+    async fn program_path(&self) -> String {
+        let numbers = self.api.get("/api/caller-id/numbers").await;
+        format!("/api/caller-id/numbers/{}/program", numbers["numbers"][0]["id"].as_str().expect("an id"))
+    }
+
+    /// Gives the number a program.
+    async fn put(&self, program: Value) {
+        let path = self.program_path().await;
+        let (status, answer) = self.api.ask(Method::PUT, &path, Some(program)).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        assert_eq!(self.api.get(&path).await, answer);
+    }
+
+    /// The next news of a program in which these fields are so.
+    async fn told(&mut self, expected: Value) -> Value {
+        let fields = expected.as_object().expect("an object").clone();
+        let what = format!("call.program with {expected}");
+        let is_it = |event: &tests::api::SentEvent| {
+            let is_so = fields.iter().all(|(field, value)| event.data[field] == *value);
+            (event.name == "call.program" && is_so).then(|| event.data.clone())
+        };
+        self.events.until(&what, Duration::from_secs(30), is_it).await
+    }
+
+    /// The next step that ends, which is this one.
+    async fn step(&mut self, verb: &str, outcome: &str) -> Value {
+        let ended = self.told(json!({ "state": "step_ended" })).await;
+        assert_eq!((&ended["verb"], &ended["outcome"]), (&json!(verb), &json!(outcome)), "{ended}");
+        ended
+    }
+}
+
+/// A program that is shipped as an example.
+fn example(name: &str) -> Value {
+    let path = repository().join("examples/programs").join(format!("{name}.json"));
+    let mut program: Value = serde_json::from_slice(&std::fs::read(path).expect("an example")).expect("JSON");
+    // Programs do not record yet.
+    for step in program.as_array_mut().expect("a list") {
+        if step.get("record").is_some() {
+            *step = json!({ "pause": { "ms": 10 } });
+        }
+    }
+    program
+}
+
+/// Waits until something is heard that speaks.
+async fn hears_a_voice(line: &mut Line) {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let heard = line.sound.hears(0.2, PATIENCE).await;
+        let found = sound::find(&heard, SampleRate::HZ_8000, CUSTOMER_HZ);
+        if found.total_dbfs > -45.0 {
+            return;
+        }
+        assert!(Instant::now() < until, "no voice is heard: {found:?}");
+    }
+}
+
+fn tone(hz: f32, duration_ms: u32) -> Value {
+    json!({ "play": { "tone": { "hz": [hz as u16], "duration_ms": duration_ms } } })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_menu_of_two_levels_leads_to_the_agent_who_was_chosen() {
+    let mut house = House::open(true).await;
+    house.put(json!({ "program": example("menu") })).await;
+    let mut customer = house.customer.call(NUMBER, CUSTOMER_HZ, "", PATIENCE).await.expect("the program answers");
+    let began = house.told(json!({ "state": "started" })).await;
+    let call = began["call_id"].as_str().expect("an id").to_owned();
+    assert_eq!(house.told(json!({ "state": "step_started" })).await["path"], "steps[1]");
+    hears_a_voice(&mut customer).await;
+    // A wrong key first: the menu is heard once more.
+    house.customer.info(&mut customer, '9', PATIENCE).await;
+    assert_eq!(house.step("gather", "invalid").await["digits"], "9");
+    house.customer.info(&mut customer, '1', PATIENCE).await;
+    assert_eq!(house.step("gather", "digits").await["digits"], "1");
+    house.customer.info(&mut customer, '2', PATIENCE).await;
+    assert_eq!(house.step("gather", "digits").await["digits"], "2");
+    // Too short, then right: in the sound this time.
+    house.told(json!({ "state": "step_started", "verb": "gather" })).await;
+    customer.sound.press("12#");
+    assert_eq!(house.step("gather", "invalid").await["digits"], "12");
+    house.step("speak", "completed").await;
+    customer.sound.press("4711#");
+    assert_eq!(house.step("gather", "digits").await["digits"], "4711");
+    house.step("speak", "completed").await;
+    let invite = house.ben.rings(PATIENCE).await;
+    let mut ben = house.ben.answer(&invite, BEN_HZ, PATIENCE).await;
+    hear_each_other((&mut customer, CUSTOMER_HZ), (&mut ben, BEN_HZ)).await;
+    house.ben.hang_up(&mut ben, PATIENCE).await;
+    let talked = house.step("dial", "talked").await;
+    assert!(talked["duration_ms"].as_u64() > Some(500), "{talked}");
+    hears_a_voice(&mut customer).await;
+    house.step("speak", "completed").await;
+    house.step("hangup", "completed").await;
+    house.told(json!({ "state": "ended", "outcome": "hung_up" })).await;
+    house.customer.is_hung_up(&customer, PATIENCE).await;
+    let record = house.api.get(&format!("/api/calls/{call}")).await;
+    let steps = record["events"].as_array().expect("events").iter().filter(|event| event["type"] == "call.program");
+    assert!(steps.count() > 16, "the record has the steps: {record:#}");
+    house.tandem.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_survey_is_answered_after_the_agent_has_hung_up() {
+    let mut house = House::open(true).await;
+    let request = json!({ "mode": "direct", "to": "+15550142", "program": example("survey") });
+    let placed = house.api.ask(Method::POST, "/api/calls", Some(request)).await;
+    assert_eq!(placed.0, StatusCode::CREATED, "{}", placed.1);
+    let invite = house.customer.rings(PATIENCE).await;
+    let mut customer = house.customer.answer(&invite, CUSTOMER_HZ, PATIENCE).await;
+    house.step("speak", "completed").await;
+    // Ana is busy, and ben is called behind her.
+    let invite = house.ana.rings(PATIENCE).await;
+    house.ana.refuse(&invite, 486).await;
+    let invite = house.ben.rings(PATIENCE).await;
+    let mut ben = house.ben.answer(&invite, BEN_HZ, PATIENCE).await;
+    hear_each_other((&mut customer, CUSTOMER_HZ), (&mut ben, BEN_HZ)).await;
+    house.ben.hang_up(&mut ben, PATIENCE).await;
+    house.step("dial", "talked").await;
+    hears_a_voice(&mut customer).await;
+    house.customer.info(&mut customer, '5', PATIENCE).await;
+    assert_eq!(house.step("gather", "digits").await["digits"], "5");
+    customer.sound.press("1");
+    assert_eq!(house.step("gather", "digits").await["digits"], "1");
+    house.step("speak", "completed").await;
+    house.step("hangup", "completed").await;
+    house.customer.is_hung_up(&customer, PATIENCE).await;
+    house.tandem.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_dials_transfers_and_keeps_what_is_secret() {
+    let mut house = House::open(false).await;
+    let pin = json!({ "gather": { "max_digits": 4, "min_digits": 4, "into": "pin", "secret": true,
+        "on_timeout": "bye", "on_invalid": "bye" } });
+    let program = json!([
+        tone(GOOD_HZ, 300),
+        pin,
+        { "transfer": { "targets": [{ "to": "+99955501" }, { "agent": "ana" }], "ring_s": 20, "on_failed": "bye" } },
+        { "label": "bye" },
+        { "hangup": {} }
+    ]);
+    house.put(json!({ "program": program })).await;
+    let mut customer = house.customer.call(NUMBER, CUSTOMER_HZ, "", PATIENCE).await.expect("the program answers");
+    let began = house.told(json!({ "state": "started" })).await;
+    house.step("play", "completed").await;
+    house.told(json!({ "state": "step_started", "verb": "gather" })).await;
+    for key in ['4', '7', '1', '1'] {
+        house.customer.info(&mut customer, key, PATIENCE).await;
+    }
+    assert_eq!(house.step("gather", "digits").await["digits"], Value::Null, "it is secret");
+    let invite = house.ana.rings(PATIENCE).await;
+    let mut ana = house.ana.answer(&invite, ANNA_HZ, PATIENCE).await;
+    house.step("transfer", "transferred").await;
+    house.told(json!({ "state": "ended", "outcome": "transferred" })).await;
+    hear_each_other((&mut customer, CUSTOMER_HZ), (&mut ana, ANNA_HZ)).await;
+    house.ana.hang_up(&mut ana, PATIENCE).await;
+    house.customer.is_hung_up(&customer, PATIENCE).await;
+    let call = began["call_id"].as_str().expect("an id");
+    house.api.call_becomes("ended", PATIENCE).await;
+    let record = house.api.get(&format!("/api/calls/{call}")).await;
+    let keys = record["events"].as_array().expect("events").iter().filter(|event| event["type"] == "call.dtmf");
+    assert_eq!(keys.count(), 0, "keys of a secret are told by no event: {record:#}");
+
+    // The caller hangs up while a program runs.
+    house.put(json!({ "program": [tone(GOOD_HZ, 10_000)] })).await;
+    let mut customer = house.customer.call(NUMBER, CUSTOMER_HZ, "", PATIENCE).await.expect("the program answers");
+    customer.sound.until_tone(GOOD_HZ, PATIENCE).await;
+    house.customer.hang_up(&mut customer, PATIENCE).await;
+    house.told(json!({ "state": "step_ended", "verb": "play", "outcome": "stopped" })).await;
+    house.told(json!({ "state": "ended", "outcome": "caller_gone" })).await;
+    house.tandem.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_s_server_is_asked_with_a_signature_and_a_bad_one_gives_way_to_the_fallback() {
+    let mut house = House::open(false).await;
+    let mut server = ProgramServer::start(&json!([tone(GOOD_HZ, 10_000)])).await;
+    let secret = house.api.get("/api/voice/program-secret").await["secret"].as_str().expect("a secret").to_owned();
+    let fallback = json!([tone(FALLBACK_HZ, 10_000)]);
+    let gone = format!("http://127.0.0.1:{}/good", ports::free());
+    let cases = [
+        (server.url("/good"), None),
+        (server.url("/slow"), Some("took too long")),
+        (server.url("/wrong"), Some("is no program")),
+        (server.url("/huge"), Some("longer than a program")),
+        (server.url("/redirect"), Some("status 302")),
+        (server.url("/absent"), Some("status 404")),
+        (gone, Some("cannot be reached")),
+        ("http://127.0.0.2:9/good".to_owned(), Some("may not be asked")),
+        ("http://localhost.invalid/good".to_owned(), Some("cannot be reached")),
+    ];
+    for (url, why) in cases {
+        house.put(json!({ "program_url": url, "fallback": fallback })).await;
+        let begun = Instant::now();
+        let mut customer = house.customer.call(NUMBER, CUSTOMER_HZ, "", PATIENCE).await.expect("the program answers");
+        let hertz = if why.is_none() { GOOD_HZ } else { FALLBACK_HZ };
+        customer.sound.until_tone(hertz, PATIENCE).await;
+        assert!(begun.elapsed() < Duration::from_secs(4), "{url}: the caller waited {:?}", begun.elapsed());
+        match why {
+            None => drop(house.told(json!({ "state": "step_ended", "verb": "webhook", "outcome": "fetched" })).await),
+            Some(why) => {
+                let fell = house.told(json!({ "state": "fell_back" })).await;
+                assert!(fell["detail"].as_str().is_some_and(|detail| detail.contains(why)), "{url}: {fell}");
+            }
+        }
+        house.customer.hang_up(&mut customer, PATIENCE).await;
+        house.told(json!({ "state": "ended" })).await;
+        if url.contains("/good") && why.is_none() {
+            let asked = server.asked(PATIENCE).await;
+            let body: Value = serde_json::from_slice(&asked.body).expect("JSON");
+            assert_eq!((&body["caller"], &body["called"]), (&json!("+15550142"), &json!(NUMBER)), "{body}");
+            let (call, at) = (asked.header("tandem-call").to_owned(), asked.header("tandem-timestamp").to_owned());
+            assert_eq!(body["call"], json!(call));
+            let signed = format!("{at}.{call}.{}", String::from_utf8_lossy(&asked.body));
+            assert_eq!(asked.header("tandem-signature"), format!("v1={}", hmac(&secret, &signed)));
+        }
+    }
+    // Without a fallback the caller is hung up, and the reason is told.
+    house.put(json!({ "program_url": server.url("/absent") })).await;
+    let customer = house.customer.call(NUMBER, CUSTOMER_HZ, "", PATIENCE).await.expect("the program answers");
+    let ended = house.told(json!({ "state": "ended" })).await;
+    assert_eq!(ended["outcome"], "not_fetched", "{ended}");
+    house.customer.is_hung_up(&customer, PATIENCE).await;
+
+    let replaced = house.api.post("/api/voice/program-secret").await;
+    assert_ne!(replaced["secret"], json!(secret));
+    assert_eq!(house.api.get("/api/voice/program-secret").await, replaced);
+    let path = house.program_path().await;
+    assert_eq!(house.api.ask(Method::DELETE, &path, None).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(house.api.ask(Method::GET, &path, None).await.0, StatusCode::NOT_FOUND);
+    house.tandem.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_program_is_refused_with_its_field() {
+    let house = House::open(false).await;
+    let path = house.program_path().await;
+    let hangup = json!([{ "hangup": {} }]);
+    let gather = json!([{ "gather": { "max_digits": 65 } }]);
+    for (body, field, named) in [
+        (json!({}), "program", "expected `program` or `program_url`"),
+        (json!({ "program": gather }), "program", "steps[0].gather.max_digits"),
+        (json!({ "program": "hangup" }), "program", "expected"),
+        (json!({ "program": hangup, "program_url": "https://a.example/" }), "program_url", "not both"),
+        (json!({ "program_url": "ftp://a.example/" }), "program_url", "http"),
+        (json!({ "program_url": "https://a.example/", "fallback": gather }), "fallback", "max_digits"),
+        (json!({ "fallback": hangup }), "fallback", "to which this is the fallback"),
+        (json!({ "programm": hangup }), "programm", "unknown field"),
+    ] {
+        let (status, answer) = house.api.ask(Method::PUT, &path, Some(body.clone())).await;
+        assert_eq!((status, &answer["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!(field)), "{body}: {answer}");
+        assert!(answer["detail"].as_str().is_some_and(|detail| detail.contains(named)), "{body}: {answer}");
+    }
+    // A field that is there twice is no mistake of a mere copy.
+    let twice = r#"{"program": [{"pause": {"ms": 1, "ms": 2}}]}"#.to_owned();
+    assert_eq!(house.api.send(Method::PUT, &path, Some(twice)).await.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let direct = json!({ "mode": "direct", "to": "+15550142" });
+    for (further, field) in [
+        (json!({ "program": gather }), "program"),
+        (json!({ "program": hangup, "app": "echo" }), "app"),
+        (json!({ "program": hangup, "mode": "bridge", "agent": "ana" }), "program"),
+        (json!({ "program_fallback": hangup }), "program_fallback"),
+    ] {
+        let mut body = direct.clone();
+        for (field, value) in further.as_object().expect("an object") {
+            body[field] = value.clone();
+        }
+        let (status, answer) = house.api.ask(Method::POST, "/api/calls", Some(body.clone())).await;
+        assert_eq!((status, &answer["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!(field)), "{body}: {answer}");
+    }
+    house.tandem.stop().await;
+}
+
+/// HMAC-SHA-256 in hexadecimal digits.
+fn hmac(key: &str, text: &str) -> String {
+    use sha2::{Digest, Sha256};
+    let mut block = [0_u8; 64];
+    match key.len() {
+        0..=64 => block[..key.len()].copy_from_slice(key.as_bytes()),
+        _ => block[..32].copy_from_slice(&Sha256::digest(key)),
+    }
+    let pad = |with: u8| block.map(|byte| byte ^ with);
+    let inner = Sha256::new().chain_update(pad(0x36)).chain_update(text).finalize();
+    hex::encode(Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize())
+}

@@ -1,0 +1,119 @@
+//! A server of call programs over plain HTTP, with every fault that such a server has.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// Requests that may wait to be looked at.
+const KEPT: usize = 64;
+
+/// The server. What it answers depends on the path:
+///
+/// | path | answer |
+/// |---|---|
+/// | `/good` | the program |
+/// | `/wrong` | 200 with something that is no program |
+/// | `/huge` | 200 with a body that does not end |
+/// | `/redirect` | 302 to `/good` |
+/// | `/slow` | nothing, while the connection stays open |
+/// | else | 404 |
+pub struct ProgramServer {
+    address: SocketAddr,
+    asked: mpsc::Receiver<Asked>,
+    task: JoinHandle<()>,
+}
+
+/// A request that came.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Its path.
+    pub path: String,
+    /// Names in small letters, and values.
+    pub headers: Vec<(String, String)>,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+impl Asked {
+    /// The value of a header; empty: it is not there.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+    }
+}
+
+impl Drop for ProgramServer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl ProgramServer {
+    /// A server on 127.0.0.1 whose `/good` gives this program.
+    pub async fn start(program: &Value) -> ProgramServer {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let address = listener.local_addr().expect("its address");
+        let (asked_in, asked) = mpsc::channel(KEPT);
+        let program = program.to_string();
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                // A connection that breaks is its client's matter.
+                drop(tokio::spawn(serve(stream, asked_in.clone(), program.clone())));
+            }
+        });
+        ProgramServer { address, asked, task }
+    }
+
+    /// The URL of a path.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// The next request that came.
+    pub async fn asked(&mut self, deadline: Duration) -> Asked {
+        let asked = tokio::time::timeout(deadline, self.asked.recv()).await;
+        asked.unwrap_or_else(|_| panic!("no request within {deadline:?}")).expect("the server runs")
+    }
+}
+
+async fn serve(stream: TcpStream, asked: mpsc::Sender<Asked>, program: String) -> std::io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    let mut first = String::new();
+    stream.read_line(&mut first).await?;
+    let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
+    let mut headers = Vec::new();
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line).await? == 0 || line.trim().is_empty() {
+            break;
+        }
+        let (name, value) = line.split_once(':').unwrap_or_default();
+        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
+    let length = headers.iter().find(|(name, _)| name == "content-length");
+    let mut body = vec![0; length.and_then(|(_, value)| value.parse().ok()).unwrap_or(0)];
+    stream.read_exact(&mut body).await?;
+    // Nobody looks any more.
+    let _ = asked.send(Asked { path: path.clone(), headers, body }).await;
+    let ok = |body: &str| {
+        format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    };
+    let answer = match path.as_str() {
+        "/good" => ok(&program),
+        "/wrong" => ok("<html>It works!</html>"),
+        "/redirect" => "HTTP/1.1 302 Found\r\nLocation: /good\r\nContent-Length: 0\r\n\r\n".to_owned(),
+        "/huge" => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await?;
+            loop {
+                stream.write_all(format!("1000\r\n{}\r\n", "[".repeat(0x1000)).as_bytes()).await?;
+            }
+        }
+        "/slow" => return std::future::pending().await,
+        _ => "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned(),
+    };
+    stream.write_all(answer.as_bytes()).await
+}
