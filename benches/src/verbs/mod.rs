@@ -90,7 +90,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     if asked("scripts") {
         let scripts::Waits { latencies, lost } = scripts::measure(terms, arguments.collections)?;
-        add(Row::Verb(Verb { lost: Some(lost), ..Verb::new(page::SCRIPTS, latencies) }));
+        add(Row::Verb(Verb::of_scripts(latencies, lost)));
     }
     page::write(arguments, terms.peer.realtime, rows)
 }

@@ -16,9 +16,6 @@ use crate::{page as machine, report};
 /// Heading of our part.
 const HEADING: &str = "## Calls of more than two";
 
-/// The wait for the next prompt of a call program.
-pub(super) const SCRIPTS: &str = "gather-to-prompt";
-
 /// What a case is called here: the relay beside supervisors is measured for itself.
 pub(super) fn name(case: Case) -> &'static str {
     if case == Case::PcmuPcmu { "relayed" } else { case.name() }
@@ -66,7 +63,7 @@ pub(super) struct Verb {
     most_ms: f64,
     /// Collections that lost a digit; of call programs only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) lost: Option<usize>,
+    lost: Option<usize>,
     commit: String,
 }
 
@@ -118,6 +115,11 @@ impl Verb {
         let (p50_ms, p95_ms, p99_ms, most_ms) = (at(50.0), at(95.0), at(99.0), at(100.0));
         let case = format!("verb-{verb}");
         Verb { case, count: latencies.len(), p50_ms, p95_ms, p99_ms, most_ms, lost: None, commit: report::commit() }
+    }
+
+    /// The waits of call programs, with how many collections lost a digit.
+    pub(super) fn of_scripts(latencies: Latencies, lost: usize) -> Verb {
+        Verb { lost: Some(lost), ..Verb::new("gather-to-prompt", latencies) }
     }
 }
 
@@ -458,7 +460,7 @@ mod tests {
         let judged_with = |ms, lost| {
             let mut latencies = Latencies::default();
             (0..100).for_each(|_| latencies.add(std::time::Duration::from_millis(ms)));
-            judged(&[Row::Verb(Verb { lost: Some(lost), ..Verb::new(SCRIPTS, latencies) })]).remove(0)
+            judged(&[Row::Verb(Verb::of_scripts(latencies, lost))]).remove(0)
         };
         assert_eq!(judged_with(50, 0), ("gather-to-prompt".into(), "0 lost of 100, 50.0 ms".into(), true));
         assert!(!judged_with(51, 0).2);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use codecs::g711::{ulaw_decode, ulaw_encode};
 use media_engine::sip::write::response_to;
 use media_engine::sip::{Message, Method, Start};
