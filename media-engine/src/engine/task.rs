@@ -11,6 +11,7 @@ mod gathers;
 mod hearing;
 mod info;
 mod listening;
+mod messages;
 mod program;
 mod prompts;
 mod transfer;
@@ -267,6 +268,7 @@ impl CallTask {
             let timeout = self.call.poll_timeout().map(tokio::time::Instant::from_std);
             let next_key = self.next_key().map(tokio::time::Instant::from_std);
             let next_gather = self.next_gather().map(tokio::time::Instant::from_std);
+            let next_look = self.programs.next_look().map(tokio::time::Instant::from_std);
             let next_step = self.programs.poll_timeout().map(tokio::time::Instant::from_std);
             tokio::select! {
                 Some(input) = self.inbox.recv() => self.on_input(input).await,
@@ -276,6 +278,7 @@ impl CallTask {
                 () = sleep_until(next_key), if next_key.is_some() => self.press_due(),
                 () = sleep_until(next_gather), if next_gather.is_some() => self.gathers_due(),
                 Some(answer) = self.programs.next() => self.on_program_answer(answer).await,
+                () = sleep_until(next_look), if next_look.is_some() => self.message_due(),
                 () = sleep_until(next_step), if next_step.is_some() => self.program_due(),
                 () = sleep_until(timeout), if timeout.is_some() => self.handle(Input::Timeout).await,
                 report = next_recorded(&mut self.recording) => self.on_recorded(report),

@@ -29,7 +29,6 @@ impl CallTask {
                 self.shared.tell(Some(self.id), EventKind::Translation(words));
             }
         }
-        self.end_program();
         self.gathers_leave(None);
         self.end_plays();
         self.close_media().await;
