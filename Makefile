@@ -101,7 +101,7 @@ bench: setup-bench ui $(TANDEM_PESQ)/requirements.txt ## Measure Tandem beside r
 fmt: ## Format the Rust sources
 	@cargo fmt
 
-lint: ui ## Formatting, clippy, and the pure half without tokio
+lint: setup ui ## Formatting, clippy, and the pure half without tokio
 	@cargo fmt --check
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
 	@cargo check --locked -p media-engine --no-default-features

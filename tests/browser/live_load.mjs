@@ -53,8 +53,10 @@ try {
   await page.waitForTimeout(1000);
   await measure(page, browserSession, pageSession, "three of them open");
 
+  const from = await page.evaluate(() => window.scrollY);
   await page.mouse.wheel(0, 300);
-  await page.waitForTimeout(500);
+  // The wheel glides: on a busy machine for longer than one would wait.
+  await page.waitForFunction((wanted) => Math.abs(window.scrollY - wanted) < 1, from + 300);
   const read = await page.evaluate(() => {
     const seen = [...document.querySelectorAll("[data-call]")].find((one) => one.getBoundingClientRect().bottom > 64);
     return { id: seen.dataset.call, top: seen.getBoundingClientRect().top };

@@ -19,6 +19,9 @@ const CASES: &[Case] = &[
     ("a transcript keeps its versions", |store| Box::pin(transcripts_keep_versions(store))),
     ("what was missed waits for the recording", |store| Box::pin(missed_segments_wait(store))),
     ("a number is one tenant's, its rules too", |store| Box::pin(numbers_have_one_owner(store))),
+    ("a program takes the calls of a proven number, and goes with it", |store| {
+        Box::pin(programs_follow_numbers(store))
+    }),
     ("a call of which little was known finds its tenant", |store| Box::pin(unassigned_calls_find_their_tenant(store))),
     ("usage is counted once, however often", |store| Box::pin(usage_is_counted_once(store))),
     ("a key is one claim at a time", |store| Box::pin(keys_are_claimed_once(store))),
@@ -304,6 +307,38 @@ async fn unassigned_calls_find_their_tenant(store: Store) {
     // Told apart from calls that the store refuses, and refused texts cost no row.
     let (id, change) = begins(Some("ben-u"), "100");
     assert_eq!(change.without_texts().map(|bare| bare.call()), Some(id));
+}
+
+async fn programs_follow_numbers(store: Store) {
+    let mine = store.organization_create("mine").await.unwrap().id;
+    let theirs = store.organization_create("theirs").await.unwrap().id;
+    let number = store.caller_id_number_create(mine, "+15555550100", "").await.unwrap();
+    let program = r#"[{"hangup": {}}]"#;
+    let put = store.number_program_put(theirs, number.id, (Some(program), None), None).await.unwrap();
+    assert_eq!(put, None, "another tenant's number");
+    let put = store.number_program_put(mine, number.id, (Some(program), None), Some(program)).await.unwrap().unwrap();
+    assert_eq!((put.program.as_deref(), put.program_url.as_deref()), (Some(program), None));
+    assert_eq!(store.number_program_show(mine, number.id).await.unwrap(), Some(put));
+    let of_call = async |organization| store.number_program_of_call(organization, "+15555550100").await.unwrap();
+    assert_eq!(of_call(mine).await, None, "the number is not proven");
+    assert!(store.caller_id_number_prove(mine, number.id, Proof::Code).await.unwrap());
+    let url = Some("https://programs.example/");
+    let put = store.number_program_put(mine, number.id, (None, url), None).await.unwrap().unwrap();
+    assert_eq!((put.program.as_deref(), put.program_url.as_deref(), put.fallback.as_deref()), (None, url, None));
+    assert_eq!(of_call(mine).await, Some(put));
+    assert_eq!(of_call(theirs).await, None);
+    assert_eq!(store.number_program_show(theirs, number.id).await.unwrap(), None);
+    assert!(!store.number_program_delete(theirs, number.id).await.unwrap());
+    assert!(store.number_program_delete(mine, number.id).await.unwrap());
+    assert!(!store.number_program_delete(mine, number.id).await.unwrap());
+    store.number_program_put(mine, number.id, (None, url), None).await.unwrap().unwrap();
+    assert!(store.caller_id_number_delete(mine, number.id).await.unwrap());
+    assert_eq!(store.number_program_show(mine, number.id).await.unwrap(), None, "it goes with its number");
+    assert_eq!(store.program_secret_version(mine).await.unwrap(), None, "there is no key yet");
+    store.signing_key(mine, "key").await.unwrap();
+    store.program_secret_replace(mine).await.unwrap();
+    assert_eq!(store.program_secret_version(mine).await.unwrap(), Some(2));
+    assert_eq!(store.signing_key(mine, "another").await.unwrap(), "key", "what it is derived from stays");
 }
 
 async fn numbers_have_one_owner(store: Store) {

@@ -122,16 +122,51 @@ export function history(config, organization) {
       event("leg", part(0.36), { leg: 3, role: "agent", state: "ended", peer: "mei", codec: null, ending: more[0].ending }),
       seat(5, "supervisor", 0.51, { supervises: "listen" }), seat(5, "supervisor", 0.65, { supervises: { whisper: 4 } }), seat(5, "supervisor", 0.75, { supervises: "barge" }),
     ] : [];
+    // What the number's program did before the agent's telephone rang.
+    const step = (ms, path, verb, outcome, took, change = {}) => [
+      event("program", ms, { leg: 1, state: "step_started", program: 0, step: Number(/\d+/.exec(path)), path, verb, outcome: null, detail: null, ...change }),
+      event("program", ms + took, { leg: 1, state: "step_ended", program: 0, step: Number(/\d+/.exec(path)), path, verb, outcome, detail: null, duration_ms: took, ...change }),
+    ];
+    const programmed = busy && call.direction === "inbound" ? [
+      ...step(900, "steps[1]", "gather", "timeout", 4_800), ...step(5_700, "steps[1]", "gather", "digits", 2_600, { digits: "1" }), ...step(8_300, "steps[6]", "speak", "completed", 1_700),
+      ...step(10_000, "steps[7]", "webhook", "fetched", 310, { detail: "https://programs.example.com/tandem/who-takes-this-call" }),
+      ...step(10_400, "steps[0]", "dial", "talked", end - 10_500, { program: 1, digits: undefined }),
+      event("program", end, { leg: 1, state: "ended", program: null, step: null, path: null, verb: null, outcome: "caller_gone", detail: null }),
+    ] : [];
+    const parked = busy && call.agent === "luis" ? [event("parked", part(0.8), { leg: 1, role: "customer", slot: 71, parked_by: "bob", until: after(part(0.9)) }), event("unparked", part(0.82), { leg: 1, role: "customer", slot: 71, why: "picked_up" })] : [];
     const events = [
-      event("created", 0), event("status", 300, { status: "ringing" }), event("leg", 400, { leg: 1, role: "customer", state: "ringing", peer: call.from ?? call.to }),
+      ...programmed, ...parked, event("created", 0), event("status", 300, { status: "ringing" }), event("leg", 400, { leg: 1, role: "customer", state: "ringing", peer: call.from ?? call.to }),
       ...(answered ? [event("leg", 11_000, { leg: 1, role: "customer", state: "answered", peer: call.from ?? call.to, codec: "PCMA" }), event("status", 11_000, { status: "answered" }), event("recording", 11_020, { state: "started", note: null }),
         event("leg", 11_400, { leg: 2, role: "agent", state: "answered", peer: call.agent, codec: "opus" }), event("status", 11_500, { status: "bridged" }),
         event("flow", 23_000, { leg: 1, role: "customer", flow: { incoming: { state: "stopped", detail: "no packet for 2 s" }, outgoing: { state: "sending", detail: null } } }),
         event("flow", 26_000, { leg: 1, role: "customer", flow }), event("dtmf", 31_000, { leg: 1, role: "customer", digit: "4" }), ...seats] : []),
       event("status", end, { status: call.status, cause: call.ended_reason }), ...(answered ? [event("recording", end + 40, { state: "finished", note: null })] : []),
     ].sort((a, b) => a.at.localeCompare(b.at)).map((one, index) => ({ ...one, id: index + 1 }));
-    const sound = answered && call.config.record ? { state: call.ended_reason === "crash" ? "interrupted" : "finished", note: call.ended_reason === "crash" ? "the server stopped during the call" : null, duration_ms: SECONDS * 1000, started_at: call.answered_at, ended_at: call.ended_at, url: `/api/calls/${call.id}/recording` } : null;
+    const sound = answered && call.config.record ? { state: call.ended_reason === "crash" ? "interrupted" : "finished", note: call.ended_reason === "crash" ? "the server stopped during the call" : null, duration_ms: Math.min(SECONDS * 1000, end - 11_000), started_at: call.answered_at, ended_at: call.ended_at, url: `/api/calls/${call.id}/recording` } : null;
     return { ...call, legs: answered ? [leg(1, "customer", "PCMA", call.from ?? "anonymous"), ...(call.agent ? [leg(2, "agent", "opus", `sip:${call.agent}@tandem.example.com`)] : []), ...more] : [leg(1, "customer", null, call.to, { answered_at: null, flow: null, quality: null, ending: { cause: call.ended_reason, by: "far_end", sip_status: 486, text: "Busy Here" } })], events, recording: sound };
+  }
+
+  /** Every recording, with its gaps and a channel for each leg. */
+  function recordings(call) {
+    const whole = detail(call);
+    if (!whole.recording) return [];
+    const { state, note, duration_ms: ms, started_at: began } = whole.recording;
+    const place = (s) => new Date(Date.parse(began) + s * 1000).toISOString();
+    const url = (number, part) => `/api/calls/${call.id}/recording?number=${number}&part=${part}`;
+    const channel = (number, leg, role, peer, from, until) => ({ channel: number, leg, role, peer, agent: role === "customer" ? null : peer, from: place(from), until: place(until) });
+    const seconds = ms / 1000;
+    const file = (number, part, change) => ({ part, state, note, duration_ms: ms, started_at: began, ended_at: place(seconds), url: url(number, part), original_url: `${url(number, part)}&channels=all`, channels: [], ...change });
+    const customer = (until) => channel(0, 1, "customer", call.from ?? "anonymous", 0, until);
+    const long = whole.legs.length > 3;
+    const one = { number: 1, leg: null, state, note, duration_ms: ms, started_at: began, ended_at: place(seconds), gaps: long ? [{ from: place(24), until: place(33) }] : [] };
+    if (!long) return [{ ...one, parts: [file(1, 1, { channels: [customer(seconds), ...(call.agent ? [channel(1, 2, "agent", call.agent, 0.4, seconds)] : [])] })] }];
+    return [
+      { ...one, parts: [
+        file(1, 1, { channels: [customer(seconds), channel(1, 2, "agent", call.agent, 0.4, 62), channel(2, 4, "agent", "bob", 20, seconds), channel(3, 5, "supervisor", "oluwaseun.adebayo", 48, 57)] }),
+        file(1, 2, { started_at: place(seconds), channels: [customer(seconds * 2), channel(1, 4, "agent", "bob", seconds, seconds * 2)].map((each) => ({ ...each, from: place(seconds) })) }),
+      ] },
+      { number: 2, leg: 1, state: "finished", note: null, duration_ms: 21_000, started_at: place(40), ended_at: place(61), gaps: [], parts: [file(2, 1, { state: "finished", note: null, duration_ms: 21_000, started_at: place(40), ended_at: place(61), channels: [channel(0, 1, "customer", call.from ?? "anonymous", 40, 61)] })] },
+    ];
   }
 
   const outcomeOf = (id) => ({ outcome: outcomes.get(id)?.[0]?.outcome ?? null, history: outcomes.get(id) ?? [] });
@@ -139,6 +174,7 @@ export function history(config, organization) {
   const notesOf = (id) => notes.get(id) ?? notes.set(id, []).get(id);
   const routes = [
     ["GET", /^\/calls\/([\w-]+)$/, ([id]) => [200, detail(told(id))]],
+    ["GET", /^\/calls\/([\w-]+)\/recordings$/, ([id]) => [200, { recordings: recordings(told(id)) }]],
     ["GET", /^\/calls\/([\w-]+)\/transcript$/, ([id]) => [200, { segments: segments(told(id)) }]],
     ["GET", /^\/calls\/([\w-]+)\/translations$/, () => [200, { translations: [] }]],
     ["GET", /^\/calls\/([\w-]+)\/outcome$/, ([id]) => [200, outcomeOf(id)]],

@@ -3,6 +3,8 @@
 //   npm run build && npm run mock        http://127.0.0.1:8088, any email, password "demo"
 //   POST /mock/ring, /mock/hangup, /mock/drop (cuts all event streams), /mock/provider
 //   POST /mock/set {"role": "viewer", "empty": true, "signup": "open", "broken": true, "refuse": "why a verb is refused", "ring": 1500}
+//   POST /mock/holds {"on": true}: the other telephone puts the call on hold
+//   POST /mock/park {"calls": 2} parks so many calls of others
 //   POST /mock/crowd {"calls": 50, "word_ms": 350} starts so many calls that talk; {"calls": 0} silences them
 //
 // What it tells: calls that run are here, calls of the past in history.mjs, people and settings in organization.mjs.
@@ -54,7 +56,7 @@ const RINGING_ONLY = {
 const SDP = `v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=fingerprint:sha-256 ${Array(32).fill("AA").join(":")}\r\na=setup:actpass\r\na=mid:0\r\na=sendrecv\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n`;
 
 export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace = 90, dist = join(import.meta.dirname, "../dist") } = {}) {
-  const state = { signedIn: true, streams: new Set(), events: [], id: 0, words: new Map(), crowd: new Map(), phones: new Set(), providerDown: false, legs: 10 };
+  const state = { signedIn: true, streams: new Set(), events: [], id: 0, words: new Map(), crowd: new Map(), phones: new Set(), providerDown: false, legs: 10, parked: [], recordings: new Map() };
   const now = Date.now();
   const call = (id, change) => ({
     id, status: "bridged", direction: "inbound", mode: null, from: "+1 555 555 0142", to: "+34 910 000 001", agent: "ana", config: CONFIG,
@@ -123,7 +125,7 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
   const read = async (request) => {
     let text = "";
     for await (const chunk of request) text += chunk;
-    return text ? JSON.parse(text) : {};
+    return text && !/^audio/.test(request.headers["content-type"] ?? "") ? JSON.parse(text) : {};
   };
   const providers = () => [
     { kind: "stt", name: "local", state: state.providerDown ? "restarting" : "up", detail: state.providerDown ? "the speech process stopped; calls go on without translation" : null },
@@ -164,6 +166,12 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
       if (count === 0) many.stop();
       json(response, 200, { calls: many.start(count, wordMs) });
     },
+    "POST /mock/park": async (request, response) => {
+      const { calls: count } = await read(request);
+      for (let n = 0; n < count; n += 1) park(`01993f2e-7b11-7d4e-9c39-9a000000000${n}`, ["+44 20 7946 0188", "sip:reception.second-floor@branch-office.example", "+33 1 99 00 51 22"][n % 3], ["luis", "mei", null][n % 3], 30 + n * 50);
+      json(response, 204);
+    },
+    "GET /api/parked": (_, response) => json(response, 200, { parked: state.parked }),
     "POST /mock/ring": (_, response) => {
       state.phones.forEach((phone) => void phone.ring("+15555550142"));
       json(response, 204);
@@ -176,12 +184,43 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
       state.streams.forEach((stream) => stream.destroy());
       json(response, 204);
     },
+    "POST /mock/holds": async (request, response) => {
+      const [one] = LEGS[CALL_A];
+      one.holds = (await read(request)).on !== false;
+      emit("call.seat", { type: "call.seat", call_id: CALL_A, leg: one.leg, role: one.role, held: one.held, muted: one.muted, holds: one.holds, gain_db: 0, supervises: null });
+      json(response, 204);
+    },
     "POST /mock/provider": (_, response) => {
       state.providerDown = !state.providerDown;
       emit("provider", { type: "provider", provider: providers()[0] }, false);
       json(response, 204);
     },
   };
+
+  function park(call, peer, by, ago = 0) {
+    const slot = [...Array(99).keys()].map((n) => n + 1).find((n) => !state.parked.some((one) => one.slot === n));
+    const since = Date.now() - ago * 1000;
+    state.parked.push({ slot, call_id: call, leg: 1, peer, parked_by: by, since: new Date(since).toISOString(), until: new Date(since + 120_000).toISOString(), state: "waiting" });
+    emit("call.parked", { type: "call.parked", call_id: call, at: new Date().toISOString(), leg: 1, slot, parked_by: by, until: new Date(since + 120_000).toISOString() });
+    return slot;
+  }
+
+  /** Rings the page's telephone into a parked call. */
+  function pickUp(response, slot) {
+    const found = state.parked.find((one) => one.slot === slot);
+    if (tenant.state.refuse) return problem(response, 409, tenant.state.refuse);
+    if (!found) return problem(response, 404, "there is no parked call in this slot");
+    found.state = "picking_up";
+    setTimeout(() => {
+      state.parked.splice(state.parked.indexOf(found), 1);
+      const legs = LEGS[found.call_id];
+      const made = legs && { ...leg(++state.legs, "agent", "opus", FLOWS, SCORE, "ana") };
+      if (made) legs.push(made), emit("call.leg", { type: "call.leg", call_id: found.call_id, leg: made.leg, role: "agent", state: "answered", peer: "ana", codec: "opus" });
+      emit("call.unparked", { type: "call.unparked", call_id: found.call_id, at: new Date().toISOString(), leg: 1, slot, why: "picked_up" });
+      state.phones.forEach((phone) => void phone.ring(found.peer, [`Tandem-Picks-Up: ${found.call_id}`]));
+    }, 900);
+    return json(response, 201, { call_id: found.call_id, leg: 9 });
+  }
 
   /** What is done with a running call. Who is called answers after a while; "busy" and "nobody" in a name do what they say. */
   async function verb(request, response, call, rest) {
@@ -217,6 +256,14 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
       });
       return json(response, 202, { leg: body.leg });
     }
+    if (rest === "/park") {
+      const partner = legs.find(({ leg: n, state: now }) => n !== body.leg && now === "answered");
+      if (legs.filter(({ state: now }) => now === "answered").length !== 2) return problem(response, 409, "only a call between two can be parked: there are more parties in this one");
+      const own = legs.find(({ leg: n }) => n === body.leg);
+      const slot = park(call.id, partner.peer, "ana");
+      setTimeout(() => (over(own, { cause: "requested", by: "request" }), state.phones.forEach((phone) => phone.hangup())), 60);
+      return json(response, 200, { leg: partner.leg, slot });
+    }
     if (rest === "/legs") return json(response, 201, { leg: dial(body) });
     const [, number, what] = /^\/legs\/(\d+)(?:\/(\w+))?$/.exec(rest) ?? [];
     const one = legs.find((known) => known.leg === Number(number));
@@ -224,6 +271,40 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
     if (!what) over(one, { cause: "requested", by: "request" });
     else seat(Object.assign(one, { hold: { held: true }, resume: { held: false }, mute: { muted: true }, unmute: { muted: false } }[what]));
     json(response, 200, { leg: one.leg });
+  }
+
+  /** What is recorded of a running call; all are from their answer on, where the configuration says so. */
+  function recordingsOf(call) {
+    if (!state.recordings.has(call.id)) {
+      const channels = (LEGS[call.id] ?? []).map((one, channel) => ({ channel, leg: one.leg, role: one.role, peer: one.peer, agent: one.role === "agent" ? one.peer : null, from: call.answered_at, until: null }));
+      const one = (number, startedAt) => ({ number, leg: null, state: "started", note: null, duration_ms: 0, started_at: startedAt, ended_at: null, gaps: [], parts: [{ part: 1, state: "started", note: null, duration_ms: 0, started_at: startedAt, ended_at: null, channels }] });
+      state.recordings.set(call.id, { list: call.config.record ? [one(1, call.answered_at)] : [], one });
+    }
+    return state.recordings.get(call.id);
+  }
+
+  /** Starts, pauses, resumes and stops recordings of a running call. */
+  function record(request, response, call, rest) {
+    const { list, one } = recordingsOf(call);
+    const [, number, act] = /^\/recordings\/(\d+)\/(\w+)$/.exec(rest) ?? [];
+    const tell = (found, word) => emit("call.recording", { type: "call.recording", call_id: call.id, at: new Date().toISOString(), number: found.number, ...(/ed$/.test(word) && word !== "paused" && word !== "resumed" ? { part: 1, note: null, duration_ms: 0, channels: [] } : {}), state: word });
+    if (request.method === "GET") return json(response, 200, { recordings: list });
+    if (tenant.state.refuse) return problem(response, 409, tenant.state.refuse);
+    if (!act) {
+      const made = one(list.length + 1, new Date().toISOString());
+      list.push(made);
+      tell(made, "started");
+      return json(response, 201, { recording: made.number });
+    }
+    const found = list.find((known) => known.number === Number(number));
+    if (!found) return problem(response, 404, "the call has no such recording");
+    const time = new Date().toISOString();
+    if (act === "pause") found.gaps.push({ from: time, until: null });
+    if (act === "resume") found.gaps.at(-1).until = time;
+    if (act === "stop") Object.assign(found.parts[0], { state: "finished", ended_at: time, duration_ms: Date.now() - Date.parse(found.started_at) });
+    Object.assign(found, { pause: { state: "paused" }, resume: { state: "started" }, stop: { state: "finished", ended_at: time } }[act]);
+    tell(found, { pause: "paused", resume: "resumed", stop: "finished" }[act]);
+    return json(response, 200, { recording: found.number });
   }
 
   /** A supervisor's leg: rings the page's telephone, changes, goes. */
@@ -264,11 +345,16 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
       return json(response, 202, {});
     }
     if (rest === "/hangup") {
+      for (const one of LEGS[found.id] ?? []) {
+        Object.assign(one, { state: "ended", ending: { cause: "requested", by: "request" } });
+        emit("call.leg", { type: "call.leg", call_id: found.id, at: new Date().toISOString(), leg: one.leg, role: one.role, state: "ended", peer: one.peer, codec: one.codec, ending: one.ending });
+      }
       Object.assign(found, { status: "ended", ended_reason: "requested", ended_at: new Date().toISOString() });
       emit("call.status", { type: "call.status", call_id: found.id, at: found.ended_at, status: "ended", cause: "requested", call: found });
       return json(response, 202, {});
     }
-    if (/^\/(legs|transfer)/.test(rest)) return verb(request, response, found, rest);
+    if (rest.startsWith("/recordings")) return record(request, response, found, rest);
+    if (/^\/(legs|transfer|park)/.test(rest)) return verb(request, response, found, rest);
     const recording = found.config.record ? { state: found.ended_at ? "finished" : "started", note: null, duration_ms: 75_000, started_at: found.answered_at, ended_at: found.ended_at, url: "" } : null;
     const events = [{ id: 1, type: "call.created", call_id: found.id, at: found.created_at }, { id: 2, type: "call.status", call_id: found.id, at: found.answered_at, status: "bridged" }];
     return json(response, 200, { ...found, legs: LEGS[found.id] ?? [], events, recording });
@@ -279,8 +365,10 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
     if (!state.signedIn && !path.startsWith("/auth/")) return problem(response, 401, "log in first");
     const sound = /^\/calls\/[\w-]+\/recording$/.test(path);
     if (sound) return sendSound(request, response, past.wav);
-    const [, id, rest = ""] = /^\/calls\/([\w-]+)(\/translations|\/say|\/hangup|\/transfer|\/supervise(?:\/\d+)?|\/legs(?:\/\d+(?:\/\w+)?)?)?$/.exec(path) ?? [];
+    const [, id, rest = ""] = /^\/calls\/([\w-]+)(\/translations|\/say|\/hangup|\/transfer|\/park|\/recordings(?:\/\d+\/\w+)?|\/supervise(?:\/\d+)?|\/legs(?:\/\d+(?:\/\w+)?)?)?$/.exec(path) ?? [];
     if (calls.has(id)) return running(request, response, calls.get(id), rest);
+    const [, slot] = /^\/parked\/(\d+)\/pickup$/.exec(path) ?? [];
+    if (slot) return pickUp(response, Number(slot));
     const csrf = request.method === "GET" || path.startsWith("/auth/") || request.headers["x-csrf-token"] === "canned" || !/tandem_csrf/.test(request.headers.cookie ?? "");
     if (!csrf) return problem(response, 403, "the X-CSRF-Token header is missing");
     if (calls.has(path.split("/")[2]) && path.endsWith("/transcript")) return json(response, 200, { segments: [] });
@@ -290,7 +378,7 @@ export function start({ port = 8088, media = RINGING_ONLY, log = () => {}, pace 
       if (!parts) continue;
       try {
         const [status, body] = run(parts.slice(1), method === "GET" ? {} : await read(request), url.searchParams);
-        return json(response, status, body);
+        return status === "sound" ? sendSound(request, response, past.wav) : json(response, status, body);
       } catch (error) {
         if (!error.status) throw error;
         return problem(response, error.status, error.message, error.field);

@@ -54,7 +54,7 @@ export function organization() {
     { id: randomUUID(), name: "Leaked", prefix: "tdm_Qw0e", scopes: ["calls.dial"], created_at: at(-60 * day), expires_at: null, last_used_at: at(-50 * day), revoked_at: at(-50 * day) },
   ];
   const numbers = [
-    { id: randomUUID(), number: "+34910000001", label: "Madrid office", created_at: at(-day) },
+    { id: randomUUID(), number: "+34910000001", label: "Madrid office", proven_at: at(-day), created_at: at(-day) },
     { id: randomUUID(), number: "+442079460123", label: "London, sales and renewals for the United Kingdom and Ireland", created_at: at(-day) },
     { id: randomUUID(), number: "+15555550100", label: null, created_at: at(-day) },
   ];
@@ -64,7 +64,22 @@ export function organization() {
     { id: randomUUID(), name: "Interpreter desk", address: "sip:interpreters@example.com", created_at: at(-day), updated_at: at(-day) },
     { id: randomUUID(), name: "Ambulance dispatch, non-urgent", address: "+34910000112", created_at: at(-day), updated_at: at(-day) },
   ];
-  const config = { live_translate: true, transcribe: false, translate_from: "en", translate_to: "es", voice_to_voice: true, record: true };
+  const sounds = [["Greeting", 4_200], ["Hold music: a quiet piece for piano, recorded in the Madrid studio", 183_000], ["Office closed", 7_900]]
+    .map(([name, ms], n) => ({ id: `01993f2e-0000-7000-8000-0000000000a${n + 1}`, name, size_bytes: 32 * ms, rate_hz: 16_000, duration_ms: ms, created_at: at(-(n * 40 + 1) * day) }));
+  const config = { live_translate: true, transcribe: false, translate_from: "en", translate_to: "es", voice_to_voice: true, record: true};
+  const programs = new Map([[numbers[0].id, {
+    number_id: numbers[0].id, program_url: null, fallback: null, updated_at: at(-day), program: [
+      { speak: { text: "Welcome. For bookings, press 1. For anything else, please hold the line.", language: "en" } },
+      { label: "menu" },
+      { gather: { prompts: [{ speak: { text: "Please press a key.", language: "en" } }], max_digits: 1, first_timeout_ms: 6000, on_digits: { 1: "bookings" }, on_timeout: "others" } },
+      { label: "others" },
+      { dial: { targets: [{ agent: "ana" }, { agent: "luis" }], ring_s: 20 } },
+      { hangup: {} },
+      { label: "bookings" },
+      { transfer: { targets: [{ to: "+442079460123" }] } },
+    ],
+  }]]);
+  const handling = { hold_music: sounds[1].name, supervision_notice: true };
   const capabilities = { record: true, transcribe: true, translate: true, voice_to_voice: true, amd: false, transfer: true, conference: true, api_dialing: false };
 
   const session = () => ({
@@ -167,6 +182,43 @@ export function organization() {
       for (const field of ["translate_from", "translate_to"]) if (!/^[a-z]{2,3}(-\w{2,8})*$/i.test(body[field])) throw new Refusal(422, `${field}: expected a BCP 47 language tag such as \`en\` or \`es-419\``, field);
       return [200, Object.assign(config, body)];
     }],
+    ["GET", /^\/caller-id\/numbers\/([\w-]+)\/program$/, ([id]) => {
+      if (!programs.has(id)) throw new Refusal(404, "the number has no program");
+      return [200, programs.get(id)];
+    }],
+    ["PUT", /^\/caller-id\/numbers\/([\w-]+)\/program$/, ([id], body) => {
+      need("voice.write");
+      for (const name of ["program", "fallback"]) {
+        (body[name] ?? []).forEach((step, at) => {
+          if (step.gather?.max_digits > 64) throw new Refusal(422, `${name}: steps[${at}].gather.max_digits: expected a whole number from 1 to 64, found ${step.gather.max_digits}`, name);
+          if (step.speak && !step.speak.language) throw new Refusal(422, `${name}: steps[${at}].speak: expected the field \`language\``, name);
+        });
+      }
+      if (body.program_url !== undefined && !/^https?:\/\//.test(body.program_url)) throw new Refusal(422, "program_url: expected an absolute URL of https or http", "program_url");
+      const made = { number_id: id, program: body.program ?? null, program_url: body.program_url ?? null, fallback: body.fallback ?? null, updated_at: at(0) };
+      programs.set(id, made);
+      return [200, made];
+    }],
+    ["DELETE", /^\/caller-id\/numbers\/([\w-]+)\/program$/, ([id]) => (programs.delete(id), [204])],
+    ["GET", /^\/voice\/program-secret$/, () => (need("voice.write"), [200, { secret: "tps_6d0c0b1f4f7e4f2f9c5d8a3be2a1774c5e1b9c20" }])],
+    ["POST", /^\/voice\/program-secret$/, () => (need("voice.write"), [200, { secret: `tps_${randomUUID().replaceAll("-", "")}` }])],
+    ["GET", /^\/call-handling$/, () => [200, handling]],
+    ["PUT", /^\/call-handling$/, (_, body) => {
+      need("voice.write");
+      if (body.hold_music && !sounds.some(({ name }) => name === body.hold_music)) throw new Refusal(422, "hold_music: there is no such sound", "hold_music");
+      return [200, Object.assign(handling, body)];
+    }],
+    ["GET", /^\/media$/, page("media", sounds)],
+    ["GET", /^\/media\/([\w-]+)\/audio$/, () => ["sound"]],
+    ["POST", /^\/media$/, (_, __, query) => {
+      need("voice.write");
+      const name = query.get("name");
+      named(name, "name");
+      if (sounds.some((one) => one.name === name)) throw new Refusal(409, "name: there is a sound of this name already", "name");
+      sounds.push({ id: randomUUID(), name, size_bytes: 64_000, rate_hz: 16_000, duration_ms: 2_000, created_at: at(0) });
+      return [201, {}];
+    }],
+    ["DELETE", /^\/media\/([\w-]+)$/, ([id]) => (drop(sounds, id), [204])],
     ["GET", /^\/call-capabilities$/, () => [200, capabilities]],
     ["PUT", /^\/call-capabilities$/, (_, body) => (need("voice.write"), [200, Object.assign(capabilities, body)])],
     ["GET", /^\/caller-id\/numbers$/, page("numbers", numbers)],

@@ -1,11 +1,12 @@
 /** The server's REST interface, as far as the pages use it. */
 import { parseCall, parseCalls, type Call } from "./calls.js";
-import { ApiError, request } from "./http.js";
+import { ApiError, command, request } from "./http.js";
 import { parseLadder, type Ladder } from "./ladder.js";
 import { applyLegs, type Legs } from "./legs.js";
 import { parseProvider, type ProviderState } from "./providers.js";
+import { parsePart, parseRecordings, singleRecording, type Recording } from "./recordings.js";
 import { parseSession, type Session } from "./session.js";
-import { fields, listOf, text } from "./shapes.js";
+import { fields, listOf, number, text } from "./shapes.js";
 import type { Token } from "./token.js";
 import { parseTranslation, type TranslationEvent } from "./translations.js";
 
@@ -90,10 +91,46 @@ export async function callShow(id: string): Promise<Call> {
   return call;
 }
 
-/** A call's legs as they stand. */
-export async function legList(call: string): Promise<Legs> {
-  const value = (await request("GET", `/calls/${encodeURIComponent(call)}`)) as { legs?: unknown[] };
-  return applyLegs(value?.legs ?? []);
+/** A call's legs as they stand, and its first recording. */
+export async function legList(call: string): Promise<{ legs: Legs; recordings: Recording[] }> {
+  const value = (await request("GET", `/calls/${encodeURIComponent(call)}`)) as { legs?: unknown[]; recording?: unknown };
+  return { legs: applyLegs(value?.legs ?? []), recordings: singleRecording([parsePart(value?.recording, 1, "") ?? []].flat()) };
+}
+
+/** A call's recordings as they stand: those that may be heard. */
+export async function recordingList(call: string): Promise<Recording[]> {
+  const path = `/calls/${encodeURIComponent(call)}/recording`;
+  return parseRecordings(await request("GET", `${path}s`), `/api${path}`);
+}
+
+/** Records everybody in a call. */
+export async function recordingStart(call: string): Promise<void> {
+  await command("POST", `/calls/${encodeURIComponent(call)}/recordings`, {});
+}
+
+export async function recordingAct(call: string, number: number, act: "pause" | "resume" | "stop"): Promise<void> {
+  await command("POST", `/calls/${encodeURIComponent(call)}/recordings/${number}/${act}`);
+}
+
+/** The slots of parked calls, by call. */
+export async function parkedSlots(): Promise<Map<string, number>> {
+  return new Map(listOf(await request("GET", "/parked"), "parked", (one) => {
+    const [call, slot] = [text(fields(one)["call_id"]), number(fields(one)["slot"])];
+    return call === null || slot === null ? undefined : ([call, slot] as const);
+  }));
+}
+
+/** What parties hear while they wait, and whether they hear that they are supervised. */
+export interface CallHandling {
+  /** The name of a sound of the media store; null: a soft tone. */
+  holdMusic: string | null;
+  /** A tone tells the parties that a supervisor has joined. */
+  supervisionNotice: boolean;
+}
+
+export async function callHandling(): Promise<CallHandling> {
+  const value = fields(await request("GET", "/call-handling"));
+  return { holdMusic: text(value["hold_music"]), supervisionNotice: value["supervision_notice"] === true };
 }
 
 /** A call's SIP messages; `messages`: with their texts. */

@@ -151,7 +151,8 @@ export function visibleCalls(
 export function ownCall(calls: Calls, agent: string, takesPart: (call: string) => boolean = () => false): Call | undefined {
   return [...calls.values()]
     .filter((call) => isRunning(call) && (call.agent === agent || takesPart(call.id)))
-    .sort((a, b) => compareTimes(b.created_at, a.created_at))[0];
+    // A call that the agent has parked is still theirs, but the one they are in comes first.
+    .sort((a, b) => Number(takesPart(b.id)) - Number(takesPart(a.id)) || compareTimes(b.created_at, a.created_at))[0];
 }
 
 /** How the customer's side of a call is called: whoever was dialled does not call. */

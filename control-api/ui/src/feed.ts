@@ -1,7 +1,7 @@
 /**
  * Everything that the pages follow, from one stream: calls, their legs, words, providers.
  *
- *   /api/events?translations=true ─▶ calls, legs, sentences, providers ─▶ onChange
+ *   /api/events?translations=true ─▶ calls, legs, sentences, recordings, slots of parked calls, providers ─▶ onChange
  *   /api/calls, /api/calls/{id}, /api/providers, /api/calls/{id}/translations ─▶ the state before the stream began
  *
  * The stream is opened first, the state is fetched once it is live: what happens in between arrives twice, and the
@@ -12,6 +12,8 @@ import { applyCallEvent, applyList, NO_CALLS, type Call, type CallEvent, type Ca
 import { Latest } from "./latest.js";
 import { applyLegEvent, NO_LEGS, type Legs } from "./legs.js";
 import { applyProvider, NO_PROVIDERS, parseProvider, type Providers } from "./providers.js";
+import { applyRecordingEvent, type Recording } from "./recordings.js";
+import { fields, number, text } from "./shapes.js";
 import type { SseMessage } from "./sse.js";
 import { openStream, type StreamState } from "./stream.js";
 import { applyEvent, applySnapshot, isTranslationEvent, NO_SENTENCES, parseTranslation, type Sentences } from "./translations.js";
@@ -34,6 +36,9 @@ export class Feed {
   private readonly media = new Map<string, Legs>();
   /** Events of each call's legs so far: what a fetched list may have missed. */
   private readonly mediaHeard = new Map<string, number>();
+  private readonly sounds = new Map<string, readonly Recording[]>();
+  private readonly soundLists = new Map<string, Latest>();
+  private readonly slots = new Map<string, number>();
   private readonly snapshots = new Map<string, Latest>();
   private readonly legLists = new Map<string, Latest>();
   private readonly lists = new Latest();
@@ -70,6 +75,45 @@ export class Feed {
     return this.media.get(call) ?? NO_LEGS;
   }
 
+  /** What is known of a call's recordings; nothing before an event or `followRecordings`. */
+  recordings(call: string): readonly Recording[] | undefined {
+    return this.sounds.get(call);
+  }
+
+  /** The slot in which a call is parked. */
+  slot(call: string): number | undefined {
+    return this.slots.get(call);
+  }
+
+  /** Fetches which calls are parked; events keep it up to date. */
+  async fetchSlots(): Promise<void> {
+    const slots = await api.parkedSlots().catch(() => undefined);
+    if (!slots) return;
+    const calls = new Set([...this.slots.keys(), ...slots.keys()]);
+    this.slots.clear();
+    for (const [call, slot] of slots) this.slots.set(call, slot);
+    for (const call of calls) this.changed(call);
+  }
+
+  /** Fetches a call's recordings as they stand; wanted once per call and again after a gap. */
+  followRecordings(call: string): void {
+    if (!this.soundLists.has(call)) void this.fetchRecordings(call);
+  }
+
+  async fetchRecordings(call: string): Promise<void> {
+    let latest = this.soundLists.get(call);
+    if (!latest) this.soundLists.set(call, (latest = new Latest()));
+    const wanted = latest.begin();
+    try {
+      const recordings = await api.recordingList(call);
+      if (!wanted()) return;
+      this.sounds.set(call, recordings);
+      this.changed(call);
+    } catch {
+      // Who may hear none learns of them by events.
+    }
+  }
+
   /** Fetches the words and legs of a call as they stand; wanted once per call and again after a gap. */
   follow(call: string): void {
     if (this.snapshots.has(call)) return;
@@ -90,11 +134,12 @@ export class Feed {
     const wanted = latest.begin();
     const heard = this.mediaHeard.get(call);
     try {
-      const legs = await api.legList(call);
+      const { legs, recordings } = await api.legList(call);
       if (!wanted()) return;
       // An event that came meanwhile is newer than this answer: ask again.
       if (heard !== this.mediaHeard.get(call)) return void this.fetchLegs(call);
       this.media.set(call, legs);
+      if (!this.sounds.has(call)) this.sounds.set(call, recordings);
       this.changed(call);
     } catch {
       // Events bring them all the same, and the next gap or reconnection asks again.
@@ -140,6 +185,7 @@ export class Feed {
     this.refreshProviders(wanted);
     for (const [call, latest] of this.snapshots) void this.snapshot(call, latest);
     for (const call of this.legLists.keys()) void this.fetchLegs(call);
+    for (const call of this.soundLists.keys()) void this.fetchRecordings(call);
   }
 
   private refreshProviders(wanted: () => boolean): void {
@@ -173,8 +219,25 @@ export class Feed {
     } else if (message.event === "gap") this.refresh();
     else if (/^call(\.(created|status|joined))?$/.test(message.event)) this.handleCall(data as CallEvent);
     else if (/^call\.(leg|flow|quality|seat|active_speaker)$/.test(message.event)) this.handleLeg(message.event, data);
+    else if (message.event === "call.recording") this.handleRecording(data);
+    else if (/^call\.(un)?parked$/.test(message.event)) this.handleSlot(message.event, data);
     else return;
     this.changed(typeof call === "string" ? call : undefined);
+  }
+
+  private handleRecording(data: unknown): void {
+    const call = text(fields(data)["call_id"]);
+    if (call === null) return;
+    this.sounds.set(call, applyRecordingEvent(this.recordings(call) ?? [], "call.recording", data));
+    // Events do not tell whom a recording takes; and an answer that is under way may be older than this event.
+    if (this.soundLists.has(call)) void this.fetchRecordings(call);
+  }
+
+  private handleSlot(kind: string, data: unknown): void {
+    const [call, slot] = [text(fields(data)["call_id"]), number(fields(data)["slot"])];
+    if (call === null) return;
+    if (kind === "call.parked" && slot !== null) this.slots.set(call, slot);
+    else this.slots.delete(call);
   }
 
   private handleLeg(kind: string, data: unknown): void {

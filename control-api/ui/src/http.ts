@@ -16,14 +16,35 @@ export class ApiError extends Error {
 
 /** `key`: names the request, so that sending it again does not do it again (`Idempotency-Key`). */
 export async function request(method: string, path: string, body?: unknown, key?: string): Promise<unknown> {
+  const named = key === undefined ? {} : { "Idempotency-Key": key };
+  return send(method, path, body === undefined ? undefined : { type: "application/json", bytes: JSON.stringify(body) }, named);
+}
+
+/** A request that does something once: one that was lost on its way is sent again under the same key. */
+export async function command(method: string, path: string, body?: unknown): Promise<unknown> {
+  const key = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  try {
+    return await request(method, path, body, key);
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.status !== 0) throw error;
+    return request(method, path, body, key);
+  }
+}
+
+/** Sends a file as it is. */
+export async function upload(path: string, file: Blob, type: string): Promise<unknown> {
+  return send("POST", path, { type, bytes: file }, {});
+}
+
+async function send(method: string, path: string, body: { type: string; bytes: string | Blob } | undefined, more: Record<string, string>): Promise<unknown> {
   let response: Response;
   try {
     response = await fetch(`/api${path}`, {
       method,
       credentials: "same-origin",
       cache: "no-store",
-      headers: { ...headers(method, body !== undefined), ...(key === undefined ? {} : { "Idempotency-Key": key }) },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      headers: { ...proof(method), ...(body ? { "Content-Type": body.type } : {}), ...more },
+      ...(body ? { body: body.bytes } : {}),
     });
   } catch {
     throw new ApiError(0, "The server does not answer. Check your network, then try again.");
@@ -34,9 +55,9 @@ export async function request(method: string, path: string, body?: unknown, key?
   throw new ApiError(response.status, message, field, plain);
 }
 
-function headers(method: string, json: boolean): Record<string, string> {
+function proof(method: string): Record<string, string> {
   const token = method === "GET" ? undefined : csrfToken(document.cookie);
-  return { ...(json ? { "Content-Type": "application/json" } : {}), ...(token === undefined ? {} : { "X-CSRF-Token": token }) };
+  return token === undefined ? {} : { "X-CSRF-Token": token };
 }
 
 function parse(text: string): unknown {

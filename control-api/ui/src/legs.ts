@@ -5,6 +5,7 @@
  */
 
 import { fields as record, number, text } from "./shapes.js";
+import { causeText } from "./words.js";
 
 /** One direction's state and, unless all is well, a sentence about it. */
 export interface FlowState {
@@ -43,6 +44,10 @@ export interface Leg {
   held: boolean;
   /** The others hear silence in its place. */
   muted: boolean;
+  /** Its own telephone has put the call on hold: it neither hears nor is heard, and its partner hears music. */
+  holds: boolean;
+  /** How much louder the others hear it; negative: quieter. */
+  gainDb: number;
   /** What a supervisor does; null: the leg takes part in the conversation. */
   supervises: Supervises | null;
   /** It speaks; told of conferences only. */
@@ -87,7 +92,7 @@ export function applyLegEvent(legs: Legs, kind: string, data: unknown): Legs {
   const event = record(data);
   const number = event["leg"];
   if (typeof number !== "number") return legs;
-  const before = legs.get(number) ?? { leg: number, role: "", state: "answered", peer: "", codec: null, ...NO_SEAT, ending: null, flow: null, quality: null };
+  const before = legs.get(number) ?? { leg: number, role: "", state: "answered", peer: "", codec: null, ...NO_SEAT, speaking: false, ending: null, flow: null, quality: null };
   const role = text(event["role"]) ?? before.role;
   let after: Leg;
   if (kind === "call.leg") {
@@ -102,11 +107,11 @@ export function applyLegEvent(legs: Legs, kind: string, data: unknown): Legs {
 
 const ROLES: readonly (readonly [role: string, name: string])[] = [["customer", "Customer"], ["agent", "Agent"], ["supervisor", "Supervisor"]];
 
-/** Legs of which there is something to show: customers first, supervisors last, and only while they are there. */
+/** Legs of which there is something to show: their media, or how they ended. Customers first, supervisors last, and only while they are there. */
 export function shownLegs(legs: Legs): Leg[] {
   const rank = ({ role }: Leg): number => (ROLES.findIndex(([known]) => known === role) + ROLES.length + 1) % (ROLES.length + 1);
   return [...legs.values()]
-    .filter((leg) => (leg.role === "supervisor" ? leg.state !== "ended" : leg.flow !== null || leg.quality !== null))
+    .filter((leg) => (leg.role === "supervisor" ? leg.state !== "ended" : leg.flow !== null || leg.quality !== null || leg.ending !== null))
     .sort((a, b) => rank(a) - rank(b) || a.leg - b.leg);
 }
 
@@ -122,7 +127,13 @@ export function legName(leg: Pick<Leg, "role" | "peer">): string {
 
 /** What a leg does besides talking, in a word or two; "" when it simply talks. */
 export function seatText(leg: Seat, legs: Legs): string {
-  return [leg.supervises ? superviseText(leg.supervises, legs) : "", leg.held ? "On hold" : "", leg.muted ? "Muted" : ""].filter(Boolean).join(", ");
+  return [
+    leg.supervises ? superviseText(leg.supervises, legs) : "", leg.held ? "On hold" : "", leg.holds ? "Holds the call" : "", leg.muted ? "Muted" : "", gainText(leg.gainDb),
+  ].filter(Boolean).join(", ");
+}
+
+function gainText(db: number): string {
+  return db === 0 ? "" : `${Math.abs(db)} dB ${db > 0 ? "louder" : "quieter"}`;
 }
 
 function superviseText({ mode, to }: Supervises, legs: Legs): string {
@@ -188,6 +199,17 @@ export function scoreText(score: Score, ended = false): string {
   return parts.filter(Boolean).join(", ");
 }
 
+/** How a leg ended, and as its signalling had it. */
+export function endingText(ending: LegEnding | null, answered: boolean): string {
+  if (!ending) return "";
+  const raw = [ending.sipStatus === null ? "" : `SIP ${ending.sipStatus}`, ending.q850 === null ? "" : `Q.850 ${ending.q850}`, ending.text ?? ""].filter(Boolean).join(", ");
+  const gaveUp = ending.by === "far_end" && ending.cause === "cancelled";
+  const cause = ending.cause === "normal" || gaveUp ? "" : causeText(ending.cause).replace(/\.$/, "");
+  const who = gaveUp ? "Gave up before the answer" : ending.by === "far_end" ? (answered ? "Hung up" : "Refused") : ending.by === "request" ? "Ended by request" : ending.by === "tandem" ? "Ended by Tandem" : "Ended";
+  const said = cause === "" ? who : `${who}: ${cause.charAt(0).toLowerCase()}${cause.slice(1)}`;
+  return raw === "" ? said : `${said} (${raw})`;
+}
+
 function parseLeg(value: unknown): Leg | undefined {
   const leg = record(value);
   const { leg: number, role, state } = leg;
@@ -197,13 +219,13 @@ function parseLeg(value: unknown): Leg | undefined {
 }
 
 /** What a leg does in the call besides talking. */
-export type Seat = Pick<Leg, "held" | "muted" | "supervises">;
+export type Seat = Pick<Leg, "held" | "muted" | "holds" | "gainDb" | "supervises">;
 
-const NO_SEAT = { held: false, muted: false, supervises: null, speaking: false };
+export const NO_SEAT: Seat = { held: false, muted: false, holds: false, gainDb: 0, supervises: null };
 
 export function parseSeat(value: unknown): Seat {
   const seat = record(value);
-  return { held: seat["held"] === true, muted: seat["muted"] === true, supervises: parseSupervises(seat["supervises"]) };
+  return { held: seat["held"] === true, muted: seat["muted"] === true, holds: seat["holds"] === true, gainDb: number(seat["gain_db"]) ?? 0, supervises: parseSupervises(seat["supervises"]) };
 }
 
 export function parseEnding(value: unknown): LegEnding | null {

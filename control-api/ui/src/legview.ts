@@ -1,6 +1,6 @@
 /** Draws a call's legs: per direction whether sound flows, how good it is, and why it does not. */
 import { arrange, h, setText } from "./dom.js";
-import { describe, legName, roleName, scoreText, seatText, shownLegs, type Direction, type Leg, type Legs } from "./legs.js";
+import { describe, endingText, legName, roleName, scoreText, seatText, shownLegs, type Direction, type Leg, type Legs } from "./legs.js";
 
 const DIRECTIONS: readonly Direction[] = ["incoming", "outgoing"];
 const HEADINGS: Record<Direction, string> = { incoming: "From them", outgoing: "To them" };
@@ -31,11 +31,12 @@ class LegRow {
   private readonly who = h("h3", {});
   private readonly codec = h("span", { class: "muted" });
   private readonly seat = h("span", { class: "pill", "data-role": "seat", hidden: true });
+  private readonly ending = h("p", { class: "leg-ending muted", "data-role": "ending", hidden: true });
   private readonly cells: Record<Direction, DirectionCell> = { incoming: new DirectionCell("incoming"), outgoing: new DirectionCell("outgoing") };
 
   constructor(leg: number) {
     this.element = h("div", { class: "leg", "data-media-leg": leg },
-      h("div", { class: "leg-who" }, this.who, this.codec, this.seat), ...DIRECTIONS.map((direction) => this.cells[direction].element));
+      h("div", { class: "leg-who" }, this.who, this.codec, this.seat), ...DIRECTIONS.map((direction) => this.cells[direction].element), this.ending);
   }
 
   draw(leg: Leg, legs: Legs): void {
@@ -45,12 +46,20 @@ class LegRow {
     this.who.title = legName(leg);
     const seat = leg.state === "ended" ? "" : seatText(leg, legs);
     this.seat.hidden = seat === "";
-    this.seat.dataset["tone"] = leg.held || leg.muted ? "warn" : "idle";
+    this.seat.dataset["tone"] = leg.held || leg.holds || leg.muted ? "warn" : "idle";
     setText(this.seat, seat);
     setText(this.codec, leg.state === "ended" ? "ended" : (leg.codec ?? ""));
     this.element.dataset["role"] = leg.role;
     this.element.dataset["ended"] = String(leg.state === "ended");
-    for (const direction of DIRECTIONS) this.cells[direction].draw(leg);
+    // A leg that was never answered had no sound.
+    const media = leg.flow !== null || leg.quality !== null;
+    for (const direction of DIRECTIONS) {
+      this.cells[direction].element.hidden = !media;
+      if (media) this.cells[direction].draw(leg);
+    }
+    const ending = leg.state === "ended" ? endingText(leg.ending, media || leg.codec !== null) : "";
+    this.ending.hidden = ending === "";
+    setText(this.ending, ending && `${ending}.`);
   }
 }
 

@@ -3,8 +3,8 @@ import { test } from "node:test";
 import { isOwn, isSame, parseDetail, parseEvent, parseNote, parseOutcome } from "../src/callpage/detail.js";
 import { found, lineAt, marked, mergeLines, offsetOf, parseSegment, withUnheard, type Line } from "../src/callpage/lines.js";
 import { timeline } from "../src/callpage/timeline.js";
-import { endingText, legTracks } from "../src/callpage/tracks.js";
-import { parseEnding } from "../src/legs.js";
+import { legTracks } from "../src/callpage/tracks.js";
+import { endingText, parseEnding } from "../src/legs.js";
 import { applyEvent, NO_SENTENCES, parseTranslation } from "../src/translations.js";
 
 const BEGAN = "2026-11-22T10:00:00Z";
@@ -71,12 +71,12 @@ test("a long recording has its parts in order", () => {
   const parts = [1, 2].map((part) => ({ part, state: "finished", note: null, duration_ms: 1000, started_at: `2026-11-23T10:00:0${part}Z` }));
   const detail = parseDetail({ id: "c", status: "ended", recording: parts[0], recording_parts: parts });
   assert.deepEqual(detail?.parts.map(({ part, startedAt }) => [part, startedAt]), [[1, "2026-11-23T10:00:01Z"], [2, "2026-11-23T10:00:02Z"]]);
-  assert.equal(detail?.recording?.part, 1);
+  assert.deepEqual(parseDetail({ id: "c", status: "ended", recording: parts[0] }, "/api/calls/c/recording")?.parts.map(({ part, url }) => [part, url]), [[1, "/api/calls/c/recording"]]);
 });
 
 test("a call without recording, legs or events is still a call", () => {
   const detail = parseDetail({ id: "1", status: "failed", to: "+34910000001" });
-  assert.deepEqual([detail?.recording, detail?.times, detail?.events, detail?.call.ended_reason], [null, [], [], null]);
+  assert.deepEqual([detail?.parts, detail?.times, detail?.events, detail?.call.ended_reason], [[], [], [], null]);
   assert.equal(parseDetail({ id: "1", status: "cause" }), undefined);
   assert.equal(parseDetail({ id: "1", status: "ended", cause: "busy" })?.call.ended_reason, "busy");
 });

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { applyCallEvent, applyList, customerName, directionText, NO_CALLS, ownCall, translationNotice, visibleCalls, type Call, type CallStatus } from "../src/calls.js";
+import { applyCallEvent, applyList, customerName, directionText, NO_CALLS, ownCall, parseConfig, translationNotice, visibleCalls, type Call, type CallStatus } from "../src/calls.js";
 
-const CONFIG = { live_translate: true, transcribe: false, translate_from: "en", translate_to: "es", voice_to_voice: true, record: true };
+const CONFIG = parseConfig({ live_translate: true, transcribe: false, translate_from: "en", translate_to: "es", voice_to_voice: true, record: true });
 
 function call(id: string, status: CallStatus, change: Partial<Call> = {}): Call {
   return {
@@ -52,6 +52,12 @@ test("an agent's own call is the newest running one", () => {
   const calls = applyList(NO_CALLS, [call("1", "bridged"), call("2", "ended"), call("3", "ringing", { agent: "luis" })]);
   assert.equal(ownCall(calls, "ana")?.id, "1");
   assert.equal(ownCall(calls, "eva"), undefined);
+});
+
+test("a call that was parked does not hide the one that is talked in", () => {
+  const calls = applyList(NO_CALLS, [call("1", "bridged", { agent: "luis" }), call("2", "answered")]);
+  assert.equal(ownCall(calls, "ana")?.id, "2");
+  assert.equal(ownCall(calls, "ana", (id) => id === "1")?.id, "1", "picked up, though the own parked call is newer");
 });
 
 test("what is off by configuration is said to be off by configuration", () => {

@@ -51,6 +51,12 @@ test("no letter answers a call, and what is typed is no command", () => {
   assert.equal(commandOf({ ...PLAIN, key: "Delete", ctrlKey: true }, "active", { typing: true, letters: true }), undefined);
 });
 
+test("P parks during a call, and goes to the parked calls between calls", () => {
+  const pressed = { ...PLAIN, key: "p" };
+  assert.deepEqual(["active", "idle", "incoming", "calling"].map((phase) => commandOf(pressed, phase, FREE)), ["park", "parked", undefined, undefined]);
+  assert.equal(commandOf(pressed, "idle", { typing: true, letters: true }), undefined);
+});
+
 test("letters act during a call unless they are switched off", () => {
   assert.equal(commandOf(PLAIN, "active", FREE), "mute");
   assert.equal(commandOf({ ...PLAIN, key: "H" }, "active", FREE), "hold");

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { applyLegEvent, applyLegs, describe, legName, NO_LEGS, roleName, scoreText, seatText, shownLegs, trouble, whisperTargets, type Score } from "../src/legs.js";
+import { applyLegEvent, applyLegs, describe, legName, NO_SEAT, NO_LEGS, roleName, scoreText, seatText, shownLegs, trouble, whisperTargets, type Score } from "../src/legs.js";
 
 const FLOW = { incoming: { state: "flowing", detail: null }, outgoing: { state: "sending", detail: null } };
 const SCORE = { mos: 4.3, mos_call: 4.2, loss_percent: 0.4, loss_percent_call: 0.1, jitter_ms: 2, delay_ms: 47.6 };
@@ -63,7 +63,7 @@ test("every role has a name, and supervisors stand last", () => {
 
 test("what a leg does in the call is told: hold, mute, supervision", () => {
   let legs = applyLegs([fetched(1, "customer"), fetched(2, "agent", { peer: "ana" }), fetched(3, "supervisor", { supervises: "listen" })]);
-  const seat = (leg: number): string => seatText(legs.get(leg) ?? { held: false, muted: false, supervises: null }, legs);
+  const seat = (leg: number): string => seatText(legs.get(leg) ?? NO_SEAT, legs);
   assert.deepEqual([seat(1), seat(3)], ["", "Listens"]);
   legs = applyLegEvent(legs, "call.seat", { leg: 3, role: "supervisor", held: false, muted: false, supervises: { whisper: 2 } });
   legs = applyLegEvent(legs, "call.seat", { leg: 1, role: "customer", held: true, muted: true, supervises: null });
@@ -73,6 +73,17 @@ test("what a leg does in the call is told: hold, mute, supervision", () => {
   legs = applyLegEvent(legs, "call.seat", { leg: 3, role: "supervisor", supervises: "barge" });
   assert.equal(seat(3), "Heard by all");
   assert.deepEqual(whisperTargets(legs).map(({ leg }) => leg), [2, 1], "agents first, supervisors never");
+});
+
+test("a telephone that holds the call and a changed volume are told", () => {
+  const legs = applyLegEvent(applyLegs([fetched(1, "customer", { gain_db: -6 })]), "call.seat", { leg: 1, role: "customer", holds: true, gain_db: 3 });
+  assert.equal(seatText(legs.get(1) ?? NO_SEAT, legs), "Holds the call, 3 dB louder");
+  assert.equal(seatText({ ...NO_SEAT, gainDb: -6 }, legs), "6 dB quieter");
+});
+
+test("a leg that was never answered is shown with how it ended", () => {
+  const legs = applyLegs([fetched(1, "customer"), { leg: 2, role: "agent", state: "ended", peer: "mei", ending: { cause: "busy", by: "far_end", sip_status: 486 } }, { leg: 3, role: "agent", state: "ringing", peer: "bob" }]);
+  assert.deepEqual(shownLegs(legs).map(({ leg }) => leg), [1, 2]);
 });
 
 test("the worst that is wrong with the sound is told in few words", () => {

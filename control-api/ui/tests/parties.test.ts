@@ -23,6 +23,22 @@ test("who is on hold hears a tone, and whoever waits hears nobody", () => {
   assert.equal(choices(parties(legs, NAMES)).held, true);
 });
 
+test("a telephone that holds the call neither hears nor is heard, and its partner is told why", () => {
+  const legs = applyLegs([{ ...CUSTOMER, holds: true }, ANA]);
+  assert.deepEqual(hears(legs), { You: "hear a soft tone: +15555550142 has put the call on hold", "+15555550142": "has put the call on hold" });
+  assert.deepEqual(choices(parties(legs, NAMES)).openLegs, [1], "it can be set aside and transferred all the same");
+  assert.equal(hears(applyLegs([CUSTOMER, { ...ANA, holds: true }]))["+15555550142"], "hears a soft tone: you have put the call on hold");
+  const three = hears(applyLegs([{ ...CUSTOMER, holds: true }, ANA, LUIS]));
+  assert.deepEqual([three["You"], three["Luis"]], ["hear Luis", "hears you"]);
+});
+
+test("where an organization has music, whoever waits hears it", () => {
+  const of = (legs: Legs, aside?: number) => Object.fromEntries(parties(legs, { ...NAMES, music: true }, aside).map(({ name, hears }) => [name, hears]));
+  assert.equal(of(applyLegs([{ ...CUSTOMER, held: true }, ANA]))["+15555550142"], "hears music");
+  assert.equal(of(applyLegs([CUSTOMER, ANA, { ...LUIS, state: "ringing" }]), 2)["+15555550142"], "hears music");
+  assert.equal(of(applyLegs([CUSTOMER, { ...ANA, holds: true }]))["+15555550142"], "hears music: you have put the call on hold");
+});
+
 test("in a consultation the one who waits hears neither", () => {
   const legs = applyLegs([{ ...CUSTOMER, held: true }, ANA, LUIS]);
   assert.deepEqual(hears(legs), { You: "hear Luis", "+15555550142": "hears a soft tone", Luis: "hears you" });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { compact } from "../src/numbers.js";
-import { changes, keyState, limitText, parseApiKey, parseCapabilities, parseInvitation, parseLimit, parseMember, parseOrganization, parseRule, parseUsage, personName, retentionWarning, rolesText, ruleText, scopesProblem } from "../src/settings/shapes.js";
+import { changes, keyState, limitText, musicOptions, parseApiKey, parseCapabilities, parseInvitation, parseLimit, parseMediaSound, parseMember, parseOrganization, parseRule, parseUsage, personName, retentionWarning, rolesText, ruleText, scopesProblem, sizeText, soundName, soundProblem } from "../src/settings/shapes.js";
 import { pageOf } from "../src/shapes.js";
 
 test("what cannot be read of a list is left out, and the rest is shown", () => {
@@ -101,4 +101,29 @@ test("a retention of few days is asked about when it deletes something", () => {
   assert.equal(retentionWarning(kept(null, null), kept(30, null)), undefined, "there is a month to notice");
   assert.equal(retentionWarning(kept(1, null), kept(1, 90)), undefined, "nothing becomes shorter");
   assert.equal(retentionWarning(kept(1, 1), kept(3, null)), undefined, "nothing becomes shorter");
+});
+
+test("a file that the media store would refuse is refused before it is sent", () => {
+  assert.equal(soundProblem({ name: "Greeting.WAV", size: 640_000 }), undefined);
+  assert.equal(soundProblem(undefined), "Choose a WAV file.");
+  assert.equal(soundProblem({ name: "music.mp3", size: 1 }), "Only WAV files can be added.");
+  assert.equal(soundProblem({ name: "long.wav", size: 12 * 1024 * 1024 }), "This file is too large: 12.0 MB. The limit is 10.0 MB.");
+  assert.deepEqual([sizeText(1), sizeText(655_360), sizeText(1_258_291)], ["1 KB", "640 KB", "1.2 MB"]);
+});
+
+test("a file suggests a name", () => {
+  assert.deepEqual(["office_closed.wav", "Jingle 2.final.wav", ".wav", "x".repeat(200)].map((name) => soundName(name).length > 90 ? "long" : soundName(name)), ["office closed", "Jingle 2.final", "", "long"]);
+});
+
+test("a sound without identity or name is none", () => {
+  assert.deepEqual(parseMediaSound({ id: "1", name: "Greeting", duration_ms: 4200, size_bytes: 67_200 }), { id: "1", name: "Greeting", durationMs: 4200, sizeBytes: 67_200, createdAt: null });
+  assert.equal(parseMediaSound({ id: "1" }), undefined);
+});
+
+test("music that was removed stays chosen until another is", () => {
+  const sounds = [{ id: "1", name: "Piano", durationMs: 60_000, sizeBytes: 1, createdAt: null }];
+  const names = (chosen: string | null) => musicOptions(sounds, chosen, (ms) => `${ms / 1000} s`).map(([name, label]) => `${name}=${label}`);
+  assert.deepEqual(names(null), ["Piano=Piano (60 s)"]);
+  assert.deepEqual(names("Piano"), ["Piano=Piano (60 s)"]);
+  assert.deepEqual(names("Old"), ["Piano=Piano (60 s)", "Old=Old (removed)"]);
 });

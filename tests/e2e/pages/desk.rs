@@ -185,7 +185,7 @@ async fn an_agent_holds_consults_swaps_joins_and_connects_by_the_keyboard() {
     talk.anna.visible("[data-party][data-me=true][data-state=muted]", PATIENCE).await;
     hears("ben, without anna", &mut ben, &[CUSTOMER_HZ]).await;
     talk.anna.press("l").await;
-    talk.anna.says("#call-message", "talk on").await;
+    talk.anna.says("#call-message", "keep talking").await;
     hear_each_other((&mut talk.customer, CUSTOMER_HZ), (&mut ben, BEN_HZ)).await;
     talk.ben.hang_up(&mut ben, PATIENCE).await;
     talk.customer_desk.is_hung_up(&talk.customer, PATIENCE).await;

@@ -13,6 +13,8 @@ export interface CallShown {
   waiting: readonly string[];
   /** Who takes the person's place, while that is under way. */
   transferring: string | undefined;
+  /** Music plays to whoever waits. */
+  music: boolean;
   picking: "transfer" | "add" | undefined;
 }
 
@@ -23,7 +25,7 @@ export interface CallViewEvents {
   onCallOff(): void;
 }
 
-const STATE: Record<PartyState, string> = { ringing: "Ringing", talking: "", muted: "Muted", held: "On hold", aside: "Waiting", listening: "Listening" };
+const STATE: Record<PartyState, string> = { ringing: "Ringing", talking: "", muted: "Muted", held: "On hold", holds: "Holds the call", aside: "Waiting", listening: "Listening" };
 
 export class CallView {
   readonly parties = h("ul", { id: "parties", class: "parties", "aria-label": "Who is in the call" });
@@ -35,6 +37,7 @@ export class CallView {
   private readonly hold: HTMLButtonElement;
   private readonly transfer: HTMLButtonElement;
   private readonly add: HTMLButtonElement;
+  private readonly park: HTMLButtonElement;
   private readonly swap: HTMLButtonElement;
   private readonly merge: HTMLButtonElement;
   private readonly complete: HTMLButtonElement;
@@ -51,7 +54,8 @@ export class CallView {
     this.hold = button("hold", "control", "Hold", ICON.pause, "hold");
     this.transfer = button("transfer", "control", "Transfer", ICON.transfer, "transfer");
     this.add = button("add", "control", "Add", ICON.plus, "add");
-    this.controls = h("div", { id: "controls", class: "controls", role: "group", "aria-label": "Call" }, this.mute, this.hold, this.transfer, this.add);
+    this.park = button("park", "control", "Park", ICON.park, "park");
+    this.controls = h("div", { id: "controls", class: "controls", role: "group", "aria-label": "Call" }, this.mute, this.hold, this.transfer, this.add, this.park);
     this.swap = button("swap", "plain", "Swap", ICON.swap, "swap");
     this.merge = button("merge", "plain", "Join all", ICON.merge, "merge");
     this.complete = button("complete", "primary", "Connect them and leave", ICON.transfer, "complete");
@@ -73,12 +77,13 @@ export class CallView {
     this.hold.disabled = !known || busy || choices.others === 0;
     this.transfer.disabled = !known || busy || choices.others === 0;
     this.add.disabled = !known || busy || choices.others === 0;
+    this.park.disabled = !known || busy || choices.others === 0;
     this.transfer.setAttribute("aria-expanded", String(shown.picking === "transfer"));
     this.add.setAttribute("aria-expanded", String(shown.picking === "add"));
 
     this.consult.hidden = busy || !choices.consulting;
     this.transferState.hidden = !busy;
-    setText(this.transferText, busy ? `${transferring} is being called. ${others(parties)} ${plural(parties) ? "hear" : "hears"} it ring.` : "");
+    setText(this.transferText, busy ? `${transferring} is being called. ${others(parties)} ${plural(parties) ? "hear" : "hears"} ${shown.music ? "music" : "it ring"}.` : "");
   }
 
   private row(key: string, party: Party, busy: boolean): Row {
@@ -162,5 +167,5 @@ export function shortcutHelp(on: boolean, onSwitch: (on: boolean) => void): HTML
   box.addEventListener("change", () => onSwitch(box.checked));
   const rows = SHORTCUTS.flatMap(({ keys, label }) => [h("dt", {}, ...keys.split(" + ").map((key) => h("kbd", {}, key))), h("dd", {}, label)]);
   return h("details", { id: "shortcuts", class: "fold" }, h("summary", {}, icon(ICON.keyboard), "Keys"), h("dl", { class: "shortcut-list" }, ...rows),
-    h("label", { class: "check" }, box, "Single letters act during a call"));
+    h("label", { class: "check" }, box, "Use single-letter keys"));
 }

@@ -108,6 +108,11 @@ export class Controls {
     this.send({ work: () => verbs.transfer(call, mine, targetOf(entry)), refused: () => (this.transferring = undefined) });
   }
 
+  /** Hangs the person's leg up; its partner waits. `onSlot` is told even when the telephone's call has ended by then. */
+  park(call: string, mine: number, { onSlot, refused }: { onSlot(slot: number | undefined): void; refused(): void }): void {
+    this.send({ work: async () => onSlot(await verbs.legPark(call, mine)), refused });
+  }
+
   /** Lets go who is being called in somebody's place. */
   takeBack(call: string, heir: number): void {
     if (this.transferring) this.transferring.takenBack = true;

@@ -7,7 +7,9 @@ import { Latest } from "../latest.js";
 import { answerText, microphoneText, microphoneWords } from "../microphone.js";
 import { dialTarget } from "../numbers.js";
 import { ProviderBar } from "../providerbar.js";
+import { RecordingBar } from "../recordingbar.js";
 import { SentenceList } from "../sentences.js";
+import { may, mayHear } from "../session.js";
 import { fields } from "../shapes.js";
 import { shell, type Shell } from "../shell.js";
 import { read, write } from "../storage.js";
@@ -18,17 +20,24 @@ import type { Entry } from "./directory.js";
 import { endText } from "./endings.js";
 import { watchFlow, type Flow } from "./flow.js";
 import { choices, listed, ownLeg, parties, type Party } from "./parties.js";
+import type { Parked } from "./parked.js";
+import { ParkedList } from "./parkedlist.js";
 import { Phone, type Line, type Registration } from "./phone.js";
 import { Picker } from "./picker.js";
 import { ring, ringback } from "./ring.js";
 import { commandOf, type Command } from "./shortcuts.js";
 import { Sound } from "./sound.js";
+import { parkedPickup } from "./verbs.js";
 import { agentView, type AgentView } from "./view.js";
 
 const TITLE = "Phone · Tandem";
 const LETTERS = "tandem.shortcuts";
 /** How long after the end of a call the server's reason for it is of interest. */
 const EXPLAINED_MS = 10_000;
+/** The header of the INVITE that connects whoever picks up a parked call: that call. */
+const PICKUP = "Tandem-Picks-Up";
+/** A call that is picked up rings within this. */
+const PICKUP_MS = 10_000;
 
 export async function agentPage(): Promise<void> {
   const frame = await shell("agent");
@@ -50,6 +59,8 @@ class AgentPage {
     onConsult: (entry) => this.consult(entry),
     onAdd: (entry) => this.running && this.controls.add(this.running.id, entry),
   });
+  private readonly parkedList = new ParkedList({ onPickUp: (parked) => void this.pickUp(parked), me: () => this.me, nameOf: (name) => this.picker.nameOf(name) });
+  private readonly recordings = new RecordingBar({ allowed: true, refresh: async (call) => (mayHear(this.frame.session) ? this.feed.fetchRecordings(call) : undefined) });
   private readonly sound = new Sound(() => this.drawSound());
   private readonly phone: Phone;
   private readonly tones = { ring: ring(), ringback: ringback() };
@@ -63,6 +74,12 @@ class AgentPage {
   private registration: { state: Registration; text: string } = { state: "connecting", text: "Connecting" };
   /** The call that has ended and of which the server has not said why. */
   private unexplained: { call: string; leg: number | undefined; until: number } | undefined;
+  /** Whoever waits hears music. */
+  private music = false;
+  /** The call that is being parked from here, and in which slot it is. */
+  private parking: { name: string; slot: number | undefined } | undefined;
+  /** The parked call that is being picked up, and the microphone for it. */
+  private pickingUp: { call: string; microphone: MediaStream; timer: ReturnType<typeof setTimeout> } | undefined;
   /** As whom the person takes part in the call whose words are shown. */
   private ownRole = "agent";
   /** The person's leg in the running call, as last told. */
@@ -77,6 +94,8 @@ class AgentPage {
     this.view = agentView(this.callView);
     frame.main.replaceChildren(this.view.root);
     this.view.picker.replaceWith(this.picker.element);
+    this.view.recordings.replaceWith(this.recordings.element);
+    this.view.parked.replaceWith(this.parkedList.element);
     this.view.shortcuts.replaceWith(shortcutHelp(this.letters, (on) => this.switchLetters(on)));
     this.view.providers.replaceWith(this.providers.element);
     this.words = new SentenceList(this.view.sentences, (leg) => (leg === this.ownRole ? "You" : "Other side"));
@@ -86,6 +105,7 @@ class AgentPage {
         onLine: (line) => this.drawLine(line),
         onEnded: (text, ours) => this.onEnded(text, ours),
         onRinging: (what) => void this.sing(what),
+        answersWith: (header) => this.answersWith(header(PICKUP)),
         onTakeBack: () => this.sound.open(),
       },
       this.view.remote,
@@ -100,6 +120,16 @@ class AgentPage {
     void this.sound.start();
     void this.phone.start();
     this.feed.start();
+    this.parkedList.start();
+    void this.picker.load();
+    if (may(this.frame.session, "voice.read")) void this.loadHandling();
+  }
+
+  /** Whether whoever waits hears music, or a soft tone. */
+  private async loadHandling(): Promise<void> {
+    const handling = await api.callHandling().catch(() => undefined);
+    this.music = handling !== undefined && handling.holdMusic !== null;
+    this.drawCall();
   }
 
   private wire(): void {
@@ -138,7 +168,7 @@ class AgentPage {
   private async answer(): Promise<void> {
     const { view, sound } = this;
     view.answer.disabled = true;
-    setText(view.answerProblem, sound.state === "prompt" ? "Allow the microphone in your browser's question: then you are connected." : "");
+    setText(view.answerProblem, sound.state === "prompt" ? "Allow the microphone when your browser asks, and you are connected." : "");
     const stream = await sound.open();
     view.answer.disabled = false;
     setText(view.answerProblem, stream ? "" : answerText(sound.state));
@@ -192,6 +222,12 @@ class AgentPage {
         return void (consulting && this.hold(heldLegs, false));
       case "complete":
         return void (others > 1 && !this.controls.transferring && this.leave());
+      case "record":
+        return this.recordings.toggle();
+      case "park":
+        return void (others > 0 && !this.controls.transferring && this.park());
+      case "parked":
+        return this.parkedList.focus();
       case "transfer":
       case "add":
         if (others === 0 || this.controls.transferring) return;
@@ -243,11 +279,61 @@ class AgentPage {
     this.controls.add(this.running.id, entry);
   }
 
+  private park(): void {
+    const mine = this.mine();
+    if (!this.running || !mine || this.parking) return;
+    const names = this.party.filter(({ me, state }) => !me && state !== "ringing" && state !== "listening").map(({ name }) => name);
+    const parking = { name: listed(names), slot: undefined as number | undefined };
+    this.parking = parking;
+    this.controls.park(this.running.id, mine.leg, {
+      onSlot: (slot) => {
+        parking.slot = slot;
+        void this.parkedList.refresh();
+        // The telephone's call may have ended before the answer came.
+        if (this.parking !== parking && this.phone.line.phase === "idle") setText(this.view.message, parkedMessage(parking));
+      },
+      refused: () => (this.parking = undefined),
+    });
+  }
+
+  /** Rings this page's telephone into a parked call, and answers it. */
+  private async pickUp({ call, slot }: Parked): Promise<void> {
+    if (this.phone.line.phase !== "idle" || this.pickingUp) return;
+    this.parkedList.pick(slot);
+    const microphone = await this.sound.open();
+    if (!microphone) return this.parkedList.pick(undefined, answerText(this.sound.state));
+    const late = (): void => this.dropPickUp("The call did not reach your telephone. Try again.");
+    this.pickingUp = { call, microphone, timer: setTimeout(late, PICKUP_MS) };
+    try {
+      await parkedPickup(slot);
+    } catch (error) {
+      this.dropPickUp(error instanceof Error ? error.message : "The call was not picked up.");
+    }
+    void this.parkedList.refresh();
+  }
+
+  private dropPickUp(problem: string): void {
+    clearTimeout(this.pickingUp?.timer);
+    this.pickingUp?.microphone.getTracks().forEach((track) => track.stop());
+    this.pickingUp = undefined;
+    this.parkedList.pick(undefined, problem);
+  }
+
+  /** The microphone, when an incoming call is the one that is being picked up here. */
+  private answersWith(call: string | undefined): MediaStream | undefined {
+    const { pickingUp } = this;
+    if (!pickingUp || call !== pickingUp.call) return undefined;
+    clearTimeout(pickingUp.timer);
+    this.pickingUp = undefined;
+    this.parkedList.pick(undefined);
+    return pickingUp.microphone;
+  }
+
   /** The others talk on, those who wait with them. */
   private leave(): void {
     const names = this.party.filter(({ me, state }) => !me && state !== "ringing" && state !== "listening").map(({ name }) => name);
     this.phone.hangup();
-    setText(this.view.message, `You left the call: ${listed(names)} talk on.`);
+    setText(this.view.message, `You left the call. ${listed(names)} keep talking.`);
   }
 
   /** Takes a transfer back: whoever is called in the person's place is let go. */
@@ -258,6 +344,7 @@ class AgentPage {
 
   /** An event of the stream. */
   private hear(kind: string, data: unknown): void {
+    this.parkedList.hear(kind);
     if (this.running && fields(data)["call_id"] === this.running.id) this.controls.onEvent(kind, data, this.ownLeg, (peer) => this.picker.nameOf(peer) ?? peer);
   }
 
@@ -266,13 +353,16 @@ class AgentPage {
     const actual = this.feed.legs(call?.id ?? "");
     const legs = this.controls.shown(actual);
     const { transferring } = this.controls;
-    this.party = parties(legs, { me: this.me, of: (peer) => this.picker.nameOf(peer) }, transferring?.leg);
+    const { music } = this;
+    this.party = parties(legs, { me: this.me, of: (peer) => this.picker.nameOf(peer), music }, transferring?.leg);
     this.ownLeg = this.mine()?.leg ?? this.ownLeg;
     this.callView.draw({
       known: this.party.some(({ me }) => me), parties: this.party, choices: choices(this.party), muted: this.isMuted(),
-      waiting: this.controls.waiting(actual).map(({ name }) => name), transferring: transferring?.name, picking: this.picker.purpose,
+      waiting: this.controls.waiting(actual).map(({ name }) => name), transferring: transferring?.name, music, picking: this.picker.purpose,
     });
     for (const one of [this.callView.parties, this.callView.controls]) one.hidden = this.phone.line.phase !== "active";
+    if (call && mayHear(this.frame.session)) this.feed.followRecordings(call.id);
+    this.recordings.draw({ call: call?.id ?? "", recordings: this.feed.recordings(call?.id ?? "") ?? [], talks: call?.status === "answered" || call?.status === "bridged" });
     const { consulting, others } = choices(this.party);
     // Who leaves a consultation connects the others: one button says so.
     this.view.hangup.hidden = consulting && transferring === undefined;
@@ -283,11 +373,14 @@ class AgentPage {
   private onEnded(text: string, ours: boolean): void {
     const { transferring } = this.controls;
     const transferred = transferring !== undefined && transferring.leg === this.ownLeg && !ours;
+    const parked = ours ? undefined : this.parking;
+    this.parking = undefined;
     if (transferred) text = `The call was transferred to ${transferring.name}.`;
+    else if (parked) text = parkedMessage(parked);
     this.controls.reset();
     setText(this.view.message, text);
     const leg = this.ownLeg;
-    this.unexplained = ours || transferred || !this.call ? undefined : { call: this.call.id, leg, until: Date.now() + EXPLAINED_MS };
+    this.unexplained = ours || transferred || parked || !this.call ? undefined : { call: this.call.id, leg, until: Date.now() + EXPLAINED_MS };
     this.ownLeg = undefined;
     this.drawWords();
   }
@@ -372,6 +465,7 @@ class AgentPage {
     // Left where it is while it rings: whoever types a number types on.
     view.dialForm.hidden = phase !== "idle" && phase !== "incoming";
     this.drawDial();
+    this.parkedList.allow(phase === "idle");
     view.keypad.hidden = phase !== "active";
     if (phase === "active" && line.since) this.startClock(line.since);
     else this.stopClock();
@@ -488,4 +582,8 @@ class AgentPage {
     view.sayInput.disabled = !possible;
     view.saySend.disabled = !possible;
   }
+}
+
+function parkedMessage({ name, slot }: { name: string; slot: number | undefined }): string {
+  return slot === undefined ? `The call with ${name} is parked.` : `The call with ${name} is parked in slot ${slot}.`;
 }

@@ -3,13 +3,14 @@
  * the legs.
  *
  *   floor     hears all others on the floor who have a voice
- *   held      hears a soft tone, and nobody hears it
+ *   held      hears music or a soft tone, and nobody hears it
+ *   holds     its own telephone has put the call on hold; its partner hears music
  *   aside     waits while somebody is called in its place
  *   gallery   a supervisor, who hears the floor
  */
 import type { Leg, Legs } from "../legs.js";
 
-export type PartyState = "ringing" | "talking" | "muted" | "held" | "aside" | "listening";
+export type PartyState = "ringing" | "talking" | "muted" | "held" | "holds" | "aside" | "listening";
 
 export interface Party {
   leg: number;
@@ -30,6 +31,8 @@ export interface Names {
   me: string;
   /** The name of a colleague by SIP name, or of a target by its address; `undefined`: nobody knows it. */
   of(peer: string): string | undefined;
+  /** Music plays on hold, and while a transfer calls somebody; else a soft tone, and ringing. */
+  music?: boolean;
 }
 
 /** The person's own leg; the newest, when a call was taken back. Whom a colleague has called stands in the customer's place. */
@@ -46,7 +49,7 @@ export function parties(legs: Legs, names: Names, aside?: number): Party[] {
     if (leg.state !== "answered") return "ringing";
     if (leg.supervises !== null && leg.supervises.mode !== "barge") return "listening";
     if (leg.leg === aside) return "aside";
-    return leg.held ? "held" : leg.muted ? "muted" : "talking";
+    return leg.held ? "held" : leg.holds ? "holds" : leg.muted ? "muted" : "talking";
   };
   const called = (leg: Leg): string => (leg === mine ? "you" : nameOf(leg, names));
   const floor = all.filter((leg) => ["talking", "muted"].includes(state(leg)));
@@ -55,7 +58,9 @@ export function parties(legs: Legs, names: Names, aside?: number): Party[] {
       case "ringing":
         return "is being called";
       case "held":
-        return "hears a soft tone";
+        return names.music ? "hears music" : "hears a soft tone";
+      case "holds":
+        return "has put the call on hold";
       case "aside":
         return "is out of the conversation until the transfer is done";
       case "listening":
@@ -67,7 +72,9 @@ export function parties(legs: Legs, names: Names, aside?: number): Party[] {
   const floorHears = (leg: Leg): string => {
     const others = floor.filter((other) => other !== leg);
     if (others.length === 0) {
-      if (all.some((other) => state(other) === "ringing")) return "hears it ring";
+      if (all.some((other) => state(other) === "ringing")) return names.music ? "hears music" : "hears it ring";
+      const holding = all.filter((other) => other !== leg && state(other) === "holds");
+      if (holding.length > 0) return `${names.music ? "hears music" : "hears a soft tone"}: ${listed(holding.map(called))} ${holding.length === 1 && holding[0] !== mine ? "has" : "have"} put the call on hold`;
       return all.length === 1 ? "is alone" : "hears nobody: the others are on hold";
     }
     const voices = others.filter((other) => !other.muted);
@@ -96,7 +103,7 @@ export function listed(names: readonly string[]): string {
 
 /** The sentence in the second person. */
 function ofYou(sentence: string): string {
-  return sentence.replace(/^hears\b/, "hear").replace(/^is\b/, "are").replace(/\bnobody hears it\b/, "nobody hears you");
+  return sentence.replace(/^hears\b/, "hear").replace(/^is\b/, "are").replace(/^has\b/, "have").replace(/\bnobody hears it\b/, "nobody hears you");
 }
 
 /** What can be done with the call as it stands. */
@@ -118,7 +125,7 @@ export function choices(all: readonly Party[]): Choices {
   const others = all.filter((party) => !party.me && party.state !== "listening");
   const legs = (wanted: (party: Party) => boolean): number[] => others.filter(wanted).map(({ leg }) => leg);
   const heldLegs = legs(({ state }) => state === "held");
-  const openLegs = legs(({ state }) => state === "talking" || state === "muted");
+  const openLegs = legs(({ state }) => state === "talking" || state === "muted" || state === "holds");
   return {
     held: heldLegs.length > 0 && openLegs.length === 0, heldLegs, openLegs,
     consulting: heldLegs.length > 0 && openLegs.length > 0, others: heldLegs.length + openLegs.length, ringing: legs(({ state }) => state === "ringing"),

@@ -39,6 +39,8 @@ export interface PhoneEvents {
   onRinging(what: "ring" | "ringback" | "none"): void;
   /** Whether this page takes an incoming call at all, by a header of its INVITE; every one when this is left out. */
   accepts?(header: (name: string) => string | undefined): boolean;
+  /** A microphone with which an incoming call is answered at once, by a header of its INVITE; nothing: it rings. */
+  answersWith?(header: (name: string) => string | undefined): MediaStream | undefined;
   /** A microphone for the call that is taken back; nothing when there is none. */
   onTakeBack(): Promise<MediaStream | undefined>;
 }
@@ -196,12 +198,15 @@ export class Phone {
     ua.on("newRTCSession", ({ originator, session, request }: RTCSessionEvent) => {
       if (String(originator) !== "remote") return;
       if (this.line.phase !== "idle") return session.terminate({ status_code: 486 });
-      if (this.events.accepts?.((name) => (request as unknown as Headers).getHeader(name)) === false) return session.terminate({ status_code: 480 });
+      const header = (name: string): string | undefined => (request as unknown as Headers).getHeader(name);
+      if (this.events.accepts?.(header) === false) return session.terminate({ status_code: 480 });
+      const microphone = this.events.answersWith?.(header);
       this.take(session, () => dialogOf(request as unknown as Named, false));
       // Before anybody is told: a page may answer at once, and its sound comes by this.
       session.on("peerconnection", ({ peerconnection }: { peerconnection: RTCPeerConnection }) => this.follow(peerconnection));
-      this.events.onRinging("ring");
+      if (!microphone) this.events.onRinging("ring");
       this.set({ ...IDLE, phase: "incoming", peer: peerOf(session) });
+      if (microphone) this.answer(microphone);
     });
     return ua;
   }

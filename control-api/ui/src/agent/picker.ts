@@ -119,7 +119,7 @@ export class Picker {
       h("li", { id: `picker-${at}`, role: "option", "data-at": at, "data-address": entry.address },
         h("span", { class: "picker-name" }, entry.name), h("small", {}, entry.kind === "number" ? KIND.number : `${KIND[entry.kind]}, ${entry.address}`))));
     this.list.hidden = this.shown.length === 0;
-    setText(this.none, this.shown.length > 0 ? "" : query === "" ? "Type a name, or a number that begins with +." : "Nobody is called so. A number begins with + and the country code.");
+    setText(this.none, this.shown.length > 0 ? "" : query === "" ? "Type a name, or a number beginning with +." : "No match. To call a number, begin with + and the country code.");
     this.choose(0);
   }
 

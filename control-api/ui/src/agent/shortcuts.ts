@@ -1,8 +1,8 @@
 /**
- * Keys for what is done in a call. Letters count while a call is up and nobody types; answering takes a key with Control, so that
+ * Keys for what is done in a call. Letters count while a call is up and nobody types, and P between calls as well; answering takes a key with Control, so that
  * no letter meant for something else opens the microphone.
  */
-export type Command = "answer" | "hangup" | "mute" | "hold" | "keypad" | "transfer" | "add" | "swap" | "merge" | "complete" | "help";
+export type Command = "answer" | "hangup" | "mute" | "hold" | "keypad" | "transfer" | "add" | "swap" | "merge" | "complete" | "park" | "parked" | "record" | "help";
 
 /** Shown to people, in this order. */
 export const SHORTCUTS: readonly { command: Command; keys: string; label: string }[] = [
@@ -12,14 +12,16 @@ export const SHORTCUTS: readonly { command: Command; keys: string; label: string
   { command: "hold", keys: "H", label: "Hold" },
   { command: "transfer", keys: "T", label: "Transfer" },
   { command: "add", keys: "A", label: "Add somebody" },
-  { command: "swap", keys: "S", label: "Swap who waits" },
+  { command: "swap", keys: "S", label: "Swap who is on hold" },
   { command: "merge", keys: "J", label: "Join all" },
-  { command: "complete", keys: "L", label: "Leave: the others talk on" },
+  { command: "complete", keys: "L", label: "Leave; the others keep talking" },
+  { command: "park", keys: "P", label: "Park the call, or go to the parked calls" },
+  { command: "record", keys: "R", label: "Record, pause or resume" },
   { command: "keypad", keys: "K", label: "Keypad" },
   { command: "help", keys: "?", label: "Show these keys" },
 ];
 
-const LETTERS: Record<string, Command> = { m: "mute", h: "hold", t: "transfer", a: "add", s: "swap", j: "merge", l: "complete", k: "keypad", "?": "help" };
+const LETTERS: Record<string, Command> = { m: "mute", h: "hold", t: "transfer", a: "add", s: "swap", j: "merge", l: "complete", p: "park", r: "record", k: "keypad", "?": "help" };
 
 export interface Pressed {
   key: string;
@@ -38,7 +40,9 @@ export function commandOf(pressed: Pressed, phase: string, { typing, letters }: 
     // In a text field these delete a word.
     return (pressed.key === "Delete" || pressed.key === "Backspace") && !typing && phase !== "idle" ? "hangup" : undefined;
   }
-  if (typing || !letters || phase !== "active") return undefined;
+  if (typing || !letters) return undefined;
+  if (phase === "idle" && pressed.key.toLowerCase() === "p") return "parked";
+  if (phase !== "active") return undefined;
   return LETTERS[pressed.key.toLowerCase()];
 }
 

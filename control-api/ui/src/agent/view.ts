@@ -44,10 +44,11 @@ export function agentView(call: CallView) {
   const hangup = h("button", { id: "hangup", class: "bad hangup", type: "button" }, icon(ICON.hangup), h("span", {}, "Hang up"));
   hangup.title = `Hang up (${keysOf("hangup")})`;
   const picker = h("div");
+  const recordings = h("div");
   const ongoing = h("div", { id: "ongoing", class: "ongoing", hidden: true },
     h("div", { class: "who-line" }, peer, timer),
     h("div", { class: "levels" }, h("span", { "aria-hidden": "true" }, "Other side"), levelIn, h("span", { "aria-hidden": "true" }, "You"), levelOut),
-    flowDetail, flowProblem, call.parties, call.transferState, call.controls, picker, call.consult, call.problem, hangup);
+    flowDetail, flowProblem, call.parties, call.transferState, recordings, call.controls, picker, call.consult, call.problem, hangup);
 
   const dialInput = h("input", { id: "dial-input", type: "tel", autocomplete: "off", placeholder: "+44 20 7946 0123" });
   const dial = h("button", { id: "dial", class: "good", type: "submit", disabled: true }, icon(ICON.phone), "Call");
@@ -70,6 +71,7 @@ export function agentView(call: CallView) {
   const notify = button("notify", "quiet", "Show a notification when a call comes");
   const devices = h("details", { id: "devices", class: "fold" }, h("summary", {}, icon(ICON.microphone), "Microphone and speaker"),
     h("label", { for: "mic-select" }, "Microphone"), microphone, speakerLabel, speaker, notify);
+  const parked = h("div");
   const shortcuts = h("div");
   const remote = h("audio", { id: "remote", autoplay: true });
 
@@ -86,7 +88,7 @@ export function agentView(call: CallView) {
   const root = h("div", { class: "agent" },
     h("section", { class: "card phone", "aria-label": "Phone" },
       h("div", { class: "head" }, h("h1", {}, "Phone"), registration),
-      microphoneCard, state, incoming, ongoing, dialForm, keypad, message, devices, shortcuts, remote),
+      microphoneCard, state, incoming, ongoing, dialForm, keypad, message, parked, devices, shortcuts, remote),
     h("section", { class: "card words", "aria-label": "Translation" },
       h("div", { class: "head" }, h("h2", {}, "Conversation")), providers, notice, empty, sentences, sayForm));
 
@@ -104,7 +106,7 @@ export function agentView(call: CallView) {
 
   return {
     root, registration, state, message, incoming, incomingPeer, answer, decline, answerProblem, unheard, ongoing, peer, timer, levelIn, levelOut,
-    flowDetail, flowProblem, picker, hangup, shortcuts, dialForm, dialInput, dial, keypad, keys, pressed, allow, microphone, speaker, notify,
+    flowDetail, flowProblem, picker, hangup, recordings, parked, shortcuts, dialForm, dialInput, dial, keypad, keys, pressed, allow, microphone, speaker, notify,
     remote, providers, notice, empty, sentences, sayForm, sayLabel, sayInput, saySend, sayProblem, drawSound,
   };
 }

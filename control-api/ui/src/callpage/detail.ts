@@ -1,16 +1,8 @@
 /** A call with all that is known of it, as the server tells it. */
 import { parseCall, type Call } from "../calls.js";
 import { applyLegs, parseEnding, type LegEnding, type Legs } from "../legs.js";
+import { parsePart, type Part } from "../recordings.js";
 import { compareTimes, fields, listOf, number, text } from "../shapes.js";
-
-export interface Recording {
-  /** Number of the file, 1 for the first. */
-  part: number;
-  state: string;
-  note: string | null;
-  durationMs: number;
-  startedAt: string | null;
-}
 
 /** When a leg came and went. */
 export interface LegTimes {
@@ -32,9 +24,8 @@ export interface CallDetail {
   legs: Legs;
   times: LegTimes[];
   events: CallEventRecord[];
-  recording: Recording | null;
-  /** Its files in order; a long recording has several. */
-  parts: Recording[];
+  /** The files of its first recording, in order. */
+  parts: Part[];
 }
 
 /** One thing that happened. `body` is as the server tells it. */
@@ -45,17 +36,18 @@ export interface CallEventRecord {
   body: Record<string, unknown>;
 }
 
-export function parseDetail(value: unknown): CallDetail | undefined {
+/** `recordingPath`: where the first file of its first recording is. */
+export function parseDetail(value: unknown, recordingPath = ""): CallDetail | undefined {
   const call = parseCall(value);
   if (!call) return undefined;
   const legs = fields(value)["legs"];
+  const parts = listOf(value, "recording_parts", (part) => parsePart(part, 1, recordingPath));
   return {
     call,
     legs: applyLegs(Array.isArray(legs) ? legs : []),
     times: listOf(value, "legs", parseTimes),
     events: listOf(value, "events", parseEvent),
-    recording: parseRecording(fields(value)["recording"]),
-    parts: listOf(value, "recording_parts", (part) => parseRecording(part) ?? undefined),
+    parts: parts.length > 0 ? parts : [parsePart(fields(value)["recording"], 1, recordingPath) ?? []].flat(),
   };
 }
 
@@ -98,13 +90,6 @@ export function isSame(a: CallEventRecord, b: CallEventRecord): boolean {
   if (a.id !== null && b.id !== null) return a.id === b.id;
   const without = ({ body }: CallEventRecord): string => JSON.stringify(Object.entries({ ...body, id: null }).sort(([x], [y]) => x.localeCompare(y)));
   return a.type === b.type && a.at === b.at && without(a) === without(b);
-}
-
-export function parseRecording(value: unknown): Recording | null {
-  const recording = fields(value);
-  const state = text(recording["state"]);
-  if (state === null) return null;
-  return { part: number(recording["part"]) ?? 1, state, note: text(recording["note"]), durationMs: number(recording["duration_ms"]) ?? 0, startedAt: text(recording["started_at"]) };
 }
 
 export interface OutcomeEntry {

@@ -12,6 +12,8 @@ import { LadderView } from "../ladderview.js";
 import type { Legs } from "../legs.js";
 import { LegView } from "../legview.js";
 import { parties, talkTime } from "../calllist/row.js";
+import { RecordingBar } from "../recordingbar.js";
+import { isRecording, singleRecording, type Recording } from "../recordings.js";
 import { may, mayHear } from "../session.js";
 import { shell, type Shell } from "../shell.js";
 import type { StreamState } from "../stream.js";
@@ -19,11 +21,13 @@ import { NO_SENTENCES, type Sentences } from "../translations.js";
 import { causeText, dateTime, duration, languageName } from "../words.js";
 import { isSame, parseEvent, type CallDetail } from "./detail.js";
 import { mergeLines, type Line } from "./lines.js";
-import { Player } from "./player.js";
+import { RecordingView } from "./recordingview.js";
+import { programHistory } from "./program.js";
+import { ProgramView } from "./programview.js";
 import { NotesPanel, OutcomePanel } from "./remarks.js";
-import { detailShow, transcriptList } from "./requests.js";
+import { detailShow, recordingList, transcriptList } from "./requests.js";
 import { timeline, type Moment } from "./timeline.js";
-import { legTracks } from "./tracks.js";
+import { legTracks, recordingTracks } from "./tracks.js";
 import { TracksView } from "./tracksview.js";
 import { TranscriptView } from "./transcript.js";
 
@@ -53,7 +57,11 @@ class CallPage {
   private stream: StreamState = "connecting";
   private stored: Line[] = [];
   private storedProblem = "";
-  private player: Player | undefined;
+  private sounds: RecordingView | undefined;
+  private readonly recordingNow: RecordingBar;
+  private readonly soundNote = h("p", {});
+  /** Every recording, once they were fetched; before, the call's record tells of the first one. */
+  private recordings: Recording[] | undefined;
   /** What is drawn already of what changes rarely. */
   private readonly drawn: { events?: CallDetail["events"] } = {};
 
@@ -67,6 +75,7 @@ class CallPage {
   private readonly moments = h("ol", { id: "events", class: "moments" });
   private readonly legs = new LegView();
   private readonly tracks = new TracksView();
+  private readonly program = new ProgramView();
   private readonly noLegs = h("p", { class: "muted", hidden: true }, "No leg was ever made.");
   private readonly ladder: LadderView;
   private readonly outcome: OutcomePanel;
@@ -81,7 +90,7 @@ class CallPage {
     this.id = call.id;
     this.hears = mayHear(session);
     const words = new URLSearchParams(location.hash.slice(1)).get("q") ?? "";
-    this.transcript = new TranscriptView(words, (seconds) => this.player?.seek(seconds, true));
+    this.transcript = new TranscriptView(words, (seconds) => this.sounds?.player.seek(seconds, true));
     this.ladder = new LadderView(call.id, may(session, "calls.trace"));
     this.ladder.element.classList.add("card");
     this.outcome = new OutcomePanel(call.id, session);
@@ -89,25 +98,28 @@ class CallPage {
     this.end.addEventListener("click", () => askToEnd(this.detail.call));
     this.title.append(...parties(call));
     document.title = `${call.from ?? "Unknown"} to ${call.to} · Tandem`;
+    this.recordingNow = new RecordingBar({ allowed: may(session, "calls.dial"), refresh: () => this.loadRecordings() });
+    this.sound.append(this.recordingNow.element, this.soundNote);
     const panel = (title: string, ...content: Node[]): HTMLElement => h("section", { class: "card panel", "aria-label": title }, h("h2", {}, title), ...content);
     const quality = panel("Legs", this.tracks.element, this.noLegs, this.legs.element);
     // Where there is one column only, what is read most stands before them.
-    for (const last of [quality, this.ladder.element]) last.classList.add("last");
+    for (const last of [this.program.element, quality, this.ladder.element]) last.classList.add("last");
     frame.main.replaceChildren(h("div", { class: "page call-page", "data-call": call.id },
       h("a", { class: "back", href: "/calls", onclick: back }, icon(ICON.back), "Calls"),
       h("div", { class: "head" }, this.title, this.status, this.time, this.end),
       h("section", { class: "card", "aria-label": "Summary" }, this.facts),
       h("div", { class: "call-columns" },
-        h("div", { class: "stack wide-gap" }, panel("Recording", this.sound), this.transcript.element, quality, this.ladder.element),
+        h("div", { class: "stack wide-gap" }, panel("Recording", this.sound), this.transcript.element, this.program.element, quality, this.ladder.element),
         h("div", { class: "stack wide-gap" }, this.outcome.element, this.notes.element, panel("What happened", this.moments)))));
   }
 
   start(): void {
     this.draw();
     void this.loadTranscript();
+    void this.loadRecordings();
     void this.outcome.load();
     void this.notes.load();
-    window.addEventListener("pagehide", () => this.player?.rest());
+    window.addEventListener("pagehide", () => this.sounds?.player.rest());
     if (isRunning(this.detail.call)) this.followLive();
   }
 
@@ -141,8 +153,9 @@ class CallPage {
     const event = parseEvent(data);
     if (!event || event.body["call_id"] !== this.id || this.detail.events.some((known) => isSame(known, event))) return;
     this.detail = { ...this.detail, events: [...this.detail.events, event] };
+    this.drawEvents(this.detail.call);
     // The page must not wait for the end to show that it is recorded, or who came and left.
-    if (event.type === "call.recording" || event.type === "call.leg") void this.reload();
+    if (/^call\.(recording|leg|parked|unparked)$/.test(event.type)) void this.reload();
   }
 
   /** The call is over: its last words, events and recording arrive within moments. */
@@ -151,7 +164,7 @@ class CallPage {
       await new Promise((done) => setTimeout(done, wait));
       await this.reload();
       await this.loadTranscript();
-      if (this.detail.recording === null || this.detail.recording.state !== "started") return;
+      if (!this.shownRecordings().some(isRecording)) return;
     }
   }
 
@@ -160,6 +173,20 @@ class CallPage {
     if (!detail) return;
     this.detail = detail;
     this.draw();
+    await this.loadRecordings();
+  }
+
+  private async loadRecordings(): Promise<void> {
+    if (!this.hears) return;
+    const recordings = await recordingList(this.id).catch(() => this.recordings);
+    if (recordings) this.recordings = recordings;
+    this.drawSound(this.detail.call);
+    this.drawTranscript();
+    this.drawTracks();
+  }
+
+  private shownRecordings(): Recording[] {
+    return this.recordings ?? singleRecording(this.detail.parts);
   }
 
   private async loadTranscript(): Promise<void> {
@@ -212,27 +239,28 @@ class CallPage {
   }
 
   private drawSound(call: Call): void {
-    const { recording } = this.detail;
-    if (!this.hears) return setText(this.sound, "Your role may not hear this recording.");
-    if (!recording) {
-      return setText(this.sound, isRunning(call) && call.config.record ? "Recording begins when the call is answered." : call.config.record ? `There is no recording of this call${may(this.frame.session, "recordings.read") ? "" : " that was made while you were in it"}.` : "This call was not recorded: recording is off by configuration.");
+    const recordings = this.shownRecordings().filter(({ parts }) => parts.length > 0);
+    const talks = call.status === "answered" || call.status === "bridged";
+    this.recordingNow.draw({ call: this.id, recordings: this.hears ? this.shownRecordings() : (this.feed?.recordings(this.id) ?? []), talks });
+    if (!this.hears) return setText(this.soundNote, "Your role may not hear this recording.");
+    if (recordings.length === 0) {
+      return setText(this.soundNote, isRunning(call) && call.config.record ? "Recording starts when the call is answered." : call.config.record ? may(this.frame.session, "recordings.read") ? "There is no recording of this call." : "There is no recording from your time in this call." : "This call was not recorded: recording is off by configuration.");
     }
-    if (!this.player) {
-      const player = new Player(this.id);
-      this.player = player;
-      player.audio.addEventListener("timeupdate", () => this.transcript.follow(player.audio.currentTime));
-      player.element.addEventListener("part", () => this.drawTranscript());
-      this.sound.replaceChildren(player.element);
+    if (!this.sounds) {
+      const sounds = new RecordingView(this.id, () => this.drawTranscript());
+      this.sounds = sounds;
+      sounds.player.audio.addEventListener("timeupdate", () => this.transcript.follow(sounds.player.audio.currentTime));
+      this.soundNote.replaceWith(sounds.element);
     }
-    this.player.draw(this.detail.parts.length > 0 ? this.detail.parts : [recording]);
+    this.sounds.draw(recordings);
   }
 
   private drawTranscript(): void {
-    const { call, recording } = this.detail;
+    const { call } = this.detail;
     const sentences: Sentences = this.feed?.sentences(this.id) ?? NO_SENTENCES;
     const lines = mergeLines(this.stored, sentences);
     const empty = this.storedProblem || (translationNotice(call.config) ?? (isRunning(call) ? "Listening. Words appear here while they are spoken." : "Nothing was said, or nothing was recognised."));
-    this.transcript.draw(lines, this.hears ? (this.player?.startedAt ?? recording?.startedAt ?? null) : null, empty);
+    this.transcript.draw(lines, this.hears ? (this.sounds?.player.startedAt ?? null) : null, empty);
   }
 
   private drawLegs(legs: Legs): void {
@@ -243,7 +271,9 @@ class CallPage {
   private drawTracks(): void {
     const { times, events, call, legs } = this.detail;
     const until = call.ended_at ?? (isRunning(call) ? Date.now() : (events.at(-1)?.at ?? call.created_at));
-    this.tracks.draw(legTracks(times, events, legs, call.created_at, until), new Map(times.map((leg) => [leg.leg, leg])));
+    const tracks = legTracks(times, events, legs, call.created_at, until);
+    const recorded = this.hears ? recordingTracks(this.shownRecordings(), call.created_at, until) : [];
+    this.tracks.draw({ ...tracks, tracks: [...tracks.tracks, ...recorded] }, new Map(times.map((leg) => [leg.leg, leg])));
     this.noLegs.hidden = times.length > 0;
   }
 
@@ -252,6 +282,7 @@ class CallPage {
     if (events === this.drawn.events) return;
     this.drawn.events = events;
     const known = new Map([...this.moments.children].map((one) => [(one as HTMLElement).dataset["event"], one]));
+    this.program.draw(programHistory(events, call.created_at));
     const moments = timeline(events, call.created_at);
     const drawn = (moment: Moment): Element => known.get(moment.key) ?? h("li", { "data-event": moment.key, "data-tone": moment.tone },
       h("time", { datetime: moment.at, title: dateTime(moment.at, Date.now(), true) }, moment.after), h("div", {}, moment.text, moment.detail && h("span", { class: "muted" }, moment.detail)));

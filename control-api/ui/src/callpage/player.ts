@@ -1,5 +1,5 @@
 /**
- * The recording: the browser's own player, which asks for ranges as it needs them, and both channels or one of them.
+ * One file of a recording: the browser's own player, which asks for ranges as it needs them, and both sides or one of them.
  *
  *   audio ─▶ source ─▶ splitter ─┬─ customer (left)  ─▶ gain ─┐
  *                                └─ agent    (right) ─▶ gain ─┴─▶ both ears
@@ -10,7 +10,8 @@ import { h, icon, ICON, setText } from "../dom.js";
 import { copyLine } from "../form.js";
 import { Dialog } from "../dialog.js";
 import { dateTime, duration } from "../words.js";
-import type { Recording } from "./detail.js";
+import { legName } from "../legs.js";
+import type { Part, Recording } from "../recordings.js";
 import { recordingLink, recordingUrl } from "./requests.js";
 
 type Side = "both" | "customer" | "agent";
@@ -23,13 +24,16 @@ export class Player {
   private readonly note = h("p", { class: "hint", role: "status" });
   private readonly problem = h("p", { id: "player-problem", class: "problem", role: "alert" });
   private readonly sides: HTMLButtonElement[];
+  private readonly sideGroup: HTMLElement;
   private readonly newest: HTMLButtonElement;
   private gains: { customer: GainNode; agent: GainNode; context: AudioContext } | undefined;
   private readonly download: HTMLAnchorElement;
+  private readonly original: HTMLAnchorElement;
   private readonly choice = h("select", { id: "recording-part", "aria-label": "Part of the recording", hidden: true });
-  private parts: readonly Recording[] = [];
+  private recording: Recording | undefined;
   private part = 1;
   private state = "";
+  private options = "";
 
   constructor(private readonly call: string) {
     // Nothing is fetched before somebody listens: the audit log tells who did.
@@ -49,13 +53,15 @@ export class Player {
       h("button", { class: "plain", type: "button", "aria-label": label, title: label, onclick: () => this.seek(this.audio.currentTime + seconds, false) }, seconds < 0 ? `−${-seconds} s` : `+${seconds} s`);
     const link = h("button", { id: "recording-link", class: "quiet", type: "button", title: "A link that needs no sign-in", onclick: () => void this.shareLink(link) }, icon(ICON.link), h("span", {}, "Link"));
     this.download = h("a", { id: "recording-download", class: "button quiet", href: recordingUrl(call), download: `${call}.wav`, title: "Download the recording" }, icon(ICON.download), h("span", {}, "Download"));
+    this.original = h("a", { id: "recording-original", class: "button quiet", download: "", title: "Download the file with a channel for each party", hidden: true }, icon(ICON.download), h("span", {}, "All channels"));
     this.newest = h("button", { class: "quiet", type: "button", hidden: true, onclick: () => this.reload() }, "Load what was recorded since");
     this.choice.addEventListener("change", () => this.choose(Number(this.choice.value)));
+    this.sideGroup = h("div", { class: "segmented", role: "group", "aria-label": "Which side is heard" }, ...this.sides);
     this.element = h("div", { class: "player" }, this.choice, this.audio, this.problem,
       h("div", { class: "player-tools" },
-        h("div", { class: "segmented", role: "group", "aria-label": "Which side is heard" }, ...this.sides),
+        this.sideGroup,
         h("div", { class: "segmented", role: "group", "aria-label": "Position and speed" }, skip(-10, "10 seconds back"), skip(10, "10 seconds on"), speed),
-        h("span", { class: "grow" }), this.newest, link, this.download),
+        h("span", { class: "grow" }), this.newest, h("span", { class: "player-links" }, link, this.download, this.original)),
       this.note);
   }
 
@@ -64,39 +70,56 @@ export class Player {
     return this.shown()?.startedAt ?? null;
   }
 
-  draw(parts: readonly Recording[]): void {
-    if (parts.length !== this.parts.length) {
-      this.choice.replaceChildren(...parts.map(({ part }) => h("option", { value: String(part) }, `Part ${part} of ${parts.length}`)));
+  draw(recording: Recording): void {
+    if (this.recording && this.recording.number !== recording.number) this.part = recording.parts[0]?.part ?? 1;
+    this.recording = recording;
+    const { parts } = recording;
+    const options = parts.map(({ part }) => part).join();
+    if (options !== this.options) {
+      this.options = options;
+      this.choice.replaceChildren(...parts.map(({ part }, index) => h("option", { value: String(part) }, `Part ${index + 1} of ${parts.length}`)));
       this.choice.value = String(this.part);
       this.choice.hidden = parts.length < 2;
     }
-    this.parts = parts;
-    const recording = this.shown();
-    if (!recording) return;
-    // A recording that is complete now is longer than what was loaded while it ran.
-    if (this.state === "started" && recording.state !== "started" && this.audio.paused) this.reload();
-    this.state = recording.state;
-    const length = recording.durationMs > 0 ? duration(recording.durationMs) : "";
-    const text = {
-      started: "Still being recorded. The player has what was there when it was loaded.",
-      finished: length && `${length}, customer left, agent right.`,
-      interrupted: ["The recording was interrupted", recording.note, length && `${length} are there`].filter(Boolean).join(". ") + ".",
-    }[recording.state];
-    setText(this.note, text ?? recording.state);
-    this.newest.hidden = recording.state !== "started";
+    const part = this.shown();
+    if (part) this.drawPart(part);
   }
 
-  private shown(): Recording | undefined {
-    return this.parts.find(({ part }) => part === this.part) ?? this.parts[0];
+  /** The file that is played. */
+  shown(): Part | undefined {
+    const parts = this.recording?.parts ?? [];
+    return parts.find(({ part }) => part === this.part) ?? parts[0];
+  }
+
+  private drawPart(part: Part): void {
+    if (this.audio.getAttribute("src") !== part.url) this.load(part);
+    // A recording that is complete now is longer than what was loaded while it ran.
+    else if (this.state === "started" && part.state !== "started" && this.audio.paused) this.reload();
+    this.state = part.state;
+    const length = part.durationMs > 0 ? duration(part.durationMs) : "";
+    const text = {
+      started: this.recording?.state === "paused" ? "Paused: nothing is recorded now." : "Still being recorded. The player has what was there when it was loaded.",
+      finished: [length, sidesText(part)].filter(Boolean).join(", ") + ".",
+      interrupted: ["The recording was interrupted", part.note, length && `${length} are there`].filter(Boolean).join(". ") + ".",
+    }[part.state];
+    setText(this.note, text ?? part.state);
+    this.newest.hidden = part.state !== "started";
+    this.sideGroup.hidden = part.channels.length === 1;
+    this.original.hidden = part.channels.length < 3;
+    this.original.href = part.originalUrl;
+  }
+
+  private load(part: Part): void {
+    const { number = 1 } = this.recording ?? {};
+    this.audio.src = part.url;
+    this.download.href = part.url;
+    this.download.download = [this.call, number === 1 ? "" : `r${number}`, part.part === 1 ? "" : String(part.part), "wav"].filter(Boolean).join(".");
+    setText(this.problem, "");
   }
 
   private choose(part: number): void {
     this.part = part;
-    this.state = "";
-    this.audio.src = recordingUrl(this.call, part);
-    this.download.href = this.audio.src;
-    this.download.download = part === 1 ? `${this.call}.wav` : `${this.call}.${part}.wav`;
-    this.draw(this.parts);
+    if (this.recording) this.draw(this.recording);
     this.element.dispatchEvent(new Event("part"));
   }
 
@@ -151,7 +174,7 @@ export class Player {
     button.disabled = true;
     setText(this.problem, "");
     try {
-      const { url, expiresAt } = await recordingLink(this.call, this.part);
+      const { url, expiresAt } = await recordingLink(this.call, this.recording?.number ?? 1, this.part);
       new Dialog("Link to this recording", "recording-link-dialog").open(
         h("p", {}, `Whoever has this link can hear this one recording, without signing in, until ${dateTime(expiresAt, Date.now()) || "it ends"}.`), copyLine("recording-url", "Link", url));
     } catch (error) {
@@ -159,4 +182,11 @@ export class Player {
     }
     button.disabled = false;
   }
+}
+
+/** Which side is where. */
+function sidesText({ channels }: Part): string {
+  const [only] = channels;
+  if (only && channels.length === 1) return `${legName(only)} alone`;
+  return channels.length > 2 ? "customers left, all others right" : "customer left, agent right";
 }

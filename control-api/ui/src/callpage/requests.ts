@@ -1,5 +1,7 @@
 /** The server's REST interface, as far as a call's page uses it. */
+import * as api from "../api.js";
 import { ApiError, request } from "../http.js";
+import type { Recording } from "../recordings.js";
 import { fields, listOf, text } from "../shapes.js";
 import { parseDetail, parseNote, parseOutcome, type CallDetail, type Note, type Outcome } from "./detail.js";
 import { parseSegment, withUnheard, type Line } from "./lines.js";
@@ -7,7 +9,7 @@ import { parseSegment, withUnheard, type Line } from "./lines.js";
 const path = (call: string, rest = ""): string => `/calls/${encodeURIComponent(call)}${rest}`;
 
 export async function detailShow(call: string): Promise<CallDetail> {
-  const detail = parseDetail(await request("GET", path(call)));
+  const detail = parseDetail(await request("GET", path(call)), recordingUrl(call));
   if (!detail) throw new ApiError(0, "The server told something that is no call.");
   return detail;
 }
@@ -42,12 +44,23 @@ export async function noteRemove(call: string, note: string): Promise<void> {
   await request("DELETE", path(call, `/notes/${encodeURIComponent(note)}`));
 }
 
-export function recordingUrl(call: string, part = 1): string {
-  return `/api${path(call, "/recording")}${part === 1 ? "" : `?part=${part}`}`;
+/** Where the first file of a call's first recording is. */
+export function recordingUrl(call: string): string {
+  return `/api${path(call, "/recording")}`;
+}
+
+/** Every recording that may be heard; nothing: the server tells of the first one alone, in the call itself. */
+export async function recordingList(call: string): Promise<Recording[] | undefined> {
+  try {
+    return await api.recordingList(call);
+  } catch (error) {
+    if (error instanceof ApiError && error.status !== 0 && error.status < 500) return undefined;
+    throw error;
+  }
 }
 
 /** A link to the recording that needs no sign-in and ends by itself. */
-export async function recordingLink(call: string, part = 1): Promise<{ url: string; expiresAt: string | null }> {
-  const value = fields(await request("POST", `/recordings/${encodeURIComponent(call)}/signed-url`, { expires_in_s: 3600, part }));
+export async function recordingLink(call: string, number: number, part: number): Promise<{ url: string; expiresAt: string | null }> {
+  const value = fields(await request("POST", `/recordings/${encodeURIComponent(call)}/signed-url`, { expires_in_s: 3600, part, ...(number === 1 ? {} : { number }) }));
   return { url: new URL(text(value["url"]) ?? "", location.href).href, expiresAt: text(value["expires_at"]) };
 }

@@ -1,9 +1,9 @@
 /** What happened in a call, as sentences. */
-import { describe, type FlowState, NO_LEGS, parseEnding, parseSeat, roleName, seatText, type Tone } from "../legs.js";
+import { describe, endingText, type FlowState, NO_LEGS, parseEnding, parseSeat, roleName, seatText, type Tone } from "../legs.js";
 import { fields, number, text } from "../shapes.js";
 import { causeText, duration } from "../words.js";
 import type { CallEventRecord } from "./detail.js";
-import { endingText } from "./tracks.js";
+import { endText } from "./program.js";
 
 export interface Moment {
   key: string;
@@ -58,17 +58,39 @@ function describeEvent({ type, body }: CallEventRecord): Said | undefined {
     case "flow": return flow(who, body);
     case "transfer": return said("idle", `${who} is transferred: ${word("stage").replaceAll("_", " ")}`, [word("to"), word("cause") && causeText(word("cause"))].filter(Boolean).join(". "));
     case "media_timeout": return said("bad", `${who}: the sound stopped`, number(body["after_s"]) !== null ? `Nothing came for ${number(body["after_s"])} s` : "");
-    case "recording": {
-      const state = word("state");
-      const part = typeof body["part"] === "number" && body["part"] > 1 ? body["part"] : 0;
-      return said(state === "interrupted" ? "warn" : "idle", state === "started" ? (part ? `The recording goes on in part ${part}` : "Recording begins") : state === "finished" ? "The recording is complete" : `The recording is ${state}`, word("note"));
-    }
+    case "recording": return recording(body);
+    case "parked": return said("warn", `${who === "Party" ? "The caller" : who} is parked in slot ${number(body["slot"]) ?? ""}`.trim(), word("parked_by") && `By ${word("parked_by")}`);
+    case "unparked": return said("idle", UNPARKED[word("why")] ?? "The call is no longer parked");
+    case "program": return program(body);
     case "dtmf": return said("idle", `${who} pressed ${word("digit")}`);
     case "outcome": return said("good", `Outcome: ${word("outcome") || "none"}`, word("note"));
     case "amd": return said("idle", `Answered by: ${word("verdict").replaceAll("_", " ") || "not known"}`);
     case "quality": return undefined;
     default: return type.startsWith("translation.") ? undefined : said("idle", type.replace(/^call\./, "").replaceAll(/[._]/g, " "));
   }
+}
+
+const UNPARKED: Record<string, string> = {
+  picked_up: "The parked call is picked up", returned: "Nobody picked the call up: it goes back to whoever parked it", given_up: "Nobody picked the parked call up: it ends", ended: "The parked call ended",
+};
+
+const RECORDING: Record<string, string> = {
+  started: "Recording begins", finished: "The recording is complete", paused: "The recording is paused", resumed: "The recording goes on", interrupted: "The recording is interrupted",
+};
+
+function recording(body: Record<string, unknown>): Said {
+  const [state, note] = [text(body["state"]) ?? "", text(body["note"]) ?? ""];
+  const [which, part] = [number(body["number"]) ?? 1, number(body["part"]) ?? 1];
+  const words = state === "started" && part > 1 ? `The recording goes on in part ${part}` : (RECORDING[state] ?? `The recording is ${state}`);
+  const tone = state === "interrupted" || state === "paused" ? "warn" : "idle";
+  return { tone, text: which > 1 ? words.replace(/^(The r|R)ecording/, `Recording ${which}`) : words, detail: note };
+}
+
+/** Its steps stand in a list of their own. */
+function program(body: Record<string, unknown>): Said | undefined {
+  const [state, detail] = [text(body["state"]) ?? "", text(body["detail"]) ?? ""];
+  if (state === "fell_back") return { tone: "warn", text: "The fallback program takes over", detail };
+  return state === "ended" ? { tone: "idle", text: `The call program has ended: ${endText(text(body["outcome"]) ?? "").toLowerCase()}`, detail } : undefined;
 }
 
 /** Only what is out of the ordinary, or all is well again. */

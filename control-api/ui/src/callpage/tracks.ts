@@ -5,12 +5,13 @@
  *
  * Pure. Times are milliseconds since the call began; what goes on ends at `until`.
  */
-import { legName, parseSeat, seatText, type LegEnding, type Legs, type Seat } from "../legs.js";
+import { endingText, legName, NO_SEAT, parseSeat, seatText, type Legs, type Seat } from "../legs.js";
 import { number } from "../shapes.js";
-import { causeText, duration } from "../words.js";
+import { isRecording, recordingName, type Recording } from "../recordings.js";
+import { duration } from "../words.js";
 import type { CallEventRecord, LegTimes } from "./detail.js";
 
-export type SpanKind = "ring" | "talk" | "held" | "muted" | "listen" | "whisper" | "barge";
+export type SpanKind = "ring" | "talk" | "held" | "holds" | "muted" | "listen" | "whisper" | "barge" | "recorded" | "gap";
 
 export interface Span {
   kind: SpanKind;
@@ -74,6 +75,30 @@ export function legTracks(times: readonly LegTimes[], events: readonly CallEvent
   };
 }
 
+/** The call's recordings as lanes of their own: when each ran, and its gaps. Their numbers are below zero. */
+export function recordingTracks(recordings: readonly Recording[], began: string, until: string | number): Track[] {
+  const zero = Date.parse(began);
+  const edge = (typeof until === "number" ? until : Date.parse(until)) - zero;
+  const after = (time: string | null): number => {
+    const at = Date.parse(time ?? "") - zero;
+    return Number.isNaN(at) ? Math.max(0, edge) : Math.max(0, at);
+  };
+  return recordings.filter(({ startedAt }) => startedAt !== null).map((recording) => {
+    const [from, to, open] = [after(recording.startedAt), after(recording.endedAt), isRecording(recording)];
+    const gaps = recording.gaps.map((gap) => ({ kind: "gap" as const, from: after(gap.from), to: Math.min(to, after(gap.until)), open: gap.until === null && open }));
+    return {
+      leg: -recording.number,
+      role: "recording",
+      name: recordingName(recording, recordings.length),
+      spans: [{ kind: "recorded", from, to, open }, ...gaps],
+      when: open ? `Recorded since ${duration(from)}` : `Recorded ${duration(from)} to ${duration(to)}`,
+      between: gaps.map((gap) => `Paused ${clock(gap)}`),
+      ending: recording.state === "interrupted" ? ["Interrupted", recording.note].filter(Boolean).join(": ") : "",
+      ended: !open,
+    };
+  });
+}
+
 interface Seated {
   at: number;
   seat: Seat;
@@ -97,13 +122,14 @@ function seatSpans(seats: readonly Seated[], from: number, end: number, open: bo
   return spans.sort((a, b) => a.from - b.from);
 }
 
-function kindsOf({ held, muted, supervises }: Seat): SpanKind[] {
-  return [...(held ? ["held" as const] : []), ...(muted ? ["muted" as const] : []), ...(supervises ? [supervises.mode] : [])];
+function kindsOf({ held, muted, holds, supervises }: Seat): SpanKind[] {
+  return [...(held ? ["held" as const] : []), ...(holds ? ["holds" as const] : []), ...(muted ? ["muted" as const] : []), ...(supervises ? [supervises.mode] : [])];
 }
 
 function spanName({ kind, from }: Span, seats: readonly Seated[], legs: Legs): string {
   const told = seats.filter(({ at, seat }) => at <= from && kindsOf(seat).includes(kind)).at(-1) ?? seats.find(({ seat }) => kindsOf(seat).includes(kind));
-  const only = { held: kind === "held", muted: kind === "muted", supervises: kind === "held" || kind === "muted" ? null : (told?.seat.supervises ?? null) };
+  const supervises = kind === "held" || kind === "holds" || kind === "muted" ? null : (told?.seat.supervises ?? null);
+  const only = { ...NO_SEAT, held: kind === "held", holds: kind === "holds", muted: kind === "muted", supervises };
   return seatText(only, legs);
 }
 
@@ -112,15 +138,4 @@ const clock = ({ from, to, open }: Pick<Span, "from" | "to" | "open">): string =
 function when(made: number, answered: number | null, over: number | null, edge: number): string {
   if (answered === null) return over === null ? `Rings since ${duration(made)}` : `Rang ${duration(made)} to ${duration(over)}, never answered`;
   return over === null ? `In the call since ${duration(answered)}, ${duration(edge - answered)} so far` : `In the call ${duration(answered)} to ${duration(over)}, ${duration(over - answered)}`;
-}
-
-/** How a leg ended, and as its signalling had it. */
-export function endingText(ending: LegEnding | null, answered: boolean): string {
-  if (!ending) return "";
-  const raw = [ending.sipStatus === null ? "" : `SIP ${ending.sipStatus}`, ending.q850 === null ? "" : `Q.850 ${ending.q850}`, ending.text ?? ""].filter(Boolean).join(", ");
-  const gaveUp = ending.by === "far_end" && ending.cause === "cancelled";
-  const cause = ending.cause === "normal" || gaveUp ? "" : causeText(ending.cause).replace(/\.$/, "");
-  const who = gaveUp ? "Gave up before the answer" : ending.by === "far_end" ? (answered ? "Hung up" : "Refused") : ending.by === "request" ? "Ended by request" : ending.by === "tandem" ? "Ended by Tandem" : "Ended";
-  const said = cause === "" ? who : `${who}: ${cause.charAt(0).toLowerCase()}${cause.slice(1)}`;
-  return raw === "" ? said : `${said} (${raw})`;
 }

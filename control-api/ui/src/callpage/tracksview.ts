@@ -5,7 +5,7 @@ import type { LegTimes } from "./detail.js";
 import type { Span, Track, Tracks } from "./tracks.js";
 
 const KINDS: Record<Span["kind"], string> = {
-  ring: "rings", talk: "in the call", held: "on hold", muted: "muted", listen: "listens", whisper: "whispers", barge: "heard by all",
+  ring: "rings", talk: "in the call", held: "on hold", holds: "holds the call", muted: "muted", listen: "listens", whisper: "whispers", barge: "heard by all", recorded: "recorded", gap: "paused",
 };
 
 export class TracksView {
@@ -41,7 +41,7 @@ class Row {
   private drawn = "";
 
   constructor({ leg, role }: Track) {
-    this.element = h("li", { class: "track", "data-leg-facts": leg, "data-role": role }, h("div", { class: "track-who" }, this.name, this.facts), this.bar, this.words);
+    this.element = h("li", { class: "track", [leg < 0 ? "data-recording-facts" : "data-leg-facts"]: Math.abs(leg), "data-role": role }, h("div", { class: "track-who" }, this.name, this.facts), this.bar, this.words);
   }
 
   draw(track: Track, until: number, facts: string): void {

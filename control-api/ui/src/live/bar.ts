@@ -18,6 +18,8 @@ export class SupervisionBar {
   private readonly buttons: readonly HTMLButtonElement[];
   private readonly whom = h("select", { id: "supervision-whom", "aria-label": "Whisper to" });
   private readonly whomLabel = h("label", { class: "whom", for: "supervision-whom", hidden: true }, "Whisper to ", this.whom);
+  /** A tone tells the parties that a supervisor has joined. */
+  notice = false;
   private call = "";
   private options = "";
 
@@ -41,7 +43,7 @@ export class SupervisionBar {
     setText(this.title, call ? `${call.from ?? "Unknown"} to ${call.to}` : "A call");
     for (const button of this.buttons) button.setAttribute("aria-pressed", String(button.dataset["mode"] === wish.mode));
     this.fill(legs, wish);
-    setText(this.says, state.phase === "joining" ? state.step : busy ? "One moment …" : this.saying(wish, legs));
+    setText(this.says, state.phase === "joining" ? state.step : busy ? "One moment …" : [this.saying(wish, legs), this.notice ? "A notice tone tells the parties." : ""].filter(Boolean).join(" "));
   }
 
   /** Whom a whisper is for, as chosen here; nobody where only one can be meant. */
@@ -67,6 +69,6 @@ export class SupervisionBar {
     if (mode === "listen") return "You hear the call. Nobody hears you.";
     if (mode === "barge") return "Everybody hears you.";
     const listener = to === null ? undefined : legs.get(to);
-    return listener ? `${legName(listener)} alone hears you.` : "The agent alone hears you.";
+    return listener ? `Only ${legName(listener)} hears you.` : "Only the agent hears you.";
   }
 }

@@ -6,14 +6,16 @@ import { LadderView } from "../ladderview.js";
 import { trouble, type Legs, type SuperviseMode } from "../legs.js";
 import { LegView } from "../legview.js";
 import { SentenceList } from "../sentences.js";
+import { recordingNow, type Recording } from "../recordings.js";
+import { RecordingBar } from "../recordingbar.js";
 import { may, type Session } from "../session.js";
 import { latestWords, type Sentences } from "../translations.js";
 import { causeText, duration, languageName } from "../words.js";
 import { inCall, type Problem, type State } from "./supervisor.js";
 
 export const MODES: readonly { mode: SuperviseMode; label: string; about: string }[] = [
-  { mode: "listen", label: "Listen", about: "Hear the call; nobody hears you" },
-  { mode: "whisper", label: "Whisper", about: "Talk to the agent alone" },
+  { mode: "listen", label: "Listen", about: "Hear the call without being heard" },
+  { mode: "whisper", label: "Whisper", about: "Talk to the agent only" },
   { mode: "barge", label: "Barge in", about: "Talk to everybody" },
 ];
 
@@ -22,6 +24,8 @@ export interface CardActions {
   pin(call: string): void;
   open(call: string, open: boolean): void;
   supervise(call: string, mode: SuperviseMode): void;
+  /** The recordings of a call are wanted as they stand. */
+  recorded(call: string): Promise<void>;
 }
 
 /** What a card shows of its call. */
@@ -29,6 +33,10 @@ export interface CardState {
   call: Call;
   legs: Legs;
   sentences: Sentences;
+  /** Nothing: not known. */
+  recordings: readonly Recording[] | undefined;
+  /** Where it is parked. */
+  slot: number | undefined;
   pinned: boolean;
   linked: boolean;
   supervision: State;
@@ -41,6 +49,9 @@ export class CallCard {
   private readonly toggle: HTMLButtonElement;
   private readonly status = h("span", { class: "pill", "data-role": "status" });
   private readonly trouble = h("span", { class: "pill", "data-role": "trouble", hidden: true });
+  private readonly parked = h("span", { class: "pill", "data-role": "parked", "data-tone": "warn", hidden: true });
+  private readonly recorded = h("span", { class: "pill", "data-role": "recording", hidden: true });
+  private readonly recordings: RecordingBar;
   private readonly detail = h("span", { class: "muted" });
   private readonly time = h("span", { class: "timer" });
   private readonly latest = h("p", { class: "latest", "data-role": "latest", hidden: true });
@@ -65,6 +76,7 @@ export class CallCard {
     this.dials = may(session, "calls.dial");
     this.monitors = may(session, "calls.monitor");
     this.ladder = new LadderView(call.id, may(session, "calls.trace"));
+    this.recordings = new RecordingBar({ allowed: this.dials, refresh: (id) => actions.recorded(id) });
     const body = `call-${call.id}`;
     this.toggle = h("button", { class: "fold-call", type: "button", "data-role": "open", "aria-controls": body, onclick: () => actions.open(call.id, !this.isOpen) }, icon(ICON.next), this.title);
     this.modeButtons = MODES.map(({ mode, label, about }) =>
@@ -76,11 +88,11 @@ export class CallCard {
     const whole = h("a", { class: "button quiet square", href: `/calls/${call.id}`, title: "Everything about this call", "aria-label": "Everything about this call" }, icon(ICON.page));
     const list = h("ol", { class: "sentences columns", tabindex: 0 });
     this.words = new SentenceList(list, (leg) => (leg === "agent" ? "Agent" : "Customer"));
-    this.body = h("div", { id: body, class: "call-body" }, this.legs.element, this.notice, this.columns, this.empty, list, this.ladder.element);
+    this.body = h("div", { id: body, class: "call-body" }, this.recordings.element, this.legs.element, this.notice, this.columns, this.empty, list, this.ladder.element);
     this.element = h("article", { class: "card call", "data-call": call.id, tabindex: -1 },
       h("div", { class: "call-head" }, h("h2", {}, this.toggle), h("span", { class: "call-now" }, this.status, this.time),
         this.modes, h("span", { class: "tools" }, this.pinButton, link, whole, this.endButton)),
-      this.problem, h("div", { class: "call-line" }, this.trouble, this.detail, this.latest), this.body);
+      this.problem, h("div", { class: "call-line" }, this.recorded, this.parked, this.trouble, this.detail, this.latest), this.body);
     this.open(open);
   }
 
@@ -106,6 +118,8 @@ export class CallCard {
     const latest = this.isOpen ? "" : latestWords(state.sentences);
     this.latest.hidden = latest === "";
     setText(this.latest, latest);
+    // Open, the bar tells of each recording.
+    if (this.isOpen) this.recorded.hidden = true;
     // What is folded away is not drawn: fifty calls at once say much that nobody reads.
     if (this.isOpen) this.drawBody(state);
   }
@@ -126,7 +140,7 @@ export class CallCard {
     setText(this.time, duration(end - Date.parse(answered_at ?? created_at)));
   }
 
-  private drawHead({ call, legs, pinned, linked }: CardState): void {
+  private drawHead({ call, legs, recordings, slot, pinned, linked }: CardState): void {
     this.call = call;
     if (!this.title.hasChildNodes()) {
       const whole = (text: string): HTMLElement => h("span", { class: "whole" }, text);
@@ -141,9 +155,15 @@ export class CallCard {
     this.trouble.hidden = wrong === undefined;
     this.trouble.dataset["tone"] = wrong?.tone ?? "idle";
     setText(this.trouble, wrong?.text ?? "");
+    this.parked.hidden = slot === undefined || !isRunning(call);
+    setText(this.parked, slot === undefined ? "" : `Parked in slot ${slot}`);
+    const now = isRunning(call) && recordings ? recordingNow(recordings) : undefined;
+    this.recorded.hidden = now === undefined;
+    this.recorded.dataset["tone"] = now === "paused" ? "warn" : "bad";
+    setText(this.recorded, now === "paused" ? "Recording paused" : now === "started" ? "Recording" : "");
     const { translate_from, translate_to, record } = call.config;
     const languages = `${languageName(translate_from)} and ${languageName(translate_to)}`;
-    setText(this.detail, [call.agent ? `Agent ${call.agent}` : "", call.direction, languages, record ? "recorded" : ""].filter(Boolean).join(", "));
+    setText(this.detail, [call.agent ? `Agent ${call.agent}` : "", call.direction, languages, record && recordings === undefined ? "recorded" : ""].filter(Boolean).join(", "));
     this.pinButton.setAttribute("aria-pressed", String(pinned));
     const label = pinned ? "Unpin this call" : "Pin this call on top";
     this.pinButton.title = label;
@@ -152,7 +172,8 @@ export class CallCard {
     this.tick();
   }
 
-  private drawBody({ call, legs, sentences }: CardState): void {
+  private drawBody({ call, legs, sentences, recordings }: CardState): void {
+    this.recordings.draw({ call: call.id, recordings: recordings ?? [], talks: call.status === "answered" || call.status === "bridged" });
     const notice = translationNotice(call.config);
     this.notice.hidden = notice === undefined;
     setText(this.notice, notice ?? "");

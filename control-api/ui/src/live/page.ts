@@ -6,12 +6,15 @@
  *
  * Invariants: what has no news is not drawn; the card that is read stays where it is.
  */
+import * as api from "../api.js";
 import { isRunning, visibleCalls, type Call } from "../calls.js";
 import { arrange, h, icon, ICON, setText } from "../dom.js";
 import { Feed, type News } from "../feed.js";
 import type { SuperviseMode } from "../legs.js";
 import { ProviderBar } from "../providerbar.js";
+import { may, mayHear } from "../session.js";
 import { shell, type Shell } from "../shell.js";
+import type { StreamState } from "../stream.js";
 import { SupervisionBar } from "./bar.js";
 import { CallCard, type CardActions } from "./card.js";
 import { keepInPlace } from "./place.js";
@@ -38,6 +41,8 @@ class LivePage {
   /** Calls that were seen running stay until the page is left, and the one of the link. */
   private readonly keep = new Set<string>();
   private linked = "";
+  private stream: StreamState = "connecting";
+  private readonly hears: boolean;
   /** Calls with news that are not drawn yet. */
   private readonly stale = new Set<string>();
   /** Calls that came above what can be seen. */
@@ -57,6 +62,7 @@ class LivePage {
     pin: (id) => this.pin(id),
     open: (id, open) => this.open(id, open),
     supervise: (id, mode) => this.supervise(id, mode),
+    recorded: (id) => this.feed.fetchRecordings(id),
   };
 
   private readonly filter = h("input", { id: "filter", type: "search", placeholder: "Number, agent or status", "aria-label": "Filter calls" });
@@ -65,13 +71,15 @@ class LivePage {
   private readonly fresh = h("button", { id: "live-fresh", class: "primary", type: "button", hidden: true, onclick: () => this.toTop() });
   private readonly empty = h("div", { id: "calls-empty", class: "card empty" },
     h("h2", {}, "No call is running"), h("p", {}, "Calls appear here by themselves, with every word while it is spoken."));
+  private readonly noticeHint = h("p", { id: "live-notice", class: "hint", hidden: true }, "Notice tone: the parties of a call hear when you listen, whisper or barge in.");
   private readonly message = h("p", { id: "live-message", class: "problem", role: "alert" });
 
   constructor(private readonly frame: Shell) {
+    this.hears = mayHear(frame.session);
     frame.main.replaceChildren(
       h("div", { class: "live" },
         h("div", { class: "head" }, h("h1", {}, "Live calls"), this.count, this.filter),
-        this.providers.element, this.message, this.fresh, this.empty, this.list, this.bar.element));
+        this.providers.element, this.noticeHint, this.message, this.fresh, this.empty, this.list, this.bar.element));
   }
 
   start(): void {
@@ -81,8 +89,15 @@ class LivePage {
     // Durations grow without events.
     setInterval(() => this.everySecond(), 1000);
     this.feed.start();
+    if (may(this.frame.session, "calls.monitor") && may(this.frame.session, "voice.read")) void this.loadHandling();
     void this.openLink();
     this.drawList();
+  }
+
+  private async loadHandling(): Promise<void> {
+    const handling = await api.callHandling().catch(() => undefined);
+    this.bar.notice = handling?.supervisionNotice === true;
+    this.noticeHint.hidden = !this.bar.notice;
   }
 
   private async openLink(): Promise<void> {
@@ -101,6 +116,8 @@ class LivePage {
 
   private draw(news: News): void {
     this.frame.connection(this.feed.state);
+    if (this.feed.state === "live" && this.stream !== "live" && may(this.frame.session, "calls.dial")) void this.feed.fetchSlots();
+    this.stream = this.feed.state;
     this.providers.draw(this.feed.providers);
     if (news.list) return this.drawList();
     for (const id of news.calls) this.stale.add(id);
@@ -160,10 +177,12 @@ class LivePage {
 
   private drawCard(card: CallCard, call: Call): void {
     const { id } = call;
-    if (card.isOpen) this.feed.follow(id);
-    else this.feed.followLegs(id);
+    if (card.isOpen) {
+      this.feed.follow(id);
+      if (this.hears) this.feed.followRecordings(id);
+    } else this.feed.followLegs(id);
     card.draw({
-      call, legs: this.feed.legs(id), sentences: this.feed.sentences(id), pinned: this.pinned.has(id), linked: id === this.linked,
+      call, legs: this.feed.legs(id), sentences: this.feed.sentences(id), recordings: this.feed.recordings(id), slot: this.feed.slot(id), pinned: this.pinned.has(id), linked: id === this.linked,
       supervision: this.supervisor.state, problem: this.supervisor.problem,
     });
   }

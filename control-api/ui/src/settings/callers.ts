@@ -6,6 +6,7 @@ import { compact } from "../numbers.js";
 import { loadProblem, Records } from "../records.js";
 import { may } from "../session.js";
 import { formDialog, iconButton, lockNote, panel, tools, type Context, type Section } from "./context.js";
+import { openProgram } from "./program.js";
 import * as requests from "./requests.js";
 import { ruleText, type CallerNumber, type CallerRule } from "./shapes.js";
 
@@ -34,14 +35,18 @@ function numberTable(writes: boolean, changed: () => void): Records<CallerNumber
     columns: [
       { label: "Number", kind: "main", cell: ({ number }) => h("strong", {}, number) },
       { label: "Label", cell: ({ label }) => label || h("span", { class: "muted" }, "None") },
-      { label: "Proven", cell: ({ proven }) => (proven ? "Yes" : h("span", { class: "muted" }, "Not yet")) },
+      {
+        label: "Proven",
+        cell: (number) => (number.proven ? "Yes" : h("span", { class: "choice" }, h("span", { class: "muted whole" }, "Not yet"),
+          writes ? h("button", { class: "small", type: "button", "data-act": "prove", "data-role": "prove", "aria-label": `Prove ${number.number}`, onclick: () => proveNumber(list, number) }, "Prove") : null)),
+      },
       {
         label: "Actions",
         kind: "tools",
         cell: (number) => (writes ? tools(
-          ...(number.proven ? [] : [h("button", { class: "small", type: "button", "data-act": "prove", onclick: () => proveNumber(list, number) }, "Prove")]),
+          iconButton(ICON.list, `Program of ${number.number}`, "program", () => openProgram(number, false)),
           iconButton(ICON.edit, `Change the label of ${number.number}`, "edit", () => editNumber(list, number)),
-          iconButton(ICON.trash, `Remove ${number.number}`, "remove", () => remove(number))) : ""),
+          iconButton(ICON.trash, `Remove ${number.number}`, "remove", () => remove(number))) : tools(iconButton(ICON.list, `Program of ${number.number}`, "program", () => openProgram(number, true)))),
       },
     ],
   });

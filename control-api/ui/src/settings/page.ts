@@ -9,11 +9,12 @@ import type { Section } from "./context.js";
 import { KEYS } from "./keys.js";
 import { MEMBERS } from "./members.js";
 import { ORGANIZATION } from "./organization.js";
+import { SOUNDS } from "./sounds.js";
 import { TARGETS } from "./targets.js";
 import { USAGE } from "./usage.js";
 import { CAPABILITIES, VOICE } from "./voice.js";
 
-const SECTIONS: readonly Section[] = [ORGANIZATION, MEMBERS, KEYS, VOICE, CAPABILITIES, CALLERS, TARGETS, USAGE, AUDIT, ACCOUNT];
+const SECTIONS: readonly Section[] = [ORGANIZATION, MEMBERS, KEYS, VOICE, CAPABILITIES, CALLERS, TARGETS, SOUNDS, USAGE, AUDIT, ACCOUNT];
 
 export async function settingsPage(): Promise<void> {
   const frame = await shell("settings");

@@ -1,6 +1,6 @@
 /** The server's REST interface, as far as the settings use it. */
 import { parseConfig, type VoiceConfig } from "../calls.js";
-import { request } from "../http.js";
+import { ApiError, request, upload } from "../http.js";
 import { fields, listOf, number, pageOf, text, type Page } from "../shapes.js";
 import * as shapes from "./shapes.js";
 
@@ -203,4 +203,57 @@ export async function targetChange(target: string, change: { name: string; addre
 
 export async function targetRemove(target: string): Promise<void> {
   await request("DELETE", `/voice/targets/${id(target)}`);
+}
+
+export async function soundList(cursor: string | null): Promise<Page<shapes.MediaSound>> {
+  return pageOf(await request("GET", paged("/media", cursor)), "media", shapes.parseMediaSound);
+}
+
+/** Every sound, for choosing one; the server keeps 200 at most. */
+export async function soundAll(): Promise<shapes.MediaSound[]> {
+  return pageOf(await request("GET", "/media?limit=200"), "media", shapes.parseMediaSound).items;
+}
+
+export async function soundCreate(name: string, file: Blob): Promise<void> {
+  await upload(`/media?name=${id(name)}`, file, "audio/wav");
+}
+
+export async function soundRemove(sound: string): Promise<void> {
+  await request("DELETE", `/media/${id(sound)}`);
+}
+
+export function soundUrl(sound: string): string {
+  return `/api/media/${id(sound)}/audio`;
+}
+
+/** What is left out stays. */
+export async function handlingPut(change: { hold_music: string | null; supervision_notice: boolean }): Promise<void> {
+  await request("PUT", "/call-handling", change);
+}
+
+/** Nothing: the number has no program. */
+export async function programShow(number: string): Promise<shapes.NumberProgram | undefined> {
+  try {
+    return shapes.parseNumberProgram(await request("GET", `/caller-id/numbers/${id(number)}/program`));
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return undefined;
+    throw error;
+  }
+}
+
+export async function programPut(number: string, program: Record<string, unknown>): Promise<void> {
+  await request("PUT", `/caller-id/numbers/${id(number)}/program`, program);
+}
+
+export async function programRemove(number: string): Promise<void> {
+  await request("DELETE", `/caller-id/numbers/${id(number)}/program`);
+}
+
+/** The key with which requests to program servers are signed. */
+export async function programSecret(): Promise<string> {
+  return text(fields(await request("GET", "/voice/program-secret"))["secret"]) ?? "";
+}
+
+export async function programSecretReplace(): Promise<string> {
+  return text(fields(await request("POST", "/voice/program-secret"))["secret"]) ?? "";
 }

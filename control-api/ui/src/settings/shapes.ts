@@ -168,6 +168,48 @@ export function parseNumber(value: unknown): CallerNumber | undefined {
   return id === null || shown === null ? undefined : { id, number: shown, label: text(fields(value)["label"]) ?? "", proven: text(fields(value)["proven_at"]) !== null };
 }
 
+/** What a number's calls are given. */
+export interface NumberProgram {
+  /** A list of steps; null: a program server supplies them. */
+  program: unknown;
+  url: string | null;
+  fallback: unknown;
+}
+
+export type ProgramSource = "none" | "steps" | "server";
+
+export function parseNumberProgram(value: unknown): NumberProgram {
+  const told = fields(value);
+  return { program: told["program"] ?? null, url: text(told["program_url"]), fallback: told["fallback"] ?? null };
+}
+
+/** The request; the texts are JSON. */
+export function programDraft(source: ProgramSource, { steps, url, fallback }: { steps: string; url: string; fallback: string }): Record<string, unknown> {
+  return {
+    ...(source === "steps" ? { program: JSON.parse(steps) as unknown } : { program_url: url }),
+    ...(fallback.trim() === "" ? {} : { fallback: JSON.parse(fallback) as unknown }),
+  };
+}
+
+/** Steps as people write them: a line for each that fits in one. */
+export function programText(steps: unknown): string {
+  if (!Array.isArray(steps)) return JSON.stringify(steps, null, 2);
+  const lines = steps.map((step) => {
+    const short = JSON.stringify(step, null, 1).replace(/\n\s*/g, " ").replace(/\{ /g, "{").replace(/ \}/g, "}").replace(/\[ /g, "[").replace(/ \]/g, "]");
+    return short.length <= 110 && isSame(short, step) ? `  ${short}` : JSON.stringify(step, null, 2).replace(/^/gm, "  ");
+  });
+  return steps.length === 0 ? "[]" : `[\n${lines.join(",\n")}\n]`;
+}
+
+/** Texts that hold brackets or line ends are not to be changed by how they are written. */
+function isSame(written: string, value: unknown): boolean {
+  try {
+    return JSON.stringify(JSON.parse(written)) === JSON.stringify(value);
+  } catch {
+    return false;
+  }
+}
+
 export interface CallerRule {
   id: string;
   position: number;
@@ -208,6 +250,48 @@ export interface Target {
 export function parseTarget(value: unknown): Target | undefined {
   const [id, name] = [text(fields(value)["id"]), text(fields(value)["name"])];
   return id === null || name === null ? undefined : { id, name, address: text(fields(value)["address"]) ?? "" };
+}
+
+/** A sound of the media store. */
+export interface MediaSound {
+  id: string;
+  name: string;
+  durationMs: number;
+  sizeBytes: number;
+  createdAt: string | null;
+}
+
+export function parseMediaSound(value: unknown): MediaSound | undefined {
+  const sound = fields(value);
+  const [id, name] = [text(sound["id"]), text(sound["name"])];
+  if (id === null || name === null) return undefined;
+  return { id, name, durationMs: number(sound["duration_ms"]) ?? 0, sizeBytes: number(sound["size_bytes"]) ?? 0, createdAt: text(sound["created_at"]) };
+}
+
+/** Sounds to choose from by name. One that was removed stays there while it is chosen. */
+export function musicOptions(sounds: readonly MediaSound[], chosen: string | null, length: (ms: number) => string): (readonly [name: string, label: string])[] {
+  const known = sounds.map(({ name, durationMs }) => [name, `${name} (${length(durationMs)})`] as const);
+  return chosen === null || sounds.some(({ name }) => name === chosen) ? known : [...known, [chosen, `${chosen} (removed)`]];
+}
+
+/** The largest file that the media store takes. */
+export const SOUND_BYTES_MAX = 10 * 1024 * 1024;
+
+/** Why a file cannot be added to the media store, as far as the page can tell before it is sent. */
+export function soundProblem(file: { name: string; size: number } | undefined): string | undefined {
+  if (!file) return "Choose a WAV file.";
+  if (!/\.wave?$/i.test(file.name)) return "Only WAV files can be added.";
+  return file.size > SOUND_BYTES_MAX ? `This file is too large: ${sizeText(file.size)}. The limit is ${sizeText(SOUND_BYTES_MAX)}.` : undefined;
+}
+
+/** The name that a file suggests for its sound. */
+export function soundName(file: string): string {
+  return file.replace(/\.[^.]*$/, "").replaceAll(/[_\s]+/g, " ").trim().slice(0, 100);
+}
+
+/** `640 KB`, `1.2 MB`. */
+export function sizeText(bytes: number): string {
+  return bytes < 1024 * 1024 ? `${Math.max(1, Math.round(bytes / 1024))} KB` : `${(bytes / 1024 / 1024).toFixed(1)} MB`;
 }
 
 export interface Capability {

@@ -6,6 +6,7 @@ import { ApiError } from "../http.js";
 import { languageName } from "../words.js";
 import { loaded, lockNote, panel, type Context, type Section } from "./context.js";
 import * as requests from "./requests.js";
+import { handlingPanel } from "./handling.js";
 import { CAPABILITIES as SWITCHES } from "./shapes.js";
 
 export const VOICE: Section = { name: "voice", label: "Voice", takes: ["voice.read"], build: voice };
@@ -14,8 +15,10 @@ export const CAPABILITIES: Section = { name: "capabilities", label: "Capabilitie
 const LANGUAGES = ["en", "es", "fr", "de", "it", "pt", "pt-BR", "nl", "pl", "tr", "ru", "uk", "ar", "hi", "zh", "ja", "ko", "vi", "tl"];
 
 function voice(context: Context): HTMLElement {
-  return panel("Voice", "What happens to new calls. Running calls keep what they began with.", [],
-    loaded(requests.voiceShow, (config) => [voiceForm(context, config)]));
+  return h("div", { class: "stack wide-gap" },
+    panel("Voice", "What happens to new calls. Running calls keep what they began with.", [],
+      loaded(requests.voiceShow, (config) => [voiceForm(context, config)])),
+    handlingPanel(context));
 }
 
 function voiceForm(context: Context, config: VoiceConfig): HTMLElement {
@@ -28,7 +31,7 @@ function voiceForm(context: Context, config: VoiceConfig): HTMLElement {
     flag("transcribe", "Transcription only", "Words are recognised without being translated."),
   ];
   const spoken = flag("voice_to_voice", "Voice to voice", "Translations are spoken to the other side over the quieter original.");
-  const record = flag("record", "Recording", "Both sides are recorded, each on its own channel.");
+  const record = flag("record", "Recording", "Every call is recorded from its answer on, each party on a channel of its own.");
   const [from, to] = [language("translate_from", "Customers speak", config.translate_from, off), language("translate_to", "Agents speak", config.translate_to, off)];
   const depend = (): void => {
     spoken.input.disabled = off || !translate.input.checked;

@@ -1,0 +1,128 @@
+/**
+ * The list of parked calls: who waits where and how long, and the way to pick each of them up.
+ *
+ *   call.parked, call.unparked ─┐
+ *   every 10 s while looked at ─┴▶ GET /parked ─▶ rows, whose times grow by themselves
+ *
+ * Calls of other agents send this page no events: hence the regular question.
+ */
+import { arrange, h, setText } from "../dom.js";
+import { ApiError } from "../http.js";
+import { Latest } from "../latest.js";
+import { inOrder, isUrgent, parkedText, waiterName, type Parked } from "./parked.js";
+import { parkedList } from "./verbs.js";
+
+const ASK_MS = 10_000;
+
+export interface ParkedEvents {
+  onPickUp(parked: Parked): void;
+  /** SIP name of the person at this page. */
+  me(): string;
+  nameOf(sipName: string): string | undefined;
+}
+
+export class ParkedList {
+  readonly element: HTMLElement;
+  private readonly list = h("ul", { id: "parked-list", class: "parked-list" });
+  private readonly problem = h("p", { id: "parked-problem", class: "problem", role: "alert" });
+  private readonly count = h("span", { class: "tag", role: "status" });
+  private readonly rows = new Map<number, Row>();
+  private readonly asked = new Latest();
+  private parked: Parked[] = [];
+  private possible = true;
+  /** The slot that this page picks up. */
+  private picking: number | undefined;
+  private timer: ReturnType<typeof setInterval> | undefined;
+
+  constructor(private readonly events: ParkedEvents) {
+    this.element = h("section", { id: "parked", class: "parked", "aria-labelledby": "parked-title", hidden: true },
+      h("h2", { id: "parked-title" }, "Parked calls ", this.count), this.list, this.problem);
+  }
+
+  start(): void {
+    void this.refresh();
+    setInterval(() => !document.hidden && void this.refresh(), ASK_MS);
+    document.addEventListener("visibilitychange", () => !document.hidden && void this.refresh());
+  }
+
+  hear(kind: string): void {
+    if (kind === "call.parked" || kind === "call.unparked") void this.refresh();
+  }
+
+  /** The list is asked for again: this page may have changed it. */
+  async refresh(): Promise<void> {
+    if (!this.possible) return;
+    const wanted = this.asked.begin();
+    try {
+      const parked = await parkedList();
+      if (!wanted()) return;
+      this.parked = inOrder(parked);
+    } catch (error) {
+      // An older server, or a role without a telephone.
+      if (error instanceof ApiError && (error.status === 404 || error.status === 403)) this.possible = false;
+      return;
+    }
+    this.draw();
+  }
+
+  /** `problem`: why the last pick-up failed. */
+  pick(slot: number | undefined, problem = ""): void {
+    this.picking = slot;
+    setText(this.problem, problem);
+    this.draw();
+  }
+
+  /** `free`: this page's telephone has no call. */
+  allow(free: boolean): void {
+    if (this.element.dataset["free"] === String(free)) return;
+    this.element.dataset["free"] = String(free);
+    this.draw();
+  }
+
+  /** Goes to the call that waits longest. */
+  focus(): void {
+    this.list.querySelector<HTMLElement>("button:not(:disabled)")?.focus();
+  }
+
+  private draw(): void {
+    this.element.hidden = this.parked.length === 0 && this.problem.textContent === "";
+    setText(this.count, String(this.parked.length));
+    const [now, free] = [Date.now(), this.element.dataset["free"] === "true"];
+    arrange(this.list, this.parked.map((parked) => {
+      let row = this.rows.get(parked.slot);
+      if (!row) this.rows.set(parked.slot, (row = new Row(parked.slot, (one) => this.events.onPickUp(one))));
+      row.draw(parked, { text: parkedText(parked, { me: this.events.me(), of: (name) => this.events.nameOf(name), now }), urgent: isUrgent(parked, now), free, picking: this.picking === parked.slot });
+      return row.element;
+    }));
+    for (const slot of this.rows.keys()) if (!this.parked.some((one) => one.slot === slot)) this.rows.delete(slot);
+    if (this.parked.length > 0) this.timer ??= setInterval(() => this.draw(), 1000);
+    else this.timer = void clearInterval(this.timer);
+  }
+}
+
+class Row {
+  readonly element: HTMLElement;
+  private readonly peer = h("strong", {});
+  private readonly text = h("span", { class: "hears" });
+  private readonly button: HTMLButtonElement;
+  private parked: Parked | undefined;
+
+  constructor(slot: number, onPickUp: (parked: Parked) => void) {
+    this.button = h("button", { class: "plain", type: "button", "data-role": "pick-up", onclick: () => this.parked && onPickUp(this.parked) }, "Pick up");
+    this.element = h("li", { class: "party", "data-slot": slot },
+      h("span", { class: "slot", title: `Slot ${slot}` }, h("span", { class: "sr" }, "Slot "), String(slot)),
+      h("div", { class: "party-who" }, this.peer, this.text), this.button);
+  }
+
+  draw(parked: Parked, { text, urgent, free, picking }: { text: string; urgent: boolean; free: boolean; picking: boolean }): void {
+    this.parked = parked;
+    setText(this.peer, waiterName(parked));
+    this.peer.title = parked.peer;
+    setText(this.text, picking ? "Your telephone is called …" : text);
+    this.element.dataset["state"] = parked.state;
+    this.element.dataset["urgent"] = String(urgent);
+    this.button.disabled = !free || picking || parked.state !== "waiting";
+    this.button.title = free ? "" : "End your call first";
+    this.button.setAttribute("aria-label", `Pick up ${waiterName(parked)} in slot ${parked.slot}`);
+  }
+}

@@ -1,0 +1,48 @@
+/**
+ * A file of a recording over its length: a lane for each channel, from when to when its leg was there, and the gaps across all of them.
+ *
+ * Pure. Times are milliseconds since the first sample, which are places in the file: a pause is silence of its true length.
+ */
+import { legName } from "../legs.js";
+import type { Gap, Part } from "../recordings.js";
+import { duration } from "../words.js";
+
+export interface Lane {
+  channel: number;
+  leg: number;
+  role: string;
+  name: string;
+  from: number;
+  to: number;
+  /** From when to when, in a sentence. */
+  words: string;
+}
+
+export interface Lanes {
+  lengthMs: number;
+  lanes: Lane[];
+  gaps: { from: number; to: number; words: string }[];
+}
+
+/** `now`: where a file ends that is still being written. */
+export function channelLanes(part: Part, gaps: readonly Gap[], now: number): Lanes {
+  const zero = Date.parse(part.startedAt ?? "");
+  const lengthMs = Math.max(1, part.durationMs > 0 ? part.durationMs : (part.endedAt === null ? now : Date.parse(part.endedAt)) - zero || 1);
+  const place = (time: string | null, otherwise: number): number => {
+    const at = Date.parse(time ?? "") - zero;
+    return Number.isNaN(at) ? otherwise : Math.min(lengthMs, Math.max(0, at));
+  };
+  return {
+    lengthMs,
+    lanes: [...part.channels].sort((a, b) => a.channel - b.channel || place(a.from, 0) - place(b.from, 0)).map(({ channel, leg, role, peer, from, until }) => {
+      const [begin, end] = [place(from, 0), place(until, lengthMs)];
+      const open = until === null && part.state === "started";
+      return { channel, leg, role, name: legName({ role, peer }), from: begin, to: end, words: open ? `since ${duration(begin)}` : `${duration(begin)} to ${duration(end)}` };
+    }),
+    gaps: gaps.flatMap((gap) => {
+      const [from, to] = [place(gap.from, 0), place(gap.until, lengthMs)];
+      if (to <= from) return [];
+      return [{ from, to, words: gap.until === null ? `Paused since ${duration(from)}` : `Paused ${duration(from)} to ${duration(to)}` }];
+    }),
+  };
+}

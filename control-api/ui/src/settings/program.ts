@@ -1,0 +1,154 @@
+/** What happens to calls to a number: the steps of a call program, or the server that supplies them. */
+import { confirm, Dialog } from "../dialog.js";
+import { h, setText } from "../dom.js";
+import { copyLine, field, Form, select } from "../form.js";
+import { ApiError } from "../http.js";
+import { loadProblem } from "../records.js";
+import { loaded } from "./context.js";
+import { jsonPlace, lineColumn, pathOf, syntaxFault, type Span } from "./jsonplace.js";
+import * as requests from "./requests.js";
+import { programDraft, programText, type CallerNumber, type NumberProgram, type ProgramSource } from "./shapes.js";
+import menu from "../../../../examples/programs/menu.json?raw";
+import survey from "../../../../examples/programs/survey.json?raw";
+import voicemail from "../../../../examples/programs/voicemail.json?raw";
+
+const EXAMPLES: Record<string, readonly [label: string, text: string]> = {
+  voicemail: ["Voicemail", voicemail], menu: ["A menu of two levels", menu], survey: ["A survey after the call", survey],
+};
+
+/** `locked`: it can be read only. */
+export function openProgram(number: CallerNumber, locked: boolean): void {
+  const dialog = new Dialog(`Program of ${number.number}`, "program-dialog");
+  dialog.element.classList.add("wide-dialog");
+  dialog.open(loaded(() => requests.programShow(number.id), (program) => [programForm(number, program, locked, dialog)]));
+}
+
+function programForm(number: CallerNumber, program: NumberProgram | undefined, locked: boolean, dialog: Dialog): HTMLElement {
+  const source = select("program-source", [["none", "No program: the route decides"], ["steps", "Steps written here"], ["server", "A program server"]],
+    program === undefined ? "none" : program.url === null ? "steps" : "server");
+  const [steps, fallback] = [editor("program-steps", program?.program), editor("program-fallback", program?.fallback)];
+  const url = h("input", { id: "program-url", type: "url", maxlength: 2048, autocomplete: "off", spellcheck: "false", placeholder: "https://programs.example.com/tandem", value: program?.url ?? "" });
+  const fields = {
+    source: field("source", "Calls to this number are handled by", source, number.proven ? "" : "Calls follow it once the number is proven."),
+    program: field("program", "Steps (JSON)", steps.input, "A list of steps, which run one after another."),
+    url: field("program_url", "Address", url, "It is asked with a signed request when a call arrives, and answers with the steps within 2 seconds."),
+    fallback: field("fallback", "Fallback steps (JSON, optional)", fallback.input, "They run when a program server is slow, gone or wrong. Without them the caller is hung up."),
+  };
+  if (!locked) for (const [one, editing] of [[fields.program, steps], [fields.fallback, fallback]] as const) one.element.querySelector("label")?.after(editing.tools);
+  const secret = signingSecret();
+  const show = (): void => {
+    const wanted = source.value as ProgramSource;
+    fields.program.element.hidden = wanted !== "steps";
+    fields.url.element.hidden = secret.hidden = wanted !== "server";
+    if (locked) secret.hidden = true;
+    fields.fallback.element.hidden = wanted === "none";
+  };
+  source.addEventListener("change", show);
+  show();
+  const form = new Form({
+    id: "program-form",
+    submit: "Save",
+    cancel: () => dialog.close(),
+    fields: Object.values(fields),
+    layout: [fields.source.element, fields.program.element, fields.url.element, secret, fields.fallback.element],
+    locked: locked ? "Your role sees the program but cannot change it." : undefined,
+    async save() {
+      const wanted = source.value as ProgramSource;
+      const shown = [...(wanted === "steps" ? [["program", steps] as const] : []), ...(wanted === "none" ? [] : [["fallback", fallback] as const])];
+      for (const [name, one] of shown) one.check(name);
+      try {
+        if (wanted === "none") await (program ? requests.programRemove(number.id) : undefined);
+        else await requests.programPut(number.id, programDraft(wanted, { steps: steps.input.value, url: url.value.trim(), fallback: fallback.input.value }));
+      } catch (error) {
+        throw (error instanceof ApiError && shown.find(([name]) => error.field === name || error.field?.startsWith(`${name}.`) || error.field?.startsWith(`${name}[`))?.[1].explain(error)) || error;
+      }
+      dialog.close();
+    },
+  });
+  return form.element;
+}
+
+/** A field for JSON that goes to where something is wrong. */
+function editor(id: string, value: unknown) {
+  const input = h("textarea", { id, class: "code-input", rows: id === "program-steps" ? 16 : 6, spellcheck: "false", wrap: "off", autocomplete: "off" });
+  input.value = value === undefined || value === null ? "" : programText(value);
+  const go = ({ from, to }: Span): void => {
+    const { line } = lineColumn(input.value, from);
+    // Once the form has put the focus here.
+    queueMicrotask(() => {
+      input.setSelectionRange(from, to);
+      input.scrollTop = Math.max(0, (line - 4) * Number.parseFloat(getComputedStyle(input).lineHeight));
+    });
+  };
+  const example = select(`${id}-example`, [["", "Insert an example …"], ...Object.entries(EXAMPLES).map(([name, [label]]) => [name, label] as const)]);
+  example.setAttribute("aria-label", "Insert an example");
+  example.addEventListener("change", () => {
+    const text = EXAMPLES[example.value]?.[1];
+    example.value = "";
+    if (text === undefined) return;
+    const put = async (): Promise<void> => {
+      input.value = text.trimEnd();
+      input.dispatchEvent(new Event("input", { bubbles: true }));
+      input.focus();
+    };
+    if (input.value.trim() === "") void put();
+    else confirm({ id: "example-replace", title: "Replace these steps?", text: "What is written there is replaced by the example.", action: "Replace", run: put });
+  });
+  return {
+    input,
+    tools: h("div", { class: "editor-tools" }, example),
+    /** Refuses what is no JSON. */
+    check(name: string): void {
+      const text = input.value;
+      if (name === "fallback" && text.trim() === "") return;
+      const fault = syntaxFault(text);
+      if (!fault) return;
+      go({ from: fault.at, to: Math.min(text.length, fault.at + 1) });
+      const { line, column } = lineColumn(text, fault.at);
+      throw new ApiError(0, text.trim() === "" ? "Write the steps first, or insert an example." : `Line ${line}, column ${column}: ${fault.message}.`, name);
+    },
+    /** A refusal of the server's with the line that it means. */
+    explain(error: ApiError): ApiError {
+      const told = pathOf(error.plain);
+      const place = told && jsonPlace(input.value, told.path);
+      if (!told || !place) return error;
+      go(place);
+      const path = told.path.charAt(0).toLowerCase() + told.path.slice(1);
+      const text = `Line ${lineColumn(input.value, place.from).line}, ${path}: ${told.rest}`;
+      return new ApiError(error.status, text, error.field, text);
+    },
+  };
+}
+
+/** The key with which requests to program servers are signed, shown when it is asked for. */
+function signingSecret(): HTMLElement {
+  const place = h("div", { class: "row" });
+  const problem = h("p", { class: "problem", role: "alert" });
+  const draw = (secret: string): void => place.replaceChildren(copyLine("program-secret", "Signing secret", secret),
+    h("p", { class: "hint" }, "Your server checks with it that a request comes from here. It is the same for all numbers."),
+    h("div", {}, h("button", { id: "program-secret-replace", class: "plain", type: "button", onclick: () => replaceSecret(draw) }, "Replace the secret")));
+  const show = h("button", { id: "program-secret-show", class: "plain", type: "button" }, "Show the signing secret");
+  show.addEventListener("click", () => {
+    show.disabled = true;
+    setText(problem, "");
+    requests.programSecret().then(
+      (secret) => draw(secret),
+      (error: unknown) => {
+        show.disabled = false;
+        setText(problem, loadProblem(error));
+      },
+    );
+  });
+  place.append(h("div", {}, show), problem);
+  return place;
+}
+
+function replaceSecret(draw: (secret: string) => void): void {
+  confirm({
+    id: "program-secret-confirm",
+    title: "Replace the signing secret?",
+    text: "Requests are signed with the new one at once. Program servers that know only the old one refuse them until you give them the new one.",
+    action: "Replace",
+    run: async () => draw(await requests.programSecretReplace()),
+  });
+}
