@@ -44,7 +44,7 @@ $(UI)/node_modules/.installed: $(UI)/package.json $(UI)/package-lock.json
 	@echo "ui: installing its packages"
 	@cd $(UI) && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
-$(UI)/dist/.built: $(UI)/node_modules/.installed $(shell find $(UI) -path $(UI)/node_modules -prune -o -path $(UI)/dist -prune -o -type f -print 2>/dev/null)
+$(UI)/dist/.built: $(UI)/node_modules/.installed $(wildcard examples/programs/*.json) $(shell find $(UI) -path $(UI)/node_modules -prune -o -path $(UI)/dist -prune -o -type f -print 2>/dev/null)
 	@echo "ui: building the pages"
 	@cd $(UI) && npm run --silent build
 	@touch $@

@@ -214,6 +214,18 @@ impl<S: Send + Sync> FromRequestParts<S> for LegPath {
     }
 }
 
+/// The `{slot}` of a path to a parked call. One that cannot be is 0, in which no call is parked.
+pub(crate) struct SlotPath(pub(crate) u16);
+
+impl<S: Send + Sync> FromRequestParts<S> for SlotPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let text = Path::<String>::from_request_parts(parts, state).await.ok();
+        Ok(SlotPath(text.and_then(|Path(text)| text.parse().ok()).unwrap_or(0)))
+    }
+}
+
 /// The `{id}` of a path to anything else. What is no UUID is nothing: 404, like a missing one.
 pub(crate) struct PathId(Option<Uuid>);
 

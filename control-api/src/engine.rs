@@ -25,15 +25,16 @@ pub use media_engine::call::script::{
 };
 pub use media_engine::call::{DIGITS_MAX, GatherRules, Replay};
 pub use media_engine::config::{
-    App, Config as EngineConfig, NameServer, Profile, RecordConfig, RouteTarget, SpeechProvider,
+    App, Config as EngineConfig, DtmfWay, HoldShown, NameServer, Profile, RecordConfig, RouteTarget, SpeechProvider,
 };
 pub use media_engine::engine::replay_calls;
 pub use media_engine::engine::{
     CallProgram, CallSettings, CallStatus, CallTarget, CallTrace, Callee, Command, CommandError, DTMF_MAX, EndedBy,
-    Ending, Engine, Envelope, Event, EventKind, Flow, GatherEnd, GatherId, LagMs, LegQuality, LegRole, LegState,
-    NewCall, NewGather, NewLeg, PlayId, PlayState, ProgramHost, ProgramNews, ProgramRequest, ProviderKind,
-    ProviderState, Rating, RecordingState, Reply, Room, SPEECH_MAX, Sound, Space, Started, SuperviseMode, TONE_MS_MAX,
-    TraceParty, TraceStep, TransferStage, TranslationEvent, Verb,
+    Ending, Engine, Envelope, Event, EventKind, Flow, GAIN_DB, GatherEnd, GatherId, IfFails, LagMs, LegQuality,
+    LegRole, LegState, NewCall, NewGather, NewLeg, Park, ParkedCall, PlayId, PlayState, ProgramHost, ProgramNews,
+    ProgramRequest, ProviderKind, ProviderState, Rating, RecordingState, Reply, Room, SLOTS, SPEECH_MAX, Sound, Space,
+    Started, SuperviseMode, TONE_MS_MAX, TraceParty, TraceStep, TransferStage, TranslationEvent, Unparked, Verb,
+    VerbTarget,
 };
 pub use media_engine::error::{HangupCause, StartError};
 pub use media_engine::leg::flow::{Incoming, Outgoing};
@@ -99,6 +100,7 @@ pub fn settings(config: &Config, record_dir: &Path) -> EngineConfig {
             resolver: config.sip.resolver,
             advertise: config.sip.advertise.as_ref().map(ToString::to_string),
             trace: config.sip.trace,
+            hold: config.sip.hold,
             dial: dial_config(config),
         },
         media: MediaConfig {
@@ -121,6 +123,8 @@ pub fn settings(config: &Config, record_dir: &Path) -> EngineConfig {
                 nat: trunk.nat,
                 codecs: trunk.codecs.clone(),
                 srtp: trunk.srtp,
+                hold: trunk.hold,
+                dtmf: trunk.dtmf,
                 sip: trunk_settings(trunk),
             })
             .collect(),

@@ -127,12 +127,15 @@ pub fn charge(method: &Method, route: &str) -> Charge {
         "recordings/{id}/audio" => return Charge::Signed,
         "team/invitations" if !reads => return Charge::Both,
         "calls" if !reads => return Charge::Actor(Some(Group::Calls)),
-        "calls/{id}/legs" | "calls/{id}/transfer" | "calls/{id}/supervise" => return Charge::Actor(Some(Group::Calls)),
+        "calls/{id}/legs" | "calls/{id}/transfer" | "calls/{id}/supervise" | "parked/{slot}/pickup" => {
+            return Charge::Actor(Some(Group::Calls));
+        }
         "calls/{id}/say" | "calls/{id}/play" | "calls/{id}/gather" => return Charge::Actor(Some(Group::Speech)),
         "organizations/current/retention" if !reads => return Charge::Actor(Some(Group::Retention)),
         _ => {}
     }
-    let settings = ["media", "voice/", "caller-id/", "call-capabilities", "organizations", "team/", "api-keys"];
+    let settings =
+        ["media", "voice/", "caller-id/", "call-capabilities", "call-handling", "organizations", "team/", "api-keys"];
     if !reads && settings.iter().any(|start| path.starts_with(start)) {
         return Charge::Actor(Some(Group::Configuration));
     }

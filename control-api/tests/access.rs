@@ -151,12 +151,22 @@ const LINES: &[Line] = &[
     Line("POST /api/calls/{id}/legs/{leg}/mute", May(Action::CallsDial), ById, By(None), ""),
     Line("POST /api/calls/{id}/legs/{leg}/unmute", May(Action::CallsDial), ById, By(None), ""),
     Line("POST /api/calls/{id}/legs/{leg}/dtmf", May(Action::CallsDial), ById, By(None), r#"{"digits": "1"}"#),
+    Line("POST /api/calls/{id}/legs/{leg}/gain", May(Action::CallsDial), ById, By(None), r#"{"db": -6}"#),
     Line(
         "POST /api/calls/{id}/transfer",
         May(Action::CallsDial),
         ById,
         By(Some(Group::Calls)),
         r#"{"leg": 1, "targets": [{"to": "+15555550142"}]}"#,
+    ),
+    Line("POST /api/calls/{id}/park", May(Action::CallsDial), ById, By(None), r#"{"leg": 2}"#),
+    Line("GET /api/parked", May(Action::CallsDial), Own, By(None), ""),
+    Line(
+        "POST /api/parked/{slot}/pickup",
+        May(Action::CallsDial),
+        ById,
+        By(Some(Group::Calls)),
+        r#"{"agent": "anna"}"#,
     ),
     Line(
         "POST /api/calls/{id}/play",
@@ -282,6 +292,14 @@ const LINES: &[Line] = &[
         By(Some(Group::Configuration)),
         r#"{"amd": false}"#,
     ),
+    Line("GET /api/call-handling", May(Action::VoiceRead), Own, By(None), ""),
+    Line(
+        "PUT /api/call-handling",
+        May(Action::VoiceWrite),
+        Own,
+        By(Some(Group::Configuration)),
+        r#"{"supervision_notice": true}"#,
+    ),
     Line("GET /api/usage", May(Action::UsageRead), Own, By(None), ""),
     Line("GET /api/voice/config", May(Action::VoiceRead), Own, By(None), ""),
     Line("PUT /api/voice/config", May(Action::VoiceWrite), Own, By(Some(Group::Configuration)), r#"{"record": true}"#),
@@ -299,7 +317,10 @@ impl Line {
         let (method, path) = self.0.split_once(' ').unwrap();
         (
             method.parse().unwrap(),
-            path.replace("{id}", &id.to_string()).replace("{note}", &id.to_string()).replace("{leg}", "7"),
+            path.replace("{id}", &id.to_string())
+                .replace("{note}", &id.to_string())
+                .replace("{leg}", "7")
+                .replace("{slot}", "7"),
         )
     }
 }
@@ -453,12 +474,13 @@ async fn roles_may_what_the_table_says_and_nothing_else() {
 }
 
 /// What an agent's page does with a running call, but for calling somebody into it: the engine of these tests names no legs.
-const VERBS: [(Method, &str, &str); 8] = [
+const VERBS: [(Method, &str, &str); 9] = [
     (Method::POST, "legs/1/hold", ""),
     (Method::POST, "legs/1/resume", ""),
     (Method::POST, "legs/2/mute", ""),
     (Method::POST, "legs/2/unmute", ""),
     (Method::POST, "legs/1/dtmf", r#"{"digits": "1"}"#),
+    (Method::POST, "legs/1/gain", r#"{"db": 6}"#),
     (Method::POST, "transfer", r#"{"leg": 2, "targets": [{"agent": "anna"}], "ring_s": 30}"#),
     (Method::DELETE, "legs/1", ""),
     (Method::POST, "hangup", ""),

@@ -211,6 +211,7 @@ async fn whoever_has_left_a_call_does_nothing_to_it_any_more_but_notes_what_was(
         ("/legs/1/hold", ""),
         ("/legs/1/mute", ""),
         ("/legs/1/dtmf", r#"{"digits": "1"}"#),
+        ("/park", r#"{"leg": 3}"#),
         ("/transfer", r#"{"leg": 3, "targets": [{"agent": "bea"}]}"#),
     ];
     for (tail, body) in verbs {

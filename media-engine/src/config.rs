@@ -74,6 +74,8 @@ pub struct SipConfig {
     pub advertise: Option<String>,
     /// How much of each call's messages is kept for `Command::Trace`.
     pub trace: TraceLevel,
+    /// How agents' telephones are shown that they are on hold.
+    pub hold: HoldShown,
     /// Which numbers a carrier may redirect a call to. The engine's start sets it to [`Config::dial`].
     pub dial: DialConfig,
 }
@@ -191,8 +193,36 @@ pub struct TrunkConfig {
     pub codecs: Vec<Codec>,
     /// Whether its media is encrypted.
     pub srtp: Srtp,
+    /// How a leg of it is shown that it is on hold.
+    pub hold: HoldShown,
+    /// How keys are pressed towards it.
+    pub dtmf: DtmfWay,
     /// How its signalling goes.
     pub sip: TrunkSettings,
+}
+
+/// How a leg is shown that it was set aside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HoldShown {
+    /// It is not: it hears music, and that is all.
+    #[default]
+    Media,
+    /// By an offer of `a=sendonly` (RFC 3264 section 8.4): it hears music, and need not send.
+    SendOnly,
+    /// By an offer of `a=inactive`: it plays a sound of its own, or none.
+    Inactive,
+}
+
+/// How keys are pressed towards a leg.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DtmfWay {
+    /// As telephone-events (RFC 4733) where it knows them, else as sound.
+    #[default]
+    Rfc4733,
+    /// By SIP INFO, with `application/dtmf-relay`.
+    Info,
+    /// As sound.
+    Inband,
 }
 
 /// One rule: which user parts go where.

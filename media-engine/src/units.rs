@@ -136,7 +136,7 @@ impl Ptime {
 }
 
 /// Whose a user or a call is, told by the control plane: only those of one group reach one another. Opaque here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Group(pub u128);
 
 /// A phone number or SIP user fit for a log: of a long number its beginning and its end (`+1555•••0142`), so that calls can be

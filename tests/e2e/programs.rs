@@ -362,9 +362,8 @@ async fn voicemail_takes_a_message_until_a_key_silence_or_the_end_of_the_call() 
         let began = house.told(json!({ "state": "started" })).await;
         let call = began["call_id"].as_str().expect("an id").to_owned();
         // The beep is over.
-        let is_begun = |event: &SentEvent| {
-            (event.name == "call.recording" && event.data["state"] == "started").then_some(())
-        };
+        let is_begun =
+            |event: &SentEvent| (event.name == "call.recording" && event.data["state"] == "started").then_some(());
         house.events.until("the message begins", Duration::from_secs(30), is_begun).await;
         far.party.say(1, rate, &words).expect("words");
         far.until(PATIENCE, |noticed| matches!(noticed, Noticed::Said(_))).await;

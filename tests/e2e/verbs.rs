@@ -346,3 +346,127 @@ async fn a_verb_that_does_not_fit_is_refused_in_a_sentence_and_two_at_once_do_no
     assert!(matches!(status, StatusCode::NOT_FOUND | StatusCode::CONFLICT), "the call is over: {status}");
     office.close(&["normal"]).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_who_are_called_in_turn_ring_until_one_answers_and_nobody_ends_the_call_unless_that_was_asked_for() {
+    let mut office = Office::open().await;
+    let (mut customer, mut anna) = office.talk().await;
+    let call = office.bridged().await;
+    let asked = json!({ "to": "+15550177", "ring_s": 20, "or_else": [{ "agent": "ben", "ring_s": 20 }] });
+    done(&office, Method::POST, &call, "legs", asked).await;
+    let invite = office.customer.rings(PATIENCE).await;
+    office.customer.refuse(&invite, 486).await;
+    let invite = office.ben.rings(PATIENCE).await;
+    hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
+    let mut ben = office.ben.answer(&invite, BEN_HZ, PATIENCE).await;
+    tokio::join!(
+        hears("the customer", &mut customer, &[ANNA_HZ, BEN_HZ]),
+        hears("ben", &mut ben, &[CUSTOMER_HZ, ANNA_HZ]),
+    );
+    office.ben.hang_up(&mut ben, PATIENCE).await;
+    hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
+
+    let leg = answered(&office, &call, "anna").await;
+    let targets = json!([{ "agent": "ben" }, { "to": "+15550177" }]);
+    for (if_fails, ends) in [("return", false), ("hangup", true)] {
+        let asked = json!({ "leg": leg, "targets": targets, "if_fails": if_fails });
+        done(&office, Method::POST, &call, "transfer", asked).await;
+        let invite = office.ben.rings(PATIENCE).await;
+        hears("the customer waits", &mut customer, &[]).await;
+        office.ben.refuse(&invite, 486).await;
+        let invite = office.customer.rings(PATIENCE).await;
+        office.customer.refuse(&invite, 486).await;
+        if ends {
+            office.anna.is_hung_up(&anna, PATIENCE).await;
+            office.customer.is_hung_up(&customer, PATIENCE).await;
+        } else {
+            hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
+        }
+    }
+    office.close(&["busy"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leg_is_made_softer_and_as_loud_as_before_for_the_others_alone() {
+    let mut office = Office::open().await;
+    let (mut customer, mut anna) = office.talk().await;
+    let call = office.bridged().await;
+    let leg = answered(&office, &call, CUSTOMER).await;
+    let path = format!("legs/{leg}/gain");
+    let level = async |line: &mut Line, hertz: f32| {
+        let heard = line.sound.hears(0.5, PATIENCE).await;
+        sound::find(&heard, SampleRate::HZ_8000, hertz).tone_dbfs
+    };
+    let before = level(&mut anna, CUSTOMER_HZ).await;
+    done(&office, Method::POST, &call, &path, json!({ "db": -12 })).await;
+    assert_eq!(office.leg(&call, CUSTOMER, |leg| leg["gain_db"] == -12).await["muted"], false);
+    let softer = level(&mut anna, CUSTOMER_HZ).await;
+    assert!((before - softer - 12.0).abs() < 1.5, "{before} dBFS before, {softer} after");
+    let of_anna = level(&mut customer, ANNA_HZ).await;
+    assert!((of_anna - before).abs() < 2.0, "anna is as loud as she was: {of_anna}");
+    done(&office, Method::POST, &call, &path, json!({ "db": 0 })).await;
+    hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
+    for db in [-21, 21] {
+        let (status, answer) = verb(&office, Method::POST, &call, &path, json!({ "db": db })).await;
+        assert_eq!((status, &answer["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("db")), "{answer}");
+    }
+    office.customer.hang_up(&mut customer, PATIENCE).await;
+    office.anna.is_hung_up(&anna, PATIENCE).await;
+    office.close(&["normal"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_parties_hear_that_somebody_listens_where_the_organization_wants_that() {
+    /// What they hear.
+    const NOTICE_HZ: f32 = 1_400.0;
+    let mut office = Office::open().await;
+    let (mut carla_desk, _) = Desk::of_agent(&office.tandem, "carla").await;
+    let body = json!({ "supervision_notice": true });
+    let (status, set) = office.api.ask(Method::PUT, "/api/call-handling", Some(body)).await;
+    assert_eq!((status, &set["supervision_notice"]), (StatusCode::OK, &json!(true)), "{set}");
+    let (mut customer, mut anna) = office.talk().await;
+    let call = office.bridged().await;
+    done(&office, Method::POST, &call, "supervise", json!({ "mode": "listen", "agent": "carla" })).await;
+    let invite = carla_desk.rings(PATIENCE).await;
+    let notice = async |line: &mut Line, who: &str| {
+        let heard = line.sound.hears(3.0, PATIENCE).await;
+        let stretches = heard.chunks_exact(SampleRate::HZ_8000.samples_in_ms(100));
+        let loud = |stretch: &[i16]| sound::find(stretch, SampleRate::HZ_8000, NOTICE_HZ).tone_dbfs > -30.0;
+        let loud = stretches.filter(|stretch| loud(stretch)).count();
+        assert!((1..=4).contains(&loud), "{who} hears {loud} tenths of a second of it");
+    };
+    let answers = carla_desk.answer(&invite, CARLA_HZ, PATIENCE);
+    let (mut carla, (), ()) = tokio::join!(answers, notice(&mut customer, "the customer"), notice(&mut anna, "anna"));
+    tokio::join!(
+        hears("carla listens", &mut carla, &[CUSTOMER_HZ, ANNA_HZ]),
+        hears("the customer", &mut customer, &[ANNA_HZ]),
+        hears("anna", &mut anna, &[CUSTOMER_HZ]),
+    );
+    let audited = office.api.get("/api/audit-logs").await;
+    assert!(audited.to_string().contains("\"notice\":true"), "{audited}");
+    office.customer.hang_up(&mut customer, PATIENCE).await;
+    office.anna.is_hung_up(&anna, PATIENCE).await;
+    carla_desk.is_hung_up(&carla, PATIENCE).await;
+    office.close(&["normal"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_customer_whom_nobody_takes_goes_back_to_the_agent_who_has_hung_up_meanwhile() {
+    let mut office = Office::open().await;
+    let (mut customer, mut anna) = office.talk().await;
+    let call = office.bridged().await;
+    let leg = answered(&office, &call, "anna").await;
+    let asked = json!({ "leg": leg, "targets": [{ "agent": "ben", "ring_s": 20 }] });
+    done(&office, Method::POST, &call, "transfer", asked).await;
+    let invite = office.ben.rings(PATIENCE).await;
+    office.anna.hang_up(&mut anna, PATIENCE).await;
+    hears("the customer waits", &mut customer, &[]).await;
+    office.ben.refuse(&invite, 486).await;
+    let invite = office.anna.rings(PATIENCE).await;
+    assert!(invite.contains("\r\nFrom: <sip:+15550142@"), "anna sees the customer: {invite}");
+    let mut anna = office.anna.answer(&invite, ANNA_HZ, PATIENCE).await;
+    hear_each_other((&mut customer, CUSTOMER_HZ), (&mut anna, ANNA_HZ)).await;
+    office.customer.hang_up(&mut customer, PATIENCE).await;
+    office.anna.is_hung_up(&anna, PATIENCE).await;
+    office.close(&["normal"]).await;
+}

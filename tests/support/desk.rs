@@ -481,6 +481,35 @@ impl Desk {
         self.acknowledge(line).await;
     }
 
+    /// Waits until the server offers a line a changed direction, and answers with the one that fits; the offer.
+    pub async fn is_redirected(&mut self, line: &mut Line, deadline: Duration) -> String {
+        let of_line = |method| move |text: &str, call_id: &str| is_request(text, method) && text.contains(call_id);
+        let call_id = line.call_id.clone();
+        let offer = self.next("INVITE", deadline, |text| of_line("INVITE")(text, &call_id)).await;
+        line.version += 1;
+        let direction =
+            match offer.lines().find(|line| line.starts_with("a=sendonly") || line.starts_with("a=inactive")) {
+                Some("a=sendonly") => "recvonly",
+                Some(_) => "inactive",
+                None => "sendrecv",
+            };
+        let answer = line.sdp(self.own.ip(), direction);
+        self.respond(&offer, 200, &answer).await;
+        let _ = line.sound.to.send(sound_of(&offer).filter(|_| direction == "sendrecv"));
+        self.next("ACK", deadline, |text| of_line("ACK")(text, &call_id)).await;
+        offer
+    }
+
+    /// Waits for a key by SIP INFO, and answers it; the key.
+    pub async fn hears_info(&mut self, line: &Line, deadline: Duration) -> char {
+        let of_line = |text: &str| is_request(text, "INFO") && text.contains(&line.call_id);
+        let info = self.next("INFO", deadline, of_line).await;
+        self.respond(&info, 200, "").await;
+        assert!(info.contains("application/dtmf-relay"), "{info}");
+        let key = info.lines().find_map(|line| line.strip_prefix("Signal=")).and_then(|key| key.chars().next());
+        key.unwrap_or_else(|| panic!("no key in {info}"))
+    }
+
     /// Presses a key by SIP INFO (`application/dtmf-relay`), and waits for the answer.
     pub async fn info(&mut self, line: &mut Line, key: char, deadline: Duration) {
         let kind = "Content-Type: application/dtmf-relay\r\n";

@@ -44,6 +44,12 @@ pub struct Office {
 impl Office {
     /// Starts it; everybody is at their phone.
     pub async fn open() -> Office {
+        let Setup { trunk_settings, sip_settings, .. } = Setup::default();
+        Office::open_with(trunk_settings, sip_settings).await
+    }
+
+    /// The same with these keys of every trunk and of `[sip]`, as TOML lines.
+    pub async fn open_with(trunk_settings: &'static str, sip_settings: &'static str) -> Office {
         let carrier = SocketAddr::from(([127, 0, 0, 2], ports::free()));
         let captures = tempfile::tempdir().expect("an empty folder");
         let further = format!("[dial]\nallow = [\"+1555\"]\n[debug]\ncapture = {:?}\n", captures.path());
@@ -51,6 +57,8 @@ impl Office {
             trunks: vec![("carrier", vec![carrier.to_string()])],
             routes: vec![("+*", "trunk:carrier"), ("ben", "agent:ben"), ("100", "agent:anna")],
             further: further.leak(),
+            trunk_settings,
+            sip_settings,
             ..Setup::default()
         })
         .await;

@@ -15,8 +15,8 @@ use figment::providers::{Env, Format, Toml};
 use serde::Deserialize;
 
 use crate::engine::{
-    Advertise, Codec, HostRule, NameServer, NumberFormat, Profile, RecordConfig, RouteTarget, SpeechProvider, Srtp,
-    TraceLevel, knows_country,
+    Advertise, Codec, DtmfWay, HoldShown, HostRule, NameServer, NumberFormat, Profile, RecordConfig, RouteTarget,
+    SpeechProvider, Srtp, TraceLevel, knows_country,
 };
 
 use crate::store::{SealKey, StorePlace};
@@ -138,6 +138,9 @@ pub struct SipConfig {
     /// `off`, `headers` or `full`: what is kept of calls' messages, in memory, for those who look at them.
     #[serde(deserialize_with = "value::parsed")]
     pub trace: TraceLevel,
+    /// `media`, `sendonly` or `inactive`: how agents' telephones are shown that they are on hold.
+    #[serde(deserialize_with = "value::hold")]
+    pub hold: HoldShown,
 }
 
 impl Default for SipConfig {
@@ -152,6 +155,7 @@ impl Default for SipConfig {
             resolver: NameServer::System,
             advertise: None,
             trace: TraceLevel::Full,
+            hold: HoldShown::Media,
         }
     }
 }
@@ -451,6 +455,12 @@ pub struct TrunkConfig {
     /// Encryption of its media.
     #[serde(default, deserialize_with = "value::srtp")]
     pub srtp: Srtp,
+    /// `media`, `sendonly` or `inactive`: how its legs are shown that they are on hold.
+    #[serde(default, deserialize_with = "value::hold")]
+    pub hold: HoldShown,
+    /// `rfc4733`, `info` or `inband`: how keys are pressed towards it.
+    #[serde(default, deserialize_with = "value::dtmf")]
+    pub dtmf: DtmfWay,
     /// Most calls at once; 0: no limit.
     #[serde(default)]
     pub channels: u32,

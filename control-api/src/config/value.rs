@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use crate::engine::{Advertise, Codec, NumberFormat, RouteTarget, SpeechProvider, Srtp};
+use crate::engine::{Advertise, Codec, DtmfWay, HoldShown, NumberFormat, RouteTarget, SpeechProvider, Srtp};
 use crate::text::without_password;
 
 /// How the pages are protected.
@@ -336,6 +336,28 @@ pub(super) fn srtp<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Srtp, D
         "optional" => Ok(Srtp::Optional),
         "required" => Ok(Srtp::Required),
         other => Err(de::Error::custom(format!("`{other}`: expected off, optional or required"))),
+    }
+}
+
+/// `media`, `sendonly` or `inactive`.
+pub(super) fn hold<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HoldShown, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.as_str() {
+        "media" => Ok(HoldShown::Media),
+        "sendonly" => Ok(HoldShown::SendOnly),
+        "inactive" => Ok(HoldShown::Inactive),
+        other => Err(de::Error::custom(format!("`{other}`: expected media, sendonly or inactive"))),
+    }
+}
+
+/// `rfc4733`, `info` or `inband`.
+pub(super) fn dtmf<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DtmfWay, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.as_str() {
+        "rfc4733" => Ok(DtmfWay::Rfc4733),
+        "info" => Ok(DtmfWay::Info),
+        "inband" => Ok(DtmfWay::Inband),
+        other => Err(de::Error::custom(format!("`{other}`: expected rfc4733, info or inband"))),
     }
 }
 

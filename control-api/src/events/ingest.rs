@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::bus::{Bus, Passing, Provider};
 use super::decide::{Announced, Decisions, WantedLeg};
+use super::music::HoldMusic;
 use super::presence::Presence;
 use super::reconcile::reconcile;
 use super::steps;
@@ -46,7 +47,8 @@ pub async fn ingest(
     let decisions = Decisions::new(engine.clone(), tenants.clone(), Arc::clone(&limits), writer.clone());
     let presence = Presence::new(bus.clone(), tenants.clone());
     let (backlog, entries) = mpsc::channel(BACKLOG);
-    let taker = Taker { keeps: tenants.store().keeps(), bus, decisions, presence: presence.clone(), backlog };
+    let music = HoldMusic::new(tenants.store().clone(), engine.clone());
+    let taker = Taker { keeps: tenants.store().keeps(), bus, decisions, presence: presence.clone(), music, backlog };
     // In one task: whoever supervises it learns of the end of any part.
     tokio::select! {
         ((), ()) = async { tokio::join!(taker.take(events), write_down(writer, entries)) } => {}
@@ -86,6 +88,7 @@ struct Taker {
     bus: Bus,
     decisions: Decisions,
     presence: Presence,
+    music: HoldMusic,
     backlog: mpsc::Sender<Entry>,
 }
 
@@ -129,6 +132,7 @@ impl Taker {
             (EventKind::LegWanted { leg, to, agent, emergency }, Some(call)) => {
                 self.decisions.leg(WantedLeg { call, leg, to, agent, emergency });
             }
+            (EventKind::MusicWanted { group }, Some(call)) => self.music.bring(call, group),
             (EventKind::Provider { kind, name, state }, _) => {
                 let (state, detail) = match state {
                     ProviderState::Up => ("up", None),
@@ -173,9 +177,13 @@ fn change(kind: EventKind, call: Uuid, at: Timestamp) -> Option<Change> {
         EventKind::Leg { leg, role, state, peer, agent, codec, ending } => {
             Change::Leg { call, leg: leg.0, role, state, peer, agent, codec: codec.map(str::to_owned), ending, at }
         }
-        EventKind::LegSeat { leg, role, held, muted, supervises } => {
-            Change::LegSeat { call, leg: leg.0, role, held, muted, supervises, at }
+        EventKind::LegSeat { leg, role, held, muted, holds, gain_db, supervises } => {
+            Change::LegSeat { call, leg: leg.0, role, held, muted, holds, gain_db, supervises, at }
         }
+        EventKind::Parked { leg, slot, parked_by, until } => {
+            Change::Parked { call, leg: leg.0, slot, parked_by, until: timestamp(until), at }
+        }
+        EventKind::Unparked { leg, slot, why } => Change::Unparked { call, leg: leg.0, slot, why, at },
         EventKind::ActiveSpeaker { leg, role, active } => Change::ActiveSpeaker { call, leg: leg.0, role, active, at },
         EventKind::Play { play, legs, state } => {
             let (state, note) = match state {
@@ -221,6 +229,7 @@ fn change(kind: EventKind, call: Uuid, at: Timestamp) -> Option<Change> {
         }
         EventKind::CallIncoming { .. }
         | EventKind::LegWanted { .. }
+        | EventKind::MusicWanted { .. }
         | EventKind::Provider { .. }
         | EventKind::Disk(_)
         | EventKind::Registration { .. }

@@ -16,6 +16,7 @@ mod decide;
 mod ingest;
 mod known;
 mod listeners;
+mod music;
 mod own;
 mod presence;
 mod reconcile;

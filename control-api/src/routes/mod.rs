@@ -7,6 +7,7 @@ mod annotations;
 mod api_keys;
 mod audit_logs;
 mod auth;
+mod call_handling;
 mod call_search;
 mod call_targets;
 mod caller_id;
@@ -19,6 +20,7 @@ mod media;
 mod number_proof;
 mod organizations;
 mod pages;
+mod parking;
 mod password_reset;
 mod programs;
 mod prompts;
@@ -108,6 +110,11 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(verbs::leg_unmute))
         .routes(routes!(verbs::leg_dtmf))
         .routes(routes!(verbs::call_transfer))
+        .routes(routes!(parking::call_park))
+        .routes(routes!(verbs::leg_gain))
+        .routes(routes!(call_handling::call_handling_show, call_handling::call_handling_put))
+        .routes(routes!(parking::parked_list))
+        .routes(routes!(parking::parked_pickup))
         .routes(routes!(prompts::call_play))
         .routes(routes!(prompts::call_stop))
         .routes(routes!(prompts::call_gather))

@@ -10,11 +10,11 @@ use utoipa::openapi::schema::{AdditionalProperties, ArrayItems, SchemaFormat, Sc
 use utoipa::openapi::{KnownFormat, Object, OpenApi, PathItem, RefOr, Schema};
 
 use super::{
-    annotations, call_search, caller_id, calls, media, number_proof, organizations, prompts, recording_list, verbs,
-    voice_targets,
+    annotations, call_search, caller_id, calls, media, number_proof, organizations, parking, prompts, recording_list,
+    verbs, voice_targets,
 };
 use crate::auth::{self, KEY_DAYS_MAX};
-use crate::engine::{DIGITS_MAX, DTMF_MAX, SPEECH_MAX, TONE_MS_MAX};
+use crate::engine::{DIGITS_MAX, DTMF_MAX, SLOTS, SPEECH_MAX, TONE_MS_MAX};
 use crate::rate_limit::Group;
 use crate::{cursor, idempotency, number, rbac, text, voice_config};
 
@@ -83,7 +83,13 @@ fn fields() -> Vec<(&'static str, &'static str, Values)> {
         ("LegRequest", "ring_s", ring()),
         ("LegTarget", "agent", sip_name()),
         ("LegTarget", "to", dialled()),
+        ("LegTarget", "ring_s", ring()),
+        ("CallHandlingPatch", "hold_music", name(media::NAME_MAX)),
         ("TransferRequest", "ring_s", ring()),
+        ("ParkRequest", "slot", Values::Number((*SLOTS.start()).into(), (*SLOTS.end()).into())),
+        ("ParkRequest", "wait_s", Values::Number((*parking::WAIT_S.start()).into(), (*parking::WAIT_S.end()).into())),
+        ("PickupRequest", "agent", sip_name()),
+        ("PickupRequest", "ring_s", ring()),
         ("SuperviseRequest", "agent", sip_name()),
         ("SuperviseRequest", "to", dialled()),
         ("SuperviseRequest", "ring_s", ring()),

@@ -22,7 +22,10 @@ use super::calls::call_joined;
 use crate::auth::Actor;
 use crate::body::{CallPath, LegPath};
 use crate::capabilities::switched_off;
-use crate::engine::{self, Callee, Command, CommandError, LegId, NewLeg, SuperviseMode, Verb, call_id, mask};
+use crate::engine::{
+    self, Callee, Command, CommandError, GAIN_DB, IfFails, LegId, NewLeg, SuperviseMode, Verb, VerbTarget, call_id,
+    mask,
+};
 use crate::idempotency::{Keyed, KeyedBare, Reply, once};
 use crate::number;
 use crate::problem::Problem;
@@ -51,6 +54,38 @@ pub(super) struct LegTarget {
     /// A number in E.164, or a `sip:` URI.
     #[schema(example = "+15555550142")]
     to: Option<String>,
+    /// How long they may ring, in seconds; by default as long as the others.
+    #[schema(minimum = 1, maximum = 300)]
+    ring_s: Option<u16>,
+}
+
+/// What follows when nobody answers who was called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum IfNobodyAnswers {
+    /// The others talk on as before.
+    #[default]
+    Return,
+    /// The call ends.
+    Hangup,
+}
+
+impl From<IfNobodyAnswers> for IfFails {
+    fn from(fate: IfNobodyAnswers) -> IfFails {
+        match fate {
+            IfNobodyAnswers::Return => IfFails::Return,
+            IfNobodyAnswers::Hangup => IfFails::HangUp,
+        }
+    }
+}
+
+/// How loud a leg is.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GainRequest {
+    /// In decibels; 0: as it comes.
+    #[schema(minimum = -20, maximum = 20)]
+    db: i8,
 }
 
 /// Somebody to be called into the call: `agent` or `to`, one of both.
@@ -67,6 +102,14 @@ pub(super) struct LegRequest {
     /// How long it may ring, in seconds; by default as long as any leg.
     #[schema(minimum = 1, maximum = 300)]
     ring_s: Option<u16>,
+    /// Called in turn when they do not answer. Each is a leg of its own, told by `call.leg`.
+    #[serde(default)]
+    #[schema(max_items = 16)]
+    or_else: Vec<LegTarget>,
+    /// What follows when none of them answers.
+    #[serde(default)]
+    #[schema(default = "return")]
+    if_fails: IfNobodyAnswers,
 }
 
 /// Keys to be pressed.
@@ -84,12 +127,16 @@ pub(super) struct DtmfRequest {
 pub(super) struct TransferRequest {
     /// The leg that gives its place: its partner is joined with the first target that answers.
     leg: u64,
-    /// Called in turn until one answers; when none does, both talk on as before.
+    /// Called in turn until one answers.
     #[schema(min_items = 1, max_items = 16)]
     targets: Vec<LegTarget>,
     /// How long each may ring, in seconds; by default as long as any leg.
     #[schema(minimum = 1, maximum = 300)]
     ring_s: Option<u16>,
+    /// What follows when none of them answers.
+    #[serde(default)]
+    #[schema(default = "return")]
+    if_fails: IfNobodyAnswers,
 }
 
 /// What a supervisor does.
@@ -152,7 +199,7 @@ pub(super) async fn leg_create(
     let (inner, by) = (state.clone(), actor.clone());
     let work = async move {
         running(&inner, &by, id).await?;
-        let LegRequest { agent, to, from, ring_s } = request;
+        let LegRequest { agent, to, from, ring_s, or_else, if_fails } = request;
         let from = match (&to, from) {
             (Some(to), Some(from)) => caller_id::shown(&inner, &by, None, to, Some(from)).await?,
             (None, Some(_)) => return Err(Problem::field("from", "an agent is shown who is in the call")),
@@ -162,8 +209,11 @@ pub(super) async fn leg_create(
         if !urgent && !inner.store.capabilities_show(by.organization).await?.conference {
             return Err(switched_off("conference"));
         }
-        let to = callee(&inner, &by, &LegTarget { agent, to }).await?;
-        let new = NewLeg { to, supervises: None, from, ring: ring("ring_s", ring_s)? };
+        let to = callee(&inner, &by, (&agent, &to)).await?;
+        let ring = ring("ring_s", ring_s)?;
+        let or_else = targets(&inner, &by, "or_else", &or_else).await?;
+        let if_fails = if_fails.into();
+        let new = NewLeg { to, supervises: None, from, ring, or_else, if_fails, notice: false };
         let shown = shown(&new.to);
         let leg = leg_of(verb(&inner, id, Verb::LegAdd(new)).await?)?;
         let deed = Deed::new("call.leg.add", format!("call:{id}")).after(json!({"leg": leg, "to": shown}));
@@ -275,9 +325,40 @@ pub(super) async fn leg_dtmf(
     once(&state, &actor, key, &hash, |_| work).await
 }
 
+/// Lets the others hear a leg louder or softer, from one moment to the next without a click. Setting it twice is no error.
+#[utoipa::path(post, path = "/calls/{id}/legs/{leg}/gain", tag = "calls", security(("key" = []), ("session" = [])),
+    params(("id" = Uuid, Path, description = "The call"), ("leg" = u64, Path, description = "Number of the leg"),
+           ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your choice")),
+    request_body = GainRequest,
+    responses((status = 200, body = LegNumber,
+               headers(("Idempotent-Replayed" = String, description = "`true`: this answer was given before"))),
+              (status = 404, body = Problem), (status = 409, body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn leg_gain(
+    State(state): State<AppState>,
+    actor: Actor,
+    LegPath(id, leg): LegPath,
+    keyed: Keyed<GainRequest>,
+) -> Result<Response, Problem> {
+    actor.may(Action::CallsDial)?;
+    let (GainRequest { db }, key, hash) = keyed.parts();
+    let (inner, by) = (state.clone(), actor.clone());
+    let work = async move {
+        running(&inner, &by, id).await?;
+        if !GAIN_DB.contains(&db) {
+            return Err(Problem::field("db", format!("expected {} to {}", GAIN_DB.start(), GAIN_DB.end())));
+        }
+        verb(&inner, id, Verb::Gain { leg: LegId(leg), db }).await?;
+        let deed = Deed::new("call.leg.gain", format!("call:{id}")).after(json!({"leg": leg, "db": db}));
+        inner.audit(&by, deed).await?;
+        Reply::new(StatusCode::OK, &LegNumber { leg })
+    };
+    once(&state, &actor, key, &hash, |_| work).await
+}
+
 /// Joins a leg's partner with somebody else: the targets are called in turn until one answers.
 ///
-/// The partner hears that somebody is called. When nobody answers, both talk on as before; how it goes is told by `call.transfer`.
+/// The partner hears music or that somebody is called. When nobody answers, both talk on as before, or the call ends (`if_fails`); how it goes
+/// is told by `call.transfer`.
 #[utoipa::path(post, path = "/calls/{id}/transfer", tag = "calls", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "The call"),
            ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your choice")),
@@ -292,21 +373,19 @@ pub(super) async fn call_transfer(
     keyed: Keyed<TransferRequest>,
 ) -> Result<Response, Problem> {
     actor.may(Action::CallsDial)?;
-    let (TransferRequest { leg, targets, ring_s }, key, hash) = keyed.parts();
+    let (TransferRequest { leg, targets: asked, ring_s, if_fails }, key, hash) = keyed.parts();
     let (inner, by) = (state.clone(), actor.clone());
     let work = async move {
         running(&inner, &by, id).await?;
-        if !(1..=TARGETS_MAX).contains(&targets.len()) {
+        if asked.is_empty() {
             return Err(Problem::field("targets", format!("expected 1 to {TARGETS_MAX} targets")));
         }
-        let mut to = Vec::with_capacity(targets.len());
-        for (at, target) in targets.iter().enumerate() {
-            to.push(callee(&inner, &by, target).await.map_err(|problem| within(problem, at))?);
-        }
-        let named: Vec<String> = to.iter().map(shown).collect();
+        let to = targets(&inner, &by, "targets", &asked).await?;
+        let named: Vec<String> = to.iter().map(|target| shown(&target.to)).collect();
         let ring = ring("ring_s", ring_s)?;
-        verb(&inner, id, Verb::Transfer { leg: LegId(leg), to, ring }).await?;
-        let deed = Deed::new("call.transfer", format!("call:{id}")).after(json!({"leg": leg, "to": named}));
+        verb(&inner, id, Verb::Transfer { leg: LegId(leg), to, ring, if_fails: if_fails.into() }).await?;
+        let after = json!({"leg": leg, "to": named, "if_fails": if_fails});
+        let deed = Deed::new("call.transfer", format!("call:{id}")).after(after);
         inner.audit(&by, deed).await?;
         Reply::new(StatusCode::ACCEPTED, &LegNumber { leg })
     };
@@ -336,12 +415,15 @@ pub(super) async fn supervise_start(
         running(&inner, &by, id).await?;
         let SuperviseRequest { mode, whisper_to, agent, to, ring_s } = request;
         let own = by.person.as_ref().map(|person| person.sip_name.clone()).filter(|_| to.is_none());
-        let to = callee(&inner, &by, &LegTarget { agent: agent.or(own), to }).await?;
+        let to = callee(&inner, &by, (&agent.or(own), &to)).await?;
+        let notice = inner.store.call_handling_show(by.organization).await?.supervision_notice;
         let supervises = Some(supervise_mode(mode, whisper_to)?);
         let named = shown(&to);
-        let new = NewLeg { to, supervises, from: None, ring: ring("ring_s", ring_s)? };
+        let (ring, or_else, if_fails) = (ring("ring_s", ring_s)?, Vec::new(), IfFails::Return);
+        let new = NewLeg { to, supervises, from: None, ring, or_else, if_fails, notice };
         let leg = leg_of(verb(&inner, id, Verb::LegAdd(new)).await?)?;
-        let after = json!({"leg": leg, "to": named, "mode": mode_word(mode), "whisper_to": whisper_to});
+        let after =
+            json!({"leg": leg, "to": named, "mode": mode_word(mode), "whisper_to": whisper_to, "notice": notice});
         inner.audit(&by, Deed::new("call.supervise", format!("call:{id}")).after(after)).await?;
         Reply::new(StatusCode::CREATED, &LegNumber { leg })
     };
@@ -419,13 +501,23 @@ fn leg_of(reply: engine::Reply) -> Result<u64, Problem> {
     }
 }
 
+/// Refuses a SIP user name that no agent of the organization has.
+pub(super) async fn agent_of(state: &AppState, actor: &Actor, agent: &str) -> Result<(), Problem> {
+    match state.store.membership_by_sip_name(actor.organization, agent).await? {
+        Some(_) => Ok(()),
+        None => Err(Problem::field("agent", "there is no agent of this SIP user name in your organization")),
+    }
+}
+
 /// Whom a target names: an agent of the organization, or somebody whom the actor may call.
-async fn callee(state: &AppState, actor: &Actor, target: &LegTarget) -> Result<Callee, Problem> {
-    match (&target.agent, &target.to) {
+async fn callee(
+    state: &AppState,
+    actor: &Actor,
+    target: (&Option<String>, &Option<String>),
+) -> Result<Callee, Problem> {
+    match target {
         (Some(agent), None) => {
-            if state.store.membership_by_sip_name(actor.organization, agent).await?.is_none() {
-                return Err(Problem::field("agent", "there is no agent of this SIP user name in your organization"));
-            }
+            agent_of(state, actor, agent).await?;
             Ok(Callee::Agent(agent.clone()))
         }
         (None, Some(to)) => {
@@ -444,10 +536,26 @@ async fn callee(state: &AppState, actor: &Actor, target: &LegTarget) -> Result<C
     }
 }
 
-/// A problem with a target, named by its place in the list.
-fn within(problem: Problem, at: usize) -> Problem {
-    let field = problem.field.as_ref().map(|field| format!("targets[{at}].{field}"));
-    Problem { field, ..problem }
+/// Those who are called in turn, as `field` of a request names them.
+async fn targets(
+    state: &AppState,
+    actor: &Actor,
+    field: &str,
+    asked: &[LegTarget],
+) -> Result<Vec<VerbTarget>, Problem> {
+    if asked.len() > TARGETS_MAX {
+        return Err(Problem::field(field, format!("expected at most {TARGETS_MAX} targets")));
+    }
+    let mut targets = Vec::with_capacity(asked.len());
+    for (at, LegTarget { agent, to, ring_s }) in asked.iter().enumerate() {
+        let within = |problem: Problem| {
+            let field = problem.field.as_ref().map(|name| format!("{field}[{at}].{name}"));
+            Problem { field, ..problem }
+        };
+        let to = callee(state, actor, (agent, to)).await.map_err(within)?;
+        targets.push(VerbTarget { to, ring: ring("ring_s", *ring_s).map_err(within)? });
+    }
+    Ok(targets)
 }
 
 pub(super) fn ring(field: &str, seconds: Option<u16>) -> Result<Option<Duration>, Problem> {

@@ -81,6 +81,10 @@ pub struct Leg {
     pub held: bool,
     /// The others hear silence in its place.
     pub muted: bool,
+    /// Its own telephone has put the call on hold.
+    pub holds: bool,
+    /// How loud the others hear it, in decibels.
+    pub gain_db: i64,
     /// What a supervisor does: `listen`, `barge`, or whom it whispers to (`null`: the first agent).
     #[schema(value_type = Option<Object>)]
     pub supervises: Option<SuperviseMode>,
@@ -152,6 +156,8 @@ fn leg(row: &Row) -> Result<Leg, StoreError> {
         ended_at: row.time_opt("ended_at")?,
         held: row.bool("held")?,
         muted: row.bool("muted")?,
+        holds: row.bool("holds")?,
+        gain_db: row.int("gain_db")?,
         supervises: row.json_opt("supervises")?,
         ending: row.json_opt("ending")?,
         flow: row.json_opt("flow")?,
@@ -172,7 +178,8 @@ impl Store {
     /// The legs of a tenant's call, in the order in which they began.
     pub async fn leg_list(&self, organization: OrganizationId, call: Uuid) -> Result<Vec<Leg>, StoreError> {
         let sql = "SELECT l.leg, l.role, l.state, l.peer, s.agent, s.joined_at, s.left_at, l.codec, l.created_at, \
-                   l.answered_at, l.ended_at, l.held, l.muted, l.supervises, l.ending, l.flow, l.quality FROM legs l \
+                   l.answered_at, l.ended_at, l.held, l.muted, l.holds, l.gain_db, l.supervises, l.ending, l.flow, \
+                   l.quality FROM legs l \
                    LEFT JOIN call_stays s ON s.organization_id = l.organization_id AND s.call_id = l.call_id \
                    AND s.leg = l.leg WHERE l.organization_id = $1 AND l.call_id = $2 ORDER BY l.created_at, l.leg";
         self.db.rows(organization, sql, &[organization.into(), call.into()]).await?.iter().map(leg).collect()

@@ -21,7 +21,8 @@ use super::{
     translation,
 };
 use crate::engine::{
-    CallStatus, Ending, GatherEnd, HangupCause, LegRole, LegState, SuperviseMode, TransferStage, TranslationEvent, word,
+    CallStatus, Ending, GatherEnd, HangupCause, LegRole, LegState, SuperviseMode, TransferStage, TranslationEvent,
+    Unparked, word,
 };
 use crate::voice_config::VoiceConfig;
 
@@ -139,8 +140,42 @@ pub enum Change {
         held: bool,
         /// Nobody hears it.
         muted: bool,
+        /// Its own telephone has put the call on hold.
+        #[serde(default)]
+        holds: bool,
+        /// How loud the others hear it, in decibels.
+        #[serde(default)]
+        gain_db: i8,
         /// What it does as a supervisor.
         supervises: Option<SuperviseMode>,
+        /// Time of the event, by the server's clock.
+        at: Timestamp,
+    },
+    /// A party is parked.
+    Parked {
+        /// The call.
+        call: Uuid,
+        /// The leg's number.
+        leg: u64,
+        /// The slot.
+        slot: u16,
+        /// SIP user name of the agent who parked it.
+        parked_by: Option<String>,
+        /// How long it waits at most.
+        until: Timestamp,
+        /// Time of the event, by the server's clock.
+        at: Timestamp,
+    },
+    /// A party is parked no more.
+    Unparked {
+        /// The call.
+        call: Uuid,
+        /// The leg's number.
+        leg: u64,
+        /// The slot.
+        slot: u16,
+        /// Why.
+        why: Unparked,
         /// Time of the event, by the server's clock.
         at: Timestamp,
     },
@@ -349,6 +384,8 @@ impl Change {
             Change::CallStatus { .. } => "call_status",
             Change::Leg { .. } => "leg",
             Change::LegSeat { .. } => "leg_seat",
+            Change::Parked { .. } => "parked",
+            Change::Unparked { .. } => "unparked",
             Change::ActiveSpeaker { .. } => "active_speaker",
             Change::Play { .. } => "play",
             Change::Program { .. } => "program",
@@ -394,6 +431,8 @@ impl Change {
             Change::CallStatus { call, .. }
             | Change::Leg { call, .. }
             | Change::LegSeat { call, .. }
+            | Change::Parked { call, .. }
+            | Change::Unparked { call, .. }
             | Change::ActiveSpeaker { call, .. }
             | Change::Play { call, .. }
             | Change::Program { call, .. }
@@ -499,11 +538,21 @@ async fn apply_itself(tx: &mut Tx, organization: OrganizationId, change: &Change
                 "state": state, "peer": peer, "agent": agent, "codec": codec, "ending": ending});
             Ok(draft("call.leg", body, *at))
         }
-        Change::LegSeat { leg, role, held, muted, supervises, at, .. } => {
+        Change::LegSeat { leg, role, held, muted, holds, gain_db, supervises, at, .. } => {
             leg_seat_update(tx, organization, change).await?;
             let body = json!({"type": "call.seat", "call_id": call, "at": at, "leg": leg, "role": role, "held": held,
-                "muted": muted, "supervises": supervises});
+                "muted": muted, "holds": holds, "gain_db": gain_db, "supervises": supervises});
             Ok(draft("call.seat", body, *at))
+        }
+        Change::Parked { leg, slot, parked_by, until, at, .. } => {
+            let body = json!({"type": "call.parked", "call_id": call, "at": at, "leg": leg, "slot": slot,
+                "parked_by": parked_by, "until": until});
+            Ok(draft("call.parked", body, *at))
+        }
+        Change::Unparked { leg, slot, why, at, .. } => {
+            let body =
+                json!({"type": "call.unparked", "call_id": call, "at": at, "leg": leg, "slot": slot, "why": why});
+            Ok(draft("call.unparked", body, *at))
         }
         // Told to those who listen now.
         Change::ActiveSpeaker { .. } => Ok(None),
@@ -668,12 +717,20 @@ async fn leg_upsert(tx: &mut Tx, organization: OrganizationId, change: &Change) 
 
 /// What a leg does now; nothing happens to one that is not known.
 async fn leg_seat_update(tx: &mut Tx, organization: OrganizationId, change: &Change) -> Result<(), StoreError> {
-    let Change::LegSeat { call, leg, held, muted, supervises, .. } = change else { return Ok(()) };
-    let sql = "UPDATE legs SET held = $1, muted = $2, supervises = $3 \
-               WHERE organization_id = $4 AND call_id = $5 AND leg = $6";
+    let Change::LegSeat { call, leg, held, muted, holds, gain_db, supervises, .. } = change else { return Ok(()) };
+    let sql = "UPDATE legs SET held = $1, muted = $2, supervises = $3, holds = $4, gain_db = $5 \
+               WHERE organization_id = $6 AND call_id = $7 AND leg = $8";
     let supervises = supervises.map(|mode| json!(mode).to_string());
-    let values =
-        [(*held).into(), (*muted).into(), (&supervises).into(), organization.into(), (*call).into(), (*leg).into()];
+    let values = [
+        (*held).into(),
+        (*muted).into(),
+        (&supervises).into(),
+        (*holds).into(),
+        i64::from(*gain_db).into(),
+        organization.into(),
+        (*call).into(),
+        (*leg).into(),
+    ];
     tx.run(sql, &values).await?;
     Ok(())
 }

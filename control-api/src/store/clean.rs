@@ -43,6 +43,7 @@ pub(super) fn cleaned(change: &Change) -> Change {
             name(to);
             cause.iter_mut().for_each(name);
         }
+        Change::Parked { parked_by, .. } => parked_by.iter_mut().for_each(name),
         Change::Play { note, .. } => note.iter_mut().for_each(prose),
         Change::Gathered { digits, .. } => name(digits),
         Change::Program { news, .. } => {
@@ -67,6 +68,7 @@ pub(super) fn cleaned(change: &Change) -> Change {
             event.translation.iter_mut().for_each(prose);
         }
         Change::LegSeat { .. }
+        | Change::Unparked { .. }
         | Change::ActiveSpeaker { .. }
         | Change::LegQuality { .. }
         | Change::LegFlow { .. }

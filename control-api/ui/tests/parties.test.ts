@@ -39,6 +39,13 @@ test("where an organization has music, whoever waits hears it", () => {
   assert.equal(of(applyLegs([CUSTOMER, { ...ANA, holds: true }]))["+15555550142"], "hears music: you have put the call on hold");
 });
 
+test("whoever is parked waits in a slot", () => {
+  const parked = { leg: 2, slot: 71 };
+  const of = (me: string) => parties(applyLegs([{ ...CUSTOMER, state: "ended" }, ANA]), { ...NAMES, me, parked }).map(({ hears, state }) => [state, hears]);
+  assert.deepEqual(of("ana"), [["parked", "wait in slot 71 and hear a soft tone"]]);
+  assert.deepEqual(of("mei"), [["parked", "waits in slot 71 and hears a soft tone"]]);
+});
+
 test("in a consultation the one who waits hears neither", () => {
   const legs = applyLegs([{ ...CUSTOMER, held: true }, ANA, LUIS]);
   assert.deepEqual(hears(legs), { You: "hear Luis", "+15555550142": "hears a soft tone", Luis: "hears you" });

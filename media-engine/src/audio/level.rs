@@ -43,6 +43,11 @@ impl Gain {
         self.target = factor(db);
     }
 
+    /// Whether samples pass unchanged from now on.
+    pub fn is_at_rest(&self) -> bool {
+        self.current == 1.0 && self.target == 1.0
+    }
+
     /// Applies the gain to mono `samples`.
     pub fn process(&mut self, samples: &mut [i16], rate: SampleRate) {
         let glide = (GAIN_GLIDE.as_secs_f32() * rate.hz() as f32).max(1.0);

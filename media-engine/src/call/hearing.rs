@@ -14,7 +14,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::leg::{Leg, LegPhase, Means, Part, Seat};
+use super::leg::{Holding, Leg, LegPhase, Means, Part, Seat};
 use super::{Call, Effect, LegRole, Notice, SuperviseMode};
 use crate::config::App;
 use crate::units::LegId;
@@ -45,6 +45,8 @@ pub enum Sound {
     Silence,
     /// That somebody is being called.
     Ringback,
+    /// That somebody is being called in the place of whoever it talked with.
+    Wait,
     /// That somebody will be back.
     Hold,
 }
@@ -129,10 +131,12 @@ impl Call {
             }
             (LegPhase::Up, Seat::Scripted(app)) => Some(Place::Scripted(app)),
             (LegPhase::Up, Seat::Gallery(SuperviseMode::Listen | SuperviseMode::Whisper(_))) => Some(Place::Listening),
-            (LegPhase::Up, Seat::Floor) if leg.lost.is_some() || self.is_parted(leg.id) => {
+            (LegPhase::Up, Seat::Floor)
+                if leg.lost.is_some() || leg.holds == Holding::Silent || self.is_parted(leg.id) =>
+            {
                 Some(Place::Aside(Sound::Silence))
             }
-            (LegPhase::Up, Seat::Floor) if leg.held => Some(Place::Aside(Sound::Hold)),
+            (LegPhase::Up, Seat::Floor) if leg.held || self.is_parked(leg.id) => Some(Place::Aside(Sound::Hold)),
             (LegPhase::Up, _) if leg.muted => Some(Place::Muted),
             // What a leg sends before its answer is for whoever waits for it, and nobody waits for one that is added.
             (LegPhase::Dialling { .. }, _) if leg.part == Part::Added => None,
@@ -157,18 +161,15 @@ impl Call {
     /// What a leg hears that is alone on the floor.
     fn awaited(&self) -> Option<Sound> {
         let any = |is: fn(&Leg) -> bool| self.legs.iter().any(is);
-        let is_called = |leg: &Leg| match leg.part {
-            Part::Heir { by, .. } => by == Means::Called,
-            Part::Added => leg.seat == Seat::Floor,
-            Part::Opener | Part::Callee | Part::Party => false,
-        };
-        if any(is_called) {
+        if any(|leg| matches!(leg.part, Part::Heir { by: Means::Called, .. })) {
+            Some(Sound::Wait)
+        } else if any(|leg| leg.part == Part::Added && leg.seat == Seat::Floor) {
             Some(Sound::Ringback)
-        } else if any(|leg| leg.lost.is_some()) {
+        } else if any(|leg| leg.lost.is_some() || leg.holds == Holding::Silent && leg.is_party()) {
             Some(Sound::Hold)
         } else if any(|leg| leg.part == Part::Callee && leg.stage().is_some() && !leg.is_up()) {
             Some(Sound::Ringback)
-        } else if any(|leg| leg.held && leg.is_party()) {
+        } else if self.parked.is_some() || any(|leg| leg.held && leg.is_party()) {
             Some(Sound::Silence)
         } else {
             None

@@ -1,10 +1,11 @@
 //! One leg as the machine sees it.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Destination, Stage, SuperviseMode};
+use super::{Destination, IfFails, Stage, SuperviseMode, Target};
 use crate::config::App;
 use crate::units::LegId;
 
@@ -52,6 +53,14 @@ pub(super) struct Leg {
     pub(super) held: bool,
     /// Somebody has taken its voice.
     pub(super) muted: bool,
+    /// Its own telephone has put the call on hold.
+    pub(super) holds: Holding,
+    /// How loud the others hear it, in decibels.
+    pub(super) gain_db: i8,
+    /// Who is called when it does not answer, and what follows when none of them does.
+    pub(super) fallback: Option<Box<Fallback>>,
+    /// When the parties hear the next time that it supervises them; `None`: they do not.
+    pub(super) notice: Option<Instant>,
     /// Nothing is heard of it; when its time to come back is over.
     pub(super) lost: Option<Instant>,
     /// Its media has gone; when the time for its goodbye is over.
@@ -84,6 +93,29 @@ pub(super) enum Seat {
     Scripted(App),
     /// It supervises the conversation: it neither keeps the call alive nor ends it.
     Gallery(SuperviseMode),
+}
+
+/// Whether a leg's own telephone has put the call on hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Holding {
+    /// It has not.
+    #[default]
+    No,
+    /// It has, and sends a sound of its own for the others.
+    Sounding,
+    /// It has, and sends nothing: the others hear music.
+    Silent,
+}
+
+/// What follows when an added leg does not answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fallback {
+    pub(super) targets: VecDeque<Target>,
+    pub(super) ring: Option<Duration>,
+    pub(super) if_fails: IfFails,
+    /// Whose place it is: called again when nobody answers and it has gone meanwhile.
+    pub(super) back: Option<Destination>,
 }
 
 /// What its answer means to the call.
@@ -132,6 +164,11 @@ impl Leg {
     /// A party, or a supervisor who is there.
     pub(super) fn is_present(&self) -> bool {
         self.is_party() || self.is_supervisor() && self.is_up()
+    }
+
+    /// When the parties are to hear that it supervises them.
+    pub(super) fn next_notice(&self) -> Option<Instant> {
+        self.notice.filter(|_| self.is_up())
     }
 
     /// How far its signalling has come; `None`: there is none of ours yet.

@@ -26,6 +26,7 @@ mod gather;
 mod hearing;
 mod leg;
 mod losing;
+mod parking;
 mod program;
 mod route;
 pub mod script;
@@ -35,22 +36,23 @@ mod verbs;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 pub use capture::{Captured, Happened, Replay};
 pub use gather::{DIGITS_MAX, Gather, GatherEnd, GatherRules, Gathered, KeyWay, KeyWays};
 pub use hearing::{Place, Sound, Topology};
-pub use leg::LegRole;
+pub use leg::{Holding, LegRole};
+pub use parking::Unparked;
 pub use route::{pattern_matches, route};
-pub use verbs::{LEGS_AT_ONCE, Refused, TARGETS_MAX};
+pub use verbs::{GAIN_DB, LEGS_AT_ONCE, Refused, TARGETS_MAX};
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::App;
 use crate::error::HangupCause;
 use crate::units::LegId;
-use leg::{Leg, LegPhase, Part, Seat};
+use leg::{Fallback, Leg, LegPhase, Part, Seat};
+use parking::Parked;
 use succession::told;
 
 /// How many legs a call may have in its life: the size of the block of names that [`Start`] begins.
@@ -80,6 +82,32 @@ pub enum Destination {
     },
     /// A SIP URI, through the trunk that serves its host or to the address it names.
     Uri(String),
+}
+
+/// Somebody who is called in turn.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// Who.
+    pub to: Destination,
+    /// How long it may ring; `None`: as long as the others.
+    pub ring: Option<Duration>,
+}
+
+impl From<Destination> for Target {
+    fn from(to: Destination) -> Target {
+        Target { to, ring: None }
+    }
+}
+
+/// What follows when nobody answers who was called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IfFails {
+    /// The others talk on as before.
+    #[default]
+    Return,
+    /// The call ends.
+    HangUp,
 }
 
 /// What the call does once the first leg is up.
@@ -278,9 +306,13 @@ pub enum Input {
         /// Whose place it is.
         by: LegId,
         /// Who is called, 1 to [`TARGETS_MAX`].
-        to: Vec<Destination>,
-        /// How long each may ring; `None`: [`Timing::ring`].
+        to: Vec<Target>,
+        /// How long each may ring that says nothing else; `None`: [`Timing::ring`].
         ring: Option<Duration>,
+        /// What follows when none of them answers.
+        if_fails: IfFails,
+        /// Who is called, with [`IfFails::Return`], when none of them answers and `by` has gone meanwhile.
+        back: Option<Destination>,
     },
     /// The leg that was awaited from another call is here.
     Fetched {
@@ -303,6 +335,12 @@ pub enum Input {
         supervises: Option<SuperviseMode>,
         /// How long it may ring; `None`: [`Timing::ring`].
         ring: Option<Duration>,
+        /// Who is called in turn when it does not answer, at most [`TARGETS_MAX`].
+        or_else: Vec<Target>,
+        /// What follows when none of them does.
+        if_fails: IfFails,
+        /// While it supervises, the parties hear a short tone when it begins and every minute.
+        notice: bool,
     },
     /// A leg is to leave the call.
     Drop(LegId),
@@ -319,6 +357,36 @@ pub enum Input {
         leg: LegId,
         /// On or off.
         on: bool,
+    },
+    /// How loud the others are to hear a leg.
+    Gain {
+        /// The leg.
+        leg: LegId,
+        /// −20 to 20.
+        db: i8,
+    },
+    /// A leg's own telephone has put the call on hold, or has taken it back.
+    Holds {
+        /// The leg.
+        leg: LegId,
+        /// What it does.
+        holding: Holding,
+    },
+    /// A leg leaves, and the one party that it talks with waits to be picked up.
+    Park {
+        /// Who leaves.
+        by: LegId,
+        /// How long the party waits at most.
+        wait: Duration,
+        /// Who is called then; `None`: the call ends, or the party goes back to its call program.
+        back: Option<Destination>,
+    },
+    /// Somebody is to be called for the parked party.
+    PickUp {
+        /// Who.
+        to: Destination,
+        /// How long it may ring; `None`: [`Timing::ring`].
+        ring: Option<Duration>,
     },
     /// What a supervisor is to do from now on.
     Supervise {
@@ -381,6 +449,8 @@ pub enum Effect {
     Give(LegId),
     /// Who hears whom from now on.
     Hearing(Topology),
+    /// Let these parties hear that they are supervised.
+    Notify(Vec<LegId>),
     /// Tell the control plane, the transferor or the log.
     Tell(Notice),
 }
@@ -434,8 +504,28 @@ pub enum Notice {
         held: bool,
         /// It has no voice.
         muted: bool,
+        /// Its own telephone has put the call on hold.
+        holds: bool,
+        /// How loud the others hear it, in decibels.
+        gain_db: i8,
         /// What it supervises; `None`: it takes part in the conversation.
         supervises: Option<SuperviseMode>,
+    },
+    /// A party waits to be picked up.
+    Parked {
+        /// The party.
+        leg: LegId,
+        /// Who parked it, and has gone.
+        by: LegId,
+        /// How long it waits at most.
+        wait: Duration,
+    },
+    /// The party that was parked is so no more.
+    Unparked {
+        /// The party.
+        leg: LegId,
+        /// Why.
+        why: Unparked,
     },
     /// The call has lasted as long as it may.
     TooLong,
@@ -464,8 +554,10 @@ pub struct Call {
     decision: Option<Instant>,
     /// When the call has lasted as long as it may; none for calls of somebody in need.
     longest: Option<Instant>,
-    /// Who is called next when the heir of a leg's place cannot be reached, and how long they may ring.
-    targets: (VecDeque<Destination>, Option<Duration>),
+    /// Who is called next when the heir of a leg's place cannot be reached, and what follows when nobody can.
+    targets: Option<Box<Fallback>>,
+    /// The party that waits to be picked up.
+    parked: Option<Parked>,
     /// As it was told last.
     told: Topology,
 }
@@ -497,7 +589,8 @@ impl Call {
             timing,
             decision: None,
             longest: timing.longest.map(|most| now + most),
-            targets: Default::default(),
+            targets: None,
+            parked: None,
             told: Topology::default(),
         }
     }
@@ -519,14 +612,23 @@ impl Call {
             Input::Allowed(leg) => self.on_allowed(leg, now),
             Input::Denied(leg, ending) => self.on_denied(leg, ending, now),
             Input::Transfer { by, to } => self.on_transfer(by, to, now),
-            Input::TransferTo { by, to, ring } => self.on_transfer_to(by, to, ring, now),
+            Input::TransferTo { by, to, ring, if_fails, back } => {
+                self.on_transfer_to(by, Fallback { targets: to.into(), ring, if_fails, back }, now)
+            }
             Input::Fetched { heir, leg } => self.on_fetched(heir, leg, now),
             Input::Replace(leg) => self.on_replace(leg),
             Input::Take(leg) => self.on_take(leg),
-            Input::Add { to, role, supervises, ring } => self.on_add((to, role), supervises, ring, now),
+            Input::Add { to, role, supervises, ring, or_else, if_fails, notice } => {
+                let fallback = Fallback { targets: or_else.into(), ring, if_fails, back: None };
+                self.on_add((to.into(), role), supervises.map(|mode| (mode, notice)), fallback, now)
+            }
             Input::Drop(leg) => self.on_drop(leg, now),
             Input::Hold { leg, on } => self.on_hold(leg, on),
             Input::Mute { leg, on } => self.on_mute(leg, on),
+            Input::Gain { leg, db } => self.on_gain(leg, db),
+            Input::Holds { leg, holding } => self.on_holds(leg, holding),
+            Input::Park { by, wait, back } => self.on_park(by, (wait, back), now),
+            Input::PickUp { to, ring } => self.on_pick_up(to, ring, now),
             Input::Supervise { leg, mode } => self.on_supervise(leg, mode),
             Input::Lost(leg) => self.on_lost(leg, now),
             Input::Back(leg) => self.on_back(leg),
@@ -541,7 +643,9 @@ impl Call {
     /// When [`Input::Timeout`] is due; `None`: the call waits for nothing.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let legs = self.legs.iter().filter_map(Leg::deadline);
-        legs.chain(self.decision).chain(self.longest).min()
+        let parked = self.parked.as_ref().and_then(Parked::deadline);
+        let notices = self.legs.iter().filter_map(Leg::next_notice);
+        legs.chain(notices).chain(self.decision).chain(self.longest).chain(parked).min()
     }
 
     fn on_timeout(&mut self, now: Instant) -> Vec<Effect> {
@@ -553,6 +657,10 @@ impl Call {
             } else if self.decision.is_some_and(|at| at <= now) {
                 effects.push(Effect::Tell(Notice::Undecided(None)));
                 effects.extend(self.on_proceed(now));
+            } else if self.parked.as_ref().and_then(Parked::deadline).is_some_and(|at| at <= now) {
+                effects.extend(self.on_parked_too_long(now));
+            } else if let Some(supervisor) = self.notice_due(now) {
+                effects.extend(self.notify(supervisor, now));
             } else {
                 let due = |leg: &&Leg| leg.deadline().is_some_and(|at| at <= now);
                 let Some(leg) = self.legs.iter().find(due).map(|leg| leg.id) else { break };
@@ -598,6 +706,16 @@ impl Call {
         self.leg(leg).is_some_and(Leg::is_party)
     }
 
+    /// Whether somebody has set a leg aside: it is held, or parked.
+    pub fn is_set_aside(&self, leg: LegId) -> bool {
+        self.is_parked(leg) || self.leg(leg).is_some_and(|leg| leg.held)
+    }
+
+    /// Whether a leg is called into the call beside its parties, and has not answered.
+    pub fn is_added(&self, leg: LegId) -> bool {
+        self.leg(leg).is_some_and(|leg| leg.part == Part::Added)
+    }
+
     fn leg(&self, id: LegId) -> Option<&Leg> {
         self.legs.iter().find(|leg| leg.id == id)
     }
@@ -614,8 +732,24 @@ impl Call {
         }
         self.next_leg = LegId(id.0 + 1);
         let (program, held, muted) = (false, false, false);
+        let (holds, gain_db, fallback) = (Holding::No, 0, None);
         let (seat, lost, goodbye) = (Seat::Floor, None, None);
-        self.legs.push(Leg { id, role, phase, seat, part, program, held, muted, lost, goodbye });
+        self.legs.push(Leg {
+            id,
+            role,
+            phase,
+            seat,
+            part,
+            program,
+            held,
+            muted,
+            holds,
+            gain_db,
+            fallback,
+            notice: None,
+            lost,
+            goodbye,
+        });
         Some(id)
     }
 
@@ -649,7 +783,7 @@ impl Call {
         match leg.part {
             _ if matches!(leg.phase, LegPhase::Leaving { .. }) => vec![Effect::Forget(leg.id)],
             Part::Heir { of, .. } => self.on_heir_gone(&leg, of, ending, now),
-            Part::Added => vec![Effect::Forget(leg.id)],
+            Part::Added => self.on_added_gone(leg, &ending, now),
             _ if leg.is_supervisor() => vec![Effect::Forget(leg.id)],
             // It leaves its place to its heir, or the others to themselves.
             Part::Opener | Part::Callee | Part::Party if !self.is_needed(leg.id) => {
@@ -678,7 +812,9 @@ impl Call {
         let legs = std::mem::take(&mut self.legs);
         let cause = ending.cause.clone();
         let transfers = legs.iter().filter_map(|leg| told(leg, TransferState::Failed(cause.clone().into())));
-        let mut effects: Vec<Effect> = transfers.chain(legs.iter().flat_map(|leg| hang_up(leg, ending))).collect();
+        let parked = self.unpark(Unparked::Ended);
+        let mut effects: Vec<Effect> =
+            transfers.chain(parked).chain(legs.iter().flat_map(|leg| hang_up(leg, ending))).collect();
         effects.push(Effect::Tell(Notice::Over { cause, answered }));
         effects
     }

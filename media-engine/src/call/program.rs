@@ -32,6 +32,9 @@ impl Call {
 
     /// The others have gone: whoever is left alone goes back to its program, with a voice.
     pub(super) fn return_to_program(&mut self) -> Vec<Effect> {
+        if self.parked.is_some() {
+            return Vec::new();
+        }
         let mut parties = self.legs.iter_mut().filter(|leg| leg.is_party());
         let (Some(leg), None) = (parties.next(), parties.next()) else { return Vec::new() };
         if !leg.program {

@@ -3,7 +3,7 @@
 //! ```text
 //!   Transfer ─▶ heir Wanted ─Allowed─▶ Dialling ─answers─▶ Up; the transferor is Leaving and has its time to hang up
 //!                     └ fails ─▶ transferor still there? joined again : the call ends when nobody else talks
-//!   TransferTo ─▶ the same with each target in turn, until one answers
+//!   TransferTo ─▶ the same with each target in turn, until one answers; none does, and the transferor has gone? it is called again
 //!   Transfer ─▶ heir Coming ─Fetched─▶ the same; until then both talk on
 //!   Replace  ─▶ heir Offered ─answered─▶ Up; what it replaces is hung up at once (RFC 3891 section 3)
 //! ```
@@ -14,8 +14,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::leg::{Leg, LegPhase, LegRole, Means, Part};
-use super::{Call, Destination, Effect, Ending, Notice, Stage, TransferState};
+use super::leg::{Fallback, Leg, LegPhase, LegRole, Means, Part};
+use super::{Call, Destination, Effect, Ending, IfFails, Notice, Stage, Target, TransferState};
 use crate::error::HangupCause;
 use crate::units::LegId;
 
@@ -66,10 +66,10 @@ impl Call {
         if !self.may_be_succeeded(by) {
             return vec![told(None, TransferState::Refused)];
         }
-        self.targets = Default::default();
+        self.targets = None;
         let mut effects = self.let_all_go();
         effects.extend(match to {
-            Some(to) => self.want_heir((by, role), to, now),
+            Some(to) => self.want_heir((by, role), to.into(), now),
             None => match self.enter(role, LegPhase::Coming, Part::Heir { of: by, by: Means::Fetched }) {
                 Some(heir) => vec![Effect::Await(heir), told(Some(heir), TransferState::Started)],
                 None => vec![told(None, TransferState::Refused)],
@@ -78,24 +78,18 @@ impl Call {
         effects
     }
 
-    pub(super) fn on_transfer_to(
-        &mut self,
-        by: LegId,
-        to: Vec<Destination>,
-        ring: Option<Duration>,
-        now: Instant,
-    ) -> Vec<Effect> {
+    pub(super) fn on_transfer_to(&mut self, by: LegId, targets: Fallback, now: Instant) -> Vec<Effect> {
         let Some(role) = self.role(by) else { return Vec::new() };
         let mut effects = self.let_all_go();
-        self.targets = (to.into(), ring);
+        self.targets = Some(Box::new(targets));
         effects.extend(self.next_heir((by, role), now));
         effects
     }
 
     /// The next target of a transfer, if there is one.
     fn next_heir(&mut self, place: (LegId, LegRole), now: Instant) -> Vec<Effect> {
-        match self.targets.0.pop_front() {
-            Some(to) => self.want_heir(place, to, now),
+        match self.targets.as_mut().and_then(|left| left.targets.pop_front()) {
+            Some(target) => self.want_heir(place, target, now),
             None => Vec::new(),
         }
     }
@@ -106,9 +100,10 @@ impl Call {
     }
 
     /// Somebody is to be called in a leg's place.
-    fn want_heir(&mut self, (by, role): (LegId, LegRole), to: Destination, now: Instant) -> Vec<Effect> {
+    fn want_heir(&mut self, (by, role): (LegId, LegRole), target: Target, now: Instant) -> Vec<Effect> {
+        let Target { to, ring } = target;
         let told = |heir, state| Effect::Tell(Notice::Transfer { by, role, heir, state });
-        let phase = self.wanted(&to, self.targets.1, now);
+        let phase = self.wanted(&to, ring.or(self.targets.as_ref().and_then(|left| left.ring)), now);
         match self.enter(role, phase, Part::Heir { of: by, by: Means::Called }) {
             Some(heir) => vec![Effect::Ask { leg: heir, by, to }, told(Some(heir), TransferState::Started)],
             None => vec![told(None, TransferState::Refused)],
@@ -149,7 +144,7 @@ impl Call {
 
     pub(super) fn on_replace(&mut self, id: LegId) -> Vec<Effect> {
         let Some(role) = self.role(id).filter(|_| self.may_be_succeeded(id)) else { return Vec::new() };
-        self.targets = Default::default();
+        self.targets = None;
         let mut effects = self.let_all_go();
         let heir = self.enter(role, LegPhase::Offered { early: false }, Part::Heir { of: id, by: Means::Came });
         effects.extend(heir.map(Effect::Answer));
@@ -208,6 +203,18 @@ impl Call {
             effects.extend(next);
             return effects;
         }
+        let (failed, back) = self.targets.take().map(|left| (left.if_fails, left.back)).unzip();
+        if failed == Some(IfFails::HangUp) {
+            effects.extend(self.end(&ending));
+            return effects;
+        }
+        let has_gone = self.leg(of).is_none() && self.legs.iter().any(|leg| leg.is_party() && leg.is_up());
+        if let Some(back) = back.flatten().filter(|_| has_gone) {
+            effects.extend(self.want_heir((of, heir.role), back.into(), now));
+            if self.heir_of(of).is_some() {
+                return effects;
+            }
+        }
         let parties = self.legs.iter().filter(|leg| leg.is_party()).count();
         if self.leg(of).is_none() && parties < 2 {
             effects.extend(match self.legs.iter().any(|leg| leg.is_party() && leg.program) {
@@ -226,7 +233,7 @@ impl Call {
         vec![ended, Effect::HangUp { leg: id, stage: Stage::Up, cause }, Effect::Forget(id)]
     }
 
-    fn let_all_go(&mut self) -> Vec<Effect> {
+    pub(super) fn let_all_go(&mut self) -> Vec<Effect> {
         let leaves = |leg: &&Leg| matches!(leg.phase, LegPhase::Leaving { .. });
         let leaving: Vec<LegId> = self.legs.iter().filter(leaves).map(|leg| leg.id).collect();
         leaving.into_iter().flat_map(|id| self.let_go(id)).collect()

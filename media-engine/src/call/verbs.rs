@@ -11,8 +11,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::leg::{Leg, LegPhase, LegRole, Part, Seat};
-use super::{Call, Destination, Effect, Input, Notice, SuperviseMode};
+use super::leg::{Fallback, Holding, Leg, LegPhase, LegRole, Part, Seat};
+use super::{Call, Destination, Effect, Ending, IfFails, Input, Notice, SuperviseMode, Target};
 use crate::error::HangupCause;
 use crate::units::LegId;
 
@@ -21,6 +21,12 @@ pub const LEGS_AT_ONCE: usize = 128;
 
 /// Most targets of one transfer.
 pub const TARGETS_MAX: usize = 16;
+
+/// Least and most decibels by which a leg is made louder.
+pub const GAIN_DB: std::ops::RangeInclusive<i8> = -20..=20;
+
+/// How often parties hear that they are supervised.
+const NOTICE_EVERY: Duration = Duration::from_secs(60);
 
 /// Why a verb is refused, in a sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,6 +58,24 @@ pub enum Refused {
     /// Too many or none.
     #[error("a transfer has 1 to {TARGETS_MAX} targets")]
     Targets,
+    /// Too loud, or too soft.
+    #[error("a gain is from {} to {} dB", GAIN_DB.start(), GAIN_DB.end())]
+    Gain,
+    /// It does not talk with exactly one other party, or somebody is on the way in.
+    #[error("the leg has to talk with exactly one other party, and nobody may be on the way in")]
+    NotAlone,
+    /// A party of the call is parked.
+    #[error("the call is parked: it has to be picked up first")]
+    Parked,
+    /// Nobody is parked here.
+    #[error("no party of the call is parked")]
+    NotParked,
+    /// Somebody else was faster.
+    #[error("somebody else is picking the call up already")]
+    PickedUp,
+    /// Its time is over.
+    #[error("the call is on its way back to whoever parked it")]
+    Returns,
     /// There are as many as there may be.
     #[error("the call has as many legs as a call may have")]
     Full,
@@ -64,10 +88,14 @@ impl Call {
     /// [`Refused`] says why it does not.
     pub fn check(&self, input: &Input) -> Result<(), Refused> {
         match input {
+            Input::Add { or_else, .. } if or_else.len() > TARGETS_MAX => Err(Refused::Targets),
             Input::Add { supervises, .. } => {
                 let is_there = |leg: &Leg| leg.is_party() && (leg.seat == Seat::Floor || leg.is_with_program());
                 if !self.is_talking() || !self.legs.iter().any(is_there) {
                     return Err(Refused::NotTalking);
+                }
+                if self.parked.is_some() && supervises.is_none() {
+                    return Err(Refused::Parked);
                 }
                 if self.legs.len() >= LEGS_AT_ONCE || self.next_leg >= self.end_of_legs {
                     return Err(Refused::Full);
@@ -80,6 +108,8 @@ impl Call {
                 Some(Seat::Scripted(_)) => Err(Refused::Scripted),
                 _ => self.check_connected(*leg),
             },
+            Input::Gain { leg, db } if GAIN_DB.contains(db) => self.check_connected(*leg),
+            Input::Gain { .. } => Err(Refused::Gain),
             Input::TransferTo { by, to, .. } => {
                 self.check_party(*by)?;
                 match self.may_be_succeeded(*by) {
@@ -88,6 +118,8 @@ impl Call {
                     false => Err(Refused::NotNow),
                 }
             }
+            Input::Park { by, .. } => self.check_party(*by).and_then(|()| self.check_park(*by)),
+            Input::PickUp { .. } => self.check_pick_up(),
             Input::Supervise { leg, mode } => match self.leg(*leg).map(|leg| leg.seat) {
                 None => Err(Refused::NoLeg),
                 Some(Seat::Gallery(_)) => self.check_listener(Some(*mode)),
@@ -115,6 +147,7 @@ impl Call {
             Seat::Gallery(_) => Err(Refused::Supervises),
             Seat::Scripted(_) => Err(Refused::Scripted),
             Seat::Floor if !leg.is_up() || !self.is_talking() => Err(Refused::NotConnected),
+            Seat::Floor if self.is_parked(id) => Err(Refused::Parked),
             Seat::Floor => Ok(()),
         }
     }
@@ -130,29 +163,66 @@ impl Call {
 
     pub(super) fn on_add(
         &mut self,
-        (to, role): (Destination, LegRole),
-        supervises: Option<SuperviseMode>,
-        ring: Option<Duration>,
+        (target, role): (Target, LegRole),
+        supervises: Option<(SuperviseMode, bool)>,
+        fallback: Fallback,
         now: Instant,
     ) -> Vec<Effect> {
         let agent = self.legs.iter().find(|leg| leg.is_party() && leg.role == LegRole::Agent);
         let Some(by) = agent.or(self.legs.iter().find(|leg| leg.is_party())).map(|leg| leg.id) else {
             return Vec::new();
         };
-        let phase = self.wanted(&to, ring, now);
+        let Target { to, ring } = target;
+        let phase = self.wanted(&to, ring.or(fallback.ring), now);
         let Some(id) = self.enter(role, phase, Part::Added) else { return Vec::new() };
-        if let (Some(mode), Some(leg)) = (supervises, self.leg_mut(id)) {
-            leg.seat = Seat::Gallery(mode);
+        if let Some(leg) = self.leg_mut(id) {
+            leg.fallback = Some(Box::new(fallback));
+            if let Some((mode, notice)) = supervises {
+                (leg.seat, leg.notice) = (Seat::Gallery(mode), notice.then_some(now));
+            }
         }
         vec![Effect::Ask { leg: id, by, to }]
     }
 
+    /// An added leg could not be reached, or has gone before its answer: the next one is called, if there is one.
+    pub(super) fn on_added_gone(&mut self, mut leg: Leg, ending: &Ending, now: Instant) -> Vec<Effect> {
+        let mut effects = vec![Effect::Forget(leg.id)];
+        effects.extend(self.on_comer_gone(&leg, ending));
+        let Some(mut fallback) = leg.fallback.take() else { return effects };
+        if let Some(target) = fallback.targets.pop_front() {
+            let role = match &target.to {
+                _ if leg.is_supervisor() => leg.role,
+                Destination::Agent(_) | Destination::Browser(_) => LegRole::Agent,
+                Destination::Trunk { .. } | Destination::Emergency { .. } | Destination::Uri(_) => LegRole::Customer,
+            };
+            let notice = leg.notice.is_some();
+            let supervises = if let Seat::Gallery(mode) = leg.seat { Some((mode, notice)) } else { None };
+            effects.extend(self.on_add((target, role), supervises, *fallback, now));
+        } else if fallback.if_fails == IfFails::HangUp && !leg.is_supervisor() {
+            effects.extend(self.end(ending));
+        }
+        effects
+    }
+
     /// An added leg has answered.
-    pub(super) fn on_added_up(&mut self, id: LegId) -> Vec<Effect> {
+    pub(super) fn on_added_up(&mut self, id: LegId, now: Instant) -> Vec<Effect> {
         self.seat(id);
+        if let Some(leg) = self.leg_mut(id) {
+            leg.fallback = None;
+        }
         match self.leg(id).is_some_and(|leg| leg.is_supervisor()) {
-            true => self.seat_told(id),
-            false => self.leave_program(),
+            true => {
+                let mut effects = self.seat_told(id);
+                if self.leg(id).is_some_and(|leg| leg.notice.is_some()) {
+                    effects.extend(self.notify(id, now));
+                }
+                effects
+            }
+            false => {
+                let mut effects = self.on_comer_up(id);
+                effects.extend(self.leave_program());
+                effects
+            }
         }
     }
 
@@ -163,7 +233,10 @@ impl Call {
             Some(leg) => {
                 if matches!(leg.part, Part::Heir { .. }) {
                     // The transfer is called off, not sent on to its next target.
-                    self.targets = Default::default();
+                    self.targets = None;
+                }
+                if let Some(leg) = self.leg_mut(id) {
+                    leg.fallback = None;
                 }
                 self.put_out(id, HangupCause::Requested, now)
             }
@@ -191,6 +264,37 @@ impl Call {
         }
     }
 
+    /// A supervisor of whom the parties are to hear now.
+    pub(super) fn notice_due(&self, now: Instant) -> Option<LegId> {
+        let due = |leg: &&Leg| leg.next_notice().is_some_and(|at| at <= now);
+        self.legs.iter().find(due).map(|leg| leg.id)
+    }
+
+    /// Lets the parties that talk hear that they are supervised, and again in a minute.
+    pub(super) fn notify(&mut self, supervisor: LegId, now: Instant) -> Vec<Effect> {
+        if let Some(leg) = self.leg_mut(supervisor) {
+            leg.notice = Some(now + NOTICE_EVERY);
+        }
+        let to: Vec<LegId> = self.hearing().floor().filter(|leg| self.is_party(*leg)).collect();
+        if to.is_empty() { Vec::new() } else { vec![Effect::Notify(to)] }
+    }
+
+    pub(super) fn on_gain(&mut self, id: LegId, db: i8) -> Vec<Effect> {
+        match self.leg_mut(id) {
+            Some(leg) if leg.gain_db != db => {
+                leg.gain_db = db;
+                self.seat_told(id)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    pub(super) fn on_holds(&mut self, id: LegId, holding: Holding) -> Vec<Effect> {
+        let Some(leg) = self.leg_mut(id).filter(|leg| leg.is_up()) else { return Vec::new() };
+        let before = std::mem::replace(&mut leg.holds, holding);
+        if (before == Holding::No) == (holding == Holding::No) { Vec::new() } else { self.seat_told(id) }
+    }
+
     pub(super) fn on_supervise(&mut self, id: LegId, mode: SuperviseMode) -> Vec<Effect> {
         match self.leg_mut(id) {
             Some(leg) if leg.is_supervisor() && leg.seat != Seat::Gallery(mode) => {
@@ -213,11 +317,20 @@ impl Call {
     /// What a leg does in the call, to be told.
     pub(super) fn seat_told(&self, id: LegId) -> Vec<Effect> {
         let told = |leg: &Leg| {
+            let holds = leg.holds != Holding::No;
             let supervises = match leg.seat {
                 Seat::Gallery(mode) => Some(mode),
                 Seat::Floor | Seat::Scripted(_) => None,
             };
-            Effect::Tell(Notice::Seat { leg: id, role: leg.role, held: leg.held, muted: leg.muted, supervises })
+            Effect::Tell(Notice::Seat {
+                leg: id,
+                role: leg.role,
+                held: leg.held,
+                muted: leg.muted,
+                holds,
+                gain_db: leg.gain_db,
+                supervises,
+            })
         };
         self.leg(id).map(told).into_iter().collect()
     }

@@ -7,9 +7,10 @@ use std::time::Duration;
 use codecs::SampleRate;
 use tokio::sync::{mpsc, oneshot};
 
+use super::parking::ParkedCall;
 use super::prompt::{GatherId, NewGather, PlayId, Sound};
-use crate::call::SuperviseMode;
 use crate::call::script::FetchFailure;
+use crate::call::{IfFails, SuperviseMode};
 use crate::config::App;
 use crate::error::HangupCause;
 use crate::sip::{CallTrace, TrunkStatus};
@@ -230,6 +231,15 @@ pub enum Command {
         /// What the agent typed, at most 1,000 characters.
         text: String,
     },
+    /// Let a call's parties hear these samples in place of the soft tone while they wait; asked for by `EventKind::MusicWanted`.
+    CallMusic {
+        /// The call.
+        call: CallId,
+        /// Their rate.
+        rate: SampleRate,
+        /// Mono, not empty; heard over and over.
+        samples: Arc<[i16]>,
+    },
     /// Do something with a call that runs, or with one of its legs; its task answers once the state has changed.
     CallVerb {
         /// The call.
@@ -259,6 +269,23 @@ pub enum Command {
     SipConnection(crate::sip_io::WsConnection),
     /// No new calls from now on, and no registrations at trunks; answered when the last running call has ended.
     Drain,
+    /// Call an agent for the party that is parked in a slot; answered by [`Reply::PickedUp`] when the agent is being called.
+    /// An empty slot is `NotFound`, one for which somebody is on the way already a `Conflict`.
+    PickUp {
+        /// Whose slot.
+        group: Group,
+        /// Which.
+        slot: u16,
+        /// The agent's SIP user name.
+        agent: String,
+        /// How long the agent's telephone may ring; `None`: as long as any leg.
+        ring: Option<Duration>,
+    },
+    /// Which calls of a group are parked; answered by [`Reply::ParkedCalls`].
+    ParkedCalls {
+        /// The group.
+        group: Group,
+    },
     /// How trunks fare; answered by [`Reply::Trunks`].
     Trunks,
     /// Which calls run; answered by [`Reply::Calls`].
@@ -305,15 +332,23 @@ pub enum Verb {
         /// 1 to [`DTMF_MAX`] of 0-9, *, #, A-D; `,` is a pause of half a second.
         digits: String,
     },
-    /// Join the partner of a leg with somebody else in its place. The targets are called in turn until one answers; when none does,
-    /// both talk on as before. Its fate is told by `EventKind::Transfer`.
+    /// Join the partner of a leg with somebody else in its place. The targets are called in turn until one answers. Its fate is told by `EventKind::Transfer`.
     Transfer {
         /// The leg whose place it is.
         leg: LegId,
         /// Who is called, 1 to [`crate::call::TARGETS_MAX`].
-        to: Vec<Callee>,
-        /// How long each may ring; `None`: as long as any leg.
+        to: Vec<VerbTarget>,
+        /// How long each may ring that says nothing else; `None`: as long as any leg.
         ring: Option<Duration>,
+        /// What follows when none of them answers.
+        if_fails: IfFails,
+    },
+    /// Let the others hear a leg louder or softer.
+    Gain {
+        /// The leg.
+        leg: LegId,
+        /// One of [`crate::call::GAIN_DB`].
+        db: i8,
     },
     /// Let a leg, or everybody in the conversation, hear something; answered by [`Reply::Play`] once it is to be heard. Its fate is told
     /// by `EventKind::Play`.
@@ -338,6 +373,23 @@ pub enum Verb {
         /// What is collected, and what is heard before.
         gather: NewGather,
     },
+    /// Hang up a leg and let the one party that it talks with wait, with music, until it is picked up; answered by
+    /// [`Reply::Parked`].
+    Park {
+        /// The leg whose party parks the other.
+        leg: LegId,
+        /// How.
+        park: Park,
+    },
+    /// Call an agent for the party that is parked in this slot; [`Command::PickUp`] finds the call.
+    PickUp {
+        /// The slot.
+        slot: u16,
+        /// The agent's SIP user name.
+        agent: String,
+        /// How long the agent's telephone may ring; `None`: as long as any leg.
+        ring: Option<Duration>,
+    },
     /// Change what a supervisor does in the call.
     Supervise {
         /// The supervisor's leg.
@@ -345,6 +397,17 @@ pub enum Verb {
         /// What it does from now on.
         mode: SuperviseMode,
     },
+}
+
+/// How a party is parked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Park {
+    /// The slot, one of [`super::SLOTS`]; `None`: the lowest free one.
+    pub slot: Option<u16>,
+    /// How long the party waits at most.
+    pub wait: Duration,
+    /// Call the agent who parked it then; else, and when there is none, the call ends.
+    pub back: bool,
 }
 
 /// Most keys and pauses of one [`Verb::SendDtmf`].
@@ -360,6 +423,21 @@ pub struct NewLeg {
     /// Caller identity that it is shown outside; `None`: the trunk's own, or none.
     pub from: Option<String>,
     /// How long it may ring; `None`: as long as any leg.
+    pub ring: Option<Duration>,
+    /// Who is called in turn when it does not answer, at most [`crate::call::TARGETS_MAX`].
+    pub or_else: Vec<VerbTarget>,
+    /// What follows when none of them answers.
+    pub if_fails: IfFails,
+    /// The parties hear a short tone when it begins to supervise them, and every minute.
+    pub notice: bool,
+}
+
+/// Somebody whom a verb calls in turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerbTarget {
+    /// Who.
+    pub to: Callee,
+    /// How long they may ring; `None`: as long as the others.
     pub ring: Option<Duration>,
 }
 
@@ -387,6 +465,22 @@ pub enum Reply {
     Trace(Box<CallTrace>),
     /// The leg that a verb has made.
     Leg(LegId),
+    /// The leg that was parked, and where.
+    Parked {
+        /// The leg.
+        leg: LegId,
+        /// The slot.
+        slot: u16,
+    },
+    /// The parked call that an agent is called into.
+    PickedUp {
+        /// The call.
+        call: CallId,
+        /// The agent's leg.
+        leg: LegId,
+    },
+    /// Calls that are parked, by slot.
+    ParkedCalls(Vec<ParkedCall>),
     /// What a verb plays.
     Play(PlayId),
     /// What a verb collects, and the prompt that it plays before.

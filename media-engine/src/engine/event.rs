@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::prompt::{GatherId, PlayId, PlayState};
 use crate::call::script;
-pub use crate::call::{EndedBy, Ending, GatherEnd, LegRole, SuperviseMode};
+pub use crate::call::{EndedBy, Ending, GatherEnd, LegRole, SuperviseMode, Unparked};
 use crate::error::HangupCause;
 use crate::record_io::Space;
 pub use crate::speech::{ProviderKind, ProviderState};
 use crate::translate::TranslationEvent;
-use crate::units::{CallId, LegId};
+use crate::units::{CallId, Group, LegId};
 pub use crate::worker::{Flow, LegQuality, Rating};
 
 /// Something that happened, with the wall-clock time at which it did.
@@ -165,8 +165,37 @@ pub enum EventKind {
         held: bool,
         /// Nobody hears it.
         muted: bool,
+        /// Its own telephone has put the call on hold.
+        holds: bool,
+        /// How loud the others hear it, in decibels.
+        gain_db: i8,
         /// What it does in the gallery; `None`: it takes part in the conversation.
         supervises: Option<SuperviseMode>,
+    },
+    /// A party of the call waits for the first time: `CallMusic` says what it hears, if that is not the soft tone.
+    MusicWanted {
+        /// Whose call it is.
+        group: Group,
+    },
+    /// A party is parked: it waits with music until somebody picks it up.
+    Parked {
+        /// The party's leg.
+        leg: LegId,
+        /// Where.
+        slot: u16,
+        /// SIP user name of the agent who parked it.
+        parked_by: Option<String>,
+        /// How long it waits at most, unless somebody is on the way.
+        until: SystemTime,
+    },
+    /// The party is parked no more.
+    Unparked {
+        /// Its leg.
+        leg: LegId,
+        /// Where it was.
+        slot: u16,
+        /// Why.
+        why: Unparked,
     },
     /// A leg of a conversation of three or more has become the one who speaks, or is it no more.
     ActiveSpeaker {

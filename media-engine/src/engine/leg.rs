@@ -7,8 +7,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::homes::Claim;
 use super::{LegRole, Shared};
-use crate::call::Ending;
-use crate::config::TrunkConfig;
+use crate::call::{Ending, Holding};
+use crate::config::{DtmfWay, HoldShown, TrunkConfig};
 use crate::leg::LegError;
 use crate::net::ports::{PortLease, PortRange};
 use crate::sdp::{self, Audio, Codec, Direction, Local, LocalSrtp, Srtp};
@@ -104,6 +104,18 @@ pub(super) struct Leg {
     pub(super) out_of_reach: bool,
     /// It need not send any.
     pub(super) on_hold: bool,
+    /// Its own telephone has put the call on hold.
+    pub(super) holding: Holding,
+    /// How loud the others hear it, in decibels.
+    pub(super) gain_db: i8,
+    /// How it is to be shown that it is on hold.
+    hold_shown: HoldShown,
+    /// Whether it is to be shown that it is on hold, whether that was offered last, and whether the offer is not answered yet.
+    pub(super) hold_wanted: bool,
+    pub(super) hold_offered: bool,
+    hold_pending: bool,
+    /// How keys are pressed towards it.
+    pub(super) dtmf: DtmfWay,
     /// How it ended, once the machine has said so.
     pub(super) ending: Option<Ending>,
 }
@@ -158,6 +170,13 @@ impl Leg {
             silent: false,
             out_of_reach: false,
             on_hold: false,
+            holding: Holding::No,
+            gain_db: 0,
+            hold_shown: HoldShown::Media,
+            hold_wanted: false,
+            hold_offered: false,
+            hold_pending: false,
+            dtmf: DtmfWay::Rfc4733,
             ending: None,
         }
     }
@@ -223,6 +242,7 @@ impl Leg {
     pub(super) fn goes_through(&mut self, trunk: &TrunkConfig) {
         self.trunk = Some(trunk.name.clone());
         (self.nat, self.srtp) = (trunk.nat, trunk.srtp);
+        (self.hold_shown, self.dtmf) = (trunk.hold, trunk.dtmf);
         if !trunk.codecs.is_empty() {
             self.codecs.clone_from(&trunk.codecs);
         }
@@ -351,8 +371,9 @@ impl Leg {
         Ok(())
     }
 
-    /// Takes the answer to a later offer that repeated what was agreed.
+    /// Takes the answer to a later offer: one that repeated what was agreed, or showed that the leg is on hold.
     pub(super) fn take_later_answer(&mut self, worker: &Worker, answer: &str) -> Result<(), NoMedia> {
+        self.hold_pending = false;
         if self.browser.is_some() {
             // The same offer again restarts nothing: there is nothing new to agree on.
             return Ok(());
@@ -415,6 +436,34 @@ impl Leg {
         watch(shared, worker, self.id)?;
         self.audio = Some(audio);
         Ok(answer)
+    }
+
+    /// The offer that shows a plain leg that it is on hold, or is so no more; `None`: there is nothing to show, or an offer is under way.
+    pub(super) fn offer_hold(&mut self, agents: HoldShown) -> Option<String> {
+        let on = self.hold_wanted;
+        let how = if self.trunk.is_some() { self.hold_shown } else { agents };
+        let direction = match how {
+            HoldShown::Media => return None,
+            _ if !on => Direction::SendRecv,
+            HoldShown::SendOnly => Direction::SendOnly,
+            HoldShown::Inactive => Direction::Inactive,
+        };
+        let is_due = self.plain.is_some() && self.hold_offered != on && !self.hold_pending;
+        let audio = self.audio.filter(|_| is_due)?;
+        let local = self.local.as_mut()?;
+        (self.hold_offered, self.hold_pending) = (on, true);
+        self.sdp_version += 1;
+        let all = std::mem::replace(&mut local.codecs, vec![audio.codec]);
+        let offer = local.offer(self.sdp_version, direction);
+        local.codecs = all;
+        Some(offer)
+    }
+
+    /// The leg took no offer; `again`: another one was under way.
+    pub(super) fn hold_offer_failed(&mut self, again: bool) {
+        if std::mem::take(&mut self.hold_pending) && again {
+            self.hold_offered = !self.hold_offered;
+        }
     }
 
     /// Answers a re-INVITE: hold, resume, codec or address change, ICE restart.

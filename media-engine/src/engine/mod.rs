@@ -19,6 +19,7 @@ mod event;
 mod homes;
 mod leg;
 mod outlet;
+mod parking;
 mod prompt;
 mod signalling;
 mod switchboard;
@@ -31,18 +32,20 @@ use std::time::SystemTime;
 use dashmap::DashMap;
 use tokio::sync::mpsc;
 
+pub use crate::call::{GAIN_DB, IfFails};
 pub use crate::record_io::{Room, Space};
 pub use crate::sip::{CallTrace, PlaceStatus, TraceParty, TraceStep, TrunkStatus};
 pub use crate::translate::{LagMs, TranslationEvent};
 pub use capture::replay_calls;
 pub use command::{
     CallProgram, CallSettings, CallTarget, Callee, Command, CommandError, DTMF_MAX, Engine, Envelope, NewCall, NewLeg,
-    ProgramHost, ProgramRequest, Reply, Verb,
+    Park, ProgramHost, ProgramRequest, Reply, Verb, VerbTarget,
 };
 pub use event::{
     CallStatus, Direction, EndedBy, Ending, Event, EventKind, Flow, GatherEnd, LegQuality, LegRole, LegState,
-    ProgramNews, ProviderKind, ProviderState, Rating, RecordingState, SuperviseMode, TransferStage,
+    ProgramNews, ProviderKind, ProviderState, Rating, RecordingState, SuperviseMode, TransferStage, Unparked,
 };
+pub use parking::{ParkedCall, SLOTS};
 pub use prompt::{GatherId, NewGather, PlayId, PlayState, SPEECH_MAX, Sound, TONE_MS_MAX, TONES_MAX};
 
 use crate::config::{Config, TrunkConfig};
@@ -81,6 +84,7 @@ struct Shared {
     calls: DashMap<CallId, mpsc::Sender<task::TaskInput>>,
     dialogs: DashMap<DialogId, (CallId, mpsc::Sender<task::TaskInput>)>,
     homes: Arc<homes::Homes>,
+    parking: Arc<parking::Parking>,
     /// Users with a contact.
     registered: DashMap<String, ()>,
     /// The groups of users with a password.
@@ -203,6 +207,7 @@ pub async fn start_supervised(mut config: Config, supervisor: Supervisor) -> Res
         calls: DashMap::new(),
         dialogs: DashMap::new(),
         homes: Arc::default(),
+        parking: Arc::default(),
         registered: DashMap::new(),
         groups: DashMap::new(),
         next_leg: AtomicU64::new(1),

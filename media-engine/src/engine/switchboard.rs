@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::command::{CallTarget, Callee, Command, CommandError, Envelope, NewCall, Reply};
+use super::command::{CallTarget, Callee, Command, CommandError, Envelope, NewCall, Reply, Verb};
 use super::dial::Refusal;
 use super::event::EventKind;
 use super::task::{CallTask, Replacement, TaskInput};
@@ -137,6 +137,21 @@ impl Switchboard {
             Command::CallVerb { call, verb } => {
                 return self.ask(call, reply, |reply| TaskInput::Verb { verb, reply });
             }
+            Command::PickUp { group, slot, agent, ring } => {
+                let Some(call) = self.shared.parking.call(group, slot) else {
+                    // The asker may have given up.
+                    let _ = reply.send(Err(CommandError::NotFound));
+                    return;
+                };
+                let verb = Verb::PickUp { slot, agent, ring };
+                return self.ask(call, reply, |reply| TaskInput::Verb { verb, reply });
+            }
+            Command::ParkedCalls { group } => {
+                // The asker may have given up.
+                let _ = reply.send(Ok(Reply::ParkedCalls(self.shared.parking.list(group))));
+                return;
+            }
+            Command::CallMusic { call, rate, samples } => self.hand_over(call, TaskInput::Music(rate, samples)),
             Command::LegProceed { call, leg, from } => self.hand_over(call, TaskInput::LegDecided(leg, Ok(from))),
             Command::LegReject { call, leg, cause } => self.hand_over(call, TaskInput::LegDecided(leg, Err(cause))),
             Command::CredentialSet { user, password, valid_for, group } => {

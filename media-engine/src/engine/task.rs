@@ -9,9 +9,12 @@ mod dialling;
 mod ending;
 mod gathers;
 mod hearing;
+mod holding;
 mod info;
 mod listening;
 mod messages;
+mod music;
+mod parking;
 mod program;
 mod prompts;
 mod transfer;
@@ -24,6 +27,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use codecs::SampleRate;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Shared;
@@ -33,6 +37,7 @@ use super::consumers::{FromTranslation, Translation};
 use super::dial::{Incoming, Outgoing};
 use super::event::{CallStatus, EventKind, LegRole, LegState};
 use super::leg::{ClosingLeg, Leg};
+use super::parking::Slot;
 use super::signalling::Signals;
 use crate::call::{
     Call, Destination, Effect, EndedBy, Ending, Happened, Input, KeyWay, LEGS, Notice, Start, Timing, Topology,
@@ -48,6 +53,7 @@ use dialling::Unreached;
 use gathers::Gathering;
 use hearing::Heard as Applied;
 use listening::{CallRecording, next_recorded};
+use music::WaitingMusic;
 use program::Programs;
 use prompts::Prompts;
 use transfer::{Fetch, Fetching, next_fetched};
@@ -79,6 +85,8 @@ pub(super) enum TaskInput {
         verb: Verb,
         reply: oneshot::Sender<Result<Reply, CommandError>>,
     },
+    /// What who waits is to hear.
+    Music(SampleRate, Arc<[i16]>),
     /// Another call asks for one of our legs.
     Fetch(Fetch),
     /// Somebody calls who wants the place of one of our legs.
@@ -99,8 +107,14 @@ pub(super) struct CallTask {
     topology: Topology,
     /// What of it the worker was told, by the name of the leg's media.
     applied: Vec<(LegId, Applied)>,
+    /// What who waits hears.
+    music: WaitingMusic,
     /// What mixes the call's parties while they are more than two.
     conference: ConferenceId,
+    /// Where it is parked.
+    slot: Option<Slot>,
+    /// The leg of whoever picks it up.
+    picks_up: Option<LegId>,
     /// Keys that wait to be pressed.
     keys: Vec<Keys>,
     /// What is being played.
@@ -225,7 +239,10 @@ impl CallTask {
             legs: Vec::new(),
             topology: Topology::default(),
             applied: Vec::new(),
+            music: WaitingMusic::default(),
             conference,
+            slot: None,
+            picks_up: None,
             keys: Vec::new(),
             prompts: Prompts::new(),
             gathers: Vec::new(),
@@ -304,6 +321,7 @@ impl CallTask {
                 self.handle(if with_program { Input::ProceedWithProgram } else { Input::Proceed }).await;
             }
             TaskInput::LegDecided(leg, decision) => self.on_leg_decided(leg, decision).await,
+            TaskInput::Music(rate, samples) => self.on_music(rate, samples),
             TaskInput::Refuse(cause) => self.handle(Input::Refuse(cause)).await,
             TaskInput::Hangup(cause) => self.handle(Input::HangUp(cause)).await,
             TaskInput::Fetch(fetch) => self.on_fetch(fetch).await,
@@ -351,9 +369,17 @@ impl CallTask {
                 if let Err(error) = &answer {
                     tracing::info!(call = %self.id, %leg, %error, "re-INVITE refused");
                 }
+                if let Ok(answer) = &answer {
+                    self.judge_answer(leg, answer).await;
+                }
                 self.signals().answer_offer(dialog, answer.ok());
+                self.offer_hold(leg);
             }
-            SipEvent::ReinviteAnswered { sdp, .. } => self.on_later_answer(leg, &sdp).await,
+            SipEvent::ReinviteAnswered { sdp, .. } => {
+                self.on_later_answer(leg, &sdp).await;
+                self.offer_hold(leg);
+            }
+            SipEvent::ReinviteFailed { status, .. } => self.on_offer_failed(leg, status),
             SipEvent::Referred { refer, to, replaces, replaced, .. } => {
                 self.on_referred(leg, refer, &to, (replaces, replaced)).await;
             }
@@ -431,6 +457,7 @@ impl CallTask {
                     leg.on_hold = flow.incoming == Heard::OnHold;
                 };
                 self.judge_loss(leg, judge).await;
+                self.judge_holding(leg, &flow).await;
             }
             WorkerEventKind::MediaTimeout => {
                 if self.call.is_party(leg) {
@@ -547,6 +574,7 @@ impl CallTask {
                 Effect::Forget(leg) => self.forget(leg),
                 Effect::Give(leg) => self.give(leg),
                 Effect::Hearing(topology) => self.hear(topology),
+                Effect::Notify(legs) => self.notify(&legs),
                 Effect::Tell(notice) => self.tell_notice(notice),
             }
         }
@@ -576,8 +604,19 @@ impl CallTask {
             Notice::Lost(leg) => {
                 tracing::info!(call = %self.id, %leg, "a leg is lost: the other one waits for it");
             }
-            Notice::Seat { leg, role, held, muted, supervises } => {
-                self.shared.tell(Some(self.id), EventKind::LegSeat { leg, role, held, muted, supervises });
+            Notice::Seat { leg, role, held, muted, holds, gain_db, supervises } => {
+                self.change_gain(leg, gain_db);
+                self.show_hold(leg);
+                self.shared
+                    .tell(Some(self.id), EventKind::LegSeat { leg, role, held, muted, holds, gain_db, supervises });
+            }
+            Notice::Parked { leg, wait, .. } => {
+                self.show_hold(leg);
+                self.tell_parked(leg, wait);
+            }
+            Notice::Unparked { leg, why } => {
+                self.show_hold(leg);
+                self.tell_unparked(leg, why);
             }
             Notice::TooLong => {
                 let most = self.shared.config.max_call.unwrap_or_default();

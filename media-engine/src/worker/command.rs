@@ -174,6 +174,24 @@ pub enum WorkerCommand {
         /// On or off.
         muted: bool,
     },
+    /// Let others hear the leg louder or softer, and its taps too; the change glides over 10 ms. While it is not 0 the leg's packets are
+    /// not relayed.
+    Gain {
+        /// The leg.
+        leg: LegId,
+        /// −20 to 20; others do nothing and are counted.
+        db: i8,
+    },
+    /// What the leg hears on hold from now on in place of the soft tone, over and over; no samples: the soft tone again.
+    Music {
+        /// The leg.
+        leg: LegId,
+        /// Rate of `samples`.
+        rate: SampleRate,
+        /// Mono; legs may share them.
+        #[serde(with = "shared_samples")]
+        samples: Arc<[i16]>,
+    },
     /// After how long without media the leg is dead, which is told once (`MediaTimeout`): 60 s unless this says otherwise.
     MediaTimeout {
         /// The leg.
@@ -196,6 +214,9 @@ pub enum WorkerCommand {
         leg: LegId,
     },
 }
+
+/// Least and most decibels of [`WorkerCommand::Gain`].
+pub const GAIN_DB: std::ops::RangeInclusive<i8> = -20..=20;
 
 /// Gains that JSON has no number for: a gain that is not finite is written as one that is refused as well.
 mod gain_number {

@@ -18,6 +18,7 @@ pub mod capture;
 mod command;
 mod mailbox;
 mod meters;
+mod music;
 mod outbox;
 mod pace;
 mod play;
@@ -29,7 +30,7 @@ pub use crate::config::App;
 pub use crate::leg::flow::{Flow, Incoming, Outgoing};
 pub use crate::rtcp::mos::Rating;
 pub use command::{
-    Census, ConferenceRole, LegMedia, LegQuality, Overloaded, WorkerCommand, WorkerEvent, WorkerEventKind,
+    Census, ConferenceRole, GAIN_DB, LegMedia, LegQuality, Overloaded, WorkerCommand, WorkerEvent, WorkerEventKind,
     WorkerRequest,
 };
 pub use outbox::Output;

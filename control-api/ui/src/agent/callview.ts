@@ -25,7 +25,7 @@ export interface CallViewEvents {
   onCallOff(): void;
 }
 
-const STATE: Record<PartyState, string> = { ringing: "Ringing", talking: "", muted: "Muted", held: "On hold", holds: "Holds the call", aside: "Waiting", listening: "Listening" };
+const STATE: Record<PartyState, string> = { ringing: "Ringing", talking: "", muted: "Muted", held: "On hold", holds: "Holds the call", aside: "Waiting", parked: "Parked", listening: "Listening" };
 
 export class CallView {
   readonly parties = h("ul", { id: "parties", class: "parties", "aria-label": "Who is in the call" });

@@ -59,7 +59,7 @@ class AgentPage {
     onConsult: (entry) => this.consult(entry),
     onAdd: (entry) => this.running && this.controls.add(this.running.id, entry),
   });
-  private readonly parkedList = new ParkedList({ onPickUp: (parked) => void this.pickUp(parked), me: () => this.me, nameOf: (name) => this.picker.nameOf(name) });
+  private readonly parkedList = new ParkedList({ onChange: () => this.drawCall(), onPickUp: (parked) => void this.pickUp(parked), me: () => this.me, nameOf: (name) => this.picker.nameOf(name) });
   private readonly recordings = new RecordingBar({ allowed: true, refresh: async (call) => (mayHear(this.frame.session) ? this.feed.fetchRecordings(call) : undefined) });
   private readonly sound = new Sound(() => this.drawSound());
   private readonly phone: Phone;
@@ -354,7 +354,7 @@ class AgentPage {
     const legs = this.controls.shown(actual);
     const { transferring } = this.controls;
     const { music } = this;
-    this.party = parties(legs, { me: this.me, of: (peer) => this.picker.nameOf(peer), music }, transferring?.leg);
+    this.party = parties(legs, { me: this.me, of: (peer) => this.picker.nameOf(peer), music, parked: this.parkedList.find(call?.id ?? "") }, transferring?.leg);
     this.ownLeg = this.mine()?.leg ?? this.ownLeg;
     this.callView.draw({
       known: this.party.some(({ me }) => me), parties: this.party, choices: choices(this.party), muted: this.isMuted(),

@@ -8,6 +8,8 @@ export type ParkedState = "waiting" | "picking_up" | "returning";
 export interface Parked {
   slot: number;
   call: string;
+  /** The leg that waits; 0: not told. */
+  leg: number;
   /** Number or name of whoever waits. */
   peer: string;
   /** SIP name; null when a program parked it. */
@@ -24,7 +26,7 @@ export function parseParked(value: unknown): Parked | undefined {
   if (slot === null || call === null) return undefined;
   const state = parked["state"];
   return {
-    slot, call, peer: text(parked["peer"]) ?? "", parkedBy: text(parked["parked_by"]), since: text(parked["since"]), until: text(parked["until"]),
+    slot, call, leg: number(parked["leg"]) ?? 0, peer: text(parked["peer"]) ?? "", parkedBy: text(parked["parked_by"]), since: text(parked["since"]), until: text(parked["until"]),
     state: state === "picking_up" || state === "returning" ? state : "waiting",
   };
 }

@@ -15,6 +15,8 @@ import { parkedList } from "./verbs.js";
 const ASK_MS = 10_000;
 
 export interface ParkedEvents {
+  /** The list has changed. */
+  onChange(): void;
   onPickUp(parked: Parked): void;
   /** SIP name of the person at this page. */
   me(): string;
@@ -45,6 +47,11 @@ export class ParkedList {
     document.addEventListener("visibilitychange", () => !document.hidden && void this.refresh());
   }
 
+  /** The parked call of this identity. */
+  find(call: string): Parked | undefined {
+    return this.parked.find((one) => one.call === call);
+  }
+
   hear(kind: string): void {
     if (kind === "call.parked" || kind === "call.unparked") void this.refresh();
   }
@@ -57,6 +64,7 @@ export class ParkedList {
       const parked = await parkedList();
       if (!wanted()) return;
       this.parked = inOrder(parked);
+      this.events.onChange();
     } catch (error) {
       // An older server, or a role without a telephone.
       if (error instanceof ApiError && (error.status === 404 || error.status === 403)) this.possible = false;

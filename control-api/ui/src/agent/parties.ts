@@ -10,7 +10,7 @@
  */
 import type { Leg, Legs } from "../legs.js";
 
-export type PartyState = "ringing" | "talking" | "muted" | "held" | "holds" | "aside" | "listening";
+export type PartyState = "ringing" | "talking" | "muted" | "held" | "holds" | "aside" | "parked" | "listening";
 
 export interface Party {
   leg: number;
@@ -33,6 +33,8 @@ export interface Names {
   of(peer: string): string | undefined;
   /** Music plays on hold, and while a transfer calls somebody; else a soft tone, and ringing. */
   music?: boolean;
+  /** The leg that is parked, and where. */
+  parked?: { leg: number; slot: number } | undefined;
 }
 
 /** The person's own leg; the newest, when a call was taken back. Whom a colleague has called stands in the customer's place. */
@@ -49,6 +51,7 @@ export function parties(legs: Legs, names: Names, aside?: number): Party[] {
     if (leg.state !== "answered") return "ringing";
     if (leg.supervises !== null && leg.supervises.mode !== "barge") return "listening";
     if (leg.leg === aside) return "aside";
+    if (leg.leg === names.parked?.leg) return "parked";
     return leg.held ? "held" : leg.holds ? "holds" : leg.muted ? "muted" : "talking";
   };
   const called = (leg: Leg): string => (leg === mine ? "you" : nameOf(leg, names));
@@ -59,6 +62,8 @@ export function parties(legs: Legs, names: Names, aside?: number): Party[] {
         return "is being called";
       case "held":
         return names.music ? "hears music" : "hears a soft tone";
+      case "parked":
+        return `waits in slot ${names.parked?.slot ?? ""} and hears ${names.music ? "music" : "a soft tone"}`;
       case "holds":
         return "has put the call on hold";
       case "aside":
@@ -103,7 +108,7 @@ export function listed(names: readonly string[]): string {
 
 /** The sentence in the second person. */
 function ofYou(sentence: string): string {
-  return sentence.replace(/^hears\b/, "hear").replace(/^is\b/, "are").replace(/^has\b/, "have").replace(/\bnobody hears it\b/, "nobody hears you");
+  return sentence.replace(/^hears\b/, "hear").replace(/^is\b/, "are").replace(/^has\b/, "have").replace(/^waits\b(.*) and hears\b/, "wait$1 and hear").replace(/\bnobody hears it\b/, "nobody hears you");
 }
 
 /** What can be done with the call as it stands. */

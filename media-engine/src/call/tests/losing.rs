@@ -55,7 +55,7 @@ fn a_transferor_that_is_lost_leaves_the_ring_back_to_the_party_that_stays() {
     lab.give(transfer(SECOND));
     lab.give(Input::Allowed(THIRD));
     lab.give(Input::Lost(SECOND));
-    assert!(waits(&lab, FIRST, Sound::Ringback));
+    assert!(waits(&lab, FIRST, Sound::Wait));
     let mut answered = lab.clone();
     lab.give(gone(THIRD, HangupCause::Busy));
     assert!(waits(&lab, FIRST, Sound::Hold));

@@ -2,6 +2,7 @@
 
 mod losing;
 mod model;
+mod parking;
 mod program;
 mod succession;
 mod verbs;
@@ -223,7 +224,15 @@ fn a_leg_that_leaves_others_talking_is_told_as_it_ended() {
     let mut lab = Lab::incoming(Plan::Join(agent()));
     lab.give(Input::Proceed);
     lab.give(Input::Answered(SECOND));
-    lab.give(Input::Add { to: customer(), role: LegRole::Customer, supervises: None, ring: None });
+    lab.give(Input::Add {
+        to: customer(),
+        role: LegRole::Customer,
+        supervises: None,
+        ring: None,
+        or_else: Vec::new(),
+        if_fails: IfFails::Return,
+        notice: false,
+    });
     let denied: Ending = HangupCause::Rejected.into();
     assert_eq!(lab.clone().endings(Input::Denied(THIRD, denied.clone())), [(THIRD, denied)]);
     lab.give(Input::Allowed(THIRD));

@@ -29,6 +29,8 @@ struct World {
     muted: BTreeSet<LegId>,
     /// Legs that were added to supervise: whether they are to be heard by all.
     supervisors: BTreeMap<LegId, bool>,
+    /// The party that waits to be picked up.
+    parked: Option<LegId>,
     /// Legs of which it was told how they ended.
     ended: BTreeSet<LegId>,
     hearing: Topology,
@@ -50,7 +52,6 @@ impl World {
             }
             Input::Add { supervises, .. } => {
                 if let [Effect::Ask { leg, .. }, ..] = effects {
-                    self.added.insert(*leg);
                     self.supervisors.extend(supervises.map(|mode| (*leg, mode == SuperviseMode::Barge)));
                 }
             }
@@ -62,17 +63,34 @@ impl World {
             Input::Back(leg) => drop(self.lost.remove(&leg)),
             _ => {}
         }
+        let mut before = None;
+        for effect in effects {
+            self.see_asked(before, effect, effects);
+            before = Some(effect);
+        }
         effects.iter().for_each(|effect| self.carry_out(effect));
+    }
+
+    /// Somebody is to be called: in another's place, beside the others, or in turn when the leg before was not reached.
+    fn see_asked(&mut self, before: Option<&Effect>, effect: &Effect, effects: &[Effect]) {
+        let Effect::Ask { leg, by, .. } = effect else { return };
+        let is_heir =
+            |effect: &Effect| matches!(effect, Effect::Tell(Notice::Transfer { heir: Some(heir), .. }) if heir == leg);
+        if effects.iter().any(is_heir) {
+            self.parted.insert(*leg, *by);
+            return;
+        }
+        self.added.insert(*leg);
+        if let Some(Effect::Forget(before)) = before
+            && let Some(barges) = self.supervisors.get(before).copied()
+        {
+            self.supervisors.insert(*leg, barges);
+        }
     }
 
     fn carry_out(&mut self, effect: &Effect) {
         match effect {
-            Effect::Ask { leg, by, .. } => {
-                assert!(self.open.insert(*leg));
-                if !self.added.contains(leg) {
-                    self.parted.insert(*leg, *by);
-                }
-            }
+            Effect::Ask { leg, .. } => assert!(self.open.insert(*leg)),
             Effect::Await(leg) => assert!(self.open.insert(*leg)),
             Effect::Ring(leg, _) => {
                 self.open.insert(*leg);
@@ -101,6 +119,10 @@ impl World {
                     set.remove(leg);
                 }
             }
+            Effect::Notify(legs) => {
+                let is_party = |leg: &LegId| self.media.contains(leg) && !self.supervisors.contains_key(leg);
+                assert!(!legs.is_empty() && legs.iter().all(is_party), "{legs:?} hear that they are supervised");
+            }
             Effect::Give(leg) => {
                 assert!(self.open.remove(leg) && self.lines.remove(leg) && self.media.remove(leg));
             }
@@ -121,6 +143,10 @@ impl World {
                 self.parted.remove(heir);
                 self.lost.remove(by);
             }
+            Effect::Tell(Notice::Parked { leg, .. }) => {
+                assert_eq!(self.parked.replace(*leg), None, "two are parked in one call");
+            }
+            Effect::Tell(Notice::Unparked { leg, .. }) => assert_eq!(self.parked.take(), Some(*leg)),
             Effect::Tell(Notice::Over { .. }) => self.ends += 1,
             Effect::Tell(_) => {}
         }
@@ -130,6 +156,7 @@ impl World {
         if call.is_over() {
             assert_eq!(self.ends, 1);
             assert!(self.lines.is_empty(), "left over: {:?}", self.lines);
+            assert_eq!(self.parked, None, "nobody is told that it is parked no more");
             assert!(self.open.is_subset(&self.ended), "nobody is told how {:?} ended", self.open);
             assert_eq!(call.poll_timeout(), None);
             return;
@@ -140,6 +167,7 @@ impl World {
             assert!(self.media.contains(&leg), "{leg} has a place and no media");
             let is_apart = self.lost.contains(&leg)
                 || self.held.contains(&leg)
+                || self.parked == Some(leg)
                 || self.parted.values().any(|by| *by == leg)
                 || self.supervisors.get(&leg) == Some(&false);
             assert!(!place.is_on_floor() || !is_apart, "{leg} is out of the conversation, and is in it");
@@ -152,8 +180,11 @@ impl World {
             }
         }
         let is_party = |leg: &LegId| !self.supervisors.contains_key(leg);
-        let waits_for_nobody =
-            self.lost.is_empty() && self.parted.is_empty() && self.held.is_empty() && !self.added.iter().any(is_party);
+        let waits_for_nobody = self.parked.is_none()
+            && self.lost.is_empty()
+            && self.parted.is_empty()
+            && self.held.is_empty()
+            && !self.added.iter().any(is_party);
         assert!(self.hearing.floor().count() != 1 || waits_for_nobody, "somebody waits in silence");
     }
 }
@@ -201,7 +232,7 @@ fn any_input(random: &mut SmallRng, lab: &Lab, foreign: &mut u64) -> Input {
         }
     };
     let on = random.random_ratio(1, 2);
-    match random.random_range(0..54) {
+    match random.random_range(0..62) {
         0..6 => Input::Proceed,
         6..14 => Input::Answered(leg),
         14..17 => Input::Rang(leg),
@@ -209,8 +240,15 @@ fn any_input(random: &mut SmallRng, lab: &Lab, foreign: &mut u64) -> Input {
         19 => Input::Gone(leg, HangupCause::Normal.into()),
         20..22 => Input::Transfer { by: leg, to: Some(agent()) },
         22..24 => {
-            let to = vec![agent(); random.random_range(0..4)];
-            Input::TransferTo { by: leg, to, ring: on.then_some(Duration::from_secs(3)) }
+            let to = vec![agent().into(); random.random_range(0..4)];
+            let if_fails = any_fate(random);
+            Input::TransferTo {
+                by: leg,
+                to,
+                ring: on.then_some(Duration::from_secs(3)),
+                if_fails,
+                back: on.then(agent),
+            }
         }
         24..28 => Input::Allowed(leg),
         28 => Input::Denied(leg, HangupCause::Rejected.into()),
@@ -229,16 +267,27 @@ fn any_input(random: &mut SmallRng, lab: &Lab, foreign: &mut u64) -> Input {
             let mode = any_mode(random, leg);
             let supervises = random.random_ratio(1, 3).then_some(mode);
             let role = if supervises.is_some() { LegRole::Supervisor } else { LegRole::Agent };
-            Input::Add { to: agent(), role, supervises, ring: None }
+            let or_else = vec![customer().into(); random.random_range(0..3)];
+            Input::Add { to: agent(), role, supervises, ring: None, or_else, if_fails: any_fate(random), notice: on }
         }
         44 if random.random_ratio(1, 4) => Input::Drop(leg),
         45..47 => Input::Hold { leg, on },
         47..49 => Input::Mute { leg, on },
         51 if random.random_ratio(1, 4) => Input::ProceedWithProgram,
         52 if random.random_ratio(1, 8) => Input::ProgramOver(leg),
+        53..55 => Input::Park { by: leg, wait: Duration::from_secs(4), back: on.then(agent) },
+        55..57 => Input::PickUp { to: agent(), ring: None },
+        57..59 => Input::Gain { leg, db: random.random_range(-21..22) },
+        59..61 => {
+            Input::Holds { leg, holding: [Holding::No, Holding::Sounding, Holding::Silent][random.random_range(0..3)] }
+        }
         49..51 => Input::Supervise { leg, mode: any_mode(random, leg) },
         _ => Input::Timeout,
     }
+}
+
+fn any_fate(random: &mut SmallRng) -> IfFails {
+    if random.random_ratio(1, 4) { IfFails::HangUp } else { IfFails::Return }
 }
 
 fn any_mode(random: &mut SmallRng, leg: LegId) -> SuperviseMode {

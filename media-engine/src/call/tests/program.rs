@@ -15,7 +15,15 @@ fn lab() -> Lab {
 
 /// Somebody is called into the call.
 fn add(lab: &mut Lab) {
-    let add = Input::Add { to: agent(), role: LegRole::Agent, supervises: None, ring: None };
+    let add = Input::Add {
+        to: agent(),
+        role: LegRole::Agent,
+        supervises: None,
+        ring: None,
+        or_else: Vec::new(),
+        if_fails: IfFails::Return,
+        notice: false,
+    };
     assert_eq!(lab.call.check(&add), Ok(()));
     let leg = lab.call.next_leg();
     assert_eq!(lab.give(add), [Effect::Ask { leg, by: FIRST, to: agent() }]);
@@ -31,7 +39,15 @@ fn who_is_dialled_by_a_program_talks_with_the_caller_who_then_goes_back_to_it() 
     assert_eq!(lab.floor(), [FIRST, SECOND]);
     lab.give(Input::Mute { leg: FIRST, on: true });
     let effects = lab.give(gone(SECOND, HangupCause::Normal));
-    let unmuted = Notice::Seat { leg: FIRST, role: LegRole::Customer, held: false, muted: false, supervises: None };
+    let unmuted = Notice::Seat {
+        leg: FIRST,
+        role: LegRole::Customer,
+        held: false,
+        muted: false,
+        holds: false,
+        gain_db: 0,
+        supervises: None,
+    };
     assert_eq!(effects, [Effect::Forget(SECOND), Effect::Tell(unmuted)]);
     assert_eq!(lab.places(), [(FIRST, WITH_PROGRAM)]);
     assert_eq!(lab.give(gone(FIRST, HangupCause::Normal)), [over(HangupCause::Normal, true)]);
@@ -69,7 +85,13 @@ fn a_transfer_that_fails_behind_its_transferor_gives_the_caller_back_to_the_prog
     let mut lab = lab();
     add(&mut lab);
     lab.give(Input::Answered(SECOND));
-    lab.give(Input::TransferTo { by: SECOND, to: vec![agent()], ring: None });
+    lab.give(Input::TransferTo {
+        by: SECOND,
+        to: vec![agent().into()],
+        ring: None,
+        if_fails: IfFails::Return,
+        back: None,
+    });
     lab.give(Input::Allowed(THIRD));
     lab.give(gone(SECOND, HangupCause::Normal));
     assert!(lab.floor().is_empty(), "it hears ring-back");

@@ -42,7 +42,7 @@ fn transferring() -> Lab {
 
 /// While somebody is called in its place, the transferor is heard by nobody, and the party that stays hears ring-back.
 fn parted() -> [(LegId, Place); 2] {
-    [(FIRST, Place::Aside(Sound::Ringback)), (SECOND, Place::Aside(Sound::Silence))]
+    [(FIRST, Place::Aside(Sound::Wait)), (SECOND, Place::Aside(Sound::Silence))]
 }
 
 /// What becomes of an answer that puts the third leg into the second one's place.
@@ -67,7 +67,7 @@ fn a_blind_transfer_puts_the_new_leg_into_the_transferor_s_place_and_lets_the_tr
 fn the_first_leg_transfers_as_well_as_the_second() {
     let mut lab = talking();
     lab.give(transfer(FIRST));
-    assert_eq!(lab.call.hearing().place(SECOND), Some(Place::Aside(Sound::Ringback)));
+    assert_eq!(lab.call.hearing().place(SECOND), Some(Place::Aside(Sound::Wait)));
     assert_eq!(lab.call.partner(THIRD), Some(SECOND));
     lab.give(Input::Allowed(THIRD));
     lab.give(Input::Answered(THIRD));
@@ -132,7 +132,7 @@ fn a_leg_that_the_control_plane_refuses_or_forgets_is_not_called() {
 fn a_transferor_that_hangs_up_leaves_the_transfer_running() {
     let mut lab = transferring();
     assert_eq!(lab.give(gone(SECOND, NORMAL)), [Effect::Forget(SECOND)]);
-    assert_eq!(lab.places(), [(FIRST, Place::Aside(Sound::Ringback))]);
+    assert_eq!(lab.places(), [(FIRST, Place::Aside(Sound::Wait))]);
     assert_eq!(lab.give(Input::Answered(THIRD)), [told(SECOND, THIRD, TransferState::Done)]);
     assert_eq!(lab.floor(), [FIRST, THIRD]);
     assert!(lab.call.may_be_succeeded(THIRD));
@@ -277,12 +277,13 @@ fn the_targets_of_a_transfer_are_called_in_turn_and_when_none_answers_both_talk_
     let mut lab = talking();
     let to = vec![other_agent(), customer(), agent()];
     let ring = Some(Duration::from_secs(7));
-    let transfer = Input::TransferTo { by: SECOND, to: to.clone(), ring };
+    let targets: Vec<Target> = to.iter().cloned().map(Target::from).collect();
+    let transfer = Input::TransferTo { by: SECOND, to: targets, ring, if_fails: IfFails::Return, back: None };
     let mut effects = lab.give(transfer.clone());
     for (n, to) in (0..).zip(to) {
         let heir = LegId(THIRD.0 + n);
         assert!(effects.contains(&Effect::Ask { leg: heir, by: SECOND, to: to.clone() }), "{effects:?}");
-        assert_eq!(lab.call.hearing().place(FIRST), Some(Place::Aside(Sound::Ringback)));
+        assert_eq!(lab.call.hearing().place(FIRST), Some(Place::Aside(Sound::Wait)));
         assert!(lab.give(Input::Allowed(heir)).contains(&Effect::Ring(heir, to)));
         lab.now += Duration::from_secs(6);
         assert_eq!(lab.give(Input::Timeout), [], "it may ring for seven seconds");
@@ -300,7 +301,56 @@ fn the_targets_of_a_transfer_are_called_in_turn_and_when_none_answers_both_talk_
     let second = LegId(first.0 + 1);
     assert!(lab.give(Input::Drop(second)).contains(&Effect::Forget(second)));
     assert_eq!(lab.floor(), [FIRST, SECOND]);
-    assert_eq!(lab.call.check(&Input::TransferTo { by: SECOND, to: Vec::new(), ring }), Err(Refused::Targets));
+    assert_eq!(
+        lab.call.check(&Input::TransferTo { by: SECOND, to: Vec::new(), ring, if_fails: IfFails::Return, back: None }),
+        Err(Refused::Targets)
+    );
     lab.give(transfer.clone());
     assert_eq!(lab.call.check(&transfer), Err(Refused::NotNow));
+}
+
+#[test]
+fn a_transfer_that_reaches_nobody_ends_the_call_when_that_was_asked_for() {
+    let mut lab = talking();
+    let ring = Some(Duration::from_secs(7));
+    let own = Target { to: other_agent(), ring: Some(Duration::from_secs(3)) };
+    let to = vec![own, customer().into()];
+    lab.give(Input::TransferTo { by: SECOND, to, ring, if_fails: IfFails::HangUp, back: None });
+    lab.give(Input::Allowed(THIRD));
+    lab.now += Duration::from_secs(3);
+    let effects = lab.give(Input::Timeout);
+    assert!(
+        effects.contains(&Effect::Ask { leg: FOURTH, by: SECOND, to: customer() }),
+        "it has its own time: {effects:?}"
+    );
+    let busy = HangupCause::Busy;
+    let effects = lab.give(gone(FOURTH, busy.clone()));
+    for expected in [FIRST, SECOND].map(|leg| hangs_up(leg, Stage::Up, busy.clone())) {
+        assert!(effects.contains(&expected), "{effects:?}");
+    }
+    assert_eq!(effects.last(), Some(&over(busy, true)));
+}
+
+#[test]
+fn a_party_that_nobody_takes_goes_back_to_a_transferor_who_has_hung_up() {
+    let mut lab = talking();
+    let back = Some(other_agent());
+    lab.give(Input::TransferTo {
+        by: SECOND,
+        to: vec![customer().into()],
+        ring: None,
+        if_fails: IfFails::Return,
+        back,
+    });
+    lab.give(Input::Allowed(THIRD));
+    assert_eq!(lab.give(gone(SECOND, NORMAL)), [Effect::Forget(SECOND)]);
+    let effects = lab.give(gone(THIRD, HangupCause::Busy));
+    assert!(effects.contains(&Effect::Ask { leg: FOURTH, by: SECOND, to: other_agent() }), "{effects:?}");
+    assert_eq!(lab.places(), [(FIRST, Place::Aside(Sound::Wait))]);
+    lab.give(Input::Allowed(FOURTH));
+    let mut away = lab.clone();
+    lab.give(Input::Answered(FOURTH));
+    assert_eq!(lab.floor(), [FIRST, FOURTH]);
+    let busy = HangupCause::Busy;
+    assert_eq!(away.give(gone(FOURTH, busy.clone())).last(), Some(&over(busy, true)), "it is called once");
 }

@@ -5,7 +5,15 @@ use super::*;
 
 fn add(supervises: Option<SuperviseMode>) -> Input {
     let role = if supervises.is_some() { LegRole::Supervisor } else { LegRole::Agent };
-    Input::Add { to: agent(), role, supervises, ring: None }
+    Input::Add {
+        to: agent(),
+        role,
+        supervises,
+        ring: None,
+        or_else: Vec::new(),
+        if_fails: IfFails::Return,
+        notice: false,
+    }
 }
 
 /// Somebody is added, and the control plane has nothing against it.
@@ -29,7 +37,7 @@ fn drops(leg: LegId, stage: Stage, cause: HangupCause) -> [Effect; 2] {
 
 /// What a party's flags are told to be.
 fn seat(leg: LegId, role: LegRole, (held, muted): (bool, bool)) -> Effect {
-    Effect::Tell(Notice::Seat { leg, role, held, muted, supervises: None })
+    Effect::Tell(Notice::Seat { leg, role, held, muted, holds: false, gain_db: 0, supervises: None })
 }
 
 /// A customer (first), an agent (second) and another agent (third) talk.
@@ -45,8 +53,15 @@ fn conference() -> Lab {
 fn supervised(mode: SuperviseMode) -> Lab {
     let mut lab = talking();
     ring(&mut lab, Some(mode));
-    let told =
-        Notice::Seat { leg: THIRD, role: LegRole::Supervisor, held: false, muted: false, supervises: Some(mode) };
+    let told = Notice::Seat {
+        leg: THIRD,
+        role: LegRole::Supervisor,
+        held: false,
+        muted: false,
+        holds: false,
+        gain_db: 0,
+        supervises: Some(mode),
+    };
     assert_eq!(lab.give(Input::Answered(THIRD)), [Effect::Tell(told)]);
     lab
 }
@@ -72,7 +87,15 @@ fn an_added_leg_that_refuses_or_rings_too_long_leaves_the_others_alone() {
     ring(&mut lab, None);
     assert_eq!(lab.give(gone(THIRD, HangupCause::Busy)), [Effect::Forget(THIRD)]);
     let ring = Some(Duration::from_secs(5));
-    lab.give(Input::Add { to: customer(), role: LegRole::Customer, supervises: None, ring });
+    lab.give(Input::Add {
+        to: customer(),
+        role: LegRole::Customer,
+        supervises: None,
+        ring,
+        or_else: Vec::new(),
+        if_fails: IfFails::Return,
+        notice: false,
+    });
     lab.give(Input::Allowed(FOURTH));
     assert_eq!(lab.after(Duration::from_secs(4)), []);
     assert_eq!(lab.after(Duration::from_secs(1)), drops(FOURTH, Stage::Dialling, HangupCause::NoAnswer));
@@ -253,7 +276,15 @@ fn a_call_has_a_bounded_number_of_legs_at_once() {
 #[test]
 fn an_added_leg_waits_for_the_control_plane_and_rings_as_long_as_it_may() {
     let mut lab = talking();
-    let third = Input::Add { to: agent(), role: LegRole::Agent, supervises: None, ring: Some(Duration::from_secs(5)) };
+    let third = Input::Add {
+        to: agent(),
+        role: LegRole::Agent,
+        supervises: None,
+        ring: Some(Duration::from_secs(5)),
+        or_else: Vec::new(),
+        if_fails: IfFails::Return,
+        notice: false,
+    };
     lab.give(third.clone());
     assert_eq!(lab.give(Input::Denied(THIRD, HangupCause::Rejected.into())), [Effect::Forget(THIRD)]);
     let fourth = LegId(THIRD.0 + 1);
@@ -269,4 +300,113 @@ fn an_added_leg_waits_for_the_control_plane_and_rings_as_long_as_it_may() {
     lab.now += Duration::from_secs(5);
     assert_eq!(lab.give(Input::Timeout), drops(sixth, Stage::Dialling, HangupCause::NoAnswer));
     assert_eq!(lab.floor(), [FIRST, SECOND]);
+}
+
+#[test]
+fn those_who_are_called_in_turn_ring_one_after_the_other_until_one_answers() {
+    let mut lab = talking();
+    let or_else = vec![customer().into(), agent().into()];
+    let role = LegRole::Agent;
+    lab.give(Input::Add {
+        to: agent(),
+        role,
+        supervises: None,
+        ring: None,
+        or_else,
+        if_fails: IfFails::HangUp,
+        notice: false,
+    });
+    lab.give(Input::Allowed(THIRD));
+    let next = Effect::Ask { leg: FOURTH, by: SECOND, to: customer() };
+    assert_eq!(lab.give(gone(THIRD, HangupCause::Busy)), [Effect::Forget(THIRD), next]);
+    assert_eq!(lab.call.role(FOURTH), Some(LegRole::Customer));
+    let fifth = LegId(FOURTH.0 + 1);
+    let effects = lab.give(Input::Denied(FOURTH, HangupCause::Rejected.into()));
+    assert_eq!(effects, [Effect::Forget(FOURTH), Effect::Ask { leg: fifth, by: SECOND, to: agent() }]);
+    let mut answers = lab.clone();
+    answers.give(Input::Allowed(fifth));
+    answers.give(Input::Answered(fifth));
+    assert_eq!(answers.floor(), [FIRST, SECOND, fifth]);
+    assert_eq!(
+        answers.give(gone(fifth, HangupCause::Normal)),
+        [Effect::Forget(fifth)],
+        "it was there: the others talk on"
+    );
+    let mut called_off = lab.clone();
+    assert_eq!(called_off.give(Input::Drop(fifth)), [Effect::Forget(fifth)]);
+    assert!(!called_off.call.is_over());
+    let busy = HangupCause::Busy;
+    assert_eq!(
+        lab.give(gone(fifth, busy.clone())).last(),
+        Some(&over(busy, true)),
+        "nobody answers, and that ends the call"
+    );
+}
+
+#[test]
+fn a_telephone_that_puts_the_call_on_hold_lets_the_other_hear_music_or_its_own_sound() {
+    let mut lab = talking();
+    let holds = |holding| Input::Holds { leg: SECOND, holding };
+    let told = |holds| {
+        let role = LegRole::Agent;
+        Effect::Tell(Notice::Seat { leg: SECOND, role, held: false, muted: false, holds, gain_db: 0, supervises: None })
+    };
+    assert_eq!(lab.give(holds(Holding::Sounding)), [told(true)]);
+    assert_eq!(lab.floor(), [FIRST, SECOND], "it has a sound of its own");
+    assert_eq!(lab.give(holds(Holding::Silent)), [], "it still holds");
+    assert_eq!(lab.places(), [(FIRST, Place::Aside(Sound::Hold)), (SECOND, Place::Aside(Sound::Silence))]);
+    assert_eq!(lab.give(holds(Holding::No)), [told(false)]);
+    assert_eq!(lab.floor(), [FIRST, SECOND]);
+}
+
+#[test]
+fn a_leg_is_made_louder_or_softer_within_bounds() {
+    let mut lab = talking();
+    let gain = |db| Input::Gain { leg: FIRST, db };
+    let told = |gain_db| {
+        let role = LegRole::Customer;
+        Effect::Tell(Notice::Seat {
+            leg: FIRST,
+            role,
+            held: false,
+            muted: false,
+            holds: false,
+            gain_db,
+            supervises: None,
+        })
+    };
+    assert_eq!(lab.give(gain(-12)), [told(-12)]);
+    assert_eq!(lab.give(gain(-12)), []);
+    assert_eq!(lab.give(gain(0)), [told(0)]);
+    assert_eq!(lab.call.check(&gain(21)), Err(Refused::Gain));
+    assert_eq!(lab.call.check(&Input::Gain { leg: LegId(9), db: 1 }), Err(Refused::NoLeg));
+}
+
+#[test]
+fn the_parties_hear_at_once_and_every_minute_that_they_are_supervised_where_that_is_wanted() {
+    let mut lab = talking();
+    let role = LegRole::Supervisor;
+    let (or_else, supervises) = (Vec::new(), Some(SuperviseMode::Listen));
+    lab.give(Input::Add {
+        to: agent(),
+        role,
+        supervises,
+        ring: None,
+        or_else,
+        if_fails: IfFails::Return,
+        notice: true,
+    });
+    lab.give(Input::Allowed(THIRD));
+    let heard = Effect::Notify(vec![FIRST, SECOND]);
+    assert_eq!(lab.give(Input::Answered(THIRD)).last(), Some(&heard));
+    for _ in 0..3 {
+        assert_eq!(lab.after(Duration::from_secs(59)), []);
+        assert_eq!(lab.after(Duration::from_secs(1)), [heard.clone()]);
+    }
+    lab.give(hold(FIRST, true));
+    assert_eq!(lab.after(Duration::from_secs(60)), [], "nobody talks: nobody is listened to");
+    lab.give(hold(FIRST, false));
+    assert_eq!(lab.after(Duration::from_secs(60)), [heard]);
+    lab.give(gone(THIRD, HangupCause::Normal));
+    assert_eq!(lab.after(Duration::from_secs(60)), []);
 }

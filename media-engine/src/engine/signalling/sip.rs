@@ -81,6 +81,17 @@ impl Signals<'_> {
         });
     }
 
+    /// Offers a changed session in mid-call.
+    pub(in crate::engine) fn offer(&self, dialog: DialogId, sdp: String) {
+        self.send(SipCommand::Reinvite { dialog, sdp });
+    }
+
+    /// Presses a key by INFO.
+    pub(in crate::engine) fn press(&self, dialog: DialogId, digit: char, length: Duration) {
+        let body = format!("Signal={digit}\r\nDuration={}\r\n", length.as_millis());
+        self.send(SipCommand::Info { dialog, content_type: "application/dtmf-relay".into(), body });
+    }
+
     /// Hangs up a peer whose answer cannot be used.
     pub(in crate::engine) fn hang_up_incompatible(&self, dialog: DialogId) {
         self.send(SipCommand::Bye { dialog, reason: Some("SIP;cause=488".into()) });

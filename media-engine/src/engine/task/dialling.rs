@@ -25,6 +25,8 @@ const NOT_REACHED: Refusal = Refusal { status: 480, why: "Not Registered" };
 /// Header of an INVITE to a supervisor's telephone: the call that is supervised, by which a page tells this INVITE, that it asked for,
 /// from calls that must ring.
 const SUPERVISES: &str = "Tandem-Supervises";
+/// The same of an INVITE to a telephone whose agent picks up a parked call.
+const PICKS_UP: &str = "Tandem-Picks-Up";
 
 impl CallTask {
     /// Asks whether a transfer's leg may be called.
@@ -61,7 +63,9 @@ impl CallTask {
     fn enter(&mut self, id: LegId, peer: String) {
         if self.leg(id).is_none() {
             let role = self.call.role(id).unwrap_or(LegRole::Customer);
-            self.legs.push(Leg::new(id, role, peer));
+            let mut leg = Leg::new(id, role, peer);
+            leg.added = self.call.is_added(id);
+            self.legs.push(leg);
         }
     }
 
@@ -105,6 +109,9 @@ impl CallTask {
         let may_be_browser = matches!(destination, Destination::Agent(_) | Destination::Browser(_));
         if may_be_browser && self.call.role(id) == Some(LegRole::Supervisor) {
             headers.push((SUPERVISES.to_owned(), self.id.to_string()));
+        }
+        if may_be_browser && self.picks_up == Some(id) {
+            headers.push((PICKS_UP.to_owned(), self.id.to_string()));
         }
         let prefer = self.first_offered_codec(id);
         let noise = self.partner(id).is_some_and(Leg::has_noise);

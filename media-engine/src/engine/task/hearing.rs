@@ -125,8 +125,10 @@ impl CallTask {
     /// Who hears whom from now on.
     pub(super) fn hear(&mut self, topology: Topology) {
         self.topology = topology;
+        self.want_music();
         let before = std::mem::take(&mut self.applied);
         let change = Change { before, wanted: self.wanted(), conference: self.conference };
+        self.bring_music(change.wanted.iter().filter(|(_, heard)| heard.app == Some(App::Hold)).map(|(leg, _)| *leg));
         for command in change.commands() {
             if let WorkerCommand::StopPlay { leg, .. } = &command {
                 self.plays_are_cut(*leg);
@@ -170,6 +172,8 @@ impl CallTask {
                     heard.app = match sound {
                         Sound::Silence => None,
                         Sound::Ringback => Some(App::Ringback),
+                        Sound::Wait if self.music.is_there() => Some(App::Hold),
+                        Sound::Wait => Some(App::Ringback),
                         Sound::Hold => Some(App::Hold),
                     };
                 }

@@ -22,10 +22,10 @@ use super::CallTask;
 use super::messages::Message;
 use super::prompts::Owner;
 use crate::call::script::{
-    DialOutcome, Effect, Ended, FetchFailure, GatherEnd, GatherRules, Input, MessageRules, PlayEnd, Script, Sound, Target,
-    Ticket,
+    DialOutcome, Effect, Ended, FetchFailure, GatherEnd, GatherRules, Input, MessageRules, PlayEnd, Script, Sound,
+    Target, Ticket,
 };
-use crate::call::{self, EndedBy, Gathered, Place};
+use crate::call::{self, EndedBy, Gathered, IfFails, Place};
 use crate::config::App;
 use crate::engine::command::{CallProgram, Callee, CommandError, NewLeg, ProgramHost, ProgramRequest};
 use crate::engine::event::{EventKind, ProgramNews};
@@ -72,7 +72,10 @@ pub(super) enum Doing {
     },
     Dial(Dialling),
     /// The beep before a message.
-    Beep { play: PlayId, rules: MessageRules },
+    Beep {
+        play: PlayId,
+        rules: MessageRules,
+    },
     Message(Box<Message>),
     /// A recording, by its number.
     Recording(u32),
@@ -142,7 +145,15 @@ enum Answered {
 impl Programs {
     pub(super) fn new() -> Programs {
         let (answers_in, answers) = mpsc::channel(ANSWERS);
-        Programs { running: None, first: Vec::new(), inputs: VecDeque::new(), failed: None, beeped: None, answers_in, answers }
+        Programs {
+            running: None,
+            first: Vec::new(),
+            inputs: VecDeque::new(),
+            failed: None,
+            beeped: None,
+            answers_in,
+            answers,
+        }
     }
 
     /// The host's next answer.
@@ -535,7 +546,8 @@ impl CallTask {
         let leg = self.call.next_leg();
         let Some(dialling) = self.programs.dialling(ticket) else { return true };
         dialling.stage = Stage::Calling(leg);
-        let new = NewLeg { to, supervises: None, from, ring: dialling.ring };
+        let (or_else, if_fails) = (Vec::new(), IfFails::Return);
+        let new = NewLeg { to, supervises: None, from, ring: dialling.ring, or_else, if_fails, notice: false };
         let Err(error) = self.add_leg(new).await else { return true };
         tracing::info!(call = %self.id, %error, "a target of a call program cannot be called");
         if let Some(dialling) = self.programs.dialling(ticket) {

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{CallTask, TaskInput};
-use crate::call::{Destination, Ending, Input, Stage, TransferState};
+use crate::call::{Destination, Ending, Holding, Input, Stage, TransferState};
 use crate::engine::Shared;
 use crate::engine::dial::{self, Refusal};
 use crate::engine::event::{EventKind, LegRole, LegState, TransferStage};
@@ -177,6 +177,10 @@ impl CallTask {
                 self.legs.push(leg);
                 self.tell_leg(id, LegState::Answered);
                 self.handle(Input::Fetched { heir, leg: id }).await;
+                self.change_gain(id, 0);
+                if let Some(holding) = self.leg(id).map(|leg| leg.holding).filter(|holding| *holding != Holding::No) {
+                    self.handle(Input::Holds { leg: id, holding }).await;
+                }
             }
             Ok(None) => self.handle(Input::Gone(heir, HangupCause::NotFound.into())).await,
             Err(cause) => {

@@ -8,20 +8,24 @@
 //! Not here: who may do it (the control plane), what it does to the conversation (`call::verbs`), who hears whom (`hearing`).
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use codecs::SampleRate;
 use codecs::dtmf::DtmfGenerator;
+use codecs::tones::Sine;
 use tokio::sync::oneshot;
 
 use super::CallTask;
 use super::prompts::Owner;
-use crate::call::{Destination, Input, Refused};
-use crate::engine::command::{Callee, CommandError, DTMF_MAX, NewLeg, Reply, Verb};
+use crate::call::{Destination, Input, Refused, Target};
+use crate::config::DtmfWay;
+use crate::engine::command::{Callee, CommandError, DTMF_MAX, NewLeg, Reply, Verb, VerbTarget};
 use crate::engine::dial;
 use crate::engine::event::LegRole;
 use crate::engine::leg::Leg;
 use crate::net::clock;
+use crate::sip::Source;
 use crate::units::{LegId, mask};
 use crate::worker::WorkerCommand;
 
@@ -35,6 +39,10 @@ const KEY_PAUSE: Duration = Duration::from_millis(500);
 const KEYS_WAITING: usize = 2 * DTMF_MAX;
 /// Voice that sounds keys: no segment of speech has this number.
 const KEY_SEGMENT: u64 = u64::MAX;
+/// The same for what parties hear that are supervised.
+const NOTICE_SEGMENT: u64 = u64::MAX - 1;
+/// How that sounds: the tone by which telephones tell of a recording, 200 ms long.
+const NOTICE: (f32, f32, u32) = (1_400.0, -20.0, 200);
 
 /// Keys that wait to be pressed towards a leg.
 #[derive(Debug)]
@@ -74,7 +82,18 @@ impl CallTask {
                 let begun = self.gather(leg, gather, Owner::Verb);
                 return begun.map(|(gather, prompt)| Reply::Gather(gather, prompt));
             }
-            Verb::Transfer { leg, to, ring } => self.transfer_to(leg, &to, ring)?,
+            Verb::Park { leg, park } => return self.park(leg, park).await,
+            Verb::PickUp { slot, agent, ring } => return self.pick_up(slot, agent, ring).await,
+            Verb::Transfer { leg, to, ring, if_fails } => {
+                let to = self.targets(&to)?;
+                self.check_transfer(&to)?;
+                let back = match self.leg(leg).and_then(Leg::owner) {
+                    Some(Source::User(user)) => Some(Destination::Agent(user.clone())),
+                    Some(Source::Trunk(_)) | None => None,
+                };
+                Input::TransferTo { by: leg, to, ring, if_fails, back }
+            }
+            Verb::Gain { leg, db } => Input::Gain { leg, db },
             Verb::LegDrop { leg } => Input::Drop(leg),
             Verb::Hold { leg, on } => Input::Hold { leg, on },
             Verb::Mute { leg, on } => Input::Mute { leg, on },
@@ -87,14 +106,15 @@ impl CallTask {
 
     /// Calls somebody into the call.
     pub(super) async fn add_leg(&mut self, new: NewLeg) -> Result<Reply, CommandError> {
-        let NewLeg { to, supervises, from, ring } = new;
+        let NewLeg { to, supervises, from, ring, or_else, if_fails, notice } = new;
         let role = match &to {
             _ if supervises.is_some() => LegRole::Supervisor,
             Callee::Agent(_) | Callee::Browser(_) => LegRole::Agent,
             Callee::Number(_) => LegRole::Customer,
         };
         let destination = dial::callee(&self.shared, &to)?;
-        let input = Input::Add { to: destination.clone(), role, supervises, ring };
+        let or_else = self.targets(&or_else)?;
+        let input = Input::Add { to: destination.clone(), role, supervises, ring, or_else, if_fails, notice };
         self.call.check(&input)?;
         match &destination {
             Destination::Agent(user) | Destination::Browser(user) if !self.reaches(user) => {
@@ -117,15 +137,44 @@ impl CallTask {
     }
 
     /// Whom a transfer calls, in turn. Each of them is decided by the control plane when its turn has come, as in a transfer by REFER.
-    fn transfer_to(&mut self, leg: LegId, to: &[Callee], ring: Option<Duration>) -> Result<Input, CommandError> {
+    fn check_transfer(&self, to: &[Target]) -> Result<(), CommandError> {
         if !self.settings.transfer {
             return Err(CommandError::Conflict("transfer is switched off for this call".into()));
         }
-        let to = to.iter().map(|to| dial::callee(&self.shared, to)).collect::<Result<Vec<_>, _>>()?;
-        if !self.shared.pool.has_room() && !to.iter().any(|to| matches!(to, Destination::Emergency { .. })) {
+        if !self.shared.pool.has_room() && !to.iter().any(|target| matches!(target.to, Destination::Emergency { .. })) {
             return Err(CommandError::Busy("the media threads have no room for another leg; try again later"));
         }
-        Ok(Input::TransferTo { by: leg, to, ring })
+        Ok(())
+    }
+
+    /// Those who are called in turn.
+    fn targets(&self, to: &[VerbTarget]) -> Result<Vec<Target>, CommandError> {
+        let target =
+            |VerbTarget { to, ring }: &VerbTarget| Ok(Target { to: dial::callee(&self.shared, to)?, ring: *ring });
+        to.iter().map(target).collect()
+    }
+
+    /// How loud a leg is to the others.
+    pub(super) fn change_gain(&mut self, id: LegId, db: i8) {
+        let Some(leg) = self.leg_mut(id) else { return };
+        if std::mem::replace(&mut leg.gain_db, db) == db {
+            return;
+        }
+        if let Some(leg) = leg.media() {
+            self.media_command(WorkerCommand::Gain { leg, db });
+        }
+    }
+
+    /// Lets parties hear that they are supervised, over what else they hear.
+    pub(super) fn notify(&self, legs: &[LegId]) {
+        let (rate, (hertz, dbfs, length)) = (SampleRate::HZ_8000, NOTICE);
+        let mut samples = vec![0; rate.samples_in_ms(length)];
+        Sine::new(rate, hertz, dbfs).fill(&mut samples);
+        let samples: Arc<[i16]> = samples.into();
+        for leg in legs.iter().filter_map(|leg| self.leg(*leg)?.media()) {
+            let (segment, samples) = (NOTICE_SEGMENT, samples.clone());
+            self.media_command(WorkerCommand::Play { leg, segment, rate, samples, last: true });
+        }
     }
 
     /// Queues keys to be pressed towards a leg.
@@ -179,12 +228,16 @@ impl CallTask {
         }
     }
 
-    /// As a telephone-event (RFC 4733) where the leg knows them, else as sound.
+    /// As its trunk wants it; else as a telephone-event (RFC 4733) where the leg knows them, else as sound.
     fn press_key(&mut self, id: LegId, digit: char) {
         let Some((leg, media)) = self.leg(id).and_then(|leg| Some((leg, leg.media()?))) else {
             return self.keys.retain(|keys| keys.leg != id);
         };
-        if leg.knows_telephone_events() {
+        let way = leg.dtmf;
+        if let (DtmfWay::Info, Some(dialog)) = (way, leg.dialog) {
+            return self.signals().press(dialog, digit, Duration::from_millis(KEY_MS.into()));
+        }
+        if way != DtmfWay::Inband && leg.knows_telephone_events() {
             return self.media_command(WorkerCommand::SendDtmf { leg: media, digit, duration_ms: KEY_MS });
         }
         let rate = SampleRate::HZ_8000;

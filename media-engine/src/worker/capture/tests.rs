@@ -129,7 +129,7 @@ impl Trial {
 
     fn command(&mut self) -> WorkerCommand {
         let leg = self.leg();
-        match self.random.below(17) {
+        match self.random.below(19) {
             0 => WorkerCommand::RtpUpdate { leg, audio: self.audio() },
             1..=3 => WorkerCommand::Bridge { a: leg, b: self.leg() },
             4 => WorkerCommand::Unbridge { leg },
@@ -174,6 +174,11 @@ impl Trial {
                     WorkerCommand::SendDtmf { leg, digit, duration_ms }
                 }
             },
+            16 => WorkerCommand::Gain { leg, db: self.one_of(&[-20, 0, 0, 6, 20, 21, i8::MIN]) },
+            17 => {
+                let samples = (0..self.random.below(900)).map(|n| (n as i16).wrapping_mul(77)).collect();
+                WorkerCommand::Music { leg, rate: self.rate(), samples }
+            }
             _ => WorkerCommand::LegClose { leg },
         }
     }

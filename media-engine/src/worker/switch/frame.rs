@@ -127,6 +127,9 @@ impl Switch {
             } else if leg.hearing.keys.ended() {
                 switch.stale.push(slot);
             }
+            if leg.speech.rests_gain() {
+                switch.stale.push(slot);
+            }
         });
         self.settle(slot, now);
     }
@@ -173,6 +176,10 @@ impl Switch {
         match source {
             Source::Tone => send.tone(pcm),
             Source::Ringback | Source::Hold => send.waiting(source, pcm),
+            Source::Music => match &mut leg.hearing.music {
+                Some(music) => music.fill(pcm, rate),
+                None => pcm.fill(0),
+            },
             Source::Silence => pcm.fill(0),
             Source::Mix => self.conferences.hear(leg.seat, pcm),
             Source::Overheard => match &mut leg.hearing.ears {

@@ -48,7 +48,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use codecs::opus::OpusSettings;
 
-use super::command::{Census, WorkerCommand};
+use super::command::{Census, GAIN_DB, WorkerCommand};
+use super::music::Music;
 use super::outbox::{Outbox, Output};
 use crate::units::LegId;
 
@@ -278,6 +279,13 @@ impl Switch {
                 }
             }),
             WorkerCommand::Mute { leg, muted } => self.with_leg(leg, now, |_, leg| leg.speech.muted = muted),
+            WorkerCommand::Gain { leg, db } if GAIN_DB.contains(&db) => {
+                self.with_leg(leg, now, |_, leg| leg.speech.change_gain(db));
+            }
+            WorkerCommand::Gain { .. } => self.counters.commands_void += 1,
+            WorkerCommand::Music { leg, rate, samples } => {
+                self.with_leg(leg, now, |_, leg| leg.hearing.music = Music::new(rate, samples));
+            }
             WorkerCommand::MediaTimeout { leg, after } => {
                 self.with_leg(leg, now, |_, leg| leg.reporting.timeout = after);
             }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! relay, when   same codec (PCMU and PCMA: changed by a table) and ptime on both sides (Opus: any ptime), comfort noise of the
-//!               source's known to the listener, the source unmuted, both directions open, and the listener has nothing else
+//!               source's known to the listener, the source unmuted and as loud as it comes, both directions open, and the listener has nothing else
 //!               to hear (Play, keys, tone)
 //! generate      in every other case in which the listener may be sent to: from the source's frames, a conference, a tone, or
 //!               silence
@@ -65,6 +65,7 @@ impl Switch {
             (Some(App::Tone), _) => Source::Tone,
             (Some(App::Record | App::Program), _) => Source::Silence,
             (Some(App::Ringback), _) => Source::Ringback,
+            (Some(App::Hold), _) if leg.hearing.music.is_some() => Source::Music,
             (Some(App::Hold), _) => Source::Hold,
             (None, _) if leg.seat.is_some() => Source::Mix,
             (None, None) if leg.hearing.ears.is_some() => Source::Overheard,
@@ -139,6 +140,9 @@ impl Switch {
                 leg.hearing.drop_encoder();
             }
             leg.hearing.play.prepare(rate);
+            if let Some(music) = &mut leg.hearing.music {
+                music.prepare(rate);
+            }
             if let Err(error) = made {
                 leg.over = Some(format!("its codec could not be made: {error}"));
             }
@@ -152,7 +156,7 @@ fn relays(source: &Leg, listener: &Leg) -> bool {
     let lengths_suit = from.ptime == to.ptime || from.codec == Codec::Opus;
     let pauses_suit = from.noise.is_none() || to.noise.is_some();
     let codecs_suit = from.codec == to.codec || table_between(from.codec, to.codec).is_some();
-    codecs_suit && lengths_suit && pauses_suit && from.receives && to.sends && !source.speech.muted
+    codecs_suit && lengths_suit && pauses_suit && from.receives && to.sends && source.speech.is_as_it_comes()
 }
 
 /// From where a leg that was relayed to goes on with frames; `None` when nothing came lately.

@@ -9,6 +9,7 @@ use codecs::tones::{Sine, goertzel_dbfs};
 use codecs::{CodecError, Decoder, Encoder};
 
 use super::*;
+use crate::config::App;
 use crate::leg::rtp::Component;
 use crate::rtp::telephone_event::TelephoneEvent;
 use crate::rtp::{RtpHeader, RtpPacket, is_rtcp};
@@ -351,6 +352,64 @@ fn muted_leg_is_silent_to_its_peer() {
     lab.talk(&mut a, 50);
     let heard = lab.heard_pcm(&b);
     assert!(goertzel_dbfs(&heard[1_600..], NARROW, 440.0) > -13.0);
+}
+
+#[test]
+fn a_leg_that_is_made_softer_glides_there_leaves_the_relay_and_comes_back_to_it() {
+    let mut lab = Lab::new();
+    let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));
+    lab.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
+    lab.talk(&mut a, 50);
+    let relayed = lab.switch.counters().packets_relayed;
+    assert!(relayed >= 48, "{relayed} packets were relayed");
+    let mut heard = lab.heard_pcm(&b);
+    let level = |heard: &[i16]| goertzel_dbfs(heard, NARROW, 440.0);
+    let before = level(&heard[1_600..]);
+
+    lab.tell(WorkerCommand::Gain { leg: a.id, db: -12 });
+    lab.talk(&mut a, 50);
+    let softer = lab.heard_pcm(&b);
+    assert!((before - level(&softer[2_400..]) - 12.0).abs() < 0.5, "{before} and {} dBFS", level(&softer[2_400..]));
+    assert!(lab.switch.counters().packets_relayed - relayed <= 2, "it is not relayed");
+    heard.extend(softer);
+    lab.tell(WorkerCommand::Gain { leg: a.id, db: 0 });
+    lab.talk(&mut a, 50);
+    let again = lab.heard_pcm(&b);
+    assert!((before - level(&again[2_400..])).abs() < 0.5);
+    heard.extend(again);
+    let relayed = lab.switch.counters().packets_relayed;
+    lab.talk(&mut a, 20);
+    assert!(lab.switch.counters().packets_relayed - relayed >= 19, "it is relayed again");
+
+    // A jump of the gain at a crest would be a step of three quarters of the amplitude; the tone's own steps are a third.
+    let amplitude = heard.iter().map(|sample| i32::from(sample.abs())).max().unwrap();
+    let step = heard.windows(2).map(|pair| (i32::from(pair[1]) - i32::from(pair[0])).abs()).max().unwrap();
+    assert!(step < amplitude * 45 / 100, "a step of {step} at an amplitude of {amplitude}");
+    lab.tell(WorkerCommand::Gain { leg: a.id, db: 21 });
+    assert_eq!(lab.switch.counters().commands_void, 1);
+}
+
+#[test]
+fn who_is_on_hold_hears_the_music_that_it_was_given_over_and_over_and_without_it_the_soft_tone() {
+    let mut lab = Lab::new();
+    let a = lab.phone(Codec::Pcmu, 4000);
+    let mut samples = vec![0; 16_000];
+    Sine::new(SampleRate::HZ_16000, 1_000.0, -16.0).fill(&mut samples);
+    let music =
+        |samples: Vec<i16>| WorkerCommand::Music { leg: a.id, rate: SampleRate::HZ_16000, samples: samples.into() };
+    lab.tell(music(samples));
+    lab.tell(WorkerCommand::App { leg: a.id, app: Some(App::Hold) });
+    lab.advance(Duration::from_secs(3));
+    let heard = lab.heard_pcm(&a);
+    for second in heard.chunks_exact(8_000) {
+        let (music, soft) = (goertzel_dbfs(second, NARROW, 1_000.0), goertzel_dbfs(second, NARROW, 350.0));
+        assert!((music + 16.0).abs() < 1.0 && soft < -50.0, "music {music}, soft tone {soft}");
+    }
+    lab.tell(music(Vec::new()));
+    lab.advance(Duration::from_secs(3));
+    let heard = lab.heard_pcm(&a);
+    let (music, soft) = (goertzel_dbfs(&heard, NARROW, 1_000.0), goertzel_dbfs(&heard[..4_000], NARROW, 350.0));
+    assert!(music < -50.0 && soft > -36.0, "music {music}, soft tone {soft}");
 }
 
 #[test]

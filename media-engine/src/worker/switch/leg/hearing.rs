@@ -16,6 +16,7 @@ use crate::rtp::RelayMap;
 use crate::sdp::Codec;
 use crate::units::{ClockRate, SampleRate};
 use crate::worker::command::WorkerEventKind;
+use crate::worker::music::Music;
 use crate::worker::play::{PlayNotice, PlayQueue};
 use crate::worker::switch::keys::Keys;
 use crate::worker::switch::mix::Seam;
@@ -43,6 +44,8 @@ pub(crate) struct Hearing {
     pub(crate) seamless: bool,
     pub(crate) keys: Keys,
     pub(crate) play: PlayQueue,
+    /// What it hears on hold in place of the soft tone.
+    pub(crate) music: Option<Music>,
     pub(crate) ducker: Ducker,
     pub(crate) seam: Seam,
     pub(crate) played_at: Option<Instant>,
@@ -80,6 +83,8 @@ pub(crate) enum Source {
     Ringback,
     /// Somebody will be back.
     Hold,
+    /// The same, with music.
+    Music,
     Silence,
 }
 
@@ -132,6 +137,7 @@ impl Hearing {
             seamless: false,
             keys: Keys::new(),
             play: PlayQueue::new(),
+            music: None,
             ducker: Ducker::new(),
             seam: Seam::new(),
             played_at: None,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use codecs::CodecError;
 
 use super::Format;
+use crate::audio::Gain;
 use crate::audio::tap::{FrameKind, TapWriter};
 use crate::jitter::{Next, Playout, PlayoutConfig, PulledKind};
 use crate::leg::flow::{FlowWatch, is_silent};
@@ -24,6 +25,8 @@ pub(crate) struct Speech {
     receive: Option<Receive>,
     pub(crate) events_in: EventReceiver,
     pub(crate) muted: bool,
+    /// How loud the others hear it, while that is not as it comes.
+    gain: Option<Gain>,
     pub(crate) taps: Vec<Tap>,
     /// Legs that overhear it.
     pub(crate) overheard: Vec<TapWriter>,
@@ -68,6 +71,7 @@ impl Speech {
             receive: None,
             events_in: EventReceiver::new(ClockRate::HZ_8000),
             muted: false,
+            gain: None,
             taps: Vec::new(),
             overheard: Vec::new(),
             late_before: 0,
@@ -134,6 +138,9 @@ impl Speech {
         if *kind == FrameKind::Voice && flow.wants_look(now) && !is_silent(samples) {
             flow.on_sound(now);
         }
+        if let Some(gain) = &mut self.gain {
+            gain.process(samples, *rate);
+        }
         if self.muted {
             samples.fill(0);
             *kind = FrameKind::Silence;
@@ -142,6 +149,23 @@ impl Speech {
         for tap in read.chain(&mut self.overheard) {
             tap.push(now, pulled.captured_at, *kind, *rate, samples);
         }
+    }
+
+    /// Makes it louder or softer to the others from now on.
+    pub(crate) fn change_gain(&mut self, db: i8) {
+        if self.gain.is_some() || db != 0 {
+            self.gain.get_or_insert(Gain::from_db(0.0)).change_db(db.into());
+        }
+    }
+
+    /// Whether the others hear it as it comes.
+    pub(crate) fn is_as_it_comes(&self) -> bool {
+        !self.muted && self.gain.is_none()
+    }
+
+    /// A gain that has come to rest at 0 dB is none any more; whether one has.
+    pub(crate) fn rests_gain(&mut self) -> bool {
+        self.gain.take_if(|gain| gain.is_at_rest()).is_some()
     }
 
     /// A number of the stream was no audio.

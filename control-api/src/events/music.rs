@@ -1,0 +1,99 @@
+//! What a party hears that waits: read when the first party of a call waits, and shared between the calls that wait.
+//!
+//! ```text
+//! MusicWanted ─▶ setting ─▶ read by another call, which still has it? ─ no ─▶ file ─▶ samples ─▶ CallMusic
+//! ```
+//!
+//! Invariant: taking events never waits for it. While the store is away, or the setting names nothing, a call has the soft tone.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use crate::engine::{Command, Engine, Group, SampleRate, call_id};
+use crate::sound;
+use crate::store::{OrganizationId, Store, StoreError};
+
+/// Files that are read at once.
+const READING: usize = 2;
+/// Calls that may wait for that; further ones keep the soft tone.
+const WAITING: usize = 1_000;
+
+/// Brings music to calls; clones share it.
+#[derive(Clone)]
+pub(super) struct HoldMusic {
+    store: Store,
+    engine: Engine,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// Samples that calls still have, by the sound's identity.
+    read: Mutex<HashMap<Uuid, (SampleRate, Weak<[i16]>)>>,
+    reading: Semaphore,
+    waiting: Arc<Semaphore>,
+}
+
+impl HoldMusic {
+    pub(super) fn new(store: Store, engine: Engine) -> HoldMusic {
+        let waiting = Arc::new(Semaphore::new(WAITING));
+        let shared = Shared { read: Mutex::default(), reading: Semaphore::new(READING), waiting };
+        HoldMusic { store, engine, shared: Arc::new(shared) }
+    }
+
+    /// Somebody waits in a call for the first time.
+    pub(super) fn bring(&self, call: Uuid, group: Group) {
+        let Ok(place) = Arc::clone(&self.shared.waiting).try_acquire_owned() else {
+            metrics::counter!("tandem_hold_music_missed_total").increment(1);
+            return;
+        };
+        let music = self.clone();
+        tokio::spawn(async move {
+            let _place = place;
+            match music.of(OrganizationId(Uuid::from_u128(group.0))).await {
+                Ok(Some((rate, samples))) => {
+                    let command = Command::CallMusic { call: call_id(call), rate, samples };
+                    if let Err(error) = music.engine.command(command).await {
+                        tracing::debug!(%call, %error, "its music came too late");
+                    }
+                }
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%call, %error, "the music of a call that waits could not be read"),
+            }
+        });
+    }
+
+    async fn of(&self, organization: OrganizationId) -> Result<Option<(SampleRate, Arc<[i16]>)>, StoreError> {
+        if !self.store.keeps() {
+            return Ok(None);
+        }
+        let Some(id) = self.store.hold_music_show(organization).await? else { return Ok(None) };
+        if let Some(read) = self.read_before(id) {
+            return Ok(Some(read));
+        }
+        // Never closed.
+        let _reading = self.shared.reading.acquire().await;
+        if let Some(read) = self.read_before(id) {
+            return Ok(Some(read));
+        }
+        let Some(wav) = self.store.media_file_read(organization, id).await? else { return Ok(None) };
+        let heard = tokio::task::spawn_blocking(move || sound::read(&wav)).await;
+        let Ok(Ok(sound::Heard { rate, samples, .. })) = heard else { return Ok(None) };
+        let mut known = self.known();
+        known.retain(|_, (_, samples)| samples.strong_count() > 0);
+        known.insert(id, (rate, Arc::downgrade(&samples)));
+        Ok(Some((rate, samples)))
+    }
+
+    fn read_before(&self, id: Uuid) -> Option<(SampleRate, Arc<[i16]>)> {
+        let known = self.known();
+        let (rate, samples) = known.get(&id)?;
+        Some((*rate, samples.upgrade()?))
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, (SampleRate, Weak<[i16]>)>> {
+        self.shared.read.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

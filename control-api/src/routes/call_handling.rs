@@ -1,0 +1,69 @@
+//! How the tenant handles its calls.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Deserializer};
+use utoipa::ToSchema;
+
+use crate::auth::Actor;
+use crate::body::JsonBody;
+use crate::problem::Problem;
+use crate::rbac::Action;
+use crate::state::AppState;
+use crate::store::{CallHandling, Deed};
+
+/// Some of the settings; what is left out keeps its value.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CallHandlingPatch {
+    /// Name of a sound of the organization's, or `null` for the soft tone.
+    #[serde(default, deserialize_with = "told")]
+    #[schema(value_type = Option<String>)]
+    hold_music: Option<Option<String>>,
+    /// The parties hear a short tone when somebody begins to supervise them, and every minute while it lasts.
+    supervision_notice: Option<bool>,
+}
+
+/// Tells null from what is left out.
+fn told<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// The tenant's settings.
+#[utoipa::path(get, path = "/call-handling", tag = "voice", security(("key" = []), ("session" = [])),
+    responses((status = 200, body = CallHandling), (status = 401, body = Problem), (status = 403, body = Problem),
+              (status = 429, body = Problem)))]
+pub(super) async fn call_handling_show(
+    State(state): State<AppState>,
+    actor: Actor,
+) -> Result<Json<CallHandling>, Problem> {
+    actor.may(Action::VoiceRead)?;
+    Ok(Json(state.store.call_handling_show(actor.organization).await?))
+}
+
+/// Changes the tenant's settings; fields that are left out keep their value. A call in which somebody waits already keeps its music.
+#[utoipa::path(put, path = "/call-handling", tag = "voice", security(("key" = []), ("session" = [])),
+    request_body = CallHandlingPatch,
+    responses((status = 200, body = CallHandling), (status = 400, body = Problem), (status = 401, body = Problem),
+              (status = 403, body = Problem), (status = 408, body = Problem), (status = 413, body = Problem),
+              (status = 415, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem)))]
+pub(super) async fn call_handling_put(
+    State(state): State<AppState>,
+    actor: Actor,
+    JsonBody(patch): JsonBody<CallHandlingPatch>,
+) -> Result<Json<CallHandling>, Problem> {
+    actor.may(Action::VoiceWrite)?;
+    if let Some(Some(name)) = &patch.hold_music
+        && state.store.media_file_named(actor.organization, name).await?.is_none()
+    {
+        return Err(Problem::field("hold_music", "there is no sound of this name in your organization"));
+    }
+    let before = state.store.call_handling_show(actor.organization).await?;
+    let after = CallHandling {
+        hold_music: patch.hold_music.unwrap_or_else(|| before.hold_music.clone()),
+        supervision_notice: patch.supervision_notice.unwrap_or(before.supervision_notice),
+    };
+    state.store.call_handling_put(actor.organization, &after).await?;
+    state.audit(&actor, Deed::new("call_handling.update", "call_handling").before(&before).after(&after)).await?;
+    Ok(Json(after))
+}

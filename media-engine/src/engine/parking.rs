@@ -1,0 +1,136 @@
+//! Where calls are parked: the slots of every organization.
+//!
+//! ```text
+//!   Verb::Park ─▶ Parking::take ─▶ Slot, the call's for as long as it lives ─▶ dropped: the slot is free again
+//! ```
+//!
+//! Invariant: a slot has one call. Not here: how long a party waits, and who comes for it (`call::parking`).
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use crate::units::{CallId, Group, LegId};
+
+/// Numbers that slots have.
+pub const SLOTS: RangeInclusive<u16> = 1..=99;
+
+/// A call that is parked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParkedCall {
+    /// Where.
+    pub slot: u16,
+    /// The call.
+    pub call: CallId,
+    /// The leg that waits.
+    pub leg: LegId,
+    /// Its other end: number, agent's name or URI.
+    pub peer: String,
+    /// SIP user name of the agent who parked it; `None`: somebody outside.
+    pub parked_by: Option<String>,
+    /// From when.
+    pub since: SystemTime,
+    /// How long it waits at most, unless somebody is on the way.
+    pub until: SystemTime,
+}
+
+/// Why no slot was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoSlot {
+    /// Another call has it.
+    #[error("another call is parked in slot {0}")]
+    Taken(u16),
+    /// All have calls.
+    #[error("every slot has a call: {} are parked", SLOTS.end())]
+    Full,
+}
+
+/// All slots.
+#[derive(Debug, Default)]
+pub(super) struct Parking(Mutex<BTreeMap<(Group, u16), ParkedCall>>);
+
+/// A slot that a call has.
+#[derive(Debug)]
+pub(super) struct Slot {
+    parking: Arc<Parking>,
+    key: (Group, u16),
+}
+
+impl Parking {
+    /// Gives a call the slot that it names, or the lowest free one when `parked.slot` is zero.
+    pub(super) fn take(self: &Arc<Self>, group: Group, mut parked: ParkedCall) -> Result<Slot, NoSlot> {
+        let mut slots = self.slots();
+        let is_free = |slot: &u16| !slots.contains_key(&(group, *slot));
+        let slot = match parked.slot {
+            0 => SLOTS.into_iter().find(is_free).ok_or(NoSlot::Full)?,
+            slot if is_free(&slot) => slot,
+            slot => return Err(NoSlot::Taken(slot)),
+        };
+        parked.slot = slot;
+        slots.insert((group, slot), parked);
+        Ok(Slot { parking: self.clone(), key: (group, slot) })
+    }
+
+    /// The calls of a group that are parked, by slot.
+    pub(super) fn list(&self, group: Group) -> Vec<ParkedCall> {
+        self.slots().range((group, *SLOTS.start())..=(group, *SLOTS.end())).map(|(_, parked)| parked.clone()).collect()
+    }
+
+    /// The call that is parked in a slot.
+    pub(super) fn call(&self, group: Group, slot: u16) -> Option<CallId> {
+        self.slots().get(&(group, slot)).map(|parked| parked.call)
+    }
+
+    /// A panic of another call leaves the table whole: every change of it is one step.
+    fn slots(&self) -> MutexGuard<'_, BTreeMap<(Group, u16), ParkedCall>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slot {
+    /// Its number.
+    pub(super) fn number(&self) -> u16 {
+        self.key.1
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.parking.slots().remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parked(slot: u16, call: u128) -> ParkedCall {
+        let since = SystemTime::UNIX_EPOCH;
+        let (call, leg) = (CallId(call), LegId(1));
+        ParkedCall { slot, call, leg, peer: "+15550142".into(), parked_by: None, since, until: since }
+    }
+
+    #[test]
+    fn the_lowest_free_slot_is_given_and_is_free_again_when_its_call_lets_it_go() {
+        let parking = Arc::new(Parking::default());
+        let group = Group(7);
+        let first = parking.take(group, parked(0, 1)).unwrap();
+        let second = parking.take(group, parked(0, 2)).unwrap();
+        assert_eq!((first.number(), second.number()), (1, 2));
+        assert_eq!(parking.take(group, parked(2, 3)).unwrap_err(), NoSlot::Taken(2));
+        assert_eq!(parking.take(Group(8), parked(2, 3)).unwrap().number(), 2, "another organization has its own");
+        drop(first);
+        assert_eq!(parking.call(group, 1), None);
+        assert_eq!(parking.take(group, parked(0, 4)).unwrap().number(), 1);
+        assert_eq!(parking.list(group).len(), 1, "the fourth has let its slot go");
+    }
+
+    #[test]
+    fn no_more_calls_are_parked_than_there_are_slots() {
+        let parking = Arc::new(Parking::default());
+        let all: Vec<Slot> = SLOTS.map(|_| parking.take(Group(7), parked(0, 1)).unwrap()).collect();
+        assert_eq!(all.len(), 99);
+        assert_eq!(parking.take(Group(7), parked(0, 1)).unwrap_err(), NoSlot::Full);
+    }
+}
