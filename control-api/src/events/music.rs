@@ -7,7 +7,7 @@
 //! Invariant: taking events never waits for it. While the store is away, or the setting names nothing, a call has the soft tone.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -21,6 +21,9 @@ const READING: usize = 2;
 /// Calls that may wait for that; further ones keep the soft tone.
 const WAITING: usize = 1_000;
 
+/// Samples by the sound's identity, for as long as a call has them.
+type Read = HashMap<Uuid, (SampleRate, Weak<[i16]>)>;
+
 /// Brings music to calls; clones share it.
 #[derive(Clone)]
 pub(super) struct HoldMusic {
@@ -30,8 +33,7 @@ pub(super) struct HoldMusic {
 }
 
 struct Shared {
-    /// Samples that calls still have, by the sound's identity.
-    read: Mutex<HashMap<Uuid, (SampleRate, Weak<[i16]>)>>,
+    read: Mutex<Read>,
     reading: Semaphore,
     waiting: Arc<Semaphore>,
 }
@@ -93,7 +95,7 @@ impl HoldMusic {
         Some((*rate, samples.upgrade()?))
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, (SampleRate, Weak<[i16]>)>> {
+    fn known(&self) -> MutexGuard<'_, Read> {
         self.shared.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -111,7 +111,7 @@ pub(super) async fn program_put(
     let after = state.store.number_program_put(actor.organization, number.id, put, fallback).await?.ok_or_else(none)?;
     let deed = Deed::new("caller_id.number.program", format!("caller_id_number:{}", number.id));
     let deed = match &before {
-        Some(before) => deed.before(&told(before)),
+        Some(before) => deed.before(told(before)),
         None => deed,
     };
     let steps = json!({"steps": supply.program.steps(), "program": told(&after)});
@@ -135,7 +135,7 @@ pub(super) async fn program_delete(
         return Err(none());
     }
     let deed = Deed::new("caller_id.number.program", format!("caller_id_number:{}", before.number_id));
-    state.audit(&actor, deed.before(&told(&before))).await?;
+    state.audit(&actor, deed.before(told(&before))).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -8,8 +8,10 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
+
+use dashmap::DashMap;
 
 use crate::units::{CallId, Group, LegId};
 
@@ -46,58 +48,57 @@ pub(super) enum NoSlot {
     Full,
 }
 
-/// All slots.
+/// The slots of every group in which a call is parked.
 #[derive(Debug, Default)]
-pub(super) struct Parking(Mutex<BTreeMap<(Group, u16), ParkedCall>>);
+pub(super) struct Parking(DashMap<Group, BTreeMap<u16, ParkedCall>>);
 
 /// A slot that a call has.
 #[derive(Debug)]
 pub(super) struct Slot {
     parking: Arc<Parking>,
-    key: (Group, u16),
+    group: Group,
+    number: u16,
 }
 
 impl Parking {
     /// Gives a call the slot that it names, or the lowest free one when `parked.slot` is zero.
     pub(super) fn take(self: &Arc<Self>, group: Group, mut parked: ParkedCall) -> Result<Slot, NoSlot> {
-        let mut slots = self.slots();
-        let is_free = |slot: &u16| !slots.contains_key(&(group, *slot));
-        let slot = match parked.slot {
+        let mut slots = self.0.entry(group).or_default();
+        let is_free = |slot: &u16| !slots.contains_key(slot);
+        let number = match parked.slot {
             0 => SLOTS.into_iter().find(is_free).ok_or(NoSlot::Full)?,
             slot if is_free(&slot) => slot,
             slot => return Err(NoSlot::Taken(slot)),
         };
-        parked.slot = slot;
-        slots.insert((group, slot), parked);
-        Ok(Slot { parking: self.clone(), key: (group, slot) })
+        parked.slot = number;
+        slots.insert(number, parked);
+        Ok(Slot { parking: self.clone(), group, number })
     }
 
     /// The calls of a group that are parked, by slot.
     pub(super) fn list(&self, group: Group) -> Vec<ParkedCall> {
-        self.slots().range((group, *SLOTS.start())..=(group, *SLOTS.end())).map(|(_, parked)| parked.clone()).collect()
+        self.0.get(&group).into_iter().flat_map(|slots| slots.values().cloned().collect::<Vec<_>>()).collect()
     }
 
     /// The call that is parked in a slot.
     pub(super) fn call(&self, group: Group, slot: u16) -> Option<CallId> {
-        self.slots().get(&(group, slot)).map(|parked| parked.call)
-    }
-
-    /// A panic of another call leaves the table whole: every change of it is one step.
-    fn slots(&self) -> MutexGuard<'_, BTreeMap<(Group, u16), ParkedCall>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.get(&group)?.get(&slot).map(|parked| parked.call)
     }
 }
 
 impl Slot {
     /// Its number.
     pub(super) fn number(&self) -> u16 {
-        self.key.1
+        self.number
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.parking.slots().remove(&self.key);
+        if let Some(mut slots) = self.parking.0.get_mut(&self.group) {
+            slots.remove(&self.number);
+        }
+        self.parking.0.remove_if(&self.group, |_, slots| slots.is_empty());
     }
 }
 

@@ -401,7 +401,7 @@ fn the_parties_hear_at_once_and_every_minute_that_they_are_supervised_where_that
     assert_eq!(lab.give(Input::Answered(THIRD)).last(), Some(&heard));
     for _ in 0..3 {
         assert_eq!(lab.after(Duration::from_secs(59)), []);
-        assert_eq!(lab.after(Duration::from_secs(1)), [heard.clone()]);
+        assert_eq!(lab.after(Duration::from_secs(1)), std::slice::from_ref(&heard));
     }
     lab.give(hold(FIRST, true));
     assert_eq!(lab.after(Duration::from_secs(60)), [], "nobody talks: nobody is listened to");
