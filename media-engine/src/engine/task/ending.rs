@@ -33,6 +33,7 @@ impl CallTask {
         self.end_plays();
         self.close_media().await;
         self.finish_recordings().await;
+        self.end_program();
         for leg in &self.legs {
             if let Some(dialog) = leg.dialog {
                 self.shared.dialogs.remove(&dialog);
