@@ -1,13 +1,17 @@
 //! Call programs: the examples that are shipped, and servers of programs that do not do what they should.
 
 use std::net::SocketAddr;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use codecs::SampleRate;
+use media_engine::party::Noticed;
+use media_engine::sdp::Codec;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tests::api::{Api, Events};
+use tests::api::{Api, Events, SentEvent};
 use tests::desk::{Desk, Line, hear_each_other};
+use tests::ears::FarEnd;
 use tests::office::{ANNA_HZ, BEN_HZ, CUSTOMER_HZ, PATIENCE};
 use tests::program_server::ProgramServer;
 use tests::tandem::{Setup, Tandem};
@@ -68,7 +72,7 @@ impl House {
     async fn told(&mut self, expected: Value) -> Value {
         let fields = expected.as_object().expect("an object").clone();
         let what = format!("call.program with {expected}");
-        let is_it = |event: &tests::api::SentEvent| {
+        let is_it = |event: &SentEvent| {
             let is_so = fields.iter().all(|(field, value)| event.data[field] == *value);
             (event.name == "call.program" && is_so).then(|| event.data.clone())
         };
@@ -86,14 +90,18 @@ impl House {
 /// A program that is shipped as an example.
 fn example(name: &str) -> Value {
     let path = repository().join("examples/programs").join(format!("{name}.json"));
-    let mut program: Value = serde_json::from_slice(&std::fs::read(path).expect("an example")).expect("JSON");
-    // Programs do not record yet.
-    for step in program.as_array_mut().expect("a list") {
-        if step.get("record").is_some() {
-            *step = json!({ "pause": { "ms": 10 } });
-        }
-    }
-    program
+    serde_json::from_slice(&std::fs::read(path).expect("an example")).expect("JSON")
+}
+
+/// Words of about three seconds.
+fn words() -> (SampleRate, Vec<i16>) {
+    let folder = tempfile::tempdir().expect("an empty folder");
+    let path = folder.path().join("words.wav");
+    let text = "Good morning, this is Jane Miller. Please call me back this afternoon.";
+    let made = Command::new("espeak-ng").args(["-s", "150", "-w"]).arg(&path).arg(text).status();
+    assert!(made.expect("espeak-ng is installed").success());
+    let (rate, channels) = sound::read_wav(&path).expect("a WAV");
+    (rate, channels.into_iter().next().expect("a channel"))
 }
 
 /// Waits until something is heard that speaks.
@@ -322,6 +330,72 @@ async fn what_is_no_program_is_refused_with_its_field() {
         }
         let (status, answer) = house.api.ask(Method::POST, "/api/calls", Some(body.clone())).await;
         assert_eq!((status, &answer["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!(field)), "{body}: {answer}");
+    }
+    house.tandem.stop().await;
+}
+
+/// A caller leaves a message, and ends it: by a key, by saying nothing more, by hanging up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn voicemail_takes_a_message_until_a_key_silence_or_the_end_of_the_call() {
+    let tandem = Tandem::start(&Setup {
+        trunks: vec![("carrier", vec!["127.0.0.1".into()])],
+        routes: vec![("+*", "app:echo")],
+        speech: true,
+        ..Setup::default()
+    })
+    .await;
+    let api = tandem.api("acme").await;
+    tandem.told(&["number", "assign", "--org", "acme", NUMBER]).await;
+    let (ana, _) = Desk::of_agent_at(&tandem, "127.0.0.3", tandem.sip(), "ana").await;
+    let (ben, _) = Desk::of_agent_at(&tandem, "127.0.0.4", tandem.sip(), "ben").await;
+    let customer = Desk::start_at(SocketAddr::from(([127, 0, 0, 5], ports::free())), tandem.sip(), "+15550143").await;
+    let events = api.events("/api/events", None).await;
+    let mut house = House { tandem, api, ana, ben, customer, events };
+    let mut program = example("voicemail");
+    program[2]["record"]["silence_s"] = json!(2);
+    house.put(json!({ "program": program })).await;
+    let (rate, words) = words();
+    let words_ms = words.len() as u64 * 1_000 / u64::from(rate.hz());
+    for (way, ended_by) in [("key", "finish_key"), ("silence", "silence"), ("hang-up", "far_end_gone")] {
+        let mut far = FarEnd::start(house.tandem.sip(), vec![Codec::Pcmu]).await;
+        far.call("+15550142", NUMBER, PATIENCE).await;
+        let began = house.told(json!({ "state": "started" })).await;
+        let call = began["call_id"].as_str().expect("an id").to_owned();
+        // The beep is over.
+        let is_begun =
+            |event: &SentEvent| (event.name == "call.recording" && event.data["state"] == "started").then_some(());
+        house.events.until("the message begins", Duration::from_secs(30), is_begun).await;
+        far.party.say(1, rate, &words).expect("words");
+        far.until(PATIENCE, |noticed| matches!(noticed, Noticed::Said(_))).await;
+        match way {
+            "key" => far.party.press('#').expect("a key"),
+            "hang-up" => far.party.hang_up(),
+            _ => {}
+        }
+        let ended = house.told(json!({ "state": "step_ended", "verb": "record" })).await;
+        assert_eq!((&ended["outcome"], &ended["detail"]), (&json!("recorded"), &json!(ended_by)), "{way}: {ended}");
+        let length = ended["duration_ms"].as_u64().expect("a length");
+        let after = if way == "silence" { 2_000 } else { 0 };
+        assert!((words_ms..words_ms + after + 1_500).contains(&length), "{way}: {length} ms for {words_ms} ms");
+        if way == "hang-up" {
+            house.told(json!({ "state": "ended", "outcome": "caller_gone" })).await;
+        } else {
+            house.told(json!({ "state": "ended", "outcome": "hung_up" })).await;
+        }
+        house.api.call_becomes("ended", PATIENCE).await;
+        let kept = house.api.get(&format!("/api/calls/{call}/recordings")).await;
+        let [recording] = &kept["recordings"].as_array().expect("recordings")[..] else { panic!("{kept}") };
+        assert_eq!(recording["state"], "finished", "{recording}");
+        let part = &recording["parts"][0];
+        assert_eq!(part["channels"].as_array().map(Vec::len), Some(1), "the caller alone: {part}");
+        let url = part["original_url"].as_str().expect("a URL");
+        let file = house.api.send(Method::GET, url, None).await.bytes().await.expect("a file");
+        let folder = tempfile::tempdir().expect("an empty folder");
+        let path = folder.path().join("message.wav");
+        std::fs::write(&path, &file).expect("a file");
+        let (rate, channels) = sound::read_wav(&path).expect("a WAV");
+        let found = sound::find(&channels[0], rate, CUSTOMER_HZ);
+        assert!(found.total_dbfs > -45.0, "{way}: the words are in it: {found:?}");
     }
     house.tandem.stop().await;
 }

@@ -12,6 +12,7 @@ mod hearing;
 mod holding;
 mod info;
 mod listening;
+mod messages;
 mod music;
 mod parking;
 mod program;
@@ -288,6 +289,7 @@ impl CallTask {
             let timeout = self.call.poll_timeout().map(tokio::time::Instant::from_std);
             let next_key = self.next_key().map(tokio::time::Instant::from_std);
             let next_gather = self.next_gather().map(tokio::time::Instant::from_std);
+            let next_look = self.programs.next_look().map(tokio::time::Instant::from_std);
             let next_step = self.programs.poll_timeout().map(tokio::time::Instant::from_std);
             tokio::select! {
                 Some(input) = self.inbox.recv() => self.on_input(input).await,
@@ -297,6 +299,7 @@ impl CallTask {
                 () = sleep_until(next_key), if next_key.is_some() => self.press_due(),
                 () = sleep_until(next_gather), if next_gather.is_some() => self.gathers_due(),
                 Some(answer) = self.programs.next() => self.on_program_answer(answer).await,
+                () = sleep_until(next_look), if next_look.is_some() => self.message_due(),
                 () = sleep_until(next_step), if next_step.is_some() => self.program_due(),
                 () = sleep_until(timeout), if timeout.is_some() => self.handle(Input::Timeout).await,
                 (number, report) = next_recorded(&mut self.recordings) => self.on_recorded(number, report).await,

@@ -35,11 +35,6 @@ impl Program {
         Ok(Program { steps: vec![Step::Webhook(Webhook { url, payload: None })] })
     }
 
-    /// Whether any of its steps records.
-    pub fn records(&self) -> bool {
-        self.steps.iter().any(|step| matches!(step, Step::Record(_)))
-    }
-
     /// How many steps it has, with its labels.
     pub fn steps(&self) -> usize {
         self.steps.len()

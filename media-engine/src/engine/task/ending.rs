@@ -29,11 +29,11 @@ impl CallTask {
                 self.shared.tell(Some(self.id), EventKind::Translation(words));
             }
         }
-        self.end_program();
         self.gathers_leave(None);
         self.end_plays();
         self.close_media().await;
         self.finish_recordings().await;
+        self.end_program();
         for leg in &self.legs {
             if let Some(dialog) = leg.dialog {
                 self.shared.dialogs.remove(&dialog);

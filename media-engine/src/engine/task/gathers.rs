@@ -155,7 +155,10 @@ impl CallTask {
         if !gathering.as_ref().is_some_and(|gathering| gathering.secret) {
             self.shared.tell(Some(self.id), EventKind::Dtmf { leg, digit, duration_ms });
         }
-        let Some(gathering) = gathering else { return true };
+        let Some(gathering) = gathering else {
+            self.message_hears_key(leg, digit);
+            return true;
+        };
         if gathering.prompt.is_some() && !gathering.barge_in {
             return true;
         }

@@ -19,10 +19,11 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::CallTask;
+use super::messages::Message;
 use super::prompts::Owner;
 use crate::call::script::{
-    DialOutcome, Effect, Ended, FetchFailure, GatherEnd, GatherRules, Input, PlayEnd, RecordEnd, Script, Sound, Target,
-    Ticket,
+    DialOutcome, Effect, Ended, FetchFailure, GatherEnd, GatherRules, Input, MessageRules, PlayEnd, Script, Sound,
+    Target, Ticket,
 };
 use crate::call::{self, EndedBy, Gathered, IfFails, Place};
 use crate::config::App;
@@ -45,6 +46,8 @@ pub(super) struct Programs {
     inputs: VecDeque<Input>,
     /// A dial whose target could not be reached: the next one is to be called.
     failed: Option<Ticket>,
+    /// A message whose beep is over: it is to be recorded.
+    beeped: Option<(Ticket, MessageRules)>,
     answers_in: mpsc::Sender<Answer>,
     answers: mpsc::Receiver<Answer>,
 }
@@ -60,7 +63,7 @@ struct Running {
 }
 
 /// What is being done for a program.
-enum Doing {
+pub(super) enum Doing {
     Play(PlayId),
     Gather(GatherId),
     /// The host is asked.
@@ -68,6 +71,25 @@ enum Doing {
         _asking: Asking,
     },
     Dial(Dialling),
+    /// The beep before a message.
+    Beep {
+        play: PlayId,
+        rules: MessageRules,
+    },
+    Message(Box<Message>),
+    /// A recording, by its number.
+    Recording(u32),
+}
+
+impl Doing {
+    /// The number of its recording.
+    fn recording(&self) -> Option<u32> {
+        match self {
+            Doing::Message(message) => Some(message.number()),
+            Doing::Recording(number) => Some(*number),
+            _ => None,
+        }
+    }
 }
 
 /// A question to the host, which is withdrawn with this.
@@ -123,7 +145,15 @@ enum Answered {
 impl Programs {
     pub(super) fn new() -> Programs {
         let (answers_in, answers) = mpsc::channel(ANSWERS);
-        Programs { running: None, first: Vec::new(), inputs: VecDeque::new(), failed: None, answers_in, answers }
+        Programs {
+            running: None,
+            first: Vec::new(),
+            inputs: VecDeque::new(),
+            failed: None,
+            beeped: None,
+            answers_in,
+            answers,
+        }
     }
 
     /// The host's next answer.
@@ -137,13 +167,13 @@ impl Programs {
     }
 
     /// What a ticket stands for, which is closed by this.
-    fn close(&mut self, ticket: Ticket) -> Option<Doing> {
+    pub(super) fn close(&mut self, ticket: Ticket) -> Option<Doing> {
         let open = &mut self.running.as_mut()?.open;
         let at = open.iter().position(|(known, _)| *known == ticket)?;
         Some(open.swap_remove(at).1)
     }
 
-    fn open(&mut self, ticket: Ticket, doing: Doing) {
+    pub(super) fn open(&mut self, ticket: Ticket, doing: Doing) {
         if let Some(running) = &mut self.running {
             running.open.push((ticket, doing));
         }
@@ -152,6 +182,35 @@ impl Programs {
     fn ticket_of(&self, is_it: impl Fn(&Doing) -> bool) -> Option<Ticket> {
         let open = &self.running.as_ref()?.open;
         open.iter().find(|(_, doing)| is_it(doing)).map(|(ticket, _)| *ticket)
+    }
+
+    /// Something has happened.
+    pub(super) fn push(&mut self, input: Input) {
+        self.inputs.push_back(input);
+    }
+
+    /// The message that is being recorded.
+    pub(super) fn message(&mut self) -> Option<&mut Message> {
+        let open = &mut self.running.as_mut()?.open;
+        open.iter_mut().find_map(|(_, doing)| match doing {
+            Doing::Message(message) => Some(&mut **message),
+            _ => None,
+        })
+    }
+
+    /// When the message wants to be listened to.
+    pub(super) fn next_look(&mut self) -> Option<Instant> {
+        self.message().and_then(|message| message.next_look())
+    }
+
+    /// The number of the recording that a ticket stands for.
+    pub(super) fn recording(&self, ticket: Ticket) -> Option<u32> {
+        let open = &self.running.as_ref()?.open;
+        open.iter().find(|(known, _)| *known == ticket).and_then(|(_, doing)| doing.recording())
+    }
+
+    pub(super) fn ticket_of_recording(&self, number: u32) -> Option<Ticket> {
+        self.ticket_of(|doing| doing.recording() == Some(number))
     }
 
     fn dialling(&mut self, ticket: Ticket) -> Option<&mut Dialling> {
@@ -205,6 +264,14 @@ impl CallTask {
         loop {
             if let Some(ticket) = self.programs.failed.take() {
                 self.dial_next(ticket).await;
+            } else if let (Some((ticket, rules)), Some(Running { leg, .. })) =
+                (self.programs.beeped.take(), &self.programs.running)
+            {
+                let leg = *leg;
+                self.record_message(ticket, leg, rules).await;
+            } else if let Some(number) = self.programs.message().and_then(Message::take_end) {
+                // An error: it is over already.
+                let _ = self.record_stop(number).await;
             } else if let Some(input) = self.programs.inputs.pop_front() {
                 let Some(running) = &mut self.programs.running else { return self.programs.inputs.clear() };
                 let effects = running.script.handle(input, clock::now());
@@ -243,12 +310,9 @@ impl CallTask {
                     });
                     self.programs.open(ticket, Doing::Ask { _asking: asking });
                 }
-                Effect::RecordMessage { ticket, .. } | Effect::Record(ticket) => {
-                    tracing::warn!(call = %self.id, %leg, "a call program wants to record, which calls cannot do yet");
-                    let (end, duration) = (RecordEnd::Failed, Duration::ZERO);
-                    self.programs.inputs.push_back(Input::RecordEnded { ticket, end, duration });
-                }
-                Effect::PauseRecording { .. } => {}
+                Effect::RecordMessage { ticket, rules } => self.program_takes_message(ticket, leg, rules).await,
+                Effect::Record(ticket) => self.program_records(ticket).await,
+                Effect::PauseRecording { ticket, on } => self.program_pauses_recording(ticket, on).await,
                 Effect::Stop(ticket) => self.program_stops(ticket).await,
                 Effect::HangUp(cause) => self.handle(call::Input::HangUp(cause)).await,
                 Effect::Tell(notice) => self.tell_program(leg, ProgramNews::Step(notice)),
@@ -302,6 +366,13 @@ impl CallTask {
 
     /// A sound of a program's is over.
     pub(super) fn program_played(&mut self, play: PlayId, state: &PlayState) {
+        let is_beep = |doing: &Doing| matches!(doing, Doing::Beep { play: known, .. } if *known == play);
+        if let Some(ticket) = self.programs.ticket_of(is_beep)
+            && let Some(Doing::Beep { rules, .. }) = self.programs.close(ticket)
+        {
+            self.programs.beeped = Some((ticket, rules));
+            return;
+        }
         // The prompts of a collection are no steps.
         let is_it = |doing: &Doing| matches!(doing, Doing::Play(known) if *known == play);
         let Some(ticket) = self.programs.ticket_of(is_it) else { return };
@@ -400,6 +471,9 @@ impl CallTask {
             Some(Doing::Dial(Dialling { stage: Stage::Calling(leg), .. })) => {
                 self.handle(call::Input::Drop(leg)).await;
             }
+            Some(Doing::Beep { play, .. }) => drop(self.stop_play(play)),
+            Some(Doing::Message(message)) => self.program_stops_recording(message.number(), Some(message)).await,
+            Some(Doing::Recording(number)) => self.program_stops_recording(number, None).await,
             // Whoever talks with the caller stays, or is hung up with the call.
             Some(Doing::Dial(_) | Doing::Ask { .. }) | None => {}
         }
@@ -540,13 +614,11 @@ impl CallTask {
     /// The call is over: the program learns why, and tells its last.
     pub(super) fn end_program(&mut self) {
         let Some(Running { leg, .. }) = self.programs.running else { return };
-        let ending = self.leg(leg).and_then(|leg| leg.ending.as_ref());
-        let hung_up = ending.is_some_and(|ending| ending.by == EndedBy::FarEnd);
-        if hung_up {
-            // What was pressed until then counts.
-            self.gathers_leave(Some(leg));
-        }
-        self.programs.inputs.push_back(if hung_up { Input::FarEndGone } else { Input::Withdrawn });
+        let has_hung_up = self.has_hung_up(leg);
+        // What was pressed and said until then counts; the rest was for a caller who is gone.
+        let counts = |input: &Input| matches!(input, Input::Gathered { .. } | Input::RecordEnded { .. });
+        self.programs.inputs.retain(|input| has_hung_up && counts(input));
+        self.programs.inputs.push_back(if has_hung_up { Input::FarEndGone } else { Input::Withdrawn });
         while let Some(input) = self.programs.inputs.pop_front() {
             let Some(running) = &mut self.programs.running else { break };
             for effect in running.script.handle(input, clock::now()) {
@@ -559,6 +631,13 @@ impl CallTask {
             }
         }
         self.programs.running = None;
+    }
+}
+
+impl CallTask {
+    /// Whether the leg's party has left by itself.
+    pub(super) fn has_hung_up(&self, leg: LegId) -> bool {
+        self.leg(leg).is_none_or(|leg| leg.ending.as_ref().is_some_and(|ending| ending.by == EndedBy::FarEnd))
     }
 }
 

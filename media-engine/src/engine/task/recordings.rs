@@ -131,6 +131,7 @@ impl CallTask {
     fn on_recording_over(&mut self, over: &RecordingOver) {
         let RecordingOver { number, leg, duration_ms, fault } = over;
         tracing::debug!(call = %self.id, number, ?leg, duration_ms, ?fault, "a recording has ended");
+        self.program_recorded(over);
     }
 
     /// What runs from now on, and whom it takes.
