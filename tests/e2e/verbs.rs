@@ -470,3 +470,34 @@ async fn a_customer_whom_nobody_takes_goes_back_to_the_agent_who_has_hung_up_mea
     office.anna.is_hung_up(&anna, PATIENCE).await;
     office.close(&["normal"]).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transfer_that_nobody_takes_ends_in_the_call_program_at_the_end_of_its_list() {
+    /// What the program plays.
+    const PROGRAM_HZ: f32 = 1_600.0;
+    let mut office = Office::open().await;
+    let (mut customer, mut anna) = office.talk().await;
+    let call = office.bridged().await;
+    let leg = answered(&office, &call, "anna").await;
+    let program = json!([{ "play": { "tone": { "hz": [1600], "duration_ms": 8000 } } }, { "hangup": {} }]);
+    for (targets, field) in [
+        (json!([{ "program": program }, { "agent": "ben" }]), "targets[0].program"),
+        (json!([{ "agent": "ben" }, { "program": [{ "sing": {} }] }]), "targets[1].program"),
+        (json!([{ "program": program }]), "targets"),
+    ] {
+        let asked = json!({ "leg": leg, "targets": targets });
+        let (status, answer) = verb(&office, Method::POST, &call, "transfer", asked).await;
+        assert_eq!((status, &answer["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!(field)), "{answer}");
+    }
+    let asked = json!({ "leg": leg, "targets": [{ "agent": "ben", "ring_s": 20 }, { "program": program }] });
+    done(&office, Method::POST, &call, "transfer", asked).await;
+    let invite = office.ben.rings(PATIENCE).await;
+    hears("the customer waits", &mut customer, &[]).await;
+    office.ben.refuse(&invite, 486).await;
+    office.anna.is_hung_up(&anna, PATIENCE).await;
+    anna.sound.forget();
+    hears_tones("the customer is with the program", &mut customer, &[], &[ANNA_HZ, BEN_HZ]).await;
+    customer.sound.until_tone(PROGRAM_HZ, PATIENCE).await;
+    office.customer.is_hung_up(&customer, 2 * PATIENCE).await;
+    office.tandem.stop().await;
+}

@@ -14,6 +14,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -29,6 +30,7 @@ use crate::engine::{
 use crate::idempotency::{Keyed, KeyedBare, Reply, once};
 use crate::number;
 use crate::problem::Problem;
+use crate::programs::{Served, Supply};
 use crate::rbac::Action;
 use crate::state::AppState;
 use crate::store::{Call, Deed};
@@ -57,6 +59,9 @@ pub(super) struct LegTarget {
     /// How long they may ring, in seconds; by default as long as the others.
     #[schema(minimum = 1, maximum = 300)]
     ring_s: Option<u16>,
+    /// In place of `agent` and `to`, and as the last target of a transfer only: a call program, a list of steps as in docs/programs.md.
+    #[schema(value_type = Option<Vec<Object>>)]
+    program: Option<Box<RawValue>>,
 }
 
 /// What follows when nobody answers who was called.
@@ -127,7 +132,8 @@ pub(super) struct DtmfRequest {
 pub(super) struct TransferRequest {
     /// The leg that gives its place: its partner is joined with the first target that answers.
     leg: u64,
-    /// Called in turn until one answers.
+    /// Called in turn until one answers. The last one may be a call program, which then has the partner when nobody answers; the leg that
+    /// gives its place is hung up.
     #[schema(min_items = 1, max_items = 16)]
     targets: Vec<LegTarget>,
     /// How long each may ring, in seconds; by default as long as any leg.
@@ -376,14 +382,24 @@ pub(super) async fn call_transfer(
     let (TransferRequest { leg, targets: asked, ring_s, if_fails }, key, hash) = keyed.parts();
     let (inner, by) = (state.clone(), actor.clone());
     let work = async move {
-        running(&inner, &by, id).await?;
+        let call = running(&inner, &by, id).await?;
+        let (asked, program) = program_of(asked)?;
         if asked.is_empty() {
-            return Err(Problem::field("targets", format!("expected 1 to {TARGETS_MAX} targets")));
+            return Err(Problem::field("targets", format!("expected 1 to {TARGETS_MAX} targets to be called")));
         }
+        if program.is_some() && if_fails == IfNobodyAnswers::Hangup {
+            return Err(Problem::field("if_fails", "expected either a program or `hangup`, not both"));
+        }
+        let program = program.map(|supply| {
+            let (caller, called) = (call.from.clone().unwrap_or_default(), call.to.clone());
+            inner.programs.of_call(Served { organization: by.organization, call: id, caller, called }, supply)
+        });
         let to = targets(&inner, &by, "targets", &asked).await?;
         let named: Vec<String> = to.iter().map(|target| shown(&target.to)).collect();
         let ring = ring("ring_s", ring_s)?;
-        verb(&inner, id, Verb::Transfer { leg: LegId(leg), to, ring, if_fails: if_fails.into() }).await?;
+        let with_program = program.is_some();
+        let if_fails: IfFails = if with_program { IfFails::Program } else { if_fails.into() };
+        verb(&inner, id, Verb::Transfer { leg: LegId(leg), to, ring, if_fails, program }).await?;
         let after = json!({"leg": leg, "to": named, "if_fails": if_fails});
         let deed = Deed::new("call.transfer", format!("call:{id}")).after(after);
         inner.audit(&by, deed).await?;
@@ -536,6 +552,19 @@ async fn callee(
     }
 }
 
+/// The targets that are called, and the program that a list of targets ends in.
+fn program_of(mut asked: Vec<LegTarget>) -> Result<(Vec<LegTarget>, Option<Supply>), Problem> {
+    let field = format!("targets[{}].program", asked.len().saturating_sub(1));
+    let Some(last) = asked.pop_if(|last| last.program.is_some()) else { return Ok((asked, None)) };
+    if last.agent.is_some() || last.to.is_some() || last.ring_s.is_some() {
+        return Err(Problem::field(field, "a program stands alone: it is not called"));
+    }
+    let text = last.program.map(|program| program.get().to_owned());
+    let read = Supply::read((text.as_deref(), None), ("program", None));
+    let supply = read.map_err(|refused| Problem { field: Some(field), ..refused.into() })?;
+    Ok((asked, supply))
+}
+
 /// Those who are called in turn, as `field` of a request names them.
 async fn targets(
     state: &AppState,
@@ -547,7 +576,11 @@ async fn targets(
         return Err(Problem::field(field, format!("expected at most {TARGETS_MAX} targets")));
     }
     let mut targets = Vec::with_capacity(asked.len());
-    for (at, LegTarget { agent, to, ring_s }) in asked.iter().enumerate() {
+    for (at, LegTarget { agent, to, ring_s, program }) in asked.iter().enumerate() {
+        if program.is_some() {
+            let why = "only the last target of a transfer may be a program";
+            return Err(Problem::field(format!("{field}[{at}].program"), why));
+        }
         let within = |problem: Problem| {
             let field = problem.field.as_ref().map(|name| format!("{field}[{at}].{name}"));
             Problem { field, ..problem }

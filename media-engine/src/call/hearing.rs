@@ -185,7 +185,10 @@ impl Call {
         if topology != self.told {
             self.told.clone_from(&topology);
             let joined = |effect: &Effect| {
-                matches!(effect, Effect::Tell(Notice::Answered | Notice::Bridged | Notice::EarlyMedia))
+                matches!(
+                    effect,
+                    Effect::Tell(Notice::Answered | Notice::Bridged | Notice::EarlyMedia | Notice::WithProgram(_))
+                )
             };
             let at = effects.iter().position(joined).unwrap_or(effects.len());
             effects.insert(at, Effect::Hearing(topology));

@@ -111,6 +111,9 @@ pub enum IfFails {
     Return,
     /// The call ends.
     HangUp,
+    /// The one party that stays is given to a call program, and the transferor is hung up. Where several stay, or it has a program of its
+    /// own already, as [`IfFails::Return`].
+    Program,
 }
 
 /// What the call does once the first leg is up.
@@ -542,6 +545,8 @@ pub enum Notice {
         /// How long it waits at most.
         wait: Duration,
     },
+    /// A call program has a party that was on its way to somebody else.
+    WithProgram(LegId),
     /// The party that was parked is so no more.
     Unparked {
         /// The party.

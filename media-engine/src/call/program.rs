@@ -10,8 +10,9 @@
 use std::time::Instant;
 
 use super::leg::Seat;
-use super::{Call, Effect, Plan, Status};
+use super::{Call, Effect, Notice, Plan, Status, hang_up};
 use crate::config::App;
+use crate::error::HangupCause;
 use crate::units::LegId;
 
 impl Call {
@@ -44,6 +45,27 @@ impl Call {
         let (id, was_flagged) = (leg.id, leg.held || leg.muted);
         (leg.held, leg.muted) = (false, false);
         if was_flagged { self.seat_told(id) } else { Vec::new() }
+    }
+
+    /// A call program has the one party that talked with this one, which is hung up; `None`: there is none, or it has a program already.
+    pub(super) fn give_to_program(&mut self, transferor: LegId) -> Option<Vec<Effect>> {
+        let mut others = self.legs.iter().filter(|leg| leg.is_party() && leg.id != transferor);
+        let (Some(leg), None) = (others.next(), others.next()) else { return None };
+        let id = leg.id;
+        if leg.program || !leg.is_up() || self.parked.is_some() {
+            return None;
+        }
+        let mut effects = Vec::new();
+        if let Some(gone) = self.remove(transferor) {
+            effects.extend(hang_up(&gone, &HangupCause::Transferred.into()));
+            effects.push(Effect::Forget(transferor));
+        }
+        if let Some(leg) = self.leg_mut(id) {
+            leg.program = true;
+        }
+        effects.extend(self.return_to_program());
+        effects.push(Effect::Tell(Notice::WithProgram(id)));
+        Some(effects)
     }
 
     pub(super) fn on_program_over(&mut self, id: LegId) -> Vec<Effect> {

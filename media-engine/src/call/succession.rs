@@ -208,6 +208,12 @@ impl Call {
             effects.extend(self.end(&ending));
             return effects;
         }
+        if failed == Some(IfFails::Program)
+            && let Some(given) = self.give_to_program(of)
+        {
+            effects.extend(given);
+            return effects;
+        }
         let has_gone = self.leg(of).is_none() && self.legs.iter().any(|leg| leg.is_party() && leg.is_up());
         if let Some(back) = back.flatten().filter(|_| has_gone) {
             effects.extend(self.want_heir((of, heir.role), back.into(), now));

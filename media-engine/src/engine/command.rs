@@ -342,6 +342,8 @@ pub enum Verb {
         ring: Option<Duration>,
         /// What follows when none of them answers.
         if_fails: IfFails,
+        /// The program of [`IfFails::Program`].
+        program: Option<Box<CallProgram>>,
     },
     /// Let the others hear a leg louder or softer.
     Gain {

@@ -33,7 +33,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Shared;
 use super::capture::CallCapture;
-use super::command::{CallSettings, CommandError, Reply, Verb};
+use super::command::{CallProgram, CallSettings, CommandError, Reply, Verb};
 use super::consumers::{FromTranslation, Translation};
 use super::dial::{Incoming, Outgoing};
 use super::event::{CallStatus, EventKind, LegRole, LegState};
@@ -122,6 +122,8 @@ pub(super) struct CallTask {
     prompts: Prompts,
     /// Digits that are being collected.
     gathers: Vec<Gathering>,
+    /// The call program that a transfer ends in when nobody answers.
+    next_program: Option<Box<CallProgram>>,
     /// The first leg's call program.
     programs: Programs,
     /// Legs that are over and whose media is being closed.
@@ -249,6 +251,7 @@ impl CallTask {
             keys: Vec::new(),
             prompts: Prompts::new(),
             gathers: Vec::new(),
+            next_program: None,
             programs: Programs::new(),
             closing: Vec::new(),
             fetching: None,
@@ -596,6 +599,10 @@ impl CallTask {
             Notice::Bridged => {
                 self.tell_status(CallStatus::Bridged, None);
                 self.listen();
+                self.begin_program();
+            }
+            Notice::WithProgram(_) => {
+                self.settings.program = self.next_program.take();
                 self.begin_program();
             }
             Notice::Transfer { by, role, heir, state } => self.tell_transfer((by, role), heir, &state),

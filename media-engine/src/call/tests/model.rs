@@ -302,7 +302,11 @@ fn any_input(random: &mut SmallRng, lab: &Lab, foreign: &mut u64) -> Input {
 }
 
 fn any_fate(random: &mut SmallRng) -> IfFails {
-    if random.random_ratio(1, 4) { IfFails::HangUp } else { IfFails::Return }
+    match random.random_range(0..4) {
+        0 => IfFails::HangUp,
+        1 => IfFails::Program,
+        _ => IfFails::Return,
+    }
 }
 
 fn any_mode(random: &mut SmallRng, leg: LegId) -> SuperviseMode {

@@ -99,3 +99,20 @@ fn a_transfer_that_fails_behind_its_transferor_gives_the_caller_back_to_the_prog
     assert!(effects.contains(&Effect::Forget(THIRD)) && !lab.call.is_over(), "{effects:?}");
     assert_eq!(lab.places(), [(FIRST, WITH_PROGRAM)]);
 }
+
+#[test]
+fn a_party_that_nobody_takes_is_given_to_a_call_program_where_that_was_asked_for() {
+    let mut lab = super::succession::talking();
+    let to = vec![customer().into()];
+    lab.give(Input::TransferTo { by: SECOND, to, ring: None, if_fails: IfFails::Program, back: Some(agent()) });
+    lab.give(Input::Allowed(THIRD));
+    let mut gone_before = lab.clone();
+    let effects = lab.give(gone(THIRD, HangupCause::Busy));
+    let hangs_up = hangs_up(SECOND, Stage::Up, HangupCause::Transferred);
+    let told = Effect::Tell(Notice::WithProgram(FIRST));
+    assert_eq!(effects[effects.len() - 3..], [hangs_up, Effect::Forget(SECOND), told.clone()]);
+    assert_eq!(lab.places(), [(FIRST, Place::Scripted(App::Program))]);
+    gone_before.give(gone(SECOND, HangupCause::Normal));
+    assert_eq!(gone_before.give(gone(THIRD, HangupCause::Busy)).last(), Some(&told));
+    assert_eq!(gone_before.places(), [(FIRST, Place::Scripted(App::Program))]);
+}

@@ -90,14 +90,18 @@ impl CallTask {
             Verb::RecordStop { number } => return self.record_stop(number).await.map(|()| Reply::Done),
             Verb::Park { leg, park } => return self.park(leg, park).await,
             Verb::PickUp { slot, agent, ring } => return self.pick_up(slot, agent, ring).await,
-            Verb::Transfer { leg, to, ring, if_fails } => {
+            Verb::Transfer { leg, to, ring, if_fails, program } => {
                 let to = self.targets(&to)?;
                 self.check_transfer(&to)?;
                 let back = match self.leg(leg).and_then(Leg::owner) {
                     Some(Source::User(user)) => Some(Destination::Agent(user.clone())),
                     Some(Source::Trunk(_)) | None => None,
                 };
-                Input::TransferTo { by: leg, to, ring, if_fails, back }
+                let input = Input::TransferTo { by: leg, to, ring, if_fails, back };
+                self.call.check(&input)?;
+                // It begins when nobody answers, and is forgotten with the next transfer.
+                self.next_program = program;
+                input
             }
             Verb::Gain { leg, db } => Input::Gain { leg, db },
             Verb::LegDrop { leg } => Input::Drop(leg),
