@@ -93,7 +93,7 @@ impl Doing {
 }
 
 /// A question to the host, which is withdrawn with this.
-struct Asking(AbortHandle);
+pub(super) struct Asking(AbortHandle);
 
 impl Drop for Asking {
     fn drop(&mut self) {
@@ -102,7 +102,7 @@ impl Drop for Asking {
 }
 
 /// Somebody is called.
-struct Dialling {
+pub(super) struct Dialling {
     /// The caller is given to them.
     is_transfer: bool,
     /// Who is called next.
