@@ -214,6 +214,19 @@ impl<S: Send + Sync> FromRequestParts<S> for LegPath {
     }
 }
 
+/// The `{id}` of a path to a call, and the number of a recording behind it.
+pub(crate) struct RecordingPath(pub(crate) Uuid, pub(crate) u32);
+
+impl<S: Send + Sync> FromRequestParts<S> for RecordingPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let LegPath(call, number) = LegPath::from_request_parts(parts, state).await?;
+        // None is number 0.
+        Ok(RecordingPath(call, u32::try_from(number).unwrap_or(0)))
+    }
+}
+
 /// The `{slot}` of a path to a parked call. One that cannot be is 0, in which no call is parked.
 pub(crate) struct SlotPath(pub(crate) u16);
 

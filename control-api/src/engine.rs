@@ -32,9 +32,9 @@ pub use media_engine::engine::{
     CallProgram, CallSettings, CallStatus, CallTarget, CallTrace, Callee, Command, CommandError, DTMF_MAX, EndedBy,
     Ending, Engine, Envelope, Event, EventKind, Flow, GAIN_DB, GatherEnd, GatherId, IfFails, LagMs, LegQuality,
     LegRole, LegState, NewCall, NewGather, NewLeg, Park, ParkedCall, PlayId, PlayState, ProgramHost, ProgramNews,
-    ProgramRequest, ProviderKind, ProviderState, Rating, RecordingState, Reply, Room, SLOTS, SPEECH_MAX, Sound, Space,
-    Started, SuperviseMode, TONE_MS_MAX, TraceParty, TraceStep, TransferStage, TranslationEvent, Unparked, Verb,
-    VerbTarget,
+    ProgramRequest, ProviderKind, ProviderState, Rating, RecordingChannel, RecordingPart, RecordingState, Reply, Room,
+    SLOTS, SPEECH_MAX, Sound, Space, Started, SuperviseMode, TONE_MS_MAX, TraceParty, TraceStep, TransferStage,
+    TranslationEvent, Unparked, Verb, VerbTarget,
 };
 pub use media_engine::error::{HangupCause, StartError};
 pub use media_engine::leg::flow::{Incoming, Outgoing};
@@ -42,6 +42,7 @@ pub use media_engine::net::descriptors::{Budget, limit as descriptor_limit, rais
 pub use media_engine::net::memory;
 pub use media_engine::net::supervisor::{Fault, Supervisor};
 pub use media_engine::party::{Noticed, Party};
+pub use media_engine::record::CHANNELS_MAX;
 pub use media_engine::sdp::{Codec, Srtp};
 pub use media_engine::sip::dial::{HostRule, is_public, knows_country};
 pub use media_engine::sip::trunk::{NumberFormat, TrunkCredentials, TrunkSettings};

@@ -41,6 +41,7 @@ mod http;
 mod idempotency;
 mod identity;
 mod mail;
+mod mixdown;
 mod number;
 mod number_call;
 mod opening;

@@ -193,6 +193,7 @@ impl From<CommandError> for Problem {
                 Problem::new(StatusCode::CONFLICT, "call-over", "The call is over", "the call is not running any more")
             }
             CommandError::NoLeg => Problem::not_found("leg"),
+            CommandError::NoRecording => Problem::not_found("recording"),
             CommandError::Conflict(why) => {
                 Problem::new(StatusCode::CONFLICT, "conflict", "The call's state does not allow this", why)
             }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::body::{PathId, QueryPairs};
 use crate::problem::Problem;
 use crate::state::AppState;
-use crate::store::{OrganizationId, now};
+use crate::store::{OrganizationId, PartId, now};
 
 /// What a URL opens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +25,8 @@ pub(crate) struct RecordingLink {
     pub(crate) organization: OrganizationId,
     /// The recorded call.
     pub(crate) call: Uuid,
-    /// Number of the file.
-    pub(crate) part: u32,
+    /// Which of its files.
+    pub(crate) file: PartId,
     /// Until when, in seconds since 1970.
     pub(crate) expires: i64,
     /// Who signed it, as `user:ID` or `key:ID`.
@@ -48,11 +48,16 @@ impl RecordingLink {
     }
 
     fn text(&self) -> String {
-        let RecordingLink { organization, call, part, expires, by } = self;
-        // The first line tells the two forms apart, whatever the others hold.
-        match part {
-            1 => format!("recording\n{organization}\n{call}\n{expires}\n{by}"),
-            part => format!("recording-part\n{organization}\n{call}\n{part}\n{expires}\n{by}"),
+        let RecordingLink { organization, call, file, expires, by } = self;
+        // The first line tells the forms apart, whatever the others hold.
+        match file {
+            PartId { number: 1, part: 1 } => format!("recording\n{organization}\n{call}\n{expires}\n{by}"),
+            PartId { number: 1, part } => {
+                format!("recording-part\n{organization}\n{call}\n{part}\n{expires}\n{by}")
+            }
+            PartId { number, part } => {
+                format!("recording-file\n{organization}\n{call}\n{number}\n{part}\n{expires}\n{by}")
+            }
         }
     }
 }
@@ -81,9 +86,10 @@ impl SignedLink {
         let id = PathId::from_request_parts(parts, state).await?;
         let query = QueryPairs::from_request_parts(parts, state).await?;
         // An altered link is refused in the same words, whichever of its parameters is empty.
-        let taken = query.take(["part", "expires", "by", "signature"]);
-        let [part, expires, by, signature] = taken.map_err(|_| refused())?;
-        let part = part.map_or(Ok(1), |text| text.parse::<u32>()).map_err(|_| refused())?;
+        let taken = query.take(["number", "part", "expires", "by", "signature"]);
+        let [number, part, expires, by, signature] = taken.map_err(|_| refused())?;
+        let read = |text: Option<String>| text.map_or(Ok(1), |text| text.parse::<u32>()).map_err(|_| refused());
+        let file = PartId { number: read(number)?, part: read(part)? };
         let expires = expires.and_then(|text| text.parse::<i64>().ok()).filter(|&expires| now().as_second() < expires);
         let (Some(expires), Some(by), Some(signature)) = (expires, by, signature) else { return Err(refused()) };
         if hex_of(&signature).is_none() {
@@ -92,7 +98,7 @@ impl SignedLink {
         let call = id.of("recording").map_err(|_| refused())?;
         let organization = state.store.call_organization(call).await?.ok_or_else(refused)?;
         let key = state.store.signing_key_show(organization).await?.ok_or_else(refused)?;
-        let link = RecordingLink { organization, call, part, expires, by };
+        let link = RecordingLink { organization, call, file, expires, by };
         if !link.opens(&key, &signature, now()) {
             return Err(refused());
         }
@@ -128,7 +134,7 @@ mod tests {
     #[test]
     fn a_signature_opens_one_recording_of_one_tenant_until_it_expires() {
         let (organization, call) = (OrganizationId(Uuid::now_v7()), Uuid::now_v7());
-        let link = RecordingLink { organization, call, part: 1, expires: 1_001, by: "user:1".into() };
+        let link = RecordingLink { organization, call, file: PartId::FIRST, expires: 1_001, by: "user:1".into() };
         let at = Timestamp::from_second(1_000).unwrap();
         let signature = link.signature("key");
         assert!(link.opens("key", &signature, at));
@@ -137,8 +143,9 @@ mod tests {
             RecordingLink { organization: OrganizationId(Uuid::now_v7()), ..link.clone() },
             RecordingLink { call: Uuid::now_v7(), ..link.clone() },
             RecordingLink { expires: 1_002, ..link.clone() },
-            RecordingLink { part: 2, ..link.clone() },
-            RecordingLink { part: 0, ..link.clone() },
+            RecordingLink { file: PartId { number: 1, part: 2 }, ..link.clone() },
+            RecordingLink { file: PartId { number: 1, part: 0 }, ..link.clone() },
+            RecordingLink { file: PartId { number: 2, part: 1 }, ..link.clone() },
             RecordingLink { by: "user:2".into(), ..link.clone() },
         ] {
             assert!(!other.opens("key", &signature, at), "{other:?}");

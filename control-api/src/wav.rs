@@ -1,4 +1,4 @@
-//! The head of a recording: a WAV of two channels, customer and agent, whose sizes are set only when it is finished.
+//! The head of a recording: a WAV of 16 bits whose sizes are set only when it is finished.
 //!
 //! ```text
 //! RIFF size WAVE │ fmt … │ other chunks … │ data size │ samples
@@ -6,7 +6,7 @@
 //!
 //! Files are ours, but a disk may have torn them: nothing here panics.
 
-use crate::engine::SampleRate;
+use crate::engine::{CHANNELS_MAX, SampleRate};
 
 /// Bytes in which the chunks before the samples lie.
 pub(crate) const HEAD_MAX: u64 = 4096;
@@ -41,20 +41,35 @@ impl Iterator for Chunks<'_> {
     }
 }
 
-/// The rate of a WAV of two channels of 16 bits, and where its samples begin.
-pub(crate) fn format(head: &[u8]) -> Option<(SampleRate, u64)> {
-    let mut rate = None;
+/// What a recording is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Format {
+    /// Frames per second.
+    pub(crate) rate: SampleRate,
+    /// Samples per frame, of 16 bits each; at least one.
+    pub(crate) channels: usize,
+    /// Where the samples begin.
+    pub(crate) data_at: u64,
+}
+
+/// What a WAV of 16 bits is like.
+pub(crate) fn format(head: &[u8]) -> Option<Format> {
+    let mut found = None;
     for (name, content) in chunks(head)? {
         match &name {
             b"fmt " => {
-                let kind_and_channels = word(head, content)?;
+                let [_, _, channels, more] = word(head, content)?;
                 let bits = head.get(content + 14..content + 16)?;
-                if kind_and_channels[2..] != [2, 0] || bits != [16, 0] {
+                if channels == 0 || usize::from(channels) > CHANNELS_MAX || more != 0 || bits != [16, 0] {
                     return None;
                 }
-                rate = SampleRate::from_hz(u32::from_le_bytes(word(head, content + 4)?));
+                let rate = SampleRate::from_hz(u32::from_le_bytes(word(head, content + 4)?))?;
+                found = Some((rate, channels.into()));
             }
-            b"data" => return Some((rate?, content as u64)),
+            b"data" => {
+                let (rate, channels) = found?;
+                return Some(Format { rate, channels, data_at: content as u64 });
+            }
             _ => {}
         }
     }
@@ -85,7 +100,8 @@ mod tests {
         complete(&mut head, 1_000_000);
         assert_eq!(head[4..8], 999_992u32.to_le_bytes());
         assert_eq!(head[head.len() - 4..], (1_000_000 - head.len() as u32).to_le_bytes());
-        assert_eq!(format(&head), Some((SampleRate::HZ_8000, HEAD.len() as u64)));
+        let format = format(&head).expect("a recording");
+        assert_eq!((format.rate, format.channels, format.data_at), (SampleRate::HZ_8000, 2, HEAD.len() as u64));
     }
 
     #[test]
@@ -96,7 +112,8 @@ mod tests {
             head
         };
         for (what, head) in [
-            ("one channel", altered(22, 1)),
+            ("no channel", altered(22, 0)),
+            ("more channels than a recording has", altered(22, 17)),
             ("8 bits", altered(34, 8)),
             ("a rate of nobody", altered(25, 0x77)),
             ("no RIFF", altered(0, b'X')),

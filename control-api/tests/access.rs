@@ -183,6 +183,10 @@ const LINES: &[Line] = &[
         By(Some(Group::Speech)),
         r#"{"leg": 1, "max": 4}"#,
     ),
+    Line("POST /api/calls/{id}/recordings", May(Action::CallsDial), ById, By(None), "{}"),
+    Line("POST /api/calls/{id}/recordings/{number}/pause", May(Action::CallsDial), ById, By(None), ""),
+    Line("POST /api/calls/{id}/recordings/{number}/resume", May(Action::CallsDial), ById, By(None), ""),
+    Line("POST /api/calls/{id}/recordings/{number}/stop", May(Action::CallsDial), ById, By(None), ""),
     Line(
         "POST /api/calls/{id}/supervise",
         May(Action::CallsMonitor),
@@ -194,6 +198,7 @@ const LINES: &[Line] = &[
     Line("GET /api/calls/{id}/translations", Sees, ById, By(None), ""),
     Line("GET /api/calls/{id}/translations/stream", Sees, ById, Free, ""),
     Line("GET /api/calls/{id}/recording", Sees, ById, By(None), ""),
+    Line("GET /api/calls/{id}/recordings", Sees, ById, By(None), ""),
     Line("GET /api/calls/{id}/trace", Sees, ById, By(None), ""),
     Line("GET /api/calls/export", May(Action::CallsExport), Own, By(None), ""),
     Line("GET /api/calls/{id}/outcome", Sees, ById, By(None), ""),
@@ -320,6 +325,7 @@ impl Line {
             path.replace("{id}", &id.to_string())
                 .replace("{note}", &id.to_string())
                 .replace("{leg}", "7")
+                .replace("{number}", "1")
                 .replace("{slot}", "7"),
         )
     }

@@ -4,17 +4,19 @@
 
 mod support;
 
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
 use control_api::engine::{
     CallStatus, CallTarget, Callee, Command, CommandError, EventKind, Flow, HangupCause, Incoming, LegId, LegQuality,
-    LegRole, LegState, NewCall, Outgoing, ProviderKind, ProviderState, Rating, RecordingState, call_id,
+    LegRole, LegState, NewCall, Outgoing, ProviderKind, ProviderState, Rating, RecordingChannel, RecordingPart,
+    RecordingState, call_id,
 };
 use control_api::store::By;
 use serde_json::{Value, json};
-use support::{PASSWORD, SseReader, World, words, world};
+use support::{PASSWORD, SseReader, World, first_part, words, world};
 use uuid::Uuid;
 
 fn number(number: &str) -> Callee {
@@ -449,7 +451,8 @@ async fn a_call_is_shown_with_legs_events_and_recording() {
     world.tell(call, leg(7, LegRole::Customer, LegState::Answered, Some("PCMU"))).await;
     world.tell(call, EventKind::CallStatus { status: CallStatus::Answered, cause: None }).await;
     let path = world.folder.path().join("r.wav");
-    let recording = |state, duration_ms| EventKind::Recording { part: 1, path: path.clone(), state, duration_ms };
+    let recording =
+        |state, duration_ms| EventKind::Recording { part: first_part(), path: path.clone(), state, duration_ms };
     world.tell(call, recording(RecordingState::Started, 0)).await;
     world.tell(call, EventKind::Dtmf { leg: LegId(7), digit: '5', duration_ms: 100 }).await;
     let rating = |mos| Rating { mos: Some(mos), mos_call: Some(4.2), loss: Some(0.004), ..Rating::default() };
@@ -943,13 +946,82 @@ async fn every_answer_carries_the_security_headers() {
 }
 
 #[tokio::test]
+async fn a_call_lists_its_recordings_with_their_channels_and_pauses() {
+    let mut world = world("").await;
+    let call = world.call().await;
+    let began = SystemTime::now();
+    let channel = |channel, leg, role, until| RecordingChannel {
+        channel,
+        leg: LegId(leg),
+        role,
+        peer: "+15555550142".into(),
+        agent: (role == LegRole::Agent).then(|| "ana".into()),
+        from: began,
+        until,
+    };
+    let channels = vec![
+        channel(0, 7, LegRole::Customer, None),
+        channel(1, 8, LegRole::Agent, None),
+        channel(2, 9, LegRole::Customer, Some(began + Duration::from_secs(2))),
+    ];
+    let of_all = RecordingPart { channels, ..first_part() };
+    let of_one = RecordingPart { number: 2, of: Some(LegId(8)), part: 1, channels: vec![] };
+    let path = |name: &str| world.folder.path().join(name);
+    let (first, second) = (path("r.wav"), path("r.r2.wav"));
+    let state = |part: &RecordingPart, path: &Path, state| EventKind::Recording {
+        part: part.clone(),
+        path: path.to_owned(),
+        state,
+        duration_ms: 2_000,
+    };
+    world.tell(call, state(&first_part(), &first, RecordingState::Started)).await;
+    world.tell(call, EventKind::RecordingSeated(of_all.clone())).await;
+    world.tell(call, state(&of_one, &second, RecordingState::Started)).await;
+    world.tell(call, EventKind::RecordingPaused { number: 2, paused: true }).await;
+    let listed = format!("/api/calls/{call}/recordings");
+    world.until(async || world.get(&listed).await.json()["recordings"][1]["state"] == "paused").await;
+    let shown = world.get(&listed).await.json();
+    let [whole, alone] = &shown["recordings"].as_array().unwrap()[..] else { panic!("{shown}") };
+    assert_eq!((&whole["number"], &whole["leg"], &whole["state"]), (&json!(1), &Value::Null, &json!("started")));
+    assert_eq!((&alone["number"], &alone["leg"], &alone["gaps"][0]["until"]), (&json!(2), &json!(8), &Value::Null));
+    let who = whole["parts"][0]["channels"].as_array().unwrap().iter().map(|one| (&one["leg"], &one["role"]));
+    let expected = [(7, "customer"), (8, "agent"), (9, "customer")].map(|(leg, role)| (json!(leg), json!(role)));
+    assert!(who.eq(expected.iter().map(|(leg, role)| (leg, role))), "{whole}");
+    assert_eq!(whole["parts"][0]["channels"][1]["agent"], "ana");
+    // The pause ends with the recording at the latest.
+    world.tell(call, state(&of_one, &second, RecordingState::Finished)).await;
+    world.tell(call, state(&of_all, &first, RecordingState::Finished)).await;
+    world.until(async || world.get(&listed).await.json()["recordings"][0]["state"] == "finished").await;
+    let alone = world.get(&listed).await.json()["recordings"][1].clone();
+    assert_eq!((&alone["state"], &alone["gaps"][0]["until"]), (&json!("finished"), &alone["ended_at"]), "{alone}");
+
+    // Three channels of a frame each: as two for a player, as they are for whoever wants them.
+    let mut wav =
+        b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x03\0\x40\x1f\0\0\0\x7d\0\0\x06\0\x10\0data\x06\0\0\0".to_vec();
+    wav.extend([1, 0, 2, 0, 4, 0]);
+    std::fs::write(&first, &wav).unwrap();
+    let part = &world.get(&listed).await.json()["recordings"][0]["parts"][0];
+    let played = world.get(part["url"].as_str().unwrap()).await;
+    assert_eq!((played.bytes.len(), &played.bytes[44..]), (48, &[5, 0, 2, 0][..]));
+    let original = world.get(part["original_url"].as_str().unwrap()).await;
+    assert_eq!(original.bytes[..], wav[..]);
+    assert_eq!(world.get(&format!("/api/calls/{call}/recording?channels=two")).await.problem().0, 422);
+    assert_eq!(world.get(&format!("/api/calls/{call}/recording?number=3")).await.problem().0, 404);
+    let events = world.get(&format!("/api/calls/{call}")).await.json()["events"].clone();
+    let told = events.as_array().unwrap().iter().filter(|event| event["type"] == "call.recording");
+    let told: Vec<_> =
+        told.map(|event| (event["number"].as_u64().unwrap(), event["state"].as_str().unwrap())).collect();
+    assert_eq!(told, [(1, "started"), (2, "started"), (2, "paused"), (2, "finished"), (1, "finished")]);
+}
+
+#[tokio::test]
 async fn a_recording_is_read_whole_and_by_range_also_while_it_is_written() {
     let mut world = world("").await;
     let call = world.call().await;
     let path = format!("/api/calls/{call}/recording");
     assert_eq!(world.get(&path).await.problem().0, 404);
     let file = world.folder.path().join("r.wav");
-    let state = |state| EventKind::Recording { part: 1, path: file.clone(), state, duration_ms: 0 };
+    let state = |state| EventKind::Recording { part: first_part(), path: file.clone(), state, duration_ms: 0 };
     world.tell(call, state(RecordingState::Started)).await;
     world.until(async || world.get(&format!("/api/calls/{call}")).await.json()["recording"].is_object()).await;
     assert_eq!(world.get(&path).await.problem().0, 404, "there is a row, but no file");

@@ -14,7 +14,7 @@ use control_api::engine::{
 };
 use control_api::store::{Assigned, By, Proof};
 use serde_json::{Value, json};
-use support::{Answer, Kept, PASSWORD, World, words};
+use support::{Answer, Kept, PASSWORD, World, first_part, words};
 use tests::postgres::Postgres;
 use uuid::Uuid;
 
@@ -54,7 +54,7 @@ async fn recorded(world: &mut World) -> Uuid {
     std::fs::write(&path, (0..1_000).map(|n| (n % 251) as u8).collect::<Vec<u8>>()).unwrap();
     world.tell(call, words(1, "hello", true, Some("hola"))).await;
     for state in [RecordingState::Started, RecordingState::Finished] {
-        world.tell(call, EventKind::Recording { part: 1, path: path.clone(), state, duration_ms: 5 }).await;
+        world.tell(call, EventKind::Recording { part: first_part(), path: path.clone(), state, duration_ms: 5 }).await;
     }
     world.tell(call, EventKind::CallStatus { status: CallStatus::Ended, cause: Some(HangupCause::Normal) }).await;
     world.until(async || world.get(&format!("/api/calls/{call}")).await.json()["status"] == "ended").await;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use codecs::SampleRate;
 use leg::Leg;
 use media_engine::record::Timeline;
+use media_engine::units::LegId;
 use network::Jitter;
 
 const HOUR_MS: u64 = 3_600_000;
@@ -47,18 +48,20 @@ fn recorded(mut legs: [Leg; 2]) -> [Vec<i64>; 2] {
     // One clock for both.
     legs[1].epoch = legs[0].epoch;
     let start = legs[0].epoch;
-    let mut timeline = Timeline::new(SampleRate::HZ_8000, start, 2);
+    let mut timeline = Timeline::new(SampleRate::HZ_8000, start);
+    let channels = [LegId(1), LegId(2)];
+    channels.into_iter().for_each(|leg| timeline.add(leg));
     let (mut found, mut out, mut position) = ([Vec::new(), Vec::new()], Vec::new(), 0i64);
     for round in 1..=HOUR_MS / 500 {
         for (channel, leg) in legs.iter_mut().enumerate() {
             leg.run(ROUND, |heard| {
                 if let Some(captured_at) = heard.pulled.captured_at {
-                    timeline.place(channel, captured_at, heard.samples);
+                    timeline.place(channels[channel], captured_at, heard.samples);
                 }
             });
         }
         out.clear();
-        timeline.drain(start + ROUND * round as u32 - ROUND, &mut out);
+        timeline.drain(start + ROUND * round as u32 - ROUND, &channels.map(Some), &mut out);
         for pair in out.chunks_exact(2) {
             for (found, &sample) in found.iter_mut().zip(pair) {
                 if sample > 15_000 && found.last().is_none_or(|&last| position - last > 8_000) {

@@ -7,6 +7,7 @@ mod abuse;
 mod api;
 mod browser;
 mod causes;
+mod channels;
 mod demo;
 mod dialogs;
 mod gate;

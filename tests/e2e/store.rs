@@ -312,12 +312,12 @@ async fn a_server_killed_with_ten_conferences_leaves_recordings_that_are_readabl
         hears_tones("an agent", agent, &[CUSTOMER_HZ, BEN_HZ], &[ANNA_HZ]),
         hears_tones("who was added", third, &[CUSTOMER_HZ, ANNA_HZ], &[BEN_HZ]),
     );
-    // Three seconds of two channels of 16 bits are in every file, as its size says.
+    // Three seconds of three channels of 16 bits are in the file of the three of each call, as its size says.
     let folder = tandem.data().join("recordings");
-    let kept = |call: &String| std::fs::metadata(folder.join(format!("{call}.wav"))).map_or(0, |file| file.len());
+    let kept = |call: &String| std::fs::metadata(folder.join(format!("{call}.2.wav"))).map_or(0, |file| file.len());
     let flushed = async {
         let mut look = tokio::time::interval(Duration::from_millis(50));
-        while !calls.iter().all(|call| kept(call) >= 44 + 3 * 8_000 * 4) {
+        while !calls.iter().all(|call| kept(call) >= 44 + 3 * 8_000 * 6) {
             look.tick().await;
         }
     };
@@ -333,17 +333,23 @@ async fn a_server_killed_with_ten_conferences_leaves_recordings_that_are_readabl
     drop(lines);
 
     for call in &calls {
-        let path = folder.path().join("data/recordings").join(format!("{call}.wav"));
-        let (rate, channels) = sound::read_wav(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        // The two of the beginning have a file of their own.
+        let name = |end: &str| folder.path().join("data/recordings").join(format!("{call}{end}.wav"));
+        let (_, of_two) = sound::read_wav(&name("")).unwrap_or_else(|error| panic!("{call}: {error}"));
+        assert_eq!(of_two.len(), 2, "{call}");
+        let (rate, channels) = sound::read_wav(&name(".2")).unwrap_or_else(|error| panic!("{call}: {error}"));
         let loud = |channel: &Vec<i16>, hertz: f32| {
             let stretches = channel.chunks_exact(rate.samples_in_ms(100));
             stretches.filter(|part| sound::find(part, rate, hertz).tone_dbfs > -30.0).count()
         };
         let tones = [CUSTOMER_HZ, ANNA_HZ, BEN_HZ];
         let heard = tones.map(|hertz| channels.iter().map(|channel| loud(channel, hertz)).collect::<Vec<_>>());
-        let kept = heard.iter().filter(|channels| channels.iter().any(|stretches| *stretches >= 10)).count();
         let what = format!("{call}: stretches of 100 ms by tone and channel: {heard:?} of {tones:?}");
-        assert!(kept >= channels.len(), "no channel is empty: {what}");
+        assert_eq!(channels.len(), 3, "{what}");
+        for (own, heard) in heard.iter().enumerate() {
+            let mut others = heard.iter().enumerate().filter(|(channel, _)| *channel != own);
+            assert!(heard[own] >= 10 && others.all(|(_, stretches)| *stretches == 0), "a channel each: {what}");
+        }
     }
     let tandem = Tandem::start_in(folder, &setup).await;
     let (rows, events) = Kept::Sqlite.rows(&tandem.data()).await;
@@ -353,7 +359,11 @@ async fn a_server_killed_with_ten_conferences_leaves_recordings_that_are_readabl
     let api = api.with_base(&tandem.http);
     for call in &calls {
         let shown = api.get(&format!("/api/calls/{call}")).await;
-        assert_eq!(shown["recording"]["state"], "interrupted", "{shown}");
+        let parts = shown["recording_parts"].as_array().expect("parts").iter().map(|part| part["state"].clone());
+        assert_eq!(parts.collect::<Vec<_>>(), ["finished", "interrupted"], "{shown}");
+        let listed = api.get(&format!("/api/calls/{call}/recordings")).await;
+        let channels = listed["recordings"][0]["parts"][1]["channels"].as_array().map(Vec::len);
+        assert_eq!((&listed["recordings"][0]["state"], channels), (&json!("interrupted"), Some(3)), "{listed}");
         let legs = shown["legs"].as_array().expect("legs");
         assert_eq!(legs.len(), 3, "{shown}");
         assert!(legs.iter().all(|leg| leg["state"] == "ended"), "{shown}");

@@ -246,8 +246,8 @@ async fn an_attended_transfer_merges_two_calls_and_the_recording_goes_on_with_th
 
     let shown = office.api.get(&format!("/api/calls/{kept}")).await;
     let path = office.tandem.data().join("recordings").join(format!("{kept}.wav"));
-    let (rate, channels) = sound::read_wav(&path).unwrap_or_else(|error| panic!("{error}: {shown:#}"));
-    // Customer left, agent right: first anna, then ben, who talked at least a second each.
+    let (rate, channels) = sound::read_parts(&path).unwrap_or_else(|error| panic!("{error}: {shown:#}"));
+    // Customer left, agent right: in one file anna, in the next one ben, who talked at least a second each.
     let loud = |channel: usize, hertz: f32| {
         let stretches = channels[channel].chunks_exact(rate.samples_in_ms(100));
         stretches.filter(|stretch| sound::find(stretch, rate, hertz).tone_dbfs > LEVEL_DBFS - 3.0).count()
@@ -276,7 +276,7 @@ async fn nothing_that_parties_say_who_are_parted_by_a_blind_transfer_is_recorded
     office.customer.is_hung_up(&customer, PATIENCE).await;
 
     let path = office.tandem.data().join("recordings").join(format!("{call}.wav"));
-    let (rate, channels) = sound::read_wav(&path).expect("a recording");
+    let (rate, channels) = sound::read_parts(&path).expect("a recording");
     let is_loud = |channel: usize, hertz: f32| -> Vec<bool> {
         let stretches = channels[channel].chunks_exact(rate.samples_in_ms(100));
         stretches.map(|stretch| sound::find(stretch, rate, hertz).tone_dbfs > LEVEL_DBFS - 12.0).collect()

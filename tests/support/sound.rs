@@ -88,6 +88,24 @@ pub fn read_wav(path: &Path) -> Result<(SampleRate, Vec<Vec<i16>>), hound::Error
     Ok((rate, channels))
 }
 
+/// A recording's files one behind the other: `NAME.wav`, `NAME.2.wav` and so on, up to the first that is not there. They have one
+/// rate; as many channels as the first of them are given, and those that it does not have are left out.
+///
+/// # Errors
+/// A file is no WAV of 16 bits.
+pub fn read_parts(first: &Path) -> Result<(SampleRate, Vec<Vec<i16>>), hound::Error> {
+    let (rate, mut channels) = read_wav(first)?;
+    for part in 2.. {
+        let path = first.with_extension(format!("{part}.wav"));
+        if !path.exists() {
+            break;
+        }
+        let (_, more) = read_wav(&path)?;
+        channels.iter_mut().zip(more).for_each(|(channel, more)| channel.extend(more));
+    }
+    Ok((rate, channels))
+}
+
 fn median(values: impl Iterator<Item = f32>) -> f32 {
     let mut values: Vec<f32> = values.collect();
     values.sort_by(f32::total_cmp);

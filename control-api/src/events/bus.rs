@@ -372,7 +372,9 @@ mod tests {
             Change::CallStatus { call: answered, status: CallStatus::Bridged, cause: None, at: now() },
             Change::Recording {
                 call: answered,
-                part: 1,
+                file: crate::store::PartId::FIRST,
+                of_leg: None,
+                channels: Vec::new(),
                 path: "/r.wav".into(),
                 state: "started",
                 note: None,

@@ -27,8 +27,11 @@ use super::steps;
 use super::tenants::Tenants;
 use super::writer::Writer;
 use crate::call_limits::CallLimits;
-use crate::engine::{Engine, Event, EventKind, PlayState, ProviderState, RecordingState, Room, Space, call_uuid, word};
-use crate::store::{Change, now};
+use crate::engine::{
+    Engine, Event, EventKind, PlayState, ProviderState, RecordingChannel, RecordingPart, RecordingState, Room, Space,
+    call_uuid, word,
+};
+use crate::store::{Change, PartId, RecordedChannel, now};
 
 /// Events written in one commit.
 const BATCH: usize = 64;
@@ -211,14 +214,19 @@ fn change(kind: EventKind, call: Uuid, at: Timestamp) -> Option<Change> {
         },
         EventKind::Translation(event) => Change::Translation { call, event, at },
         EventKind::Recording { part, path, state, duration_ms } => {
+            let (file, channels, of_leg) = (PartId::of(&part), channels(&part), part.of.map(|leg| leg.0));
             let (state, note) = match state {
                 RecordingState::Started => ("started", None),
                 RecordingState::Finished => ("finished", None),
                 RecordingState::Interrupted(why) => ("interrupted", Some(why)),
             };
             let path = path.to_string_lossy().into_owned();
-            Change::Recording { call, part, path, state, note, duration_ms, at }
+            Change::Recording { call, file, of_leg, channels, path, state, note, duration_ms, at }
         }
+        EventKind::RecordingSeated(part) => {
+            Change::RecordingSeated { call, file: PartId::of(&part), channels: channels(&part) }
+        }
+        EventKind::RecordingPaused { number, paused } => Change::RecordingPaused { call, number, paused, at },
         EventKind::Dtmf { leg, digit, duration_ms } => Change::Dtmf { call, leg: leg.0, digit, duration_ms, at },
         EventKind::LegQuality { leg, role, quality } => {
             Change::LegQuality { call, leg: leg.0, role, quality: (&quality).into(), at }
@@ -235,6 +243,20 @@ fn change(kind: EventKind, call: Uuid, at: Timestamp) -> Option<Change> {
         | EventKind::Registration { .. }
         | EventKind::Scanner { .. } => return None,
     })
+}
+
+/// Whose the channels of a part are.
+fn channels(part: &RecordingPart) -> Vec<RecordedChannel> {
+    let channel = |one: &RecordingChannel| RecordedChannel {
+        channel: u32::try_from(one.channel).unwrap_or(u32::MAX),
+        leg: one.leg.0,
+        role: word(&one.role),
+        peer: one.peer.clone(),
+        agent: one.agent.clone(),
+        from: timestamp(one.from),
+        until: one.until.map(timestamp),
+    };
+    part.channels.iter().map(channel).collect()
 }
 
 fn timestamp(at: SystemTime) -> Timestamp {

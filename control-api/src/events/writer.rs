@@ -434,7 +434,9 @@ mod tests {
         let call = Uuid::now_v7();
         let refused = Change::Recording {
             call,
-            part: 1,
+            file: crate::store::PartId::FIRST,
+            of_leg: None,
+            channels: Vec::new(),
             path: "/r.wav".into(),
             state: "sideways",
             note: None,

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::engine::Providers;
 use crate::events::Writer;
-use crate::store::{By, Deed, Job, OrganizationId, Store, StoreError, now};
+use crate::store::{By, Deed, Job, OrganizationId, PartId, Store, StoreError, now};
 
 /// How often what is due is looked for.
 const LOOK: Duration = Duration::from_secs(15);
@@ -202,18 +202,18 @@ async fn recordings_forget(store: &Store, organization: OrganizationId, before: 
     let mut forgotten = 0;
     loop {
         let mut went_on = false;
-        for (call, part, path) in store.recording_old(organization, before, RECORDINGS).await? {
+        for (call, file, path) in store.recording_old(organization, before, RECORDINGS).await? {
             match tokio::fs::remove_file(&path).await {
                 Ok(()) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => {
-                    tracing::error!(%call, part, %error, "an old recording cannot be removed");
+                    tracing::error!(%call, ?file, %error, "an old recording cannot be removed");
                     continue;
                 }
             }
-            store.recording_delete(organization, call, part).await?;
+            store.recording_delete(organization, call, file).await?;
             let deed = Deed::new("recording.delete", format!("call:{call}"));
-            let deed = if part > 1 { deed.before(json!({"part": part})) } else { deed };
+            let deed = if file == PartId::FIRST { deed } else { deed.before(json!(file)) };
             store.audit_append(organization, &[(By::system("retention"), deed)]).await?;
             (forgotten, went_on) = (forgotten + 1, true);
         }
@@ -303,7 +303,9 @@ mod tests {
             let path = path.to_string_lossy().into_owned();
             let recording = |state| Change::Recording {
                 call,
-                part: 1,
+                file: PartId::FIRST,
+                of_leg: None,
+                channels: Vec::new(),
                 path: path.clone(),
                 state,
                 note: None,

@@ -25,8 +25,6 @@ const TRIES: u32 = 3;
 /// Sound before and after the speech: words begin softly, and the live times are later than the recording's by what was
 /// buffered against jitter.
 const MARGIN: SignedDuration = SignedDuration::from_millis(400);
-/// Customer and agent, 16 bit each.
-const FRAME_BYTES: u64 = 4;
 
 /// Does a bounded number of a tenant's segments, oldest first; tells what came of them.
 pub(super) async fn run(
@@ -87,14 +85,13 @@ async fn again(providers: &Providers, segment: &MissedSegment) -> Result<String,
 
 /// The segment's sound, from the speaker's channel.
 async fn cut(segment: &MissedSegment) -> std::io::Result<(SampleRate, Vec<i16>)> {
-    let channel = usize::from(segment.leg == "agent");
     let offset_ms = |at: Timestamp| {
         let after = at.duration_since(segment.recorded_from).as_millis();
         u64::try_from(after).unwrap_or(0)
     };
     let from_ms = offset_ms(segment.began_at - MARGIN);
     let to_ms = offset_ms(segment.ended_at + MARGIN);
-    channel_between(&segment.path, channel, from_ms, to_ms).await
+    channel_between(&segment.path, segment.channel, from_ms, to_ms).await
 }
 
 /// One channel of a recording between two times after its first sample. A file that was cut off is read to its end,
@@ -110,19 +107,24 @@ async fn channel_between(
     let length = file.metadata().await?.len();
     let mut head = Vec::new();
     (&mut file).take(wav::HEAD_MAX).read_to_end(&mut head).await?;
-    let (rate, data_at) = wav::format(&head).ok_or_else(|| invalid("it is no recording of ours"))?;
-    let frames = length.saturating_sub(data_at) / FRAME_BYTES;
+    let wav::Format { rate, channels, data_at } =
+        wav::format(&head).ok_or_else(|| invalid("it is no recording of ours"))?;
+    if channel >= channels {
+        return Err(invalid("it has no channel of the speaker's"));
+    }
+    // 16 bit for each channel.
+    let frame_bytes = 2 * channels;
+    let frames = length.saturating_sub(data_at) / frame_bytes as u64;
     let frame_at = |ms: u64| (ms.saturating_mul(rate.hz().into()) / 1_000).min(frames);
     let (from, to) = (frame_at(from_ms), frame_at(to_ms));
     if to <= from {
         return Err(invalid("it ends before the segment"));
     }
-    file.seek(SeekFrom::Start(data_at + from * FRAME_BYTES)).await?;
+    file.seek(SeekFrom::Start(data_at + from * frame_bytes as u64)).await?;
     let mut bytes = Vec::new();
-    file.take((to - from) * FRAME_BYTES).read_to_end(&mut bytes).await?;
-    let (pairs, _) = bytes.as_chunks::<4>();
-    let sample = |pair: &[u8; 4]| i16::from_le_bytes([pair[channel * 2], pair[channel * 2 + 1]]);
-    Ok((rate, pairs.iter().map(sample).collect()))
+    file.take((to - from) * frame_bytes as u64).read_to_end(&mut bytes).await?;
+    let sample = |frame: &[u8]| i16::from_le_bytes([frame[channel * 2], frame[channel * 2 + 1]]);
+    Ok((rate, bytes.chunks_exact(frame_bytes).map(sample).collect()))
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use crate::programs::{Served, Supply};
 use crate::rate_limit::Deferred;
 use crate::rbac::Action;
 use crate::state::AppState;
-use crate::store::{self, Call, Change, Deed, Leg, NewCall, Recording, Sight, now};
+use crate::store::{self, Call, Change, Deed, Leg, NewCall, PartId, Recording, Sight, now};
 use crate::text;
 use crate::voice_config::VoiceConfigPatch;
 use crate::who::Seen;
@@ -109,9 +109,10 @@ pub(super) struct CallDetail {
     /// What happened, oldest first, without words.
     #[schema(value_type = Vec<Object>)]
     events: Vec<serde_json::Value>,
-    /// Its recording, when there is one: the first part.
+    /// Its first recording, when there is one: the first part that you may hear.
     recording: Option<RecordingInfo>,
-    /// All parts of its recording, in order; a recording longer than `[recording] part_s` has several.
+    /// All parts of its first recording that you may hear, in order: one that is longer than `[recording] part_s`, or that somebody
+    /// joined, has several. `GET /calls/{id}/recordings` lists every recording.
     recording_parts: Vec<RecordingInfo>,
 }
 
@@ -139,11 +140,20 @@ pub(super) struct RecordingInfo {
 
 impl RecordingInfo {
     fn of(call: Uuid, recording: Recording) -> RecordingInfo {
-        let Recording { part, state, note, duration_ms, started_at, ended_at, path: _ } = recording;
-        let query = if part == 1 { String::new() } else { format!("?part={part}") };
-        let url = format!("/api/calls/{call}/recording{query}");
-        RecordingInfo { part, state, note, duration_ms, started_at, ended_at, url }
+        let url = recording_url(call, recording.file);
+        let Recording { file, state, note, duration_ms, started_at, ended_at, .. } = recording;
+        RecordingInfo { part: file.part, state, note, duration_ms, started_at, ended_at, url }
     }
+}
+
+/// Where a file of a call's recordings is heard, relative to this server.
+pub(super) fn recording_url(call: Uuid, file: PartId) -> String {
+    let query = match file {
+        PartId::FIRST => String::new(),
+        PartId { number: 1, part } => format!("?part={part}"),
+        PartId { number, part } => format!("?number={number}&part={part}"),
+    };
+    format!("/api/calls/{call}/recording{query}")
 }
 
 /// Text to be spoken to the customer.
@@ -323,9 +333,9 @@ pub(super) async fn call_show(
         })
         .collect();
     let parts = state.store.recording_parts(actor.organization, id).await?;
-    let parts = parts.into_iter().filter(|part| part.is_heard_by(&sight));
+    let parts = parts.into_iter().filter(|part| part.file.number == 1 && part.is_heard_by(&sight));
     let recording_parts: Vec<RecordingInfo> = parts.map(|part| RecordingInfo::of(id, part)).collect();
-    let recording = recording_parts.iter().find(|recording| recording.part == 1).cloned();
+    let recording = recording_parts.first().cloned();
     Ok(Json(CallDetail { call, legs, events, recording, recording_parts }))
 }
 

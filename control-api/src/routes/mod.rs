@@ -26,6 +26,7 @@ mod programs;
 mod prompts;
 mod rbac;
 mod recording_list;
+mod recording_verbs;
 mod recordings;
 mod signup;
 mod sip;
@@ -118,6 +119,10 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(prompts::call_play))
         .routes(routes!(prompts::call_stop))
         .routes(routes!(prompts::call_gather))
+        .routes(routes!(recording_verbs::call_recordings, recording_verbs::recording_start))
+        .routes(routes!(recording_verbs::recording_pause))
+        .routes(routes!(recording_verbs::recording_resume))
+        .routes(routes!(recording_verbs::recording_stop))
         .routes(routes!(verbs::supervise_start))
         .routes(routes!(verbs::supervise_change))
         .routes(routes!(annotations::outcome_show, annotations::outcome_put))

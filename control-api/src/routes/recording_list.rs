@@ -10,7 +10,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::recordings::{file_response, part_of};
+use super::recordings::{Form, file_of, file_response};
 use crate::auth::{Actor, Origin, Secret};
 use crate::body::{PathId, QueryPairs};
 use crate::client::Client;
@@ -19,7 +19,7 @@ use crate::idempotency::{Keyed, Reply, once};
 use crate::problem::Problem;
 use crate::signature::{RecordingLink, SignedLink};
 use crate::state::AppState;
-use crate::store::{ActorKind, By, Deed, ListedRecording, Place, now};
+use crate::store::{ActorKind, By, Deed, ListedRecording, PartId, Place, now};
 use crate::who::{Seen, identity};
 
 /// How long a URL opens its recording unless asked otherwise, and at most, in seconds.
@@ -40,6 +40,9 @@ pub(super) struct RecordingList {
 pub(super) struct SignRequest {
     /// 1 to 604,800 (a week); an hour by default.
     expires_in_s: Option<u32>,
+    /// Number of the recording; 1 by default.
+    #[schema(minimum = 1)]
+    number: Option<u32>,
     /// Number of the file; 1 by default.
     #[schema(minimum = 1)]
     part: Option<u32>,
@@ -82,6 +85,7 @@ pub(super) async fn recording_list(
 /// What is known of a call's recording.
 #[utoipa::path(get, path = "/recordings/{id}", tag = "recordings", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "The call that was recorded"),
+           ("number" = Option<u32>, Query, minimum = 1, description = "Number of the recording; 1 by default"),
            ("part" = Option<u32>, Query, minimum = 1, description = "Number of the file; 1 by default")),
     responses((status = 200, body = ListedRecording), (status = 401, body = Problem), (status = 403, body = Problem),
               (status = 404, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem)))]
@@ -91,14 +95,15 @@ pub(super) async fn recording_info(
     id: PathId,
     query: QueryPairs,
 ) -> Result<Json<ListedRecording>, Problem> {
-    let [part] = query.take(["part"])?;
-    Ok(Json(recording_of(&state, &actor, &id, part_of(part.as_deref())?).await?))
+    let [number, part] = query.take(["number", "part"])?;
+    let file = file_of(number.as_deref(), part.as_deref())?;
+    Ok(Json(recording_of(&state, &actor, &id, file).await?))
 }
 
 /// A part of a recording of the tenant that this actor may hear.
-async fn recording_of(state: &AppState, actor: &Actor, id: &PathId, part: u32) -> Result<ListedRecording, Problem> {
+async fn recording_of(state: &AppState, actor: &Actor, id: &PathId, file: PartId) -> Result<ListedRecording, Problem> {
     let id = id.of("recording")?;
-    let recording = state.store.recording_show(actor.organization, id, part).await?;
+    let recording = state.store.recording_show(actor.organization, id, file).await?;
     let sight = Seen::recordings(actor).sight(&state.store, actor.organization, id).await?;
     let heard = recording.zip(sight).filter(|(recording, sight)| recording.is_heard_by(sight));
     heard.map(|(recording, _)| recording).ok_or_else(|| Problem::not_found("recording"))
@@ -124,22 +129,22 @@ pub(super) async fn recording_sign(
     keyed: Keyed<SignRequest>,
 ) -> Result<Response, Problem> {
     let (request, key, hash) = keyed.parts();
-    let part = request.part.unwrap_or(1);
-    let recording = recording_of(&state, &actor, &id, part).await?;
+    let file = PartId { number: request.number.unwrap_or(1), part: request.part.unwrap_or(1) };
+    let recording = recording_of(&state, &actor, &id, file).await?;
     let seconds = request.expires_in_s.unwrap_or(EXPIRES_DEFAULT);
     if !(1..=EXPIRES_MAX).contains(&seconds) {
         return Err(Problem::field("expires_in_s", format!("expected 1 to {EXPIRES_MAX} seconds")));
     }
     let base = client.base_url(&state.config);
     let (inner, by) = (state.clone(), actor.clone());
-    let sign = |_| async move { signed(inner, by, (recording.call_id, part), seconds, base).await };
+    let sign = |_| async move { signed(inner, by, (recording.call_id, file), seconds, base).await };
     once(&state, &actor, key, &hash, sign).await
 }
 
 async fn signed(
     state: AppState,
     actor: Actor,
-    (call, part): (Uuid, u32),
+    (call, file): (Uuid, PartId),
     seconds: u32,
     base: String,
 ) -> Result<Reply, Problem> {
@@ -147,10 +152,14 @@ async fn signed(
     let expires = now().as_second() + i64::from(seconds);
     let expires_at = Timestamp::from_second(expires).map_err(|_| Problem::internal())?;
     let key = state.store.signing_key(actor.organization, Secret::random("").reveal()).await?;
-    let link = RecordingLink { organization: actor.organization, call, part, expires, by: identity(&actor) };
+    let link = RecordingLink { organization: actor.organization, call, file, expires, by: identity(&actor) };
     state.audit(&actor, Deed::new("recording.sign", format!("call:{call}")).after(expires_at)).await?;
     let (by, signature) = (&link.by, link.signature(&key));
-    let which = if part == 1 { String::new() } else { format!("part={part}&") };
+    let which = match file {
+        PartId::FIRST => String::new(),
+        PartId { number: 1, part } => format!("part={part}&"),
+        PartId { number, part } => format!("number={number}&part={part}&"),
+    };
     let url = format!("{base}/api/recordings/{call}/audio?{which}expires={expires}&by={by}&signature={signature}");
     Reply::new(StatusCode::CREATED, &SignedUrl { url, expires_at })
 }
@@ -159,6 +168,7 @@ async fn signed(
 /// in the same words, and only then the request is counted.
 #[utoipa::path(get, path = "/recordings/{id}/audio", tag = "recordings", security(()),
     params(("id" = Uuid, Path, description = "The call that was recorded"),
+           ("number" = Option<u32>, Query, minimum = 1, description = "As signed; 1 by default"),
            ("part" = Option<u32>, Query, minimum = 1, description = "As signed; 1 by default"),
            ("expires" = i64, Query, description = "As signed"),
            ("by" = String, Query, description = "As signed"),
@@ -174,10 +184,10 @@ pub(super) async fn recording_signed(
     SignedLink { link, signature }: SignedLink,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let RecordingLink { organization, call, part, expires, by } = link;
+    let RecordingLink { organization, call, file, expires, by } = link;
     let none = || Problem::not_found("recording");
-    let recording = state.store.recording_part(organization, call, part).await?.ok_or_else(none)?;
-    let response = file_response(call, &recording, &headers).await?;
+    let recording = state.store.recording_part(organization, call, file).await?.ok_or_else(none)?;
+    let response = file_response(call, &recording, Form::Playable, &headers).await?;
     if response.status().is_success() {
         // Whoever has the URL may hear it: two addresses are two listeners.
         let who = format!("link:{signature} {}", origin.address.as_deref().unwrap_or_default());

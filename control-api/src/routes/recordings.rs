@@ -1,4 +1,6 @@
-//! A call's recording as audio, with ranges, also while it is being written.
+//! A call's recordings as audio, with ranges, also while they are being written.
+//!
+//! A file with more than two channels is played as two (`mixdown`), unless all of them are asked for.
 
 use std::io::SeekFrom;
 use std::ops::RangeInclusive;
@@ -16,16 +18,22 @@ use uuid::Uuid;
 use super::calls::call_of;
 use crate::auth::Actor;
 use crate::body::{CallPath, QueryPairs};
+use crate::mixdown::Mixdown;
 use crate::problem::Problem;
 use crate::state::AppState;
-use crate::store::Recording;
+use crate::store::{PartId, Recording};
 use crate::wav;
 use crate::who::{Seen, identity};
 
-/// The recording of a call: customer on channel 1, agent on channel 2. While the call runs: what there is so far.
+/// A recording of a call. While the call runs: what there is so far.
+///
+/// Customers are heard on the left and everybody else on the right; a recording of one leg has one channel. With `channels=all`, a
+/// channel for each leg, as `GET /calls/{id}/recordings` lists them.
 #[utoipa::path(get, path = "/calls/{id}/recording", tag = "calls", security(("key" = []), ("session" = [])),
     params(("id" = Uuid, Path, description = "The call"),
+           ("number" = Option<u32>, Query, minimum = 1, description = "Number of the recording; 1 by default"),
            ("part" = Option<u32>, Query, minimum = 1, description = "Number of the file; 1 by default"),
+           ("channels" = Option<String>, Query, description = "`all`: a channel for each leg"),
            ("Range" = Option<String>, Header, description = "One range of bytes")),
     responses((status = 200, content_type = "audio/wav", body = Vec<u8>),
               (status = 206, content_type = "audio/wav", body = Vec<u8>), (status = 401, body = Problem),
@@ -42,15 +50,20 @@ pub(super) async fn recording_show(
         return Err(Problem::forbidden("this takes the permission `recordings.read`"));
     };
     let none = || Problem::not_found("recording");
-    let [part] = query.take(["part"])?;
-    let part = part_of(part.as_deref())?;
-    let recording = state.store.recording_part(actor.organization, id, part).await?.ok_or_else(none)?;
+    let [number, part, channels] = query.take(["number", "part", "channels"])?;
+    let file = file_of(number.as_deref(), part.as_deref())?;
+    let form = match channels.as_deref() {
+        None => Form::Playable,
+        Some("all") => Form::Original,
+        Some(_) => return Err(Problem::field("channels", "expected `all`, or nothing")),
+    };
+    let recording = state.store.recording_part(actor.organization, id, file).await?.ok_or_else(none)?;
     if !recording.is_heard_by(&sight) {
         return Err(Problem::forbidden(
             "the recording holds what was said while you were not in the call: this takes the permission `recordings.read`",
         ));
     }
-    let response = file_response(id, &recording, &headers).await?;
+    let response = file_response(id, &recording, form, &headers).await?;
     if response.status().is_success() {
         let listener = (actor.organization, actor.by.clone(), identity(&actor));
         state.plays.heard(&state.audit_log, listener, id, |deed| deed).await?;
@@ -58,15 +71,32 @@ pub(super) async fn recording_show(
     Ok(response)
 }
 
-/// The number of a file of a recording: the first by default.
-pub(super) fn part_of(text: Option<&str>) -> Result<u32, Problem> {
-    let Some(text) = text else { return Ok(1) };
-    let number = text.parse().ok().filter(|part| *part >= 1 && text.bytes().all(|byte| byte.is_ascii_digit()));
-    number.ok_or_else(|| Problem::field("part", "expected the number of a file, 1 for the first"))
+/// Which file is asked for: the first of the first recording by default.
+pub(super) fn file_of(number: Option<&str>, part: Option<&str>) -> Result<PartId, Problem> {
+    let read = |field, text: Option<&str>, of: &str| {
+        let Some(text) = text else { return Ok(1) };
+        let number = text.parse().ok().filter(|part| *part >= 1 && text.bytes().all(|byte| byte.is_ascii_digit()));
+        number.ok_or_else(|| Problem::field(field, format!("expected the number of a {of}, 1 for the first")))
+    };
+    Ok(PartId { number: read("number", number, "recording")?, part: read("part", part, "file")? })
+}
+
+/// As what a recording is heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// At most two channels.
+    Playable,
+    /// As it was written.
+    Original,
 }
 
 /// A recording's audio, or the range of it that is asked for.
-pub(super) async fn file_response(id: Uuid, recording: &Recording, headers: &HeaderMap) -> Result<Response, Problem> {
+pub(super) async fn file_response(
+    id: Uuid,
+    recording: &Recording,
+    form: Form,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
     let mut file = match tokio::fs::File::open(&recording.path).await {
         Ok(file) => file,
         Err(error) => {
@@ -84,6 +114,11 @@ pub(super) async fn file_response(id: Uuid, recording: &Recording, headers: &Hea
     if recording.state != "finished" {
         wav::complete(&mut head, length);
     }
+    let mixdown = match form {
+        Form::Playable => Mixdown::of(&head, length, &recording.channels),
+        Form::Original => None,
+    };
+    let length = mixdown.as_ref().map_or(length, Mixdown::length);
     let range = requested_range(headers.get(header::RANGE), length);
     let (status, range) = match range {
         Ok(Some(range)) => (StatusCode::PARTIAL_CONTENT, range),
@@ -93,7 +128,11 @@ pub(super) async fn file_response(id: Uuid, recording: &Recording, headers: &Hea
     };
     let content_range = format!("bytes {}-{}/{length}", range.start(), range.end());
     let size = range.end() - range.start() + 1;
-    let body = body(file, head, range).await.map_err(unreadable)?;
+    let body = match mixdown {
+        Some(mixdown) => mixdown.body(file, range).await,
+        None => body(file, head, range).await,
+    };
+    let body = body.map_err(unreadable)?;
     let mut response = audio(status, size, body);
     if status == StatusCode::PARTIAL_CONTENT
         && let Ok(value) = HeaderValue::from_str(&content_range)

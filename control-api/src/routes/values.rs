@@ -156,6 +156,7 @@ fn parameter(name: &str, path: &str) -> Option<Values> {
         "Idempotency-Key" => text(idempotency::KEY_PATTERN, (1, idempotency::KEY_MAX)),
         "agent" if path == "/api/webrtc/token" => text(auth::SIP_NAME_PATTERN, (1, auth::SIP_NAME_MAX)),
         "name" if path == "/api/media" => self::name(media::NAME_MAX),
+        "channels" if path.ends_with("/recording") => Values::Words(vec!["all"]),
         "format" => Values::Words(vec!["csv", "json"]),
         "status" if of_calls => Values::Words(call_search::STATUSES.to_vec()),
         "direction" if of_calls => Values::Words(call_search::DIRECTIONS.to_vec()),

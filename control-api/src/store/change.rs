@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use super::db::Tx;
 use super::{
-    Call, LegFlow, LegReport, OrganizationId, ProgramStep, Quality, StoreError, call, missed, stay, transcript,
-    translation,
+    Call, LegFlow, LegReport, OrganizationId, PartId, ProgramStep, Quality, RecordedChannel, StoreError, call, missed,
+    recording, stay, transcript, translation,
 };
 use crate::engine::{
     CallStatus, Ending, GatherEnd, HangupCause, LegRole, LegState, SuperviseMode, TransferStage, TranslationEvent,
@@ -298,9 +298,15 @@ pub enum Change {
     Recording {
         /// The call.
         call: Uuid,
-        /// 1 for the first file, which a short recording consists of.
-        #[serde(default = "first_part")]
-        part: u32,
+        /// Which file.
+        #[serde(flatten)]
+        file: PartId,
+        /// The leg that the recording is of; `None`: everybody.
+        #[serde(default)]
+        of_leg: Option<u64>,
+        /// Whose its channels are.
+        #[serde(default)]
+        channels: Vec<RecordedChannel>,
         /// The file.
         path: String,
         /// `started`, `finished` or `interrupted`.
@@ -310,6 +316,27 @@ pub enum Change {
         note: Option<String>,
         /// Audio in it.
         duration_ms: u64,
+        /// Time of the event, by the server's clock.
+        at: Timestamp,
+    },
+    /// Somebody else has a channel of a part that is being written, or has left.
+    RecordingSeated {
+        /// The call.
+        call: Uuid,
+        /// Which file.
+        #[serde(flatten)]
+        file: PartId,
+        /// Whose its channels are.
+        channels: Vec<RecordedChannel>,
+    },
+    /// A recording has paused, or goes on.
+    RecordingPaused {
+        /// The call.
+        call: Uuid,
+        /// The recording's number in the call.
+        number: u32,
+        /// Paused, or goes on.
+        paused: bool,
         /// Time of the event, by the server's clock.
         at: Timestamp,
     },
@@ -353,11 +380,6 @@ fn word_of<'de, D: Deserializer<'de>>(from: D, words: &[&'static str]) -> Result
     found.copied().ok_or_else(|| D::Error::custom(format!("`{text}`: expected one of {}", words.join(", "))))
 }
 
-/// What a spool of an earlier version means.
-fn first_part() -> u32 {
-    1
-}
-
 /// The direction of an unassigned call in the spool of an earlier version, which did not name it.
 fn inbound() -> Word {
     "inbound"
@@ -395,6 +417,8 @@ impl Change {
             Change::LegFlow { .. } => "leg_flow",
             Change::MediaTimeout { .. } => "media_timeout",
             Change::Recording { .. } => "recording",
+            Change::RecordingSeated { .. } => "recording_seated",
+            Change::RecordingPaused { .. } => "recording_paused",
             Change::Dtmf { .. } => "dtmf",
             Change::Translation { .. } => "translation",
         }
@@ -442,6 +466,8 @@ impl Change {
             | Change::LegFlow { call, .. }
             | Change::MediaTimeout { call, .. }
             | Change::Recording { call, .. }
+            | Change::RecordingSeated { call, .. }
+            | Change::RecordingPaused { call, .. }
             | Change::Dtmf { call, .. }
             | Change::Translation { call, .. } => *call,
         }
@@ -593,10 +619,21 @@ async fn apply_itself(tx: &mut Tx, organization: OrganizationId, change: &Change
                 "after_s": after_s});
             Ok(draft("call.media_timeout", body, *at))
         }
-        Change::Recording { part, state, note, duration_ms, at, .. } => {
+        Change::Recording { file: PartId { number, part }, channels, state, note, duration_ms, at, .. } => {
             recording_upsert(tx, organization, change).await?;
-            let body = json!({"type": "call.recording", "call_id": call, "at": at, "part": part, "state": state,
-                "note": note, "duration_ms": duration_ms});
+            let channels: Vec<Value> = channels.iter().map(RecordedChannel::without_names).collect();
+            let body = json!({"type": "call.recording", "call_id": call, "at": at, "number": number, "part": part,
+                "state": state, "note": note, "duration_ms": duration_ms, "channels": channels});
+            Ok(draft("call.recording", body, *at))
+        }
+        Change::RecordingSeated { file, channels, .. } => {
+            recording::channels_update(tx, organization, call, *file, channels).await?;
+            Ok(None)
+        }
+        Change::RecordingPaused { number, paused, at, .. } => {
+            recording::gap_record(tx, organization, call, *number, (*paused, *at)).await?;
+            let state = if *paused { "paused" } else { "resumed" };
+            let body = json!({"type": "call.recording", "call_id": call, "at": at, "number": number, "state": state});
             Ok(draft("call.recording", body, *at))
         }
         Change::Dtmf { leg, digit, duration_ms, at, .. } => {
@@ -777,11 +814,14 @@ pub(super) fn leg_report(organization: OrganizationId, change: &Change) -> Optio
 }
 
 async fn recording_upsert(tx: &mut Tx, organization: OrganizationId, change: &Change) -> Result<(), StoreError> {
-    let Change::Recording { call, part, path, state, note, duration_ms, at } = change else { return Ok(()) };
-    let sql = "INSERT INTO recordings (organization_id, call_id, part, path, state, note, duration_ms, started_at, \
-               ended_at) VALUES ($1, $2, $9, $3, $4, $5, $6, $7, $8) \
-               ON CONFLICT (organization_id, call_id, part) DO UPDATE SET path = excluded.path, state = excluded.state, \
-               note = excluded.note, duration_ms = excluded.duration_ms, ended_at = excluded.ended_at";
+    let Change::Recording { call, file, of_leg, channels, path, state, note, duration_ms, at } = change else {
+        return Ok(());
+    };
+    let sql = "INSERT INTO recordings (organization_id, call_id, number, part, path, state, note, duration_ms, started_at, \
+               ended_at, of_leg, channels) VALUES ($1, $2, $9, $10, $3, $4, $5, $6, $7, $8, $11, $12) \
+               ON CONFLICT (organization_id, call_id, number, part) DO UPDATE SET path = excluded.path, \
+               state = excluded.state, note = excluded.note, duration_ms = excluded.duration_ms, \
+               ended_at = excluded.ended_at, channels = excluded.channels";
     let values = [
         organization.into(),
         (*call).into(),
@@ -791,7 +831,10 @@ async fn recording_upsert(tx: &mut Tx, organization: OrganizationId, change: &Ch
         (*duration_ms).into(),
         (*at).into(),
         (*state != "started").then_some(*at).into(),
-        (*part).into(),
+        file.number.into(),
+        file.part.into(),
+        of_leg.and_then(|leg| i64::try_from(leg).ok()).into(),
+        json!(channels).to_string().into(),
     ];
     tx.run(sql, &values).await?;
     Ok(())

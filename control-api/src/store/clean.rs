@@ -3,7 +3,7 @@
 //! The last check before the database, for what SIP and the API let through and for providers' texts: a call must not lose its
 //! row because of a text. PostgreSQL refuses NUL in any text, and an index entry above 2,704 bytes.
 
-use super::Change;
+use super::{Change, RecordedChannel};
 
 /// Names, numbers and URIs, in characters. Indexed: four bytes each stay far below an index entry's limit.
 const NAME_MAX: usize = 256;
@@ -50,11 +50,13 @@ pub(super) fn cleaned(change: &Change) -> Change {
             news.digits.iter_mut().for_each(name);
             news.detail.iter_mut().for_each(prose);
         }
-        Change::Recording { path, note, .. } => {
+        Change::Recording { path, note, channels, .. } => {
             // A path with a control character is still the file's path.
             fit(path, PATH_MAX, |c| c == '\0');
             note.iter_mut().for_each(prose);
+            names(channels);
         }
+        Change::RecordingSeated { channels, .. } => names(channels),
         Change::Dtmf { digit, .. } => {
             if digit.is_control() {
                 *digit = REPLACEMENT;
@@ -72,9 +74,17 @@ pub(super) fn cleaned(change: &Change) -> Change {
         | Change::ActiveSpeaker { .. }
         | Change::LegQuality { .. }
         | Change::LegFlow { .. }
+        | Change::RecordingPaused { .. }
         | Change::MediaTimeout { .. } => {}
     }
     change
+}
+
+fn names(channels: &mut [RecordedChannel]) {
+    for channel in channels {
+        name(&mut channel.peer);
+        channel.agent.iter_mut().for_each(name);
+    }
 }
 
 fn name(text: &mut String) {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::db::{Row, Tx};
-use super::{OrganizationId, Store, StoreError, transcript};
+use super::{OrganizationId, RecordedChannel, Store, StoreError, recording, transcript};
 use crate::engine::TranslationEvent;
 
 /// A missed segment of a call that is over and was recorded.
@@ -32,21 +32,33 @@ pub struct MissedSegment {
     pub ended_at: Timestamp,
     /// The recording's file.
     pub path: PathBuf,
+    /// The speaker's channel in it.
+    pub channel: usize,
     /// When the recording's first sample was.
     pub recorded_from: Timestamp,
 }
 
 fn missed(row: &Row) -> Result<MissedSegment, StoreError> {
+    let (leg, began_at) = (row.text("leg")?, row.time("began_at")?);
     Ok(MissedSegment {
+        channel: channel_of(&recording::channels(row)?, &leg, began_at),
         call: row.uuid("call_id")?,
         segment: row.count("segment")?,
-        leg: row.text("leg")?,
+        leg,
         language: row.text("language")?,
-        began_at: row.time("began_at")?,
+        began_at,
         ended_at: row.time("ended_at")?,
         path: PathBuf::from(row.text("path")?),
         recorded_from: row.time("started_at")?,
     })
+}
+
+/// The channel of whoever spoke in this role at this time. A recording of before does not say it: customer first, agent second.
+fn channel_of(channels: &[RecordedChannel], role: &str, at: Timestamp) -> usize {
+    let of_role = || channels.iter().filter(|channel| channel.role == role);
+    let spoke = of_role().find(|channel| channel.from <= at && channel.until.is_none_or(|until| at <= until));
+    let found = spoke.or_else(|| of_role().next()).and_then(|channel| usize::try_from(channel.channel).ok());
+    found.unwrap_or(usize::from(role == "agent"))
 }
 
 /// Puts a segment on the list when its final event says that it was missed.
@@ -83,12 +95,17 @@ impl Store {
         organization: OrganizationId,
         limit: u32,
     ) -> Result<Vec<MissedSegment>, StoreError> {
-        let sql = "SELECT m.call_id, m.segment, m.leg, m.language, m.began_at, m.ended_at, r.path, r.started_at \
-                   FROM missed_segments m \
+        let sql = "SELECT m.call_id, m.segment, m.leg, m.language, m.began_at, m.ended_at, r.path, r.channels, \
+                   r.started_at FROM missed_segments m \
                    JOIN calls c ON c.organization_id = m.organization_id AND c.id = m.call_id \
                    JOIN recordings r ON r.organization_id = m.organization_id AND r.call_id = m.call_id \
+                   AND r.number = (SELECT COALESCE(MIN(CASE WHEN p.started_at <= m.began_at AND \
+                                   (p.ended_at IS NULL OR p.ended_at >= m.began_at) THEN p.number END), MIN(p.number)) \
+                                   FROM recordings p WHERE p.organization_id = m.organization_id \
+                                   AND p.call_id = m.call_id AND p.of_leg IS NULL) \
                    AND r.part = (SELECT COALESCE(MAX(p.part), 1) FROM recordings p WHERE p.call_id = m.call_id \
-                                 AND p.organization_id = m.organization_id AND p.started_at <= m.began_at) \
+                                 AND p.organization_id = m.organization_id AND p.number = r.number \
+                                 AND p.started_at <= m.began_at) \
                    WHERE m.organization_id = $1 AND m.state = 'waiting' AND c.status IN ('ended', 'failed') \
                    AND r.state IN ('finished', 'interrupted') \
                    ORDER BY m.began_at, m.call_id, m.segment LIMIT $2";
@@ -103,7 +120,7 @@ impl Store {
                                AND c.id = missed_segments.call_id AND c.status IN ('ended', 'failed')) \
                    AND NOT EXISTS (SELECT 1 FROM recordings r \
                                    WHERE r.organization_id = missed_segments.organization_id \
-                                   AND r.call_id = missed_segments.call_id)";
+                                   AND r.call_id = missed_segments.call_id AND r.of_leg IS NULL)";
         self.db.run(organization, sql, &[organization.into()]).await
     }
 

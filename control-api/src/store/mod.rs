@@ -95,7 +95,7 @@ pub use organization::{Organization, OrganizationChange, OrganizationSettings, R
 pub use outcome::Outcome;
 pub use place::Place;
 pub use record::{LegReport, Mark, Written};
-pub use recording::{ListedRecording, Recording};
+pub use recording::{Gap, ListedRecording, PartId, RecordedChannel, Recording};
 pub use schema::{SchemaStep, StorePlace, schema_down, schema_status, schema_up};
 pub use seal::{SealKey, SealState, seal_forget, seal_rotate, seal_state};
 pub use search::CallFilter;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{OrganizationId, Store, StoreError, recording};
+use super::{OrganizationId, PartId, Store, StoreError, recording};
 
 /// Rows that go in one step: a few milliseconds.
 const STEP: u32 = 500;
@@ -51,23 +51,29 @@ impl Store {
         organization: OrganizationId,
         before: Timestamp,
         limit: u32,
-    ) -> Result<Vec<(Uuid, u32, PathBuf)>, StoreError> {
-        let sql = "SELECT call_id, part, path FROM recordings WHERE organization_id = $1 AND started_at < $2 \
+    ) -> Result<Vec<(Uuid, PartId, PathBuf)>, StoreError> {
+        let sql = "SELECT call_id, number, part, path FROM recordings WHERE organization_id = $1 AND started_at < $2 \
                    AND ended_at < $2 ORDER BY started_at LIMIT $3";
         let rows = self.db.rows(organization, sql, &[organization.into(), before.into(), limit.into()]).await?;
         rows.iter()
-            .map(|row| Ok((row.uuid("call_id")?, recording::part(row)?, PathBuf::from(row.text("path")?))))
+            .map(|row| Ok((row.uuid("call_id")?, recording::part_id(row)?, PathBuf::from(row.text("path")?))))
             .collect()
     }
 
-    /// Forgets a part of a recording whose file is gone.
+    /// Forgets a part of a recording whose file is gone; with the last one its pauses.
     pub async fn recording_delete(
         &self,
         organization: OrganizationId,
         call: Uuid,
-        part: u32,
+        PartId { number, part }: PartId,
     ) -> Result<bool, StoreError> {
-        let sql = "DELETE FROM recordings WHERE organization_id = $1 AND call_id = $2 AND part = $3";
-        Ok(self.db.run(organization, sql, &[organization.into(), call.into(), part.into()]).await? == 1)
+        let sql = "DELETE FROM recordings WHERE organization_id = $1 AND call_id = $2 AND number = $3 AND part = $4";
+        let values = [organization.into(), call.into(), number.into(), part.into()];
+        let is_gone = self.db.run(organization, sql, &values).await? == 1;
+        let sql = "DELETE FROM recording_gaps WHERE organization_id = $1 AND call_id = $2 AND number = $3 \
+                   AND NOT EXISTS (SELECT 1 FROM recordings r WHERE r.organization_id = $1 AND r.call_id = $2 \
+                                   AND r.number = $3)";
+        self.db.run(organization, sql, &[organization.into(), call.into(), number.into()]).await?;
+        Ok(is_gone)
     }
 }

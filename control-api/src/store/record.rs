@@ -140,7 +140,9 @@ impl Store {
                 }
                 changes.push(Change::Recording {
                     call,
-                    part: recording.part,
+                    file: recording.file,
+                    of_leg: recording.of_leg,
+                    channels: recording.channels,
                     path: recording.path.to_string_lossy().into_owned(),
                     state: "interrupted",
                     note: Some("the server stopped while the call was running; audio until then is in the file".into()),

@@ -1,21 +1,95 @@
-//! Recordings: where the file is and how it ended.
+//! Recordings: where their files are, whose their channels, when they paused, how they ended.
+//!
+//! A call has several recordings, numbered from 1; a recording has several parts, each a file.
 
 use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::db::Row;
+use super::db::{Row, Tx};
 use super::{OrganizationId, Place, Sight, Store, StoreError};
+use crate::engine::RecordingPart;
+
+/// Which of a call's files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PartId {
+    /// The recording's number in its call, 1 for the first.
+    #[serde(default = "first")]
+    pub number: u32,
+    /// The part's number in its recording, 1 for the first.
+    #[serde(default = "first")]
+    pub part: u32,
+}
+
+/// What a spool of an earlier version means.
+fn first() -> u32 {
+    1
+}
+
+impl PartId {
+    /// The only one of most calls.
+    pub const FIRST: PartId = PartId { number: 1, part: 1 };
+
+    /// As the engine names it.
+    pub fn of(part: &RecordingPart) -> PartId {
+        PartId { number: part.number, part: part.part }
+    }
+}
+
+/// A channel of a part: one leg's, and nobody else's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RecordedChannel {
+    /// 0 for the first.
+    pub channel: u32,
+    /// The leg's number in its call.
+    pub leg: u64,
+    /// `customer`, `agent` or `supervisor`.
+    pub role: String,
+    /// The other end: number, agent's SIP user name or URI.
+    pub peer: String,
+    /// The agent whose leg it is, by SIP user name.
+    pub agent: Option<String>,
+    /// Since when it is heard in this file.
+    #[schema(value_type = String, format = DateTime)]
+    pub from: Timestamp,
+    /// Up to when; null: to the end of the file.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub until: Option<Timestamp>,
+}
+
+impl RecordedChannel {
+    /// As events show it.
+    pub(super) fn without_names(&self) -> Value {
+        let RecordedChannel { channel, leg, role, from, until, .. } = self;
+        json!({"channel": channel, "leg": leg, "role": role, "from": from, "until": until})
+    }
+}
+
+/// A pause: there is silence in the files meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Gap {
+    /// When it began.
+    #[schema(value_type = String, format = DateTime)]
+    pub from: Timestamp,
+    /// When it ended; null: it lasts.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub until: Option<Timestamp>,
+}
 
 /// One file of a call's recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recording {
-    /// 1 for the first.
-    pub part: u32,
+    /// Which.
+    pub file: PartId,
+    /// The leg that the recording is of; `None`: everybody.
+    pub of_leg: Option<u64>,
+    /// Whose its channels are.
+    pub channels: Vec<RecordedChannel>,
     /// The file.
     pub path: PathBuf,
     /// `started`, `finished` or `interrupted`.
@@ -35,6 +109,9 @@ pub struct Recording {
 pub struct ListedRecording {
     /// The call that was recorded.
     pub call_id: Uuid,
+    /// Number of the recording in its call, 1 for the first.
+    #[schema(minimum = 1)]
+    pub number: u32,
     /// Number of the file, 1 for the first.
     #[schema(minimum = 1)]
     pub part: u32,
@@ -79,14 +156,55 @@ fn is_heard(sight: &Sight, state: &str, started_at: Timestamp, duration_ms: u64)
     sight.hears(started_at, ended_at)
 }
 
-pub(super) fn part(row: &Row) -> Result<u32, StoreError> {
-    u32::try_from(row.int("part")?).map_err(|_| StoreError::Corrupt { column: "part" })
+pub(super) fn part_id(row: &Row) -> Result<PartId, StoreError> {
+    let number = |column| u32::try_from(row.int(column)?).map_err(|_| StoreError::Corrupt { column });
+    Ok(PartId { number: number("number")?, part: number("part")? })
+}
+
+pub(super) fn channels(row: &Row) -> Result<Vec<RecordedChannel>, StoreError> {
+    serde_json::from_str(&row.text("channels")?).map_err(|_| StoreError::Corrupt { column: "channels" })
+}
+
+/// Whose the channels of a part are from now on.
+pub(super) async fn channels_update(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    call: Uuid,
+    PartId { number, part }: PartId,
+    channels: &[RecordedChannel],
+) -> Result<(), StoreError> {
+    let sql = "UPDATE recordings SET channels = $5 \
+               WHERE organization_id = $1 AND call_id = $2 AND number = $3 AND part = $4";
+    let channels = json!(channels).to_string();
+    tx.run(sql, &[organization.into(), call.into(), number.into(), part.into(), channels.into()]).await?;
+    Ok(())
+}
+
+/// A recording has paused, or goes on.
+pub(super) async fn gap_record(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    call: Uuid,
+    number: u32,
+    (paused, at): (bool, Timestamp),
+) -> Result<(), StoreError> {
+    let sql = if paused {
+        "INSERT INTO recording_gaps (organization_id, call_id, number, began_at) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (organization_id, call_id, number, began_at) DO NOTHING"
+    } else {
+        "UPDATE recording_gaps SET ended_at = $4 \
+         WHERE organization_id = $1 AND call_id = $2 AND number = $3 AND ended_at IS NULL"
+    };
+    tx.run(sql, &[organization.into(), call.into(), number.into(), at.into()]).await?;
+    Ok(())
 }
 
 fn listed(row: &Row) -> Result<ListedRecording, StoreError> {
+    let file = part_id(row)?;
     Ok(ListedRecording {
         call_id: row.uuid("call_id")?,
-        part: part(row)?,
+        number: file.number,
+        part: file.part,
         state: row.text("state")?,
         note: row.text_opt("note")?,
         duration_ms: row.count("duration_ms")?,
@@ -141,7 +259,7 @@ impl Store {
         // SQLite goes by the call, of which few people were part, and not by the agent.
         let plus = self.db.pick("+", "");
         let sql = format!(
-            "SELECT r.call_id, r.part, r.state, r.note, r.duration_ms, r.started_at, r.ended_at, c.from_address, \
+            "SELECT r.call_id, r.number, r.part, r.state, r.note, r.duration_ms, r.started_at, r.ended_at, c.from_address, \
              c.to_address, c.agent FROM recordings r \
              JOIN calls c ON c.organization_id = r.organization_id AND c.id = r.call_id \
              WHERE r.organization_id = $1 AND (r.started_at, r.call_id) < ($2, $3) \
@@ -158,48 +276,51 @@ impl Store {
         &self,
         organization: OrganizationId,
         call: Uuid,
-        part: u32,
+        PartId { number, part }: PartId,
     ) -> Result<Option<ListedRecording>, StoreError> {
-        let sql = "SELECT r.call_id, r.part, r.state, r.note, r.duration_ms, r.started_at, r.ended_at, c.from_address, \
+        let sql = "SELECT r.call_id, r.number, r.part, r.state, r.note, r.duration_ms, r.started_at, r.ended_at, c.from_address, \
                    c.to_address, c.agent FROM recordings r \
                    JOIN calls c ON c.organization_id = r.organization_id AND c.id = r.call_id \
-                   WHERE r.organization_id = $1 AND r.call_id = $2 AND r.part = $3";
-        let row = self.db.row(organization, sql, &[organization.into(), call.into(), part.into()]).await?;
+                   WHERE r.organization_id = $1 AND r.call_id = $2 AND r.number = $3 AND r.part = $4";
+        let values = [organization.into(), call.into(), number.into(), part.into()];
+        let row = self.db.row(organization, sql, &values).await?;
         row.as_ref().map(listed).transpose()
     }
 
-    /// The recording of a tenant's call, if there is one: its first part.
+    /// The first recording of a tenant's call, if there is one: its first part.
     pub async fn recording_by_call(
         &self,
         organization: OrganizationId,
         call: Uuid,
     ) -> Result<Option<Recording>, StoreError> {
-        self.recording_part(organization, call, 1).await
+        self.recording_part(organization, call, PartId::FIRST).await
     }
 
-    /// A part of the recording of a tenant's call, if there is one.
+    /// A part of a recording of a tenant's call, if there is one.
     pub async fn recording_part(
         &self,
         organization: OrganizationId,
         call: Uuid,
-        part: u32,
+        file: PartId,
     ) -> Result<Option<Recording>, StoreError> {
         let parts = self.recording_parts(organization, call).await?;
-        Ok(parts.into_iter().find(|recording| recording.part == part))
+        Ok(parts.into_iter().find(|recording| recording.file == file))
     }
 
-    /// All parts of the recording of a tenant's call, in order.
+    /// All parts of all recordings of a tenant's call, in order.
     pub async fn recording_parts(
         &self,
         organization: OrganizationId,
         call: Uuid,
     ) -> Result<Vec<Recording>, StoreError> {
-        let sql = "SELECT part, path, state, note, duration_ms, started_at, ended_at FROM recordings \
-                   WHERE organization_id = $1 AND call_id = $2 ORDER BY part";
+        let sql = "SELECT number, part, of_leg, channels, path, state, note, duration_ms, started_at, ended_at \
+                   FROM recordings WHERE organization_id = $1 AND call_id = $2 ORDER BY number, part";
         let rows = self.db.rows(organization, sql, &[organization.into(), call.into()]).await?;
         let recording = |row: &Row| {
             Ok(Recording {
-                part: part(row)?,
+                file: part_id(row)?,
+                of_leg: row.int_opt("of_leg")?.and_then(|leg| u64::try_from(leg).ok()),
+                channels: channels(row)?,
                 path: PathBuf::from(row.text("path")?),
                 state: row.text("state")?,
                 note: row.text_opt("note")?,
@@ -209,5 +330,20 @@ impl Store {
             })
         };
         rows.iter().map(recording).collect()
+    }
+
+    /// The pauses of a tenant's call's recordings, in order, each with its recording's number.
+    pub async fn recording_gaps(
+        &self,
+        organization: OrganizationId,
+        call: Uuid,
+    ) -> Result<Vec<(u32, Gap)>, StoreError> {
+        let sql = "SELECT number, began_at, ended_at FROM recording_gaps \
+                   WHERE organization_id = $1 AND call_id = $2 ORDER BY number, began_at";
+        let gap = |row: &Row| {
+            let number = u32::try_from(row.int("number")?).map_err(|_| StoreError::Corrupt { column: "number" })?;
+            Ok((number, Gap { from: row.time("began_at")?, until: row.time_opt("ended_at")? }))
+        };
+        self.db.rows(organization, sql, &[organization.into(), call.into()]).await?.iter().map(gap).collect()
     }
 }

@@ -168,7 +168,9 @@ async fn two(store: &Store) -> Two {
     };
     let recording = Change::Recording {
         call,
-        part: 1,
+        file: PartId::FIRST,
+        of_leg: None,
+        channels: Vec::new(),
         path: "/r.wav".into(),
         state: "started",
         note: None,

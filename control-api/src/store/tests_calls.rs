@@ -171,6 +171,7 @@ async fn transcripts_keep_versions(store: Store) {
     say(&store, call, 1, "helo", Some("hola!")).await;
     let again = async |segment, text| {
         let segment = MissedSegment {
+            channel: 0,
             call,
             segment,
             leg: "customer".into(),
@@ -223,7 +224,17 @@ async fn missed_segments_wait(store: Store) {
     };
     let recording = |state| {
         let path = "/r.wav".into();
-        Change::Recording { call, part: 1, path, state, note: None, duration_ms: 5, at: at(1_000) }
+        Change::Recording {
+            call,
+            file: PartId::FIRST,
+            of_leg: None,
+            channels: Vec::new(),
+            path,
+            state,
+            note: None,
+            duration_ms: 5,
+            at: at(1_000),
+        }
     };
     let over =
         |call| Change::CallStatus { call, status: CallStatus::Ended, cause: Some("normal".into()), at: at(30_000) };
@@ -391,8 +402,17 @@ async fn usage_is_counted_once(store: Store) {
     let call = begin(&store, mine, 0, |_| {}).await;
     let status = |status, ms: i64| Change::CallStatus { call, status, cause: None, at: at(ms) };
     let path = "/r.wav".to_owned();
-    let recording =
-        Change::Recording { call, part: 1, path, state: "finished", note: None, duration_ms: 3_500, at: at(6_000) };
+    let recording = Change::Recording {
+        call,
+        file: PartId::FIRST,
+        of_leg: None,
+        channels: Vec::new(),
+        path,
+        state: "finished",
+        note: None,
+        duration_ms: 3_500,
+        at: at(6_000),
+    };
     store
         .changes_record(&[status(CallStatus::Answered, 1_000), recording, status(CallStatus::Ended, 6_000)])
         .await

@@ -12,8 +12,8 @@ use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use control_api::auth::{KeyTerms, NewAccount, Passwords, account_create, api_key_create};
 use control_api::config::Config;
 use control_api::engine::{
-    CallTrace, Command, CommandError, Engine, Envelope, Event, EventKind, LagMs, LegId, Reply, TraceParty, TraceStep,
-    TranslationEvent, Transport, call_id,
+    CallTrace, Command, CommandError, Engine, Envelope, Event, EventKind, LagMs, LegId, RecordingPart, Reply,
+    TraceParty, TraceStep, TranslationEvent, Transport, call_id,
 };
 use control_api::events::{Bus, Tenants, Writer, ingest};
 use control_api::store::{Role, Store, StorePlace};
@@ -385,4 +385,9 @@ impl SseReader {
             self.text.push_str(std::str::from_utf8(&chunk.unwrap()).unwrap());
         }
     }
+}
+
+/// The first part of a call's first recording, whose channels are nobody's.
+pub fn first_part() -> RecordingPart {
+    RecordingPart { number: 1, of: None, part: 1, channels: Vec::new() }
 }

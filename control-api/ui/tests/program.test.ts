@@ -58,9 +58,12 @@ test("of a program what happened tells its end and its fallback; parking and pau
     ...events(STARTED, ENDED, { state: "fell_back", detail: "no answer within 2 s", at: at(10) }, { state: "ended", outcome: "caller_gone", at: at(12) }),
     ...[{ type: "call.parked", role: "customer", slot: 71, parked_by: "ana" }, { type: "call.unparked", why: "picked_up" }, { type: "call.recording", state: "paused", number: 2 }, { type: "call.recording", state: "started", part: 2, number: 1 }]
       .map((body, id) => parseEvent({ id: 10 + id, at: at(20), ...body }) as CallEventRecord),
+    ...[{ type: "call.joined" }, { type: "call.left" }, { type: "call.play", state: "started" }, { type: "call.play", state: "done" }, { type: "call.gathered", digits: "42" }]
+      .map((body, id) => parseEvent({ id: 20 + id, at: at(30), ...body }) as CallEventRecord),
   ], BEGAN).map(({ text, detail }) => [text, detail].filter(Boolean).join(": "));
   assert.deepEqual(told, [
     "The fallback program takes over: no answer within 2 s", "The call program has ended: the caller left", "Customer is parked in slot 71: By ana",
-    "The parked call is picked up", "Recording 2 is paused", "The recording goes on in part 2",
+    "The parked call is picked up", "Recording 2 is paused", "The recording goes on in part 2", "A prompt is played",
+    "Digits were collected: 42",
   ]);
 });

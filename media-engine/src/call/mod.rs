@@ -28,6 +28,7 @@ mod leg;
 mod losing;
 mod parking;
 mod program;
+mod recording;
 mod route;
 pub mod script;
 mod succession;
@@ -43,6 +44,7 @@ pub use gather::{DIGITS_MAX, Gather, GatherEnd, GatherRules, Gathered, KeyWay, K
 pub use hearing::{Place, Sound, Topology};
 pub use leg::{Holding, LegRole};
 pub use parking::Unparked;
+pub use recording::{RECORDINGS_AT_ONCE, RECORDINGS_MAX, Recorded};
 pub use route::{pattern_matches, route};
 pub use verbs::{GAIN_DB, LEGS_AT_ONCE, Refused, TARGETS_MAX};
 
@@ -53,6 +55,7 @@ use crate::error::HangupCause;
 use crate::units::LegId;
 use leg::{Fallback, Leg, LegPhase, Part, Seat};
 use parking::Parked;
+use recording::Recordings;
 use succession::told;
 
 /// How many legs a call may have in its life: the size of the block of names that [`Start`] begins.
@@ -398,6 +401,23 @@ pub enum Input {
         /// What it does.
         mode: SuperviseMode,
     },
+    /// A recording is to begin.
+    Record {
+        /// The leg that it is of; `None`: everybody.
+        leg: Option<LegId>,
+    },
+    /// A recording is to pause, or to go on.
+    RecordPause {
+        /// Its number.
+        number: u32,
+        /// Pause, or go on.
+        on: bool,
+    },
+    /// A recording is to end, or has.
+    RecordStop {
+        /// Its number.
+        number: u32,
+    },
     /// Nothing is heard of an answered leg any more, but its party may come back: a page that is loaded anew.
     Lost(LegId),
     /// A lost leg is heard again.
@@ -452,6 +472,8 @@ pub enum Effect {
     Give(LegId),
     /// Who hears whom from now on.
     Hearing(Topology),
+    /// Every recording that runs from now on, and whom it takes; those that are not named have ended.
+    Record(Vec<Recorded>),
     /// Let these parties hear that they are supervised.
     Notify(Vec<LegId>),
     /// Tell the control plane, the transferor or the log.
@@ -565,6 +587,7 @@ pub struct Call {
     parked: Option<Parked>,
     /// As it was told last.
     told: Topology,
+    recordings: Recordings,
 }
 
 impl Call {
@@ -597,6 +620,7 @@ impl Call {
             targets: None,
             parked: None,
             told: Topology::default(),
+            recordings: Recordings::default(),
         }
     }
 
@@ -635,6 +659,9 @@ impl Call {
             Input::Park { by, wait, back } => self.on_park(by, (wait, back), now),
             Input::PickUp { to, ring } => self.on_pick_up(to, ring, now),
             Input::Supervise { leg, mode } => self.on_supervise(leg, mode),
+            Input::Record { leg } => self.on_record(leg),
+            Input::RecordPause { number, on } => self.on_record_pause(number, on),
+            Input::RecordStop { number } => self.on_record_stop(number),
             Input::Lost(leg) => self.on_lost(leg, now),
             Input::Back(leg) => self.on_back(leg),
             Input::MediaGone(leg) => self.on_media_gone(leg, now),
@@ -642,6 +669,7 @@ impl Call {
             Input::Timeout => self.on_timeout(now),
         };
         self.tell_hearing(&mut effects);
+        self.tell_recordings(&mut effects);
         effects
     }
 

@@ -1,4 +1,4 @@
-//! What people and programs do with a call that runs: add and drop legs, hold, mute, supervise.
+//! What people and programs do with a call that runs: add and drop legs, hold, mute, supervise. Recordings: `recording`.
 //!
 //! ```text
 //!   Add ─▶ leg Wanted (part Added) ─ Allowed ─▶ Dialling ─ answers ─▶ Up: on the floor beside the others, or in the gallery
@@ -12,6 +12,7 @@
 use std::time::{Duration, Instant};
 
 use super::leg::{Fallback, Holding, Leg, LegPhase, LegRole, Part, Seat};
+use super::recording::{RECORDINGS_AT_ONCE, RECORDINGS_MAX};
 use super::{Call, Destination, Effect, Ending, IfFails, Input, Notice, SuperviseMode, Target};
 use crate::error::HangupCause;
 use crate::units::LegId;
@@ -79,6 +80,12 @@ pub enum Refused {
     /// There are as many as there may be.
     #[error("the call has as many legs as a call may have")]
     Full,
+    /// The call has no recording of that number that runs.
+    #[error("the call has no such recording that runs")]
+    NoRecording,
+    /// There are as many recordings as there may be.
+    #[error("a call has at most {RECORDINGS_AT_ONCE} recordings at once, and {RECORDINGS_MAX} in its life")]
+    Recordings,
 }
 
 impl Call {
@@ -125,6 +132,8 @@ impl Call {
                 Some(Seat::Gallery(_)) => self.check_listener(Some(*mode)),
                 Some(Seat::Floor | Seat::Scripted(_)) => Err(Refused::NoSupervisor),
             },
+            Input::Record { leg } => self.check_record(*leg),
+            Input::RecordPause { number, .. } | Input::RecordStop { number } => self.check_recording(*number),
             _ => Ok(()),
         }
     }

@@ -300,7 +300,7 @@ pub enum Command {
 }
 
 /// What people and programs may do with a call that runs. What its state does not allow is a [`CommandError::Conflict`], a leg that it
-/// does not have [`CommandError::NoLeg`].
+/// does not have [`CommandError::NoLeg`], a recording [`CommandError::NoRecording`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verb {
     /// Dial somebody into the call; answered by [`Reply::Leg`] when the leg is being called. Its fate is told by
@@ -374,6 +374,23 @@ pub enum Verb {
         leg: LegId,
         /// What is collected, and what is heard before.
         gather: NewGather,
+    },
+    /// Start a recording; answered by [`Reply::Recording`]. What becomes of it is told by `EventKind::Recording`.
+    Record {
+        /// The leg that it is of; `None`: everybody.
+        leg: Option<LegId>,
+    },
+    /// Pause a recording, or let it go on. Pausing it twice is no error.
+    RecordPause {
+        /// Its number in the call.
+        number: u32,
+        /// Pause, or go on.
+        on: bool,
+    },
+    /// End a recording.
+    RecordStop {
+        /// Its number in the call.
+        number: u32,
     },
     /// Hang up a leg and let the one party that it talks with wait, with music, until it is picked up; answered by
     /// [`Reply::Parked`].
@@ -487,6 +504,8 @@ pub enum Reply {
     Play(PlayId),
     /// What a verb collects, and the prompt that it plays before.
     Gather(GatherId, Option<PlayId>),
+    /// The number of the recording that a verb has started.
+    Recording(u32),
 }
 
 /// Why a command was refused.
@@ -498,6 +517,9 @@ pub enum CommandError {
     /// The call has no such leg.
     #[error("the call has no such leg")]
     NoLeg,
+    /// The call has no such recording that runs.
+    #[error("the call has no such recording that runs")]
+    NoRecording,
     /// The command does not fit the call's state or settings; the text says why.
     #[error("{0}")]
     Conflict(String),

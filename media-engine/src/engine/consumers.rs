@@ -8,16 +8,15 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use codecs::SampleRate;
 use tokio::sync::mpsc;
 
 use super::command::CommandError;
 use super::{CallSettings, LegRole, Shared};
 use crate::audio::tap;
-use crate::record_io::{AGENT_CHANNEL, CUSTOMER_CHANNEL, Recording};
+use crate::record_io::{Joining, Side};
 use crate::speech::pipeline::{self, Pipeline, PipelineParams, PlayChunk};
 use crate::translate::TranslationEvent;
-use crate::units::{CallId, LegId};
+use crate::units::LegId;
 use crate::worker::{Worker, WorkerRequest};
 
 /// Frames of 20 ms that a tap may hold: one second for recognition.
@@ -179,20 +178,14 @@ impl Translation {
     }
 }
 
-/// Begins a recording in files named after the call.
-pub(super) fn record(shared: &Shared, call: CallId, rate: SampleRate) -> Result<Recording, String> {
-    let begun = shared.recorder.begin(&call.to_string(), rate, crate::net::clock::now());
-    begun.map_err(|error| error.to_string())
-}
-
-/// Adds a leg to a recording.
-pub(super) fn record_leg(recording: &Recording, worker: &Worker, leg: LegId, role: LegRole) -> Result<(), String> {
-    let channel = match role {
-        LegRole::Customer => CUSTOMER_CHANNEL,
-        LegRole::Agent | LegRole::Supervisor => AGENT_CHANNEL,
+/// A leg that is to be recorded, and its media.
+pub(super) fn record_leg(worker: &Worker, (leg, media): (LegId, LegId), role: LegRole) -> Result<Joining, String> {
+    let side = match role {
+        LegRole::Customer => Side::Customer,
+        LegRole::Agent | LegRole::Supervisor => Side::Agent,
     };
-    let reader = listen(worker, leg, RECORD_TAP).ok_or("the media worker is overloaded")?;
-    recording.attach(channel, reader).map_err(|error| error.to_string())
+    let tap = listen(worker, media, RECORD_TAP).ok_or("the media worker is overloaded")?;
+    Ok(Joining { leg, side, tap })
 }
 
 /// A copy of what a leg says.

@@ -91,6 +91,38 @@ pub enum RecordingState {
     Interrupted(String),
 }
 
+/// A part of a recording, and who is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordingPart {
+    /// The recording's number in its call, 1 for the first.
+    pub number: u32,
+    /// The leg that the recording is of; `None`: everybody.
+    pub of: Option<LegId>,
+    /// The part's number, 1 for the first.
+    pub part: u32,
+    /// Whose its channels are, as far as they are anybody's.
+    pub channels: Vec<RecordingChannel>,
+}
+
+/// A channel of a part of a recording: one leg's and nobody else's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordingChannel {
+    /// 0 for the first.
+    pub channel: usize,
+    /// Whose.
+    pub leg: LegId,
+    /// Its part in the call.
+    pub role: LegRole,
+    /// The other end: number, agent's name or URI.
+    pub peer: String,
+    /// The agent whose leg it is.
+    pub agent: Option<String>,
+    /// From when on.
+    pub from: SystemTime,
+    /// Up to when; `None`: to the end of the part.
+    pub until: Option<SystemTime>,
+}
+
 /// News of a call program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProgramNews {
@@ -223,16 +255,25 @@ pub enum EventKind {
     },
     /// Words: partial, final, translated.
     Translation(TranslationEvent),
-    /// The state of a part of the recording changed. A long recording has several parts, each a file.
+    /// The state of a part of a recording changed. A recording that is long, or that somebody joins, has several parts, each a file.
     Recording {
-        /// 1 for the first.
-        part: u32,
+        /// Which part of which recording.
+        part: RecordingPart,
         /// The file.
         path: PathBuf,
         /// New state.
         state: RecordingState,
         /// Audio in it, in milliseconds.
         duration_ms: u64,
+    },
+    /// Somebody else has a channel of a part that is being written, or has left.
+    RecordingSeated(RecordingPart),
+    /// A recording has paused, or goes on: between the two there is silence in it.
+    RecordingPaused {
+        /// Its number in the call.
+        number: u32,
+        /// Paused, or goes on.
+        paused: bool,
     },
     /// A key was pressed.
     Dtmf {

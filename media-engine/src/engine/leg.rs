@@ -84,8 +84,6 @@ pub(super) struct Leg {
     codecs: Vec<Codec>,
     srtp: Srtp,
     closed: bool,
-    /// Whether a recording listens already.
-    pub(super) recorded: bool,
     /// Whether the other leg has comfort noise, or may have: then it can be relayed.
     pub(super) noise: bool,
     /// Whose it is, as proven by address or password; nobody's who is known, when a URI was called.
@@ -160,7 +158,6 @@ impl Leg {
             codecs: PLAIN_CODECS.to_vec(),
             srtp: Srtp::Optional,
             closed: false,
-            recorded: false,
             noise: false,
             owner: None,
             refer: None,

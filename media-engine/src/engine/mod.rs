@@ -43,7 +43,8 @@ pub use command::{
 };
 pub use event::{
     CallStatus, Direction, EndedBy, Ending, Event, EventKind, Flow, GatherEnd, LegQuality, LegRole, LegState,
-    ProgramNews, ProviderKind, ProviderState, Rating, RecordingState, SuperviseMode, TransferStage, Unparked,
+    ProgramNews, ProviderKind, ProviderState, Rating, RecordingChannel, RecordingPart, RecordingState, SuperviseMode,
+    TransferStage, Unparked,
 };
 pub use parking::{ParkedCall, SLOTS};
 pub use prompt::{GatherId, NewGather, PlayId, PlayState, SPEECH_MAX, Sound, TONE_MS_MAX, TONES_MAX};

@@ -16,6 +16,7 @@ mod music;
 mod parking;
 mod program;
 mod prompts;
+mod recordings;
 mod transfer;
 mod verbs;
 
@@ -51,10 +52,10 @@ use crate::worker::{
 use dialling::Unreached;
 use gathers::Gathering;
 use hearing::Heard as Applied;
-use listening::{CallRecording, next_recorded};
 use music::WaitingMusic;
 use program::Programs;
 use prompts::Prompts;
+use recordings::{CallRecording, next_recorded};
 use transfer::{Fetch, Fetching, next_fetched};
 use verbs::Keys;
 
@@ -155,7 +156,9 @@ pub(super) struct CallTask {
     pending: VecDeque<Input>,
     first_effects: Vec<Effect>,
     capture: Option<CallCapture>,
-    recording: Option<CallRecording>,
+    recordings: Vec<CallRecording>,
+    /// The recording that the settings ask for has begun.
+    is_recorded: bool,
     record_app: bool,
     /// The call has come so far that it may be recorded and translated.
     listens: bool,
@@ -268,7 +271,8 @@ impl CallTask {
             pending: VecDeque::new(),
             first_effects: Vec::new(),
             capture: None,
-            recording: None,
+            recordings: Vec::new(),
+            is_recorded: false,
             record_app: false,
             listens: false,
             translation: None,
@@ -298,7 +302,7 @@ impl CallTask {
                 Some(answer) = self.programs.next() => self.on_program_answer(answer).await,
                 () = sleep_until(next_step), if next_step.is_some() => self.program_due(),
                 () = sleep_until(timeout), if timeout.is_some() => self.handle(Input::Timeout).await,
-                report = next_recorded(&mut self.recording) => self.on_recorded(report),
+                (number, report) = next_recorded(&mut self.recordings) => self.on_recorded(number, report).await,
                 fetched = next_fetched(&mut self.fetching) => self.on_fetched(fetched).await,
             }
             self.run_program().await;
@@ -574,6 +578,7 @@ impl CallTask {
                 Effect::Forget(leg) => self.forget(leg),
                 Effect::Give(leg) => self.give(leg),
                 Effect::Hearing(topology) => self.hear(topology),
+                Effect::Record(recorded) => self.on_record(recorded),
                 Effect::Notify(legs) => self.notify(&legs),
                 Effect::Tell(notice) => self.tell_notice(notice),
             }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use codecs::splice;
 
-use crate::units::SampleRate;
+use crate::units::{LegId, SampleRate};
 
 /// Off by less than this, a frame simply follows its predecessor.
 const TOLERANCE_US: i64 = 500;
@@ -24,19 +24,22 @@ const HORIZON_US: i64 = 10_000_000;
 /// Longest frame, samples.
 const FRAME: usize = 5_760;
 
-/// Channels of one recording, aligned on one clock.
+/// What the legs of one recording said, aligned on one clock.
 #[derive(Debug)]
 pub struct Timeline {
     rate: SampleRate,
     start: Instant,
     /// Position of the first sample that was not drained.
     drained: i64,
-    channels: Vec<Channel>,
+    lines: Vec<(LegId, Line)>,
+    /// Pauses that have not been drained yet, from a position up to another; `i64::MAX`: it lasts.
+    pauses: Vec<(i64, i64)>,
     scratch: Box<[i16]>,
 }
 
-#[derive(Debug)]
-struct Channel {
+/// What one leg said.
+#[derive(Debug, Default)]
+struct Line {
     /// Samples from `drained` on.
     samples: VecDeque<i16>,
     /// Where the last frame ended; `None` before the first.
@@ -45,29 +48,56 @@ struct Channel {
 
 impl Timeline {
     /// An empty timeline whose first sample stands at `start`.
-    pub fn new(rate: SampleRate, start: Instant, channels: usize) -> Timeline {
+    pub fn new(rate: SampleRate, start: Instant) -> Timeline {
         let scratch = vec![0; FRAME * 2].into_boxed_slice();
-        let channel = || Channel { samples: VecDeque::new(), end: None };
-        Timeline { rate, start, drained: 0, channels: (0..channels).map(|_| channel()).collect(), scratch }
+        Timeline { rate, start, drained: 0, lines: Vec::new(), pauses: Vec::new(), scratch }
     }
 
-    /// Puts a frame (mono, at the timeline's rate) where it was captured. A frame that goes back
+    /// Takes a leg in, unless it is there already.
+    pub fn add(&mut self, leg: LegId) {
+        if self.lines.iter().all(|(known, _)| *known != leg) {
+            self.lines.push((leg, Line::default()));
+        }
+    }
+
+    /// Keeps only these legs, and forgets what the others said and was not drained.
+    pub fn retain(&mut self, keep: impl Fn(LegId) -> bool) {
+        self.lines.retain(|(leg, _)| keep(*leg));
+    }
+
+    /// From here on there is silence, whatever is placed.
+    pub fn pause(&mut self, at: Instant) {
+        let at = self.position(at);
+        if self.pauses.last().is_none_or(|(_, until)| *until != i64::MAX) {
+            self.pauses.push((at, i64::MAX));
+        }
+    }
+
+    /// The end of a pause.
+    pub fn resume(&mut self, at: Instant) {
+        let at = self.position(at);
+        if let Some((_, until)) = self.pauses.last_mut().filter(|(_, until)| *until == i64::MAX) {
+            *until = at;
+        }
+    }
+
+    /// Puts a frame (mono, at the timeline's rate) of a leg where it was captured. A frame that goes back
     /// replaces what was there, as when packets come after all that had been concealed; what was drained already is
     /// not changed any more.
-    pub fn place(&mut self, channel: usize, captured_at: Instant, samples: &[i16]) {
+    pub fn place(&mut self, leg: LegId, captured_at: Instant, samples: &[i16]) {
         let position = self.position(captured_at);
         let horizon = self.drained + self.samples_in_us(HORIZON_US);
         let (tolerance, splice) = (self.samples_in_us(TOLERANCE_US), self.samples_in_us(SPLICE_US));
         let jump = self.samples_in_us(JUMP_US);
         let (drained, rate) = (self.drained, self.rate);
-        let Some(channel) = self.channels.get_mut(channel) else { return };
+        let Some((_, line)) = self.lines.iter_mut().find(|(known, _)| *known == leg) else { return };
         let samples = &samples[..samples.len().min(FRAME)];
         if samples.is_empty() || position > horizon {
             return;
         }
-        let off = channel.end.map_or(i64::MAX, |end| position.saturating_sub(end));
-        let Some(end) = channel.end.filter(|_| off.saturating_abs() <= jump) else {
-            channel.write(position, drained, rate, samples);
+        let off = line.end.map_or(i64::MAX, |end| position.saturating_sub(end));
+        let Some(end) = line.end.filter(|_| off.saturating_abs() <= jump) else {
+            line.write(position, drained, rate, samples);
             return;
         };
         let length = if off.abs() <= tolerance {
@@ -78,18 +108,31 @@ impl Timeline {
             nudged(samples, off, &mut self.scratch)
         };
         let samples = if length == samples.len() { samples } else { &self.scratch[..length] };
-        channel.write(end, drained, rate, samples);
+        line.write(end, drained, rate, samples);
     }
 
-    /// Appends everything before `until`, channel by channel interleaved; silence where nothing came.
-    pub fn drain(&mut self, until: Instant, out: &mut Vec<i16>) {
+    /// Appends everything before `until` for these channels, interleaved: a leg's each, or silence. Silence too where nothing came,
+    /// and where the recording is paused. What other legs said meanwhile is gone.
+    pub fn drain(&mut self, until: Instant, channels: &[Option<LegId>], out: &mut Vec<i16>) {
         let until = self.position(until);
-        while self.drained < until {
-            for channel in &mut self.channels {
-                out.push(channel.samples.pop_front().unwrap_or(0));
+        let Ok(frames) = usize::try_from(until - self.drained) else { return };
+        let from = out.len();
+        out.resize(from + frames * channels.len(), 0);
+        for (leg, line) in &mut self.lines {
+            let channel = channels.iter().position(|channel| *channel == Some(*leg));
+            let ready = frames.min(line.samples.len());
+            for (frame, sample) in line.samples.drain(..ready).enumerate() {
+                if let Some(channel) = channel {
+                    out[from + frame * channels.len() + channel] = sample;
+                }
             }
-            self.drained += 1;
         }
+        for &(begins, ends) in &self.pauses {
+            let frame = |position: i64| (position.clamp(self.drained, until) - self.drained) as usize;
+            out[from + frame(begins) * channels.len()..from + frame(ends.max(begins)) * channels.len()].fill(0);
+        }
+        self.pauses.retain(|(_, ends)| *ends > until);
+        self.drained = until;
     }
 
     fn position(&self, at: Instant) -> i64 {
@@ -106,7 +149,7 @@ impl Timeline {
     }
 }
 
-impl Channel {
+impl Line {
     /// Writes from `position` on, over what is there already; where that is not the end of the last frame, it fades
     /// in.
     fn write(&mut self, position: i64, drained: i64, rate: SampleRate, samples: &[i16]) {

@@ -110,6 +110,7 @@ mod tests {
             state: PartState::Finished,
             offset: Duration::ZERO,
             duration_ms: 20,
+            channels: Vec::new(),
         };
         settle(vec![Sealed { file, report, reporter }]);
         reports.try_recv().expect("a report").state

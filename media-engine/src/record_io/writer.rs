@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use codecs::SampleRate;
 use tokio::sync::mpsc;
 
-use super::PartReport;
 use super::disk::{Room, Space, Watch};
 use super::seal::{Sealer, tell};
 use super::take::Take;
-use crate::audio::tap::TapReader;
+use super::{Joining, PartReport};
 use crate::net::clock;
 use crate::net::supervisor::Post;
+use crate::units::LegId;
 
 /// How often the taps are emptied.
 const ROUND: Duration = Duration::from_millis(100);
@@ -34,12 +34,18 @@ pub(super) struct Begin {
     pub(super) stem: PathBuf,
     pub(super) rate: SampleRate,
     pub(super) start: Instant,
+    /// Fewest channels of its files.
+    pub(super) least: usize,
+    /// Who is there when it begins.
+    pub(super) legs: Vec<Joining>,
     pub(super) reporter: mpsc::Sender<PartReport>,
 }
 
 pub(super) enum Order {
     Begin(Begin),
-    Attach { id: u64, channel: usize, tap: TapReader },
+    Attach { id: u64, leg: Joining, at: Instant },
+    Detach { id: u64, leg: LegId, at: Instant },
+    Pause { id: u64, on: bool, at: Instant },
     Finish { id: u64 },
 }
 
@@ -89,7 +95,9 @@ impl Writer {
                     Room::Enough | Room::Low => take.open_part(),
                 });
             }
-            Order::Attach { id, channel, tap } => self.guarded(id, |take, _| take.attach(channel, tap)),
+            Order::Attach { id, leg, at } => self.guarded(id, |take, _| take.attach(leg, at)),
+            Order::Detach { id, leg, at } => self.guarded(id, |take, _| take.detach(leg, at)),
+            Order::Pause { id, on, at } => self.guarded(id, |take, _| take.pause(on, at)),
             Order::Finish { id } => self.finish(id),
         }
     }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::*;
 use crate::config::SpeechConfig;
 use crate::engine::{CallStatus, SpeechProvider, TranslationEvent, speech_config};
-use crate::store::{Change, NewCall, StorePlace, now};
+use crate::store::{Change, NewCall, PartId, StorePlace, now};
 use crate::voice_config::VoiceConfig;
 
 /// 8 kHz, as calls over telephone lines are recorded.
@@ -168,8 +168,18 @@ impl Scene {
     async fn recorded(&self, path: &Path, state: &'static str) {
         let path = path.to_string_lossy().into_owned();
         let at = self.start;
-        self.record(Change::Recording { call: self.call, part: 1, path, state, note: None, duration_ms: 5_000, at })
-            .await;
+        self.record(Change::Recording {
+            call: self.call,
+            file: PartId::FIRST,
+            of_leg: None,
+            channels: Vec::new(),
+            path,
+            state,
+            note: None,
+            duration_ms: 5_000,
+            at,
+        })
+        .await;
     }
 
     async fn over(&self) {

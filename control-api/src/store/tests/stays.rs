@@ -39,7 +39,8 @@ fn transfer(organization: OrganizationId) -> (Uuid, Vec<Change>) {
     let call = new.id;
     let part = |part, state, ms, duration_ms| {
         let (path, note) = (format!("/r{part}.wav"), None);
-        Change::Recording { call, part, path, state, note, duration_ms, at: at(ms) }
+        let file = PartId { number: 1, part };
+        Change::Recording { call, file, of_leg: None, channels: Vec::new(), path, state, note, duration_ms, at: at(ms) }
     };
     let changes = vec![
         Change::CallCreated { call: new, at: at(0) },

@@ -54,7 +54,10 @@ function describeEvent({ type, body }: CallEventRecord): Said | undefined {
       const seat = seatText(parseSeat(body), NO_LEGS);
       return said("idle", `${who}: ${seat === "" ? "talks again" : seat.charAt(0).toLowerCase() + seat.slice(1)}`);
     }
-    case "active_speaker": return undefined;
+    // Their legs tell of it.
+    case "active_speaker": case "joined": case "left": return undefined;
+    case "play": return PLAY[word("state")] === undefined ? undefined : said(word("state") === "failed" ? "warn" : "idle", PLAY[word("state")] ?? "", word("note"));
+    case "gathered": return said("idle", `Digits were collected: ${word("digits") || "none"}`);
     case "flow": return flow(who, body);
     case "transfer": return said("idle", `${who} is transferred: ${word("stage").replaceAll("_", " ")}`, [word("to"), word("cause") && causeText(word("cause"))].filter(Boolean).join(". "));
     case "media_timeout": return said("bad", `${who}: the sound stopped`, number(body["after_s"]) !== null ? `Nothing came for ${number(body["after_s"])} s` : "");
@@ -69,6 +72,8 @@ function describeEvent({ type, body }: CallEventRecord): Said | undefined {
     default: return type.startsWith("translation.") ? undefined : said("idle", type.replace(/^call\./, "").replaceAll(/[._]/g, " "));
   }
 }
+
+const PLAY: Record<string, string> = { started: "A prompt is played", stopped: "The prompt was stopped", failed: "The prompt could not be played" };
 
 const UNPARKED: Record<string, string> = {
   picked_up: "The parked call is picked up", returned: "Nobody picked the call up: it goes back to whoever parked it", given_up: "Nobody picked the parked call up: it ends", ended: "The parked call ended",

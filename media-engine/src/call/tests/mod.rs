@@ -4,6 +4,7 @@ mod losing;
 mod model;
 mod parking;
 mod program;
+mod recording;
 mod succession;
 mod verbs;
 

@@ -34,6 +34,7 @@ struct World {
     /// Legs of which it was told how they ended.
     ended: BTreeSet<LegId>,
     hearing: Topology,
+    recorded: Vec<Recorded>,
     ends: usize,
 }
 
@@ -127,6 +128,10 @@ impl World {
                 assert!(self.open.remove(leg) && self.lines.remove(leg) && self.media.remove(leg));
             }
             Effect::Hearing(topology) => self.hearing.clone_from(topology),
+            Effect::Record(recorded) => {
+                assert!(recorded.len() <= RECORDINGS_AT_ONCE);
+                self.recorded.clone_from(recorded);
+            }
             Effect::Tell(Notice::Lost(leg)) => drop(self.lost.insert(*leg)),
             Effect::Tell(Notice::Seat { leg, held, muted, supervises, .. }) => {
                 for (set, is_in) in [(&mut self.held, held), (&mut self.muted, muted)] {
@@ -174,10 +179,17 @@ impl World {
             // With an application it waits for nobody who is lost.
             let is_scripted = matches!(place, Place::Scripted(_));
             let is_silent = is_apart && !is_scripted || self.muted.contains(&leg);
-            assert!(!self.hearing.is_heard(leg) || !is_silent, "{leg} is heard");
+            let is_recorded = self.recorded.iter().any(|recorded| recorded.legs.contains(&leg));
+            assert!(!(self.hearing.is_heard(leg) || is_recorded) || !is_silent, "{leg} is heard, or recorded");
             if let Place::Whispering(to) = place {
                 assert!(self.hearing.floor().any(|leg| leg == to), "{leg} whispers to nobody");
             }
+        }
+        for Recorded { number, of, legs, .. } in &self.recorded {
+            assert!(of.is_none_or(|of| call.role(of).is_some()), "recording {number} has outlived its leg");
+            let takes = |leg: LegId| self.hearing.is_heard(leg) && of.is_none_or(|of| of == leg);
+            let heard: Vec<LegId> = self.hearing.places().map(|(leg, _)| leg).filter(|leg| takes(*leg)).collect();
+            assert_eq!(*legs, heard, "recording {number} takes those who are heard, and nobody else");
         }
         let is_party = |leg: &LegId| !self.supervisors.contains_key(leg);
         let waits_for_nobody = self.parked.is_none()
@@ -232,7 +244,7 @@ fn any_input(random: &mut SmallRng, lab: &Lab, foreign: &mut u64) -> Input {
         }
     };
     let on = random.random_ratio(1, 2);
-    match random.random_range(0..62) {
+    match random.random_range(0..66) {
         0..6 => Input::Proceed,
         6..14 => Input::Answered(leg),
         14..17 => Input::Rang(leg),
@@ -281,6 +293,9 @@ fn any_input(random: &mut SmallRng, lab: &Lab, foreign: &mut u64) -> Input {
         59..61 => {
             Input::Holds { leg, holding: [Holding::No, Holding::Sounding, Holding::Silent][random.random_range(0..3)] }
         }
+        61 => Input::Record { leg: on.then_some(leg) },
+        62..64 => Input::RecordPause { number: random.random_range(0..4), on },
+        64 if random.random_ratio(1, 2) => Input::RecordStop { number: random.random_range(0..4) },
         49..51 => Input::Supervise { leg, mode: any_mode(random, leg) },
         _ => Input::Timeout,
     }

@@ -3,7 +3,7 @@
 use super::succession::{talking, transfer};
 use super::*;
 
-fn add(supervises: Option<SuperviseMode>) -> Input {
+pub(super) fn add(supervises: Option<SuperviseMode>) -> Input {
     let role = if supervises.is_some() { LegRole::Supervisor } else { LegRole::Agent };
     Input::Add {
         to: agent(),

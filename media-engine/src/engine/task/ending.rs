@@ -17,7 +17,7 @@ use crate::worker::{WorkerEvent, WorkerEventKind, WorkerRequest};
 const CLOSING: Duration = Duration::from_millis(500);
 
 impl CallTask {
-    /// Closes media, seals the recording, tells the last words, then the end: what the end promises is there.
+    /// Closes media, seals the recordings, tells the last words, then the end: what the end promises is there.
     pub(super) async fn finish(mut self) {
         let ended_at = clock::system_now();
         self.inbox.close();
@@ -33,7 +33,7 @@ impl CallTask {
         self.gathers_leave(None);
         self.end_plays();
         self.close_media().await;
-        self.finish_recording().await;
+        self.finish_recordings().await;
         for leg in &self.legs {
             if let Some(dialog) = leg.dialog {
                 self.shared.dialogs.remove(&dialog);

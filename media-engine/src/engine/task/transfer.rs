@@ -171,7 +171,7 @@ impl CallTask {
         let Some(role) = self.call.role(heir) else { return };
         match fetched.map(|mut given| given.leg.take()) {
             Ok(Some(mut leg)) => {
-                (leg.role, leg.recorded) = (role, false);
+                leg.role = role;
                 let id = leg.id;
                 self.name_dialog(&leg);
                 self.legs.push(leg);
@@ -239,6 +239,7 @@ impl CallTask {
         let Some(Fetch { dialog, call, inbox, media, reply, .. }) = self.asked.take() else { return };
         let transferor = self.legs.iter().find(|leg| leg.dialog == Some(dialog)).map(|leg| (leg.id, leg.role));
         self.leave_prompts(id);
+        self.leave_recordings(id);
         let Some(mut leg) = self.take_leg(id) else { return };
         if let Some(dialog) = leg.dialog {
             // From here on nothing more of it comes to this call: the switchboard holds the entry while it sends.

@@ -57,6 +57,7 @@ impl From<Refused> for CommandError {
     fn from(refused: Refused) -> CommandError {
         match refused {
             Refused::NoLeg => CommandError::NoLeg,
+            Refused::NoRecording => CommandError::NoRecording,
             refused => CommandError::Conflict(refused.to_string()),
         }
     }
@@ -82,6 +83,11 @@ impl CallTask {
                 let begun = self.gather(leg, gather, Owner::Verb);
                 return begun.map(|(gather, prompt)| Reply::Gather(gather, prompt));
             }
+            Verb::Record { leg } => return self.record_start(leg).await.map(Reply::Recording),
+            Verb::RecordPause { number, on } => {
+                return self.record_pause(number, on).await.map(|()| Reply::Done);
+            }
+            Verb::RecordStop { number } => return self.record_stop(number).await.map(|()| Reply::Done),
             Verb::Park { leg, park } => return self.park(leg, park).await,
             Verb::PickUp { slot, agent, ring } => return self.pick_up(slot, agent, ring).await,
             Verb::Transfer { leg, to, ring, if_fails, program } => {

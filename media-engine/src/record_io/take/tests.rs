@@ -4,36 +4,52 @@ use super::super::seal;
 use super::*;
 use crate::audio::tap::{FrameKind, tap};
 use crate::net::clock;
+use crate::record::Side;
 
 const RATE: SampleRate = SampleRate::HZ_8000;
 const HOURS: Duration = Duration::from_secs(6 * 3_600);
+const ALICE: LegId = LegId(1);
+const ANNA: LegId = LegId(2);
+const BEN: LegId = LegId(3);
 
 /// A take into `folder`, and its reports.
 fn take(folder: &Path, part: Duration, start: Instant) -> (Take, mpsc::Receiver<PartReport>) {
     let (reporter, reports) = mpsc::channel(64);
-    let begin = Begin { id: 1, stem: folder.join("call"), rate: RATE, start, reporter };
+    let stem = folder.join("call");
+    let begin = Begin { id: 1, stem, rate: RATE, start, least: 2, legs: Vec::new(), reporter };
     (Take::new(begin, part), reports)
 }
 
-/// A leg's audio for channel 1: `seconds` of a ramp from `start` on, so that each sample is known by its place.
+/// What an agent says: `seconds` of a ramp from `start` on, so that each sample is known by its place.
 fn speak(take: &mut Take, start: Instant, seconds: u32) {
-    let frames = seconds * 50;
+    take.attach(Joining { leg: ANNA, side: Side::Agent, tap: says(start, seconds * 50, ramp) }, start);
+}
+
+/// What somebody says in frames of 20 ms from `start` on.
+fn says(start: Instant, frames: u32, sample: fn(u64) -> i16) -> TapReader {
     let (mut writer, reader) = tap(frames as usize);
     for frame in 0..frames {
         let at = start + Duration::from_millis(20) * frame;
-        let samples: Vec<i16> = (0..160).map(|sample| ramp(u64::from(frame) * 160 + sample)).collect();
+        let samples: Vec<i16> = (0..160).map(|at| sample(u64::from(frame) * 160 + at)).collect();
         writer.push(at, Some(at), FrameKind::Voice, RATE, &samples);
     }
-    take.sources.push(Source { channel: 1, tap: reader, resampler: None });
+    reader
 }
 
 fn ramp(sample: u64) -> i16 {
     (sample % 30_000) as i16 + 1
 }
 
-/// What comes until the last part has ended.
+/// What comes until the last part has ended, but for who has which channel meanwhile.
 fn all(mut reports: mpsc::Receiver<PartReport>) -> Vec<PartReport> {
-    std::iter::from_fn(|| reports.blocking_recv()).collect()
+    let all = std::iter::from_fn(|| reports.blocking_recv());
+    all.filter(|report| report.state != PartState::Seated).collect()
+}
+
+/// One channel of a file.
+fn channel(path: &Path, channel: usize) -> Vec<i16> {
+    let channels = hound::WavReader::open(path).unwrap().spec().channels.into();
+    samples(path).into_iter().skip(channel).step_by(channels).collect()
 }
 
 fn samples(path: &Path) -> Vec<i16> {
@@ -54,9 +70,13 @@ fn what_was_heard_is_in_the_file_before_it_is_sealed() {
     use std::os::unix::fs::PermissionsExt;
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     take.finish(start + Duration::from_secs(1), &sealer);
-    let report =
-        |state, duration_ms| PartReport { part: 1, path: path.clone(), state, offset: Duration::ZERO, duration_ms };
-    assert_eq!(all(reports), [report(PartState::Started, 0), report(PartState::Finished, 1_000)]);
+    let report = |state, duration_ms, channels| {
+        let (path, offset) = (path.clone(), Duration::ZERO);
+        PartReport { part: 1, path, state, offset, duration_ms, channels }
+    };
+    let anna = ChannelReport { channel: 1, leg: ANNA, from: Duration::ZERO, until: None };
+    let (begun, ended) = (report(PartState::Started, 0, vec![]), report(PartState::Finished, 1_000, vec![anna]));
+    assert_eq!(all(reports), [begun, ended]);
 }
 
 #[test]
@@ -77,15 +97,14 @@ fn a_long_recording_goes_on_in_the_next_file_without_losing_a_sample() {
         ended.iter().map(|report| (report.part, report.path.clone(), report.offset.as_secs(), report.duration_ms));
     let [first, second, third] = names.clone();
     assert_eq!(told.collect::<Vec<_>>(), [(1, first, 0, 2_000), (2, second, 2, 2_000), (3, third, 4, 1_000)]);
-    let whole: Vec<i16> = names.iter().flat_map(|path| samples(path)).collect();
-    let agent: Vec<i16> = whole.iter().copied().skip(1).step_by(2).collect();
+    let agent: Vec<i16> = names.iter().flat_map(|path| channel(path, 1)).collect();
     assert_eq!(agent, (0..5 * 8_000).map(ramp).collect::<Vec<i16>>());
 }
 
 /// A file of almost 4 GiB, which takes no room because its samples are a hole.
 fn almost_full(path: &Path, bytes: u32) -> Part {
     let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).unwrap();
-    let mut wav = hound::WavWriter::new(BufWriter::new(open()), spec(RATE)).unwrap();
+    let mut wav = hound::WavWriter::new(BufWriter::new(open()), spec(RATE, 2)).unwrap();
     wav.flush().unwrap();
     drop(wav);
     let head = std::fs::metadata(path).unwrap().len();
@@ -94,7 +113,8 @@ fn almost_full(path: &Path, bytes: u32) -> Part {
     let size = |value: u32| value.to_le_bytes();
     std::os::unix::fs::FileExt::write_all_at(&file, &size(bytes + head as u32 - 8), 4).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, &size(bytes), head - 4).unwrap();
-    Part { wav: hound::WavWriter::append(path).unwrap(), file, frames: u64::from(bytes) / 4 }
+    let (wav, frames) = (hound::WavWriter::append(path).unwrap(), u64::from(bytes) / 4);
+    Part { wav, file, frames, frames_max: frames_max(RATE, 2, Duration::MAX), channels: 2 }
 }
 
 #[test]
@@ -113,7 +133,7 @@ fn a_file_that_nears_4_gib_is_left_for_the_next_in_good_time() {
         reports.iter().filter(|report| report.state == PartState::Finished).map(|report| report.part).collect();
     assert_eq!(finished, [1, 2], "{reports:?}");
     let first = hound::WavReader::open(&full).unwrap();
-    assert!(u64::from(first.duration()) <= PART_FRAMES_MAX && first.duration() > 1_000_000_000);
+    assert!(u64::from(first.duration()) <= frames_max(RATE, 2, Duration::MAX) && first.duration() > 1_000_000_000);
     let second = hound::WavReader::open(folder.path().join("call.2.wav")).unwrap();
     assert_eq!(u64::from(first.duration()) + u64::from(second.duration()), u64::from(u32::MAX - 12_099) / 4 + 40_000);
 }
@@ -125,8 +145,8 @@ fn a_full_disk_ends_the_recording_with_a_note() {
     let (mut take, reports) = take(folder.path(), HOURS, start);
     take.number = 1;
     let full = || File::options().write(true).open("/dev/full").unwrap();
-    let wav = hound::WavWriter::new(BufWriter::new(full()), spec(RATE)).unwrap();
-    take.part = Some(Part { wav, file: full(), frames: 0 });
+    let wav = hound::WavWriter::new(BufWriter::new(full()), spec(RATE, 2)).unwrap();
+    take.part = Some(Part { wav, file: full(), frames: 0, frames_max: u64::MAX, channels: 2 });
     speak(&mut take, start, 1);
     take.round(start + Duration::from_millis(1_500), &sealer);
     assert!(!take.is_running());
@@ -149,4 +169,76 @@ fn a_file_that_cannot_be_made_is_reported() {
     let [PartReport { state: PartState::Interrupted(note), .. }] = &reports[..] else { panic!("{reports:?}") };
     assert!(note.contains("cannot be made"), "{note}");
     assert_eq!(std::fs::read_to_string(folder.path().join("call.wav")).unwrap(), "somebody else's");
+}
+
+#[test]
+fn a_leg_that_joins_has_a_channel_of_its_own_in_a_next_file_and_no_sample_of_the_others_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let (start, sealer) = (clock::now(), seal::start().unwrap());
+    let at = |ms| start + Duration::from_millis(ms);
+    let (mut take, reports) = take(folder.path(), HOURS, start);
+    take.open_part();
+    speak(&mut take, start, 4);
+    take.attach(Joining { leg: ALICE, side: Side::Customer, tap: says(start, 200, |_| 7) }, start);
+    take.round(at(1_500), &sealer);
+    // Two join, whose first words come with them; one of them leaves again.
+    take.attach(Joining { leg: BEN, side: Side::Agent, tap: says(at(1_600), 70, |_| 9) }, at(1_600));
+    let carla = LegId(4);
+    take.attach(Joining { leg: carla, side: Side::Customer, tap: says(at(1_700), 20, |_| 5) }, at(1_700));
+    take.round(at(2_000), &sealer);
+    take.round(at(2_300), &sealer);
+    take.detach(BEN, at(3_000));
+    take.finish(at(4_000), &sealer);
+    let [first, second] = ["call.wav", "call.2.wav"].map(|name| folder.path().join(name));
+    let agent = [channel(&first, 1), channel(&second, 1)].concat();
+    assert!(agent == (0..4 * 8_000).map(ramp).collect::<Vec<i16>>());
+    assert!([channel(&first, 0), channel(&second, 0)].concat() == vec![7; 4 * 8_000]);
+    assert_eq!(channel(&first, 0).len(), 1_600 * 8);
+    assert!(channel(&second, 2) == [vec![9; 1_400 * 8], vec![0; 1_000 * 8]].concat());
+    assert!(channel(&second, 3) == [vec![0; 100 * 8], vec![5; 400 * 8], vec![0; 1_900 * 8]].concat());
+    let ended: Vec<PartReport> =
+        all(reports).into_iter().filter(|report| report.state == PartState::Finished).collect();
+    let who = |report: &PartReport| -> Vec<_> {
+        let channels = report.channels.iter();
+        channels.map(|one| (one.channel, one.leg, one.from.as_millis(), one.until.map(|at| at.as_millis()))).collect()
+    };
+    assert_eq!(who(&ended[0]), [(0, ALICE, 0, None), (1, ANNA, 0, None)]);
+    let joined = [(2, BEN, 1_600, Some(3_000)), (3, carla, 1_700, None)];
+    assert_eq!(who(&ended[1]), [vec![(0, ALICE, 1_600, None), (1, ANNA, 1_600, None)], joined.to_vec()].concat());
+}
+
+#[test]
+fn who_takes_the_place_of_one_who_has_left_has_the_channel_in_the_next_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (start, sealer) = (clock::now(), seal::start().unwrap());
+    let at = |ms| start + Duration::from_millis(ms);
+    let (mut take, _reports) = take(folder.path(), HOURS, start);
+    take.open_part();
+    take.attach(Joining { leg: ALICE, side: Side::Customer, tap: says(start, 100, |_| 7) }, start);
+    speak(&mut take, start, 1);
+    take.detach(ANNA, at(1_000));
+    take.attach(Joining { leg: BEN, side: Side::Agent, tap: says(at(1_100), 45, |_| 9) }, at(1_100));
+    take.finish(at(2_000), &sealer);
+    let [first, second] = ["call.wav", "call.2.wav"].map(|name| folder.path().join(name));
+    let anna: Vec<i16> = (0..8_000).map(ramp).chain([0; 800]).collect();
+    assert!((channel(&first, 1), channel(&second, 1)) == (anna, vec![9; 7_200]));
+    assert!([channel(&first, 0), channel(&second, 0)].concat() == vec![7; 16_000]);
+}
+
+#[test]
+fn a_pause_is_silence_of_its_length() {
+    let folder = tempfile::tempdir().unwrap();
+    let (start, sealer) = (clock::now(), seal::start().unwrap());
+    let at = |ms| start + Duration::from_millis(ms);
+    let (mut take, _reports) = take(folder.path(), HOURS, start);
+    take.open_part();
+    speak(&mut take, start, 3);
+    take.round(at(900), &sealer);
+    take.pause(true, at(1_000));
+    take.round(at(1_800), &sealer);
+    take.pause(false, at(2_000));
+    take.finish(at(3_000), &sealer);
+    let said = channel(&folder.path().join("call.wav"), 1);
+    let expected = (0..24_000).map(|n| if (8_000..16_000).contains(&n) { 0 } else { ramp(n) });
+    assert!(said == expected.collect::<Vec<i16>>());
 }

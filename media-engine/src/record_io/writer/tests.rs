@@ -11,8 +11,9 @@ fn writer(folder: &Path, config: &RecordConfig) -> Writer {
 
 fn begin(writer: &mut Writer, folder: &Path, id: u64) -> mpsc::Receiver<PartReport> {
     let (reporter, reports) = mpsc::channel(8);
-    let stem = folder.join(id.to_string());
-    writer.obey(Order::Begin(Begin { id, stem, rate: SampleRate::HZ_8000, start: clock::now(), reporter }));
+    let (stem, start) = (folder.join(id.to_string()), clock::now());
+    let rate = SampleRate::HZ_8000;
+    writer.obey(Order::Begin(Begin { id, stem, rate, start, least: 2, legs: Vec::new(), reporter }));
     reports
 }
 

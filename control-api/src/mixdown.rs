@@ -1,0 +1,213 @@
+//! A recording of more than two channels as players play it: customers on the left, everybody else on the right.
+//!
+//! ```text
+//! file: head │ c0 c1 … cN │ c0 c1 … cN │ …   ─▶   head of 44 bytes │ left right │ left right │ …
+//! ```
+//!
+//! Made while it is sent, range by range: where a byte of the result comes from is known without what is before it.
+
+use std::io::SeekFrom;
+use std::ops::RangeInclusive;
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::stream;
+use tokio::fs::File;
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
+
+use crate::engine::SampleRate;
+use crate::store::RecordedChannel;
+use crate::wav::{self, Format};
+
+/// Bytes of the head.
+const HEAD: u64 = 44;
+/// Bytes of a frame: left and right, of 16 bits each.
+const FRAME: u64 = 4;
+/// Frames that are read at once.
+const BLOCK: u64 = 4_096;
+
+/// How a file is played.
+pub(crate) struct Mixdown {
+    format: Format,
+    frames: u64,
+    /// By channel: whether it is heard on the left.
+    is_left: Vec<bool>,
+}
+
+impl Mixdown {
+    /// How a file of `length` bytes with this head is played; `None`: as it is. A channel that is nobody's is silent.
+    pub(crate) fn of(head: &[u8], length: u64, channels: &[RecordedChannel]) -> Option<Mixdown> {
+        let format = wav::format(head).filter(|format| format.channels > 2)?;
+        let frames = length.saturating_sub(format.data_at) / (2 * format.channels as u64);
+        let is_left = (0..format.channels)
+            .map(|at| channels.iter().any(|one| one.channel as usize == at && one.role == "customer"))
+            .collect();
+        Some(Mixdown { format, frames, is_left })
+    }
+
+    /// Bytes of the result.
+    pub(crate) fn length(&self) -> u64 {
+        HEAD + self.frames * FRAME
+    }
+
+    /// These bytes of the result.
+    pub(crate) async fn body(self, mut file: File, range: RangeInclusive<u64>) -> std::io::Result<Body> {
+        let head = head(self.format.rate, self.frames);
+        let from = (*range.start()).min(HEAD) as usize;
+        let to = (range.end() + 1).min(HEAD).max(from as u64) as usize;
+        let first = Bytes::copy_from_slice(&head[from..to]);
+        let data = range.start().saturating_sub(HEAD)..(range.end() + 1).saturating_sub(HEAD);
+        let frame = data.start / FRAME;
+        file.seek(SeekFrom::Start(self.format.data_at + frame * self.frame_bytes())).await?;
+        let rest = Rest { mixdown: self, file, frame, data };
+        let rest = stream::unfold(rest, |mut rest| async move {
+            let bytes = rest.next().await.transpose()?;
+            Some((bytes, rest))
+        });
+        Ok(Body::from_stream(stream::StreamExt::chain(stream::iter((!first.is_empty()).then_some(Ok(first))), rest)))
+    }
+
+    fn frame_bytes(&self) -> u64 {
+        2 * self.format.channels as u64
+    }
+
+    /// Whole frames of the file as frames of two channels.
+    fn mix(&self, frames: &[u8]) -> Vec<u8> {
+        let mut mixed = Vec::with_capacity(frames.len() / self.format.channels * 2);
+        for frame in frames.chunks_exact(2 * self.format.channels) {
+            let (mut left, mut right) = (0i32, 0i32);
+            for (sample, is_left) in frame.chunks_exact(2).zip(&self.is_left) {
+                let side = if *is_left { &mut left } else { &mut right };
+                *side += i32::from(i16::from_le_bytes([sample[0], sample[1]]));
+            }
+            for side in [left, right] {
+                let sample = side.clamp(i16::MIN.into(), i16::MAX.into()) as i16;
+                mixed.extend(sample.to_le_bytes());
+            }
+        }
+        mixed
+    }
+}
+
+/// What is still to be sent of the samples.
+struct Rest {
+    mixdown: Mixdown,
+    file: File,
+    /// The next frame that is read.
+    frame: u64,
+    /// Bytes of the result's samples.
+    data: std::ops::Range<u64>,
+}
+
+impl Rest {
+    /// The next bytes; `None`: there are no more.
+    async fn next(&mut self) -> std::io::Result<Option<Bytes>> {
+        if self.data.is_empty() {
+            return Ok(None);
+        }
+        let frames = (self.data.end.div_ceil(FRAME) - self.frame).min(BLOCK);
+        let mut block = vec![0; (frames * self.mixdown.frame_bytes()) as usize];
+        self.file.read_exact(&mut block).await?;
+        let skipped = self.data.start - self.frame * FRAME;
+        let until = (self.data.end - self.frame * FRAME).min(frames * FRAME);
+        self.frame += frames;
+        self.data.start = (self.frame * FRAME).min(self.data.end);
+        Ok(Some(Bytes::from(self.mixdown.mix(&block)).slice(skipped as usize..until as usize)))
+    }
+}
+
+/// The head of a WAV of two channels of 16 bits.
+fn head(rate: SampleRate, frames: u64) -> [u8; HEAD as usize] {
+    let size = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX).to_le_bytes();
+    let mut head = [0; HEAD as usize];
+    let data = frames * FRAME;
+    let (frame, format, channels, bits) = (FRAME as u16, 1u16, 2u16, 16u16);
+    let pieces: [&[u8]; 13] = [
+        b"RIFF",
+        &size(data + HEAD - 8),
+        b"WAVE",
+        b"fmt ",
+        &size(16),
+        &format.to_le_bytes(),
+        &channels.to_le_bytes(),
+        &rate.hz().to_le_bytes(),
+        &size(u64::from(rate.hz()) * FRAME),
+        &frame.to_le_bytes(),
+        &bits.to_le_bytes(),
+        b"data",
+        &size(data),
+    ];
+    let mut at = 0;
+    for piece in pieces {
+        head[at..at + piece.len()].copy_from_slice(piece);
+        at += piece.len();
+    }
+    head
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::now;
+
+    fn channel(channel: u32, role: &str) -> RecordedChannel {
+        let (role, peer) = (role.to_owned(), String::new());
+        RecordedChannel { channel, leg: u64::from(channel), role, peer, agent: None, from: now(), until: None }
+    }
+
+    /// A file of three channels and so many frames, in which each sample is its place, and how it is played.
+    async fn file(folder: &std::path::Path, frames: i16) -> (Mixdown, File) {
+        let path = folder.join("call.wav");
+        let mut bytes = head(SampleRate::HZ_8000, 0).to_vec();
+        bytes[22] = 3;
+        for frame in 0..frames {
+            for sample in [frame, 2 * frame, 30_000] {
+                bytes.extend(sample.to_le_bytes());
+            }
+        }
+        std::fs::write(&path, &bytes).unwrap();
+        let channels = [channel(0, "customer"), channel(1, "agent"), channel(2, "customer")];
+        let mixdown = Mixdown::of(&bytes[..44], bytes.len() as u64, &channels).unwrap();
+        (mixdown, File::open(&path).await.unwrap())
+    }
+
+    async fn bytes_of(folder: &std::path::Path, range: RangeInclusive<u64>) -> Vec<u8> {
+        let (mixdown, file) = file(folder, 10_000).await;
+        let body = mixdown.body(file, range).await.unwrap();
+        axum::body::to_bytes(body, usize::MAX).await.unwrap().to_vec()
+    }
+
+    #[tokio::test]
+    async fn customers_are_heard_on_the_left_and_everybody_else_on_the_right() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mixdown, _) = file(folder.path(), 10_000).await;
+        assert_eq!(mixdown.length(), 44 + 40_000);
+        let whole = bytes_of(folder.path(), 0..=40_043).await;
+        let format = wav::format(&whole).unwrap();
+        assert_eq!((format.channels, format.data_at, whole.len()), (2, 44, 40_044));
+        let sample = |at: usize| i16::from_le_bytes([whole[44 + 2 * at], whole[45 + 2 * at]]);
+        for frame in [0, 1, 4_095, 4_096, 9_999] {
+            let expected = (frame as i16).saturating_add(30_000);
+            assert_eq!((sample(2 * frame), sample(2 * frame + 1)), (expected, 2 * frame as i16), "frame {frame}");
+        }
+    }
+
+    #[tokio::test]
+    async fn any_range_is_what_the_whole_has_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let whole = bytes_of(folder.path(), 0..=40_043).await;
+        for range in
+            [0..=0, 0..=43, 10..=44, 43..=45, 44..=44, 45..=51, 16_427..=16_430, 30_001..=40_043, 40_043..=40_043]
+        {
+            let wanted = &whole[*range.start() as usize..=*range.end() as usize];
+            assert_eq!(bytes_of(folder.path(), range.clone()).await, wanted, "{range:?}");
+        }
+    }
+
+    #[test]
+    fn two_channels_are_played_as_they_are() {
+        let stereo = head(SampleRate::HZ_8000, 10);
+        assert!(Mixdown::of(&stereo, 84, &[]).is_none());
+        assert!(Mixdown::of(b"no recording", 12, &[]).is_none());
+    }
+}
