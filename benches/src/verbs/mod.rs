@@ -3,12 +3,15 @@
 //! ```text
 //! generator ── packets of all legs ─▶ media thread: relay beside supervisors, conferences          (rooms)
 //! telephones ─ SIP, RTP ─▶ the whole product ◀─ HTTP: hold, mute, whisper, barge                   (changes)
+//! callers ── SIP, digits ─▶ the whole product ── prompts of their call programs ─▶ callers         (scripts)
 //! ```
 //!
-//! rooms are measured as the packet path is, by the same generator. changes: the binary, its store and its HTTP. page: what is kept.
+//! rooms are measured as the packet path is, by the same generator. changes and scripts: the binary, its store and its HTTP. page: what
+//! is kept.
 
 mod changes;
 mod page;
+mod scripts;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,7 +40,10 @@ pub(crate) struct Arguments {
     /// How often each verb is asked for.
     #[arg(long, default_value_t = 300)]
     verbs: usize,
-    /// Only cases whose name contains one of these: relayed, overheard, conference, verb (several with commas).
+    /// How many collections of digits each call program goes through.
+    #[arg(long, default_value_t = 10)]
+    collections: usize,
+    /// Only cases whose name contains one of these: relayed, overheard, conference, verb, scripts (several with commas).
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Run generator and peer before everything else on the machine (SCHED_RR); by default where the system permits it.
@@ -81,6 +87,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         for (verb, latencies) in changes::measure(terms, arguments.verbs)? {
             add(Row::Verb(Verb::new(verb, latencies)));
         }
+    }
+    if asked("scripts") {
+        let scripts::Waits { latencies, lost } = scripts::measure(terms, arguments.collections)?;
+        add(Row::Verb(Verb::of_scripts(latencies, lost)));
     }
     page::write(arguments, terms.peer.realtime, rows)
 }

@@ -61,6 +61,9 @@ pub(super) struct Verb {
     p95_ms: f64,
     p99_ms: f64,
     most_ms: f64,
+    /// Collections that lost a digit; of call programs only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lost: Option<usize>,
     commit: String,
 }
 
@@ -111,7 +114,12 @@ impl Verb {
         let mut at = |percent| rounded(latencies.percentile(percent), 2);
         let (p50_ms, p95_ms, p99_ms, most_ms) = (at(50.0), at(95.0), at(99.0), at(100.0));
         let case = format!("verb-{verb}");
-        Verb { case, count: latencies.len(), p50_ms, p95_ms, p99_ms, most_ms, commit: report::commit() }
+        Verb { case, count: latencies.len(), p50_ms, p95_ms, p99_ms, most_ms, lost: None, commit: report::commit() }
+    }
+
+    /// The waits of call programs, with how many collections lost a digit.
+    pub(super) fn of_scripts(latencies: Latencies, lost: usize) -> Verb {
+        Verb { lost: Some(lost), ..Verb::new("gather-to-prompt", latencies) }
     }
 }
 
@@ -353,6 +361,12 @@ fn verdicts(sorted: &Sorted<'_>) -> Vec<(String, String, String, bool)> {
         let target = "p99 ≤ 60 ms from the request to the changed packet";
         add(verb.case.trim_start_matches("verb-"), target, format!("{:.1} ms", verb.p99_ms), verb.p99_ms <= 60.0);
     }
+    for verb in verbs {
+        let Some(lost) = verb.lost else { continue };
+        let target = "no digit lost, p99 ≤ 50 ms from the last digit to the next prompt's first packet";
+        let measured = format!("{lost} lost of {}, {:.1} ms", verb.count + lost, verb.p99_ms);
+        add(verb.case.trim_start_matches("verb-"), target, measured, lost == 0 && verb.p99_ms <= 50.0);
+    }
     verdicts
 }
 
@@ -375,6 +389,10 @@ customer, an agent and a supervisor who says a tone of their own. A request over
 the listener in which the tone has come or gone (beyond half its strength). The packet's own 20 ms are in it. `hold` and `resume` of the customer, heard by \
 the agent; `mute` and `unmute` of the agent, heard by the customer; the supervisor's `whisper` heard by the agent, `barge` by the customer, and \
 `listen` after either.
+
+gather-to-prompt: 1,000 call programs at once, each of which plays a tone of 100 ms and collects four digits (RFC 4733, 80 ms each), again and \
+again, in callers who send 50 packets a second all the time. From the packet that ends the last digit to the kernel's stamp on the first packet of the next \
+prompt. A collection is lost when no prompt comes within 2 s.
 ";
 
 #[cfg(test)]
@@ -435,6 +453,18 @@ mod tests {
         let place = "conference-50-pcmu, 1000 parties".to_owned();
         assert_eq!(judged(&rows(0.0))[0], (place.clone(), "60 % of a core, 0.0000 % lost".into(), true));
         assert_eq!(judged(&rows(0.01))[0], (place, "60 % of a core, 0.0100 % lost".into(), false));
+    }
+
+    #[test]
+    fn call_programs_are_judged_by_their_p99_and_by_what_they_lost() {
+        let judged_with = |ms, lost| {
+            let mut latencies = Latencies::default();
+            (0..100).for_each(|_| latencies.add(std::time::Duration::from_millis(ms)));
+            judged(&[Row::Verb(Verb::of_scripts(latencies, lost))]).remove(0)
+        };
+        assert_eq!(judged_with(50, 0), ("gather-to-prompt".into(), "0 lost of 100, 50.0 ms".into(), true));
+        assert!(!judged_with(51, 0).2);
+        assert_eq!(judged_with(20, 1), ("gather-to-prompt".into(), "1 lost of 101, 20.0 ms".into(), false));
     }
 
     #[test]

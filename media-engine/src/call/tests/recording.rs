@@ -20,7 +20,7 @@ fn a_recording_follows_who_is_heard() {
     let mut lab = talking();
     assert_eq!(lab.call.next_recording(), 1);
     let both = Effect::Record(vec![recorded(1, &[FIRST, SECOND])]);
-    assert_eq!(lab.give(Input::Record { leg: None }), [both.clone()]);
+    assert_eq!(lab.give(Input::Record { leg: None }), std::slice::from_ref(&both));
     let effects = lab.give(Input::Hold { leg: FIRST, on: true });
     assert_eq!(effects.last(), Some(&Effect::Record(vec![recorded(1, &[])])), "who waits is not recorded");
     assert_eq!(lab.give(Input::Hold { leg: FIRST, on: false }).last(), Some(&both));
