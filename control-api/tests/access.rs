@@ -594,6 +594,8 @@ async fn theirs(world: &mut World) -> BTreeMap<&'static str, Uuid> {
         ("/api/recordings/", call),
         ("/api/voice/targets/", id(&target, "id")),
         ("/api/media/", id(&sound, "id")),
+        // A slot is every organization's own: the identity is not in its path.
+        ("/api/parked/", call),
         ("/api/caller-id/numbers/", id(&number, "id")),
         ("/api/caller-id/rules/", id(&rule, "id")),
         ("/api/users/", member),
