@@ -9,12 +9,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use axum::http::{Method, StatusCode};
 use control_api::engine::{
-    CallStatus, Event, EventKind, HangupCause, LegId, LegRole, LegState, RecordingState, TransferStage,
+    CallStatus, Event, EventKind, HangupCause, LegId, LegRole, LegState, RecordingPart, RecordingState, TransferStage,
     TranslationEvent, call_id,
 };
 use control_api::store::Role;
 use serde_json::{Value, json};
-use support::{Browser, Sse, SseReader, World, words, world};
+use support::{Browser, Sse, SseReader, World, first_part, words, world};
 use uuid::Uuid;
 
 /// Of a person who left, within this.
@@ -69,6 +69,7 @@ impl Scene {
     async fn recorded(&self, part: u32, state: RecordingState) {
         let path = self.world.folder.path().join(format!("{part}.wav"));
         std::fs::write(&path, b"RIFF").unwrap();
+        let part = RecordingPart { part, ..first_part() };
         self.tell(EventKind::Recording { part, path, state, duration_ms: 1 }).await;
     }
 

@@ -60,6 +60,8 @@ const actions = {
       [on, name, value],
       { timeout: within, polling: 20 },
     ).then(() => null),
+  /** Chooses a file in an input. */
+  attach: ({ on, path }) => page.setInputFiles(on, path),
   /** Waits until an element's text has words in it. */
   says: ({ on, text, within }) =>
     page.waitForFunction(

@@ -1,5 +1,6 @@
 //! Real browsers through a small node driver: JSON lines out, JSON lines back (`tests/browser/driver.mjs`).
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -135,6 +136,11 @@ impl Browser {
     /// Whether a switch is on.
     pub async fn checked(&mut self, on: &str) -> bool {
         self.ask(ANSWER, json!({ "do": "checked", "on": on })).await == json!(true)
+    }
+
+    /// Chooses a file in an input.
+    pub async fn attach(&mut self, on: &str, file: &Path) {
+        self.ask(ANSWER, json!({ "do": "attach", "on": on, "path": file })).await;
     }
 
     /// Waits until an element's text has these words in it.

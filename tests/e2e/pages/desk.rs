@@ -216,6 +216,26 @@ async fn a_blind_transfer_comes_back_with_its_reason_or_goes_through() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_parks_a_call_by_a_key_and_picks_it_up_again() {
+    let mut talk = Talk::begin().await;
+    talk.anna.press("p").await;
+    talk.anna.line_becomes("idle", PATIENCE).await;
+    talk.anna.says("#call-message", "is parked in slot 1").await;
+    talk.anna.says("#parked-list [data-slot=\"1\"]", "parked by you").await;
+    hears("the customer in the slot", &mut talk.customer, &[]).await;
+    talk.customer.sound.until_tone(HOLD_HZ, PATIENCE).await;
+
+    // The same key leads to the list, where the call that waits longest is picked up.
+    talk.anna.press("p").await;
+    talk.anna.press("Enter").await;
+    talk.anna.line_becomes("active", PATIENCE).await;
+    talk.anna.visible("[data-party][data-me=false][data-state=talking]", PATIENCE).await;
+    hears("the customer again", &mut talk.customer, &[HERTZ]).await;
+    talk.anna.list("#parked-list [data-slot]", "data-slot", &[""; 0]).await;
+    talk.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_of_the_server_is_not_told_as_hanging_up() {
     let setup = Setup { http: format!("127.0.0.1:{}", ports::free()), ..Setup::default() };
     let tandem = Tandem::start(&setup).await;

@@ -1,10 +1,12 @@
 //! The settings: what is saved stands after a reload, what is refused is not said to be saved.
 
+use codecs::SampleRate;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tests::api::Api;
 use tests::browser::Browser;
 use tests::ports;
+use tests::sound;
 use tests::tandem::{Account, Setup, Tandem};
 
 use super::{PASSWORD, PATIENCE, browser, is_quiet, log_in, was_refused};
@@ -32,6 +34,7 @@ async fn what_is_set_stands_after_a_reload_and_what_is_refused_is_not_said_to_be
     organization(&mut page, &api).await;
     voice(&mut page, &api).await;
     callers(&mut page, &api).await;
+    sounds(&mut page, &api).await;
     targets(&mut page, &api).await;
     keys(&mut page, &api, &http).await;
     let account = own_account(&mut page, account, &http).await;
@@ -168,6 +171,63 @@ async fn voice(page: &mut Browser, api: &Api) {
     is_quiet(page).await;
 }
 
+/// What calls to a number are given: refused at the line that is wrong, and kept.
+async fn program(page: &mut Browser, api: &Api, number: &str) {
+    let path = format!("/api/caller-id/numbers/{number}/program");
+    page.click("#numbers [data-role=program]").await;
+    page.choose("#program-source", "steps").await;
+    page.fill("#program-steps", "[\n  {\"hangup\": {}}\n  {\"hangup\": {}}\n]").await;
+    page.click("#program-form-submit").await;
+    page.says("[data-field=program] .problem", "Line 3, column 3: Expected a comma").await;
+    page.fill("#program-steps", "[\n  {\"pause\": {\"ms\": 0}}\n]").await;
+    page.click("#program-form-submit").await;
+    page.says("[data-field=program] .problem", "Line 2, steps[0].pause.ms: expected").await;
+    was_refused(page).await;
+    let (status, _) = api.ask(Method::GET, &path, None).await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "what was refused is not kept");
+    page.fill("#program-steps", "[{\"pause\": {\"ms\": 500}}, {\"hangup\": {}}]").await;
+    page.click("#program-form-submit").await;
+    page.list("#program-dialog", "id", &[""; 0]).await;
+    assert_eq!(api.get(&path).await["program"], json!([{ "pause": { "ms": 500 } }, { "hangup": {} }]));
+
+    page.reload().await;
+    page.click("#numbers [data-role=program]").await;
+    page.choose("#program-source", "none").await;
+    page.click("#program-form-submit").await;
+    page.list("#program-dialog", "id", &[""; 0]).await;
+    let (status, _) = api.ask(Method::GET, &path, None).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    is_quiet(page).await;
+}
+
+/// A file of the person's own becomes the music on hold.
+async fn sounds(page: &mut Browser, api: &Api) {
+    let folder = tempfile::tempdir().expect("an empty folder");
+    let path = folder.path().join("quiet_piano.wav");
+    sound::write_wav(&path, SampleRate::HZ_16000, &sound::tone(SampleRate::HZ_16000, 440.0, -16.0, 2.0));
+    page.click("a[data-section=sounds]").await;
+    page.visible("#sounds[data-state=empty]", PATIENCE).await;
+    page.click("#sound-add").await;
+    page.attach("#sound-file", &path).await;
+    assert_eq!(page.value("#sound-name").await, "quiet piano");
+    page.click("#sound-form-submit").await;
+    page.says("#sounds", "quiet piano").await;
+    page.says("#sounds", "0:02").await;
+
+    page.click("a[data-section=voice]").await;
+    page.choose("#handling-hold_music", "quiet piano").await;
+    page.check("#handling-supervision_notice", true).await;
+    page.click("#handling-submit").await;
+    page.says("#handling-status", "Saved").await;
+    let handling = json!({ "hold_music": "quiet piano", "supervision_notice": true });
+    assert_eq!(api.get("/api/call-handling").await, handling);
+    page.reload().await;
+    page.visible("#handling-submit", PATIENCE).await;
+    assert_eq!(page.value("#handling-hold_music").await, "quiet piano");
+    assert!(page.checked("#handling-supervision_notice").await);
+    is_quiet(page).await;
+}
+
 async fn callers(page: &mut Browser, api: &Api) {
     page.click("a[data-section=caller-id]").await;
     page.click("#number-add").await;
@@ -186,6 +246,8 @@ async fn callers(page: &mut Browser, api: &Api) {
     page.fill("#number-label", "Madrid, second floor").await;
     page.click("#number-form-submit").await;
     page.says("#numbers", "Madrid, second floor").await;
+
+    program(page, api, number["id"].as_str().expect("an id")).await;
 
     page.click("#rule-add").await;
     page.fill("#rule-agent", "nobody").await;
