@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use media_engine::party::Noticed;
 use media_engine::sdp::Codec;
+use serde_json::json;
 use tests::browser::Browser;
 use tests::desk::{Desk, Line, hear_each_other, hears_tones};
 use tests::ears::FarEnd;
@@ -232,6 +233,34 @@ async fn an_agent_parks_a_call_by_a_key_and_picks_it_up_again() {
     talk.anna.visible("[data-party][data-me=false][data-state=talking]", PATIENCE).await;
     hears("the customer again", &mut talk.customer, &[HERTZ]).await;
     talk.anna.list("#parked-list [data-slot]", "data-slot", &[""; 0]).await;
+    talk.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_records_and_pauses_by_a_key_and_the_pause_is_a_gap_on_the_calls_page() {
+    const RUNNING: &str = "[data-role=recordings] [data-recording=\"1\"]";
+    let mut talk = Talk::begin().await;
+    for state in ["started", "paused", "started"] {
+        talk.anna.press("r").await;
+        talk.anna.attribute(RUNNING, "data-state", state, PATIENCE).await;
+    }
+    talk.anna.click("[data-role=record-stop]").await;
+    talk.anna.visible("[data-role=record-start]", PATIENCE).await;
+    talk.anna.click("#hangup").await;
+    talk.anna.line_becomes("idle", PATIENCE).await;
+
+    let api = talk.tandem.api("acme").await;
+    let call = api.get("/api/calls").await["calls"][0]["id"].as_str().expect("an id").to_owned();
+    let recording = api.get(&format!("/api/calls/{call}/recordings")).await["recordings"][0].clone();
+    assert_eq!((&recording["number"], &recording["state"]), (&json!(1), &json!("finished")), "{recording}");
+    assert!(recording["gaps"].as_array().is_some_and(|gaps| gaps.len() == 1), "{recording}");
+    talk.anna.open(&format!("{}/calls/{call}", talk.tandem.http)).await;
+    talk.anna.list("#recording-channels [data-channel]", "data-channel", &["0", "1"]).await;
+    talk.anna.says("#recording-gaps", "Paused").await;
+    talk.anna.says("#leg-timeline [data-recording-facts=\"1\"]", "Paused").await;
+    talk.anna.says("#events", "The recording is paused").await;
+    talk.anna.says("#leg-timeline", "Hung up").await;
+    is_quiet(&mut talk.anna).await;
     talk.end().await;
 }
 

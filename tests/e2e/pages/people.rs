@@ -75,7 +75,7 @@ async fn people(kept: Kept) {
     member.visible("#call-missing", PATIENCE).await;
     was_refused(&mut member).await;
     member.click("nav a[data-page=settings]").await;
-    let sections = ["organization", "members", "voice", "capabilities", "caller-id", "targets", "account"];
+    let sections = ["organization", "members", "voice", "capabilities", "caller-id", "targets", "sounds", "account"];
     member.list("a[data-section]", "data-section", &sections).await;
     for section in &sections[..6] {
         member.click(&format!("a[data-section={section}]")).await;

@@ -611,6 +611,11 @@ impl CallTask {
         }
     }
 
+    /// Whether the leg's party has left by itself.
+    pub(super) fn has_hung_up(&self, leg: LegId) -> bool {
+        self.leg(leg).is_none_or(|leg| leg.ending.as_ref().is_some_and(|ending| ending.by == EndedBy::FarEnd))
+    }
+
     /// The call is over: the program learns why, and tells its last.
     pub(super) fn end_program(&mut self) {
         let Some(Running { leg, .. }) = self.programs.running else { return };
@@ -631,13 +636,6 @@ impl CallTask {
             }
         }
         self.programs.running = None;
-    }
-}
-
-impl CallTask {
-    /// Whether the leg's party has left by itself.
-    pub(super) fn has_hung_up(&self, leg: LegId) -> bool {
-        self.leg(leg).is_none_or(|leg| leg.ending.as_ref().is_some_and(|ending| ending.by == EndedBy::FarEnd))
     }
 }
 
