@@ -104,7 +104,7 @@ fmt: ## Format the Rust sources
 lint: setup ui ## Formatting, clippy, and the pure half without tokio
 	@cargo fmt --check
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
-	@cargo check --locked -p media-engine --no-default-features
+	@cargo clippy --locked -p media-engine --no-default-features -- -D warnings
 	@! cargo tree --locked -p media-engine --no-default-features -e normal --prefix none | grep -E '^tokio ' \
 		|| { echo "lint: tokio is in the tree of the pure half of media-engine" >&2; exit 1; }
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny --offline check licenses bans sources; \
