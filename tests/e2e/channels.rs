@@ -8,7 +8,7 @@ use codecs::SampleRate;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tests::api::SentEvent;
-use tests::desk::hear_each_other;
+use tests::desk::{hear_each_other, hears_tones};
 use tests::office::{ANNA_HZ, BEN_HZ, CUSTOMER_HZ, Office, PATIENCE};
 use tests::sound;
 
@@ -74,9 +74,9 @@ async fn everybody_has_a_channel_of_their_own_also_who_joins_later() {
     let invite = office.ben.rings(PATIENCE).await;
     let mut ben = office.ben.answer(&invite, BEN_HZ, PATIENCE).await;
     tokio::join!(
-        customer.sound.hears_tone("the customer", BEN_HZ, PATIENCE),
-        anna.sound.hears_tone("anna", BEN_HZ, PATIENCE),
-        ben.sound.hears_tone("ben", ANNA_HZ, PATIENCE),
+        hears_tones("the customer", &mut customer, &[ANNA_HZ, BEN_HZ], &[CUSTOMER_HZ]),
+        hears_tones("anna", &mut anna, &[CUSTOMER_HZ, BEN_HZ], &[ANNA_HZ]),
+        hears_tones("ben", &mut ben, &[CUSTOMER_HZ, ANNA_HZ], &[BEN_HZ]),
     );
     customer.sound.hears(1.5, PATIENCE).await;
     office.ben.hang_up(&mut ben, PATIENCE).await;

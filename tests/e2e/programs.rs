@@ -1,7 +1,6 @@
 //! Call programs: the examples that are shipped, and servers of programs that do not do what they should.
 
 use std::net::SocketAddr;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use codecs::SampleRate;
@@ -14,6 +13,7 @@ use tests::desk::{Desk, Line, hear_each_other};
 use tests::ears::FarEnd;
 use tests::office::{ANNA_HZ, BEN_HZ, CUSTOMER_HZ, PATIENCE};
 use tests::program_server::ProgramServer;
+use tests::speech::Prompt;
 use tests::tandem::{Setup, Tandem};
 use tests::{ports, repository, sound};
 
@@ -93,15 +93,12 @@ fn example(name: &str) -> Value {
     serde_json::from_slice(&std::fs::read(path).expect("an example")).expect("JSON")
 }
 
-/// Words of about three seconds.
+/// What a caller says into a voicemail: some seconds, and how they are sampled.
 fn words() -> (SampleRate, Vec<i16>) {
     let folder = tempfile::tempdir().expect("an empty folder");
-    let path = folder.path().join("words.wav");
     let text = "Good morning, this is Jane Miller. Please call me back this afternoon.";
-    let made = Command::new("espeak-ng").args(["-s", "150", "-w"]).arg(&path).arg(text).status();
-    assert!(made.expect("espeak-ng is installed").success());
-    let (rate, channels) = sound::read_wav(&path).expect("a WAV");
-    (rate, channels.into_iter().next().expect("a channel"))
+    let rate = SampleRate::HZ_8000;
+    (rate, Prompt { voice: "en-us+f1", text }.speak(rate, folder.path()))
 }
 
 /// Waits until something is heard that speaks.

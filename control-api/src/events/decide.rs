@@ -195,7 +195,8 @@ impl Decisions {
         match self.tenants.of(agent.as_deref(), &to, away).await {
             Owner::Tenant(Tenant { organization, config, capabilities }) => {
                 let mut settings = call_settings(&config, &capabilities, Some(organization.0));
-                if !is_own && !away {
+                // A store that has just kept silent is not asked again: the call would wait for nothing.
+                if !is_own && !away && !self.tenants.is_silent() {
                     let served = Served { organization, call: id, caller: from.clone(), called: to.clone() };
                     settings.program = self.program(served).await;
                 }

@@ -288,7 +288,8 @@ impl Tenants {
         Ok(Some((Tenant { organization, config, capabilities }, by_number.is_some())))
     }
 
-    fn is_silent(&self) -> bool {
+    /// Whether the store has just failed or kept silent, so that it is not asked.
+    pub(super) fn is_silent(&self) -> bool {
         lock(&self.shared.silent_until).is_some_and(|until| Instant::now() < until)
     }
 
