@@ -83,6 +83,14 @@ impl Listeners {
     }
 }
 
+#[cfg(test)]
+impl Listening {
+    /// The place of the only stream.
+    pub(super) fn of_a_test() -> Listening {
+        Listeners::new(64).take(Uuid::nil(), None, 1).expect("the first one")
+    }
+}
+
 /// An open stream's place.
 pub struct Listening {
     open: Arc<Mutex<HashMap<Holder, usize>>>,

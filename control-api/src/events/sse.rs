@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, Stream};
 use serde_json::json;
 use tokio::sync::{broadcast, watch};
@@ -53,6 +53,8 @@ pub struct Reader {
     /// Looks up whether the listener may still listen.
     allowed: Question,
     next_look: Instant,
+    /// The look-up under way: what comes meanwhile is told, so that a slow store delays no event.
+    looking: Option<BoxFuture<'static, bool>>,
     stopping: CancellationToken,
     /// Counted among the open streams while this is held.
     _listening: Listening,
@@ -94,6 +96,7 @@ impl Reader {
             over: false,
             allowed: Box::new(allowed),
             next_look: Instant::now() + LOOK_EVERY,
+            looking: None,
             stopping,
             _listening: listening,
         }
@@ -148,9 +151,11 @@ impl Reader {
             if self.over {
                 return None;
             }
-            if Instant::now() >= self.next_look {
-                self.next_look = Instant::now() + LOOK_EVERY;
-                self.over = !(self.allowed)().await;
+            if self.looking.is_none() && Instant::now() >= self.next_look {
+                self.looking = Some((self.allowed)());
+            }
+            if let Some(allowed) = self.looking.as_mut().and_then(FutureExt::now_or_never) {
+                self.on_looked(allowed);
                 continue;
             }
             if let Some(event) = self.first.pop_front() {
@@ -198,9 +203,16 @@ impl Reader {
                     let body = json!({"type": "left", "call_id": call});
                     return Some(Event::default().event("left").data(body.to_string()));
                 }
+                Wake::Looked(allowed) => self.on_looked(allowed),
                 Wake::Stop => return None,
             }
         }
+    }
+
+    fn on_looked(&mut self, allowed: bool) {
+        self.looking = None;
+        self.next_look = Instant::now() + LOOK_EVERY;
+        self.over |= !allowed;
     }
 
     /// Whether an event is the listener's. Whoever leaves the call of this stream goes on for a moment, for its last words.
@@ -220,6 +232,7 @@ impl Reader {
 
     async fn wait(&mut self) -> Wake {
         let organization = self.organization();
+        let is_looking = self.looking.is_some();
         let (ends_at, next_look, leaves_at) = (self.ends_at, self.next_look, self.leaves_at);
         tokio::select! {
             changed = self.latest.changed() => if changed.is_ok() { Wake::More } else { Wake::Stop },
@@ -244,7 +257,8 @@ impl Reader {
                     _ => Wake::More,
                 }
             }
-            () = tokio::time::sleep_until(next_look) => Wake::More,
+            allowed = look(&mut self.looking) => Wake::Looked(allowed),
+            () = tokio::time::sleep_until(next_look), if !is_looking => Wake::More,
             () = self.stopping.cancelled() => Wake::Stop,
         }
     }
@@ -270,7 +284,17 @@ enum Wake {
     End,
     /// The listener has left this call.
     Left(Uuid),
+    /// Whether the listener may still listen.
+    Looked(bool),
     Stop,
+}
+
+/// What the look-up under way finds; never, when there is none.
+async fn look(looking: &mut Option<BoxFuture<'static, bool>>) -> bool {
+    match looking {
+        Some(looking) => looking.await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The next passing event of this organization; never, when none are wanted.
@@ -322,4 +346,49 @@ pub fn sse_response(reader: Reader) -> Response {
     // nginx buffers answers unless told otherwise.
     response.headers_mut().insert("x-accel-buffering", axum::http::HeaderValue::from_static("no"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::Notify;
+
+    use super::*;
+    use crate::store::{Store, StorePlace};
+
+    #[tokio::test]
+    async fn a_slow_look_up_of_rights_delays_no_event_and_its_no_ends_the_stream() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&StorePlace::new("sqlite:t.db", folder.path())).await.unwrap();
+        let organization = store.organization_create("acme").await.unwrap().id;
+        let bus = Bus::start(store).await.unwrap();
+        let filter = StreamFilter::Organization { organization, translations: false };
+        let (asked, answer) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let allowed = {
+            let (asked, answer) = (asked.clone(), answer.clone());
+            move || {
+                let (asked, answer) = (asked.clone(), answer.clone());
+                async move {
+                    asked.notify_one();
+                    answer.notified().await;
+                    false
+                }
+                .boxed()
+            }
+        };
+        let stopping = CancellationToken::new();
+        let mut reader = Reader::new(&bus, filter, 0, stopping, Listening::of_a_test(), allowed).with_passing();
+        reader.next_look = Instant::now();
+        let told = tokio::spawn(async move {
+            let event = reader.next().await;
+            (event.is_some(), reader)
+        });
+        asked.notified().await;
+        bus.pass(Passing::Registration { organization, agent: "anna".into(), contacts: 1 });
+        let (is_told, mut reader) = told.await.unwrap();
+        assert!(is_told, "the event is told while the look-up goes on");
+        answer.notify_one();
+        assert!(reader.next().await.is_none(), "whoever may not listen any more hears nothing more");
+    }
 }
