@@ -12,7 +12,7 @@ use tests::api::{Api, Events, SentEvent};
 use tests::desk::{Desk, Line, hear_each_other};
 use tests::ears::FarEnd;
 use tests::office::{ANNA_HZ, BEN_HZ, CUSTOMER_HZ, PATIENCE};
-use tests::program_server::ProgramServer;
+use tests::program_server::{Identity, ProgramServer};
 use tests::speech::Prompt;
 use tests::tandem::{Setup, Tandem};
 use tests::{ports, repository, sound};
@@ -36,13 +36,16 @@ struct House {
 
 impl House {
     async fn open(speech: bool) -> House {
+        House::open_with(Setup { speech, ..Setup::default() }).await
+    }
+
+    async fn open_with(setup: Setup) -> House {
         let carrier = SocketAddr::from(([127, 0, 0, 2], ports::free()));
         let tandem = Tandem::start(&Setup {
             trunks: vec![("carrier", vec![carrier.to_string()])],
             routes: vec![("+*", "trunk:carrier")],
             further: "[dial]\nallow = [\"+1555\"]\n[programs]\nnetworks = [\"127.0.0.1\"]\n",
-            speech,
-            ..Setup::default()
+            ..setup
         })
         .await;
         let api = tandem.api("acme").await;
@@ -288,6 +291,28 @@ async fn a_program_s_server_is_asked_with_a_signature_and_a_bad_one_gives_way_to
     let path = house.program_path().await;
     assert_eq!(house.api.ask(Method::DELETE, &path, None).await.0, StatusCode::NO_CONTENT);
     assert_eq!(house.api.ask(Method::GET, &path, None).await.0, StatusCode::NOT_FOUND);
+    house.tandem.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_comes_by_https_from_a_server_whose_certificate_is_trusted_and_from_no_other() {
+    let (trusted, unknown) = (Identity::new(), Identity::new());
+    let folder = tempfile::tempdir().expect("an empty folder");
+    let authorities = folder.path().join("authorities.pem");
+    std::fs::write(&authorities, trusted.pem()).expect("the authorities written");
+    let environment = vec![("SSL_CERT_FILE", authorities.to_string_lossy().into_owned())];
+    let mut house = House::open_with(Setup { environment, ..Setup::default() }).await;
+    let program = json!([tone(GOOD_HZ, 10_000)]);
+    let good = ProgramServer::start_secure(&program, &trusted).await;
+    let forged = ProgramServer::start_secure(&program, &unknown).await;
+    for (server, hertz) in [(&good, GOOD_HZ), (&forged, FALLBACK_HZ)] {
+        let fallback = json!([tone(FALLBACK_HZ, 10_000)]);
+        house.put(json!({ "program_url": server.url("/good"), "fallback": fallback })).await;
+        let mut customer = house.customer.call(NUMBER, CUSTOMER_HZ, "", PATIENCE).await.expect("the program answers");
+        customer.sound.until_tone(hertz, PATIENCE).await;
+        house.customer.hang_up(&mut customer, PATIENCE).await;
+        house.told(json!({ "state": "ended" })).await;
+    }
     house.tandem.stop().await;
 }
 

@@ -1,13 +1,18 @@
-//! A server of call programs over plain HTTP, with every fault that such a server has.
+//! A server of call programs over HTTP or HTTPS, with every fault that such a server has.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 /// Requests that may wait to be looked at.
 const KEPT: usize = 64;
@@ -23,6 +28,7 @@ const KEPT: usize = 64;
 /// | `/slow` | nothing, while the connection stays open |
 /// | else | 404 |
 pub struct ProgramServer {
+    scheme: &'static str,
     address: SocketAddr,
     asked: mpsc::Receiver<Asked>,
     task: JoinHandle<()>,
@@ -55,22 +61,32 @@ impl Drop for ProgramServer {
 impl ProgramServer {
     /// A server on 127.0.0.1 whose `/good` gives this program.
     pub async fn start(program: &Value) -> ProgramServer {
+        ProgramServer::start_with(program, None).await
+    }
+
+    /// The same by https.
+    pub async fn start_secure(program: &Value, identity: &Identity) -> ProgramServer {
+        ProgramServer::start_with(program, Some(identity.acceptor())).await
+    }
+
+    async fn start_with(program: &Value, tls: Option<TlsAcceptor>) -> ProgramServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
         let address = listener.local_addr().expect("its address");
         let (asked_in, asked) = mpsc::channel(KEPT);
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let program = program.to_string();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 // A connection that breaks is its client's matter.
-                drop(tokio::spawn(serve(stream, asked_in.clone(), program.clone())));
+                drop(tokio::spawn(accept(stream, tls.clone(), asked_in.clone(), program.clone())));
             }
         });
-        ProgramServer { address, asked, task }
+        ProgramServer { scheme, address, asked, task }
     }
 
     /// The URL of a path.
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("{}://{}{path}", self.scheme, self.address)
     }
 
     /// The next request that came.
@@ -80,7 +96,55 @@ impl ProgramServer {
     }
 }
 
-async fn serve(stream: TcpStream, asked: mpsc::Sender<Asked>, program: String) -> std::io::Result<()> {
+/// A certificate of 127.0.0.1 that no authority has signed, with its key.
+pub struct Identity(rcgen::CertifiedKey<rcgen::KeyPair>);
+
+impl Identity {
+    /// Another one each time.
+    pub fn new() -> Identity {
+        Identity(rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate"))
+    }
+
+    /// The certificate, as a list of authorities has it.
+    pub fn pem(&self) -> String {
+        self.0.cert.pem()
+    }
+
+    fn acceptor(&self) -> TlsAcceptor {
+        let key = PrivateKeyDer::try_from(self.0.signing_key.serialize_der()).expect("a key");
+        let config = ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into())
+            .with_safe_default_protocol_versions()
+            .expect("versions of TLS")
+            .with_no_client_auth()
+            .with_single_cert(vec![self.0.cert.der().clone()], key)
+            .expect("a certificate with its key");
+        TlsAcceptor::from(Arc::new(config))
+    }
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Identity::new()
+    }
+}
+
+async fn accept(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    asked: mpsc::Sender<Asked>,
+    program: String,
+) -> std::io::Result<()> {
+    match tls {
+        Some(tls) => serve(tls.accept(stream).await?, asked, program).await,
+        None => serve(stream, asked, program).await,
+    }
+}
+
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    asked: mpsc::Sender<Asked>,
+    program: String,
+) -> std::io::Result<()> {
     let mut stream = BufReader::new(stream);
     let mut first = String::new();
     stream.read_line(&mut first).await?;
@@ -115,5 +179,6 @@ async fn serve(stream: TcpStream, asked: mpsc::Sender<Asked>, program: String) -
         "/slow" => return std::future::pending().await,
         _ => "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned(),
     };
-    stream.write_all(answer.as_bytes()).await
+    stream.write_all(answer.as_bytes()).await?;
+    stream.shutdown().await
 }

@@ -56,6 +56,8 @@ pub struct Setup {
     pub media_timeout_s: u32,
     /// Nothing says that the log is to be without colours.
     pub colours: bool,
+    /// Further variables of its environment.
+    pub environment: Vec<(&'static str, String)>,
     /// Most descriptors of the process (`ulimit -n`); none: the system's.
     pub descriptors: Option<u32>,
     /// Speech providers run; else their address leads nowhere, so that no test waits for their start.
@@ -79,6 +81,7 @@ impl Default for Setup {
             further: "",
             media_timeout_s: 60,
             colours: false,
+            environment: Vec::new(),
             descriptors: None,
             speech: false,
         }
@@ -203,6 +206,7 @@ impl Tandem {
         if !setup.colours {
             command.env("NO_COLOR", "1");
         }
+        command.envs(setup.environment.iter().map(|(key, value)| (key, value)));
         let process = Process::start("tandem", BUILD, &mut command);
         let ready =
             process.line("ready {..}", READY, |line| serde_json::from_str::<Value>(line.strip_prefix("ready ")?).ok());
