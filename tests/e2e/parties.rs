@@ -435,3 +435,42 @@ async fn over_two_trunks_a_telephone_joins_customer_and_expert_by_refer_with_rep
     assert_eq!(ends, ["normal", "transferred"], "{calls}");
     office.tandem.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_telephone_joins_calls_of_two_media_threads_by_refer_with_replaces() {
+    let mut office = Trunks::open().await;
+    let before = office.tandem.holdings().await;
+    let (mut customer, mut anna) = office.talk().await;
+    office.anna.redirect(&mut anna, "sendonly", PATIENCE).await;
+    // A call between numbers goes to the thread that has fewer legs; anna comes into it where it is.
+    let [first, second] = [EXPERT, "+34910000101"].map(|number| json!({ "to": number, "trunk": "second" }));
+    let (status, made) =
+        office.api.ask(Method::POST, "/api/calls", Some(json!({ "first": first, "second": second }))).await;
+    assert!(status.is_success(), "{status} {made}");
+    let call = made["id"].as_str().expect("an id").to_owned();
+    let invite = office.expert.rings(PATIENCE).await;
+    let mut expert = office.expert.answer(&invite, BEN_HZ, PATIENCE).await;
+    let invite = office.expert.rings(PATIENCE).await;
+    let mut colleague = office.expert.answer(&invite, CARLA_HZ, PATIENCE).await;
+    hear_each_other((&mut expert, BEN_HZ), (&mut colleague, CARLA_HZ)).await;
+    let (_, mut consults) =
+        tokio::join!(done(&office.api, Method::POST, &call, "legs", json!({ "agent": "anna" })), async {
+            let invite = office.anna.rings(PATIENCE).await;
+            office.anna.answer(&invite, ANNA_HZ, PATIENCE).await
+        });
+    office.expert.hang_up(&mut colleague, PATIENCE).await;
+    hear_each_other((&mut consults, ANNA_HZ), (&mut expert, BEN_HZ)).await;
+    for worker in ["0", "1"] {
+        office.tandem.becomes("tandem_media_legs", &format!("worker={worker:?}"), 2.0, PATIENCE).await;
+    }
+    let to = format!("sip:{EXPERT}@{}", office.tandem.sip());
+    office.anna.refer(&mut anna, &to, Some(&consults), PATIENCE).await;
+    assert_eq!(office.anna.notified(&anna, PATIENCE).await, [100, 200]);
+    hear_each_other((&mut customer, CUSTOMER_HZ), (&mut expert, BEN_HZ)).await;
+    office.anna.is_hung_up(&consults, PATIENCE).await;
+    office.anna.is_hung_up(&anna, PATIENCE).await;
+    office.customer.hang_up(&mut customer, PATIENCE).await;
+    office.expert.is_hung_up(&expert, PATIENCE).await;
+    office.tandem.gives_back(&before, PATIENCE).await;
+    office.tandem.stop().await;
+}

@@ -365,6 +365,11 @@ impl Tandem {
 
     /// Waits until a gauge is 0, and stays so until it was told anew.
     pub async fn becomes_zero(&self, gauge: &str, deadline: Duration) {
+        self.becomes(gauge, "", 0.0, deadline).await;
+    }
+
+    /// Waits until a gauge, summed over all label sets that contain `labels`, has this value, and keeps it until it was told anew.
+    pub async fn becomes(&self, gauge: &str, labels: &str, wanted: f64, deadline: Duration) {
         let page = self.metrics_page().await;
         assert!(page.lines().any(|line| line.starts_with(gauge)), "there is no gauge {gauge}");
         let mut value = f64::NAN;
@@ -373,14 +378,14 @@ impl Tandem {
             let mut since = Instant::now();
             while since.elapsed() < TOLD {
                 again.tick().await;
-                value = self.metric(gauge, "").await;
-                if value != 0.0 {
+                value = self.metric(gauge, labels).await;
+                if value != wanted {
                     since = Instant::now();
                 }
             }
         };
         let in_time = tokio::time::timeout(deadline, wait).await.is_ok();
-        assert!(in_time, "{gauge} is still {value} after {deadline:?}");
+        assert!(in_time, "{gauge}{{{labels}}} is still {value} after {deadline:?}, and not {wanted}");
     }
 
     /// Asks it to end, as a service manager does; [`Tandem::ends`] waits for that.

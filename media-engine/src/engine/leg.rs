@@ -226,6 +226,11 @@ impl Leg {
         (open > 0).then_some(ClosingLeg { id: self.id, role: self.role, media, open })
     }
 
+    /// Some of its media is a browser's, and on its worker to stay.
+    pub(super) fn has_browser_media(&self) -> bool {
+        self.browser.is_some()
+    }
+
     /// Its names at the worker.
     pub(super) fn open_media(&self) -> impl Iterator<Item = LegId> + use<> {
         [self.plain, self.spare(), self.browser].into_iter().flatten()

@@ -133,7 +133,7 @@ pub(super) struct CallTask {
     /// Which call gets the leg that this one gives away.
     asked: Option<Fetch>,
     /// Media that was given away, and whom its events concern.
-    given: Vec<(LegId, mpsc::Sender<WorkerEvent>)>,
+    given: Vec<transfer::GivenMedia>,
     /// The group that the call belongs to: it reaches no agents of others.
     group: Option<Group>,
     /// The call comes from a trunk and its group is not known yet: it becomes that of the agent that its route names.
@@ -579,7 +579,7 @@ impl CallTask {
                 }
                 Effect::Retire(leg) => self.retire(leg),
                 Effect::Forget(leg) => self.forget(leg),
-                Effect::Give(leg) => self.give(leg),
+                Effect::Give(leg) => self.give(leg).await,
                 Effect::Hearing(topology) => self.hear(topology),
                 Effect::Record(recorded) => self.on_record(recorded),
                 Effect::Notify(legs) => self.notify(&legs),

@@ -51,9 +51,18 @@ impl Epoll {
         Ok(Epoll { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
     }
 
-    /// Report `fd` with `token` whenever it can be read. It leaves by being closed.
+    /// Report `fd` with `token` whenever it can be read. It leaves by [`Epoll::remove`], or by being closed.
     pub(crate) fn add(&self, fd: &impl AsFd, token: u64) -> io::Result<()> {
         self.add_for(libc::EPOLLIN, fd, token)
+    }
+
+    /// Report `fd` no more, though it stays open.
+    pub(crate) fn remove(&self, fd: &impl AsFd) -> io::Result<()> {
+        // SAFETY: both descriptors are open for the call; an event is not needed to delete.
+        let result = unsafe {
+            libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_DEL, fd.as_fd().as_raw_fd(), std::ptr::null_mut())
+        };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
     /// Report `alarm` with `token` once each time it rings.

@@ -15,6 +15,7 @@ use crate::net::ports::PortLease;
 use crate::rtcp::mos::Rating;
 use crate::sdp;
 use crate::units::{ConferenceId, LegId, SampleRate};
+use crate::worker::switch::MovingLeg;
 
 /// What a worker may be asked: a command, or one of the requests that carry what lives in this process alone (ports, channels,
 /// the ends of taps) and stay with the worker's thread.
@@ -29,6 +30,22 @@ pub enum WorkerRequest {
         /// Where its media goes.
         media: LegMedia,
         /// Where its events go: bounded by the maker; what does not fit is dropped and counted.
+        events: mpsc::Sender<WorkerEvent>,
+    },
+    /// Give a plain RTP leg away, to be sent to another worker as [`WorkerRequest::LegAttach`]. Its events end here without `Closed`.
+    LegDetach {
+        /// The leg.
+        leg: LegId,
+        /// The leg; dropped when there is no such leg, or it is a browser's.
+        reply: oneshot::Sender<DetachedLeg>,
+    },
+    /// Take a leg that left another worker. As in `LegOpen`, an identity that is there is refused.
+    LegAttach {
+        /// Its identity.
+        leg: LegId,
+        /// What the other worker gave.
+        detached: DetachedLeg,
+        /// As in `LegOpen`.
         events: mpsc::Sender<WorkerEvent>,
     },
     /// Tell the leg's events to somebody else from now on: another call has taken it over.
@@ -254,6 +271,13 @@ pub enum ConferenceRole {
     Monitor,
     /// Heard by this leg only, now or as soon as it joins.
     Whisper(LegId),
+}
+
+/// A leg between two workers: its sockets are open and nobody reads them. What falls closes them.
+#[derive(Debug)]
+pub struct DetachedLeg {
+    pub(super) moving: MovingLeg,
+    pub(super) ports: PortLease,
 }
 
 /// Where a leg's media goes.

@@ -41,7 +41,7 @@ impl Mailbox {
 
     /// Puts a request in and wakes the worker.
     pub(crate) fn send(&self, request: WorkerRequest) -> Result<(), Overloaded> {
-        let opens = matches!(request, WorkerRequest::LegOpen { .. });
+        let opens = matches!(request, WorkerRequest::LegOpen { .. } | WorkerRequest::LegAttach { .. });
         if self.stopping.load(Ordering::Acquire) || self.queue.push(request).is_err() {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return Err(Overloaded);

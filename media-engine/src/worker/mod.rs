@@ -30,8 +30,8 @@ pub use crate::config::App;
 pub use crate::leg::flow::{Flow, Incoming, Outgoing};
 pub use crate::rtcp::mos::Rating;
 pub use command::{
-    Census, ConferenceRole, GAIN_DB, LegMedia, LegQuality, Overloaded, WorkerCommand, WorkerEvent, WorkerEventKind,
-    WorkerRequest,
+    Census, ConferenceRole, DetachedLeg, GAIN_DB, LegMedia, LegQuality, Overloaded, WorkerCommand, WorkerEvent,
+    WorkerEventKind, WorkerRequest,
 };
 pub use outbox::Output;
 pub use pool::{Pool, Worker};

@@ -25,7 +25,7 @@ use codecs::opus::OpusSettings;
 use tokio::sync::mpsc;
 
 use super::capture::{Capture, CapturedSwitch, Start};
-use super::command::{Census, LegMedia, WorkerCommand, WorkerEvent, WorkerEventKind, WorkerRequest};
+use super::command::{Census, DetachedLeg, LegMedia, WorkerCommand, WorkerEvent, WorkerEventKind, WorkerRequest};
 use super::mailbox::Mailbox;
 use super::meters::Meters;
 use super::outbox::Output;
@@ -366,6 +366,18 @@ impl Thread {
                 self.switch.handle(command.into(), now);
             }
             WorkerRequest::LegOpen { leg, media, events } => self.open(leg, media, events, now),
+            // Whoever asked and is gone lets the leg fall.
+            WorkerRequest::LegDetach { leg, reply } => {
+                if let Some(detached) = self.detach(leg, now) {
+                    let _ = reply.send(detached);
+                }
+            }
+            WorkerRequest::LegAttach { leg, detached: DetachedLeg { moving, ports }, events } => {
+                match self.switch.handle(Input::Attach { leg, moving: Some(moving) }, now).slot() {
+                    Some(slot) => self.attach_ports(leg, slot, ports, events, now),
+                    None => self.not_opened(),
+                }
+            }
             WorkerRequest::LegEvents { leg, events } => {
                 let slot = self.switch.slot_of(leg);
                 if let Some(Some(place)) = slot.and_then(|slot| self.attached.get_mut(slot.index())) {
@@ -403,13 +415,7 @@ impl Thread {
                 let Some(slot) = self.switch.handle(Input::Open { leg, audio, nat }, now).slot() else {
                     return self.not_opened();
                 };
-                let token = u64::from(slot.0) << 1;
-                let added = self.epoll.add(&ports.rtp, token).and_then(|()| self.epoll.add(&ports.rtcp, token | 1));
-                self.attach(slot, Attached { events, ports: Some(ports), looked: 0 });
-                if let Err(error) = added {
-                    let why = format!("its sockets cannot be watched: {error}");
-                    self.switch.handle(Input::Fail { leg, why }, now);
-                }
+                self.attach_ports(leg, slot, ports, events, now);
             }
             LegMedia::WebRtcOffered { offer, reply } => {
                 let opened = self.open_browser(leg, events, now, |candidates, certificate| {
@@ -452,6 +458,37 @@ impl Thread {
     /// The leg never came to be: its event channel closes without an event.
     fn not_opened(&mut self) {
         self.mailbox.legs.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn attach_ports(
+        &mut self,
+        leg: LegId,
+        slot: Slot,
+        ports: PortLease,
+        events: mpsc::Sender<WorkerEvent>,
+        now: Instant,
+    ) {
+        let token = u64::from(slot.0) << 1;
+        let added = self.epoll.add(&ports.rtp, token).and_then(|()| self.epoll.add(&ports.rtcp, token | 1));
+        self.attach(slot, Attached { events, ports: Some(ports), looked: 0 });
+        if let Err(error) = added {
+            let why = format!("its sockets cannot be watched: {error}");
+            self.switch.handle(Input::Fail { leg, why }, now);
+        }
+    }
+
+    /// Takes a leg with its sockets out of this thread, which has sent everything that the leg had to say.
+    fn detach(&mut self, leg: LegId, now: Instant) -> Option<DetachedLeg> {
+        let Outcome::Detached(moving, slot) = self.switch.handle(Input::Detach { leg }, now) else { return None };
+        self.drain(now);
+        let ports = self.attached.get_mut(slot.index())?.take()?.ports?;
+        self.mailbox.legs.fetch_sub(1, Ordering::Relaxed);
+        for removed in [self.epoll.remove(&ports.rtp), self.epoll.remove(&ports.rtcp)] {
+            if let Err(error) = removed {
+                tracing::warn!(%leg, %error, "a socket of a leg that leaves could not be given back");
+            }
+        }
+        Some(DetachedLeg { moving, ports })
     }
 
     fn attach(&mut self, slot: Slot, attached: Attached) {

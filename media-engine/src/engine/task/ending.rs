@@ -43,8 +43,8 @@ impl CallTask {
             }
         }
         // What listened here to media that is another call's now has ended.
-        for (leg, _) in std::mem::take(&mut self.given) {
-            self.media_command(WorkerRequest::Untap { leg });
+        for given in std::mem::take(&mut self.given).into_iter().filter(|given| !given.moved) {
+            self.media_command(WorkerRequest::Untap { leg: given.leg });
         }
         let (cause, answered) = self.over.take().unwrap_or((HangupCause::Internal, false));
         tracing::info!(call = %self.id, cause = cause.as_str(), answered, "call over");
@@ -76,9 +76,9 @@ impl CallTask {
         while open > 0 {
             match tokio::time::timeout_at(deadline, self.media.recv()).await {
                 Ok(Some(event)) => {
-                    if let Some((_, media)) = self.given.iter().find(|(leg, _)| *leg == event.leg) {
+                    if let Some(given) = self.given.iter().find(|given| given.leg == event.leg) {
                         // Told before the worker knew whose it is now.
-                        if media.try_send(event).is_err() {
+                        if given.events.try_send(event).is_err() {
                             metrics::counter!("call_inputs_dropped_total").increment(1);
                         }
                         continue;

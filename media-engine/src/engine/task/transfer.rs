@@ -7,8 +7,9 @@
 //! ```
 //!
 //! - A fetched leg never belongs to nobody: on its way it is a [`Given`], which hangs up when nobody takes it.
-//! - All legs of a call are on one worker. Calls of one user are placed on one worker (`homes`), so that they can be
-//!   merged; where that did not help, the transfer fails and both calls go on.
+//! - All legs of a call are on one worker. Calls of one user are placed on one worker (`homes`) where there is room; a fetched leg
+//!   of another worker moves with its sockets (`WorkerRequest::LegDetach`), which its far end does not notice. A browser's leg
+//!   cannot move, because the browser knows one worker's port: then the transfer fails and both calls go on.
 //! - Whoever asks for another call's leg, or for a leg's place, must be the party that has it, and both calls one group's.
 //! - A leg that is to be called waits for the control plane: it counts, and is shown an identity (`dialling`).
 //! - A call whose settings forbid transfers keeps its parties: REFER is told 403, no other call gets its legs. Another device
@@ -17,6 +18,7 @@
 //! Not here: who may call whom (`dial`), the order of things (`call::succession`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -30,10 +32,12 @@ use crate::engine::signalling::Signals;
 use crate::error::HangupCause;
 use crate::sip::{Cause, DialogId, ReferId, Replaces, SipEvent, Source};
 use crate::units::{CallId, Group, LegId, mask};
-use crate::worker::{Worker, WorkerEvent, WorkerRequest};
+use crate::worker::{DetachedLeg, Worker, WorkerEvent, WorkerRequest};
 
 /// What a party that may not transfer its call is told, with 403.
 const SWITCHED_OFF: &str = "transfer is switched off";
+/// How long a worker may take to let a leg go.
+const LEAVING: Duration = Duration::from_secs(1);
 /// Events of a fetched leg that may come before the leg itself.
 const AHEAD: usize = 16;
 
@@ -59,6 +63,17 @@ pub(in crate::engine) struct Given {
     call: CallId,
     shared: Arc<Shared>,
     worker: Worker,
+    /// Its media on the way to another worker.
+    detached: Vec<(LegId, DetachedLeg)>,
+}
+
+/// Media of a leg that another call has now.
+pub(super) struct GivenMedia {
+    pub(super) leg: LegId,
+    /// Where its events belong.
+    pub(super) events: mpsc::Sender<WorkerEvent>,
+    /// It has left this call's worker.
+    pub(super) moved: bool,
 }
 
 /// A caller that wants the place of an answered leg.
@@ -96,6 +111,16 @@ impl Drop for Given {
             self.shared.dialogs.remove(&dialog);
             Signals::of(&self.shared, self.call).hang_up(dialog, Stage::Up, (&HangupCause::Transferred, None), None);
         }
+    }
+}
+
+impl Given {
+    /// Takes the leg over, whose media is on `worker` from now on. `None`: that worker takes nothing now, and the leg is hung up.
+    fn take(mut self, worker: &Worker, media: &mpsc::Sender<WorkerEvent>) -> Option<Leg> {
+        for (leg, detached) in self.detached.drain(..) {
+            worker.send(WorkerRequest::LegAttach { leg, detached, events: media.clone() }).ok()?;
+        }
+        self.leg.take()
     }
 }
 
@@ -169,7 +194,7 @@ impl CallTask {
         let Some(Fetching { heir: Some(heir), ahead, .. }) = self.fetching.take() else { return };
         // One that nobody awaits any more is hung up by falling.
         let Some(role) = self.call.role(heir) else { return };
-        match fetched.map(|mut given| given.leg.take()) {
+        match fetched.map(|given| given.take(&self.worker, &self.media_in)) {
             Ok(Some(mut leg)) => {
                 leg.role = role;
                 let id = leg.id;
@@ -182,7 +207,7 @@ impl CallTask {
                     self.handle(Input::Holds { leg: id, holding }).await;
                 }
             }
-            Ok(None) => self.handle(Input::Gone(heir, HangupCause::NotFound.into())).await,
+            Ok(None) => self.handle(Input::Gone(heir, HangupCause::Unreachable.into())).await,
             Err(cause) => {
                 tracing::info!(call = %self.id, cause = cause.as_str(), "the other call cannot be joined with this one");
                 self.handle(Input::Gone(heir, cause.into())).await;
@@ -213,7 +238,9 @@ impl CallTask {
             }
             Some(_) if self.group != fetch.group => Some(HangupCause::Rejected),
             Some(leg) if !self.call.may_give_partner(leg) => Some(HangupCause::NoAnswer),
-            Some(_) if self.worker.index() != fetch.worker => Some(HangupCause::Unreachable),
+            Some(leg) if self.worker.index() != fetch.worker && !self.partner_may_move(leg) => {
+                Some(HangupCause::Unreachable)
+            }
             Some(_) => None,
         };
         if let Some(cause) = refusal {
@@ -230,13 +257,19 @@ impl CallTask {
         }
     }
 
+    /// Whether the leg that is joined with this one may go to another worker.
+    fn partner_may_move(&self, leg: LegId) -> bool {
+        let partner = self.call.partner(leg).and_then(|partner| self.leg(partner));
+        partner.is_some_and(|partner| !partner.has_browser_media())
+    }
+
     fn owner(&self, leg: LegId) -> Option<&Source> {
         self.leg(leg).and_then(Leg::owner)
     }
 
     /// Hands a leg to the call that asked for it.
-    pub(super) fn give(&mut self, id: LegId) {
-        let Some(Fetch { dialog, call, inbox, media, reply, .. }) = self.asked.take() else { return };
+    pub(super) async fn give(&mut self, id: LegId) {
+        let Some(Fetch { dialog, call, inbox, media, worker, reply, .. }) = self.asked.take() else { return };
         let transferor = self.legs.iter().find(|leg| leg.dialog == Some(dialog)).map(|leg| (leg.id, leg.role));
         self.leave_prompts(id);
         self.leave_recordings(id);
@@ -257,9 +290,18 @@ impl CallTask {
                 }
             }
         }
-        for leg in leg.open_media() {
-            self.media_command(WorkerRequest::LegEvents { leg, events: media.clone() });
-            self.given.push((leg, media.clone()));
+        let moves = self.worker.index() != worker;
+        let (mut detached, mut is_whole) = (Vec::new(), true);
+        for media_leg in leg.open_media() {
+            self.given.push(GivenMedia { leg: media_leg, events: media.clone(), moved: moves });
+            if !moves {
+                self.media_command(WorkerRequest::LegEvents { leg: media_leg, events: media.clone() });
+            } else if let Some(taken) = self.detach(media_leg).await {
+                detached.push((media_leg, taken));
+            } else {
+                is_whole = false;
+                tracing::error!(call = %self.id, leg = %leg.id, "a leg's media could not leave its media thread: it is hung up");
+            }
         }
         leg.ending = Some(HangupCause::Transferred.into());
         self.tell_leg_of(&leg, LegState::Ended);
@@ -269,9 +311,19 @@ impl CallTask {
             self.tell_transfer_event(by, leg.peer.clone(), TransferStage::Done, None, Some(call));
         }
         tracing::info!(call = %self.id, to = %call, leg = %leg.id, "its leg goes on in another call");
-        let given = Given { leg: Some(leg), call, shared: self.shared.clone(), worker: self.worker.clone() };
-        // An asker that has gone lets it fall, and falling it hangs up.
-        let _ = reply.send(Ok(given));
+        let (shared, worker) = (self.shared.clone(), self.worker.clone());
+        let given = Given { leg: Some(leg), call, shared, worker, detached };
+        if is_whole {
+            // An asker that has gone lets it fall, and falling it hangs up.
+            let _ = reply.send(Ok(given));
+        }
+    }
+
+    /// Takes media out of this call's worker.
+    async fn detach(&self, leg: LegId) -> Option<DetachedLeg> {
+        let (reply, detached) = oneshot::channel();
+        self.worker.send(WorkerRequest::LegDetach { leg, reply }).ok()?;
+        tokio::time::timeout(LEAVING, detached).await.ok()?.ok()
     }
 
     /// INVITE with Replaces.

@@ -12,8 +12,8 @@
 //! streams, because the thread empties the outbox after several datagrams at once.
 //!
 //! Invariants: the media thread never waits for the disk: a block that finds the writer busy is dropped and counted, and the
-//! capture says where it is broken. Not captured: browser legs, whose keys nobody can know beforehand; the legs that they were
-//! bridged to, or in a conference with, are replayed but not compared from then on.
+//! capture says where it is broken. Not captured: browser legs, whose keys nobody can know beforehand, and what a leg was before it
+//! came from another worker; the legs that they were bridged to, or in a conference with, are replayed but not compared from then on.
 //!
 //! A capture holds what was said and, for SRTP legs, the keys: its file is readable by its owner only.
 

@@ -104,10 +104,11 @@ struct Replay {
     slots: HashMap<Slot, LegId>,
 }
 
-/// Browser legs, and all that has heard them, or one who had: what these hear and send is not the same without a browser.
+/// Legs that a replay lacks (browsers', and those that came from another switch), and all that has heard them, or one who had: what
+/// these hear and send is not the same without them.
 #[derive(Default)]
 struct Taint {
-    browsers: HashSet<LegId>,
+    absent: HashSet<LegId>,
     /// Legs in each conference.
     conferences: HashMap<ConferenceId, HashSet<LegId>>,
     tainted: HashSet<LegId>,
@@ -154,8 +155,8 @@ impl Replay {
                 } else {
                     self.report.uncompared += 1;
                 }
-                // A browser may leave of its own accord, and its place is free for the next leg.
-                if self.taint.browsers.contains(&leg) && event.starts_with("Closed") {
+                // Such a leg may end of its own accord, and its place is free for the next one.
+                if self.taint.absent.contains(&leg) && event.starts_with("Closed") {
                     self.put_in(WorkerCommand::LegClose { leg }.into(), now);
                 }
             }
@@ -166,7 +167,7 @@ impl Replay {
     fn put_in(&mut self, input: Input<'_>, now: Instant) {
         self.taint.follow(&input);
         let opens = match &input {
-            Input::Open { leg, .. } | Input::OpenBrowser { leg, .. } => Some(*leg),
+            Input::Open { leg, .. } | Input::OpenBrowser { leg, .. } | Input::Attach { leg, .. } => Some(*leg),
             _ => None,
         };
         let outcome = self.switch.handle(input, now);
@@ -225,8 +226,8 @@ impl Taint {
     /// Follows who will hear whom.
     fn follow(&mut self, input: &Input<'_>) {
         match input {
-            Input::OpenBrowser { leg, .. } => {
-                self.browsers.insert(*leg);
+            Input::OpenBrowser { leg, .. } | Input::Attach { leg, .. } => {
+                self.absent.insert(*leg);
                 self.tainted.insert(*leg);
             }
             Input::Command(WorkerCommand::Bridge { a, b }) => self.spread([*a, *b].into()),

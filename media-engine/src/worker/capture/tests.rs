@@ -280,6 +280,13 @@ impl Trial {
             20 => {
                 self.put(Input::Timeout);
             }
+            21 if self.chance(4) => {
+                let leg = self.leg();
+                if let Outcome::Detached(..) = self.put(Input::Detach { leg }) {
+                    self.phones.remove(&leg);
+                    self.closed += 1;
+                }
+            }
             _ => self.datagram(),
         }
     }

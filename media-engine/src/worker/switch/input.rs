@@ -11,7 +11,7 @@
 //!
 //! Everything that changes a switch after it was made is an input, so that the inputs of a capture do in a replay what they did
 //! at first. What lives in one process alone travels in the fields that serde skips: a browser's transport, the writing end of
-//! a tap. A replay has neither: the leg is then without media, and the tap copies nothing.
+//! a tap, a leg on its way from another switch. A replay has none of them: the leg is then without media, and the tap copies nothing.
 //!
 //! Not here: requests that concern the thread and not the switch, such as where a leg's events go (`WorkerRequest`).
 
@@ -21,6 +21,7 @@ use std::ops::{Deref, DerefMut};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Slot;
+use super::legs::MovingLeg;
 use crate::audio::tap::TapWriter;
 use crate::leg::LegError;
 use crate::leg::rtp::Component;
@@ -73,6 +74,20 @@ pub enum Input<'a> {
         /// Its transport; `None` in a replay, where the leg has its place and its bridges, and no media.
         #[serde(skip)]
         peer: Option<Box<WebRtcPeer>>,
+    },
+    /// A plain RTP leg leaves for another switch, without a word to its far end and without its taps. A browser's leg stays: its
+    /// far end knows this worker's port alone.
+    Detach {
+        /// Its identity.
+        leg: LegId,
+    },
+    /// A leg comes that left another switch. An identity that is there already is refused.
+    Attach {
+        /// Its identity.
+        leg: LegId,
+        /// The leg; `None` in a replay, where it has its place and its bridges, and no media.
+        #[serde(skip)]
+        moving: Option<MovingLeg>,
     },
     /// The browser's answer to our offer.
     WebRtcAnswer {
@@ -154,6 +169,8 @@ pub enum Outcome {
     Done,
     /// A leg has come: its place.
     Opened(Slot),
+    /// A leg has left: the leg, and the place that it had.
+    Detached(MovingLeg, Slot),
     /// Whether the browser's answer could be applied.
     Applied(Result<(), LegError>),
     /// Our answer to the browser's offer.

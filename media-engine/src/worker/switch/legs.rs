@@ -18,6 +18,21 @@ use crate::worker::command::{LegQuality, WorkerEventKind};
 /// The most that encoders can do.
 const MAX_EFFORT: u8 = 10;
 
+/// In which phase a leg ticks at first: spread, and the same whatever other legs have done since, as a replay has no browsers.
+fn first_phase(slot: Slot) -> usize {
+    slot.index() * 7 % PHASES
+}
+
+/// A plain RTP leg on its way from one switch to another, with its streams, keys, numbers and statistics. What falls is lost
+/// without a word to its far end.
+pub struct MovingLeg(Box<Leg>);
+
+impl std::fmt::Debug for MovingLeg {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("MovingLeg").field(&self.0.id).finish()
+    }
+}
+
 impl Switch {
     /// Takes a plain RTP leg.
     pub(super) fn open_rtp(&mut self, id: LegId, audio: Option<sdp::Audio>, nat: bool, now: Instant) -> Outcome {
@@ -38,15 +53,49 @@ impl Switch {
         if self.is_taken(id) {
             return Outcome::Done;
         }
-        let Some(mut peer) = peer else {
-            let absent = RtpLeg::new(0, "absent", false, now, self.wall_at(now));
-            return Outcome::Opened(self.insert(id, Transport::Rtp(Box::new(absent)), now));
-        };
+        let Some(mut peer) = peer else { return Outcome::Opened(self.insert_absent(id, now)) };
         peer.set_wall(now, self.wall_at(now));
         let slot = self.insert(id, Transport::WebRtc(Box::new(Browser::new(*peer, now))), now);
         self.connecting.push(slot);
         self.on_webrtc_negotiated(slot, now);
         Outcome::Opened(slot)
+    }
+
+    /// Lets a plain RTP leg go to another switch: as if it had been parted from everybody, and then was not there.
+    pub(super) fn detach(&mut self, id: LegId, now: Instant) -> Outcome {
+        let slot = self.by_id.get(&id).copied();
+        let Some(slot) = slot.filter(|slot| !self.leg_mut(*slot).transport.is_browser()) else {
+            self.counters.commands_void += 1;
+            return Outcome::Done;
+        };
+        self.unseat(slot, now);
+        self.part(slot, now);
+        let Some(mut leg) = self.legs.get_mut(slot.index()).and_then(Option::take) else { return Outcome::Done };
+        self.forget(slot, id, leg.timing.phase);
+        let ears = leg.hearing.ears.take();
+        leg.move_out();
+        self.forget_ears(ears, now);
+        Outcome::Detached(MovingLeg(leg), slot)
+    }
+
+    /// Takes a leg that left another switch; in a replay, which has none, a leg in its place.
+    pub(super) fn attach(&mut self, id: LegId, moving: Option<MovingLeg>, now: Instant) -> Outcome {
+        if self.is_taken(id) {
+            return Outcome::Done;
+        }
+        let slot = self.insert_absent(id, now);
+        if let Some(MovingLeg(mut leg)) = moving {
+            leg.move_in(slot, first_phase(slot), self.effort);
+            self.legs[slot.index()] = Some(leg);
+            self.refresh(slot, now);
+        }
+        Outcome::Opened(slot)
+    }
+
+    /// A leg in the place of one that is not to be had.
+    fn insert_absent(&mut self, id: LegId, now: Instant) -> Slot {
+        let absent = RtpLeg::new(0, "absent", false, now, self.wall_at(now));
+        self.insert(id, Transport::Rtp(Box::new(absent)), now)
     }
 
     /// Whether a leg of this identity is there; a second one is counted.
@@ -114,8 +163,7 @@ impl Switch {
                 phase.slots.reserve(self.legs.len() - phase.slots.len());
             }
         }
-        // Spread, and the same whatever other legs have done since: a replay has no browsers.
-        let phase = slot.index() * 7 % PHASES;
+        let phase = first_phase(slot);
         let leg = Leg::new(id, slot, phase, transport, self.random.next(), now);
         self.rests[slot.index()] = false;
         self.legs[slot.index()] = Some(Box::new(leg));

@@ -55,6 +55,7 @@ use crate::units::LegId;
 
 pub use input::{Bytes, Input, Outcome};
 use leg::{Leg, Tap};
+pub use legs::MovingLeg;
 
 /// Length of a tick and of the frames that it moves.
 pub const TICK: Duration = Duration::from_millis(20);
@@ -234,6 +235,8 @@ impl Switch {
             Input::Command(command) => self.command(command, now),
             Input::Open { leg, audio, nat } => return self.open_rtp(leg, audio, nat, now),
             Input::OpenBrowser { leg, peer } => return self.open_browser(leg, peer, now),
+            Input::Detach { leg } => return self.detach(leg, now),
+            Input::Attach { leg, moving } => return self.attach(leg, moving, now),
             Input::WebRtcAnswer { leg, sdp } => return Outcome::Applied(self.webrtc_answer(leg, &sdp, now)),
             Input::WebRtcReoffer { leg, sdp } => return Outcome::Answer(self.webrtc_reoffer(leg, &sdp, now)),
             Input::Tap { leg, tap, writer } => {

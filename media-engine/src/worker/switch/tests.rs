@@ -180,6 +180,48 @@ fn original_ducks_under_played_voice_and_comes_back() {
 }
 
 #[test]
+fn a_leg_that_moves_to_another_switch_sends_and_takes_one_stream_without_a_gap() {
+    let (mut from, mut to) = (Lab::new(), Lab::new());
+    let (mut a, mut b, mut c) =
+        (from.phone(Codec::Pcmu, 4000), from.phone(Codec::Pcmu, 4002), to.phone(Codec::Pcmu, 4004));
+    let (listener, _) = crate::audio::tap::tap(2);
+    from.switch.handle(Input::tap(b.id, listener), from.now);
+    from.tell(WorkerCommand::Bridge { a: a.id, b: b.id });
+    from.talk(&mut a, 10);
+    from.talk(&mut b, 5);
+    to.advance(from.now - to.now);
+    let mut heard = from.heard(&b);
+    let left = from.switch.handle(Input::Detach { leg: b.id }, from.now);
+    let Outcome::Detached(moving, slot) = left else { panic!("it leaves: {left:?}") };
+    assert_eq!(slot, b.slot);
+    from.drain();
+    let told = from.events_of(b.id);
+    assert_eq!(told, [WorkerEventKind::Connected, WorkerEventKind::FirstPacket], "it has not ended");
+    let left = from.switch.census();
+    assert_eq!((left.legs, left.bridged, left.taps), (1, 0, 0));
+    let came = to.switch.handle(Input::Attach { leg: b.id, moving: Some(moving) }, to.now);
+    b.slot = came.slot().expect("it is taken");
+    to.tell(WorkerCommand::Bridge { a: c.id, b: b.id });
+    to.talk(&mut c, 10);
+    to.heard(&c);
+    to.talk(&mut b, 10);
+    heard.extend(to.heard(&b));
+    for pair in heard.windows(2) {
+        assert_eq!(pair[1].0.ssrc, pair[0].0.ssrc);
+        assert_eq!(pair[1].0.sequence, pair[0].0.sequence.wrapping_add(1), "numbers are unbroken");
+    }
+    assert!(heard.len() >= 20, "{} packets", heard.len());
+    assert_eq!(to.heard(&c).len(), 10, "what it says is relayed");
+    to.tell(WorkerCommand::LegClose { leg: b.id });
+    to.drain();
+    let Some(WorkerEventKind::Closed(quality)) = to.events_of(b.id).pop() else { panic!("it ends") };
+    assert_eq!(quality.packets_received, 15, "what it said before counts");
+    assert!(quality.packets_sent >= 20, "what it was sent before counts: {quality:?}");
+    from.advance(MS * 100);
+    assert_eq!(from.switch.counters().panics + to.switch.counters().panics, 0);
+}
+
+#[test]
 fn one_stream_goes_on_through_silence_relay_voice_and_relay() {
     let mut lab = Lab::new();
     let (mut a, b) = (lab.phone(Codec::Pcmu, 4000), lab.phone(Codec::Pcmu, 4002));

@@ -68,6 +68,25 @@ impl Leg {
         }
     }
 
+    // ---- from one switch to another ----
+
+    /// Nobody of the switch that it leaves is known to it any more.
+    pub(super) fn move_out(&mut self) {
+        self.speech.taps.clear();
+        self.speech.overheard.clear();
+        self.break_off();
+        self.hearing.path = Path::Generate(Source::Silence);
+        self.hearing.exit = None;
+        self.hearing.served = None;
+    }
+
+    /// Its place in the switch that it came to.
+    pub(super) fn move_in(&mut self, slot: Slot, phase: usize, effort: u8) {
+        self.slot = slot;
+        self.timing = Timing::new(phase);
+        self.hearing.set_effort(effort);
+    }
+
     // ---- negotiation ----
 
     /// Offer and answer of a plain RTP leg. `true`: the leg is connected by it.
