@@ -68,7 +68,8 @@ async fn run(terms: Terms, rounds: usize) -> Result<Waits> {
     let media = wire::open()?;
     let signalling = Signalling::start(media.local_addr()?)?;
     let trunks = vec![("carrier", vec![signalling.address.to_string()])];
-    let setup = Setup { trunks, routes: vec![("+*", "trunk:carrier")], ..Setup::default() };
+    let further = "[dial]\nallow = [\"+1555\"]\ncalls = 2000\ncalls_per_second = 1000\n";
+    let setup = Setup { trunks, routes: vec![("+*", "trunk:carrier")], further, ..Setup::default() };
     let tandem = Tandem::start(&setup).await;
     cpu::place(tandem.process().pid(), terms.peer.cpu, terms.peer.realtime)?;
     let api = tandem.api("acme").await;

@@ -1,25 +1,24 @@
-//! What one leg overhears of others: the sum of taps, pulled frame by frame.
+//! What one leg overhears of others: the sum of their frames, pulled frame by frame.
 //!
 //! ```text
-//! a leg's tick ─ TapWriter ─▶ [ring] ─┐
-//! another's    ─ TapWriter ─▶ [ring] ─┴▶ resample ─▶ sum ─▶ limit ─▶ the listener's frame, in the listener's tick
+//! a leg's tick ─ push ─▶ [frames of one ear] ─┐
+//! another's    ─ push ─▶ [frames of one ear] ─┴▶ resample ─▶ sum ─▶ limit ─▶ the listener's frame, in the listener's tick
 //! ```
 //!
-//! Speakers and listener tick at times of their own, which move by milliseconds: each ring starts with two frames, so that neither a
-//! tick too early nor one too late is heard.
+//! Speakers and listener tick at different times, which move by milliseconds: each ear starts with two frames, so that a tick that
+//! comes too early or too late is not audible. All of them belong to one worker, so the frames need no lock and no copy but one:
+//! a tap for readers on other threads would copy four times as much.
 //!
-//! Invariants: what is overheard is not changed by it; a frame allocates nothing but a resampler, once for each pair of rates.
+//! Invariants: a leg does not change by being overheard; a frame allocates nothing but, once for each change of rate, a resampler and
+//! the room for frames.
 
 use super::limit::limit;
-use super::tap::{TapReader, TapWriter, tap};
 use crate::units::{LegId, SampleRate};
 use codecs::resample::Resampler;
 
-/// Frames that a ring holds.
-const RING: usize = 8;
 /// Frames that wait before the first one is heard.
 const FIRST: usize = 2;
-/// More frames than this are a backlog, which is left out.
+/// Frames that wait at most; of a longer backlog the oldest ones are left out.
 const MOST: usize = 3;
 /// Samples of 20 ms at the highest rate.
 const FRAME: usize = 960;
@@ -33,7 +32,11 @@ pub struct Ears {
 
 struct Ear {
     of: LegId,
-    tap: TapReader,
+    /// Frames of one length, the oldest at `oldest`: room for [`MOST`].
+    frames: Vec<i16>,
+    rate: SampleRate,
+    oldest: usize,
+    waiting: usize,
     /// Enough frames have come.
     begun: bool,
     resampler: Option<Resampler>,
@@ -50,16 +53,26 @@ impl Ears {
         self.ears.iter().map(|ear| ear.of)
     }
 
-    /// Stops to overhear all legs but these.
+    /// Stops overhearing all legs but these.
     pub fn retain(&mut self, legs: &[LegId]) {
         self.ears.retain(|ear| legs.contains(&ear.of));
     }
 
-    /// Begins to overhear a leg: what it says goes into the writer from now on.
-    pub fn overhear(&mut self, of: LegId) -> TapWriter {
-        let (writer, reader) = tap(RING);
-        self.ears.push(Ear { of, tap: reader, begun: false, resampler: None });
-        writer
+    /// Starts overhearing a leg: its frames are expected from now on.
+    pub fn overhear(&mut self, of: LegId) {
+        let (frames, rate) = (Vec::new(), SampleRate::HZ_8000);
+        self.ears.push(Ear { of, frames, rate, oldest: 0, waiting: 0, begun: false, resampler: None });
+    }
+
+    /// Takes 20 ms of what a leg says. `false`: the leg is not overheard.
+    pub fn push(&mut self, of: LegId, rate: SampleRate, samples: &[i16]) -> bool {
+        match self.ears.iter_mut().find(|ear| ear.of == of) {
+            Some(ear) => {
+                ear.push(rate, samples);
+                true
+            }
+            None => false,
+        }
     }
 
     /// The next frame: at most 20 ms at `rate`.
@@ -80,20 +93,33 @@ impl Default for Ears {
 }
 
 impl Ear {
+    fn push(&mut self, rate: SampleRate, samples: &[i16]) {
+        if self.rate != rate || self.frames.len() != MOST * samples.len() {
+            self.frames.clear();
+            self.frames.resize(MOST * samples.len(), 0);
+            (self.rate, self.oldest, self.waiting) = (rate, 0, 0);
+        }
+        if self.waiting == MOST {
+            self.oldest = (self.oldest + 1) % MOST;
+            self.waiting -= 1;
+        }
+        let at = (self.oldest + self.waiting) % MOST * samples.len();
+        self.frames[at..at + samples.len()].copy_from_slice(samples);
+        self.waiting += 1;
+    }
+
     fn add_to(&mut self, sum: &mut [f32], rate: SampleRate, resampled: &mut Vec<i16>) {
-        self.begun = if self.begun { !self.tap.is_empty() } else { self.tap.len() >= FIRST };
+        self.begun = self.waiting >= if self.begun { 1 } else { FIRST };
         if !self.begun {
             return;
         }
-        while self.tap.len() > MOST {
-            self.tap.pop();
-        }
-        let Some(item) = self.tap.pop() else { return };
-        let frame = &item.frame;
-        let mut samples = frame.samples();
-        if frame.rate != rate {
-            if self.resampler.as_ref().is_none_or(|known| known.from_rate() != frame.rate || known.to_rate() != rate) {
-                self.resampler = Some(Resampler::new(frame.rate, rate));
+        let length = self.frames.len() / MOST;
+        let mut samples = &self.frames[self.oldest * length..][..length];
+        self.oldest = (self.oldest + 1) % MOST;
+        self.waiting -= 1;
+        if self.rate != rate {
+            if self.resampler.as_ref().is_none_or(|known| known.from_rate() != self.rate || known.to_rate() != rate) {
+                self.resampler = Some(Resampler::new(self.rate, rate));
             }
             let Some(resampler) = &mut self.resampler else { return };
             resampled.resize(resampler.max_output(samples.len()), 0);
@@ -109,14 +135,13 @@ impl Ear {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audio::FrameKind;
-    use crate::units::test_epoch;
 
     const RATE: SampleRate = SampleRate::HZ_8000;
+    const A: LegId = LegId(1);
+    const B: LegId = LegId(2);
 
-    fn say(writer: &mut TapWriter, rate: SampleRate, value: i16) {
-        let samples = vec![value; rate.samples_in_ms(20)];
-        writer.push(test_epoch(), None, FrameKind::Voice, rate, &samples);
+    fn say(ears: &mut Ears, of: LegId, rate: SampleRate, value: i16) {
+        assert!(ears.push(of, rate, &vec![value; rate.samples_in_ms(20)]));
     }
 
     fn hears(ears: &mut Ears) -> i16 {
@@ -125,58 +150,60 @@ mod tests {
         pcm[80]
     }
 
+    fn ears_of(legs: &[LegId]) -> Ears {
+        let mut ears = Ears::new();
+        legs.iter().for_each(|leg| ears.overhear(*leg));
+        ears
+    }
+
     #[test]
     fn two_speakers_are_summed_from_their_second_frame_on() {
-        let mut ears = Ears::new();
-        let (mut a, mut b) = (ears.overhear(LegId(1)), ears.overhear(LegId(2)));
+        let mut ears = ears_of(&[A, B]);
         assert_eq!(hears(&mut ears), 0);
         for value in [100, 200, 300] {
-            say(&mut a, RATE, value);
-            say(&mut b, RATE, 1_000);
+            say(&mut ears, A, RATE, value);
+            say(&mut ears, B, RATE, 1_000);
             let expected = if value == 100 { 0 } else { value - 100 + 1_000 };
             assert_eq!(hears(&mut ears), expected);
         }
     }
 
     #[test]
-    fn a_tick_too_early_or_too_late_is_not_heard_and_a_backlog_is_left_out() {
-        let mut ears = Ears::new();
-        let mut a = ears.overhear(LegId(1));
-        say(&mut a, RATE, 1);
-        say(&mut a, RATE, 2);
+    fn early_and_late_ticks_are_not_audible_and_a_backlog_is_left_out() {
+        let mut ears = ears_of(&[A]);
+        say(&mut ears, A, RATE, 1);
+        say(&mut ears, A, RATE, 2);
         assert_eq!(hears(&mut ears), 1);
         assert_eq!(hears(&mut ears), 2, "the next frame came late, and nothing is missed");
-        (3..=5).for_each(|value| say(&mut a, RATE, value));
+        (3..=5).for_each(|value| say(&mut ears, A, RATE, value));
         assert_eq!([hears(&mut ears), hears(&mut ears)], [3, 4]);
-        (6..=12).for_each(|value| say(&mut a, RATE, value));
+        (6..=12).for_each(|value| say(&mut ears, A, RATE, value));
         assert_eq!(hears(&mut ears), 10, "three frames wait at most");
         for _ in 0..3 {
             hears(&mut ears);
         }
         assert_eq!(hears(&mut ears), 0);
-        say(&mut a, RATE, 13);
+        say(&mut ears, A, RATE, 13);
         assert_eq!(hears(&mut ears), 0, "after a pause two frames gather again");
     }
 
     #[test]
     fn other_rates_are_converted_and_sums_do_not_wrap() {
-        let mut ears = Ears::new();
-        let (mut a, mut b) = (ears.overhear(LegId(1)), ears.overhear(LegId(2)));
+        let mut ears = ears_of(&[A, B]);
         let mut loudest = 0;
         for _ in 0..6 {
-            say(&mut a, SampleRate::HZ_48000, 30_000);
-            say(&mut b, RATE, 30_000);
+            say(&mut ears, A, SampleRate::HZ_48000, 30_000);
+            say(&mut ears, B, RATE, 30_000);
             loudest = hears(&mut ears).max(loudest);
         }
         assert!(loudest > 29_000, "{loudest}");
     }
 
     #[test]
-    fn who_is_not_overheard_any_more_is_told_by_the_writer() {
-        let mut ears = Ears::new();
-        let (a, b) = (ears.overhear(LegId(1)), ears.overhear(LegId(2)));
-        ears.retain(&[LegId(2)]);
-        assert!(a.is_reader_gone() && !b.is_reader_gone());
-        assert_eq!(ears.of().collect::<Vec<_>>(), [LegId(2)]);
+    fn frames_of_a_leg_that_is_not_overheard_are_refused() {
+        let mut ears = ears_of(&[A, B]);
+        ears.retain(&[B]);
+        assert!(!ears.push(A, RATE, &[1; 160]) && ears.push(B, RATE, &[1; 160]));
+        assert_eq!(ears.of().collect::<Vec<_>>(), [B]);
     }
 }

@@ -73,6 +73,7 @@ impl Switch {
                 return;
             }
             leg.pull(now);
+            switch.let_overhear(leg);
             if let (Some(format), Some(digit)) = (leg.format, leg.speech.events_in.on_timeout(now)) {
                 switch.on_digit(leg, &format, digit, now);
             }

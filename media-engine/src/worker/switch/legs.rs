@@ -74,7 +74,7 @@ impl Switch {
         self.forget(slot, id, leg.timing.phase);
         let ears = leg.hearing.ears.take();
         leg.move_out();
-        self.forget_ears(ears, now);
+        self.forget_ears(slot, ears, now);
         Outcome::Detached(MovingLeg(leg), slot)
     }
 
@@ -258,7 +258,7 @@ impl Switch {
             self.outbox.event(slot, id, WorkerEventKind::Failed(why));
         }
         self.outbox.event(slot, id, WorkerEventKind::Closed(goodbye.unwrap_or_default()));
-        self.forget_ears(ears, now);
+        self.forget_ears(slot, ears, now);
     }
 
     pub(super) fn forget(&mut self, slot: Slot, id: LegId, phase: usize) {

@@ -1,9 +1,14 @@
 //! Listeners who overhear other legs: a supervisor of a call that stays as it is.
 //!
-//! What is overheard goes by a tap beside its way to its peer, so that a relay stays a relay.
+//! A leg that is overheard is decoded beside its way to its peer, so that a relay stays a relay; each of its frames is pushed to its
+//! listeners' ears in its tick.
+//!
+//! Invariant: a speaker lists the slots of its listeners, and their ears know the speaker. Whichever of them ends first, the other one
+//! forgets it: a listener that ends is taken off the lists, a slot that has no such ears any more leaves them at the next frame.
 
 use std::time::Instant;
 
+use super::leg::{Leg, Speech};
 use super::{Slot, Switch};
 use crate::audio::Ears;
 use crate::units::LegId;
@@ -18,12 +23,13 @@ impl Switch {
         };
         let mut ears = self.leg_mut(slot).hearing.ears.take().unwrap_or_default();
         let mut changed: Vec<LegId> = ears.of().filter(|leg| !of.contains(leg)).collect();
+        self.take_off(slot, &changed);
         ears.retain(of);
         for &other in of {
             let Some(&speaker) = self.by_id.get(&other).filter(|_| other != id) else { continue };
             if !ears.of().any(|known| known == other) {
-                let tap = ears.overhear(other);
-                self.leg_mut(speaker).speech.overheard.push(tap);
+                ears.overhear(other);
+                self.leg_mut(speaker).speech.overheard.push(slot);
                 changed.push(other);
             }
         }
@@ -32,13 +38,41 @@ impl Switch {
         self.refresh_all(changed, now);
     }
 
-    /// A listener that has ended: whom it overheard need not be decoded for it any more.
-    pub(super) fn forget_ears(&mut self, ears: Option<Ears>, now: Instant) {
+    /// The listener that was at `slot` has ended: the legs that it overheard need not be decoded for it any more.
+    pub(super) fn forget_ears(&mut self, slot: Slot, ears: Option<Ears>, now: Instant) {
         let Some(ears) = ears else { return };
-        let speakers = ears.of().collect();
-        // The taps end with their readers.
-        drop(ears);
+        let speakers: Vec<LegId> = ears.of().collect();
+        self.take_off(slot, &speakers);
         self.refresh_all(speakers, now);
+    }
+
+    /// Pushes the frame that a leg has just said to whoever overhears it.
+    pub(super) fn let_overhear(&mut self, leg: &mut Leg) {
+        if leg.speech.overheard.is_empty() || !leg.speech.is_decoded() {
+            return;
+        }
+        let Speech { frame, overheard, .. } = &mut leg.speech;
+        let mut at = 0;
+        while let Some(listener) = overheard.get(at) {
+            let listener = self.legs.get_mut(listener.index()).and_then(Option::as_mut);
+            let ears = listener.and_then(|listener| listener.hearing.ears.as_mut());
+            if ears.is_some_and(|ears| ears.push(leg.id, frame.rate, &frame.samples)) {
+                at += 1;
+            } else {
+                overheard.swap_remove(at);
+                self.stale.push(leg.slot);
+            }
+        }
+    }
+
+    /// Takes a listener off the lists of these speakers.
+    fn take_off(&mut self, listener: Slot, speakers: &[LegId]) {
+        for speaker in speakers {
+            let slot = self.by_id.get(speaker).copied();
+            if let Some(Some(leg)) = slot.and_then(|slot| self.legs.get_mut(slot.index())) {
+                leg.speech.overheard.retain(|slot| *slot != listener);
+            }
+        }
     }
 
     fn refresh_all(&mut self, legs: Vec<LegId>, now: Instant) {

@@ -120,7 +120,6 @@ impl Switch {
         let goes_on = peer.is_some_and(|peer| peer.hearing.entry.is_some());
         self.guarded(slot, now, |switch, leg| {
             let Some(format) = leg.format else { return };
-            leg.speech.overheard.retain(|tap| !tap.is_reader_gone());
             let taps = !leg.speech.taps.is_empty() || !leg.speech.overheard.is_empty();
             let mut made = Ok(());
             if heard || taps {

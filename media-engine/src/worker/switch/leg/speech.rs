@@ -14,7 +14,7 @@ use crate::rtp::telephone_event::EventReceiver;
 use crate::rtp::{RtpHeader, RtpPacket};
 use crate::sdp::Codec;
 use crate::units::{ClockRate, SampleRate};
-use crate::worker::switch::TICK;
+use crate::worker::switch::{Slot, TICK};
 
 /// Where delays are evenly spread, neighbours differ by a third of the spread on average; of a bell it covers all but the tail.
 const SPREAD_OF_JITTER: u32 = 3;
@@ -29,7 +29,7 @@ pub(crate) struct Speech {
     gain: Option<Gain>,
     pub(crate) taps: Vec<Tap>,
     /// Legs that overhear it.
-    pub(crate) overheard: Vec<TapWriter>,
+    pub(crate) overheard: Vec<Slot>,
     /// What playouts counted that are no more.
     late_before: u64,
     concealed_before: u64,
@@ -145,8 +145,7 @@ impl Speech {
             samples.fill(0);
             *kind = FrameKind::Silence;
         }
-        let read = self.taps.iter_mut().filter_map(|tap| tap.writer.as_mut());
-        for tap in read.chain(&mut self.overheard) {
+        for tap in self.taps.iter_mut().filter_map(|tap| tap.writer.as_mut()) {
             tap.push(now, pulled.captured_at, *kind, *rate, samples);
         }
     }
