@@ -1,30 +1,31 @@
-//! What one leg overhears of others: the sum of taps, pulled frame by frame.
+//! Ears of a leg that overhears others: the sum of taps, read frame by frame.
 //!
 //! ```text
 //! a leg's tick ─ TapWriter ─▶ [ring] ─┐
 //! another's    ─ TapWriter ─▶ [ring] ─┴▶ resample ─▶ sum ─▶ limit ─▶ the listener's frame, in the listener's tick
 //! ```
 //!
-//! Speakers and listener tick at times of their own, which move by milliseconds: each ring starts with two frames, so that neither a
-//! tick too early nor one too late is heard.
+//! Speakers and listener tick at times of their own, which move by milliseconds: each ring starts with two frames, so
+//! that a tick that is slightly early or late is inaudible.
 //!
-//! Invariants: what is overheard is not changed by it; a frame allocates nothing but a resampler, once for each pair of rates.
+//! Invariants: overhearing does not change the overheard sound; a frame allocates nothing except a resampler, once for
+//! each pair of rates.
 
 use super::limit::limit;
 use super::tap::{TapReader, TapWriter, tap};
 use crate::units::{LegId, SampleRate};
 use codecs::resample::Resampler;
 
-/// Frames that a ring holds.
+/// Number of frames that a ring holds.
 const RING: usize = 8;
-/// Frames that wait before the first one is heard.
+/// Number of frames that wait before the first one is heard.
 const FIRST: usize = 2;
-/// More frames than this are a backlog, which is left out.
+/// Largest number of waiting frames; the rest is a backlog, which is skipped.
 const MOST: usize = 3;
-/// Samples of 20 ms at the highest rate.
+/// Number of samples in 20 ms at the highest rate.
 const FRAME: usize = 960;
 
-/// The ears of one leg.
+/// Ears of one leg on other legs.
 pub struct Ears {
     ears: Vec<Ear>,
     sum: Box<[f32]>,
@@ -34,35 +35,35 @@ pub struct Ears {
 struct Ear {
     of: LegId,
     tap: TapReader,
-    /// Enough frames have come.
+    /// Whether enough frames have arrived to begin.
     begun: bool,
     resampler: Option<Resampler>,
 }
 
 impl Ears {
-    /// Ears that hear nothing yet.
+    /// Creates ears that overhear no leg yet.
     pub fn new() -> Ears {
         Ears { ears: Vec::new(), sum: vec![0.0; FRAME].into(), resampled: Vec::new() }
     }
 
-    /// Legs that are overheard.
+    /// Returns the legs that are overheard.
     pub fn of(&self) -> impl Iterator<Item = LegId> + '_ {
         self.ears.iter().map(|ear| ear.of)
     }
 
-    /// Stops to overhear all legs but these.
+    /// Stops overhearing all legs except these.
     pub fn retain(&mut self, legs: &[LegId]) {
         self.ears.retain(|ear| legs.contains(&ear.of));
     }
 
-    /// Begins to overhear a leg: what it says goes into the writer from now on.
+    /// Begins to overhear a leg, whose frames must be pushed into the returned writer from now on.
     pub fn overhear(&mut self, of: LegId) -> TapWriter {
         let (writer, reader) = tap(RING);
         self.ears.push(Ear { of, tap: reader, begun: false, resampler: None });
         writer
     }
 
-    /// The next frame: at most 20 ms at `rate`.
+    /// Writes the next frame: at most 20 ms at `rate`.
     pub fn hear(&mut self, pcm: &mut [i16], rate: SampleRate) {
         let Some(sum) = self.sum.get_mut(..pcm.len()) else { return pcm.fill(0) };
         sum.fill(0.0);
@@ -139,13 +140,13 @@ mod tests {
     }
 
     #[test]
-    fn a_tick_too_early_or_too_late_is_not_heard_and_a_backlog_is_left_out() {
+    fn an_early_or_late_tick_is_inaudible_and_a_backlog_is_skipped() {
         let mut ears = Ears::new();
         let mut a = ears.overhear(LegId(1));
         say(&mut a, RATE, 1);
         say(&mut a, RATE, 2);
         assert_eq!(hears(&mut ears), 1);
-        assert_eq!(hears(&mut ears), 2, "the next frame came late, and nothing is missed");
+        assert_eq!(hears(&mut ears), 2, "the next frame came late, and nothing is lost");
         (3..=5).for_each(|value| say(&mut a, RATE, value));
         assert_eq!([hears(&mut ears), hears(&mut ears)], [3, 4]);
         (6..=12).for_each(|value| say(&mut a, RATE, value));
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_not_overheard_any_more_is_told_by_the_writer() {
+    fn the_writer_notices_the_end_of_the_overhearing() {
         let mut ears = Ears::new();
         let (a, b) = (ears.overhear(LegId(1)), ears.overhear(LegId(2)));
         ears.retain(&[LegId(2)]);

@@ -1,6 +1,6 @@
-//! Listeners who overhear other legs: a supervisor of a call that stays as it is.
+//! Legs that overhear others, such as a supervisor of a call that stays unchanged.
 //!
-//! What is overheard goes by a tap beside its way to its peer, so that a relay stays a relay.
+//! The overheard sound goes through a tap beside the path to the peer, so that a relay stays a relay.
 
 use std::time::Instant;
 
@@ -9,8 +9,8 @@ use crate::audio::Ears;
 use crate::units::LegId;
 
 impl Switch {
-    /// Lets a leg overhear these others from now on, and no more whom it overheard before. Others that are not there, and the leg
-    /// itself, are left out. While it has an application, a bridge or a place in a conference, it hears that instead.
+    /// Makes a leg overhear exactly these other legs from now on. Legs that do not exist, and the leg itself, are left
+    /// out. While it has an application, a bridge or a seat in a conference, it hears that instead.
     pub(super) fn overhear(&mut self, id: LegId, of: &[LegId], now: Instant) {
         let Some(&slot) = self.by_id.get(&id) else {
             self.counters.commands_void += 1;
@@ -32,11 +32,11 @@ impl Switch {
         self.refresh_all(changed, now);
     }
 
-    /// A listener that has ended: whom it overheard need not be decoded for it any more.
+    /// Releases the ears of a listener that has ended: the legs that it overheard need not be decoded for it any more.
     pub(super) fn forget_ears(&mut self, ears: Option<Ears>, now: Instant) {
         let Some(ears) = ears else { return };
         let speakers = ears.of().collect();
-        // The taps end with their readers.
+        // The taps end together with their readers.
         drop(ears);
         self.refresh_all(speakers, now);
     }
